@@ -1,0 +1,1 @@
+"""Ollama2OpenAI: an OpenAI- and Anthropic-compatible gateway in front of Ollama."""

@@ -1,0 +1,1 @@
+"""Values every room may hold: frozen, standard library only."""

@@ -1,0 +1,123 @@
+"""What can be called: servers, models, and a snapshot of both that routing reads without asking anybody."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+from gateway.core.chat import EMPTY, Json
+
+ServerState: TypeAlias = Literal[
+    "ready", "loading", "busy", "degraded", "down", "draining", "unknown"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One Ollama server as the admin named it. `auth_header` is a whole header line `Name: value`, secret."""
+
+    id: int
+    name: str
+    url: str
+    weight: int = 1
+    enabled: bool = True
+    draining: bool = False
+    auth_header: str = field(default="", repr=False)
+    tls_verify: bool = True
+    tls_ca_file: str = ""
+    slots: int = 0
+    """Calls of one model at once; 0 is learned (Ollama's default is 1)."""
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """A further name of a model; `pattern` ones hold `*`. `override` is laid over the model's."""
+
+    name: str
+    override: Mapping[str, Json] = EMPTY
+
+    @property
+    def is_pattern(self) -> bool:
+        return "*" in self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One model as clients may call it, whatever servers hold it.
+
+    `name` is Ollama's canonical tag (`llama3.2:latest`), the only spelling that goes upstream. `capabilities` is None while unknown.
+    `available` means at least one enabled server lists it. `context_tokens` is the trained maximum. `fallbacks` are model ids.
+    """
+
+    id: int
+    name: str
+    display_name: str
+    enabled: bool = True
+    available: bool = True
+    aliases: tuple[Alias, ...] = ()
+    override: Mapping[str, Json] = EMPTY
+    capabilities: frozenset[str] | None = None
+    context_tokens: int | None = None
+    modified_at: datetime | None = None
+    digest: str = ""
+    size_bytes: int = 0
+    family: str = ""
+    parameter_size: str = ""
+    quantization: str = ""
+    server_ids: tuple[int, ...] = ()
+    fallbacks: tuple[int, ...] = ()
+    remote: bool = False
+
+    def can(self, capability: str) -> bool | None:
+        """Whether the model has `capability`; None while nobody knows."""
+        return None if self.capabilities is None else capability in self.capabilities
+
+    @property
+    def is_gpt_oss(self) -> bool:
+        """gpt-oss thinks always and only knows levels (api-mapping F3)."""
+        return self.family in {"gptoss", "gpt-oss"} or self.name.lower().rpartition("/")[
+            2
+        ].startswith("gpt-oss")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model in memory of a server, as /api/ps tells."""
+
+    name: str
+    size_bytes: int = 0
+    vram_bytes: int = 0
+    context_tokens: int = 0
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerView:
+    """A server as routing sees it right now.
+
+    `names` are the canonical tags it lists, `loaded` what is in memory, `in_flight` our calls there by tag, `slots` how many
+    of one model run at once, `healthy` whether it may be chosen, `reason` why not in plain words.
+    """
+
+    server: Server
+    state: ServerState = "unknown"
+    reason: str = ""
+    healthy: bool = True
+    version: str = ""
+    names: frozenset[str] = frozenset()
+    loaded: Mapping[str, Loaded] = field(default_factory=dict)
+    in_flight: Mapping[str, int] = field(default_factory=dict)
+    slots: int = 1
+    checked_at: datetime | None = None
+    latency_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """What a name came to: the model, and the alias used on the way, if any."""
+
+    model: Model
+    alias: Alias | None = None

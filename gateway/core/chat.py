@@ -1,0 +1,185 @@
+"""What a caller asks for, in Ollama's words: the middle between the dialects and the wire.
+
+Mappings inside these values are never changed in place; a changed request is a `dataclasses.replace`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal, TypeAlias
+
+Json: TypeAlias = Any
+"""Something `json.loads` may give; nothing is known of it until `dialects/reading.py` has looked."""
+
+Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
+Think: TypeAlias = bool | Literal["low", "medium", "high", "max"]
+EMPTY: Mapping[str, Json] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """An image or a sound beside a message: bare base64 in `data`, or an http(s) `url` still to be fetched.
+
+    `param` is where it stood in the caller's body, for errors.
+    """
+
+    kind: Literal["image", "audio"]
+    data: str = ""
+    url: str = ""
+    param: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call the model made earlier; `arguments` is the object itself."""
+
+    id: str
+    name: str
+    arguments: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn. `tool_call_id` and `tool_name` belong to role `tool`."""
+
+    role: Role
+    content: str = ""
+    thinking: str = ""
+    media: tuple[Media, ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str = ""
+    tool_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function on offer. `parameters` is already normalised (api-mapping 2.3.3), `kind` tells how the call goes back.
+
+    `name` is what the model sees; `client_name` and `namespace` what the caller calls it, where that differs.
+    """
+
+    name: str
+    description: str = ""
+    parameters: Mapping[str, Json] = field(
+        default_factory=lambda: {"type": "object", "properties": {}}
+    )
+    kind: Literal["function", "custom"] = "function"
+    client_name: str = ""
+    namespace: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolChoice:
+    """`auto`, `none` or `required`; a named function is `required` with that one tool in `names`. () means every tool."""
+
+    mode: Literal["auto", "none", "required"] = "auto"
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Params:
+    """Everything that steers an answer, in Ollama's names. None or absent: not said, so the next lower layer decides.
+
+    `options` are Ollama's `options`. `format` is "json" or a schema object. `keep_alive` is seconds or a Go duration.
+    `timeout_ms` bounds the whole upstream call, 0 is none. `hide_thinking` is visibility only: the model thinks all the same.
+    """
+
+    options: Mapping[str, Json] = EMPTY
+    think: Think | None = None
+    format: Json = None
+    keep_alive: float | str | None = None
+    truncate: bool | None = None
+    shift: bool | None = None
+    logprobs: bool = False
+    top_logprobs: int | None = None
+    timeout_ms: int | None = None
+    hide_thinking: bool | None = None
+    raw: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """A conversation to continue (`/api/chat`)."""
+
+    model: str
+    messages: tuple[Message, ...]
+    params: Params = Params()
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice = ToolChoice()
+    parallel_tool_calls: bool = True
+    n: int = 1
+    media_param: str = "messages"
+
+    @property
+    def choices(self) -> int:
+        """How many answers are wanted."""
+        return self.n
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionRequest:
+    """A text to complete (`/api/generate`), once a prompt, `n` times each."""
+
+    model: str
+    prompts: tuple[str, ...]
+    params: Params = Params()
+    suffix: str = ""
+    system: str | None = None
+    template: str | None = None
+    media: tuple[Media, ...] = ()
+    n: int = 1
+
+    @property
+    def choices(self) -> int:
+        """How many answers are wanted: prompt index x n + i."""
+        return len(self.prompts) * self.n
+
+
+Request: TypeAlias = ChatRequest | CompletionRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a dialect read from one body: the request, and what only the answer needs.
+
+    `ignored` are field paths for `x-gateway-ignored` (D2); `end_user` goes to the log, cut to 64 characters;
+    `extra` is the dialect's own (frozen value or mapping), untouched by everybody else. `stop_here` tells that the gateway,
+    not Ollama, must match stop strings (`/v1/messages`, D41). `default_think` is used when neither request nor override
+    says anything (D25, D38).
+    """
+
+    request: Request
+    stream: bool = False
+    include_usage: bool = False
+    ignored: tuple[str, ...] = ()
+    end_user: str = ""
+    default_think: Think | None = None
+    stop_here: bool = False
+    extra: Any = None
+    body: Mapping[str, Json] = EMPTY
+
+    @property
+    def model(self) -> str:
+        """The client's own spelling of the model."""
+        return self.request.model
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What an answer carries around the model's words. A dialect has neither clock nor dice: they come in here.
+
+    `seed` is 24+ random hex digits for this answer, from which ids of calls, items and messages are made; `created` is unix seconds;
+    `prompt_estimate` the tokens of the prompt as estimated (D42); `request_id` is the `req_...` of the log.
+    """
+
+    seed: str
+    created: int
+    call: Call
+    request_id: str = ""
+    prompt_estimate: int = 0
+    reasoning_field: Literal["reasoning_content", "reasoning", "both"] = "reasoning_content"
+    usage_on_finish_chunk: bool = True
+    sse_keepalive: Literal["comments_and_chunks", "comments", "off"] = "comments_and_chunks"
+    choices: int = 1

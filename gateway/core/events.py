@@ -1,0 +1,181 @@
+"""An answer as a stream of small events, and a whole answer as their fold.
+
+A stream is any number of deltas and pings, then exactly one `Finish` or `Failed`. Streamed and whole answers share this one
+path: what a dialect streams and what it renders whole come from the same events.
+
+Events that arrived from Ollama together travel together as a `Batch`: `(choice, events)`. `choice` is 0 unless the caller
+asked for several answers (`n`, a list of prompts).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from gateway.errors import GatewayError
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """One token with its log-probability; `utf8` are its bytes, `top` the alternatives."""
+
+    token: str
+    logprob: float
+    utf8: tuple[int, ...] | None = None
+    top: tuple[TokenLogprob, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """Visible text, never empty; `logprobs` are of its tokens, when asked for."""
+
+    text: str
+    logprobs: tuple[TokenLogprob, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ThinkingDelta:
+    """Reasoning text, never empty."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDone:
+    """One whole tool call. `arguments` is compact JSON text of an object; `id` is "" when Ollama gave none."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Nothing new for a while. `loud` asks for more than a comment (api-mapping D33: the 60-second chunk)."""
+
+    loud: bool = False
+    note: str = "keep-alive"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Token counts, and Ollama's own durations in nanoseconds.
+
+    `completion_tokens` includes `reasoning_tokens`, which is an estimate; `prompt_tokens` includes `cached_tokens`.
+    `estimated` says that Ollama's counts never arrived and ours stand in.
+    """
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+    estimated: bool = False
+    total_ns: int = 0
+    load_ns: int = 0
+    prompt_ns: int = 0
+    eval_ns: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        """Sum two passes of one answer."""
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.reasoning_tokens + other.reasoning_tokens,
+            self.estimated or other.estimated,
+            self.total_ns + other.total_ns,
+            self.load_ns + other.load_ns,
+            self.prompt_ns + other.prompt_ns,
+            self.eval_ns + other.eval_ns,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The regular end.
+
+    `reason` is `stop` (natural end), `length` (token limit, or the stream ended without `done`),
+    `stop_sequence` (the gateway matched one, named in `stop_sequence`), or `tool_calls` (the gateway ended the answer after a call,
+    or made the call itself). Whether calls were made is for the dialect to see.
+    """
+
+    reason: str
+    usage: Usage = Usage()
+    stop_sequence: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The irregular end: what would have been a status, had nothing been sent yet."""
+
+    error: GatewayError
+
+
+Event: TypeAlias = TextDelta | ThinkingDelta | ToolCallDone | Ping | Finish | Failed
+Batch: TypeAlias = tuple[int, Sequence[Event]]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One whole answer (one choice)."""
+
+    text: str = ""
+    thinking: str = ""
+    tool_calls: tuple[ToolCallDone, ...] = ()
+    logprobs: tuple[TokenLogprob, ...] = ()
+    finish: Finish = field(default_factory=lambda: Finish("stop"))
+
+
+def fold(batches: Iterable[Batch], choices: int = 1) -> tuple[Reply, ...]:
+    """Collect a stream into whole answers, one a choice, in order.
+
+    Raises the error of the first `Failed` event.
+    """
+    parts = [_Parts() for _ in range(choices)]
+    for choice, events in batches:
+        for event in events:
+            parts[choice].add(event)
+    return tuple(part.reply() for part in parts)
+
+
+def flatten(batches: Iterable[Batch]) -> Iterator[Event]:
+    """Give the events of a one-choice stream one by one."""
+    for _, events in batches:
+        yield from events
+
+
+class _Parts:
+    """The growing pieces of one choice."""
+
+    def __init__(self) -> None:
+        self._text: list[str] = []
+        self._thinking: list[str] = []
+        self._calls: list[ToolCallDone] = []
+        self._logprobs: list[TokenLogprob] = []
+        self._finish = Finish("stop")
+
+    def add(self, event: Event) -> None:
+        match event:
+            case TextDelta(text, logprobs):
+                self._text.append(text)
+                self._logprobs.extend(logprobs)
+            case ThinkingDelta(text):
+                self._thinking.append(text)
+            case ToolCallDone():
+                self._calls.append(event)
+            case Finish():
+                self._finish = event
+            case Failed(error):
+                raise error
+            case Ping():
+                pass
+
+    def reply(self) -> Reply:
+        return Reply(
+            "".join(self._text),
+            "".join(self._thinking),
+            tuple(self._calls),
+            tuple(self._logprobs),
+            self._finish,
+        )

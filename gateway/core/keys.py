@@ -1,0 +1,70 @@
+"""API keys as the hot path holds them: who may do what, how much, until when, from where."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+from gateway.core.chat import EMPTY, Json
+
+Scope: TypeAlias = Literal["chat", "completions", "embeddings", "responses", "messages", "models"]
+SCOPES: tuple[Scope, ...] = ("chat", "completions", "embeddings", "responses", "messages", "models")
+Period: TypeAlias = Literal["day", "week", "month", "total"]
+PERIODS: tuple[Period, ...] = ("day", "week", "month", "total")
+Priority: TypeAlias = Literal["interactive", "normal", "batch"]
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How many requests or tokens a key may spend in a period (reset at 00:00 of the key's zone, weeks on Monday)."""
+
+    metric: Literal["requests", "tokens"]
+    period: Period
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a key may use. 0 and () mean no limit."""
+
+    requests_per_minute: int = 0
+    tokens_per_minute: int = 0
+    concurrent: int = 0
+    budgets: tuple[Budget, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One API key. The secret itself is known to nobody: `prefix` and `last4` are what may be shown.
+
+    `allow` and `deny` are entries of api-mapping 6.3: model names, `*` patterns, or `*` alone; an empty `allow` allows nothing.
+    `model_ids` are models bound by id, so that a renamed model stays allowed. `cidrs` are networks (() is anywhere);
+    `scopes` endpoint groups. `default_params` and `forced_params` are in override words (api-mapping 5.3).
+    """
+
+    id: int
+    name: str
+    prefix: str
+    last4: str = ""
+    enabled: bool = True
+    revoked_at: datetime | None = None
+    expires_at: datetime | None = None
+    created_at: datetime | None = None
+    allow: tuple[str, ...] = ("*",)
+    deny: tuple[str, ...] = ()
+    model_ids: tuple[int, ...] = ()
+    cidrs: tuple[str, ...] = ()
+    scopes: tuple[Scope, ...] = SCOPES
+    limits: Limits = Limits()
+    zone: str = "UTC"
+    priority: Priority = "normal"
+    default_params: Mapping[str, Json] = EMPTY
+    forced_params: Mapping[str, Json] = EMPTY
+    owner: str = ""
+    notes: str = ""
+    tags: tuple[str, ...] = ()
+    log_bodies: bool | None = None
+    rotated_from: int | None = None
+    last_used_at: datetime | None = None

@@ -1,0 +1,73 @@
+"""What one call came to: the record that usage, analytics and the request page are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from gateway.core.chat import EMPTY, Json
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A call that was let in. Written first (phase 1), so that a killed worker leaves a trace."""
+
+    request_id: str
+    at: datetime
+    key_id: int | None
+    key_name: str
+    endpoint: str
+    model_id: int | None
+    model: str
+    requested_model: str
+    streamed: bool
+    client_ip: str = ""
+    client_app: str = ""
+    end_user: str = ""
+    worker: str = ""
+    has_tools: bool = False
+    has_images: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How it ended (phase 2). Times are milliseconds from admission; None: never reached.
+
+    `status` is what the client got (200 also for a stream that failed inside; then `error_code` tells; 499 client gone).
+    `finish` is stop, length, tool_calls, stop_sequence, error, client_closed, cancelled, worker_lost. `ollama_*_ms` are Ollama's own.
+    `explain` holds effective parameters with where each came from, and the route with its reason: never texts.
+    """
+
+    request_id: str
+    status: int
+    finish: str = ""
+    error_code: str = ""
+    error_message: str = ""
+    server_id: int | None = None
+    server_name: str = ""
+    route_reason: str = ""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    reasoning_tokens: int = 0
+    cached_tokens: int = 0
+    estimated: bool = False
+    queue_ms: float | None = None
+    first_token_ms: float | None = None
+    first_answer_ms: float | None = None
+    duration_ms: float = 0.0
+    ollama_load_ms: float | None = None
+    ollama_prompt_ms: float | None = None
+    ollama_eval_ms: float | None = None
+    upstream_calls: int = 0
+    had_thinking: bool = False
+    explain: Mapping[str, Json] = EMPTY
+    request_body: str | None = None
+    response_body: str | None = None
+
+    @property
+    def tokens_per_s(self) -> float | None:
+        """Output speed by Ollama's own clock, where it told."""
+        if not self.ollama_eval_ms or not self.completion_tokens:
+            return None
+        return self.completion_tokens / (self.ollama_eval_ms / 1000)

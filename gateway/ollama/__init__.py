@@ -1,0 +1,1 @@
+"""Ollama on the wire: HTTP client, and pure encoding and decoding."""
