@@ -4,12 +4,14 @@
     ├── InvalidRequest               400  missing, wrong or unsupported parameter
     │   ├── ContextOverflow          400  context_length_exceeded
     │   └── CapabilityMissing        400  tools_not_supported, vision_not_supported, ...
-    ├── Unauthenticated              401  missing_api_key, invalid_api_key, api_key_revoked, api_key_expired
+    ├── Unauthenticated              401  missing_api_key, invalid_api_key, api_key_revoked,
+    api_key_expired
     ├── Forbidden                    403  permission_denied, model_access_denied, upstream_forbidden
     ├── NotFound                     404  unknown_url, unsupported_endpoint, response_not_found
     │   └── ModelNotFound            404  model_not_found
     ├── MethodNotAllowed             405
-    ├── RequestTimeout               400  the body came too slowly (408 is never used: SDKs repeat it)
+    ├── RequestTimeout               400  the body came too slowly (408 is never used: SDKs repeat
+    it)
     ├── TooLarge                     413
     ├── UnsupportedEncoding          415
     ├── RateLimited                  429  rate_limit_exceeded, concurrency_limit_exceeded
@@ -37,7 +39,8 @@ class GatewayError(Exception):
     """A failure with a status, machine-readable words and a sentence.
 
     `param` is the dotted path of the field concerned (`messages[2].content`), `retry_after_s` whole
-    seconds (at most 60 go out), `should_retry` overrules what SDKs do by status, `headers` are sent as is.
+    seconds (at most 60 go out), `should_retry` overrules what SDKs do by status, `headers` are
+    sent as is.
     """
 
     status: int = 500
@@ -87,7 +90,8 @@ class InvalidRequest(GatewayError):
 
 
 class ContextOverflow(InvalidRequest):
-    """The prompt does not fit the window; `detail` may hold `prompt_tokens` and `context_tokens`."""
+    """The prompt does not fit the window; `detail` may hold `prompt_tokens` and
+    `context_tokens`."""
 
     code = "context_length_exceeded"
 
@@ -175,7 +179,7 @@ class RateLimited(GatewayError):
     type = "requests"
     code = "rate_limit_exceeded"
     anthropic_type = "rate_limit_error"
-    retry_after_s = 1
+    retry_after_s: int | None = 1
 
 
 class QuotaExhausted(RateLimited):
@@ -198,7 +202,7 @@ class UpstreamUnreachable(UpstreamError):
     """No connection: refused, DNS, TLS, or reset before the head of the answer."""
 
     code = "upstream_unreachable"
-    retry_after_s = 2
+    retry_after_s: int | None = 2
 
 
 class UpstreamTimeout(UpstreamError):
@@ -216,7 +220,7 @@ class Unavailable(GatewayError):
     status = 503
     code = "upstream_busy"
     anthropic_type = "overloaded_error"
-    retry_after_s = 5
+    retry_after_s: int | None = 5
 
 
 class ClientGone(GatewayError):

@@ -1,4 +1,5 @@
-"""What can be called: servers, models, and a snapshot of both that routing reads without asking anybody."""
+"""What can be called: servers, models, and a snapshot of both that routing reads without asking
+anybody."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ ServerState: TypeAlias = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """One Ollama server as the admin named it. `auth_header` is a whole header line `Name: value`, secret."""
+    """One Ollama server as the admin named it. `auth_header` is a whole header line `Name:
+    value`, secret."""
 
     id: int
     name: str
@@ -48,8 +50,10 @@ class Alias:
 class Model:
     """One model as clients may call it, whatever servers hold it.
 
-    `name` is Ollama's canonical tag (`llama3.2:latest`), the only spelling that goes upstream. `capabilities` is None while unknown.
-    `available` means at least one enabled server lists it. `context_tokens` is the trained maximum. `fallbacks` are model ids.
+    `name` is Ollama's canonical tag (`llama3.2:latest`), the only spelling that goes upstream.
+    `capabilities` is None while unknown.
+    `available` means at least one enabled server lists it. `context_tokens` is the trained
+    maximum. `fallbacks` are model ids.
     """
 
     id: int
@@ -98,7 +102,8 @@ class Loaded:
 class ServerView:
     """A server as routing sees it right now.
 
-    `names` are the canonical tags it lists, `loaded` what is in memory, `in_flight` our calls there by tag, `slots` how many
+    `names` are the canonical tags it lists, `loaded` what is in memory, `in_flight` our calls
+    there by tag, `slots` how many
     of one model run at once, `healthy` whether it may be chosen, `reason` why not in plain words.
     """
 

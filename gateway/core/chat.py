@@ -1,6 +1,7 @@
 """What a caller asks for, in Ollama's words: the middle between the dialects and the wire.
 
-Mappings inside these values are never changed in place; a changed request is a `dataclasses.replace`.
+Mappings inside these values are never changed in place; a changed request is a
+`dataclasses.replace`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
 Json: TypeAlias = Any
-"""Something `json.loads` may give; nothing is known of it until `dialects/reading.py` has looked."""
+"""Something `json.loads` may give; nothing is known of it until `dialects/reading.py` has
+looked."""
 
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 Think: TypeAlias = bool | Literal["low", "medium", "high", "max"]
@@ -20,7 +22,8 @@ EMPTY: Mapping[str, Json] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """An image or a sound beside a message: bare base64 in `data`, or an http(s) `url` still to be fetched.
+    """An image or a sound beside a message: bare base64 in `data`, or an http(s) `url` still to
+    be fetched.
 
     `param` is where it stood in the caller's body, for errors.
     """
@@ -55,9 +58,11 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A function on offer. `parameters` is already normalised (api-mapping 2.3.3), `kind` tells how the call goes back.
+    """A function on offer. `parameters` is already normalised (api-mapping 2.3.3), `kind` tells
+    how the call goes back.
 
-    `name` is what the model sees; `client_name` and `namespace` what the caller calls it, where that differs.
+    `name` is what the model sees; `client_name` and `namespace` what the caller calls it, where
+    that differs.
     """
 
     name: str
@@ -72,7 +77,8 @@ class Tool:
 
 @dataclass(frozen=True, slots=True)
 class ToolChoice:
-    """`auto`, `none` or `required`; a named function is `required` with that one tool in `names`. () means every tool."""
+    """`auto`, `none` or `required`; a named function is `required` with that one tool in `names`.
+    () means every tool."""
 
     mode: Literal["auto", "none", "required"] = "auto"
     names: tuple[str, ...] = ()
@@ -80,10 +86,13 @@ class ToolChoice:
 
 @dataclass(frozen=True, slots=True)
 class Params:
-    """Everything that steers an answer, in Ollama's names. None or absent: not said, so the next lower layer decides.
+    """Everything that steers an answer, in Ollama's names. None or absent: not said, so the next
+    lower layer decides.
 
-    `options` are Ollama's `options`. `format` is "json" or a schema object. `keep_alive` is seconds or a Go duration.
-    `timeout_ms` bounds the whole upstream call, 0 is none. `hide_thinking` is visibility only: the model thinks all the same.
+    `options` are Ollama's `options`. `format` is "json" or a schema object. `keep_alive` is
+    seconds or a Go duration.
+    `timeout_ms` bounds the whole upstream call, 0 is none. `hide_thinking` is visibility only:
+    the model thinks all the same.
     """
 
     options: Mapping[str, Json] = EMPTY
@@ -144,9 +153,12 @@ Request: TypeAlias = ChatRequest | CompletionRequest
 class Call:
     """What a dialect read from one body: the request, and what only the answer needs.
 
-    `ignored` are field paths for `x-gateway-ignored` (D2); `end_user` goes to the log, cut to 64 characters;
-    `extra` is the dialect's own (frozen value or mapping), untouched by everybody else. `stop_here` tells that the gateway,
-    not Ollama, must match stop strings (`/v1/messages`, D41). `default_think` is used when neither request nor override
+    `ignored` are field paths for `x-gateway-ignored` (D2); `end_user` goes to the log, cut to 64
+    characters;
+    `extra` is the dialect's own (frozen value or mapping), untouched by everybody else.
+    `stop_here` tells that the gateway,
+    not Ollama, must match stop strings (`/v1/messages`, D41). `default_think` is used when
+    neither request nor override
     says anything (D25, D38).
     """
 
@@ -168,10 +180,13 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """What an answer carries around the model's words. A dialect has neither clock nor dice: they come in here.
+    """What an answer carries around the model's words. A dialect has neither clock nor dice: they
+    come in here.
 
-    `seed` is 24+ random hex digits for this answer, from which ids of calls, items and messages are made; `created` is unix seconds;
-    `prompt_estimate` the tokens of the prompt as estimated (D42); `request_id` is the `req_...` of the log.
+    `seed` is 24+ random hex digits for this answer, from which ids of calls, items and messages
+    are made; `created` is unix seconds;
+    `prompt_estimate` the tokens of the prompt as estimated (D42); `request_id` is the `req_...`
+    of the log.
     """
 
     seed: str

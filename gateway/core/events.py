@@ -1,9 +1,11 @@
 """An answer as a stream of small events, and a whole answer as their fold.
 
-A stream is any number of deltas and pings, then exactly one `Finish` or `Failed`. Streamed and whole answers share this one
+A stream is any number of deltas and pings, then exactly one `Finish` or `Failed`. Streamed and
+whole answers share this one
 path: what a dialect streams and what it renders whole come from the same events.
 
-Events that arrived from Ollama together travel together as a `Batch`: `(choice, events)`. `choice` is 0 unless the caller
+Events that arrived from Ollama together travel together as a `Batch`: `(choice, events)`.
+`choice` is 0 unless the caller
 asked for several answers (`n`, a list of prompts).
 """
 
@@ -43,7 +45,8 @@ class ThinkingDelta:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallDone:
-    """One whole tool call. `arguments` is compact JSON text of an object; `id` is "" when Ollama gave none."""
+    """One whole tool call. `arguments` is compact JSON text of an object; `id` is "" when Ollama
+    gave none."""
 
     id: str
     name: str
@@ -52,7 +55,8 @@ class ToolCallDone:
 
 @dataclass(frozen=True, slots=True)
 class Ping:
-    """Nothing new for a while. `loud` asks for more than a comment (api-mapping D33: the 60-second chunk)."""
+    """Nothing new for a while. `loud` asks for more than a comment (api-mapping D33: the
+    60-second chunk)."""
 
     loud: bool = False
     note: str = "keep-alive"
@@ -62,7 +66,8 @@ class Ping:
 class Usage:
     """Token counts, and Ollama's own durations in nanoseconds.
 
-    `completion_tokens` includes `reasoning_tokens`, which is an estimate; `prompt_tokens` includes `cached_tokens`.
+    `completion_tokens` includes `reasoning_tokens`, which is an estimate; `prompt_tokens`
+    includes `cached_tokens`.
     `estimated` says that Ollama's counts never arrived and ours stand in.
     """
 
@@ -96,7 +101,8 @@ class Finish:
     """The regular end.
 
     `reason` is `stop` (natural end), `length` (token limit, or the stream ended without `done`),
-    `stop_sequence` (the gateway matched one, named in `stop_sequence`), or `tool_calls` (the gateway ended the answer after a call,
+    `stop_sequence` (the gateway matched one, named in `stop_sequence`), or `tool_calls` (the
+    gateway ended the answer after a call,
     or made the call itself). Whether calls were made is for the dialect to see.
     """
 

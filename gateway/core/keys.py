@@ -18,7 +18,8 @@ Priority: TypeAlias = Literal["interactive", "normal", "batch"]
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How many requests or tokens a key may spend in a period (reset at 00:00 of the key's zone, weeks on Monday)."""
+    """How many requests or tokens a key may spend in a period (reset at 00:00 of the key's zone,
+    weeks on Monday)."""
 
     metric: Literal["requests", "tokens"]
     period: Period
@@ -37,11 +38,15 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One API key. The secret itself is known to nobody: `prefix` and `last4` are what may be shown.
+    """One API key. The secret itself is known to nobody: `prefix` and `last4` are what may be
+    shown.
 
-    `allow` and `deny` are entries of api-mapping 6.3: model names, `*` patterns, or `*` alone; an empty `allow` allows nothing.
-    `model_ids` are models bound by id, so that a renamed model stays allowed. `cidrs` are networks (() is anywhere);
-    `scopes` endpoint groups. `default_params` and `forced_params` are in override words (api-mapping 5.3).
+    `allow` and `deny` are entries of api-mapping 6.3: model names, `*` patterns, or `*` alone; an
+    empty `allow` allows nothing.
+    `model_ids` are models bound by id, so that a renamed model stays allowed. `cidrs` are
+    networks (() is anywhere);
+    `scopes` endpoint groups. `default_params` and `forced_params` are in override words
+    (api-mapping 5.3).
     """
 
     id: int

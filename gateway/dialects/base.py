@@ -1,4 +1,5 @@
-"""What every generating dialect offers. A module is a dialect: no base class, no registration object."""
+"""What every generating dialect offers. A module is a dialect: no base class, no registration
+object."""
 
 from __future__ import annotations
 
@@ -14,10 +15,13 @@ from gateway.errors import GatewayError
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What parsing may need besides the body: the settings in force, and how to recall stored responses.
+    """What parsing may need besides the body: the settings in force, and how to recall stored
+    responses.
 
-    `recall` gives the stored items (input, then output) of a `previous_response_id`, oldest first, following the chain;
-    `recall_item` one stored item of this key by id. Both raise InvalidRequest when there is none. Only the Responses API calls them.
+    `recall` gives the stored items (input, then output) of a `previous_response_id`, oldest
+    first, following the chain;
+    `recall_item` one stored item of this key by id. Both raise InvalidRequest when there is none.
+    Only the Responses API calls them.
     """
 
     behaviour: Behaviour
@@ -34,7 +38,8 @@ class Dialect(Protocol):
     """Content type of a streamed answer."""
 
     def parse(self, body: Json, reading: Reading) -> Call:
-        """Read a decoded JSON body. Raises InvalidRequest with the dotted path of the bad field in `param`."""
+        """Read a decoded JSON body. Raises InvalidRequest with the dotted path of the bad field
+        in `param`."""
         ...
 
     def render(self, replies: Sequence[Reply], envelope: Envelope) -> Json:
@@ -42,7 +47,8 @@ class Dialect(Protocol):
         ...
 
     def stream(self, batches: Iterable[Batch], envelope: Envelope) -> Iterator[bytes]:
-        """Give the answer as server-sent events: one bytes object per batch, opening events before the first batch.
+        """Give the answer as server-sent events: one bytes object per batch, opening events
+        before the first batch.
 
         A `Failed` event is written, never raised. The iterator holds nothing that must be released.
         """
