@@ -1,0 +1,144 @@
+"""What is measured: each scenario puts one load on one running target and returns its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from benchmarks import load, targets, wire
+from benchmarks.load import Figures
+from benchmarks.targets import Target
+
+Run = Callable[[Target, bool], Figures]  # (target, quick)
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A named load. `direct` says that it also runs without a gateway, for the comparison."""
+
+    name: str
+    title: str
+    run: Run
+    direct: bool = False
+    only_ours: bool = False
+    fresh: bool = False  # needs a target that was just started
+
+
+def paced(streams: int) -> Run:
+    """Return a load of `streams` calls at 20 tokens a second each."""
+
+    def run(target: Target, quick: bool) -> Figures:
+        tokens = 50 if quick else 200
+        return load.drive(
+            _plan(target, target.dialect.stream(f"paced-20-{tokens}"))
+            | {
+                "mode": "streams",
+                "connections": streams,
+                "tokens": tokens,
+                "ramp_s": streams / 500,
+                "latency": True,
+            }
+        )
+
+    return run
+
+
+def saturated(dialect: Callable[[str], wire.Dialect] | None = None) -> Run:
+    """Return a load of 32 streams as fast as the target goes, in its dialect or another one."""
+
+    def run(target: Target, quick: bool) -> Figures:
+        tokens = 2_000 if quick else 10_000
+        spoken = dialect(target.key) if dialect else target.dialect
+        return load.drive(
+            _plan(target, spoken.stream(f"burst-{tokens}"))
+            | {"mode": "streams", "connections": 32, "tokens": tokens}
+        )
+
+    return run
+
+
+def small(target: Target, quick: bool) -> Figures:
+    """Small calls that do not stream, eight at a time."""
+    return _calls(target, target.dialect.call("quick"), 500 if quick else 3_000, 8, tokens=4)
+
+
+def first(target: Target, quick: bool) -> Figures:
+    """Streaming calls one after the other on an idle target: how late the first token is."""
+    request = target.dialect.stream("paced-200-4")
+    return _calls(target, request, 100 if quick else 500, 1, tokens=4)
+
+
+def embed(encoding: str) -> Run:
+    """Return a load of embedding calls of 64 texts each, two at a time."""
+
+    def run(target: Target, quick: bool) -> Figures:
+        request = target.dialect.embed("embed", encoding)
+        return _calls(target, request, 30 if quick else 150, 2, tokens=None)
+
+    return run
+
+
+def models(target: Target, quick: bool) -> Figures:
+    """Listing the models, eight at a time."""
+    return _calls(target, target.dialect.models(), 500 if quick else 3_000, 8, tokens=None)
+
+
+def memory(target: Target, quick: bool) -> Figures:
+    """Hold 500 open streams on a target that has served only a few calls before."""
+    _calls(target, target.dialect.call("quick"), 20, 1, tokens=4)
+    return load.drive(
+        _plan(target, target.dialect.stream("paced-20-50"))
+        | {"mode": "streams", "connections": 500, "tokens": 50, "ramp_s": 1.0, "memory": True}
+    )
+
+
+def workers(target: Target, quick: bool) -> Figures:
+    """Saturated throughput of two workers and of one, in calls that follow one another."""
+    upstream = target.port  # the caller hands the fake over: the gateways are started here
+    figures: Figures = {"failures": 0}
+    for count in (1, 2):
+        with targets.ours(upstream, workers=count) as gateway:
+            request = gateway.dialect.stream("burst-2000")
+            seen = _calls(gateway, request, 100 if quick else 400, 32, tokens=2_000)
+        figures[f"tokens_per_s_{count}"] = seen["tokens_per_s"]
+        figures["failures"] += seen["failures"]
+        figures[f"cpu_us_per_token_{count}"] = seen["cpu_us_per_call"] / 2_000
+    figures["scaling"] = figures["tokens_per_s_2"] / figures["tokens_per_s_1"]
+    return figures
+
+
+SCENARIOS = [
+    Scenario("paced-200", "200 streams at 20 tokens/s", paced(200), direct=True),
+    Scenario("paced-500", "500 streams at 20 tokens/s", paced(500), direct=True),
+    Scenario("paced-1000", "1,000 streams at 20 tokens/s", paced(1_000), direct=True),
+    Scenario("saturated", "32 streams, saturated", saturated()),
+    Scenario("messages", "32 streams, Anthropic", saturated(wire.anthropic), only_ours=True),
+    Scenario("responses", "32 streams, Responses", saturated(wire.responses), only_ours=True),
+    Scenario("small", "small calls", small, direct=True),
+    Scenario("first", "first token", first, direct=True),
+    Scenario("embed-float", "embeddings 64 x 1,024", embed("float")),
+    Scenario("embed-base64", "embeddings 64 x 1,024, base64", embed("base64")),
+    Scenario("models", "list of models", models),
+    Scenario("memory", "memory of 500 open streams", memory, fresh=True),
+    Scenario("workers", "two workers against one", workers, only_ours=True),
+]
+
+
+def _plan(target: Target, request: bytes) -> Figures:
+    return {"port": target.port, "pid": target.pid, "request": request, "timeout_s": 90}
+
+
+def _calls(
+    target: Target, request: bytes, calls: int, connections: int, tokens: int | None
+) -> Figures:
+    warm = max(connections, calls // 20)
+    return load.drive(
+        _plan(target, request)
+        | {
+            "mode": "calls",
+            "calls": calls,
+            "connections": connections,
+            "tokens": tokens,
+            "warm": warm,
+        }
+    )
