@@ -267,8 +267,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="A fast fake Ollama for measurements.")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--more-models", type=int, default=0, help="lengthen the catalogue")
+    parser.add_argument("--also", nargs="*", default=[], help="further names to list")
     options = parser.parse_args()
-    models = DEFAULT_MODELS + [f"model-{n:04d}" for n in range(options.more_models)]
+    more = [f"model-{n:04d}" for n in range(options.more_models)]
+    models = list(dict.fromkeys([*DEFAULT_MODELS, *options.also, *more]))
     server = FastOllama(models, options.port)
     signal.signal(signal.SIGTERM, lambda *_: server.stop())
     signal.signal(signal.SIGINT, lambda *_: server.stop())

@@ -16,7 +16,7 @@ COLUMNS = ("ours", "nginx", "naive")
 class Row:
     """One line of the table.
 
-    `added` subtracts the direct way's median. A goal is an upper bound of the figure itself or, with
+    `added` subtracts the direct way's median. A goal is an upper bound, of the figure or, with
     `ratio`, of its multiple of nginx's; with `least` it is a lower bound.
     """
 

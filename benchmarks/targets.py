@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,9 +100,13 @@ class Target:
         self.stop()
 
 
-def fake(more_models: int = 0) -> Target:
-    """Start the fast fake Ollama; as a target it is the direct way, without a gateway."""
+def fake(more_models: int = 0, also: Sequence[str] = ()) -> Target:
+    """Start the fast fake Ollama; as a target it is the direct way, without a gateway.
+
+    Its catalogue is lengthened by `more_models` and by the names in `also`.
+    """
     command = [sys.executable, "-m", "benchmarks.fast_ollama", "--more-models", str(more_models)]
+    command += ["--also", *also]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
     assert process.stdout is not None
     port = int(process.stdout.readline())

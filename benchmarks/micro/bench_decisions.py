@@ -1,0 +1,81 @@
+"""What a line of Ollama's costs to decode and a decision about a call costs to make.
+
+pytest benchmarks/micro/bench_decisions.py --benchmark-columns=median,ops
+"""
+
+from __future__ import annotations
+
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from benchmarks import replies
+from gateway.core.behaviour import Behaviour
+from gateway.core.catalog import Alias, Model
+from gateway.core.chat import ChatRequest, Message
+from gateway.core.events import TextDelta
+from gateway.core.keys import Key
+from gateway.ollama import wire
+from gateway.policy import access, overrides, routing
+
+LINES = 1_000
+KEY = Key(1, "bench", "sk-o2a-ab", allow=("team-*", "model-*"), deny=("*-secret",))
+
+
+@pytest.mark.parametrize("together", [1, 8, 64])
+def test_a_thousand_lines_are_decoded(benchmark: BenchmarkFixture, together: int) -> None:
+    chunk = replies.script("burst-1000", chat=True).token % 1
+    line = chunk.split(b"\r\n")[1].rstrip(b"\n")
+    groups = [[line] * min(together, LINES - n) for n in range(0, LINES, together)]
+
+    def decode() -> int:
+        decoder = wire.Decoder()
+        return sum(isinstance(e, TextDelta) for lines in groups for e in decoder.feed(lines))
+
+    assert benchmark(decode) >= len(groups)
+    benchmark.extra_info["us_per_line"] = benchmark.stats.stats.median * 1e6 / LINES
+
+
+@pytest.mark.parametrize("count", [1, 100, 1_000])
+def test_a_name_is_resolved(benchmark: BenchmarkFixture, count: int) -> None:
+    index = routing.Index(_models(count))
+    found = benchmark(routing.resolve, f"model-{count - 1:04d}", index, "")
+
+    assert found.model.id == count
+
+
+@pytest.mark.parametrize("count", [1, 100, 1_000])
+def test_a_catalogue_is_indexed(benchmark: BenchmarkFixture, count: int) -> None:
+    assert benchmark(routing.Index, _models(count))
+
+
+def test_a_key_is_checked_for_a_model(benchmark: BenchmarkFixture) -> None:
+    resolved = routing.resolve("model-0007", routing.Index(_models(100)), "")
+    benchmark(access.check_model, KEY, resolved)
+
+
+def test_the_models_a_key_sees_are_picked(benchmark: BenchmarkFixture) -> None:
+    assert len(benchmark(access.visible, KEY, _models(100))) == 100
+
+
+def test_overrides_are_applied(benchmark: BenchmarkFixture) -> None:
+    request = ChatRequest("model-0001", (Message("user", "When is low tide?"),))
+    layers = overrides.Layers(
+        key_forced={}, alias={"temperature": 0.2}, model={"num_ctx": 8_192}, key_default={}
+    )
+    applied = benchmark(overrides.apply, request, layers, Behaviour())
+
+    assert applied.request.params.options["num_ctx"] == 8_192
+
+
+def _models(count: int) -> tuple[Model, ...]:
+    return tuple(
+        Model(
+            n,
+            f"model-{n - 1:04d}:latest",
+            f"Model {n}",
+            aliases=(Alias(f"team-{n}"),),
+            capabilities=frozenset({"completion"}),
+            server_ids=(1,),
+        )
+        for n in range(1, count + 1)
+    )
