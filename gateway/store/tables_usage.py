@@ -1,0 +1,135 @@
+"""Tables of what was called and what it came to: one row a call, rollups, optional bodies.
+
+A row is written in two phases: admitted (`settled_at` is NULL), then settled. Rollups change in
+the transaction that settles, so that they always equal the sum of settled rows.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, ForeignKey, Index, String, Text, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from gateway.store.tables_base import Base, Name, RowId, Word
+
+
+class UsageRow(Base):
+    """One call. Names are kept beside ids, so that history outlives what it speaks of.
+
+    `counted` tells whether it took one unit of a request budget (refused and failed calls do
+    not). Times are milliseconds from admission.
+    """
+
+    __tablename__ = "usage"
+    __table_args__ = (
+        Index("ix_usage_at_id", "at", "id"),
+        Index("ix_usage_key_id_at", "key_id", "at", "id"),
+        Index("ix_usage_model_at", "model", "at", "id"),
+        Index("ix_usage_server_id_at", "server_id", "at", "id"),
+        Index("ix_usage_status_at", "status", "at", "id"),
+        Index(
+            "ix_usage_unsettled",
+            "worker",
+            sqlite_where=text("settled_at IS NULL"),
+            postgresql_where=text("settled_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[RowId]
+    request_id: Mapped[str] = mapped_column(String(64), unique=True)
+    at: Mapped[datetime]
+    key_id: Mapped[int | None] = mapped_column(BigInteger)
+    key_name: Mapped[Name]
+    endpoint: Mapped[Word]
+    model_id: Mapped[int | None] = mapped_column(BigInteger)
+    model: Mapped[Name]
+    requested_model: Mapped[Name]
+    streamed: Mapped[bool]
+    client_ip: Mapped[Word]
+    client_app: Mapped[Word]
+    end_user: Mapped[Word]
+    worker: Mapped[Word]
+    has_tools: Mapped[bool]
+    has_images: Mapped[bool]
+
+    settled_at: Mapped[datetime | None]
+    counted: Mapped[bool] = mapped_column(default=False)
+    status: Mapped[int] = mapped_column(default=0)
+    finish: Mapped[str] = mapped_column(String(32), default="")
+    error_code: Mapped[str] = mapped_column(String(64), default="")
+    error_message: Mapped[str] = mapped_column(Text, default="")
+    server_id: Mapped[int | None] = mapped_column(BigInteger)
+    server_name: Mapped[str] = mapped_column(String(128), default="")
+    route_reason: Mapped[str] = mapped_column(String(64), default="")
+    prompt_tokens: Mapped[int] = mapped_column(BigInteger, default=0)
+    completion_tokens: Mapped[int] = mapped_column(BigInteger, default=0)
+    reasoning_tokens: Mapped[int] = mapped_column(BigInteger, default=0)
+    cached_tokens: Mapped[int] = mapped_column(BigInteger, default=0)
+    estimated: Mapped[bool] = mapped_column(default=False)
+    queue_ms: Mapped[float | None]
+    first_token_ms: Mapped[float | None]
+    first_answer_ms: Mapped[float | None]
+    duration_ms: Mapped[float] = mapped_column(default=0.0)
+    ollama_load_ms: Mapped[float | None]
+    ollama_prompt_ms: Mapped[float | None]
+    ollama_eval_ms: Mapped[float | None]
+    upstream_calls: Mapped[int] = mapped_column(default=0)
+    had_thinking: Mapped[bool] = mapped_column(default=False)
+    explain: Mapped[dict[str, Any]] = mapped_column(default=dict)
+
+
+class UsageBodyRow(Base):
+    """Prompt and answer of a call whose key keeps them; its retention is its own."""
+
+    __tablename__ = "usage_body"
+
+    usage_id: Mapped[int] = mapped_column(
+        ForeignKey("usage.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    at: Mapped[datetime] = mapped_column(index=True)
+    request_body: Mapped[str | None] = mapped_column(Text)
+    response_body: Mapped[str | None] = mapped_column(Text)
+
+
+class _Rollup:
+    """Sums over settled calls of one time step and one combination of properties.
+
+    Absent ids are 0. `histograms` is JSON text: metric to bucket to count (`core/histogram`),
+    merged by addition.
+    """
+
+    start: Mapped[datetime] = mapped_column(primary_key=True)
+    key_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    model: Mapped[str] = mapped_column(String(256), primary_key=True)
+    server_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    endpoint: Mapped[str] = mapped_column(String(64), primary_key=True)
+    status: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    client_app: Mapped[str] = mapped_column(String(64), primary_key=True)
+    requests: Mapped[int] = mapped_column(BigInteger, default=0)
+    errors: Mapped[int] = mapped_column(BigInteger, default=0)
+    streamed: Mapped[int] = mapped_column(BigInteger, default=0)
+    prompt_tokens: Mapped[int] = mapped_column(BigInteger, default=0)
+    completion_tokens: Mapped[int] = mapped_column(BigInteger, default=0)
+    reasoning_tokens: Mapped[int] = mapped_column(BigInteger, default=0)
+    cached_tokens: Mapped[int] = mapped_column(BigInteger, default=0)
+    duration_ms: Mapped[float] = mapped_column(default=0.0)
+    queue_ms: Mapped[float] = mapped_column(default=0.0)
+    ollama_load_ms: Mapped[float] = mapped_column(default=0.0)
+    ollama_prompt_ms: Mapped[float] = mapped_column(default=0.0)
+    ollama_eval_ms: Mapped[float] = mapped_column(default=0.0)
+    timed_tokens: Mapped[int] = mapped_column(BigInteger, default=0)
+    histograms: Mapped[str] = mapped_column(Text, default="{}")
+
+
+class UsageHourRow(_Rollup, Base):
+    """Sums per UTC hour."""
+
+    __tablename__ = "usage_hour"
+
+
+class UsageDayRow(_Rollup, Base):
+    """Sums per UTC day."""
+
+    __tablename__ = "usage_day"
