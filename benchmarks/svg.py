@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 WIDTH, HEIGHT = 560, 340
@@ -14,7 +14,7 @@ _STYLES = [("#1f5fa8", ""), ("#b3431e", "6 4"), ("#3b7a3b", "2 3"), ("#6b4c9a", 
 Series = Sequence[tuple[float, float]]
 
 
-def chart(title: str, x_label: str, y_label: str, series: dict[str, Series]) -> str:
+def chart(title: str, x_label: str, y_label: str, series: Mapping[str, Series]) -> str:
     """Return the SVG text of a log-log chart; points at or below zero are drawn at the axis."""
     points = [point for line in series.values() for point in line]
     x_range = _decades([x for x, _ in points])

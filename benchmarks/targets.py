@@ -153,6 +153,7 @@ def ours(
         "DATABASE_URL": url,
         "SESSION_SECRET": "benchmark-only-0123456789abcdef0123456789abcdef",
         "WEB_CONCURRENCY": str(workers),
+        "GRACEFUL_TIMEOUT": "5",
     } | (extra or {})
     flask(["db", "upgrade"], variables)
     key = issue_key(variables)
