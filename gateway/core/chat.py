@@ -6,7 +6,7 @@ Mappings inside these values are never changed in place; a changed request is a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
@@ -186,7 +186,8 @@ class Envelope:
     `seed` is 24+ random hex digits for this answer, from which ids of calls, items and messages
     are made; `created` is unix seconds;
     `prompt_estimate` the tokens of the prompt as estimated (D42); `request_id` is the `req_...`
-    of the log.
+    of the log. `clock` gives unix seconds when asked, for the time of completion; None: it is
+    worked out from Ollama's durations.
     """
 
     seed: str
@@ -198,3 +199,4 @@ class Envelope:
     usage_on_finish_chunk: bool = True
     sse_keepalive: Literal["comments_and_chunks", "comments", "off"] = "comments_and_chunks"
     choices: int = 1
+    clock: Callable[[], int] | None = None
