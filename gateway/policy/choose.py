@@ -1,0 +1,162 @@
+"""Chooses the server for a call: a pure function over what is known this moment.
+
+    1. only places that are open, have the model, and were not tried before
+    2. among those the best class
+         WARM    the model is in memory with enough context, and a slot is free
+         IDLE    a slot is free, and nothing of ours runs there: loading disturbs nobody
+         COLD    a slot is free, but other models are at work there
+         FULL    no slot is free: the call must wait in line
+    3. within the class those about as busy as the least busy one (half their slots apart, at most)
+    4. among these the conversation's own server, by weighted rendezvous hash of its prefix, so that
+       Ollama finds the prompt in its cache; without a prefix the least busy for its weight
+    5. what is still equal is decided by the server's id
+
+Rendezvous hashing moves only the conversations of a server that comes or goes.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from math import log
+from typing import Protocol, TypeVar
+
+_SLACK = 0.5
+_SPAN = 1 << 32
+_NOBODY: frozenset[int] = frozenset()
+
+
+class Rank(IntEnum):
+    """How well a place suits a call; lower is better."""
+
+    WARM = 0
+    IDLE = 1
+    COLD = 2
+    FULL = 3
+
+
+class Place(Protocol):
+    """One model on one server, as the fleet knows it right now.
+
+    `context_tokens` is the window it is loaded with, 0 while it is not in memory; `in_flight` our
+    calls of this model there, `others` our calls of other models there; `slots` how many calls of
+    the model may run at once.
+    """
+
+    @property
+    def server_id(self) -> int: ...
+    @property
+    def weight(self) -> int: ...
+    @property
+    def open(self) -> bool: ...
+    @property
+    def slots(self) -> int: ...
+    @property
+    def in_flight(self) -> int: ...
+    @property
+    def others(self) -> int: ...
+    @property
+    def context_tokens(self) -> int: ...
+
+
+P = TypeVar("P", bound=Place)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The outcome in numbers: `reason` puts it in words."""
+
+    rank: Rank
+    sticky: bool
+    rivals: int
+    free: int
+    slots: int
+
+    @property
+    def reason(self) -> str:
+        """Why this server, for the usage record and the console."""
+        state = _WORDS[self.rank]
+        if self.rank is not Rank.FULL:
+            state = f"{state}, {self.free} of {self.slots} slots free"
+        if self.rivals == 1:
+            return state
+        how = "the server of this conversation" if self.sticky else "least busy for its weight"
+        return f"{state}; {how} among {self.rivals}"
+
+
+_WORDS = {
+    Rank.WARM: "has the model loaded",
+    Rank.IDLE: "must load the model, is idle",
+    Rank.COLD: "must load the model beside others",
+    Rank.FULL: "every slot is taken",
+}
+
+
+def rank(place: Place, num_ctx: int | None) -> Rank:
+    """Give the class of an open place for a call that wants `num_ctx` tokens (None: any)."""
+    if place.in_flight >= place.slots:
+        return Rank.FULL
+    context = place.context_tokens
+    if context and (num_ctx is None or context >= num_ctx):
+        return Rank.WARM
+    return Rank.COLD if place.others else Rank.IDLE
+
+
+def choose(
+    places: Sequence[P],
+    *,
+    num_ctx: int | None = None,
+    prefix: str = "",
+    exclude: Collection[int] = _NOBODY,
+) -> tuple[P, Choice] | None:
+    """Give the best place and why; None when no place is open. Order of `places` never matters."""
+    best = Rank.FULL
+    members: list[P] = []
+    for place in places:
+        if not place.open or (exclude and place.server_id in exclude):
+            continue
+        found = rank(place, num_ctx)
+        if found < best:
+            best, members = found, [place]
+        elif found == best:
+            members.append(place)
+    if not members:
+        return None
+    rivals = len(members)
+    sticky = False
+    if rivals == 1:
+        chosen = members[0]
+    else:
+        chosen, sticky = _pick(members, prefix)
+    free = chosen.slots - chosen.in_flight
+    return chosen, Choice(best, sticky, rivals, max(free, 0), chosen.slots)
+
+
+def _pick(members: Sequence[P], prefix: str) -> tuple[P, bool]:
+    if not prefix:
+        return min(members, key=_burden), False
+    shares = [place.in_flight / (place.slots or 1) for place in members]
+    limit = min(shares) + _SLACK
+    digest = zlib.crc32(prefix.encode())
+    best, least = members[0], float("inf")
+    for place, share in zip(members, shares, strict=True):
+        if share <= limit:
+            far = _distance(digest, place.server_id) / (place.weight or 1)
+            if far < least or (far == least and place.server_id < best.server_id):
+                best, least = place, far
+    return best, True
+
+
+def _burden(place: Place) -> tuple[float, int, int]:
+    weight = place.weight or 1
+    return (place.in_flight + place.others + 1) / weight, -weight, place.server_id
+
+
+def _distance(digest: int, server_id: int) -> float:
+    """Give an exponentially distributed number that depends on both only (murmur3's last mix)."""
+    x = (digest ^ (server_id * 0x9E3779B1)) & 0xFFFFFFFF
+    x = ((x ^ (x >> 16)) * 0x85EBCA6B) & 0xFFFFFFFF
+    x = ((x ^ (x >> 13)) * 0xC2B2AE35) & 0xFFFFFFFF
+    return -log(((x ^ (x >> 16)) + 1) / _SPAN)

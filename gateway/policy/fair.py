@@ -1,0 +1,171 @@
+"""The order in which waiting calls are served: by priority, then fairly between keys.
+
+Every entry gets a turn when it joins: one more than the last turn of its key, and never less than
+the turn served last. Lower turns go first, so a key that floods a hundred calls stands at turns
+1 to 100, and the first call of another key stands at turn 1, beside the flood's first
+(start-time fair queueing with equal shares). Equal turns are served in order of arrival.
+
+Priorities are classes: all of `interactive` before all of `normal` before all of `batch`. An
+entry that has waited `ageing_s` moves up one class with its turn, so nobody starves.
+
+A full line makes room for a newcomer only at the expense of the key that holds most of it.
+
+Pure data: no lock and no clock; `now_s` is monotonic seconds.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterator
+from math import inf
+from typing import Generic, TypeVar
+
+from gateway.core.keys import Priority
+
+CLASSES: tuple[Priority, ...] = ("interactive", "normal", "batch")
+T = TypeVar("T")
+
+
+class Entry(Generic[T]):
+    """A place in the line. `item` is what waits."""
+
+    __slots__ = ("arrival", "entered_s", "item", "key_id", "moved_s", "row", "turn")
+
+    def __init__(
+        self, item: T, key_id: int | None, row: int, turn: int, arrival: int, now_s: float
+    ) -> None:
+        self.item = item
+        self.key_id = key_id
+        self.row = row
+        self.turn = turn
+        self.arrival = arrival
+        self.entered_s = now_s
+        self.moved_s = now_s
+
+
+def _place(entry: Entry[T]) -> tuple[int, int]:
+    return entry.turn, entry.arrival
+
+
+class FairLine(Generic[T]):
+    """A bounded line of waiting items."""
+
+    def __init__(self, ageing_s: float = 30.0) -> None:
+        self._ageing_s = ageing_s
+        self._rows: tuple[list[Entry[T]], ...] = tuple([] for _ in CLASSES)
+        self._next_turn: dict[int | None, int] = {}
+        self._waiting: dict[int | None, int] = {}
+        self._served = 0
+        self._arrivals = 0
+        self._ages_at_s = inf
+
+    def __len__(self) -> int:
+        return sum(map(len, self._rows))
+
+    def __iter__(self) -> Iterator[Entry[T]]:
+        for row in self._rows:
+            yield from row
+
+    def charge(self, key_id: int | None) -> None:
+        """Count a call that was served without waiting as its key's turn."""
+        self._served = self._turn(key_id)
+        self._prune()
+
+    def join(self, item: T, key_id: int | None, priority: Priority, now_s: float) -> Entry[T]:
+        """Put `item` in line and give its place."""
+        self._arrivals += 1
+        row = CLASSES.index(priority)
+        entry = Entry(item, key_id, row, self._turn(key_id), self._arrivals, now_s)
+        insort(self._rows[row], entry, key=_place)
+        self._waiting[key_id] = self._waiting.get(key_id, 0) + 1
+        if row:
+            self._ages_at_s = min(self._ages_at_s, now_s + self._ageing_s)
+        return entry
+
+    def leave(self, entry: Entry[T]) -> bool:
+        """Take `entry` out of the line unserved; False when it is no longer in it."""
+        if not self._remove(entry):
+            return False
+        if entry.key_id not in self._waiting:
+            owed = min(self._next_turn.get(entry.key_id, 0), self._served + 1)
+            self._next_turn[entry.key_id] = owed
+        return True
+
+    def serve(self, now_s: float, fits: Callable[[T], bool] = lambda _: True) -> Entry[T] | None:
+        """Take out the first entry that `fits`; None when there is none."""
+        self._age(now_s)
+        for row in self._rows:
+            for entry in row:
+                if fits(entry.item):
+                    self._remove(entry)
+                    self._served = max(self._served, entry.turn)
+                    self._prune()
+                    return entry
+        return None
+
+    def position(self, entry: Entry[T], now_s: float) -> int:
+        """Give the 1-based place of `entry`; 0 when it is no longer in line."""
+        self._age(now_s)
+        row = self._rows[entry.row]
+        at = bisect_left(row, _place(entry), key=_place)
+        if at == len(row) or row[at] is not entry:
+            return 0
+        return sum(len(before) for before in self._rows[: entry.row]) + at + 1
+
+    def displace(self, key_id: int | None) -> Entry[T] | None:
+        """Make room for a call of `key_id` in a full line.
+
+        Takes out and gives the last entry of the key that holds most of the line, provided that
+        this key would still hold at least as much as `key_id` afterwards; otherwise None.
+        """
+        if not self._waiting:
+            return None
+        greedy = max(self._waiting, key=lambda key: self._waiting[key])
+        if self._waiting[greedy] - 1 < self._waiting.get(key_id, 0) + 1:
+            return None
+        for row in reversed(self._rows):
+            for entry in reversed(row):
+                if entry.key_id == greedy:
+                    self.leave(entry)
+                    return entry
+        return None
+
+    def _remove(self, entry: Entry[T]) -> bool:
+        row = self._rows[entry.row]
+        at = bisect_left(row, _place(entry), key=_place)
+        if at == len(row) or row[at] is not entry:
+            return False
+        del row[at]
+        left = self._waiting[entry.key_id] - 1
+        if left:
+            self._waiting[entry.key_id] = left
+        else:
+            del self._waiting[entry.key_id]
+        return True
+
+    def _turn(self, key_id: int | None) -> int:
+        turn = max(self._served, self._next_turn.get(key_id, 0))
+        self._next_turn[key_id] = turn + 1
+        return turn
+
+    def _prune(self) -> None:
+        """Forget keys that are owed nothing: their next turn is the current one anyway."""
+        if len(self._next_turn) > 2 * len(self._waiting) + 64:
+            self._next_turn = {
+                key: turn for key, turn in self._next_turn.items() if turn > self._served
+            }
+
+    def _age(self, now_s: float) -> None:
+        if now_s < self._ages_at_s:
+            return
+        bound_s = now_s - self._ageing_s
+        for index in range(1, len(self._rows)):
+            row = self._rows[index]
+            old = [entry for entry in row if entry.moved_s <= bound_s]
+            if old:
+                row[:] = [entry for entry in row if entry.moved_s > bound_s]
+            for entry in old:
+                entry.row, entry.moved_s = index - 1, now_s
+                insort(self._rows[index - 1], entry, key=_place)
+        moved_s = [entry.moved_s for row in self._rows[1:] for entry in row]
+        self._ages_at_s = min(moved_s, default=inf) + self._ageing_s
