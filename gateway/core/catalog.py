@@ -39,7 +39,7 @@ class Alias:
     """A further name of a model; `pattern` ones hold `*`. `override` is laid over the model's."""
 
     name: str
-    override: Mapping[str, Json] = EMPTY
+    override: Mapping[str, Json] = field(default_factory=lambda: EMPTY)
 
     @property
     def is_pattern(self) -> bool:
@@ -62,7 +62,7 @@ class Model:
     enabled: bool = True
     available: bool = True
     aliases: tuple[Alias, ...] = ()
-    override: Mapping[str, Json] = EMPTY
+    override: Mapping[str, Json] = field(default_factory=lambda: EMPTY)
     capabilities: frozenset[str] | None = None
     context_tokens: int | None = None
     modified_at: datetime | None = None

@@ -95,7 +95,7 @@ class Params:
     the model thinks all the same.
     """
 
-    options: Mapping[str, Json] = EMPTY
+    options: Mapping[str, Json] = field(default_factory=lambda: EMPTY)
     think: Think | None = None
     format: Json = None
     keep_alive: float | str | None = None
@@ -170,7 +170,7 @@ class Call:
     default_think: Think | None = None
     stop_here: bool = False
     extra: Any = None
-    body: Mapping[str, Json] = EMPTY
+    body: Mapping[str, Json] = field(default_factory=lambda: EMPTY)
 
     @property
     def model(self) -> str:

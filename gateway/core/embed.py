@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from gateway.core.chat import Params
@@ -15,7 +15,7 @@ class EmbedRequest:
 
     model: str
     inputs: tuple[str, ...]
-    params: Params = Params()
+    params: Params = field(default_factory=Params)
     dimensions: int | None = None
     encoding: Literal["float", "base64"] = "float"
     ignored: tuple[str, ...] = ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, TypeAlias
 
@@ -65,8 +65,8 @@ class Key:
     limits: Limits = Limits()
     zone: str = "UTC"
     priority: Priority = "normal"
-    default_params: Mapping[str, Json] = EMPTY
-    forced_params: Mapping[str, Json] = EMPTY
+    default_params: Mapping[str, Json] = field(default_factory=lambda: EMPTY)
+    forced_params: Mapping[str, Json] = field(default_factory=lambda: EMPTY)
     owner: str = ""
     notes: str = ""
     tags: tuple[str, ...] = ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from gateway.core.chat import EMPTY, Json
@@ -64,7 +64,7 @@ class Settlement:
     ollama_eval_ms: float | None = None
     upstream_calls: int = 0
     had_thinking: bool = False
-    explain: Mapping[str, Json] = EMPTY
+    explain: Mapping[str, Json] = field(default_factory=lambda: EMPTY)
     request_body: str | None = None
     response_body: str | None = None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 import orjson
@@ -42,7 +42,7 @@ class Echo:
     items in stored form but without ids, `store` whether the answer is to be kept.
     """
 
-    fields: Mapping[str, Json] = EMPTY
+    fields: Mapping[str, Json] = field(default_factory=lambda: EMPTY)
     input_items: tuple[Mapping[str, Json], ...] = ()
     previous_id: str | None = None
     store: bool = False
