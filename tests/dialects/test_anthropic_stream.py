@@ -1,0 +1,460 @@
+"""A Messages answer goes out as one tidy sequence of blocks, and amounts to what is rendered."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import anthropic
+import httpx2
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.core.chat import Call, ChatRequest, Envelope, Message
+from gateway.core.events import (
+    Batch,
+    Event,
+    Failed,
+    Finish,
+    Ping,
+    TextDelta,
+    ThinkingDelta,
+    ToolCallDone,
+    Usage,
+    fold,
+)
+from gateway.dialects import anthropic_messages
+from gateway.dialects.anthropic_common import Shown
+from gateway.errors import ContextOverflow, GatewayError, Unavailable, UpstreamError
+
+CALL = Call(ChatRequest("qwen3:8b", (Message("user", "hi"),)), stream=True, extra=Shown())
+ENVELOPE = Envelope("0123456789abcdef01234567", 1_754_000_000, CALL, "req_1", prompt_estimate=17)
+USAGE = Usage(21, 14, 5, 9)
+WEATHER = ToolCallDone("call_x", "get_weather", '{"city":"Paris","note":"ça va"}')
+
+
+def batches(*groups: Sequence[Event]) -> list[Batch]:
+    return [(0, group) for group in groups]
+
+
+def frames(data: bytes) -> list[tuple[str, Any]]:
+    """Cut a stream into (event name, data), checking the frame itself."""
+    parts = data.split(b"\n\n")
+    assert parts.pop() == b""
+    read = []
+    for part in parts:
+        event, line = part.split(b"\n")
+        assert event.startswith(b"event: ")
+        assert line.startswith(b"data: ")
+        body = orjson.loads(line[6:])
+        assert event[7:].decode() == body["type"]
+        read.append((body["type"], body))
+    return read
+
+
+def streamed(*groups: Sequence[Event], envelope: Envelope = ENVELOPE) -> list[tuple[str, Any]]:
+    return frames(b"".join(anthropic_messages.stream(batches(*groups), envelope)))
+
+
+def short(frame: tuple[str, Any]) -> str:
+    """Name a frame so that an order can be read off."""
+    name, body = frame
+    match name:
+        case "content_block_start":
+            return f"start {body['index']} {body['content_block']['type']}"
+        case "content_block_delta":
+            return f"delta {body['index']} {body['delta']['type']}"
+        case "content_block_stop":
+            return f"stop {body['index']}"
+        case _:
+            return name
+
+
+HEAD = ["message_start", "ping"]
+TAIL = ["message_delta", "message_stop"]
+ORDERS = [
+    pytest.param([TextDelta("Hi")], ["start 0 text", "delta 0 text_delta", "stop 0"], id="text"),
+    pytest.param([], ["start 0 text", "stop 0"], id="nothing at all"),
+    pytest.param(
+        [ThinkingDelta("h"), ThinkingDelta("m"), TextDelta("a"), TextDelta("b"), WEATHER],
+        [
+            "start 0 thinking",
+            "delta 0 thinking_delta",
+            "delta 0 thinking_delta",
+            "delta 0 signature_delta",
+            "stop 0",
+            "start 1 text",
+            "delta 1 text_delta",
+            "delta 1 text_delta",
+            "stop 1",
+            "start 2 tool_use",
+            "delta 2 input_json_delta",
+            "delta 2 input_json_delta",
+            "stop 2",
+        ],
+        id="thinking, text, call",
+    ),
+    pytest.param(
+        [ThinkingDelta("h")],
+        [
+            "start 0 thinking",
+            "delta 0 thinking_delta",
+            "delta 0 signature_delta",
+            "stop 0",
+            "start 1 text",
+            "stop 1",
+        ],
+        id="thinking alone ends in an empty text",
+    ),
+    pytest.param(
+        [TextDelta("a"), ThinkingDelta("b"), TextDelta("c")],
+        [
+            "start 0 text",
+            "delta 0 text_delta",
+            "stop 0",
+            "start 1 thinking",
+            "delta 1 thinking_delta",
+            "delta 1 signature_delta",
+            "stop 1",
+            "start 2 text",
+            "delta 2 text_delta",
+            "stop 2",
+        ],
+        id="thinking after text opens a new block",
+    ),
+    pytest.param(
+        [WEATHER, WEATHER],
+        [
+            "start 0 tool_use",
+            "delta 0 input_json_delta",
+            "delta 0 input_json_delta",
+            "stop 0",
+            "start 1 tool_use",
+            "delta 1 input_json_delta",
+            "delta 1 input_json_delta",
+            "stop 1",
+        ],
+        id="two calls",
+    ),
+]
+
+
+@pytest.mark.parametrize(("events", "order"), ORDERS)
+def test_blocks_follow_each_other_one_at_a_time(events: list[Event], order: list[str]) -> None:
+    sent = streamed(events, [Finish("stop", USAGE)])
+
+    assert [short(frame) for frame in sent] == HEAD + order + TAIL
+
+
+@pytest.mark.parametrize(("events", "order"), ORDERS)
+def test_the_order_is_the_same_event_by_event(events: list[Event], order: list[str]) -> None:
+    sent = streamed(*[[event] for event in events], [Finish("stop", USAGE)])
+
+    assert [short(frame) for frame in sent] == HEAD + order + TAIL
+
+
+def test_the_opening_goes_out_before_the_first_batch() -> None:
+    first = next(anthropic_messages.stream(iter(()), ENVELOPE))
+
+    start, ping = frames(first)
+    assert start[1]["message"] == {
+        "id": start[1]["message"]["id"],
+        "type": "message",
+        "role": "assistant",
+        "model": "qwen3:8b",
+        "content": [],
+        "stop_reason": None,
+        "stop_sequence": None,
+        "usage": {
+            "input_tokens": 17,
+            "output_tokens": 0,
+            "cache_creation_input_tokens": 0,
+            "cache_read_input_tokens": 0,
+            "service_tier": "standard",
+        },
+    }
+    assert ping == ("ping", {"type": "ping"})
+
+
+def test_one_batch_is_one_bytes_object_and_silence_is_none() -> None:
+    given = batches([TextDelta("a"), TextDelta("b")], [], [Finish("stop")])
+
+    assert len(list(anthropic_messages.stream(given, ENVELOPE))) == 3
+
+
+def test_the_last_events_carry_the_real_counts_and_the_cached_part_apart() -> None:
+    sent = streamed([TextDelta("x"), Finish("stop", USAGE)])
+
+    assert sent[-2][1] == {
+        "type": "message_delta",
+        "delta": {"stop_reason": "end_turn", "stop_sequence": None},
+        "usage": {
+            "input_tokens": 16,
+            "output_tokens": 14,
+            "cache_creation_input_tokens": 0,
+            "cache_read_input_tokens": 5,
+        },
+    }
+    assert sent[-1][1] == {"type": "message_stop"}
+
+
+def test_a_call_starts_empty_and_its_input_comes_as_text() -> None:
+    sent = streamed([WEATHER, Finish("stop")])
+
+    start, nothing, whole = (body for _, body in sent[2:5])
+    assert start["content_block"]["input"] == {}
+    assert start["content_block"]["name"] == "get_weather"
+    assert start["content_block"]["id"].startswith("toolu_")
+    assert len(start["content_block"]["id"]) == 6 + 24
+    assert nothing["delta"]["partial_json"] == ""
+    assert whole["delta"]["partial_json"] == WEATHER.arguments
+
+
+def test_a_signature_is_of_the_text_of_its_block() -> None:
+    sent = streamed([ThinkingDelta("one "), ThinkingDelta("two"), Finish("stop")])
+
+    digest = hashlib.sha256(b"one two").digest()[:16]
+    signed = next(body for name, body in sent if body.get("delta", {}).get("signature"))
+    assert signed["delta"]["signature"] == "ogw." + base64.urlsafe_b64encode(digest).decode()
+
+
+def test_omitted_thinking_keeps_its_block_and_signature() -> None:
+    envelope = replace(ENVELOPE, call=replace(CALL, extra=Shown(omit_thinking=True)))
+
+    sent = streamed([ThinkingDelta("secret"), TextDelta("x"), Finish("stop")], envelope=envelope)
+
+    assert [short(frame) for frame in sent[2:5]] == [
+        "start 0 thinking",
+        "delta 0 signature_delta",
+        "stop 0",
+    ]
+    assert "secret" not in json.dumps(sent)
+
+
+STOPS = [
+    pytest.param([WEATHER], Finish("stop"), "tool_use", None, id="calls present, stop"),
+    pytest.param([WEATHER], Finish("tool_calls"), "tool_use", None, id="cut after the call"),
+    pytest.param(
+        [TextDelta("a")],
+        Finish("stop_sequence", stop_sequence="</b>"),
+        "stop_sequence",
+        "</b>",
+        id="stop sequence",
+    ),
+    pytest.param([TextDelta("a")], Finish("stop"), "end_turn", None, id="stop"),
+    pytest.param([TextDelta("a")], Finish("length"), "max_tokens", None, id="length"),
+    pytest.param([WEATHER], Finish("length"), "max_tokens", None, id="length after a call"),
+    pytest.param([TextDelta("a")], Finish("load"), "end_turn", None, id="anything else"),
+]
+
+
+@pytest.mark.parametrize(("events", "finish", "reason", "sequence"), STOPS)
+def test_the_stop_reason_is_true_streamed_and_whole(
+    events: list[Event], finish: Finish, reason: str, sequence: str | None
+) -> None:
+    sent = streamed([*events, finish])
+    whole = anthropic_messages.render(fold(batches([*events, finish])), ENVELOPE)
+
+    assert sent[-2][1]["delta"] == {"stop_reason": reason, "stop_sequence": sequence}
+    assert (whole["stop_reason"], whole["stop_sequence"]) == (reason, sequence)
+
+
+@pytest.mark.parametrize(
+    ("mode", "pings"),
+    [("comments_and_chunks", 2), ("comments", 2), ("off", 0)],
+)
+def test_silence_is_filled_with_pings_unless_switched_off(mode: Any, pings: int) -> None:
+    envelope = replace(ENVELOPE, sse_keepalive=mode)
+
+    sent = streamed([Ping()], [Ping(loud=True)], [Finish("stop")], envelope=envelope)
+
+    assert [name for name, _ in sent].count("ping") == 1 + pings
+
+
+FAILURES: list[Any] = [
+    pytest.param(UpstreamError("it broke"), "api_error", "it broke", id="upstream"),
+    pytest.param(Unavailable("busy"), "overloaded_error", "busy", id="overloaded"),
+    pytest.param(
+        ContextOverflow("too big", detail={"prompt_tokens": 9000, "context_tokens": 4096}),
+        "invalid_request_error",
+        "prompt is too long: 9000 tokens > 4096 maximum",
+        id="context, figures known",
+    ),
+    pytest.param(
+        ContextOverflow("too big", detail={"context_tokens": 10}),
+        "invalid_request_error",
+        "prompt is too long: 17 tokens > 10 maximum",
+        id="context, prompt estimated",
+    ),
+    pytest.param(
+        ContextOverflow("too big"),
+        "invalid_request_error",
+        "prompt is too long: too big",
+        id="context, nothing known",
+    ),
+]
+
+
+@pytest.mark.parametrize(("error", "type", "message"), FAILURES)
+def test_a_failure_ends_the_stream_without_message_stop(
+    error: GatewayError, type: str, message: str
+) -> None:
+    sent = streamed([TextDelta("half")], [Failed(error)])
+
+    assert sent[-1][1] == {
+        "type": "error",
+        "error": {"type": type, "message": message},
+        "request_id": "req_1",
+    }
+    assert "message_stop" not in [name for name, _ in sent]
+
+
+def test_an_error_body_has_the_vendor_s_shape() -> None:
+    body = anthropic_messages.error(Unavailable("come back"), "req_9")
+
+    assert body == {
+        "type": "error",
+        "error": {"type": "overloaded_error", "message": "come back"},
+        "request_id": "req_9",
+    }
+
+
+def test_a_whole_answer_has_thinking_text_and_calls_in_order() -> None:
+    events = [ThinkingDelta("hm"), TextDelta("Paris."), WEATHER, Finish("stop", USAGE)]
+
+    whole = anthropic_messages.render(fold(batches(events)), ENVELOPE)
+
+    assert [block["type"] for block in whole["content"]] == ["thinking", "text", "tool_use"]
+    assert whole["content"][0]["thinking"] == "hm"
+    assert whole["content"][0]["signature"].startswith("ogw.")
+    assert whole["content"][1] == {"type": "text", "text": "Paris."}
+    assert whole["content"][2]["input"] == {"city": "Paris", "note": "ça va"}
+    assert whole["usage"]["service_tier"] == "standard"
+    assert whole["id"].startswith("msg_")
+    assert len(whole["id"]) == 4 + 24
+
+
+def test_an_empty_answer_still_has_a_text_block() -> None:
+    whole = anthropic_messages.render(fold(batches([Finish("stop")])), ENVELOPE)
+
+    assert whole["content"] == [{"type": "text", "text": ""}]
+
+
+def test_a_whole_answer_may_omit_the_thinking_text() -> None:
+    envelope = replace(ENVELOPE, call=replace(CALL, extra=Shown(omit_thinking=True)))
+
+    whole = anthropic_messages.render(
+        fold(batches([ThinkingDelta("x"), TextDelta("y"), Finish("stop")])), envelope
+    )
+
+    assert whole["content"][0]["thinking"] == ""
+    assert whole["content"][0]["signature"].startswith("ogw.")
+
+
+def sdk(content: bytes, type: str) -> anthropic.Anthropic:
+    """Give the official client, answered with `content`."""
+
+    def answer(_: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, headers={"content-type": type}, content=content)
+
+    transport = httpx2.MockTransport(answer)
+    return anthropic.Anthropic(
+        api_key="sk-test",
+        base_url="http://gateway.test",
+        http_client=httpx2.Client(transport=transport),
+        max_retries=0,
+    )
+
+
+def sdk_message(events: Sequence[Sequence[Event]], envelope: Envelope = ENVELOPE) -> Any:
+    """Give what the official SDK makes of the streamed bytes."""
+    content = b"".join(anthropic_messages.stream(batches(*events), envelope))
+    with sdk(content, "text/event-stream").messages.stream(
+        model="qwen3:8b", max_tokens=10, messages=[{"role": "user", "content": "hi"}]
+    ) as stream:
+        return stream.get_final_message()
+
+
+WORDS = st.text(min_size=1, max_size=12)
+DELTAS = st.lists(
+    st.one_of(
+        WORDS.map(TextDelta),
+        WORDS.map(ThinkingDelta),
+        st.dictionaries(st.text(max_size=4), st.integers() | WORDS, max_size=3).map(
+            lambda given: ToolCallDone("", "f", json.dumps(given))
+        ),
+        st.just(Ping()),
+    ),
+    max_size=12,
+)
+
+
+@given(DELTAS, st.sampled_from(["stop", "length", "tool_calls"]))
+def test_the_sdk_reads_from_the_stream_what_is_rendered_whole(
+    events: list[Event], reason: str
+) -> None:
+    given = [*[[event] for event in events], [Finish(reason, USAGE)]]
+
+    message = sdk_message(given)
+    whole = anthropic_messages.render(fold(batches(*given)), ENVELOPE)
+
+    def said(content: list[Any], kind: str, field: str) -> str:
+        return "".join(block[field] for block in content if block["type"] == kind)
+
+    blocks = [block.model_dump() for block in message.content]
+    assert said(blocks, "text", "text") == said(whole["content"], "text", "text")
+    assert said(blocks, "thinking", "thinking") == said(whole["content"], "thinking", "thinking")
+    calls = [(b["id"], b["input"]) for b in blocks if b["type"] == "tool_use"]
+    assert calls == [
+        (b["id"], b["input"]) for b in whole["content"] if b["type"] == "tool_use"
+    ]
+    assert message.stop_reason == whole["stop_reason"]
+    assert message.id == whole["id"]
+    assert message.usage.input_tokens == whole["usage"]["input_tokens"]
+    assert message.usage.output_tokens == whole["usage"]["output_tokens"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("data: [DONE]\n\nevent: error\n", id="frame words"),
+        pytest.param("a\r\nb\rc", id="line ends"),
+        pytest.param("\u2028\u2029\x85\x0b\x0c", id="unicode line ends"),
+        pytest.param('"\\\x00\x1f\x7f', id="quotes and controls"),
+        pytest.param("😀e\u0301漢字", id="beyond the plane"),
+    ],
+)
+def test_a_hostile_text_arrives_as_it_was(text: str) -> None:
+    message = sdk_message([[TextDelta(text)], [Finish("stop")]])
+
+    assert message.content[0].text == text
+
+
+def test_the_sdk_reads_a_whole_answer() -> None:
+    events = [ThinkingDelta("hm"), TextDelta("Paris."), WEATHER, Finish("stop", USAGE)]
+    whole = anthropic_messages.render(fold(batches(events)), ENVELOPE)
+
+    message = sdk(orjson.dumps(whole), "application/json").messages.create(
+        model="qwen3:8b", max_tokens=10, messages=[{"role": "user", "content": "hi"}]
+    )
+
+    assert [block.type for block in message.content] == ["thinking", "text", "tool_use"]
+    assert message.stop_reason == "tool_use"
+    assert message.usage.cache_read_input_tokens == 5
+
+
+def test_the_sdk_raises_what_failed_in_the_stream() -> None:
+    with pytest.raises(anthropic.APIStatusError, match="it broke") as caught:
+        sdk_message([[TextDelta("half")], [Failed(UpstreamError("it broke"))]])
+
+    assert caught.value.body == {
+        "type": "error",
+        "error": {"type": "api_error", "message": "it broke"},
+        "request_id": "req_1",
+    }
