@@ -1,1 +1,60 @@
-"""Ollama2OpenAI: an OpenAI- and Anthropic-compatible gateway in front of Ollama."""
+"""Ollama2OpenAI: an OpenAI- and Anthropic-compatible gateway in front of Ollama.
+
+`create_app` is where the parts meet; it alone sees every room.
+"""
+
+from __future__ import annotations
+
+from flask import Flask, Response, g, request
+from werkzeug.exceptions import HTTPException
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from gateway.config import Settings
+
+__version__ = "1.0.0"
+
+CONSOLE_PATHS = ("/admin", "/auth", "/static", "/bootstrap")
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """Make the application. Opens no connection and starts nothing; raises ConfigError."""
+    from gateway import admin, admin_api, api, auth, cli, extensions, logs
+    from gateway.services import build
+    from gateway.store import engine
+
+    settings = settings or Settings.load()
+    logs.configure(settings.log_level, settings.log_format)
+    app = Flask(
+        __name__,
+        template_folder="../templates",
+        static_folder="../static",
+        instance_path=str(settings.data_dir),
+    )
+    app.config.update(settings.flask_config())
+    app.url_map.merge_slashes = False
+    engine.configure(app, settings)
+    extensions.init_app(app)
+    build.attach_services(app, settings)
+    for blueprint in (api.bp, auth.bp, admin.bp, admin_api.bp):
+        app.register_blueprint(blueprint)
+    cli.register(app)
+    app.register_error_handler(HTTPException, _no_view)
+    if settings.trusted_proxies:
+        hops = settings.trusted_proxies
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]  # Flask's documented way
+            app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops
+        )
+    return app
+
+
+def _no_view(error: HTTPException) -> Response:
+    """Answer what no view could: pages for people, the caller's dialect for machines."""
+    from gateway.admin import pages
+    from gateway.api import hooks
+
+    if request.path.startswith(CONSOLE_PATHS):
+        return pages.error_page(error)
+    g.setdefault("request_id", hooks.new_request_id())
+    if request.method == "OPTIONS":
+        return hooks.finish(Response(status=204))
+    return hooks.finish(hooks.refuse_http(error))

@@ -1,0 +1,37 @@
+# syntax=docker/dockerfile:1
+# Stage 1: build the virtual environment; compilers and pip stay here.
+FROM python:3.12-slim-bookworm AS build
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONDONTWRITEBYTECODE=1
+WORKDIR /app
+COPY requirements.txt ./
+RUN python -m venv /app/.venv \
+    && /app/.venv/bin/pip install --require-hashes -r requirements.txt \
+    && /app/.venv/bin/pip uninstall -y pip
+COPY gateway ./gateway
+COPY templates ./templates
+COPY static ./static
+COPY wsgi.py LICENSE ./
+RUN /app/.venv/bin/pybabel compile --directory gateway/translations \
+    && /app/.venv/bin/python -m compileall -q gateway wsgi.py
+
+# Stage 2: what runs.
+FROM python:3.12-slim-bookworm
+LABEL org.opencontainers.image.title="Ollama2OpenAI" \
+      org.opencontainers.image.licenses="MIT"
+ENV PATH=/app/.venv/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    DATA_DIR=/data \
+    PORT=3000
+RUN useradd --system --uid 10001 --home-dir /data --shell /usr/sbin/nologin gateway \
+    && install -d -o gateway -g gateway -m 0700 /data
+WORKDIR /app
+COPY --from=build /app /app
+USER gateway
+VOLUME /data
+EXPOSE 3000
+# Streams get time to finish: see stop_grace_period in docker-compose.yml.
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=15s --timeout=5s --start-period=20s --retries=3 \
+    CMD ["python", "-m", "gateway.healthcheck"]
+CMD ["python", "-m", "gateway.start"]

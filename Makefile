@@ -1,0 +1,84 @@
+# Ollama2OpenAI. `make` lists what there is.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev run demo test lint types unit golden bench soak screenshots translations requirements docker clean
+
+help:  ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+$(VENV)/.ready: requirements.txt
+	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "The venv module is missing: apt-get install python3-venv"; exit 1; }
+	@echo "installing what the gateway needs (once) ..."
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements.txt
+	@touch $@
+
+$(VENV)/.ready-dev: $(VENV)/.ready requirements-dev.txt
+	@echo "installing what the tests need (once) ..."
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.txt
+	@touch $@
+
+gateway/translations/%/LC_MESSAGES/messages.mo: gateway/translations/%/LC_MESSAGES/messages.po | $(VENV)/.ready
+	@$(BIN)/pybabel -q compile -d gateway/translations
+
+CATALOGUES := $(patsubst %.po,%.mo,$(wildcard gateway/translations/*/LC_MESSAGES/messages.po))
+
+setup: $(VENV)/.ready $(CATALOGUES)  ## create the virtual environment and install what the gateway needs
+
+setup-dev: setup $(VENV)/.ready-dev  ## the same, with what development and tests need
+
+run: setup  ## migrate the database and serve on http://localhost:3000
+	@exec $(BIN)/python -m gateway.start
+
+demo: setup  ## look around without a GPU: the gateway before a built-in fake Ollama, with sample data
+	@exec $(BIN)/python -m tests.demo
+
+test: setup-dev  ## lint, types, and all tests (installs Chromium, Node packages and servers where it may)
+	@bash .ci/prepare
+	@$(MAKE) --no-print-directory lint types
+	@bash .ci/tests
+
+lint: setup-dev  ## ruff, import contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports --no-cache
+
+types: setup-dev  ## mypy --strict on gateway/
+	@$(BIN)/mypy
+
+unit: setup-dev  ## the quick tests only: no browser, no processes, no SDKs
+	@$(BIN)/pytest -m "not browser and not sdk and not process and not node and not services"
+
+golden: setup-dev  ## rewrite the golden files; read the diff as carefully as code
+	@$(BIN)/python -m tests.golden
+
+bench: setup-dev  ## measure the gateway, nginx and a naive gateway in one run
+	@$(BIN)/python -m benchmarks.run
+
+soak: setup-dev  ## the long forms of the crash, limit and disconnect tests
+	@SOAK=1 $(BIN)/pytest -m "process or services" --timeout 3600
+
+screenshots: setup-dev  ## pictures of every console page
+	@$(BIN)/python -m tests.browser.screenshots
+
+translations: setup-dev  ## collect the console's texts into the catalogue and compile it
+	@$(BIN)/pybabel -q extract -F babel.cfg -k lazy_gettext -o /tmp/o2a-messages.pot .
+	@$(BIN)/pybabel -q update -i /tmp/o2a-messages.pot -d gateway/translations --no-fuzzy-matching
+	@$(BIN)/pybabel -q compile -d gateway/translations
+
+requirements: setup-dev  ## pin all packages again, with hashes
+	@$(BIN)/python -m pip install --quiet uv
+	@$(BIN)/uv pip compile -q pyproject.toml --generate-hashes --no-header --python-version 3.11 -o requirements.txt
+	@$(BIN)/uv pip compile -q pyproject.toml --group dev -c requirements.txt --generate-hashes --no-header --python-version 3.11 -o requirements-dev.txt
+	@$(BIN)/uv pip compile -q pyproject.toml --group dev --group sdk -c requirements.txt -c requirements-dev.txt --generate-hashes --no-header --python-version 3.11 -o requirements-sdk.txt
+
+docker:  ## build the container image
+	docker build -t ollama2openai .
+
+clean:  ## remove the virtual environment and caches, keep instance/
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage htmlcov

@@ -1,0 +1,9 @@
+"""The blueprint for machines: OpenAI and Anthropic endpoints, health, metrics."""
+
+from __future__ import annotations
+
+from flask import Blueprint
+
+bp = Blueprint("api", __name__)
+
+from gateway.api import embeddings, generate, health, hooks, models, responses  # noqa: E402,F401

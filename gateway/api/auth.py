@@ -1,0 +1,87 @@
+"""Who is calling: the key of a request, from whichever header holds a valid one (api-mapping
+1.1)."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import OrderedDict
+from threading import Lock
+
+from flask import Request
+
+from gateway.core.keys import Key
+from gateway.errors import RateLimited, Unauthenticated
+from gateway.services.keyring import Keyring
+
+_SHAPE = re.compile(r"[\x21-\x7e]{8,200}")
+_HEADERS = ("x-api-key", "api-key")
+
+FAILURES_PER_MINUTE = 30
+_REMEMBERED_ADDRESSES = 10_000
+
+
+def authenticate(request: Request, keyring: Keyring, failures: Failures, address: str) -> Key:
+    """Give the key of the request: headers are tried in order, the first valid one wins (D3).
+
+    Happens before the body is read. Raises Unauthenticated, RateLimited after many wrong keys
+    from one address, and Unavailable when
+    the store cannot be asked.
+    """
+    candidates = list(presented(request))
+    if not candidates:
+        raise Unauthenticated(
+            "No API key was sent. Use the header 'Authorization: Bearer YOUR_KEY'.",
+            code="missing_api_key",
+        )
+    first_error: Unauthenticated | None = None
+    for secret in candidates:
+        try:
+            return keyring.find(secret)
+        except Unauthenticated as error:
+            first_error = first_error or error
+    failures.count(address)
+    raise first_error or Unauthenticated("The API key is not valid.")
+
+
+def presented(request: Request) -> list[str]:
+    """Give the secrets a request carries, in the order of trust, trimmed of spaces and quotes.
+
+    Only well-shaped ones: printable ASCII, bounded. A malformed one counts as an unknown key.
+    """
+    found: list[str] = []
+    bearer = request.headers.get("Authorization", "").strip()
+    if bearer:
+        scheme, _, rest = bearer.partition(" ")
+        rest = rest.strip()
+        found.append(rest if scheme.lower() == "bearer" else bearer)
+    found.extend(request.headers.get(name, "") for name in _HEADERS)
+    trimmed = [value.strip().strip("\"'").strip() for value in found]
+    shaped = [value if _SHAPE.fullmatch(value) else "malformed-key" for value in trimmed if value]
+    return list(dict.fromkeys(shaped))
+
+
+class Failures:
+    """Wrong keys by address in the last minute: slows guessing, never locks a key out (A16)."""
+
+    def __init__(self, limit: int = FAILURES_PER_MINUTE) -> None:
+        self._limit = limit
+        self._seen: OrderedDict[str, tuple[float, int]] = OrderedDict()
+        self._lock = Lock()
+
+    def count(self, address: str) -> None:
+        """Count one failure. Raises RateLimited beyond the limit."""
+        now_s = time.monotonic()
+        with self._lock:
+            since_s, failures = self._seen.pop(address, (now_s, 0))
+            if now_s - since_s > 60:
+                since_s, failures = now_s, 0
+            self._seen[address] = (since_s, failures + 1)
+            while len(self._seen) > _REMEMBERED_ADDRESSES:
+                self._seen.popitem(last=False)
+        if failures >= self._limit:
+            wait_s = max(1, int(60 - (now_s - since_s)))
+            raise RateLimited(
+                f"Too many wrong API keys from your address; try again in {wait_s} s.",
+                retry_after_s=wait_s,
+            )

@@ -1,0 +1,96 @@
+"""Refusals in the caller's language: which dialect a path speaks, and the headers an error
+carries."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+
+import orjson
+from flask import Request, Response
+from werkzeug.exceptions import HTTPException
+
+from gateway.dialects import anthropic_common, openai_common
+from gateway.errors import (
+    GatewayError,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    TooLarge,
+)
+
+log = logging.getLogger(__name__)
+
+MAX_RETRY_AFTER_S = 60
+
+_KNOWN_UNSUPPORTED = (
+    "moderations", "images", "audio", "files", "batches", "fine_tuning", "vector_stores",
+    "assistants", "threads", "realtime", "conversations", "videos", "evals", "containers",
+    "uploads", "skills", "chatkit", "organization",
+)  # fmt: skip
+
+
+def speaks_anthropic(path: str, anthropic_version: str | None) -> bool:
+    """Whether a path answers in Anthropic's form (api-mapping 2.1)."""
+    if path.startswith("/anthropic") or "/messages" in path:
+        return True
+    return path.startswith("/v1/models") and anthropic_version is not None
+
+
+def body_for(error: GatewayError, request: Request, request_id: str) -> bytes:
+    """Give the error body in the dialect of the request's path."""
+    if speaks_anthropic(request.path, request.headers.get("anthropic-version")):
+        return orjson.dumps(anthropic_common.error(error, request_id))
+    return orjson.dumps(openai_common.error(error))
+
+
+def response_for(error: GatewayError, request: Request, request_id: str) -> Response:
+    """Give the whole error response: body, status, and the headers SDKs act on (7.2)."""
+    response = Response(
+        body_for(error, request, request_id), error.status, mimetype="application/json"
+    )
+    headers = response.headers
+    should_retry = error.should_retry
+    if error.retry_after_s is not None:
+        if error.retry_after_s > MAX_RETRY_AFTER_S and should_retry is None:
+            should_retry = False
+        headers["Retry-After"] = str(max(1, min(error.retry_after_s, MAX_RETRY_AFTER_S)))
+    if should_retry is not None:
+        headers["x-should-retry"] = "true" if should_retry else "false"
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    headers.update(error.headers)
+    return response
+
+
+def from_http(error: HTTPException, request: Request) -> GatewayError:
+    """Turn what Werkzeug raises while routing or reading into ours."""
+    status = error.code or 500
+    if status == HTTPStatus.NOT_FOUND:
+        return unknown_path(request.method, request.path)
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        allowed = ", ".join(sorted(getattr(error, "valid_methods", None) or ()))
+        return MethodNotAllowed(
+            f"{request.method} is not allowed on {request.path[:200]}; allowed: {allowed}.",
+            headers={"Allow": allowed},
+        )
+    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return TooLarge("The request body is too large.", headers={"Connection": "close"})
+    if status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        return InvalidRequest(error.description or "Bad request.", code="invalid_request")
+    return GatewayError("The gateway failed on this request.")
+
+
+def unknown_path(method: str, path: str) -> NotFound:
+    """Give the honest 404: a known endpoint Ollama cannot serve, or one nobody knows (D52)."""
+    shown = f"{method} {path[:200]}"
+    parts = [part for part in path.split("/") if part and part not in {"v1", "anthropic"}]
+    known = bool(parts) and (
+        parts[0] in _KNOWN_UNSUPPORTED
+        or parts[:2] == ["messages", "batches"]
+        or (parts[0] == "responses" and parts[-1] == "compact")
+        or parts[:2] == ["chat", "completions"]
+    )
+    if known:
+        return NotFound(f"{shown} is not supported by this gateway", code="unsupported_endpoint")
+    return NotFound(f"{shown} does not exist here", code="unknown_url")

@@ -1,0 +1,37 @@
+"""Is it up, can it serve: two answers for balancers, and the front door for people and probes."""
+
+from __future__ import annotations
+
+import orjson
+from flask import Response, redirect, request
+from werkzeug.wrappers import Response as AnyResponse
+
+from gateway.api import bp
+from gateway.api.hooks import open_to_all
+from gateway.services import services
+
+
+@bp.get("/")
+@open_to_all
+def front_door() -> AnyResponse:
+    """Send browsers to the console; answer probes such as Claude Code's `HEAD /`."""
+    if "text/html" in request.headers.get("Accept", ""):
+        return redirect("/admin/", 302)
+    return Response("Ollama2OpenAI is running", mimetype="text/plain")
+
+
+@bp.get("/healthz")
+@open_to_all
+def healthz() -> Response:
+    """Say that the process answers; touches nothing else."""
+    return Response(b'{"status":"ok"}', mimetype="application/json")
+
+
+@bp.get("/readyz")
+@open_to_all
+def readyz() -> Response:
+    """Say whether calls can be served: 503 while draining or without the database."""
+    parts = services()
+    ready = not parts.draining.is_set()
+    body = {"status": "ready" if ready else "draining", "usage_store": parts.usage.state()}
+    return Response(orjson.dumps(body), 200 if ready else 503, mimetype="application/json")

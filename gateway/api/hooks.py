@@ -1,0 +1,133 @@
+"""What happens around every API call: its id, its key, CORS, and the headers each dialect expects.
+
+The guard is stated here once: every route of the blueprint needs a key, unless its view is marked
+`open_to_all`.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from flask import Response, current_app, g, request
+from werkzeug.exceptions import HTTPException
+
+from gateway.api import bp
+from gateway.api.auth import Failures, authenticate
+from gateway.api.errors import from_http, response_for, speaks_anthropic
+from gateway.errors import GatewayError, Unavailable
+from gateway.logs import REQUEST_ID, clean
+from gateway.policy import access
+from gateway.services import services
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+EXPOSED = (
+    "x-request-id, request-id, retry-after, x-should-retry, x-gateway-ignored, x-gateway-server, "
+    "x-gateway-fallback, x-ratelimit-limit-requests, x-ratelimit-remaining-requests, "
+    "x-ratelimit-reset-requests, x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, "
+    "x-ratelimit-reset-tokens, anthropic-ratelimit-requests-limit, "
+    "anthropic-ratelimit-requests-remaining, anthropic-ratelimit-requests-reset, "
+    "anthropic-ratelimit-tokens-limit, anthropic-ratelimit-tokens-remaining, "
+    "anthropic-ratelimit-tokens-reset"
+)
+METHODS = "GET, POST, DELETE, OPTIONS"
+_failures = Failures()
+
+
+def open_to_all(view: View) -> View:
+    """Mark a view that needs no key."""
+    view.open_to_all = True  # type: ignore[attr-defined]  # a mark on a function
+    return view
+
+
+def new_request_id() -> str:
+    """Give `req_` + 32 hex digits (D4)."""
+    return "req_" + secrets.token_hex(16)
+
+
+@bp.before_request
+def begin() -> Response | None:
+    """Name the request, answer preflights, demand a key."""
+    g.request_id = new_request_id()
+    g.started_s = time.monotonic()
+    REQUEST_ID.set(g.request_id)
+    if request.method == "OPTIONS":
+        return Response(status=204)
+    view = current_app.view_functions[request.endpoint or ""]
+    if getattr(view, "open_to_all", False):
+        return None
+    parts = services()
+    if parts.draining.is_set():
+        raise Unavailable("The gateway is shutting down; try again.", code="shutting_down")
+    address = request.remote_addr or ""
+    key = authenticate(request, parts.keyring, _failures, address)
+    access.check_address(key, address)
+    g.key = key
+    return None
+
+
+@bp.after_request
+def finish(response: Response) -> Response:
+    """Add what every answer carries."""
+    headers = response.headers
+    request_id = g.get("request_id") or new_request_id()
+    headers["x-request-id"] = request_id
+    if speaks_anthropic(request.path, request.headers.get("anthropic-version")):
+        headers["request-id"] = request_id
+        if "anthropic-version" in request.headers:
+            headers["anthropic-version"] = clean(request.headers["anthropic-version"], 32)
+    else:
+        headers["openai-version"] = "2020-10-01"
+        elapsed_ms = (time.monotonic() - g.get("started_s", time.monotonic())) * 1000
+        headers["openai-processing-ms"] = str(int(elapsed_ms))
+    headers["X-Content-Type-Options"] = "nosniff"
+    for name, value in g.get("headers", {}).items():
+        headers.setdefault(name, value)
+    _allow_origin(response)
+    return response
+
+
+def _allow_origin(response: Response) -> None:
+    """CORS without credentials (D6): keys travel in headers, never in cookies."""
+    if "Origin" not in request.headers:
+        return
+    allowed = services().settings.behaviour().cors_allow_origins
+    headers = response.headers
+    if allowed.strip() == "*":
+        headers["Access-Control-Allow-Origin"] = "*"
+    else:
+        headers.add("Vary", "Origin")
+        origin = request.headers["Origin"]
+        if origin not in allowed.replace(",", " ").split():
+            return
+        headers["Access-Control-Allow-Origin"] = origin
+    headers["Access-Control-Expose-Headers"] = EXPOSED
+    if request.method == "OPTIONS":
+        headers["Access-Control-Allow-Methods"] = METHODS
+        wanted = request.headers.get("Access-Control-Request-Headers", "")
+        headers["Access-Control-Allow-Headers"] = clean(wanted or "*", 4096)
+        headers["Access-Control-Max-Age"] = "86400"
+
+
+@bp.errorhandler(GatewayError)
+def refuse(error: GatewayError) -> Response:
+    """Answer a failure in the caller's dialect."""
+    return response_for(error, request, g.get("request_id") or new_request_id())
+
+
+@bp.errorhandler(HTTPException)
+def refuse_http(error: HTTPException) -> Response:
+    """Answer what Werkzeug refuses, in the caller's dialect."""
+    return refuse(from_http(error, request))
+
+
+@bp.errorhandler(Exception)
+def fail(error: Exception) -> Response:
+    """Answer a fault of ours: the log has the places, the caller the request id."""
+    current_app.logger.exception("fault while answering %s", request.endpoint)
+    request_id = g.get("request_id") or new_request_id()
+    fault = GatewayError(f"The gateway failed on this request (request id {request_id}).")
+    return response_for(fault, request, request_id)

@@ -1,0 +1,34 @@
+"""What an API view needs of the HTTP request: its body, and who sent it."""
+
+from __future__ import annotations
+
+from flask import g, request
+
+from gateway.api.body import read_json
+from gateway.core.chat import Json
+from gateway.logs import clean
+from gateway.services import Services
+from gateway.services.calls import Caller
+
+
+def read_body(parts: Services) -> Json:
+    """Give the JSON object of the current request. Raises as `body.read_json` does."""
+    environ = request.environ
+    return read_json(
+        environ["wsgi.input"],
+        content_length=request.content_length,
+        encoding=request.headers.get("Content-Encoding", ""),
+        limit_bytes=parts.settings.behaviour().max_body_mb << 20,
+        sock=environ.get("gunicorn.socket"),
+    )
+
+
+def caller(endpoint: str) -> Caller:
+    """Give who calls, for records and for noticing that they left."""
+    return Caller(
+        request_id=g.request_id,
+        endpoint=endpoint,
+        address=request.remote_addr or "",
+        application=clean(request.headers.get("User-Agent", ""), 120),
+        sock=request.environ.get("gunicorn.socket"),
+    )

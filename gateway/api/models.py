@@ -1,0 +1,48 @@
+"""`GET /v1/models`: what this key may call, from memory."""
+
+from __future__ import annotations
+
+import orjson
+from flask import Response, g, request
+
+from gateway.api import bp
+from gateway.dialects import openai_models
+from gateway.errors import InvalidRequest
+from gateway.policy import access, routing
+from gateway.services import services
+
+
+@bp.get("/v1/models", strict_slashes=False)
+@bp.get("/models", strict_slashes=False)
+@bp.get("/anthropic/v1/models", strict_slashes=False)
+def list_models() -> Response:
+    """List the models of the key, in one shape for both SDKs (D7)."""
+    access.check_scope(g.key, "models")
+    visible = access.visible(g.key, services().catalog.models())
+    body = openai_models.render_list(
+        visible,
+        limit=_limit(request.args.get("limit")),
+        after_id=request.args.get("after_id"),
+        before_id=request.args.get("before_id"),
+    )
+    return Response(orjson.dumps(body), mimetype="application/json")
+
+
+@bp.get("/v1/models/<path:model_id>", strict_slashes=False)
+@bp.get("/models/<path:model_id>", strict_slashes=False)
+@bp.get("/anthropic/v1/models/<path:model_id>", strict_slashes=False)
+def one_model(model_id: str) -> Response:
+    """Give one model; names may hold `/` and `:`."""
+    access.check_scope(g.key, "models")
+    resolved = routing.resolve(model_id, services().catalog.index(), "")
+    access.check_model(g.key, resolved)
+    body = openai_models.render_model(resolved.model)
+    return Response(orjson.dumps(body), mimetype="application/json")
+
+
+def _limit(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not text.isdigit() or not 1 <= int(text) <= 1000:
+        raise InvalidRequest("limit must be a whole number from 1 to 1000.", param="limit")
+    return int(text)

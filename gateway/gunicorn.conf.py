@@ -1,0 +1,41 @@
+"""How gunicorn serves the gateway. Imports nothing of the package: the worker patches the standard library first.
+
+The numbers that operators change come from the environment (see the README's table); the rest is fixed because streams depend on it.
+"""
+
+import os
+
+bind = f"{os.environ.get('HOST', '0.0.0.0')}:{os.environ.get('PORT', '3000')}"
+workers = int(os.environ.get("WEB_CONCURRENCY", "1"))
+worker_class = "gevent"
+worker_connections = int(os.environ.get("WORKER_CONNECTIONS", "4000"))
+backlog = 2048
+preload_app = False  # an engine or session made before the fork would be shared (P22)
+max_requests = 0  # a recycled worker would cut its streams (P3)
+timeout = 60  # of the worker's heartbeat, not of requests
+graceful_timeout = int(os.environ.get("GRACEFUL_TIMEOUT", "60"))
+keepalive = int(os.environ.get("KEEPALIVE", "75"))
+control_socket_disable = True
+forwarder_headers = ""
+forwarded_allow_ips = ""  # ProxyFix counts the proxies named in TRUSTED_PROXIES
+limit_request_line = 8190
+limit_request_field_size = 16380
+accesslog = None  # the gateway writes its own line, with the request id
+errorlog = "-"
+loglevel = os.environ.get("LOG_LEVEL", "info").lower()
+proc_name = "ollama2openai"
+umask = 0o077
+
+
+def post_worker_init(worker):  # type: ignore[no-untyped-def]
+    """Start the worker's own background work, after the patching and the fork."""
+    from gateway.services import lifecycle
+
+    lifecycle.start(worker)
+
+
+def worker_exit(server, worker):  # type: ignore[no-untyped-def]
+    """Write what is still queued."""
+    from gateway.services import lifecycle
+
+    lifecycle.stop()

@@ -1,0 +1,63 @@
+"""Images and sounds inside a request: what they are, and how many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from gateway.core.chat import ChatRequest, Media, Message, Request
+from gateway.errors import InvalidRequest
+
+_MAGIC: tuple[tuple[bytes, str], ...] = (
+    (b"\x89PNG\r\n\x1a\n", "png"),
+    (b"\xff\xd8\xff", "jpeg"),
+    (b"GIF87a", "gif"),
+    (b"GIF89a", "gif"),
+    (b"BM", "bmp"),
+)
+
+
+def sniff(raw: bytes) -> str | None:
+    """Tell the kind of an image by its first bytes; None when it is none that models read."""
+    for magic, kind in _MAGIC:
+        if raw.startswith(magic):
+            return kind
+    if raw[:4] == b"RIFF" and raw[8:12] == b"WEBP":
+        return "webp"
+    return None
+
+
+def all_media(request: Request) -> tuple[Media, ...]:
+    """Give every image and sound of a request in order."""
+    if isinstance(request, ChatRequest):
+        return tuple(item for message in request.messages for item in message.media)
+    return request.media
+
+
+def check_count(request: Request, most: int) -> None:
+    """Raise InvalidRequest when a request holds more than `most` images."""
+    found = all_media(request)
+    if len(found) > most:
+        raise InvalidRequest(
+            f"The request holds {len(found)} images; at most {most} are allowed.",
+            param=found[most].param,
+        )
+
+
+def fill(request: Request, load: Callable[[Media], str]) -> Request:
+    """Give the request with the data of every medium that is still a URL, as `load` gives it."""
+    if not any(item.url for item in all_media(request)):
+        return request
+    if isinstance(request, ChatRequest):
+        return replace(request, messages=tuple(_message(m, load) for m in request.messages))
+    return replace(request, media=_filled(request.media, load))
+
+
+def _message(message: Message, load: Callable[[Media], str]) -> Message:
+    if not any(item.url for item in message.media):
+        return message
+    return replace(message, media=_filled(message.media, load))
+
+
+def _filled(items: tuple[Media, ...], load: Callable[[Media], str]) -> tuple[Media, ...]:
+    return tuple(replace(item, data=load(item), url="") if item.url else item for item in items)

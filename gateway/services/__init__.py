@@ -1,0 +1,67 @@
+"""The living parts: made once an application, handed to views as one frozen value.
+
+`init_app` makes them without opening a connection or starting anything: a worker starts its background work after the fork
+(`lifecycle.start`), tests and the command line never do.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from flask import Flask, current_app
+
+if TYPE_CHECKING:
+    from gateway.config import Settings
+    from gateway.policy.estimate import Ratios
+    from gateway.services.admins import Admins
+    from gateway.services.catalog import Catalog
+    from gateway.services.fleet import Fleet
+    from gateway.services.images import Images
+    from gateway.services.keyring import Keyring
+    from gateway.services.limiter import Limiter
+    from gateway.services.live import Live
+    from gateway.services.pulls import Pulls
+    from gateway.services.responses import Responses
+    from gateway.services.settings import SettingsCache
+    from gateway.services.usage_writer import UsageWriter
+    from gateway.services.watcher import Watcher
+
+_NAME = "gateway.services"
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Every part a view may use."""
+
+    config: Settings
+    settings: SettingsCache
+    catalog: Catalog
+    keyring: Keyring
+    limiter: Limiter
+    fleet: Fleet
+    live: Live
+    usage: UsageWriter
+    images: Images
+    responses: Responses
+    pulls: Pulls
+    admins: Admins
+    watcher: Watcher
+    ratios: Ratios
+    draining: threading.Event
+
+
+def attach(app: Flask, parts: Services) -> None:
+    """Make `parts` the services of `app`."""
+    app.extensions[_NAME] = parts
+
+
+def services() -> Services:
+    """Give the services of the current application."""
+    return cast(Services, current_app.extensions[_NAME])
+
+
+def of(app: Flask) -> Services:
+    """Give the services of `app`, outside a request."""
+    return cast(Services, app.extensions[_NAME])

@@ -1,0 +1,284 @@
+"""Fetches images named by URL, without letting a caller reach into our network (D21, reliability
+D1-D7).
+
+Every address a name resolves to is checked, and the connected socket's peer once more before
+anything is sent, so a name that changes its
+answer between look-up and connect gains nothing. Each redirect is checked from scratch. Bounded
+in size, time and hops; pixels are never decoded.
+"""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import logging
+import re
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from gateway.core.behaviour import Behaviour
+from gateway.core.chat import Media, Request
+from gateway.errors import InvalidRequest
+from gateway.policy import media
+
+log = logging.getLogger(__name__)
+
+TIMEOUT_S = 10.0
+MAX_REDIRECTS = 3
+_PIECE = 64 * 1024
+_FORBIDDEN = re.compile(r"[\x00-\x20\x7f\\]")
+Net = ipaddress.IPv4Network | ipaddress.IPv6Network
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_DENIED: tuple[Net, ...] = tuple(
+    ipaddress.ip_network(net)
+    for net in (
+        "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16",
+        "172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24", "192.31.196.0/24", "192.52.193.0/24",
+        "192.88.99.0/24", "192.168.0.0/16", "192.175.48.0/24", "198.18.0.0/15",
+        "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4",
+        "::/96", "::ffff:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001::/23",
+        "2001:db8::/32", "2002::/16", "3fff::/20", "5f00::/16", "fc00::/7", "fe80::/10",
+        "fec0::/10", "ff00::/8",
+    )
+)  # fmt: skip
+"""Everything that is not the public internet. `is_global` alone lets several of these pass."""
+
+
+def is_public(text: str) -> bool:
+    """Whether an address literal lies in the public internet; zone ids and odd spellings do not."""
+    try:
+        address: Address = ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    if isinstance(address, ipaddress.IPv6Address) and address.scope_id is not None:
+        return False
+    return not any(address in net for net in _DENIED if net.version == address.version)
+
+
+class Refused(Exception):
+    """The URL may not be fetched."""
+
+
+class _Guard:
+    """Resolves and connects to public addresses only; mixed into urllib3's connections."""
+
+    allow_private = False
+
+    def _new_conn(self) -> socket.socket:
+        host, port, timeout = self._dns_host, self.port, self.timeout  # type: ignore[attr-defined]
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise urllib3.exceptions.NewConnectionError(self, str(error)) from error  # type: ignore[arg-type]
+        if not self.allow_private and not all(is_public(str(info[4][0])) for info in found):
+            raise Refused("the host resolves to an address that is not public")
+        last: OSError | None = None
+        for family, kind, protocol, _, address in found:
+            sock = socket.socket(family, kind, protocol)
+            try:
+                sock.settimeout(timeout)
+                sock.connect(address)
+                if not self.allow_private and not is_public(str(sock.getpeername()[0])):
+                    raise Refused("the connection reached an address that is not public")
+            except OSError as error:
+                sock.close()
+                last = error
+                continue
+            except Refused:
+                sock.close()
+                raise
+            return sock
+        raise urllib3.exceptions.NewConnectionError(self, "no address answered") from last  # type: ignore[arg-type]
+
+
+class _PublicHTTP(_Guard, HTTPConnection):
+    pass
+
+
+class _PublicHTTPS(_Guard, HTTPSConnection):
+    pass
+
+
+class _PrivateHTTP(_PublicHTTP):
+    allow_private = True
+
+
+class _PrivateHTTPS(_PublicHTTPS):
+    allow_private = True
+
+
+def _pools(http: type, https: type) -> dict[str, type]:
+    plain = type("GuardedPool", (HTTPConnectionPool,), {"ConnectionCls": http})
+    secure = type("GuardedSecurePool", (HTTPSConnectionPool,), {"ConnectionCls": https})
+    return {"http": plain, "https": secure}
+
+
+class GuardedAdapter(HTTPAdapter):
+    """An adapter whose connections go to public addresses only (all, when `allow_private`)."""
+
+    def __init__(self, *, allow_private: bool = False) -> None:
+        self._pools = (
+            _pools(_PrivateHTTP, _PrivateHTTPS)
+            if allow_private
+            else _pools(_PublicHTTP, _PublicHTTPS)
+        )
+        super().__init__(max_retries=0)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Put the guarded pools in place."""
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = self._pools
+
+
+class Images:
+    """Fetches what a request names by URL; the same URL once a request."""
+
+    def __init__(self, behaviour: Callable[[], Behaviour]) -> None:
+        self._behaviour = behaviour
+
+    def fill(self, request: Request) -> Request:
+        """Give the request with every `Media.url` fetched into `Media.data`. Raises
+        InvalidRequest."""
+        seen: dict[str, str] = {}
+
+        def load(item: Media) -> str:
+            if item.url not in seen:
+                seen[item.url] = self.fetch(item.url, item.param)
+            return seen[item.url]
+
+        return media.fill(request, load)
+
+    def fetch(self, url: str, param: str | None) -> str:
+        """Give one image as base64. Raises InvalidRequest with the codes of api-mapping 2.3.6."""
+        behaviour = self._behaviour()
+        if not behaviour.allow_remote_images:
+            raise InvalidRequest(
+                "Fetching images by URL is switched off here; send them as data URLs.",
+                param=param,
+                code="remote_images_disabled",
+            )
+        deadline_s = time.monotonic() + TIMEOUT_S
+        session = requests.Session()
+        session.trust_env = False
+        adapter = GuardedAdapter(allow_private=behaviour.allow_private_image_urls)
+        session.mount("http://", adapter)
+        session.mount("https://", adapter)
+        try:
+            raw = self._follow(session, url, param, behaviour.max_image_mb << 20, deadline_s)
+        finally:
+            session.close()
+        kind = media.sniff(raw)
+        if kind is None:
+            raise InvalidRequest(
+                "The URL did not give an image (PNG, JPEG, WebP, GIF or BMP).",
+                param=param,
+                code="unsupported_image_media_type",
+            )
+        return base64.b64encode(raw).decode("ascii")
+
+    def _follow(
+        self,
+        session: requests.Session,
+        url: str,
+        param: str | None,
+        limit: int,
+        deadline_s: float,
+    ) -> bytes:
+        secure = False
+        for _ in range(MAX_REDIRECTS + 1):
+            secure = _checked(url, param, secure)
+            response = self._get(session, url, param, deadline_s)
+            with response:
+                location = response.headers.get("location")
+                if response.is_redirect and location:
+                    url = requests.compat.urljoin(url, location)
+                    continue
+                if response.status_code != 200:
+                    raise _failed(f"The image server answered {response.status_code}.", param)
+                return _bounded(response, limit, param, deadline_s)
+        raise _failed("The image URL redirects too often.", param)
+
+    @staticmethod
+    def _get(
+        session: requests.Session, url: str, param: str | None, deadline_s: float
+    ) -> requests.Response:
+        left_s = max(0.1, deadline_s - time.monotonic())
+        try:
+            return session.get(
+                url,
+                stream=True,
+                allow_redirects=False,
+                timeout=(min(5.0, left_s), left_s),
+                headers={"Accept": "image/*", "Accept-Encoding": "identity"},
+            )
+        except Refused as error:
+            raise _refused(f"The image URL is refused: {error}.", param) from error
+        except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
+            raise _refused("The image URL is not valid.", param) from error
+        except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
+            raise _failed("The image could not be downloaded.", param) from error
+
+
+def _checked(url: str, param: str | None, must_be_secure: bool) -> bool:
+    """Check a URL before it is used; tell whether it is https. Parsed by the parser that
+    connects."""
+    if _FORBIDDEN.search(url):
+        raise _refused("The image URL holds characters that are not allowed.", param)
+    try:
+        parsed = urllib3.util.parse_url(url)
+    except urllib3.exceptions.LocationParseError as error:
+        raise _refused("The image URL is not valid.", param) from error
+    if parsed.scheme not in {"http", "https"} or not parsed.host:
+        raise _refused("An image URL must begin with http:// or https://.", param)
+    if parsed.auth is not None:
+        raise _refused("An image URL may not hold a user name or password.", param)
+    if must_be_secure and parsed.scheme != "https":
+        raise _refused("The image URL redirects from https to http.", param)
+    return parsed.scheme == "https"
+
+
+def _bounded(
+    response: requests.Response, limit: int, param: str | None, deadline_s: float
+) -> bytes:
+    """Read at most `limit` bytes before the deadline; nothing is decompressed."""
+    if response.headers.get("content-encoding", "identity").lower() not in {"", "identity"}:
+        raise _failed("The image server sent a compressed body.", param)
+    length = response.headers.get("content-length", "")
+    if length.isdigit() and int(length) > limit:
+        raise _large(limit, param)
+    pieces: list[bytes] = []
+    size = 0
+    try:
+        while piece := response.raw.read1(_PIECE):
+            size += len(piece)
+            if size > limit:
+                raise _large(limit, param)
+            if time.monotonic() > deadline_s:
+                raise _failed("The image took too long to download.", param)
+            pieces.append(piece)
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise _failed("The image could not be downloaded.", param) from error
+    return b"".join(pieces)
+
+
+def _refused(message: str, param: str | None) -> InvalidRequest:
+    return InvalidRequest(message, param=param, code="invalid_image_url")
+
+
+def _failed(message: str, param: str | None) -> InvalidRequest:
+    return InvalidRequest(message, param=param, code="failed_to_download_image")
+
+
+def _large(limit: int, param: str | None) -> InvalidRequest:
+    return InvalidRequest(
+        f"The image is larger than {limit >> 20} MB.", param=param, code="image_too_large"
+    )

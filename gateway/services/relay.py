@@ -1,0 +1,363 @@
+"""One call on its way through: place in the queue, Ollama's stream, the checks on it, and the
+count.
+
+An `Answer` is a resource. While open it holds, for each choice, at most one slot and one upstream
+call; leaving its block
+gives everything back, whatever state the generators are in. Generators in here only transform.
+
+    attempt    one upstream call, repeated on another server while nothing was sent (D50)
+    fidelity   attempts that together keep a promise Ollama cannot: forced calls, verified JSON,
+    the thinking ladder
+    batches    what a dialect gets: events, with a `Ping` where nothing else is said
+
+An empty batch is a tick: time passed, nothing came.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from types import TracebackType
+
+from gateway.ollama.client import Upstream
+from gateway.services.fleet import Fleet, Slot, Ticket
+from gateway.services.prepare import Prepared
+
+from gateway.core.behaviour import Behaviour
+from gateway.core.chat import ChatRequest, Request
+from gateway.core.events import Batch, Event, Failed, Ping
+from gateway.errors import ClientGone, GatewayError, Unavailable, UpstreamUnreachable
+from gateway.ollama import wire
+from gateway.policy import fidelity
+from gateway.services import offload
+from gateway.services.tally import Tally
+
+log = logging.getLogger(__name__)
+
+MAX_TRIES = 3
+TICK: tuple[Event, ...] = ()
+
+
+class Answer:
+    """The answer to one prepared call. A context manager; `cancel` may come from anywhere."""
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        tally: Tally,
+        fleet: Fleet,
+        behaviour: Behaviour,
+        fall_back: Callable[[Prepared, GatewayError], Prepared | None],
+    ) -> None:
+        self.prepared = prepared
+        self.tally = tally
+        self._fleet = fleet
+        self._behaviour = behaviour
+        self._fall_back = fall_back
+        self._held: list[_Hold] = []
+        self._stop: GatewayError | None = None
+        self._sent = False
+        self._source: Iterator[Batch] | None = None
+        self._waiting: Batch | None = None
+        self._tick_s = float(behaviour.sse_comment_interval_s)
+
+    def __enter__(self) -> Answer:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop = self._stop or ClientGone("the call is over")
+        source, self._source = self._source, None
+        if source is not None and not _is_running(source):
+            source.close()  # type: ignore[attr-defined]  # always a generator
+        for hold in self._held[:]:
+            hold.cancel()
+            hold.release()
+
+    def cancel(self, error: GatewayError) -> None:
+        """End the call; `error` says why: the client left, an admin cancelled, we shut down."""
+        if self._stop is None:
+            self._stop = error
+            for hold in self._held[:]:
+                hold.cancel()
+
+    # -- what the views use ---------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Wait for the first events, at most `stream_commit_ms` (D33).
+
+        Raises the error that came instead: it still has a status.
+        """
+        commit_s = self._behaviour.stream_commit_ms / 1000
+        deadline_s = time.monotonic() + commit_s
+        self._tick_s = min(self._tick_s, max(commit_s, 0.001))
+        source = self._open()
+        for choice, events in source:
+            if events:
+                if isinstance(events[0], Failed):
+                    raise events[0].error
+                self._waiting = (choice, events)
+                break
+            left_s = deadline_s - time.monotonic()
+            if left_s <= 0:
+                break
+            self._tick_s = min(self._tick_s, left_s)
+        self._tick_s = float(self._behaviour.sse_comment_interval_s)
+        self._sent = True
+
+    def whole(self) -> Iterator[Batch]:
+        """Give the batches of an answer that is not streamed. Raises instead of giving `Failed`."""
+        for choice, events in self._open():
+            if events:
+                if isinstance(events[-1], Failed):
+                    self.tally.see(events)
+                    raise events[-1].error
+                self.tally.see(events)
+                yield choice, events
+
+    def batches(self) -> Iterator[Batch]:
+        """Give the batches of a streamed answer, pings where it is silent; ends with `Finish` or
+        `Failed`."""
+        tally, source = self.tally, self._open()
+        if self._waiting is not None:
+            tally.see(self._waiting[1])
+            yield self._waiting
+        said_s = loud_s = time.monotonic()
+        comment_s = self._behaviour.sse_comment_interval_s
+        chunk_s = self._behaviour.sse_chunk_interval_s
+        for batch in source:
+            if batch[1]:
+                tally.see(batch[1])
+                yield batch
+                said_s = 0.0
+                if isinstance(batch[1][-1], Failed):
+                    return
+                continue
+            now_s = time.monotonic()
+            if not said_s:
+                said_s = loud_s = now_s
+            elif now_s - said_s >= comment_s * 0.99:
+                loud = now_s - loud_s >= chunk_s
+                said_s = now_s
+                loud_s = now_s if loud else loud_s
+                yield 0, (Ping(loud),)
+
+    # -- one choice after the other, or all at once ----------------------------------------------
+
+    def _open(self) -> Iterator[Batch]:
+        if self._source is None:
+            choices = self.prepared.request.choices
+            self._source = self._one(0) if choices == 1 else self._many(choices)
+        return self._source
+
+    def _one(self, choice: int) -> Iterator[Batch]:
+        for events in self._choice(choice):
+            yield choice, events
+
+    def _many(self, choices: int) -> Iterator[Batch]:
+        """Run every choice beside the others; the first failure ends all (3.3)."""
+        box: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+        for choice in range(choices):
+            offload.spawn(self._pump, choice, box)
+        running = choices
+        while running:
+            try:
+                batch = box.get(timeout=self._tick_s)
+            except queue.Empty:
+                yield 0, TICK
+                continue
+            if batch is None:
+                running -= 1
+                continue
+            if batch[1]:
+                yield batch
+                if isinstance(batch[1][-1], Failed):
+                    return
+
+    def _pump(self, choice: int, box: queue.SimpleQueue[Batch | None]) -> None:
+        try:
+            for events in self._choice(choice):
+                box.put((choice, events))
+        except Exception:
+            log.exception("a choice failed in the gateway")
+            box.put((choice, (Failed(GatewayError("internal error")),)))
+        finally:
+            box.put(None)
+
+    def _choice(self, choice: int) -> Iterator[Sequence[Event]]:
+        """Give one choice's events, from the model asked for or its fallbacks."""
+        prepared = self.prepared
+        while True:
+            for events in self._answers(prepared, choice):
+                if events and isinstance(events[-1], Failed) and not self._sent:
+                    error = events[-1].error
+                    following = self._fall_back(prepared, error) if self._stop is None else None
+                    if following is not None:
+                        prepared = self.prepared = following
+                        break
+                yield events
+            else:
+                return
+
+    def _answers(self, prepared: Prepared, choice: int) -> Iterator[Sequence[Event]]:
+        def attempt(request: Request) -> Iterator[Sequence[Event]]:
+            return self._attempt(prepared, request, choice)
+
+        return fidelity.answers(prepared.request, prepared, self._behaviour, attempt)
+
+    # -- one upstream call -------------------------------------------------------------------------
+
+    def _attempt(
+        self, prepared: Prepared, request: Request, choice: int
+    ) -> Iterator[Sequence[Event]]:
+        """Run one upstream call; on another server if the first could not begin (D50)."""
+        excluded: frozenset[int] = frozenset()
+        for remaining in reversed(range(MAX_TRIES)):
+            begun = False
+            try:
+                for events in self._call(prepared, request, choice, excluded):
+                    begun = begun or bool(events)
+                    yield events
+                return
+            except GatewayError as error:
+                failed = self._stop or error
+                server_id = self.tally.server_id
+                if begun or self._sent or not remaining or not _may_repeat(failed):
+                    yield (Failed(failed),)
+                    return
+                if server_id is None or server_id in excluded:
+                    yield (Failed(failed),)
+                    return
+                excluded |= {server_id}
+
+    def _call(
+        self, prepared: Prepared, request: Request, choice: int, excluded: frozenset[int]
+    ) -> Iterator[Sequence[Event]]:
+        with _Hold(self) as hold:
+            ticket = self._fleet.ticket(
+                prepared.model,
+                prepared.key,
+                num_ctx=request.params.options.get("num_ctx"),
+                prefix=prepared.prefix,
+                exclude=excluded,
+            )
+            hold.ticket = ticket
+            slot = ticket.wait(0)
+            while slot is None:
+                yield TICK
+                slot = ticket.wait(self._tick_s)
+            hold.slot = slot
+            self._note(slot)
+            if self._stop is not None:
+                raise self._stop
+            upstream = hold.upstream = _start(slot, prepared, request, choice, self._behaviour)
+            try:
+                yield from self._read(upstream)
+            except GatewayError as error:
+                slot.report(self._stop or error)
+                raise
+            slot.report(None)
+
+    def _read(self, upstream: Upstream) -> Iterator[Sequence[Event]]:
+        opening = offload.spawn(upstream.open)
+        while not opening.wait(self._tick_s):
+            yield TICK
+        opening.result()
+        decoder = wire.Decoder()
+        for lines in upstream.batches(self._tick_s):
+            events = decoder.feed(lines) if lines else TICK
+            if events or not lines:
+                yield events
+        end = decoder.end()
+        if end:
+            yield end
+
+    def _note(self, slot: Slot) -> None:
+        tally = self.tally
+        tally.upstream_calls += 1
+        tally.server_id = slot.server.id
+        tally.server_name = slot.server.name
+        tally.route_reason = slot.reason
+        tally.queued_ms = (tally.queued_ms or 0.0) + slot.queued_ms
+        if tally.phase == "queued":
+            tally.phase = "loading"
+
+
+class _Hold:
+    """What one attempt holds, known to its answer, given back once."""
+
+    __slots__ = ("_answer", "slot", "ticket", "upstream")
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+        self.ticket: Ticket | None = None
+        self.slot: Slot | None = None
+        self.upstream: Upstream | None = None
+
+    def __enter__(self) -> _Hold:
+        if self._answer._stop is not None:
+            raise self._answer._stop
+        self._answer._held.append(self)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.release()
+
+    def cancel(self) -> None:
+        """Wake whoever waits on what we hold."""
+        if self.upstream is not None:
+            self.upstream.cancel()
+        elif self.ticket is not None and self.slot is None:
+            self.ticket.cancel()
+
+    def release(self) -> None:
+        """Close the call, free the slot, leave the queue."""
+        with suppress(ValueError):
+            self._answer._held.remove(self)
+        upstream, self.upstream = self.upstream, None
+        slot, self.slot = self.slot, None
+        ticket, self.ticket = self.ticket, None
+        if upstream is not None:
+            upstream.close()
+        if slot is not None:
+            slot.release()
+        elif ticket is not None:
+            ticket.cancel()
+
+
+def _start(
+    slot: Slot, prepared: Prepared, request: Request, choice: int, behaviour: Behaviour
+) -> Upstream:
+    """Encode the request for this server; nothing is sent yet."""
+    name = prepared.model.name
+    if isinstance(request, ChatRequest):
+        path, body = "/api/chat", wire.encode_chat(request, name, choice)
+    else:
+        prompt = request.prompts[choice // request.n]
+        path = "/api/generate"
+        body = wire.encode_generate(request, name, prompt, choice % request.n)
+    timeout_ms = prepared.timeout_ms
+    return slot.client.call(
+        path,
+        body,
+        idle_timeout_s=float(behaviour.idle_timeout_s),
+        total_timeout_s=timeout_ms / 1000 if timeout_ms else None,
+    )
+
+
+def _may_repeat(error: GatewayError) -> bool:
+    """Whether the failure says that nothing was computed: unreachable, or busy."""
+    return isinstance(error, UpstreamUnreachable) or (
+        isinstance(error, Unavailable) and error.code == "upstream_busy"
+    )
+
+
+def _is_running(source: Iterator[Batch]) -> bool:
+    return bool(getattr(source, "gi_running", False))

@@ -1,0 +1,142 @@
+"""Keeps count of one running call: phases, tokens, times; ends as the settlement of its usage
+record."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from gateway.core.chat import Json
+from gateway.core.events import Event, Failed, Finish, Ping, TextDelta, ThinkingDelta, ToolCallDone
+from gateway.core.events import Usage as TokenUsage
+from gateway.core.usage import Admission, Settlement
+from gateway.errors import GatewayError
+
+Phase = Literal["queued", "loading", "thinking", "answering"]
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of one call. Written by the call's own greenlet, read by the live view.
+
+    Times are monotonic seconds; `records` approximates tokens while the true count is not known
+    yet.
+    """
+
+    admission: Admission
+    started_s: float = field(default_factory=time.monotonic)
+    phase: Phase = "queued"
+    records: int = 0
+    queued_ms: float | None = None
+    first_token_s: float | None = None
+    first_answer_s: float | None = None
+    had_thinking: bool = False
+    had_calls: bool = False
+    server_id: int | None = None
+    server_name: str = ""
+    route_reason: str = ""
+    upstream_calls: int = 0
+    usage: TokenUsage | None = None
+    finish: str = ""
+    error: GatewayError | None = None
+    explain: dict[str, Json] = field(default_factory=dict)
+    request_body: str | None = None
+    texts: list[str] | None = None
+
+    def see(self, events: Sequence[Event]) -> None:
+        """Count one batch on its way to the client."""
+        last = events[-1]
+        if self.first_answer_s is not None and isinstance(last, TextDelta):
+            self.records += len(events)
+        else:
+            for event in events:
+                self._see(event)
+        if self.texts is not None:
+            self._keep(events)
+
+    def _see(self, event: Event) -> None:
+        match event:
+            case TextDelta() | ToolCallDone():
+                self.records += 1
+                if self.first_answer_s is None:
+                    self.first_answer_s = time.monotonic()
+                    self.phase = "answering"
+                self.had_calls |= isinstance(event, ToolCallDone)
+                self.first_token_s = self.first_token_s or self.first_answer_s
+            case ThinkingDelta():
+                self.records += 1
+                self.had_thinking = True
+                if self.first_token_s is None:
+                    self.first_token_s = time.monotonic()
+                self.phase = "thinking"
+            case Finish():
+                self.finish = self._finish_word(event)
+                self.usage = event.usage if self.usage is None else self.usage + event.usage
+            case Failed(error):
+                self.fail(error)
+            case Ping():
+                pass
+
+    def fail(self, error: GatewayError) -> None:
+        """Remember why the call failed."""
+        self.error = error
+        self.finish = {"client_closed": "client_closed", "cancelled": "cancelled"}.get(
+            error.code, "error"
+        )
+
+    def settlement(self, now_s: float) -> Settlement:
+        """Give the record's second half. `now_s` is monotonic."""
+        usage = self.usage or TokenUsage(completion_tokens=self.records, estimated=self.records > 0)
+        error = self.error
+        return Settlement(
+            request_id=self.admission.request_id,
+            status=200 if error is None else error.status,
+            finish=self.finish or "stop",
+            error_code="" if error is None else error.code,
+            error_message="" if error is None else error.message[:500],
+            server_id=self.server_id,
+            server_name=self.server_name,
+            route_reason=self.route_reason,
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            reasoning_tokens=usage.reasoning_tokens,
+            cached_tokens=usage.cached_tokens,
+            estimated=usage.estimated,
+            queue_ms=self.queued_ms,
+            first_token_ms=self._since_start(self.first_token_s),
+            first_answer_ms=self._since_start(self.first_answer_s),
+            duration_ms=(now_s - self.started_s) * 1000,
+            ollama_load_ms=usage.load_ns / 1e6 or None,
+            ollama_prompt_ms=usage.prompt_ns / 1e6 or None,
+            ollama_eval_ms=usage.eval_ns / 1e6 or None,
+            upstream_calls=self.upstream_calls,
+            had_thinking=self.had_thinking,
+            explain=self._explained(),
+            request_body=self.request_body,
+            response_body=None if self.texts is None else "".join(self.texts),
+        )
+
+    def _explained(self) -> Mapping[str, Json]:
+        return self.explain
+
+    def _since_start(self, at_s: float | None) -> float | None:
+        return None if at_s is None else (at_s - self.started_s) * 1000
+
+    def _finish_word(self, finish: Finish) -> str:
+        if finish.reason == "stop" and self.had_calls:
+            return "tool_calls"
+        return finish.reason
+
+    def _keep(self, events: Sequence[Event]) -> None:
+        """Keep texts for the request page: only where an admin switched that on."""
+        assert self.texts is not None
+        for event in events:
+            match event:
+                case TextDelta(text):
+                    self.texts.append(text)
+                case ToolCallDone(_, name, arguments):
+                    self.texts.append(f"\n[{name}({arguments})]\n")
+                case _:
+                    pass

@@ -1,0 +1,86 @@
+"""Notices callers who hang up while nothing is being written to them.
+
+A WSGI worker sees a closed client only when it writes. One loop per worker asks the system about
+all client sockets at once:
+POLLRDHUP tells of FIN, RST and half-close, even with unread pipelined bytes before them (a peek
+does not). One poll of 1,000 sockets
+costs about 0.2 ms, five times a second.
+"""
+
+from __future__ import annotations
+
+import logging
+import select
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from gateway.services import offload
+
+log = logging.getLogger(__name__)
+
+INTERVAL_S = 0.2
+_MASK = offload.POLLRDHUP | select.POLLHUP | select.POLLERR
+
+
+class Watch:
+    """One watched client; leaving the block ends the watch, before the descriptor can be reused."""
+
+    __slots__ = ("_fd", "_watcher")
+
+    def __init__(self, watcher: Watcher, fd: int) -> None:
+        self._watcher = watcher
+        self._fd = fd
+
+    def __enter__(self) -> Watch:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._watcher.forget(self._fd)
+
+
+class Watcher:
+    """All watched clients of this worker. The loop starts with the first one, so nothing runs at
+    import."""
+
+    def __init__(self, interval_s: float = INTERVAL_S) -> None:
+        self._interval_s = interval_s
+        self._callbacks: dict[int, Callable[[], None]] = {}
+        self._poll = offload.real_poll()
+        self._stop: threading.Event | None = None
+
+    def watch(self, sock: Any, on_gone: Callable[[], None]) -> Watch:
+        """Call `on_gone` once if the peer of `sock` leaves. `sock` may be None (no real client):
+        nothing happens."""
+        fd = -1 if sock is None else sock.fileno()
+        if fd >= 0:
+            self._callbacks[fd] = on_gone
+            self._poll.register(fd, _MASK)
+            if self._stop is None:
+                self._stop = offload.every(self._interval_s, self.look, "client-watcher")
+        return Watch(self, fd)
+
+    def forget(self, fd: int) -> None:
+        """End the watch of `fd`; unknown ones are fine."""
+        if self._callbacks.pop(fd, None) is not None:
+            self._poll.unregister(fd)
+
+    def look(self) -> None:
+        """Ask once about every socket, and tell of those that left."""
+        if not self._callbacks:
+            return
+        for fd, _ in self._poll.poll(0):
+            on_gone = self._callbacks.get(fd)
+            self.forget(fd)
+            if on_gone is not None:
+                self._tell(on_gone)
+
+    def __len__(self) -> int:
+        return len(self._callbacks)
+
+    @staticmethod
+    def _tell(on_gone: Callable[[], None]) -> None:
+        try:
+            on_gone()
+        except Exception:
+            log.exception("ending the call of a client that left failed")
