@@ -13,7 +13,7 @@ import anthropic
 import httpx2
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.core.chat import Call, ChatRequest, Envelope, Message
@@ -395,6 +395,7 @@ DELTAS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(DELTAS, st.sampled_from(["stop", "length", "tool_calls"]))
 def test_the_sdk_reads_from_the_stream_what_is_rendered_whole(
     events: list[Event], reason: str
@@ -411,9 +412,7 @@ def test_the_sdk_reads_from_the_stream_what_is_rendered_whole(
     assert said(blocks, "text", "text") == said(whole["content"], "text", "text")
     assert said(blocks, "thinking", "thinking") == said(whole["content"], "thinking", "thinking")
     calls = [(b["id"], b["input"]) for b in blocks if b["type"] == "tool_use"]
-    assert calls == [
-        (b["id"], b["input"]) for b in whole["content"] if b["type"] == "tool_use"
-    ]
+    assert calls == [(b["id"], b["input"]) for b in whole["content"] if b["type"] == "tool_use"]
     assert message.stop_reason == whole["stop_reason"]
     assert message.id == whole["id"]
     assert message.usage.input_tokens == whole["usage"]["input_tokens"]

@@ -1,0 +1,680 @@
+"""A response goes out in the order SDKs check, and ends with the whole object whatever happens."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import httpx2
+import openai
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.core.chat import Call, ChatRequest, Envelope, Message, Tool
+from gateway.core.events import (
+    Batch,
+    Event,
+    Failed,
+    Finish,
+    Ping,
+    TextDelta,
+    ThinkingDelta,
+    TokenLogprob,
+    ToolCallDone,
+    Usage,
+    fold,
+)
+from gateway.dialects.responses_object import Echo, seal, unseal
+from gateway.dialects.responses_stream import Builder, response_of
+from gateway.errors import (
+    ClientGone,
+    ContextOverflow,
+    GatewayError,
+    InvalidRequest,
+    QuotaExhausted,
+    UpstreamError,
+)
+
+TOOLS = (
+    Tool("get_weather"),
+    Tool("apply_patch", kind="custom"),
+    Tool("mcp__files__read", client_name="read", namespace="mcp__files"),
+    Tool("mcp__files__patch", client_name="patch", namespace="mcp__files", kind="custom"),
+)
+CALL = Call(
+    ChatRequest("qwen3:8b", (Message("user", "hi"),), tools=TOOLS), stream=True, extra=Echo()
+)
+ENVELOPE = Envelope("0123456789abcdef01234567", 1_754_000_000, CALL, "req_1")
+USAGE = Usage(21, 14, 5, 9, total_ns=9_400_000_000)
+WEATHER = ToolCallDone("call_x", "get_weather", '{"city":"Paris"}')
+PATCH = ToolCallDone("", "apply_patch", '{"input":"*** Begin Patch"}')
+
+
+def batches(*groups: Sequence[Event]) -> list[Batch]:
+    return [(0, group) for group in groups]
+
+
+def frames(data: bytes) -> list[Any]:
+    """Cut a stream into its events, checking names and numbers."""
+    parts = data.split(b"\n\n")
+    assert parts.pop() == b""
+    read = []
+    for part in parts:
+        if part.startswith(b":"):
+            assert part == b": keep-alive"
+            continue
+        event, line = part.split(b"\n")
+        body = orjson.loads(line.removeprefix(b"data: "))
+        assert event == b"event: " + body["type"].encode()
+        read.append(body)
+    assert [body["sequence_number"] for body in read] == list(range(len(read)))
+    return read
+
+
+def sent(builder: Builder, *groups: Sequence[Event]) -> bytes:
+    return builder.open() + b"".join(builder.feed(batch) for batch in batches(*groups))
+
+
+def streamed(*groups: Sequence[Event], envelope: Envelope = ENVELOPE) -> list[Any]:
+    return frames(sent(Builder(envelope), *groups))
+
+
+def names(events: list[Any]) -> list[str]:
+    return [event["type"].removeprefix("response.") for event in events]
+
+
+HEAD = ["created", "in_progress"]
+REASONING = [
+    "output_item.added",
+    "reasoning_summary_part.added",
+    "reasoning_summary_text.delta",
+    "reasoning_summary_text.done",
+    "reasoning_summary_part.done",
+    "output_item.done",
+]
+MESSAGE = [
+    "output_item.added",
+    "content_part.added",
+    "output_text.delta",
+    "output_text.done",
+    "content_part.done",
+    "output_item.done",
+]
+EMPTY_MESSAGE = [name for name in MESSAGE if name != "output_text.delta"]
+FUNCTION = [
+    "output_item.added",
+    "function_call_arguments.delta",
+    "function_call_arguments.done",
+    "output_item.done",
+]
+CUSTOM = [
+    "output_item.added",
+    "custom_tool_call_input.delta",
+    "custom_tool_call_input.done",
+    "output_item.done",
+]
+ORDERS = [
+    pytest.param([TextDelta("a")], MESSAGE, id="message"),
+    pytest.param([], EMPTY_MESSAGE, id="nothing at all"),
+    pytest.param([ThinkingDelta("a")], REASONING + EMPTY_MESSAGE, id="thinking alone"),
+    pytest.param([WEATHER], FUNCTION, id="a call alone"),
+    pytest.param([PATCH], CUSTOM, id="a custom call"),
+    pytest.param(
+        [ThinkingDelta("a"), TextDelta("b"), WEATHER, PATCH],
+        REASONING + MESSAGE + FUNCTION + CUSTOM,
+        id="all of them",
+    ),
+    pytest.param(
+        [TextDelta("a"), ThinkingDelta("b"), TextDelta("c")],
+        MESSAGE + REASONING + MESSAGE,
+        id="thinking after text",
+    ),
+]
+
+
+@pytest.mark.parametrize(("events", "order"), ORDERS)
+def test_events_come_in_the_order_sdks_check(events: list[Event], order: list[str]) -> None:
+    together = streamed([*events, Finish("stop", USAGE)])
+    apart = streamed(*[[event] for event in events], [Finish("stop", USAGE)])
+
+    assert names(together) == names(apart) == HEAD + order + ["completed"]
+
+
+def test_payloads_are_those_of_the_contract() -> None:
+    events = streamed(
+        [ThinkingDelta("hm"), TextDelta("Paris."), WEATHER, PATCH, Finish("stop", USAGE)]
+    )
+
+    plain = [
+        {k: v for k, v in e.items() if k not in {"sequence_number", "response"}} for e in events
+    ]
+    rs, msg, fc, ctc = (item["id"] for item in events[-1]["response"]["output"])
+    assert [i.rpartition("_")[0] for i in (rs, msg, fc, ctc)] == ["rs", "msg", "fc", "ctc"]
+    assert all(len(i.rpartition("_")[2]) == 32 for i in (rs, msg, fc, ctc))
+    made = events[-1]["response"]["output"][3]["call_id"]
+    assert made.startswith("call_")
+    assert len(made) == 5 + 24
+    thought = {"item_id": rs, "output_index": 0, "summary_index": 0}
+    said = {"item_id": msg, "output_index": 1, "content_index": 0}
+    text = {"type": "output_text", "text": "Paris.", "annotations": [], "logprobs": []}
+    function = {"id": fc, "call_id": "call_x", "type": "function_call", "name": "get_weather"}
+    custom = {"id": ctc, "call_id": made, "type": "custom_tool_call", "name": "apply_patch"}
+    reasoning = {
+        "id": rs,
+        "type": "reasoning",
+        "status": "completed",
+        "summary": [{"type": "summary_text", "text": "hm"}],
+        "encrypted_content": None,
+    }
+    message = {"id": msg, "type": "message", "status": "completed", "role": "assistant"}
+    assert plain[2:-1] == [
+        {
+            "type": "response.output_item.added",
+            "output_index": 0,
+            "item": {"id": rs, "type": "reasoning", "status": "in_progress", "summary": []},
+        },
+        {
+            "type": "response.reasoning_summary_part.added",
+            **thought,
+            "part": {"type": "summary_text", "text": ""},
+        },
+        {"type": "response.reasoning_summary_text.delta", **thought, "delta": "hm"},
+        {"type": "response.reasoning_summary_text.done", **thought, "text": "hm"},
+        {
+            "type": "response.reasoning_summary_part.done",
+            **thought,
+            "part": {"type": "summary_text", "text": "hm"},
+        },
+        {"type": "response.output_item.done", "output_index": 0, "item": reasoning},
+        {
+            "type": "response.output_item.added",
+            "output_index": 1,
+            "item": {**message, "status": "in_progress", "content": []},
+        },
+        {"type": "response.content_part.added", **said, "part": {**text, "text": ""}},
+        {"type": "response.output_text.delta", **said, "delta": "Paris.", "logprobs": []},
+        {"type": "response.output_text.done", **said, "text": "Paris.", "logprobs": []},
+        {"type": "response.content_part.done", **said, "part": text},
+        {
+            "type": "response.output_item.done",
+            "output_index": 1,
+            "item": {**message, "content": [text]},
+        },
+        {
+            "type": "response.output_item.added",
+            "output_index": 2,
+            "item": {**function, "status": "in_progress", "arguments": ""},
+        },
+        {
+            "type": "response.function_call_arguments.delta",
+            "item_id": fc,
+            "output_index": 2,
+            "delta": '{"city":"Paris"}',
+        },
+        {
+            "type": "response.function_call_arguments.done",
+            "item_id": fc,
+            "output_index": 2,
+            "arguments": '{"city":"Paris"}',
+            "name": "get_weather",
+        },
+        {
+            "type": "response.output_item.done",
+            "output_index": 2,
+            "item": {**function, "status": "completed", "arguments": '{"city":"Paris"}'},
+        },
+        {
+            "type": "response.output_item.added",
+            "output_index": 3,
+            "item": {**custom, "status": "in_progress", "input": ""},
+        },
+        {
+            "type": "response.custom_tool_call_input.delta",
+            "item_id": ctc,
+            "output_index": 3,
+            "delta": "*** Begin Patch",
+        },
+        {
+            "type": "response.custom_tool_call_input.done",
+            "item_id": ctc,
+            "output_index": 3,
+            "input": "*** Begin Patch",
+        },
+        {
+            "type": "response.output_item.done",
+            "output_index": 3,
+            "item": {**custom, "status": "completed", "input": "*** Begin Patch"},
+        },
+    ]
+
+
+def test_the_object_is_the_contract_s_with_defaults_where_nothing_was_asked() -> None:
+    whole = response_of(fold(batches([TextDelta("Paris."), Finish("stop", USAGE)])), ENVELOPE)
+
+    message = whole.pop("output")
+    assert message[0]["content"][0]["text"] == "Paris."
+    assert whole.pop("id").startswith("resp_")
+    assert whole == {
+        "object": "response",
+        "created_at": 1_754_000_000,
+        "completed_at": 1_754_000_009,
+        "status": "completed",
+        "background": False,
+        "error": None,
+        "incomplete_details": None,
+        "instructions": None,
+        "max_output_tokens": None,
+        "max_tool_calls": None,
+        "model": "qwen3:8b",
+        "parallel_tool_calls": True,
+        "previous_response_id": None,
+        "prompt_cache_key": None,
+        "reasoning": {"effort": None, "summary": None},
+        "safety_identifier": None,
+        "service_tier": "default",
+        "store": False,
+        "temperature": None,
+        "text": {"format": {"type": "text"}},
+        "tool_choice": "auto",
+        "tools": [],
+        "top_logprobs": 0,
+        "top_p": None,
+        "truncation": "disabled",
+        "usage": {
+            "input_tokens": 21,
+            "input_tokens_details": {"cached_tokens": 5, "cache_write_tokens": 0},
+            "output_tokens": 14,
+            "output_tokens_details": {"reasoning_tokens": 9},
+            "total_tokens": 35,
+        },
+        "user": None,
+        "metadata": {},
+    }
+
+
+def test_the_time_of_completion_is_the_clock_s_where_there_is_one() -> None:
+    envelope = replace(ENVELOPE, clock=lambda: 1_754_000_123)
+
+    whole = response_of(fold(batches([Finish("stop", USAGE)])), envelope)
+
+    assert whole["completed_at"] == 1_754_000_123
+
+
+def test_the_first_two_events_carry_an_object_in_progress() -> None:
+    created, progress = frames(Builder(ENVELOPE).open())
+
+    assert created["response"] == progress["response"]
+    assert created["response"]["status"] == "in_progress"
+    assert created["response"]["output"] == []
+    assert created["response"]["usage"] is None
+    assert created["response"]["completed_at"] is None
+
+
+def test_a_call_into_a_namespace_comes_back_split() -> None:
+    calls = [
+        ToolCallDone("a", "mcp__files__read", "{}"),
+        ToolCallDone("b", "mcp__files__patch", '{"input":"x"}'),
+    ]
+
+    output = streamed([*calls, Finish("stop")])[-1]["response"]["output"]
+
+    assert [(item["type"], item["name"], item["namespace"]) for item in output] == [
+        ("function_call", "read", "mcp__files"),
+        ("custom_tool_call", "patch", "mcp__files"),
+    ]
+
+
+def test_a_call_of_a_tool_nobody_offered_is_a_function_call() -> None:
+    output = streamed([ToolCallDone("a", "ghost", "{}"), Finish("stop")])[-1]["response"]["output"]
+
+    assert output[0]["type"] == "function_call"
+    assert output[0]["name"] == "ghost"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ('{"input":"x"}', "x"),
+        ('{"text":"x"}', '{"text":"x"}'),
+        ('{"input":1}', '{"input":1}'),
+        ("[]", "[]"),
+        ("not json", "not json"),
+    ],
+)
+def test_a_custom_tool_gets_the_text_the_model_meant(arguments: str, text: str) -> None:
+    call = ToolCallDone("a", "apply_patch", arguments)
+
+    output = streamed([call, Finish("stop")])[-1]["response"]["output"]
+
+    assert output[0]["input"] == text
+
+
+def test_call_ids_never_repeat_within_a_response() -> None:
+    output = streamed([WEATHER, WEATHER, Finish("stop")])[-1]["response"]["output"]
+
+    first, second = (item["call_id"] for item in output)
+    assert first == "call_x"
+    assert second.startswith("call_")
+    assert second != first
+
+
+LOGPROBS = (
+    TokenLogprob("Hi", -0.1, (72, 105), (TokenLogprob("Ho", -2.0),)),
+    TokenLogprob("é", -0.2),
+)
+
+
+def test_log_probabilities_travel_with_the_text() -> None:
+    events = streamed([TextDelta("Hié", LOGPROBS), TextDelta("!"), Finish("stop")])
+
+    delta = next(e for e in events if e["type"] == "response.output_text.delta")
+    done = next(e for e in events if e["type"] == "response.output_text.done")
+    part = events[-1]["response"]["output"][0]["content"][0]
+    light = [
+        {"token": "Hi", "logprob": -0.1, "top_logprobs": [{"token": "Ho", "logprob": -2.0}]},
+        {"token": "é", "logprob": -0.2, "top_logprobs": []},
+    ]
+    assert delta["logprobs"] == light
+    assert done["logprobs"] == light
+    assert part["logprobs"] == [
+        {
+            "token": "Hi",
+            "bytes": [72, 105],
+            "logprob": -0.1,
+            "top_logprobs": [{"token": "Ho", "bytes": [72, 111], "logprob": -2.0}],
+        },
+        {"token": "é", "bytes": [0xC3, 0xA9], "logprob": -0.2, "top_logprobs": []},
+    ]
+
+
+def test_a_cut_off_answer_is_incomplete_and_says_why() -> None:
+    events = streamed([TextDelta("a"), Finish("length", USAGE)])
+
+    assert events[-1]["type"] == "response.incomplete"
+    response = events[-1]["response"]
+    assert response["status"] == "incomplete"
+    assert response["incomplete_details"] == {"reason": "max_output_tokens"}
+    assert response["completed_at"] is None
+    assert response["output"][0]["status"] == "incomplete"
+    assert response["usage"]["output_tokens"] == 14
+
+
+def test_only_the_item_that_was_cut_off_is_incomplete() -> None:
+    events = streamed([ThinkingDelta("a"), TextDelta("b"), WEATHER, Finish("length")])
+
+    statuses = [item["status"] for item in events[-1]["response"]["output"]]
+    assert statuses == ["completed", "completed", "completed"]
+
+
+FAILURES: list[Any] = [
+    pytest.param(UpstreamError("it broke"), "server_error", id="upstream"),
+    pytest.param(QuotaExhausted("spent"), "rate_limit_exceeded", id="429"),
+    pytest.param(InvalidRequest("bad"), "invalid_prompt", id="400"),
+    pytest.param(ContextOverflow("long"), "context_length_exceeded", id="context"),
+    pytest.param(
+        InvalidRequest("no", code="failed_to_download_image"),
+        "failed_to_download_image",
+        id="image word",
+    ),
+]
+
+
+@pytest.mark.parametrize(("error", "code"), FAILURES)
+def test_a_failure_ends_with_the_whole_object(error: GatewayError, code: str) -> None:
+    builder = Builder(ENVELOPE)
+
+    events = frames(sent(builder, [ThinkingDelta("a"), TextDelta("half")], [Failed(error)]))
+
+    assert names(events)[-4:] == [
+        "output_text.done",
+        "content_part.done",
+        "output_item.done",
+        "failed",
+    ]
+    response = events[-1]["response"]
+    assert response["status"] == "failed"
+    assert response["error"] == {"code": code, "message": error.message}
+    assert [item["status"] for item in response["output"]] == ["completed", "incomplete"]
+    assert builder.response == response
+
+
+def test_a_failure_before_any_text_invents_no_message() -> None:
+    events = streamed([Failed(UpstreamError("x"))])
+
+    assert names(events) == [*HEAD, "failed"]
+    assert events[-1]["response"]["output"] == []
+
+
+def test_an_abandoned_answer_is_kept_as_incomplete() -> None:
+    builder = Builder(ENVELOPE)
+    sent(builder, [ThinkingDelta("a")], [TextDelta("half")])
+
+    kept = builder.abandon()
+
+    assert kept["status"] == "incomplete"
+    assert kept["incomplete_details"] is None
+    assert [item["status"] for item in kept["output"]] == ["completed", "incomplete"]
+    assert kept["output"][1]["content"][0]["text"] == "half"
+    assert builder.response is kept
+
+
+def test_an_answer_that_ended_cannot_be_abandoned() -> None:
+    builder = Builder(ENVELOPE)
+    sent(builder, [TextDelta("a"), Finish("stop")])
+
+    assert builder.abandon()["status"] == "completed"
+
+
+def test_a_client_that_left_before_a_word_leaves_an_empty_incomplete_object() -> None:
+    builder = Builder(ENVELOPE)
+
+    assert builder.response["status"] == "incomplete"
+    assert builder.response["output"] == []
+    assert ClientGone("gone").status == 499
+
+
+@pytest.mark.parametrize(
+    ("mode", "quiet", "loud"),
+    [
+        ("comments_and_chunks", b": keep-alive\n\n", b"event: response.in_progress\n"),
+        ("comments", b": keep-alive\n\n", b": keep-alive\n\n"),
+        ("off", b"", b""),
+    ],
+)
+def test_silence_is_filled_as_the_setting_says(mode: Any, quiet: bytes, loud: bytes) -> None:
+    builder = Builder(replace(ENVELOPE, sse_keepalive=mode))
+    builder.open()
+
+    assert builder.feed((0, [Ping()])) == quiet
+    filled = builder.feed((0, [Ping(loud=True)]))
+    assert filled.startswith(loud)
+    assert bool(filled) == bool(loud)
+
+
+def test_a_repeated_in_progress_keeps_the_numbers_whole() -> None:
+    events = streamed([TextDelta("a")], [Ping(loud=True)], [TextDelta("b"), Finish("stop")])
+
+    assert events[-1]["response"]["output"][0]["content"][0]["text"] == "ab"
+
+
+def test_reasoning_carries_its_text_back_only_when_asked() -> None:
+    asked = replace(ENVELOPE, call=replace(CALL, extra=Echo(encrypted=True)))
+
+    items = [
+        streamed([ThinkingDelta("pensée"), Finish("stop")], envelope=envelope)[-1]["response"]
+        for envelope in (ENVELOPE, asked)
+    ]
+
+    assert items[0]["output"][0]["encrypted_content"] is None
+    sealed = items[1]["output"][0]["encrypted_content"]
+    assert sealed.startswith("ogw1.")
+    assert unseal(sealed) == "pensée"
+
+
+@settings(deadline=None)
+@given(st.text())
+def test_sealing_is_undone_by_unsealing(text: str) -> None:
+    assert unseal(seal(text)) == text
+    assert unseal(seal(text).rstrip("=")) == text
+
+
+@pytest.mark.parametrize("content", [None, 5, "", "gAAAAABforeign", "ogw1.\u00e9", "ogw1._w=="])
+def test_what_others_sealed_is_not_read(content: Any) -> None:
+    assert unseal(content) is None
+
+
+def test_an_envelope_of_another_dialect_still_gets_an_object() -> None:
+    envelope = replace(ENVELOPE, call=replace(CALL, extra=None))
+
+    assert response_of(fold(batches([Finish("stop")])), envelope)["store"] is False
+
+
+def sdk(content: bytes, type: str) -> openai.OpenAI:
+    """Give the official client, answered with `content`."""
+
+    def answer(_: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, headers={"content-type": type}, content=content)
+
+    transport = httpx2.MockTransport(answer)
+    return openai.OpenAI(
+        api_key="sk-test",
+        base_url="http://gateway.test/v1",
+        http_client=httpx2.Client(transport=transport),
+        max_retries=0,
+    )
+
+
+def sdk_response(content: bytes) -> Any:
+    """Give what the official SDK's helper makes of the streamed bytes."""
+    client = sdk(content, "text/event-stream")
+    with client.responses.stream(model="qwen3:8b", input="hi") as stream:
+        for _ in stream:
+            pass
+        return stream.get_final_response()
+
+
+WORDS = st.text(min_size=1, max_size=12)
+DELTAS = st.lists(
+    st.one_of(
+        WORDS.map(TextDelta),
+        WORDS.map(ThinkingDelta),
+        st.sampled_from([WEATHER, PATCH]),
+        st.sampled_from([Ping(), Ping(loud=True)]),
+    ),
+    max_size=12,
+)
+
+
+@settings(deadline=None)
+@given(DELTAS)
+def test_the_sdk_reads_from_the_stream_what_the_builder_keeps(events: list[Event]) -> None:
+    builder = Builder(ENVELOPE)
+    content = sent(builder, *[[event] for event in events], [Finish("stop", USAGE)])
+
+    response = sdk_response(content)
+
+    assert json.loads(response.to_json())["output"] == [
+        {**item, "content": [{**part, "parsed": None} for part in item["content"]]}
+        if item["type"] == "message"
+        else {**item, "parsed_arguments": None}
+        if item["type"] == "function_call"
+        else item
+        for item in builder.response["output"]
+    ]
+
+
+@settings(deadline=None)
+@given(DELTAS, st.sampled_from(["stop", "length", "tool_calls", "stop_sequence"]))
+def test_folding_equals_streaming(events: list[Event], reason: str) -> None:
+    given = batches(*[[event] for event in events], [Finish(reason, USAGE)])
+    builder = Builder(ENVELOPE)
+    for batch in given:
+        builder.feed(batch)
+
+    streamed, whole = builder.response, response_of(fold(given), ENVELOPE)
+
+    def said(response: Any, kind: str, field: str) -> str:
+        return "".join(
+            part["text"] for item in response["output"] for part in item.get(field, ())
+            if item["type"] == kind
+        )  # fmt: skip
+
+    assert said(streamed, "message", "content") == said(whole, "message", "content")
+    assert said(streamed, "reasoning", "summary") == said(whole, "reasoning", "summary")
+    assert [i.get("arguments") or i.get("input") for i in streamed["output"] if "call_id" in i] == [
+        i.get("arguments") or i.get("input") for i in whole["output"] if "call_id" in i
+    ]
+    for same in ("id", "status", "usage", "incomplete_details", "completed_at"):
+        assert streamed[same] == whole[same]
+
+
+@settings(deadline=None)
+@given(DELTAS, st.sampled_from([Finish("stop"), Finish("length"), Failed(UpstreamError("x"))]))
+def test_every_item_that_begins_is_finished_and_kept(events: list[Event], end: Event) -> None:
+    read = streamed(*[[event] for event in events], [end])
+
+    added = {
+        e["output_index"]: e["item"] for e in read if e["type"] == "response.output_item.added"
+    }
+    done = {e["output_index"]: e["item"] for e in read if e["type"] == "response.output_item.done"}
+    output = read[-1]["response"]["output"]
+    assert list(added) == list(done) == list(range(len(output)))
+    assert list(done.values()) == output
+    for index, item in enumerate(output):
+        assert added[index]["id"] == item["id"]
+        assert added[index].get("call_id") == item.get("call_id")
+    assert len({item["id"] for item in output}) == len(output)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("data: [DONE]\n\nevent: error\n", id="frame words"),
+        pytest.param("a\r\nb\rc", id="line ends"),
+        pytest.param("\u2028\u2029\x85\x0b\x0c", id="unicode line ends"),
+        pytest.param('"\\\x00\x1f\x7f%d%b', id="quotes, controls, formats"),
+        pytest.param("😀e\u0301漢字", id="beyond the plane"),
+    ],
+)
+def test_a_hostile_text_arrives_as_it_was(text: str) -> None:
+    response = sdk_response(sent(Builder(ENVELOPE), [TextDelta(text)], [Finish("stop")]))
+
+    assert response.output_text == text
+
+
+def test_the_sdk_reads_a_whole_answer() -> None:
+    events = [ThinkingDelta("hm"), TextDelta("Paris."), WEATHER, PATCH, Finish("stop", USAGE)]
+    whole = response_of(fold(batches(events)), ENVELOPE)
+
+    response = sdk(orjson.dumps(whole), "application/json").responses.create(
+        model="qwen3:8b", input="hi"
+    )
+
+    assert response.output_text == "Paris."
+    assert [item.type for item in response.output] == [
+        "reasoning",
+        "message",
+        "function_call",
+        "custom_tool_call",
+    ]
+    assert response.usage is not None
+    assert response.usage.input_tokens_details.cached_tokens == 5
+
+
+def test_the_sdk_sees_a_failure_as_the_last_event() -> None:
+    content = sent(Builder(ENVELOPE), [TextDelta("half")], [Failed(UpstreamError("it broke"))])
+
+    events: list[Any] = list(
+        sdk(content, "text/event-stream").responses.create(
+            model="qwen3:8b", input="hi", stream=True
+        )
+    )
+
+    last = events[-1]
+    assert last.type == "response.failed"
+    assert last.response.error.message == "it broke"
+    assert last.response.output[0].content[0].text == "half"
