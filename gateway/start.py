@@ -18,18 +18,22 @@ ROOT = Path(__file__).resolve().parent.parent
 EXIT_CONFIG = 2
 
 
-def main() -> int:
-    """Prepare and serve. Returns only on failure."""
+def main(arguments: list[str]) -> int:
+    """Prepare and serve; with `--prepare` only prepare. Returns the exit code when not serving."""
+    only_prepare = "--prepare" in arguments
     try:
         settings = Settings.load()
-        _check_port(settings.host, settings.port)
+        if not only_prepare:
+            _check_port(settings.host, settings.port)
         notes = prepare(settings)
     except ConfigError as error:
         print(f"ollama2openai: {error}", file=sys.stderr)
         return EXIT_CONFIG
+    if only_prepare:
+        return 0
     print(_banner(settings, notes), flush=True)
     os.chdir(ROOT)
-    os.environ["PORT"], os.environ["HOST"] = str(settings.port), settings.host
+    os.environ.update(_for_gunicorn(settings))
     gunicorn = ["-m", "gunicorn", "-c", str(ROOT / "gateway" / "gunicorn.conf.py"), "wsgi:app"]
     os.execv(sys.executable, [sys.executable, *gunicorn])
 
@@ -59,6 +63,19 @@ def _check_port(host: str, port: int) -> None:
             ) from error
 
 
+def _for_gunicorn(settings: Settings) -> dict[str, str]:
+    """Give what `gunicorn.conf.py` reads, so that a value in `.env` counts there too."""
+    return {
+        "HOST": settings.host,
+        "PORT": str(settings.port),
+        "WEB_CONCURRENCY": str(settings.web_concurrency),
+        "WORKER_CONNECTIONS": str(settings.worker_connections),
+        "GRACEFUL_TIMEOUT": str(settings.graceful_timeout),
+        "KEEPALIVE": str(settings.keepalive),
+        "LOG_LEVEL": settings.log_level,
+    }
+
+
 def _banner(settings: Settings, notes: list[str]) -> str:
     host = "localhost" if settings.host in {"0.0.0.0", "::", "127.0.0.1"} else settings.host
     address = f"http://{host}:{settings.port}"
@@ -76,4 +93,4 @@ def _banner(settings: Settings, notes: list[str]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,71 @@
+"""Fixtures shared by all tests, and the option that turns skips into failures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fake_ollama import FakeOllama
+from tests.process import Gateway
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--no-skips", action="store_true", help="a skipped test fails the run (used by CI)"
+    )
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    skipped = terminalreporter.stats.get("skipped", [])
+    if config.getoption("--no-skips") and skipped:
+        terminalreporter.section("skipped tests are not allowed here", red=True)
+        for report in skipped:
+            terminalreporter.line(f"{report.nodeid}: {report.longrepr}")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if session.config.getoption("--no-skips") and reporter and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture
+def ollama() -> Iterator[FakeOllama]:
+    """A fake Ollama with the default models."""
+    with FakeOllama() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def shared_ollama() -> Iterator[FakeOllama]:
+    """One fake Ollama for the tests that share a gateway; reset before each."""
+    with FakeOllama() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def shared_gateway(
+    shared_ollama: FakeOllama, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gateway]:
+    """A real gunicorn with one gevent worker before the shared fake Ollama."""
+    with Gateway(tmp_path_factory.mktemp("gateway"), ollama_url=shared_ollama.url) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def live(shared_gateway: Gateway, shared_ollama: FakeOllama) -> Iterator[Gateway]:
+    """The shared gateway with a clean fake behind it."""
+    shared_ollama.reset()
+    yield shared_gateway
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    """A data folder of its own."""
+    folder = tmp_path / "data"
+    folder.mkdir(mode=0o700)
+    return folder

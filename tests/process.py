@@ -1,0 +1,141 @@
+"""Real gateway processes for tests: gunicorn as `make run` starts it, on a socket we opened.
+
+The listening socket is ours and is handed down by number, so no port is guessed. Only processes
+started here are ended.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+import requests
+
+ROOT = Path(__file__).resolve().parent.parent
+START_S = 30.0
+ADMIN_PASSWORD = "correct horse battery"
+
+
+class Gateway:
+    """A gateway process with its own data folder. A context manager; `url` and `key` are ready
+    inside."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        ollama_url: str,
+        workers: int = 1,
+        env: dict[str, str] | None = None,
+        issue_key: bool = True,
+    ) -> None:
+        self.folder = folder
+        self._sock = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        self.port: int = self._sock.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.key = ""
+        self._issue = issue_key
+        self.log: list[str] = []
+        self._process: subprocess.Popen[str] | None = None
+        self.environ = {
+            **{k: v for k, v in os.environ.items() if not k.startswith(("GATEWAY_", "COV_"))},
+            "DATA_DIR": str(folder),
+            "OLLAMA_URL": ollama_url,
+            "ADMIN_USERNAME": "admin",
+            "ADMIN_PASSWORD": ADMIN_PASSWORD,
+            "WEB_CONCURRENCY": str(workers),
+            "PORT": str(self.port),
+            "HOST": "127.0.0.1",
+            "PYTHONPATH": str(ROOT),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            **(env or {}),
+        }
+
+    def __enter__(self) -> Gateway:
+        self.run("-m", "gateway.start", "--prepare")
+        self.start()
+        if self._issue:
+            self.key = self.issue_key("test key")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+        self._sock.close()
+
+    @property
+    def pid(self) -> int:
+        """The master's process id."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """The master's exit code, None while it runs."""
+        return None if self._process is None else self._process.poll()
+
+    def start(self) -> None:
+        """Start gunicorn and wait until it answers."""
+        fd = self._sock.fileno()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "gunicorn", "-c", "gateway/gunicorn.conf.py",
+             "--bind", f"fd://{fd}", "wsgi:app"],
+            cwd=ROOT, env=self.environ, pass_fds=[fd], stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        threading.Thread(target=self._collect, args=(self._process,), daemon=True).start()
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                break
+            with suppress(requests.RequestException):
+                if requests.get(f"{self.url}/readyz", timeout=START_S).ok:
+                    return
+        raise RuntimeError("the gateway did not start:\n" + "".join(self.log[-40:]))
+
+    def stop(self, how: signal.Signals = signal.SIGTERM, timeout_s: float = 60.0) -> int | None:
+        """End it; give the exit code."""
+        process = self._process
+        if process is None:
+            return None
+        if process.poll() is None:
+            process.send_signal(how)
+            try:
+                process.wait(timeout_s)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(5)
+        return process.returncode
+
+    def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a command of the project with this gateway's environment."""
+        return subprocess.run(
+            [sys.executable, *arguments],
+            cwd=ROOT,
+            env=self.environ,
+            check=check,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    def issue_key(self, name: str, *options: str) -> str:
+        """Make a key by the command line; give its secret."""
+        done = self.run("-m", "flask", "--app", "wsgi", "issue-key", name, *options)
+        return done.stdout.strip().splitlines()[-1].strip()
+
+    def _collect(self, process: subprocess.Popen[str]) -> None:
+        assert process.stderr is not None
+        for line in process.stderr:
+            self.log.append(line)
