@@ -92,7 +92,8 @@ class Params:
     `options` are Ollama's `options`. `format` is "json" or a schema object. `keep_alive` is
     seconds or a Go duration.
     `timeout_ms` bounds the whole upstream call, 0 is none. `hide_thinking` is visibility only:
-    the model thinks all the same.
+    the model thinks all the same. `effort` is the caller's own word, lower case, where `think`
+    came from an effort: "minimal" reads as `think=False` but is "low" on gpt-oss (D10).
     """
 
     options: Mapping[str, Json] = field(default_factory=lambda: EMPTY)
@@ -106,6 +107,7 @@ class Params:
     timeout_ms: int | None = None
     hide_thinking: bool | None = None
     raw: bool | None = None
+    effort: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +161,7 @@ class Call:
     `stop_here` tells that the gateway,
     not Ollama, must match stop strings (`/v1/messages`, D41). `default_think` is used when
     neither request nor override
-    says anything (D25, D38).
+    says anything (D25, D38), and so is `default_raw` (D24).
     """
 
     request: Request
@@ -168,6 +170,7 @@ class Call:
     ignored: tuple[str, ...] = ()
     end_user: str = ""
     default_think: Think | None = None
+    default_raw: bool | None = None
     stop_here: bool = False
     extra: Any = None
     body: Mapping[str, Json] = field(default_factory=lambda: EMPTY)
