@@ -1,0 +1,102 @@
+"""Names to addresses, with a time limit and a memory.
+
+The system's resolver has no time limit of its own, and under gevent every look-up occupies one of a
+few resolver threads: a name server that hangs would block look-ups of all other servers. So each
+name has at most one look-up under way, nobody waits for it longer than he may, and the last good
+answer is used while a new one is late.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeAlias
+
+Address: TypeAlias = tuple[socket.AddressFamily, Any]
+FRESH_S: Final = 30.0
+
+
+class AddressBook:
+    """Addresses by host and port. Safe for use by many threads or greenlets."""
+
+    def __init__(self, lookup: Callable[..., Any] | None = None) -> None:
+        self._lookup = lookup
+        self._known: dict[tuple[str, int], tuple[float, list[Address]]] = {}
+        self._running: dict[tuple[str, int], _Lookup] = {}
+        self._lock = threading.Lock()
+
+    def find(self, host: str, port: int, timeout_s: float) -> Sequence[Address]:
+        """Give the addresses of a host, best first.
+
+        Raises socket.gaierror when it has none, TimeoutError when the resolver takes longer than
+        `timeout_s` and no earlier answer is known.
+        """
+        host = host.strip("[]")
+        key = (host, port)
+        known = self._known.get(key)
+        if known is not None and time.monotonic() - known[0] < FRESH_S:
+            return known[1]
+        if _is_literal(host):
+            return self._remember(key, self._ask(host, port))
+        lookup = self._start(key)
+        if not lookup.done.wait(timeout_s if known is None else min(timeout_s, 1.0)):
+            if known is not None:
+                return known[1]
+            raise TimeoutError("the name server does not answer")
+        if lookup.error is not None:
+            if known is not None:
+                return known[1]
+            raise lookup.error
+        return lookup.addresses
+
+    def _start(self, key: tuple[str, int]) -> _Lookup:
+        with self._lock:
+            lookup = self._running.get(key)
+            if lookup is None:
+                lookup = self._running[key] = _Lookup()
+                threading.Thread(target=self._run, args=(key, lookup), daemon=True).start()
+            return lookup
+
+    def _run(self, key: tuple[str, int], lookup: _Lookup) -> None:
+        try:
+            lookup.addresses = self._remember(key, self._ask(*key))
+        except OSError as error:
+            lookup.error = error
+        except UnicodeError:
+            lookup.error = socket.gaierror("the name is not a host name")
+        finally:
+            with self._lock:
+                self._running.pop(key, None)
+            lookup.done.set()
+
+    def _ask(self, host: str, port: int) -> list[Address]:
+        lookup = self._lookup or socket.getaddrinfo
+        found = lookup(host, port, socket.AF_UNSPEC, socket.SOCK_STREAM)
+        return [(family, address) for family, _, _, _, address in found]
+
+    def _remember(self, key: tuple[str, int], addresses: list[Address]) -> list[Address]:
+        self._known[key] = (time.monotonic(), addresses)
+        return addresses
+
+
+class _Lookup:
+    """A question on its way to the name server."""
+
+    __slots__ = ("addresses", "done", "error")
+
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self.addresses: list[Address] = []
+        self.error: OSError | None = None
+
+
+def _is_literal(host: str) -> bool:
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.inet_pton(family, host)
+        except (OSError, ValueError):
+            continue
+        return True
+    return False

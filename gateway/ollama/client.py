@@ -1,0 +1,378 @@
+"""Calls one Ollama server: streamed answers that can be cancelled, and the small management calls.
+
+    client = OllamaClient(server, connect_timeout_s=5, pool_size=200)
+    with client.call("/api/chat", body, idle_timeout_s=300, total_timeout_s=600) as upstream:
+        upstream.open()                     # blocks until Ollama's first record, raises a
+        GatewayError instead for lines in upstream.batches(15):  # [] after each 15 s of silence
+            ...
+
+Everything foreign is mapped to `gateway.errors` in this module and nowhere else.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+import orjson
+import requests
+from requests.structures import CaseInsensitiveDict
+
+from gateway.core.catalog import Loaded, Server
+from gateway.core.chat import Json
+from gateway.errors import ClientGone, GatewayError
+from gateway.ollama import capabilities, faults
+from gateway.ollama.capabilities import Listed, Progress, Shown
+from gateway.ollama.exchange import Exchange
+from gateway.ollama.mapping import FOREIGN, is_reset, map_error
+from gateway.ollama.response import NdjsonResponse
+from gateway.ollama.transport import OllamaAdapter
+
+log = logging.getLogger(__name__)
+
+MAX_ERROR_BYTES: Final = 65_536
+MAX_ANSWER_BYTES: Final = 256 << 20
+ERROR_BODY_S: Final = 5.0
+DRAIN_S: Final = 1.0
+QUICK_S: Final = 10.0
+"""Time limit of the small calls: tags, show, ps, version."""
+_DONE: Final = b'"done":false}'
+_USER_AGENT: Final = "ollama2openai"
+
+
+class OllamaClient:
+    """Connections to one server. Safe for use by many threads or greenlets at once."""
+
+    def __init__(
+        self, server: Server, *, connect_timeout_s: float = 5, pool_size: int = 64
+    ) -> None:
+        self.server = server
+        self._connect_s = float(connect_timeout_s)
+        self._verify: bool | str = server.tls_ca_file or server.tls_verify
+        if not server.tls_verify:
+            self._verify = False
+        self._root, self._fields = _address(server)
+        self._adapter = OllamaAdapter(pool_size)
+        # The session is what carries the rule "nothing from the environment": no proxy, no netrc,
+        # no cookies, no redirects. Hot calls go to its adapter directly.
+        self.session = requests.Session()
+        self.session.trust_env = False
+        self.session.mount("http://", self._adapter)
+        self.session.mount("https://", self._adapter)
+
+    def call(
+        self, path: str, body: bytes, *, idle_timeout_s: float, total_timeout_s: float | None
+    ) -> Upstream:
+        """Prepare a POST; nothing is sent yet. Times are seconds."""
+        return self._prepare("POST", path, body, idle_timeout_s, total_timeout_s)
+
+    def close(self) -> None:
+        """End all idle connections; calls under way go on."""
+        self._adapter.close()
+
+    # -- management ------------------------------------------------------------------------------
+
+    def version(self) -> str:
+        """Give Ollama's version, "" when it does not tell."""
+        answer = self._ask("GET", "/api/version")
+        return str(answer.get("version", "")) if isinstance(answer, dict) else ""
+
+    def tags(self) -> tuple[Listed, ...]:
+        """Give the models on disk."""
+        return capabilities.read_tags(self._ask("GET", "/api/tags"))
+
+    def ps(self) -> tuple[Loaded, ...]:
+        """Give the models in memory."""
+        return capabilities.read_ps(self._ask("GET", "/api/ps"))
+
+    def show(self, name: str) -> Shown:
+        """Give what a model can do. Raises ModelNotFound."""
+        return capabilities.read_show(self._ask("POST", "/api/show", {"model": name}))
+
+    def pull(self, name: str, *, idle_timeout_s: float = 300) -> Iterator[Progress]:
+        """Fetch a model from its registry; gives the progress. Close the iterator to stop."""
+        body = orjson.dumps({"model": name, "stream": True})
+        with self._prepare("POST", "/api/pull", body, idle_timeout_s, None) as upstream:
+            upstream.open()
+            for lines in upstream.batches(idle_timeout_s):
+                for line in lines:
+                    yield capabilities.read_progress(line)
+
+    def copy(self, source: str, destination: str) -> None:
+        """Give a model a second name. Raises ModelNotFound."""
+        self._do("POST", "/api/copy", {"source": source, "destination": destination})
+
+    def delete(self, name: str) -> None:
+        """Remove a model from the disk. Raises ModelNotFound."""
+        self._do("DELETE", "/api/delete", {"model": name})
+
+    def load(
+        self, name: str, *, keep_alive: float | str | None = None, timeout_s: float = 600
+    ) -> None:
+        """Bring a model into memory; returns when it is there."""
+        body: dict[str, Json] = {"model": name}
+        if keep_alive is not None:
+            body["keep_alive"] = keep_alive
+        self._do("POST", "/api/generate", body, timeout_s)
+
+    def unload(self, name: str) -> None:
+        """Take a model out of memory, as soon as it is idle."""
+        self._do("POST", "/api/generate", {"model": name, "keep_alive": 0})
+
+    def embed(
+        self, body: bytes, *, idle_timeout_s: float = 300, total_timeout_s: float | None = None
+    ) -> bytes:
+        """Send an encoded `/api/embed` request; gives the answer's body."""
+        with self.call(
+            "/api/embed", body, idle_timeout_s=idle_timeout_s, total_timeout_s=total_timeout_s
+        ) as upstream:
+            upstream.open()
+            return upstream.read()
+
+    # -- the common way --------------------------------------------------------------------------
+
+    def _ask(self, method: str, path: str, body: Mapping[str, Json] | None = None) -> Json:
+        try:
+            return orjson.loads(self._do(method, path, body))
+        except orjson.JSONDecodeError as error:
+            raise faults.bad_response("an answer that is not JSON") from error
+
+    def _do(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Json] | None = None,
+        timeout_s: float = QUICK_S,
+    ) -> bytes:
+        data = b"" if body is None else orjson.dumps(body)
+        with self._prepare(method, path, data, timeout_s, timeout_s) as upstream:
+            upstream.open()
+            return upstream.read()
+
+    def _prepare(
+        self, method: str, path: str, body: bytes, idle_s: float, total_s: float | None
+    ) -> Upstream:
+        prepared = requests.PreparedRequest()
+        prepared.method = method
+        prepared.url = self._root + path
+        prepared.body = body
+        fields = self._fields.copy()
+        fields["Content-Length"] = str(len(body))
+        prepared.headers = fields
+        return Upstream(self, path, prepared, Exchange(self._connect_s, idle_s, total_s))
+
+    def exchange(self, prepared: requests.PreparedRequest, exchange: Exchange) -> NdjsonResponse:
+        """Send a prepared request; used by `Upstream`."""
+        return self._adapter.exchange(exchange, prepared, self._verify)
+
+
+class Upstream:
+    """One call to Ollama, from before its first byte to after its last. A context manager.
+
+    One greenlet opens and reads; `cancel` may come from any other; `close` is idempotent and gives
+    the connection back or ends it.
+    """
+
+    __slots__ = ("_client", "_closed", "_exchange", "_path", "_prepared", "_records", "_response")
+
+    def __init__(
+        self,
+        client: OllamaClient,
+        path: str,
+        prepared: requests.PreparedRequest,
+        exchange: Exchange,
+    ) -> None:
+        self._client = client
+        self._path = path
+        self._prepared = prepared
+        self._exchange = exchange
+        self._response: NdjsonResponse | None = None
+        self._records = False
+        self._closed = False
+
+    def __enter__(self) -> Upstream:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def open(self) -> None:
+        """Send the request and wait for the head of the answer.
+
+        Raises ClientGone after `cancel`, UpstreamUnreachable, UpstreamTimeout, or what Ollama's
+        refusal means.
+        """
+        response = self._send()
+        self._response = response
+        if self._closed or self._exchange.cancelled:
+            response.close()
+            raise ClientGone("the call was cancelled")
+        if response.status_code != 200:
+            raise self._refusal(response)
+        fields = response.headers
+        if "html" in fields.get("content-type", "").lower():
+            raise faults.bad_response("a web page where an answer was expected")
+        if fields.get("content-encoding", "identity").lower() != "identity":
+            raise faults.bad_response("a compressed answer that was not asked for")
+
+    def batches(self, tick_s: float) -> Iterator[list[bytes]]:
+        """Give the lines that arrived together, again and again; [] after each `tick_s` of silence.
+
+        Raises ClientGone after `cancel`, UpstreamTimeout at a limit, UpstreamError for a broken
+        answer; UpstreamUnreachable while no record has come, since then a repeat cannot show twice.
+        """
+        response = self._response
+        assert response is not None, "open() comes first"
+        source = response.iter_batches(tick_s)
+        while True:
+            try:
+                lines = next(source, None)
+            except FOREIGN as error:
+                raise self._mapped(error) from error
+            if self._exchange.cancelled:
+                raise ClientGone("the call was cancelled")
+            if lines is None:
+                break
+            if lines:
+                self._records = True
+                yield lines
+                if not lines[-1].endswith(_DONE) and capabilities.says_done(lines[-1]):
+                    break
+            else:
+                yield lines
+        self._drain(response)
+        self.close()
+
+    def read(self) -> bytes:
+        """Give the whole body. Raises as `batches` does."""
+        response = self._response
+        assert response is not None, "open() comes first"
+        try:
+            body = response.read_all(MAX_ANSWER_BYTES)
+        except FOREIGN as error:
+            raise self._mapped(error) from error
+        self.close()
+        return body
+
+    def cancel(self) -> None:
+        """End `open` or `batches` promptly with ClientGone; may be called from anywhere, at any
+        time."""
+        self._exchange.cancel()
+
+    def close(self) -> None:
+        """Give the connection back for reuse, or end it when the answer was not read to its end."""
+        if self._closed:
+            return
+        self._closed = True
+        response = self._response
+        if response is None:
+            self._exchange.cancel()
+            return
+        response.close()
+
+    # -- details ---------------------------------------------------------------------------------
+
+    def _send(self) -> NdjsonResponse:
+        exchange = self._exchange
+        try:
+            return self._client.exchange(self._prepared, exchange)
+        except FOREIGN as error:
+            # An idle connection may be closed by Ollama in the moment we choose it. Nothing was
+            # answered, so nothing was computed: once more, on a new connection (U16).
+            if not exchange.reused or exchange.received or not is_reset(error):
+                raise self._mapped(error) from error
+        if exchange.cancelled:
+            raise ClientGone("the call was cancelled")
+        exchange.want_fresh = True
+        try:
+            return self._client.exchange(self._prepared, exchange)
+        except FOREIGN as error:
+            raise self._mapped(error) from error
+
+    def _refusal(self, response: NdjsonResponse) -> GatewayError:
+        self._exchange.idle_s = min(self._exchange.idle_s, ERROR_BODY_S)
+        try:
+            body = response.read_all(MAX_ERROR_BYTES)
+        except FOREIGN:
+            body = b""
+        if self._exchange.cancelled:
+            return ClientGone("the call was cancelled")
+        self.close()
+        fields = response.headers
+        if fields.get("content-encoding", "identity").lower() != "identity":
+            body = b""
+        error = faults.from_status(
+            response.status_code, body, fields.get("retry-after"), self._path
+        )
+        log.info(
+            "ollama refused a call",
+            extra={
+                "server": self._client.server.name,
+                "path": self._path,
+                "upstream_status": response.status_code,
+                "code": error.code,
+            },
+        )
+        return error
+
+    def _drain(self, response: NdjsonResponse) -> None:
+        """Find the end of the body, so that the connection can be used again."""
+        exchange = self._exchange
+        exchange.idle_s = DRAIN_S
+        exchange.deadline_s = None
+        try:
+            response.read_all(MAX_ERROR_BYTES)
+        except FOREIGN:
+            return  # close() ends a connection whose answer was not read to its end
+
+    def _mapped(self, error: Exception) -> GatewayError:
+        """Give our error for a foreign one; the log alone learns the details."""
+        if self._exchange.cancelled:
+            return ClientGone("the call was cancelled")
+        mapped = map_error(error, self._records)
+        log.warning(
+            "a call to ollama failed",
+            extra={
+                "server": self._client.server.name,
+                "path": self._path,
+                "code": mapped.code,
+                "cause": f"{type(error).__name__}: {error}",
+            },
+        )
+        return mapped
+
+
+def _address(server: Server) -> tuple[str, CaseInsensitiveDict[str]]:
+    """Split a server's address into the root of its URLs and the fields of every request.
+
+    Raises ValueError for an address or header that cannot be used.
+    """
+    parts = urlsplit(server.url.strip())
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"server {server.name!r}: the address must begin with http:// or https://")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    netloc = host if parts.port is None else f"{host}:{parts.port}"
+    fields: CaseInsensitiveDict[str] = CaseInsensitiveDict()
+    fields["Host"] = netloc
+    fields["User-Agent"] = _USER_AGENT
+    fields["Accept-Encoding"] = "identity"
+    fields["Content-Type"] = "application/json"
+    if parts.username is not None:
+        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        fields["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
+    if server.auth_header:
+        name, colon, value = server.auth_header.partition(":")
+        name, value = name.strip(), value.strip()
+        if not colon or not name or any(c < " " or c == "\x7f" for c in name + value):
+            raise ValueError(f"server {server.name!r}: the header must read 'Name: value'")
+        fields[name] = value
+    return f"{parts.scheme}://{netloc}{parts.path.rstrip('/')}", fields

@@ -1,0 +1,86 @@
+"""One request and its answer on one connection: its time limits and how it is cancelled."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+
+from gateway.errors import ClientGone
+
+
+class Stalled(Exception):
+    """A time limit passed; `what` names it for people."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+
+class Exchange:
+    """One request and its answer on one connection: time limits, cancel flag, what was received.
+
+    Limits are monotonic seconds. `cancel` may be called from anywhere, the rest by the greenlet
+    that makes the call.
+    """
+
+    __slots__ = (
+        "_lock",
+        "_sock",
+        "cancelled",
+        "connect_s",
+        "deadline_s",
+        "idle_s",
+        "received",
+        "reused",
+        "want_fresh",
+    )
+
+    def __init__(self, connect_s: float, idle_s: float, total_s: float | None) -> None:
+        self.connect_s = connect_s
+        self.idle_s = idle_s
+        self.deadline_s = None if total_s is None else time.monotonic() + total_s
+        self.cancelled = False
+        self.received = False
+        self.reused = False
+        self.want_fresh = False
+        self._sock: socket.socket | None = None
+        self._lock = threading.Lock()
+
+    def attach(self, sock: socket.socket) -> None:
+        """Take a socket that this call alone uses from now on. Raises ClientGone after a cancel."""
+        with self._lock:
+            self._sock = sock
+            if self.cancelled:
+                raise ClientGone("the call was cancelled")
+
+    def detach(self) -> None:
+        """Let go of the socket, before anybody else may use it."""
+        with self._lock:
+            self._sock = None
+
+    def cancel(self) -> None:
+        """Wake whoever waits on the socket; every later step ends with ClientGone."""
+        with self._lock:
+            self.cancelled = True
+            if self._sock is not None:
+                _shut_down(self._sock)
+
+    def left_s(self, limit_s: float) -> float:
+        """Give the seconds to wait at most: `limit_s`, or less when the whole call ends sooner.
+
+        Raises Stalled when nothing is left.
+        """
+        if self.deadline_s is None:
+            return limit_s
+        left_s = self.deadline_s - time.monotonic()
+        if left_s <= 0:
+            raise Stalled("the time limit of the whole call")
+        return min(limit_s, left_s)
+
+
+def _shut_down(sock: socket.socket) -> None:
+    try:
+        sock.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        return  # already gone, which is what was wanted

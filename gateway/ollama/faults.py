@@ -1,0 +1,289 @@
+"""Turns what Ollama says when it fails into the errors of this gateway.
+
+Ollama answers with a status and `{"error": "text"}`, or, once a stream has begun, with one more
+line of that shape. The text may itself be JSON of the runner (`server/routes.go streamResponse`,
+llama-server's error object), and what it says matters more than the status: a missing capability or
+an overlong prompt arrives as 400 or as 500, depending on the path the model took through Ollama. So
+the text is read first, by table, and the status decides the rest.
+
+Texts are for the caller's eyes: addresses, file paths and markup are taken out of them. The raw
+text belongs in a log.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import orjson
+
+from gateway.core.chat import Json
+from gateway.errors import (
+    CapabilityMissing,
+    ContextOverflow,
+    Forbidden,
+    GatewayError,
+    InvalidRequest,
+    ModelNotFound,
+    RateLimited,
+    Unavailable,
+    UpstreamError,
+    UpstreamTimeout,
+)
+
+MAX_TEXT: Final = 500
+DEFAULT_RETRY_S: Final = 10
+MAX_RETRY_S: Final = 60
+
+_PROMPT_PARAM: Final = {
+    "/api/chat": "messages",
+    "/api/generate": "prompt",
+    "/api/embed": "input",
+}
+
+_OVERFLOW: Final = re.compile(
+    r"context length|context size|context window|exceeds the available context|prompt is too long",
+    re.IGNORECASE,
+)
+_CAPABILITIES: Final[tuple[tuple[re.Pattern[str], str, str | None], ...]] = tuple(
+    (re.compile(pattern, re.IGNORECASE), code, param)
+    for pattern, code, param in (
+        (r"does not support tools", "tools_not_supported", "tools"),
+        (r"does not support insert", "insert_not_supported", "suffix"),
+        (r"does not support (?:chat|generate|completion)", "chat_not_supported", "model"),
+        (r"does not support embed", "embeddings_not_supported", "model"),
+        (
+            r"image input is not supported|not support (?:image|vision)|multimodal.*not support",
+            "vision_not_supported",
+            None,
+        ),
+        (r"audio input is not supported|not support audio", "audio_not_supported", None),
+    )
+)
+_TOOL_CALL: Final = re.compile(r"invalid tool call arguments|error parsing tool call")
+_BUSY: Final = re.compile(r"server busy|maximum pending requests|no slots available", re.IGNORECASE)
+_MODEL_GONE: Final = re.compile(r"model .{0,400}not found|try pulling it first", re.IGNORECASE)
+_STOPPED: Final = re.compile(r"unexpectedly stopped", re.IGNORECASE)
+
+_ADDRESS: Final = re.compile(
+    r"\b[a-z][a-z0-9+.-]*://[^\s\"'<>]+"  # any URL
+    r"|\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?"  # IPv4, with or without port
+    r"|\[[0-9a-f:.]+\](?::\d+)?",  # bracketed IPv6
+    re.IGNORECASE,
+)
+_PATH: Final = re.compile(r"(?<![\w.])(?:/[\w.@+-]+){2,}|\b[A-Za-z]:\\[^\s\"']+")
+_REGISTRY: Final = re.compile(r"registry\.ollama\.ai/(?:library/)?")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
+_COUNTS: Final = re.compile(
+    r"\((\d+) tokens\).*?\((\d+) tokens\)|(\d+) tokens?\b.*?> ?(\d+)", re.IGNORECASE | re.DOTALL
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What an error body says: the readable text, and the numbers of an overlong prompt (0 when
+    untold)."""
+
+    text: str
+    prompt_tokens: int = 0
+    context_tokens: int = 0
+
+
+def from_status(status: int, body: bytes, retry_after: str | None, endpoint: str) -> GatewayError:
+    """Give the error for an answer of Ollama whose status is not 200 (api-mapping 7.1).
+
+    `endpoint` is the path that was called; `retry_after` the header of that name.
+    """
+    said = read_body(body)
+    known = _from_text(said, endpoint)
+    if known is not None and status in (400, 422, 500):
+        return known
+    make = _BY_STATUS.get(status)
+    if make is not None:
+        return make(said.text, retry_after)
+    if status < 400:
+        return bad_response(f"an answer with the unexpected status {status}")
+    if status < 500:
+        return InvalidRequest(
+            said.text or f"The Ollama server refused the request with status {status}.",
+            code="upstream_invalid_request",
+        )
+    return _failed(said.text)
+
+
+def from_line(error: Json, endpoint: str = "/api/chat") -> GatewayError:
+    """Give the error for a stream record `{"error": ...}`; `error` is the value found there."""
+    said = _said(error)
+    return _from_text(said, endpoint) or _failed(said.text)
+
+
+def bad_response(what: str) -> UpstreamError:
+    """Give the error for an answer that cannot be understood; `what` completes the sentence."""
+    return UpstreamError(f"The Ollama server gave {what}.", code="upstream_bad_response")
+
+
+def read_body(body: bytes) -> Said:
+    """Read an error body: JSON with `error`, or plain text. Markup says nothing to a caller: ''."""
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        text = body.decode("utf-8", "replace").strip()
+        return Said("" if text.startswith("<") else tidy(text))
+    return _said(value.get("error", "") if isinstance(value, dict) else value)
+
+
+def tidy(text: str) -> str:
+    """Give `text` without addresses, paths and control characters, at most 500 characters."""
+    text = _REGISTRY.sub("", text)
+    text = _ADDRESS.sub("[address]", text)
+    text = _PATH.sub("[path]", text)
+    return _CONTROL.sub(" ", text).strip()[:MAX_TEXT]
+
+
+def wants_less_thinking(error: GatewayError) -> bool:
+    """Whether Ollama refused the `think` value, so that a weaker one is worth a try (D9)."""
+    return isinstance(error, InvalidRequest) and "think" in error.message.lower()
+
+
+def _said(value: Json) -> Said:
+    """Unwrap a string, `{"message": ...}`, or a string holding the runner's JSON (F25)."""
+    if isinstance(value, str):
+        inner = _inner_json(value)
+        if inner is None:
+            return _with_counts(tidy(value))
+        value = inner.get("error", inner)
+    if isinstance(value, str):
+        return _with_counts(tidy(value))
+    if not isinstance(value, dict):
+        return Said("")
+    message = value.get("message")
+    said = _with_counts(tidy(message) if isinstance(message, str) else "")
+    return Said(
+        said.text or str(value.get("type") or ""),
+        _count(value.get("n_prompt_tokens")) or said.prompt_tokens,
+        _count(value.get("n_ctx")) or said.context_tokens,
+    )
+
+
+def _inner_json(text: str) -> dict[str, Json] | None:
+    if not text.lstrip().startswith("{"):
+        return None
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _with_counts(text: str) -> Said:
+    found = _COUNTS.search(text)
+    if found is None:
+        return Said(text)
+    prompt, context = (int(number) for number in found.groups() if number is not None)
+    return Said(text, prompt, context)
+
+
+def _count(value: Json) -> int:
+    return value if isinstance(value, int) and value > 0 else 0
+
+
+def _from_text(said: Said, endpoint: str) -> GatewayError | None:
+    """Give the error the text alone decides, if it does."""
+    text = said.text
+    if _OVERFLOW.search(text):
+        detail = {}
+        if said.prompt_tokens:
+            detail["prompt_tokens"] = said.prompt_tokens
+        if said.context_tokens:
+            detail["context_tokens"] = said.context_tokens
+        return ContextOverflow(text, param=_PROMPT_PARAM.get(endpoint, "messages"), detail=detail)
+    for pattern, code, param in _CAPABILITIES:
+        if pattern.search(text):
+            return CapabilityMissing(
+                text, code=code, param=param or _PROMPT_PARAM.get(endpoint, "messages")
+            )
+    if _TOOL_CALL.search(text):
+        return UpstreamError(text, code="tool_call_parse_error")
+    if _BUSY.search(text):
+        return _busy(text, None)
+    return None
+
+
+def _failed(text: str) -> UpstreamError:
+    """A repeat helps only where the runner merely died (D50)."""
+    may_help = _STOPPED.search(text) is not None
+    return UpstreamError(
+        text or "The Ollama server failed without saying why.",
+        should_retry=None if may_help else False,
+    )
+
+
+def _busy(text: str, retry_after: str | None) -> GatewayError:
+    return Unavailable(
+        text or "The Ollama server is busy; try again shortly.",
+        code="upstream_busy",
+        retry_after_s=_seconds(retry_after, 5),
+    )
+
+
+def _not_found(text: str, retry_after: str | None) -> GatewayError:
+    if _MODEL_GONE.search(text):
+        return ModelNotFound(text, param="model")
+    return _endpoint_missing(text, retry_after)
+
+
+def _endpoint_missing(text: str, retry_after: str | None) -> GatewayError:
+    return UpstreamError(
+        "The Ollama server does not know this endpoint; it may be too old.",
+        code="upstream_endpoint_missing",
+        should_retry=False,
+    )
+
+
+def _unauthorized(text: str, retry_after: str | None) -> GatewayError:
+    # D51: not the caller's 401, which would make people change their key of this gateway.
+    return UpstreamError(
+        "The Ollama server wants other credentials; an administrator must sign it in.",
+        code="upstream_unauthorized",
+        should_retry=False,
+    )
+
+
+def _forbidden(text: str, retry_after: str | None) -> GatewayError:
+    return Forbidden(text or "The Ollama server refused this request.", code="upstream_forbidden")
+
+
+def _rate_limited(text: str, retry_after: str | None) -> GatewayError:
+    return RateLimited(
+        text or "The Ollama server is rate limited; try again later.",
+        code="upstream_rate_limited",
+        retry_after_s=_seconds(retry_after, DEFAULT_RETRY_S),
+    )
+
+
+def _timed_out(text: str, retry_after: str | None) -> GatewayError:
+    return UpstreamTimeout(text or "The Ollama server ran into a time limit.")
+
+
+def _seconds(retry_after: str | None, default_s: int) -> int:
+    """Read a Retry-After of whole seconds, at most 60 (D50)."""
+    if (
+        retry_after is None
+        or not retry_after.strip().isascii()
+        or not retry_after.strip().isdigit()
+    ):
+        return default_s
+    return min(max(int(retry_after.strip()[:9]), 1), MAX_RETRY_S)
+
+
+_BY_STATUS: Final[dict[int, Callable[[str, str | None], GatewayError]]] = {
+    401: _unauthorized,
+    403: _forbidden,
+    404: _not_found,
+    405: _endpoint_missing,
+    429: _rate_limited,
+    503: _busy,
+    504: _timed_out,
+}

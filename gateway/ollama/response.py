@@ -1,0 +1,181 @@
+"""The answer of Ollama as requests' Response: its body read straight from the socket.
+
+`http.client`'s buffered reader is unusable after a timeout, so waiting in small steps is impossible
+with it; requests' own `iter_lines` is quadratic in the length of a line and holds tokens back when
+the body is not chunked. So the bytes are taken from the socket as they come, and cut by us.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from typing import Any, Final
+
+import requests
+
+from gateway.ollama.exchange import Exchange, Stalled
+from gateway.ollama.framing import Framing, Head, LineSplitter, Malformed
+
+RECV_BYTES: Final = 65_536
+MAX_LINE: Final = 8 << 20
+"""The cap of Ollama's own client (`api/client.go` maxBufferSize)."""
+_YIELD_EVERY: Final = 262_144
+
+
+class Body:
+    """The answer's head, and its body as it comes. What requests calls the raw response."""
+
+    __slots__ = (
+        "_connection",
+        "_early",
+        "_pool",
+        "_sock",
+        "_timeout_s",
+        "exchange",
+        "framing",
+        "head",
+        "headers",
+        "reason",
+        "retries",
+        "status",
+        "version_string",
+    )
+
+    length_remaining = None
+
+    def __init__(
+        self, exchange: Exchange, sock: socket.socket, head: Head, body: Framing, early: bytes
+    ) -> None:
+        self.exchange = exchange
+        self.head = head
+        self.framing = body
+        self.status = head.status
+        self.reason = head.reason
+        self.headers = head.fields
+        self.version_string = "HTTP/1.1"
+        self.retries: Any = None
+        self._early = early
+        self._sock = sock
+        self._timeout_s = -1.0
+        self._connection: Any = None
+        self._pool: Any = None
+        if body.finished and early:
+            body.extra = True
+
+    def receive(self, timeout_s: float) -> bytes | None:
+        """Give the next bytes of the payload; None after `timeout_s` of silence.
+
+        b"" means that bytes came which carry no payload, or that the body has ended: see
+        `framing.finished`. Raises OSError, Malformed, Truncated.
+        """
+        data, self._early = self._early, b""
+        if not data:
+            if timeout_s != self._timeout_s:
+                self._sock.settimeout(timeout_s)
+                self._timeout_s = timeout_s
+            try:
+                data = self._sock.recv(RECV_BYTES)
+            except TimeoutError:
+                return None
+            if not data:
+                self.framing.eof()
+                return b""
+        return self.framing.feed(data)
+
+    def receive_now(self) -> None:
+        """Take what has already arrived, to find the end of the body without waiting."""
+        if not self.framing.finished:
+            self._sock.settimeout(0)
+            self._timeout_s = 0.0
+            try:
+                self.framing.feed(self._sock.recv(RECV_BYTES))
+            except (OSError, Malformed):
+                return
+
+    def close(self) -> None:
+        """Give the connection back if another call may use it, else end it. Idempotent."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        exchange, body = self.exchange, self.framing
+        exchange.detach()
+        if not self.head.keep_alive or not body.finished or body.extra or exchange.cancelled:
+            connection.close()
+        self._pool._put_conn(connection)
+
+    release_conn = close
+
+
+class NdjsonResponse(requests.Response):
+    """requests' Response, reading lines as they arrive: linear, capped, one batch a packet."""
+
+    raw: Body
+
+    def iter_batches(self, tick_s: float) -> Iterator[list[bytes]]:
+        """Give the lines that arrived together, again and again; [] after each `tick_s` of silence.
+
+        Silence is the absence of whole lines. Raises Stalled at a time limit, OverflowError for a
+        line over 8 MiB, OSError, Malformed, Truncated.
+        """
+        body, exchange = self.raw, self.raw.exchange
+        receive, framed = body.receive, body.framing
+        splitter = LineSplitter(MAX_LINE)
+        flood = 0
+        monotonic = time.monotonic
+        while not framed.finished:
+            quiet_s = said_s = monotonic()
+            wait_s = exchange.left_s(min(tick_s, exchange.idle_s))
+            lines: list[bytes] = []
+            while not lines and not framed.finished:
+                payload = receive(wait_s)
+                if payload:
+                    flood += len(payload)
+                    lines = splitter.feed(payload)
+                    if lines:
+                        break
+                now_s = monotonic()
+                if now_s - quiet_s >= exchange.idle_s:
+                    raise Stalled("the time limit for silence")
+                if now_s - said_s >= tick_s:
+                    said_s = now_s
+                    yield []
+                    now_s = monotonic()
+                wait_s = exchange.left_s(
+                    max(min(said_s + tick_s - now_s, quiet_s + exchange.idle_s - now_s), 0.001)
+                )
+            if lines:
+                yield lines
+            if flood >= _YIELD_EVERY:  # a peer that never pauses must not starve other calls
+                flood = 0
+                time.sleep(0)
+        rest = splitter.rest()
+        if rest:
+            yield [rest]
+
+    def iter_lines(self, *_: Any, **__: Any) -> Iterator[bytes]:
+        """Give line by line, as `requests` does, but without its quadratic buffer."""
+        for lines in self.iter_batches(self.raw.exchange.idle_s):
+            yield from lines
+
+    def read_all(self, limit: int) -> bytes:
+        """Give the whole body. Raises OverflowError over `limit` bytes, Stalled, OSError,
+        Malformed,
+        Truncated."""
+        body, exchange = self.raw, self.raw.exchange
+        parts: list[bytes] = []
+        size = 0
+        end_s = time.monotonic() + exchange.idle_s
+        while not body.framing.finished:
+            payload = body.receive(exchange.left_s(exchange.idle_s))
+            if payload is None or time.monotonic() > end_s:
+                raise Stalled("the time limit for silence")
+            size += len(payload)
+            if size > limit:
+                raise OverflowError
+            parts.append(payload)
+        return b"".join(parts)
+
+    def close(self) -> None:
+        """Give the connection back, or end it."""
+        self.raw.close()

@@ -1,0 +1,304 @@
+"""Requests' way to one Ollama server: urllib3's pool and TLS, our own writing and reading.
+
+    requests.HTTPAdapter (OllamaAdapter) -> urllib3 pool -> Connection.request, .getresponse
+    requests.Response (NdjsonResponse)   -> Body -> socket
+
+The head of an answer is read here rather than by `http.client`, because a head that drips in byte
+by byte never meets a limit per read, and because the wait for it is most of a call: Ollama sends
+nothing before its first record, and the caller may leave meanwhile.
+
+An `Exchange` knows the limits and the cancel flag. It is handed down through a thread-local (under
+gevent: greenlet-local) because urllib3's signatures have no room for it.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.structures import CaseInsensitiveDict
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import NewConnectionError
+
+from gateway.errors import ClientGone
+from gateway.ollama import framing
+from gateway.ollama.addresses import AddressBook
+from gateway.ollama.exchange import Exchange, Stalled
+from gateway.ollama.response import RECV_BYTES, Body, NdjsonResponse
+
+HEAD_S: Final = 10.0
+"""From the first byte of a head to its last."""
+_JOIN_BELOW: Final = 262_144
+_YIELD_EVERY: Final = 262_144
+_SOCKET_OPTIONS: Final = [
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+]
+
+
+class _Local(threading.local):
+    exchange: Exchange | None = None
+
+
+_local = _Local()
+
+
+def _current() -> Exchange:
+    exchange = _local.exchange
+    if exchange is None:
+        raise RuntimeError("this connection is only used through OllamaAdapter.exchange")
+    return exchange
+
+
+class _OwnReading:
+    """What both connection classes do differently from urllib3: one write, own reading, own
+    connecting."""
+
+    sock: socket.socket | None
+    is_used = False
+    addresses: AddressBook
+
+    def connect_any(self, host: str, port: int) -> socket.socket:
+        """Connect to one of the host's addresses within the connect limit. Raises OSError."""
+        exchange = _current()
+        end_s = time.monotonic() + exchange.left_s(exchange.connect_s)
+        failure: OSError = socket.gaierror("the name has no address")
+        for family, address in self.addresses.find(host, port, exchange.left_s(exchange.connect_s)):
+            left_s = end_s - time.monotonic()
+            if left_s <= 0:
+                raise TimeoutError("connect timed out")
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            try:
+                for option in _SOCKET_OPTIONS:
+                    sock.setsockopt(*option)
+                sock.settimeout(left_s)
+                exchange.attach(sock)
+                sock.connect(address)
+            except OSError as error:
+                sock.close()
+                failure = error
+            except ClientGone:
+                sock.close()
+                raise
+            else:
+                return sock
+            if exchange.cancelled:
+                raise ClientGone("the call was cancelled")
+        raise failure
+
+    def send_whole(
+        self, method: str, url: str, body: bytes | None, fields: Mapping[str, str]
+    ) -> None:
+        """Write head and body, in one piece where that is cheap. Raises OSError."""
+        sock = self.sock
+        assert sock is not None
+        exchange = _current()
+        exchange.reused, self.is_used = self.is_used, True
+        exchange.attach(sock)
+        sock.settimeout(exchange.left_s(exchange.idle_s))
+        head = [f"{method} {url} HTTP/1.1"]
+        head += [f"{name}: {value}" for name, value in fields.items()]
+        data = ("\r\n".join(head) + "\r\n\r\n").encode("latin-1")
+        if not body:
+            sock.sendall(data)
+        elif len(body) < _JOIN_BELOW:
+            sock.sendall(data + body)
+        else:
+            sock.sendall(data)
+            sock.sendall(body)
+
+    def read_head(self, method: str) -> Body:
+        """Wait for the head of the answer: at most the idle limit for its first byte.
+
+        Raises Stalled, Malformed, ConnectionResetError, ClientGone.
+        """
+        sock = self.sock
+        assert sock is not None
+        exchange = _current()
+        data = bytearray()
+        limit_s = exchange.idle_s
+        head_end_s = 0.0
+        while True:
+            end = data.find(b"\r\n\r\n")
+            if end >= 0:
+                head = framing.parse_head(bytes(data[:end]))
+                del data[: end + 4]
+                if head.status >= 200:
+                    return Body(exchange, sock, head, framing.framing_of(head, method), bytes(data))
+                continue  # 1xx: the real head follows
+            if len(data) > framing.MAX_HEAD:
+                raise framing.Malformed("a head without an end")
+            sock.settimeout(exchange.left_s(limit_s))
+            try:
+                part = sock.recv(RECV_BYTES)
+            except TimeoutError:
+                exchange.left_s(limit_s)
+                raise Stalled("the time limit for the first record") from None
+            if exchange.cancelled:
+                raise ClientGone("the call was cancelled")
+            if not part:
+                raise ConnectionResetError("the connection ended before the answer")
+            exchange.received = True
+            data += part
+            now_s = time.monotonic()
+            head_end_s = head_end_s or now_s + HEAD_S
+            limit_s = head_end_s - now_s
+            if limit_s <= 0:
+                raise Stalled("the time limit for the head of the answer")
+
+
+class Connection(_OwnReading, HTTPConnection):
+    """A plain connection to Ollama."""
+
+    def _new_conn(self) -> socket.socket:
+        return _connected(self, self._dns_host)
+
+    def request(
+        self, method: str, url: str, body: Any = None, headers: Any = None, **_: Any
+    ) -> None:
+        """Send a request."""
+        if self.sock is None:
+            self.connect()
+            self.is_used = False
+        self._method = method
+        self.send_whole(method, url, body, headers)
+
+    def getresponse(self) -> Body:  # type: ignore[override]  # a Body is all the pool asks for
+        """Wait for the head."""
+        return self.read_head(self._method)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the peer is still there and has not said anything unasked (U19)."""
+        return self.sock is not None and _is_quiet(self.sock)
+
+
+class TlsConnection(_OwnReading, HTTPSConnection):
+    """A TLS connection to Ollama or a proxy in front of it."""
+
+    def _new_conn(self) -> socket.socket:
+        return _connected(self, self._dns_host)
+
+    def connect(self) -> None:
+        """Connect and shake hands."""
+        self.is_used = False
+        super().connect()
+
+    def request(
+        self, method: str, url: str, body: Any = None, headers: Any = None, **_: Any
+    ) -> None:
+        """Send a request."""
+        if self.sock is None:
+            self.connect()
+        self._method = method
+        self.send_whole(method, url, body, headers)
+
+    def getresponse(self) -> Body:  # type: ignore[override]  # as above
+        """Wait for the head."""
+        return self.read_head(self._method)
+
+
+def _connected(connection: Connection | TlsConnection, host: str) -> socket.socket:
+    try:
+        return connection.connect_any(host, connection.port or 0)
+    except (OSError, Stalled) as error:
+        raise NewConnectionError(connection, f"Failed to connect: {error}") from error
+
+
+def _is_quiet(sock: socket.socket) -> bool:
+    sock.settimeout(0)
+    try:
+        sock.recv(1, socket.MSG_PEEK)
+    except (BlockingIOError, InterruptedError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
+class _FreshOnWish:
+    """A pool that gives a new connection where the last one was found dead."""
+
+    def _get_conn(self, timeout: float | None = None) -> Any:
+        connection = super()._get_conn(timeout)  # type: ignore[misc]  # of the pool it is mixed into
+        if _current().want_fresh:
+            connection.close()
+        return connection
+
+
+class PlainPool(_FreshOnWish, HTTPConnectionPool):
+    """Connections to one http server."""
+
+    ConnectionCls = Connection  # type: ignore[assignment]  # answers with a Body
+
+
+class TlsPool(_FreshOnWish, HTTPSConnectionPool):
+    """Connections to one https server."""
+
+    ConnectionCls = TlsConnection  # type: ignore[assignment]  # answers with a Body
+
+
+class OllamaAdapter(HTTPAdapter):
+    """The adapter for one Ollama server: one pool, no proxies from the environment, no retries."""
+
+    def __init__(self, pool_size: int) -> None:
+        self._only_pool: Any = None
+        self._addresses = AddressBook()
+        super().__init__(
+            pool_connections=1, pool_maxsize=pool_size, max_retries=0, pool_block=False
+        )
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Make a manager whose pools hold our connections."""
+        super().init_poolmanager(*args, **kwargs)
+        addresses = self._addresses
+        plain = type("_Plain", (Connection,), {"addresses": addresses})
+        tls = type("_Tls", (TlsConnection,), {"addresses": addresses})
+        self.poolmanager.pool_classes_by_scheme = {
+            "http": type("_PlainPool", (PlainPool,), {"ConnectionCls": plain}),
+            "https": type("_TlsPool", (TlsPool,), {"ConnectionCls": tls}),
+        }
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Give the one pool: there is one server, so there is nothing to look up."""
+        if self._only_pool is None:
+            self._only_pool = super().get_connection_with_tls_context(*args, **kwargs)
+        return self._only_pool
+
+    def build_response(self, req: requests.PreparedRequest, resp: Any) -> NdjsonResponse:
+        """Wrap a Body. Cookies are not looked at: none is ever kept."""
+        response = NdjsonResponse()
+        response.status_code = resp.status
+        response.headers = CaseInsensitiveDict(resp.headers)
+        response.reason = resp.reason
+        response.raw = resp
+        response.url = req.url or ""
+        response.request = req
+        response.connection = self
+        return response
+
+    def exchange(
+        self, exchange: Exchange, prepared: requests.PreparedRequest, verify: bool | str
+    ) -> NdjsonResponse:
+        """Send a request and wait for the head of its answer. Raises what requests raises, and
+        ClientGone, Stalled, Malformed."""
+        _local.exchange = exchange
+        try:
+            response = self.send(
+                prepared, stream=True, timeout=(exchange.connect_s, None), verify=verify
+            )
+        finally:
+            _local.exchange = None
+        assert isinstance(response, NdjsonResponse)
+        return response
+
+    def close(self) -> None:
+        """End all idle connections."""
+        self._only_pool = None
+        super().close()

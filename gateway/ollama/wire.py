@@ -1,0 +1,335 @@
+"""Ollama's language, both ways: requests to JSON bytes, NDJSON lines to events.
+
+Rules of the stream (observed on Ollama's wire, `server/routes.go`):
+
+    every line     may carry text, thinking and tool calls, the last one too
+    tool calls     arrive whole; several lines may each bring some
+    last line      `done: true`, alone has counters; an absent counter is zero
+    error line     `{"error": "text"}`, then the body ends although the status was 200
+    no last line   the runner gave up; what came so far is an answer cut off (reported as `length`)
+    no line at all nothing that could be called an answer
+
+A `Decoder` never raises: what cannot be understood becomes a `Failed` event. Counters of the wrong
+type are taken as far as they go and the usage is marked as estimated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+import orjson
+
+from gateway.core.chat import ChatRequest, CompletionRequest, Json, Message, Params, Tool
+from gateway.core.embed import Embeddings, EmbedRequest
+from gateway.core.events import (
+    Event,
+    Failed,
+    Finish,
+    TextDelta,
+    ThinkingDelta,
+    ToolCallDone,
+    Usage,
+)
+from gateway.errors import GatewayError, InvalidRequest
+from gateway.ollama import faults, records
+from gateway.ollama.records import ABSENT, WHOLE_NUMBER, Call, Counts, Last, Line
+
+_NO_EVENTS: Final[list[Event]] = []
+_BOM: Final = b"\xef\xbb\xbf"
+
+
+# -- requests --------------------------------------------------------------------------------------
+
+
+def encode_chat(request: ChatRequest, name: str, seed_offset: int = 0) -> bytes:
+    """Give the body for `POST /api/chat`; `name` is Ollama's own tag of the model.
+
+    `seed_offset` makes the choices of one request differ. Raises InvalidRequest for a value JSON
+    cannot hold.
+    """
+    body: dict[str, Json] = {
+        "model": name,
+        "messages": [_message(message) for message in request.messages],
+    }
+    if request.tools:
+        body["tools"] = [_tool(tool) for tool in request.tools]
+    _add_params(body, request.params, seed_offset)
+    return _dump(body)
+
+
+def encode_generate(
+    request: CompletionRequest, name: str, prompt: str, seed_offset: int = 0
+) -> bytes:
+    """Give the body for `POST /api/generate` with one of the request's prompts."""
+    body: dict[str, Json] = {"model": name, "prompt": prompt}
+    if request.suffix:
+        body["suffix"] = request.suffix
+    if request.system is not None:
+        body["system"] = request.system
+    if request.template is not None:
+        body["template"] = request.template
+    if request.media:
+        body["images"] = [media.data for media in request.media]
+    if request.params.raw is not None:
+        body["raw"] = request.params.raw
+    _add_params(body, request.params, seed_offset)
+    return _dump(body)
+
+
+def encode_embed(request: EmbedRequest, name: str) -> bytes:
+    """Give the body for `POST /api/embed`."""
+    params = request.params
+    body: dict[str, Json] = {"model": name, "input": list(request.inputs)}
+    if request.dimensions is not None:
+        body["dimensions"] = request.dimensions
+    if params.truncate is not None:
+        body["truncate"] = params.truncate
+    if params.keep_alive is not None:
+        body["keep_alive"] = _keep_alive(params.keep_alive)
+    if params.options:
+        body["options"] = dict(params.options)
+    return _dump(body)
+
+
+def _message(message: Message) -> dict[str, Json]:
+    body: dict[str, Json] = {"role": message.role, "content": message.content}
+    if message.thinking:
+        body["thinking"] = message.thinking
+    if message.media:
+        body["images"] = [media.data for media in message.media]
+    if message.tool_calls:
+        body["tool_calls"] = [
+            {
+                "id": call.id,
+                "function": {"index": index, "name": call.name, "arguments": call.arguments},
+            }
+            for index, call in enumerate(message.tool_calls)
+        ]
+    if message.tool_name:
+        body["tool_name"] = message.tool_name
+    if message.tool_call_id:
+        body["tool_call_id"] = message.tool_call_id
+    return body
+
+
+def _tool(tool: Tool) -> dict[str, Json]:
+    return {
+        "type": "function",
+        "function": {
+            "name": tool.name,
+            "description": tool.description,
+            "parameters": tool.parameters,
+        },
+    }
+
+
+def _add_params(body: dict[str, Json], params: Params, seed_offset: int) -> None:
+    body["stream"] = True
+    if params.options:
+        options = dict(params.options)
+        seed = options.get("seed")
+        if seed_offset and isinstance(seed, int) and seed >= 0:  # a negative seed is "random"
+            options["seed"] = seed + seed_offset
+        body["options"] = options
+    for key, value in (
+        ("think", params.think),
+        ("format", params.format),
+        ("truncate", params.truncate),
+        ("shift", params.shift),
+        ("top_logprobs", params.top_logprobs),
+    ):
+        if value is not None:
+            body[key] = value
+    if params.keep_alive is not None:
+        body["keep_alive"] = _keep_alive(params.keep_alive)
+    if params.logprobs:
+        body["logprobs"] = True
+
+
+def _keep_alive(value: float | str) -> float | str:
+    """Ollama refuses "300" for want of a unit; as a number it means seconds (D47)."""
+    if isinstance(value, str) and WHOLE_NUMBER.fullmatch(value.strip()):
+        return int(value)
+    return value
+
+
+def _dump(body: dict[str, Json]) -> bytes:
+    try:
+        return orjson.dumps(body, default=_plain)
+    except (TypeError, ValueError) as exc:  # integers over 64 bits, lone surrogates
+        try:
+            return msgspec.json.encode(body, enc_hook=_plain)
+        except (TypeError, ValueError, RecursionError):
+            raise InvalidRequest(
+                "The request holds a value that cannot be written as JSON."
+            ) from exc
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(type(value).__name__)
+
+
+# -- answers ---------------------------------------------------------------------------------------
+
+
+_REASONS: Final = {"length": "length"}
+
+
+class Decoder:
+    """Reads the lines of one answer of `/api/chat` or `/api/generate`.
+
+    `records` counts lines, `text_records` those with text or thinking (nearly tokens); the
+    `*_chars` feed the estimate of reasoning tokens.
+    """
+
+    __slots__ = (
+        "call_chars",
+        "finished",
+        "records",
+        "text_chars",
+        "text_records",
+        "thinking_chars",
+    )
+
+    def __init__(self) -> None:
+        self.records = 0
+        self.text_records = 0
+        self.text_chars = 0
+        self.thinking_chars = 0
+        self.call_chars = 0
+        self.finished = False
+
+    def feed(self, lines: Sequence[bytes]) -> list[Event]:
+        """Give the events of lines that arrived together, in order. After the end: nothing."""
+        if self.finished:
+            return _NO_EVENTS[:]
+        events: list[Event] = []
+        for raw in lines:
+            if not self.records and raw.startswith(_BOM):
+                raw = raw[3:]
+            try:
+                line = records.read_line(raw)
+            except records.UNREADABLE:
+                is_end = self._read_odd(raw, events)
+            else:
+                is_end = self._read(line, raw, events)
+            if is_end:
+                self.finished = True
+                break
+        return events
+
+    def end(self) -> list[Event]:
+        """Give what is missing when the body has ended: nothing after a regular end."""
+        if self.finished:
+            return _NO_EVENTS[:]
+        self.finished = True
+        if not self.records:
+            return [Failed(faults.bad_response("an empty answer"))]
+        return [Finish("length", self.estimate())]
+
+    def estimate(self) -> Usage:
+        """Give the usage as far as it can be counted without Ollama's own counters."""
+        return Usage(
+            completion_tokens=self.text_records,
+            reasoning_tokens=self._reasoning(self.text_records),
+            estimated=True,
+        )
+
+    def _read(self, line: Line, raw: bytes, events: list[Event]) -> bool:
+        """Add the events of a line; True when it is the last one."""
+        if line.error is not ABSENT and bytes(line.error) != b"null":
+            self.records += 1
+            return self._fail(faults.from_line(records.read_any(line.error)), events)
+        message = line.message
+        if message is not None:
+            text, thinking, calls = message.content, message.thinking, message.tool_calls
+        else:
+            if line.response is None and not line.done:
+                return False  # not a record of an answer
+            text, thinking, calls = line.response, line.thinking, line.tool_calls
+        self.records += 1
+        if thinking:
+            self.thinking_chars += len(thinking)
+            events.append(ThinkingDelta(thinking))
+        if text:
+            self.text_chars += len(text)
+            if line.logprobs is ABSENT or thinking or calls:
+                events.append(TextDelta(text))
+            else:
+                events.append(TextDelta(text, records.read_logprobs(line.logprobs)))
+        if text or thinking:
+            self.text_records += 1
+        if calls:
+            for call in calls:
+                events.append(self._call(call))
+        if not line.done:
+            return False
+        events.append(self._finish(records.read_last(raw)))
+        return True
+
+    def _call(self, call: Call) -> ToolCallDone:
+        arguments = records.arguments_text(call.function.arguments)
+        self.call_chars += len(call.function.name) + len(arguments)
+        return ToolCallDone(call.id or "", call.function.name, arguments)
+
+    def _finish(self, last: Last) -> Finish:
+        counts = Counts()
+        prompt = counts.read(last.prompt_eval_count)
+        completion = counts.read(last.eval_count)
+        if not completion and self.text_records:
+            completion = self.text_records
+            counts.odd = True
+        usage = Usage(
+            prompt_tokens=prompt,
+            completion_tokens=completion,
+            cached_tokens=min(counts.read(last.prompt_eval_cached_count), prompt),
+            reasoning_tokens=self._reasoning(completion),
+            estimated=counts.odd,
+            total_ns=counts.read(last.total_duration),
+            load_ns=counts.read(last.load_duration),
+            prompt_ns=counts.read(last.prompt_eval_duration),
+            eval_ns=counts.read(last.eval_duration),
+        )
+        reason = last.done_reason if isinstance(last.done_reason, str) else ""
+        return Finish(_REASONS.get(reason, "stop"), usage)
+
+    def _reasoning(self, completion_tokens: int) -> int:
+        """Ollama does not count thinking apart, so it gets its share of characters (D35)."""
+        if not self.thinking_chars:
+            return 0
+        total = self.thinking_chars + self.text_chars + self.call_chars
+        return round(completion_tokens * self.thinking_chars / total)
+
+    def _fail(self, error: GatewayError, events: list[Event]) -> bool:
+        events.append(Failed(error))
+        return True
+
+    def _read_odd(self, raw: bytes, events: list[Event]) -> bool:
+        """Read a line of unexpected types: keep what makes sense."""
+        line = records.salvage(records.read_any(raw))
+        if line is None:
+            return self._fail(faults.bad_response("a line that is not a record"), events)
+        return self._read(line, raw, events)
+
+
+def decode_embeddings(body: bytes) -> Embeddings:
+    """Give the vectors of an `/api/embed` answer. Raises UpstreamError when there are none."""
+    try:
+        answer = records.read_vectors(body)
+    except records.UNREADABLE as exc:
+        raise faults.bad_response("embeddings that cannot be read") from exc
+    if answer.error is not None:
+        raise faults.from_line(answer.error, "/api/embed")
+    if not answer.embeddings or not all(answer.embeddings):
+        raise faults.bad_response("an answer without vectors")
+    counts = Counts()
+    return Embeddings(
+        vectors=answer.embeddings,
+        prompt_tokens=counts.read(answer.prompt_eval_count),
+        total_ns=counts.read(answer.total_duration),
+        load_ns=counts.read(answer.load_duration),
+    )
