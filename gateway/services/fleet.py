@@ -1,0 +1,221 @@
+"""Several Ollama servers as one: who gets which call, who waits, who is well.
+
+**What the line promises.** Each process has one line a model and owns it alone: among the calls of
+one process the order is that of `policy.fair`, exactly. With one worker (the default) that is all
+calls. Several workers or instances each keep a line of their own; through `Sharing` they tell each
+other how many calls they run on each server, about twenty times a second. So together they respect
+the slots of a server up to what was granted within that moment (an excess call waits inside
+Ollama), but fairness between keys holds within each process only, and a slot freed by one is seen
+by the others a moment later. When Redis cannot be reached each process goes on by its own count.
+
+**What is bounded.** `queue_max_waiting` calls a model wait at most, each `queue_max_wait_s` at
+most. A call that leaves, for whatever reason, frees its place at once and the next is served in
+the same moment.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
+
+from gateway.core.behaviour import Behaviour
+from gateway.core.catalog import Loaded, Model, Server, ServerView
+from gateway.core.keys import Key
+from gateway.errors import UpstreamUnreachable
+from gateway.services.dispatch import Dispatcher
+from gateway.services.lanes import Station
+from gateway.services.queue import Slot, Ticket
+
+if TYPE_CHECKING:
+    from gateway.ollama.client import OllamaClient
+
+__all__ = ["Fleet", "Slot", "Ticket"]
+
+log = logging.getLogger(__name__)
+
+
+class Job(Protocol):
+    """Something that runs beside requests."""
+
+    def start(self) -> None:
+        """Begin. Called once, after the fork."""
+
+    def stop(self) -> None:
+        """End soon."""
+
+
+class Fleet:
+    """All servers. Views ask for tickets and views; the prober and the catalog feed it."""
+
+    def __init__(
+        self,
+        client_for: Callable[[Server], OllamaClient],
+        behaviour: Callable[[], Behaviour],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client_for = client_for
+        self._clock = clock
+        self._jobs: list[Job] = []
+        self.dispatcher = Dispatcher(behaviour, clock)
+
+    def ticket(
+        self,
+        model: Model,
+        key: Key | None,
+        *,
+        num_ctx: int | None = None,
+        prefix: str = "",
+        exclude: frozenset[int] = frozenset(),
+    ) -> Ticket:
+        """Put a call in line; it may have its slot already.
+
+        Raises Unavailable: `no_upstream_available` when every server that has the model is down,
+        draining or excluded, `upstream_busy` when the line is full.
+        """
+        return self.dispatcher.ticket(model, key, num_ctx, prefix, exclude)
+
+    # -- life ------------------------------------------------------------------------------------
+
+    def run(self, job: Job) -> None:
+        """Let `job` start and stop with the fleet."""
+        self._jobs.append(job)
+
+    def start(self) -> None:
+        """Start probing and whatever else runs beside requests. Called once, after the fork."""
+        for job in self._jobs:
+            job.start()
+
+    def stop(self) -> None:
+        """Stop what `start` started."""
+        for job in reversed(self._jobs):
+            job.stop()
+
+    # -- what is known of the servers --------------------------------------------------------------
+
+    def know(self, servers: Sequence[Server], names: Mapping[int, frozenset[str]]) -> None:
+        """Take in the servers as the admin has them now, and the models each one lists.
+
+        A server whose address or credentials changed starts anew; running calls end undisturbed.
+        """
+        with self.dispatcher.lock:
+            now_s = self._clock()
+            before = self.dispatcher.stations
+            kept: dict[int, Station] = {}
+            for server in servers:
+                station = before.get(server.id)
+                if station is None or _line_changed(station.server, server):
+                    station = Station(server, self._client_for(server))
+                station.server = server
+                station.names = names.get(server.id, frozenset())
+                station.look(now_s)
+                kept[server.id] = station
+            for server_id, station in before.items():
+                if kept.get(server_id) is not station:
+                    station.retire(now_s)
+            self.dispatcher.stations = kept
+            self.dispatcher.stations_changed()
+            self.dispatcher.serve_all(now_s)
+
+    def stations(self) -> tuple[Station, ...]:
+        """Give all servers, in the order the admin sees."""
+        return tuple(self.dispatcher.stations.values())
+
+    def client(self, server_id: int) -> OllamaClient | None:
+        """Give the client of a server; None when there is no such server."""
+        station = self.dispatcher.stations.get(server_id)
+        return None if station is None else station.client
+
+    def views(self) -> tuple[ServerView, ...]:
+        """Give every server as it is right now."""
+        with self.dispatcher.lock:
+            now_s = self._clock()
+            waiting = self.dispatcher.waiting()
+            return tuple(station.view(now_s, waiting) for station in self.stations())
+
+    def waiting(self) -> Mapping[str, int]:
+        """Give how many calls wait, by model."""
+        with self.dispatcher.lock:
+            return self.dispatcher.waiting()
+
+    def in_flight(self) -> Mapping[tuple[int, str], int]:
+        """Give how many calls of this process run, by server and model."""
+        with self.dispatcher.lock:
+            return {
+                (lane.server_id, lane.name): lane.in_flight - lane.foreign
+                for station in self.stations()
+                for lane in station.lanes.values()
+                if lane.in_flight > lane.foreign
+            }
+
+    def share(self, others: Mapping[tuple[int, str], int]) -> None:
+        """Take in how many calls other processes run, by server and model."""
+        with self.dispatcher.lock:
+            now_s = self._clock()
+            for station in self.stations():
+                for lane in station.lanes.values():
+                    foreign = others.get((lane.server_id, lane.name), 0)
+                    freed = foreign < lane.foreign
+                    lane.in_flight += foreign - lane.foreign
+                    lane.foreign = foreign
+                    if freed:
+                        self.dispatcher.serve(lane.name, now_s)
+
+    def note_refresh(self, server_id: int, error: str) -> None:
+        """Keep why the list of models could not be refreshed; "" when it was."""
+        station = self.dispatcher.stations.get(server_id)
+        if station is not None:
+            station.refresh_error = error
+
+    # -- what probes tell --------------------------------------------------------------------------
+
+    def probed(
+        self,
+        station: Station,
+        at: datetime,
+        loaded: Mapping[str, Loaded],
+        latency_ms: float,
+        version: str,
+    ) -> None:
+        """Take in a probe that went well, and serve whoever waited for it."""
+        with self.dispatcher.lock:
+            now_s = self._clock()
+            was_open = station.open
+            station.probed(now_s, at, loaded, latency_ms, version)
+            if station.open and not was_open:
+                log.info("server %s is back", station.server.name)
+                self.dispatcher.serve_all(now_s)
+
+    def unreachable(self, station: Station, at: datetime, reason: str, *, certain: bool) -> None:
+        """Take in a probe that failed; calls that wait for this server's answer learn of it."""
+        lost: list[Slot] = []
+        with self.dispatcher.lock:
+            now_s = self._clock()
+            if station.unreachable(now_s, at, reason, certain=certain):
+                log.warning("server %s is down: %s", station.server.name, reason)
+                lost = self.dispatcher.unanswered(station)
+                self.dispatcher.serve_all(now_s)
+        for slot in lost:
+            slot.lose(UpstreamUnreachable("The Ollama server stopped answering."))
+
+    def tick(self) -> None:
+        """Let time have its effect: pauses end, trials begin, lines without a server end.
+
+        Called a few times a second by the prober.
+        """
+        with self.dispatcher.lock:
+            now_s = self._clock()
+            for station in self.stations():
+                station.look(now_s)
+            self.dispatcher.serve_all(now_s)
+
+
+def _line_changed(old: Server, new: Server) -> bool:
+    return (old.url, old.auth_header, old.tls_verify, old.tls_ca_file) != (
+        new.url,
+        new.auth_header,
+        new.tls_verify,
+        new.tls_ca_file,
+    )

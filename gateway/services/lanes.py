@@ -1,0 +1,322 @@
+"""What the fleet knows of each server and of each model on it, and what follows from it.
+
+A `Station` is one server, a `Lane` one model there. Both only keep state; `Fleet` holds the lock
+around them, `Prober` feeds them.
+
+**Slots.** Where an admin sets none they are learned, as Ollama does not tell them. A lane starts
+with one, Ollama's default, and now and then lets up to twice as many calls in as it is sure of. As
+soon as more calls answer at once than it was sure of, that number is proven. A trial that proves
+nothing is repeated later and later, at last every ten minutes; a server that restarts is learned
+anew. So Ollama's own queue, in which nobody is fair, holds at most as many calls as are running,
+and only during a trial.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from gateway.core.catalog import Loaded, Server, ServerState, ServerView
+from gateway.policy import breaker
+from gateway.policy.breaker import Breaker
+
+if TYPE_CHECKING:
+    from gateway.ollama.client import OllamaClient
+
+FIRST_TRIAL_PAUSE_S = 5.0
+LONGEST_TRIAL_PAUSE_S = 600.0
+MAX_LEARNED = 1024
+SHORT_CALL_SLOTS = 4
+"""What a lane of an embedding model starts with: Ollama takes such calls one by one, and a short
+queue there keeps it busy between them."""
+_UNKNOWN_CONTEXT = 1
+_BUSY_PAUSE_S = 1.0
+_AVERAGE = 0.2
+
+
+class Lane:
+    """One model on one server; a `policy.choose.Place`.
+
+    `in_flight` counts our calls here and those other instances told us of (`foreign`).
+    """
+
+    __slots__ = (
+        "_first_slots",
+        "_settled_s",
+        "_trial_pause_s",
+        "answering",
+        "breaker",
+        "context_tokens",
+        "foreign",
+        "in_flight",
+        "learned",
+        "name",
+        "open",
+        "paused_until_s",
+        "server_id",
+        "slots",
+        "station",
+        "trial_at_s",
+        "weight",
+    )
+
+    def __init__(self, station: Station, name: str, now_s: float, *, short_calls: bool) -> None:
+        self.station = station
+        self.name = name
+        self.server_id = station.server.id
+        self.weight = station.server.weight
+        self.breaker = Breaker(limit=3, window_s=60.0, first_pause_s=5.0, longest_pause_s=300.0)
+        self._first_slots = SHORT_CALL_SLOTS if short_calls else 1
+        self.learned = self._first_slots
+        self.trial_at_s = 0.0
+        self._trial_pause_s = FIRST_TRIAL_PAUSE_S
+        self.paused_until_s = 0.0
+        self.in_flight = 0
+        self.foreign = 0
+        self.answering = 0
+        self.context_tokens = 0
+        self._settled_s: float | None = None
+        self.slots = 1
+        self.open = True
+        self.look(now_s)
+
+    @property
+    def others(self) -> int:
+        """Our calls of other models on this server."""
+        return self.station.in_flight - (self.in_flight - self.foreign)
+
+    @property
+    def expected_s(self) -> float | None:
+        """How long a call took lately, seconds; None before the first has ended."""
+        return self._settled_s
+
+    def look(self, now_s: float) -> None:
+        """Find out anew whether calls may come, and how many at once."""
+        self.open = (
+            self.station.open
+            and now_s >= self.paused_until_s
+            and (self.breaker.retry_at_s is None or self.breaker.allows(now_s))
+        )
+        fixed = self.station.server.slots
+        if fixed:
+            self.slots = fixed
+        elif now_s >= self.trial_at_s:
+            self.slots = min(self.learned * 2, MAX_LEARNED)
+        else:
+            self.slots = self.learned
+
+    def entered(self, now_s: float) -> None:
+        """Count a call that begins."""
+        self.in_flight += 1
+        self.station.in_flight += 1
+        self.breaker = breaker.called(self.breaker, now_s)
+        self.station.breaker = breaker.called(self.station.breaker, now_s)
+        self.look(now_s)
+
+    def answered(self, now_s: float) -> None:
+        """Count a call whose first piece of answer has come: it holds one of Ollama's slots."""
+        self.answering += 1
+        if self.answering > self.learned:
+            self.learned = min(self.answering, MAX_LEARNED)
+            self._trial_pause_s = FIRST_TRIAL_PAUSE_S
+        self.succeeded()
+        self.look(now_s)
+
+    def left(self, now_s: float, *, did_answer: bool, lasted_s: float) -> None:
+        """Count a call that ended, however it did."""
+        was_trying = self.in_flight > self.learned and now_s >= self.trial_at_s
+        self.in_flight -= 1
+        self.station.in_flight -= 1
+        if did_answer:
+            self.answering -= 1
+            before = lasted_s if self._settled_s is None else self._settled_s
+            self._settled_s = before + (lasted_s - before) * _AVERAGE
+        if was_trying and did_answer:
+            # a slot came free while extra calls still waited for one: there may be no more
+            self.trial_at_s = now_s + self._trial_pause_s
+            self._trial_pause_s = min(self._trial_pause_s * 2, LONGEST_TRIAL_PAUSE_S)
+        self.look(now_s)
+
+    def succeeded(self) -> None:
+        """Note that a call went well: nothing is held against lane or server."""
+        self.breaker = breaker.succeeded(self.breaker)
+        self.station.breaker = breaker.succeeded(self.station.breaker)
+        if not self.context_tokens:
+            self.context_tokens = _UNKNOWN_CONTEXT
+
+    def failed(self, now_s: float, *, certain: bool = False) -> None:
+        """Note a failure of this model here."""
+        self.breaker = breaker.failed(self.breaker, now_s, certain=certain)
+        self.look(now_s)
+
+    def pause(self, now_s: float) -> None:
+        """Let the server breathe: it said that it is busy."""
+        self.paused_until_s = now_s + _BUSY_PAUSE_S
+        self.look(now_s)
+
+    def forget_slots(self) -> None:
+        """Learn the slots anew: the server was restarted."""
+        self.learned = self._first_slots
+        self.trial_at_s = 0.0
+        self._trial_pause_s = FIRST_TRIAL_PAUSE_S
+
+
+class Station:
+    """One server: its client, its health, its lanes."""
+
+    def __init__(self, server: Server, client: OllamaClient) -> None:
+        self.server = server
+        self.client = client
+        self.breaker = Breaker()
+        self.lanes: dict[str, Lane] = {}
+        self.names: frozenset[str] = frozenset()
+        self.in_flight = 0
+        self.open = server.enabled and not server.draining
+        self.version = ""
+        self.loaded: Mapping[str, Loaded] = {}
+        self.latency_ms: float | None = None
+        self.checked_at: datetime | None = None
+        self.probe_error = ""
+        self.failed_probes = 0
+        self.seen_dead = False
+        self.refresh_error = ""
+        self.next_probe_s = 0.0
+        self.probing = False
+
+    def lane(self, name: str, now_s: float, *, short_calls: bool = False) -> Lane:
+        """Give the lane of model `name`, made on first use."""
+        lane = self.lanes.get(name)
+        if lane is None:
+            lane = self.lanes[name] = Lane(self, name, now_s, short_calls=short_calls)
+            loaded = self.loaded.get(name)
+            if loaded is not None:
+                lane.context_tokens = loaded.context_tokens or _UNKNOWN_CONTEXT
+        return lane
+
+    def look(self, now_s: float) -> None:
+        """Find out anew whether calls may come, for the server and each of its lanes."""
+        server = self.server
+        self.open = (
+            server.enabled
+            and not server.draining
+            and not self.seen_dead
+            and (self.breaker.retry_at_s is None or self.breaker.allows(now_s))
+        )
+        for lane in self.lanes.values():
+            lane.weight = server.weight
+            lane.look(now_s)
+
+    def probed(
+        self,
+        now_s: float,
+        at: datetime,
+        loaded: Mapping[str, Loaded],
+        latency_ms: float,
+        version: str,
+    ) -> None:
+        """Take in a probe that went well."""
+        restarted = self.seen_dead or (bool(self.version) and version != self.version)
+        if restarted:
+            self.breaker = breaker.succeeded(self.breaker)
+            for lane in self.lanes.values():
+                lane.breaker = breaker.succeeded(lane.breaker)
+                lane.forget_slots()
+        self.seen_dead = False
+        self.failed_probes = 0
+        self.probe_error = ""
+        self.version = version
+        self.latency_ms = latency_ms
+        self.checked_at = at
+        self.loaded = loaded
+        for name, lane in self.lanes.items():
+            model = loaded.get(name)
+            lane.context_tokens = 0 if model is None else model.context_tokens or _UNKNOWN_CONTEXT
+        self.look(now_s)
+
+    def unreachable(self, now_s: float, at: datetime, reason: str, *, certain: bool) -> bool:
+        """Take in a probe that failed; True when the server has just been found dead.
+
+        A refused connection is `certain`; silence counts when it is met twice.
+        """
+        self.failed_probes += 1
+        self.probe_error = reason
+        self.checked_at = at
+        was_dead = self.seen_dead
+        self.seen_dead = was_dead or certain or self.failed_probes >= 2
+        if self.seen_dead:
+            self.loaded = {}
+            for lane in self.lanes.values():
+                lane.context_tokens = 0
+        self.look(now_s)
+        return self.seen_dead and not was_dead
+
+    def retire(self, now_s: float) -> None:
+        """Close a server that is gone; calls still running there end by themselves."""
+        self.seen_dead = True
+        self.probe_error = "It was removed."
+        self.look(now_s)
+
+    def state(self, now_s: float, waiting: Mapping[str, int]) -> tuple[ServerState, str]:
+        """Give the state and its reason in words. `waiting` counts queued calls by model."""
+        server = self.server
+        if not server.enabled:
+            return "draining", "It is switched off."
+        if server.draining:
+            running = _calls(self.in_flight)
+            return "draining", f"It takes no new calls; {running} still running."
+        if self.seen_dead:
+            return "down", self.probe_error
+        match self.breaker.state(now_s):
+            case "open":
+                return "down", "Too many calls failed; it is tried again in a moment."
+            case "half_open":
+                return "degraded", "It failed and is on trial with one call."
+            case "closed":
+                pass
+        if self.checked_at is None:
+            return "unknown", "It has not been asked yet."
+        if self.probe_error:
+            return "degraded", self.probe_error
+        return self._working_state(now_s, waiting)
+
+    def _working_state(self, now_s: float, waiting: Mapping[str, int]) -> tuple[ServerState, str]:
+        ill = [lane.name for lane in self.lanes.values() if lane.breaker.retry_at_s is not None]
+        if ill:
+            return "degraded", f"Calls of {', '.join(sorted(ill))} fail here."
+        if self.refresh_error:
+            return "degraded", f"The list of models is old: {self.refresh_error}"
+        lanes = self.lanes.values()
+        loading = [lane.name for lane in lanes if lane.in_flight and not lane.context_tokens]
+        if loading:
+            return "loading", f"It is loading {', '.join(sorted(loading))}."
+        full = [lane for lane in lanes if lane.in_flight >= lane.slots]
+        queued = sum(waiting.get(lane.name, 0) for lane in full)
+        if queued:
+            return "busy", f"{_calls(self.in_flight)} running, {queued} waiting."
+        return (
+            "ready",
+            "It answers." if not self.in_flight else f"{_calls(self.in_flight)} running.",
+        )
+
+    def view(self, now_s: float, waiting: Mapping[str, int]) -> ServerView:
+        """Give what the console and the tests may see."""
+        state, reason = self.state(now_s, waiting)
+        lanes = self.lanes.values()
+        return ServerView(
+            server=self.server,
+            state=state,
+            reason=reason,
+            healthy=self.open,
+            version=self.version,
+            names=self.names,
+            loaded=dict(self.loaded),
+            in_flight={lane.name: lane.in_flight for lane in lanes if lane.in_flight},
+            slots=self.server.slots or max((lane.learned for lane in lanes), default=1),
+            checked_at=self.checked_at,
+            latency_ms=self.latency_ms,
+        )
+
+
+def _calls(number: int) -> str:
+    return "1 call" if number == 1 else f"{number} calls"
