@@ -76,18 +76,18 @@ class OllamaClient:
 
     # -- management ------------------------------------------------------------------------------
 
-    def version(self) -> str:
+    def version(self, *, timeout_s: float = QUICK_S) -> str:
         """Give Ollama's version, "" when it does not tell."""
-        answer = self._ask("GET", "/api/version")
+        answer = self._ask("GET", "/api/version", timeout_s=timeout_s)
         return str(answer.get("version", "")) if isinstance(answer, dict) else ""
 
     def tags(self) -> tuple[Listed, ...]:
         """Give the models on disk."""
         return capabilities.read_tags(self._ask("GET", "/api/tags"))
 
-    def ps(self) -> tuple[Loaded, ...]:
+    def ps(self, *, timeout_s: float = QUICK_S) -> tuple[Loaded, ...]:
         """Give the models in memory."""
-        return capabilities.read_ps(self._ask("GET", "/api/ps"))
+        return capabilities.read_ps(self._ask("GET", "/api/ps", timeout_s=timeout_s))
 
     def show(self, name: str) -> Shown:
         """Give what a model can do. Raises ModelNotFound."""
@@ -135,9 +135,15 @@ class OllamaClient:
 
     # -- the common way --------------------------------------------------------------------------
 
-    def _ask(self, method: str, path: str, body: Mapping[str, Json] | None = None) -> Json:
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Json] | None = None,
+        timeout_s: float = QUICK_S,
+    ) -> Json:
         try:
-            return orjson.loads(self._do(method, path, body))
+            return orjson.loads(self._do(method, path, body, timeout_s))
         except orjson.JSONDecodeError as error:
             raise faults.bad_response("an answer that is not JSON") from error
 
