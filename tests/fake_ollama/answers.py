@@ -1,0 +1,155 @@
+"""What the fake says when no script tells it what to say: enough to make a demo feel alive."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from tests.fake_ollama.calls import Call
+from tests.fake_ollama.models import FakeModel
+from tests.fake_ollama.schema import satisfy
+
+_WANTS_TOOL = re.compile(
+    r"\b(weather|call|tool|function|look ?up|search|time|price|calculate|run|fetch|wetter|météo)\b",
+    re.IGNORECASE,
+)
+_WORD = re.compile(r"\w+")
+_QUOTE_LIMIT = 160
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    thinking: str = ""
+    content: str = ""
+    tool_calls: tuple[dict[str, Any], ...] = ()
+
+
+def answer(call: Call, model: FakeModel, *, constrained: bool) -> Answer:
+    """Compose an answer to the request."""
+    asked = " ".join(call.question.split())[:_QUOTE_LIMIT]
+    tool = _chosen_tool(call)
+    if constrained:
+        return Answer(_thoughts(asked, "The reply has to be JSON of the given shape."), _json(call))
+    if call.last.get("role") == "tool":
+        return Answer(_thoughts(asked, "The tool has answered."), _report(call))
+    if tool is not None:
+        name = tool["name"]
+        return Answer(
+            _thoughts(asked, f"The function {name} can find that out."),
+            "",
+            ({"name": name, "arguments": satisfy(tool.get("parameters") or {}, asked)},),
+        )
+    if call.images:
+        return Answer(_thoughts(asked, "There are attachments to look at."), _seen(call))
+    if call.suffix:
+        return Answer("", "    return result\n")
+    return Answer(_thoughts(asked, _plan(asked)), _paragraphs(asked, model))
+
+
+def _chosen_tool(call: Call) -> dict[str, Any] | None:
+    if not call.tools or call.last.get("role") == "tool":
+        return None
+    names = [str(tool.get("function", {}).get("name", "")) for tool in call.tools]
+    words = {word.lower() for word in _WORD.findall(call.question)}
+    for tool, name in zip(call.tools, names, strict=True):
+        if name.lower() in call.question.lower() or words & set(name.lower().split("_")):
+            return dict(tool.get("function", {}))
+    if _WANTS_TOOL.search(call.question):
+        return dict(call.tools[0].get("function", {}))
+    return None
+
+
+def _thoughts(asked: str, step: str) -> str:
+    return f'The user says "{asked}". {step} I will keep it short and to the point.'
+
+
+def _plan(asked: str) -> str:
+    return f"That is {len(_WORD.findall(asked))} words, a plain question without tools."
+
+
+def _json(call: Call) -> str:
+    if call.format == "json":
+        value: Any = {"answer": " ".join(call.question.split())[:_QUOTE_LIMIT] or "ready"}
+    else:
+        value = satisfy(call.format)
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _report(call: Call) -> str:
+    results = []
+    for message in reversed(call.messages):
+        if message["role"] != "tool":
+            break
+        name = message.get("tool_name") or "The tool"
+        results.append(f"{name} says: {message['content']}")
+    return "Here is what I found. " + " ".join(reversed(results))
+
+
+def _seen(call: Call) -> str:
+    parts = []
+    for image in call.images:
+        data = base64.b64decode(image)
+        digest = hashlib.sha256(data).hexdigest()[:12]
+        parts.append(f"{_kind(data)} of {len(data)} bytes (sha256 {digest})")
+    noun = "attachment" if len(parts) == 1 else "attachments"
+    return f"I see {len(parts)} {noun}: {'; '.join(parts)}."
+
+
+def _kind(data: bytes) -> str:
+    marks = (
+        (b"\x89PNG", "a PNG image"),
+        (b"\xff\xd8\xff", "a JPEG image"),
+        (b"GIF8", "a GIF image"),
+    )
+    for mark, kind in marks:
+        if data.startswith(mark):
+            return kind
+    if data[:4] == b"RIFF":
+        return "a WAV recording" if data[8:12] == b"WAVE" else "a WebP image"
+    return "a file"
+
+
+_TOPICS: tuple[tuple[str, str], ...] = (
+    (
+        r"\b(code|python|function|program|script|class|bug)\b",
+        "Start with the smallest version that runs:\n\n```python\ndef total(prices: list[float]) -> float:\n"
+        '    """Add up the prices, to the cent."""\n    return round(sum(prices), 2)\n```\n\n'
+        "Then write the test before the next feature: `total([])` should be `0`, and `total([0.1, 0.2])` should be "
+        "`0.3`. Rounding once, at the end, keeps small errors from adding up.",
+    ),
+    (
+        r"\b(poem|story|haiku|write)\b",
+        "The lamp in the harbour office burned all night.\nBoats came in with the tide, and each crew told its own "
+        "story of the fog.\n\nBy morning the stories agreed on one thing only: the light had been there, small and "
+        "steady, exactly where it was needed.",
+    ),
+    (
+        r"\b(list|steps|plan|how)\b",
+        "Here is a way to go about it:\n\n1. **Write down the goal** in one sentence.\n2. **Find the first step** that "
+        "takes less than an hour.\n3. **Do it**, and look at what came out.\n4. **Change the plan** if the result "
+        "surprises you.\n\nMost plans fail at the second point: the first step is too big.",
+    ),
+    (
+        r"\b(hello|hi|hey|hallo|good (morning|evening))\b",
+        "Hello! I am ready when you are. Ask me something, hand me a tool, or show me a picture.",
+    ),
+)
+_GENERAL = (
+    "There are three parts to it. First, what is known: the question itself, and what follows from it. Second, what "
+    "is likely: the usual answer, with its usual exceptions. Third, what would change the picture: a detail that has "
+    "not been mentioned yet.\n\nStart with the first part, as it costs nothing. If it settles the matter, stop there; "
+    "if it does not, the second part tells you where to look, and the third tells you when to ask again."
+)
+
+
+def _paragraphs(asked: str, model: FakeModel) -> str:
+    if not asked:
+        return "I am here. What would you like to know?"
+    for pattern, text in _TOPICS:
+        if re.search(pattern, asked, re.IGNORECASE):
+            return text
+    return f'You asked: "{asked}"\n\n{_GENERAL}\n\n— {model.short}'

@@ -1,0 +1,155 @@
+"""An inference request after it was read: one form for ``/api/chat`` and ``/api/generate``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from tests.fake_ollama.decode import CHAT, GENERATE, parse_fields
+from tests.fake_ollama.refusals import Refused
+from tests.fake_ollama.scripts import tokenise
+
+Endpoint = Literal["chat", "generate"]
+
+_IMAGE_TOKENS = 256
+_TURN_TOKENS = 4
+
+
+@dataclass(slots=True)
+class Call:
+    """What was asked. ``name`` is the model's name as sent; replies echo it."""
+
+    endpoint: Endpoint
+    name: str
+    messages: list[dict[str, Any]]
+    stream: bool = True
+    think: bool | str | None = None
+    format: Any = None
+    tools: list[dict[str, Any]] = field(default_factory=list)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    keep_alive_s: float | None = None
+    truncate: bool = True
+    shift: bool | None = None
+    logprobs: bool = False
+    top_logprobs: int = 0
+    suffix: str = ""
+    raw: bool = False
+    debug: bool = False
+    body: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def asks(self) -> bool:
+        """False for a request that only loads or unloads."""
+        return bool(self.messages)
+
+    @property
+    def images(self) -> list[str]:
+        return [image for message in self.messages for image in message.get("images") or ()]
+
+    @property
+    def last(self) -> dict[str, Any]:
+        return self.messages[-1] if self.messages else {}
+
+    @property
+    def question(self) -> str:
+        """The user's last words."""
+        for message in reversed(self.messages):
+            if message["role"] == "user":
+                return str(message["content"])
+        return ""
+
+
+def parse_chat(raw: bytes) -> Call:
+    """Read a chat request. Raises Refused."""
+    body = parse_fields(raw, "ChatRequest", CHAT)
+    call = _common("chat", body)
+    call.messages = body.get("messages", [])
+    call.tools = body.get("tools", [])
+    return call
+
+
+def parse_generate(raw: bytes) -> Call:
+    """Read a generate request. Raises Refused."""
+    body = parse_fields(raw, "GenerateRequest", GENERATE)
+    call = _common("generate", body)
+    call.raw = body.get("raw", False)
+    call.suffix = body.get("suffix", "")
+    if call.raw and any(body.get(name) for name in ("template", "system", "context")):
+        raise Refused(400, "raw mode does not support template, system, or context")
+    prompt = body.get("prompt", "")
+    if prompt or body.get("images"):
+        if body.get("system"):
+            call.messages.append({"role": "system", "content": body["system"]})
+        turn = {"role": "user", "content": prompt, "images": body.get("images", [])}
+        call.messages.append(turn)
+    return call
+
+
+def _common(endpoint: Endpoint, body: dict[str, Any]) -> Call:
+    top_logprobs = body.get("top_logprobs", 0)
+    if not 0 <= top_logprobs <= 20:
+        raise Refused(400, "top_logprobs must be between 0 and 20")
+    return Call(
+        endpoint,
+        body.get("model", ""),
+        [],
+        stream=body.get("stream", True),
+        think=body.get("think"),
+        format=body.get("format"),
+        options=body.get("options", {}),
+        keep_alive_s=body.get("keep_alive"),
+        truncate=body.get("truncate", True),
+        shift=body.get("shift"),
+        logprobs=body.get("logprobs", False),
+        top_logprobs=top_logprobs,
+        debug=body.get("_debug_render_only", False),
+        body=body,
+    )
+
+
+def check_format(value: Any) -> None:
+    """Check a ``format`` value. Raises Refused (500)."""
+    if value in (None, "", "json") or isinstance(value, dict):
+        return
+    shown = json.dumps(json.dumps(value, separators=(",", ":")))
+    raise Refused(500, f'invalid format: {shown}; expected "json" or a valid JSON Schema object')
+
+
+def message_tokens(message: Mapping[str, Any]) -> list[str]:
+    """Give the prompt tokens of a turn, images and calls included."""
+    text = str(message.get("content", ""))
+    calls = message.get("tool_calls")
+    if calls:
+        text += json.dumps(calls)
+    images = ["<image>"] * (_IMAGE_TOKENS * len(message.get("images") or ()))
+    return [f"<{message['role']}>"] * _TURN_TOKENS + tokenise(text) + images
+
+
+def prompt_tokens(call: Call) -> list[str]:
+    """Give the tokens of the whole prompt, counted as the fake counts."""
+    tokens = tokenise(json.dumps(call.tools)) if call.tools else []
+    for message in call.messages:
+        tokens += message_tokens(message)
+    return tokens
+
+
+def fit(call: Call, num_ctx: int) -> list[str]:
+    """Drop the oldest turns until the prompt fits, keeping system turns and the last one."""
+    tokens = prompt_tokens(call)
+    while call.truncate and len(tokens) > num_ctx:
+        oldest = next(
+            (i for i, turn in enumerate(call.messages[:-1]) if turn["role"] != "system"), None
+        )
+        if oldest is None:
+            break
+        del call.messages[oldest]
+        tokens = prompt_tokens(call)
+    return tokens
+
+
+def rendered_prompt(call: Call) -> str:
+    """Give the prompt as a simple template writes it."""
+    turns = [f"<|{turn['role']}|>\n{turn['content']}<|end|>\n" for turn in call.messages]
+    return "".join(turns) + "<|assistant|>\n"

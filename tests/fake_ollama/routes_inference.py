@@ -1,0 +1,199 @@
+"""``/api/chat`` and ``/api/generate``. Source: ``server/routes.go`` ChatHandler, GenerateHandler."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any
+
+from tests.fake_ollama.bending import play
+from tests.fake_ollama.calls import (
+    Call,
+    check_format,
+    fit,
+    parse_chat,
+    parse_generate,
+    rendered_prompt,
+)
+from tests.fake_ollama.encoding import encode_line
+from tests.fake_ollama.exchange import Exchange
+from tests.fake_ollama.generation import Setting, bend_run, generate, thinks
+from tests.fake_ollama.models import FakeModel
+from tests.fake_ollama.names import parse_name
+from tests.fake_ollama.options import LoadKey, load_key, read_options
+from tests.fake_ollama.refusals import Refused, context_exceeded, nested
+from tests.fake_ollama.scheduler import Runner
+from tests.fake_ollama.scripts import DEFAULT_SCRIPT, Script, recorded_lines
+from tests.fake_ollama.shapes import as_endpoint, debug_object, echoed_name, fold, load_object
+
+if TYPE_CHECKING:
+    from tests.fake_ollama.server import FakeOllama
+
+_TOO_LONG = (
+    "the prompt is longer than the context length currently available to the model; shorten the prompt, adjust the "
+    "context length in settings, or use a model with a longer context length"
+)
+_ENDLESS_DELAY_S = 0.002
+_IMAGE_HINT = (
+    "image input is not supported - hint: if this is unexpected, you may need to provide the mmproj"
+)
+
+
+def chat(fake: FakeOllama, exchange: Exchange) -> None:
+    call = parse_chat(exchange.request.body)
+    if not call.name:
+        raise Refused(400, "model is required")
+    _run(fake, exchange, call)
+
+
+def generate_text(fake: FakeOllama, exchange: Exchange) -> None:
+    call = parse_generate(exchange.request.body)
+    if not call.name:
+        raise Refused(404, "model '' not found")
+    _run(fake, exchange, call)
+
+
+def _run(fake: FakeOllama, exchange: Exchange, call: Call) -> None:
+    started_ns = time.perf_counter_ns()
+    exchange.streams = call.stream
+    model = fake.library.resolve(call.name, exchange)
+    if not call.asks and call.keep_alive_s == 0:
+        fake.scheduler.unload(model)
+        exchange.send_json(200, load_object(call, "unload"))
+        return
+    _check_capabilities(call, model)
+    options = read_options(model, call.options)
+    check_format(call.format)
+    key = load_key(model, options, call.shift, fake.default_num_ctx)
+    look = fake.scripts.take if call.asks else fake.scripts.peek
+    script = look(exchange.waiter.targets, exchange.recorded.json or {}) or DEFAULT_SCRIPT
+    exchange.put_on(script.faults)
+    exchange.waiter.pause(script.first_delay_s)
+    if call.asks and play(exchange, exchange.faults):
+        return
+    with fake.slot(model, key, call.keep_alive_s, exchange, script.load_delay_s) as runner:
+        load_ns = time.perf_counter_ns() - started_ns
+        if not call.asks:
+            exchange.send_json(200, load_object(call, "load"))
+            return
+        if call.debug:
+            exchange.send_json(200, debug_object(call, rendered_prompt(call)))
+            return
+        _check_runner(call, model)
+        tokens = _fitted_prompt(call, model, key)
+        setting = Setting(
+            model,
+            options,
+            fake.rng,
+            len(tokens),
+            key.num_ctx,
+            shift=key.shift,
+            cached_count=_cached(runner, tokens) if fake.counts_cached else None,
+            started_ns=started_ns,
+            load_ns=load_ns,
+        )
+        _answer(exchange, call, script, setting, fake)
+
+
+def _answer(
+    exchange: Exchange, call: Call, script: Script, setting: Setting, fake: FakeOllama
+) -> None:
+    delay_s = fake.pace() if script.delay_s is None else script.delay_s
+    if script.endless:
+        delay_s = max(delay_s, _ENDLESS_DELAY_S)
+    kinds = [fault.kind for fault in exchange.faults]
+    if call.stream:
+        if script.ndjson is not None:
+            lines = _replayed_bytes(call, script, setting.model)
+        else:
+            lines = map(encode_line, bend_run(generate(call, script, setting), kinds))
+        exchange.stream(lines, delay_s)
+        return
+    if script.ndjson is not None:
+        run = _replayed(call, script, setting.model)
+    else:
+        run = generate(call, script, setting)
+    whole = fold(_paced(exchange, bend_run(run, kinds), delay_s), call)
+    failed = next((fault for fault in exchange.faults if fault.kind.startswith("error_line")), None)
+    if failed is not None:
+        raise Refused(500, failed.message)
+    exchange.send_json(200, whole)
+
+
+def _paced(
+    exchange: Exchange, lines: Iterator[dict[str, Any]], delay_s: float
+) -> Iterator[dict[str, Any]]:
+    for count, one in enumerate(lines):
+        exchange.step(count, delay_s)
+        yield one
+
+
+def _replayed(call: Call, script: Script, model: FakeModel) -> Iterator[dict[str, Any]]:
+    for one in recorded_lines(script.ndjson or ""):
+        if isinstance(one, bytes):
+            continue
+        if "error" in one:
+            raise Refused(500, str(one["error"]))
+        yield as_endpoint(one, call, echoed_name(call.name, model))
+
+
+def _replayed_bytes(call: Call, script: Script, model: FakeModel) -> Iterator[bytes]:
+    name = echoed_name(call.name, model)
+    for one in recorded_lines(script.ndjson or ""):
+        yield one if isinstance(one, bytes) else encode_line(as_endpoint(one, call, name))
+
+
+def _check_capabilities(call: Call, model: FakeModel) -> None:
+    if model.remote:
+        return
+    if call.think and not model.can("thinking"):
+        raise Refused(400, f'"{call.name}" does not support thinking')
+    if not model.can("completion"):
+        raise Refused(400, f'"{call.name}" does not support {call.endpoint}')
+    for wanted, capability in ((call.tools, "tools"), (call.suffix, "insert")):
+        if wanted and not model.can(capability):
+            raise Refused(400, f"{_full_name(model)} does not support {capability}")
+
+
+def _full_name(model: FakeModel) -> str:
+    name = parse_name(model.name)
+    return name.full if name else model.name
+
+
+def _fitted_prompt(call: Call, model: FakeModel, key: LoadKey) -> list[str]:
+    """Give the prompt's tokens after truncation. Raises Refused when it cannot fit."""
+    tokens = fit(call, key.num_ctx)
+    if len(tokens) <= key.num_ctx or model.remote:
+        return tokens
+    if model.path == "native" or not call.truncate:
+        raise context_exceeded(len(tokens), key.num_ctx)
+    if not key.shift:
+        raise Refused(400, _TOO_LONG)
+    return tokens[-(key.num_ctx // 2) :]
+
+
+def _cached(runner: Runner, tokens: list[str]) -> int:
+    """Count the tokens this prompt shares with the one before it, and remember it."""
+    before, runner.last_prompt = runner.last_prompt, tokens
+    return sum(
+        1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(before, tokens, strict=False))
+    )
+
+
+def _check_runner(call: Call, model: FakeModel) -> None:
+    """Refuse what llama-server refuses once the model is loaded."""
+    if call.images and not (model.can("vision") or model.can("audio")) and not model.remote:
+        raise nested(500, _IMAGE_HINT, "server_error")
+    if model.path != "native" or call.endpoint != "chat" or model.remote:
+        return
+    if call.tools and call.logprobs:
+        text = "logprobs is not supported with tools + stream"
+        raise nested(400, text, "invalid_request_error")
+    roles = [turn["role"] for turn in call.messages]
+    if roles[-2:] == ["assistant", "assistant"]:
+        text = "Cannot have 2 or more assistant messages at the end of the list."
+        raise nested(400, text, "invalid_request_error")
+    if roles[-1] == "assistant" and thinks(call, model):
+        text = "Assistant response prefill is incompatible with enable_thinking."
+        raise nested(400, text, "invalid_request_error")
