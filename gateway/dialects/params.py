@@ -136,7 +136,11 @@ def read_options(body: Mapping[str, Json], named: Mapping[str, Named]) -> Mappin
 
 def read_keep_alive(body: Mapping[str, Json]) -> float | str | None:
     """Give how long the model stays loaded: seconds, or a Go duration (D47)."""
-    return _first(_keep_alive(layer) for layer in _layers(body))
+    for layer in _layers(body):
+        value = _keep_alive(layer)
+        if value is not None:
+            return value
+    return None
 
 
 def read_timeout_ms(body: Mapping[str, Json]) -> int | None:
