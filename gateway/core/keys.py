@@ -73,3 +73,10 @@ class Key:
     log_bodies: bool | None = None
     rotated_from: int | None = None
     last_used_at: datetime | None = None
+    lineage_id: int | None = None
+    legacy: bool = False
+
+    @property
+    def counter_id(self) -> int:
+        """Whose budgets this key spends: the first key of its chain of rotations."""
+        return self.lineage_id or self.id

@@ -69,6 +69,19 @@ class Settlement:
     response_body: str | None = None
 
     @property
+    def total_tokens(self) -> int:
+        """What the call takes from token limits."""
+        return self.prompt_tokens + self.completion_tokens
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether the call takes one from request budgets: answered, or left after the start.
+
+        Refusals and failures without a single token are given back.
+        """
+        return self.status < 400 or self.status == 499 or self.total_tokens > 0
+
+    @property
     def tokens_per_s(self) -> float | None:
         """Output speed by Ollama's own clock, where it told."""
         if not self.ollama_eval_ms or not self.completion_tokens:

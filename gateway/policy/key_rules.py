@@ -1,0 +1,225 @@
+"""What an API key may be told to be: every field checked, nothing half-applied.
+
+`read` takes plain values as a form, the REST API or an import gives them, and returns a changed
+copy of a key. Fields that are absent stay as they are; unknown ones are refused, so that a typing
+error is not taken for a limit.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import unicodedata
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
+from datetime import UTC, datetime
+from typing import Any, get_args
+
+from gateway.core.chat import Json
+from gateway.core.keys import PERIODS, SCOPES, Budget, Key, Limits, Priority
+from gateway.core.periods import is_zone
+from gateway.errors import InvalidRequest
+
+NAME_LIMIT = 200
+NOTES_LIMIT = 10_000
+_PATTERN_LIMIT = 256
+_ENTRIES = 1_000
+_NUMBER_LIMIT = 2**53
+
+
+def read(raw: Mapping[str, Json], key: Key, now: datetime) -> Key:
+    """Give `key` with the fields of `raw`. Raises InvalidRequest with the field in `param`."""
+    values = dict(raw)
+    limits: dict[str, Any] = {}
+    changes: dict[str, Any] = {}
+    for name, value in values.items():
+        if name in _LIMITS:
+            limits[name] = _number(name, value)
+        elif name == "budgets":
+            limits["budgets"] = _budgets(value)
+        elif name == "expires_at":
+            changes[name] = _expiry(value, key, now)
+        elif name in _READERS:
+            changes[name] = _READERS[name](name, value)
+        else:
+            raise InvalidRequest(f"A key has no field '{name[:64]}'.", param=name[:64])
+    changed = replace(key, **changes, limits=replace(key.limits, **limits))
+    if not changed.name:
+        raise InvalidRequest("A key needs a name.", param="name", code="missing_required_parameter")
+    return changed
+
+
+def blank(now: datetime) -> Key:
+    """Give a key as it is before anybody said anything: all models, no limits."""
+    return Key(id=0, name="", prefix="", created_at=now)
+
+
+def _name(field: str, value: Json) -> str:
+    text = _line(field, value, NAME_LIMIT)
+    if not text:
+        raise _wrong(field, "must not be empty")
+    return text
+
+
+def _line(field: str, value: Json, limit: int = NAME_LIMIT) -> str:
+    if not isinstance(value, str):
+        raise _wrong(field, "must be a text")
+    text = unicodedata.normalize("NFC", value).strip()
+    if len(text) > limit:
+        raise _wrong(field, f"must have at most {limit} characters")
+    if any(unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} for character in text):
+        raise _wrong(field, "must be one line without control characters")
+    return text
+
+
+def _text(field: str, value: Json) -> str:
+    if not isinstance(value, str) or len(value) > NOTES_LIMIT:
+        raise _wrong(field, f"must be a text of at most {NOTES_LIMIT} characters")
+    return value.replace("\0", "").strip()
+
+
+def _number(field: str, value: Json) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < _NUMBER_LIMIT:
+        raise _wrong(field, "must be a whole number, 0 for no limit")
+    if field != "budgets" and value > 2**31 - 1:
+        raise _wrong(field, f"must be at most {2**31 - 1}")
+    return value
+
+
+def _flag(field: str, value: Json) -> bool:
+    if not isinstance(value, bool):
+        raise _wrong(field, "must be true or false")
+    return value
+
+
+def _inherited_flag(field: str, value: Json) -> bool | None:
+    return None if value is None else _flag(field, value)
+
+
+def _list(field: str, value: Json) -> list[Json]:
+    if not isinstance(value, list | tuple):
+        raise _wrong(field, "must be a list")
+    if len(value) > _ENTRIES:
+        raise _wrong(field, f"must have at most {_ENTRIES} entries")
+    return list(value)
+
+
+def _patterns(field: str, value: Json) -> tuple[str, ...]:
+    found = [_line(f"{field}[{i}]", entry, _PATTERN_LIMIT) for i, entry in _each(field, value)]
+    if "" in found:
+        raise _wrong(field, "must not hold an empty entry")
+    return tuple(dict.fromkeys(found))
+
+
+def _tags(field: str, value: Json) -> tuple[str, ...]:
+    found = (_line(f"{field}[{i}]", entry, 64) for i, entry in _each(field, value))
+    return tuple(dict.fromkeys(tag for tag in found if tag))
+
+
+def _ids(field: str, value: Json) -> tuple[int, ...]:
+    return tuple(dict.fromkeys(_number(f"{field}[{i}]", entry) for i, entry in _each(field, value)))
+
+
+def _networks(field: str, value: Json) -> tuple[str, ...]:
+    found = []
+    for i, entry in _each(field, value):
+        try:
+            if not isinstance(entry, str):
+                raise ValueError
+            network = ipaddress.ip_network(entry.strip(), strict=False)
+        except ValueError:
+            raise _wrong(
+                f"{field}[{i}]", "must be an address or network such as 192.168.0.0/24"
+            ) from None
+        found.append(str(network))
+    return tuple(dict.fromkeys(found))
+
+
+def _scopes(field: str, value: Json) -> tuple[str, ...]:
+    for i, entry in _each(field, value):
+        if entry not in SCOPES:
+            raise _wrong(f"{field}[{i}]", f"must be one of {', '.join(SCOPES)}")
+    return tuple(scope for scope in SCOPES if scope in value)
+
+
+def _priority(field: str, value: Json) -> str:
+    words = get_args(Priority)
+    if value not in words:
+        raise _wrong(field, f"must be one of {', '.join(words)}")
+    return str(value)
+
+
+def _time_zone(field: str, value: Json) -> str:
+    if not isinstance(value, str) or not is_zone(value.strip()):
+        raise _wrong(field, "must be a time zone such as UTC or Europe/Berlin")
+    return value.strip()
+
+
+def _parameters(field: str, value: Json) -> Mapping[str, Json]:
+    if not isinstance(value, Mapping):
+        raise _wrong(field, "must be an object of parameters")
+    return dict(value)
+
+
+def _budgets(value: Json) -> tuple[Budget, ...]:
+    found: dict[tuple[str, str], Budget] = {}
+    for i, entry in _each("budgets", value):
+        param = f"budgets[{i}]"
+        if not isinstance(entry, Mapping) or set(entry) != {"metric", "period", "limit"}:
+            raise _wrong(param, "must be an object with metric, period and limit")
+        metric, period = entry["metric"], entry["period"]
+        if metric not in ("requests", "tokens"):
+            raise _wrong(f"{param}.metric", "must be requests or tokens")
+        if period not in PERIODS:
+            raise _wrong(f"{param}.period", f"must be one of {', '.join(PERIODS)}")
+        limit = entry["limit"]
+        if isinstance(limit, bool) or not isinstance(limit, int) or not 0 < limit < _NUMBER_LIMIT:
+            raise _wrong(f"{param}.limit", "must be a whole number above 0")
+        if (metric, period) in found:
+            raise _wrong(param, f"is a second budget of {metric} per {period}")
+        found[metric, period] = Budget(metric, period, limit)
+    return tuple(found.values())
+
+
+def _expiry(value: Json, key: Key, now: datetime) -> datetime | None:
+    if value is None or value == "":
+        return None
+    at = value
+    if isinstance(value, str):
+        try:
+            at = datetime.fromisoformat(value.strip())
+        except ValueError:
+            at = None
+    if not isinstance(at, datetime):
+        raise _wrong("expires_at", "must be a time such as 2030-01-31T12:00:00Z")
+    at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    if at <= now and at != key.expires_at:
+        raise _wrong("expires_at", "lies in the past")
+    return at
+
+
+def _each(field: str, value: Json) -> list[tuple[int, Json]]:
+    return list(enumerate(_list(field, value)))
+
+
+def _wrong(field: str, problem: str) -> InvalidRequest:
+    return InvalidRequest(f"'{field}' {problem}.", param=field)
+
+
+_LIMITS = frozenset(field.name for field in fields(Limits)) - {"budgets"}
+_READERS: Mapping[str, Callable[[str, Json], Any]] = {
+    "name": _name,
+    "enabled": _flag,
+    "allow": _patterns,
+    "deny": _patterns,
+    "model_ids": _ids,
+    "cidrs": _networks,
+    "scopes": _scopes,
+    "zone": _time_zone,
+    "priority": _priority,
+    "default_params": _parameters,
+    "forced_params": _parameters,
+    "owner": _line,
+    "notes": _text,
+    "tags": _tags,
+    "log_bodies": _inherited_flag,
+}

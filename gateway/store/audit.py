@@ -1,0 +1,123 @@
+"""The audit log: written in the transaction of the change, read newest first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from gateway.core.admin import Actor, AuditEntry
+from gateway.core.chat import Json
+from gateway.store.tables import AuditRow
+
+_SECRETS = frozenset(
+    {"password", "password_hash", "totp_secret", "auth_header", "secret", "digest", "token"}
+)
+
+
+def record(
+    session: Session,
+    actor: Actor,
+    action: str,
+    object_kind: str,
+    object_id: object,
+    object_name: str,
+    *,
+    now: datetime,
+    before: Json = None,
+    after: Json = None,
+) -> None:
+    """Write who did what; only what differs is kept of `before` and `after`, secrets masked."""
+    old, new = _differences(before, after)
+    session.add(
+        AuditRow(
+            at=now,
+            actor_kind=actor.kind,
+            actor_id=actor.id,
+            actor_name=actor.name[:256],
+            ip=actor.ip[:64],
+            action=action,
+            object_kind=object_kind,
+            object_id=str(object_id)[:64],
+            object_name=object_name[:256],
+            before=old,
+            after=new,
+        )
+    )
+    session.flush()
+
+
+def page(
+    session: Session,
+    *,
+    before_id: int | None = None,
+    limit: int = 50,
+    object_kind: str = "",
+    object_id: str = "",
+    actor_name: str = "",
+    action: str = "",
+) -> list[AuditEntry]:
+    """Give entries, newest first, older than `before_id`."""
+    query = select(AuditRow).order_by(AuditRow.id.desc()).limit(max(1, min(limit, 500)))
+    if before_id is not None:
+        query = query.where(AuditRow.id < before_id)
+    if object_kind:
+        query = query.where(AuditRow.object_kind == object_kind)
+    if object_id:
+        query = query.where(AuditRow.object_id == object_id)
+    if actor_name:
+        query = query.where(AuditRow.actor_name == actor_name)
+    if action:
+        query = query.where(AuditRow.action.startswith(action, autoescape=True))
+    return [_entry(row) for row in session.scalars(query)]
+
+
+def prune(session: Session, before: datetime, limit: int) -> int:
+    """Delete at most `limit` entries older than `before`; give how many."""
+    old = select(AuditRow.id).where(AuditRow.at < before).order_by(AuditRow.id).limit(limit)
+    ids: Sequence[int] = session.scalars(old).all()
+    if ids:
+        session.execute(delete(AuditRow).where(AuditRow.id.in_(ids)))
+    return len(ids)
+
+
+def _entry(row: AuditRow) -> AuditEntry:
+    return AuditEntry(
+        id=row.id,
+        at=row.at,
+        actor_kind=row.actor_kind,
+        actor_name=row.actor_name,
+        ip=row.ip,
+        action=row.action,
+        object_kind=row.object_kind,
+        object_id=row.object_id,
+        object_name=row.object_name,
+        before=row.before,
+        after=row.after,
+        actor_id=row.actor_id,
+    )
+
+
+def _differences(before: Json, after: Json) -> tuple[Json, Json]:
+    if not isinstance(before, Mapping) or not isinstance(after, Mapping):
+        return _masked(before), _masked(after)
+    changed = [name for name in {*before, *after} if before.get(name) != after.get(name)]
+    return (
+        _masked({name: before[name] for name in sorted(changed) if name in before}),
+        _masked({name: after[name] for name in sorted(changed) if name in after}),
+    )
+
+
+def _masked(value: Json) -> Json:
+    if isinstance(value, Mapping):
+        return {
+            name: ("***" if inner else inner) if name in _SECRETS else _masked(inner)
+            for name, inner in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_masked(inner) for inner in value]
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return value
