@@ -1,0 +1,38 @@
+"""Frames of server-sent events as OpenAI's endpoints send them: `data:` lines and comments.
+
+Never an `id:` or `retry:` line: after one, openai-python fails on every comment.
+"""
+
+from __future__ import annotations
+
+import orjson
+
+from gateway.core.chat import Json
+from gateway.core.events import Ping
+
+MEDIA_TYPE = "text/event-stream; charset=utf-8"
+DATA = b"data: "
+END = b"\n\n"
+DONE = b"data: [DONE]\n\n"
+KEEP_ALIVE = b": keep-alive\n\n"
+
+
+def quote(text: str) -> bytes:
+    """Give text as a JSON string; half a surrogate pair, which no encoding holds, as U+FFFD."""
+    try:
+        return orjson.dumps(text)
+    except TypeError:
+        sound = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        return orjson.dumps(sound)
+
+
+def frame(body: Json) -> bytes:
+    """Give one event."""
+    return b"%b%b%b" % (DATA, orjson.dumps(body), END)
+
+
+def comment(ping: Ping) -> bytes:
+    """Give a comment: not a bare colon, on which one client failed, and always a line of its own."""
+    if ping.note == "keep-alive":
+        return KEEP_ALIVE
+    return f": {' '.join(ping.note.split())}\n\n".encode()

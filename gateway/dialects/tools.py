@@ -1,0 +1,63 @@
+"""One tool on offer, in whatever form it was declared (api-mapping 2.3.3).
+
+A custom tool, which takes free text, is offered to the model as a function with the one argument
+`input`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import orjson
+
+from gateway.core.chat import Json, Tool
+from gateway.dialects.reading import Fields
+from gateway.dialects.schemas import normalise
+
+CUSTOM_PARAMETERS: Mapping[str, Json] = {
+    "type": "object",
+    "properties": {"input": {"type": "string"}},
+    "required": ["input"],
+}
+
+
+def read_tool(fields: Fields) -> Tool:
+    """Read one tool in any of its forms. Raises InvalidRequest.
+
+    `{"type": "function", "function": {...}}`, the same flat, `{"name", "input_schema"}`, and
+    `{"type": "custom", "custom": {...}}`, also flat.
+    """
+    if fields.get("input_schema") is not None:
+        return function_tool(fields, "input_schema")
+    if fields.get("type") == "custom":
+        return custom_tool(fields.fields("custom") or fields)
+    return function_tool(fields.fields("function") or fields, "parameters")
+
+
+def function_tool(fields: Fields, schema_name: str) -> Tool:
+    """Read a function with its schema normalised. Raises InvalidRequest."""
+    schema = normalise(fields.get(schema_name), fields.path(schema_name))
+    return Tool(fields.required_text("name"), fields.text("description") or "", schema)
+
+
+def custom_tool(fields: Fields) -> Tool:
+    """Read a free-text tool; its grammar, if any, is told in the description."""
+    description = fields.text("description") or ""
+    form = fields.fields("format")
+    if form is not None:
+        grammar = form.fields("grammar") or form
+        definition = grammar.text("definition")
+        if definition:
+            syntax = grammar.text("syntax") or "grammar"
+            description = f"{description}\n\nThe input must match this {syntax}:\n{definition}"
+    return Tool(fields.required_text("name"), description.strip(), CUSTOM_PARAMETERS, kind="custom")
+
+
+def custom_input(arguments: str) -> str:
+    """Give the free text of a call to a custom tool from the arguments the model wrote."""
+    try:
+        value = orjson.loads(arguments)
+    except ValueError:
+        return arguments
+    text = value.get("input") if isinstance(value, dict) else None
+    return text if isinstance(text, str) else arguments
