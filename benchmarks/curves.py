@@ -108,7 +108,7 @@ def answer(quick: bool, kind: str) -> Curve:
 
 def keys(quick: bool, kind: str) -> Curve:
     """Measure a small call while 10 to 100,000 keys exist."""
-    curve = Curve("keys", "Keys in the database", "keys", "see the legend")
+    curve = Curve("keys", "Keys in the database", "keys", "in the unit of the line")
     counts = (10, 1_000, 10_000) if quick else (10, 100, 1_000, 10_000, 100_000)
     for count, target in _seeded("keys", counts):
         _small_call(curve, target, count, quick)
@@ -117,7 +117,7 @@ def keys(quick: bool, kind: str) -> Curve:
 
 def usage(quick: bool, kind: str) -> Curve:
     """Measure a small call while up to a million usage rows exist."""
-    curve = Curve("usage", "Usage rows in the database", "rows", "see the legend")
+    curve = Curve("usage", "Usage rows in the database", "rows", "in the unit of the line")
     counts = (100, 10_000) if quick else (100, 10_000, 100_000, 1_000_000)
     for count, target in _seeded("usage", counts):
         _small_call(curve, target, count, quick)
@@ -126,7 +126,7 @@ def usage(quick: bool, kind: str) -> Curve:
 
 def models(quick: bool, kind: str) -> Curve:
     """Measure the list of models and a small call with 20 to 1,000 models."""
-    curve = Curve("models", "Models in the catalogue", "models", "see the legend")
+    curve = Curve("models", "Models in the catalogue", "models", "in the unit of the line")
     for count in (30, 100, 1_000) if quick else (30, 100, 300, 1_000):
         with targets.fake(more_models=count - len(DEFAULT_MODELS)) as fake:
             begun = time.monotonic()

@@ -117,10 +117,12 @@ class Call:
         self.head = None
         return bytes(head[end + 4 :])
 
-    def fault(self, tokens: int | None) -> str:
+    def fault(self, tokens: int | None, least_bytes: int = 0) -> str:
         """Say what is wrong with a complete answer; empty when all is well."""
         if self.status != 200:
             return f"status {self.status}"
+        if self.body < least_bytes:
+            return "too short"
         if tokens is not None and self.tokens != tokens:
             return "tokens missing" if self.tokens < tokens else "tokens repeated"
         if tokens is not None and self.left < 0:
@@ -284,7 +286,7 @@ def run_calls(plan: Figures) -> Figures:
             if call is None or not load.turn(call, mask):
                 continue
             answered += 1
-            if fault := call.fault(load.tokens):
+            if fault := call.fault(load.tokens, plan.get("least_bytes", 0)):
                 load.faults[fault] += 1
             size = call.body
             times.append(time.monotonic_ns() // 1_000 - call.begun_us)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
-WIDTH, HEIGHT = 560, 340
+WIDTH, HEIGHT = 680, 340
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 20, 44, 52
 # Told apart by colour and by dash, so that neither a screen nor a print needs the other.
 _STYLES = [("#1f5fa8", ""), ("#b3431e", "6 4"), ("#3b7a3b", "2 3"), ("#6b4c9a", "8 3 2 3")]
@@ -40,7 +40,7 @@ def chart(title: str, x_label: str, y_label: str, series: Mapping[str, Series]) 
             f'stroke-dasharray="{dash}"/>'
         )
         parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in placed]
-        at = _LEFT + 6 + number * 160
+        at = _LEFT + 6 + number * 150
         parts.append(
             f'<line x1="{at}" y1="34" x2="{at + 24}" y2="34" stroke="{colour}" stroke-width="2" '
             f'stroke-dasharray="{dash}"/><text x="{at + 30}" y="38">{escape(name)}</text>'

@@ -151,6 +151,7 @@ def ours(
         "HOST": "127.0.0.1",
         "OLLAMA_URL": f"http://127.0.0.1:{upstream}",
         "DATABASE_URL": url,
+        "DATA_DIR": str(folder / "data"),
         "SESSION_SECRET": "benchmark-only-0123456789abcdef0123456789abcdef",
         "WEB_CONCURRENCY": str(workers),
         "GRACEFUL_TIMEOUT": "5",

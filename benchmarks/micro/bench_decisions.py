@@ -1,4 +1,4 @@
-"""What a line of Ollama's costs to decode and a decision about a call costs to make.
+"""What a decision about a call costs to make.
 
 pytest benchmarks/micro/bench_decisions.py --benchmark-columns=median,ops
 """
@@ -8,31 +8,13 @@ from __future__ import annotations
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from benchmarks import replies
 from gateway.core.behaviour import Behaviour
 from gateway.core.catalog import Alias, Model
 from gateway.core.chat import ChatRequest, Message
-from gateway.core.events import TextDelta
 from gateway.core.keys import Key
-from gateway.ollama import wire
 from gateway.policy import access, overrides, routing
 
-LINES = 1_000
 KEY = Key(1, "bench", "sk-o2a-ab", allow=("team-*", "model-*"), deny=("*-secret",))
-
-
-@pytest.mark.parametrize("together", [1, 8, 64])
-def test_a_thousand_lines_are_decoded(benchmark: BenchmarkFixture, together: int) -> None:
-    chunk = replies.script("burst-1000", chat=True).token % 1
-    line = chunk.split(b"\r\n")[1].rstrip(b"\n")
-    groups = [[line] * min(together, LINES - n) for n in range(0, LINES, together)]
-
-    def decode() -> int:
-        decoder = wire.Decoder()
-        return sum(isinstance(e, TextDelta) for lines in groups for e in decoder.feed(lines))
-
-    assert benchmark(decode) >= len(groups)
-    benchmark.extra_info["us_per_line"] = benchmark.stats.stats.median * 1e6 / LINES
 
 
 @pytest.mark.parametrize("count", [1, 100, 1_000])
