@@ -6,4 +6,4 @@ from flask import Blueprint
 
 bp = Blueprint("api", __name__)
 
-from gateway.api import embeddings, generate, health, hooks, models, responses  # noqa: E402,F401
+from gateway.api import counting, embeddings, generate, health, hooks, models, responses  # noqa: E402,F401

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from types import ModuleType
-from typing import cast
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any, cast
 
 import orjson
 from flask import Response, g
 
+from gateway.api import bp, storing
 from gateway.api.inbound import caller, read_body
 from gateway.core.events import fold
-from gateway.dialects import (
-    anthropic_messages,
-    openai_chat,
-    openai_completions,
-    openai_responses,
-)
+from gateway.dialects import anthropic_messages, openai_chat, openai_completions, openai_responses
 from gateway.dialects.base import Dialect
 from gateway.policy import access
-from gateway.services import Services, calls, services
+from gateway.services import calls, services
 from gateway.services.calls import Running
 
-DIALECTS: dict[str, tuple[ModuleType, tuple[str, ...]]] = {
+DIALECTS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "chat": (openai_chat, ("/v1/chat/completions", "/chat/completions")),
     "completions": (openai_completions, ("/v1/completions", "/completions")),
     "responses": (openai_responses, ("/v1/responses", "/responses")),
@@ -30,10 +27,7 @@ DIALECTS: dict[str, tuple[ModuleType, tuple[str, ...]]] = {
         ("/v1/messages", "/messages", "/anthropic/v1/messages", "/anthropic/messages"),
     ),
 }
-EVENT_STREAM = {
-    "Cache-Control": "no-cache, no-transform",
-    "X-Accel-Buffering": "no",
-}
+STREAM_HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 
 
 def serve(name: str) -> Response:
@@ -42,22 +36,46 @@ def serve(name: str) -> Response:
     parts = services()
     access.check_scope(g.key, name)
     body = read_body(parts)
-    call = dialect.parse(body, parts.responses.reading(g.key))
-    g.headers = {}
+    call = dialect.parse(body, storing.reading(parts, g.key))
     running = calls.start(parts, call, g.key, caller(name), body)
-    with running:
-        running.note(g.headers)
-        if call.stream:
-            return _streamed(dialect, parts, running)
-        return _whole(dialect, parts, running)
+    with ExitStack() as stack:
+        stack.enter_context(running)
+        if not call.stream:
+            return _whole(dialect, running)
+        running.answer.begin()
+        response = Response(
+            _stream(dialect, running, stack), mimetype=dialect.MEDIA_TYPE, headers=STREAM_HEADERS
+        )
+        g.headers = running.headers()
+        response.call_on_close(stack.pop_all().close)
+        return response
 
 
-def _whole(dialect: Dialect, parts: Services, running: Running) -> Response:
-    call = running.prepared.call
+def _whole(dialect: Dialect, running: Running) -> Response:
     replies = fold(running.answer.whole(), running.prepared.request.choices)
-    running.note(g.headers)
     envelope = running.envelope()
     body = dialect.render(replies, envelope)
-    if call.extra_store:
-        parts.responses.save(g.key, call, body)
+    if dialect is openai_responses:
+        storing.keep(running, envelope, body)
+    g.headers = running.headers()
     return Response(orjson.dumps(body), mimetype="application/json")
+
+
+def _stream(dialect: Dialect, running: Running, stack: ExitStack) -> Iterator[bytes]:
+    envelope = running.envelope()
+    if dialect is openai_responses:
+        return storing.kept_stream(running, envelope, stack)
+    return dialect.stream(running.answer.batches(), envelope)
+
+
+def _view(name: str) -> Callable[[], Response]:
+    def view() -> Response:
+        return serve(name)
+
+    view.__name__ = name
+    return view
+
+
+for _name, (_, _paths) in DIALECTS.items():
+    for _path in _paths:
+        bp.add_url_rule(_path, _name, _view(_name), methods=["POST"], strict_slashes=False)

@@ -22,17 +22,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from types import TracebackType
 
-from gateway.ollama.client import Upstream
-from gateway.services.fleet import Fleet, Slot, Ticket
-from gateway.services.prepare import Prepared
-
 from gateway.core.behaviour import Behaviour
 from gateway.core.chat import ChatRequest, Request
 from gateway.core.events import Batch, Event, Failed, Ping
 from gateway.errors import ClientGone, GatewayError, Unavailable, UpstreamUnreachable
 from gateway.ollama import wire
+from gateway.ollama.client import Upstream
 from gateway.policy import fidelity
 from gateway.services import offload
+from gateway.services.fleet import Fleet
+from gateway.services.prepare import Prepared
+from gateway.services.queue import Slot, Ticket
 from gateway.services.tally import Tally
 
 log = logging.getLogger(__name__)
@@ -63,6 +63,8 @@ class Answer:
         self._source: Iterator[Batch] | None = None
         self._waiting: Batch | None = None
         self._tick_s = float(behaviour.sse_comment_interval_s)
+        self.place = (0, 0)
+        """Place in line and its length while the call is queued."""
 
     def __enter__(self) -> Answer:
         return self
@@ -147,7 +149,11 @@ class Answer:
                 loud = now_s - loud_s >= chunk_s
                 said_s = now_s
                 loud_s = now_s if loud else loud_s
-                yield 0, (Ping(loud),)
+                yield 0, (Ping(loud, self._ping_note()),)
+
+    def _ping_note(self) -> str:
+        place, length = self.place
+        return f"keep-alive, queued {place}/{length}" if place else "keep-alive"
 
     # -- one choice after the other, or all at once ----------------------------------------------
 
@@ -219,6 +225,7 @@ class Answer:
     ) -> Iterator[Sequence[Event]]:
         """Run one upstream call; on another server if the first could not begin (D50)."""
         excluded: frozenset[int] = frozenset()
+        first: GatewayError | None = None
         for remaining in reversed(range(MAX_TRIES)):
             begun = False
             try:
@@ -227,13 +234,13 @@ class Answer:
                     yield events
                 return
             except GatewayError as error:
-                failed = self._stop or error
+                if first is not None and error.code == "no_upstream_available":
+                    error = first  # what happened says more than that nobody else is left
+                first = first or error
                 server_id = self.tally.server_id
-                if begun or self._sent or not remaining or not _may_repeat(failed):
-                    yield (Failed(failed),)
-                    return
-                if server_id is None or server_id in excluded:
-                    yield (Failed(failed),)
+                again = not (begun or self._sent) and remaining and _may_repeat(error)
+                if not again or server_id is None or server_id in excluded:
+                    yield (Failed(self._stop or error),)
                     return
                 excluded |= {server_id}
 
@@ -241,37 +248,49 @@ class Answer:
         self, prepared: Prepared, request: Request, choice: int, excluded: frozenset[int]
     ) -> Iterator[Sequence[Event]]:
         with _Hold(self) as hold:
-            ticket = self._fleet.ticket(
+            hold.ticket = ticket = self._fleet.ticket(
                 prepared.model,
                 prepared.key,
                 num_ctx=request.params.options.get("num_ctx"),
                 prefix=prepared.prefix,
                 exclude=excluded,
             )
-            hold.ticket = ticket
             slot = ticket.wait(0)
             while slot is None:
+                self.place = ticket.ahead
                 yield TICK
                 slot = ticket.wait(self._tick_s)
+            self.place = (0, 0)
             hold.slot = slot
             self._note(slot)
             if self._stop is not None:
                 raise self._stop
-            upstream = hold.upstream = _start(slot, prepared, request, choice, self._behaviour)
+            hold.upstream = _start(slot, prepared, request, choice, self._behaviour)
+            slot.on_lost = hold.lose
             try:
-                yield from self._read(upstream)
+                yield from self._read(hold.upstream, slot)
             except GatewayError as error:
-                slot.report(self._stop or error)
-                raise
-            slot.report(None)
+                told = self._stop or hold.lost or error
+                hold.report(told)
+                raise told from error
+            hold.report(self.tally.error)
 
-    def _read(self, upstream: Upstream) -> Iterator[Sequence[Event]]:
+    def _read(self, upstream: Upstream, slot: Slot) -> Iterator[Sequence[Event]]:
         opening = offload.spawn(upstream.open)
         while not opening.wait(self._tick_s):
             yield TICK
         opening.result()
         decoder = wire.Decoder()
-        for lines in upstream.batches(self._tick_s):
+        batches = upstream.batches(self._tick_s)
+        for lines in batches:
+            if lines:
+                slot.answering()
+                events = decoder.feed(lines)
+                if events:
+                    yield events
+                break
+            yield TICK
+        for lines in batches:
             events = decoder.feed(lines) if lines else TICK
             if events or not lines:
                 yield events
@@ -293,13 +312,26 @@ class Answer:
 class _Hold:
     """What one attempt holds, known to its answer, given back once."""
 
-    __slots__ = ("_answer", "slot", "ticket", "upstream")
+    __slots__ = ("_answer", "lost", "reported", "slot", "ticket", "upstream")
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
         self.ticket: Ticket | None = None
         self.slot: Slot | None = None
         self.upstream: Upstream | None = None
+        self.lost: GatewayError | None = None
+        self.reported = False
+
+    def report(self, error: GatewayError | None) -> None:
+        """Tell the fleet once how the call ended."""
+        if self.slot is not None and not self.reported:
+            self.reported = True
+            self.slot.report(error)
+
+    def lose(self, error: GatewayError) -> None:
+        """Give up waiting: the server was found dead."""
+        self.lost = error
+        self.cancel()
 
     def __enter__(self) -> _Hold:
         if self._answer._stop is not None:
@@ -319,6 +351,7 @@ class _Hold:
 
     def release(self) -> None:
         """Close the call, free the slot, leave the queue."""
+        self.report(self._answer.tally.error or self._answer._stop or ClientGone("abandoned"))
         with suppress(ValueError):
             self._answer._held.remove(self)
         upstream, self.upstream = self.upstream, None

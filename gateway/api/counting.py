@@ -1,0 +1,44 @@
+"""How long is a prompt? Estimates: Ollama has no tokenizer endpoint (D42). Nothing is counted as usage."""
+
+from __future__ import annotations
+
+import orjson
+from flask import Response, g
+
+from gateway.api import bp, storing
+from gateway.api.inbound import read_body
+from gateway.core.chat import Call
+from gateway.dialects import anthropic_messages, openai_responses, responses_stored
+from gateway.policy import access
+from gateway.services import services
+from gateway.services.prepare import prepare
+
+
+@bp.post("/v1/messages/count_tokens", strict_slashes=False)
+@bp.post("/messages/count_tokens", strict_slashes=False)
+@bp.post("/anthropic/v1/messages/count_tokens", strict_slashes=False)
+@bp.post("/anthropic/messages/count_tokens", strict_slashes=False)
+def count_tokens() -> Response:
+    """Estimate the input of a Messages request."""
+    access.check_scope(g.key, "messages")
+    parts = services()
+    call = anthropic_messages.parse_count(read_body(parts), storing.reading(parts, g.key))
+    return _json(anthropic_messages.render_count(_estimate(call, "messages")))
+
+
+@bp.post("/v1/responses/input_tokens", strict_slashes=False)
+@bp.post("/responses/input_tokens", strict_slashes=False)
+def input_tokens() -> Response:
+    """Estimate the input of a Responses request."""
+    access.check_scope(g.key, "responses")
+    parts = services()
+    call = openai_responses.parse(read_body(parts), storing.reading(parts, g.key))
+    return _json(responses_stored.input_tokens(_estimate(call, "responses")))
+
+
+def _estimate(call: Call, endpoint: str) -> int:
+    return prepare(services(), call, g.key, endpoint, fetch=False).estimate
+
+
+def _json(body: object) -> Response:
+    return Response(orjson.dumps(body), mimetype="application/json")

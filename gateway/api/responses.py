@@ -1,0 +1,59 @@
+"""The stateful half of the Responses API: read, delete, list input items (api-mapping 2.6.4)."""
+
+from __future__ import annotations
+
+import orjson
+from flask import Response, g, request
+
+from gateway.api import bp
+from gateway.dialects import responses_stored
+from gateway.errors import MethodNotAllowed
+from gateway.policy import access
+from gateway.services import services
+
+
+@bp.get("/v1/responses", strict_slashes=False)
+@bp.get("/responses", strict_slashes=False)
+def no_socket() -> Response:
+    """Refuse at once: Codex tries a WebSocket here first and falls back to POST."""
+    raise MethodNotAllowed("GET is not allowed here; use POST.", headers={"Allow": "POST"})
+
+
+@bp.get("/v1/responses/<response_id>", strict_slashes=False)
+@bp.get("/responses/<response_id>", strict_slashes=False)
+def get_response(response_id: str) -> Response:
+    """Give a stored response of this key."""
+    access.check_scope(g.key, "responses")
+    responses_stored.check_retrieval(request.args)
+    return _json(services().responses.get(g.key, response_id))
+
+
+@bp.delete("/v1/responses/<response_id>", strict_slashes=False)
+@bp.delete("/responses/<response_id>", strict_slashes=False)
+def delete_response(response_id: str) -> Response:
+    """Forget a stored response of this key."""
+    access.check_scope(g.key, "responses")
+    services().responses.delete(g.key, response_id)
+    return _json(responses_stored.deletion(response_id))
+
+
+@bp.get("/v1/responses/<response_id>/input_items", strict_slashes=False)
+@bp.get("/responses/<response_id>/input_items", strict_slashes=False)
+def input_items(response_id: str) -> Response:
+    """List what a stored response was asked."""
+    access.check_scope(g.key, "responses")
+    items = services().responses.items(g.key, response_id)
+    return _json(responses_stored.items_page(items, request.args))
+
+
+@bp.post("/v1/responses/<response_id>/cancel", strict_slashes=False)
+@bp.post("/responses/<response_id>/cancel", strict_slashes=False)
+def cancel_response(response_id: str) -> Response:
+    """Refuse: only background responses can be cancelled, and there are none."""
+    access.check_scope(g.key, "responses")
+    services().responses.get(g.key, response_id)
+    raise responses_stored.cancellation_refused()
+
+
+def _json(body: object) -> Response:
+    return Response(orjson.dumps(body), mimetype="application/json")

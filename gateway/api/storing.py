@@ -1,0 +1,63 @@
+"""Responses that are kept (api-mapping 2.6.4): recalled while parsing, stored when they end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+from gateway.core.chat import Envelope, Json
+from gateway.core.keys import Key
+from gateway.dialects import responses_stored
+from gateway.dialects.base import Reading
+from gateway.dialects.responses_stream import Builder
+from gateway.services import Services
+from gateway.services.calls import Running
+
+
+def reading(parts: Services, key: Key) -> Reading:
+    """Give what parsing a body of this key may need."""
+    stored = parts.responses
+    return Reading(
+        parts.settings.behaviour(),
+        lambda response_id: stored.recall(key, response_id),
+        lambda item_id: stored.recall_item(key, item_id),
+    )
+
+
+def keep(running: Running, envelope: Envelope, response: Json) -> None:
+    """Store a finished response, if caller and settings want that."""
+    kept = responses_stored.to_keep(envelope, response)
+    if kept is not None:
+        running.services.responses.save(running.prepared.key, kept)
+
+
+def kept_stream(running: Running, envelope: Envelope, stack: ExitStack) -> Iterator[bytes]:
+    """Stream a response and store how it ended, also when the client left."""
+    keeper = _Keeper(running, envelope)
+    stack.callback(keeper.keep)
+    return keeper.frames()
+
+
+class _Keeper:
+    """Stores the response of one stream once: before its last event is sent, so that a client may refer to it at once, or when the
+    client has left."""
+
+    def __init__(self, running: Running, envelope: Envelope) -> None:
+        self._running = running
+        self._envelope = envelope
+        self._builder = Builder(envelope)
+        self._kept = False
+
+    def frames(self) -> Iterator[bytes]:
+        yield self._builder.open()
+        for batch in self._running.answer.batches():
+            piece = self._builder.feed(batch)
+            if self._builder.finished:
+                self.keep()
+            if piece:
+                yield piece
+
+    def keep(self) -> None:
+        if not self._kept:
+            self._kept = True
+            keep(self._running, self._envelope, self._builder.abandon())
