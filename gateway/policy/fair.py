@@ -54,6 +54,7 @@ class FairLine(Generic[T]):
         self._ageing_s = ageing_s
         self._rows: tuple[list[Entry[T]], ...] = tuple([] for _ in CLASSES)
         self._next_turn: dict[int | None, int] = {}
+        self._after: dict[int | None, int] = {}
         self._waiting: dict[int | None, int] = {}
         self._served = 0
         self._arrivals = 0
@@ -68,8 +69,7 @@ class FairLine(Generic[T]):
 
     def charge(self, key_id: int | None) -> None:
         """Count a call that was served without waiting as its key's turn."""
-        self._served = self._turn(key_id)
-        self._prune()
+        self._note(key_id, self._turn(key_id))
 
     def join(self, item: T, key_id: int | None, priority: Priority, now_s: float) -> Entry[T]:
         """Put `item` in line and give its place."""
@@ -86,9 +86,8 @@ class FairLine(Generic[T]):
         """Take `entry` out of the line unserved; False when it is no longer in it."""
         if not self._remove(entry):
             return False
-        if entry.key_id not in self._waiting:
-            owed = min(self._next_turn.get(entry.key_id, 0), self._served + 1)
-            self._next_turn[entry.key_id] = owed
+        if entry.key_id not in self._waiting:  # turns taken back are not held against the key
+            self._next_turn[entry.key_id] = self._after.get(entry.key_id, 0)
         return True
 
     def serve(self, now_s: float, fits: Callable[[T], bool] = lambda _: True) -> Entry[T] | None:
@@ -98,8 +97,7 @@ class FairLine(Generic[T]):
             for entry in row:
                 if fits(entry.item):
                     self._remove(entry)
-                    self._served = max(self._served, entry.turn)
-                    self._prune()
+                    self._note(entry.key_id, entry.turn)
                     return entry
         return None
 
@@ -148,12 +146,14 @@ class FairLine(Generic[T]):
         self._next_turn[key_id] = turn + 1
         return turn
 
-    def _prune(self) -> None:
-        """Forget keys that are owed nothing: their next turn is the current one anyway."""
+    def _note(self, key_id: int | None, turn: int) -> None:
+        """Note that `turn` was served; forget keys that are owed nothing, as their next turn is
+        the current one anyway."""
+        self._served = max(self._served, turn)
+        self._after[key_id] = turn + 1
         if len(self._next_turn) > 2 * len(self._waiting) + 64:
-            self._next_turn = {
-                key: turn for key, turn in self._next_turn.items() if turn > self._served
-            }
+            self._next_turn = {k: t for k, t in self._next_turn.items() if t > self._served}
+            self._after = {k: t for k, t in self._after.items() if t > self._served}
 
     def _age(self, now_s: float) -> None:
         if now_s < self._ages_at_s:
