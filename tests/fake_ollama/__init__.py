@@ -7,25 +7,30 @@ In a test::
         ...  # talk to ollama.url
         assert ollama.calls("/api/chat")[0].json["options"] == {"num_predict": 5}
 
-*Models.* ``FakeOllama(models=[FakeModel("tern:latest", ("completion", "tools"), path="native")])``; without, DEFAULT_MODELS.
+*Models.* ``FakeOllama(models=[FakeModel("tern:latest", ("completion", "tools"), path="native")])``;
+without, DEFAULT_MODELS.
 
-*Scripts.* ``script(target, *scripts)``: the target is a model, a path (``/api/tags``) or ``*``; scripts are used in order and
-the last stays in force; a callable gets the request body and gives a Script. Without a script the fake composes an
-answer of its own: it calls tools, reports their results, looks at images, fills JSON schemas. Scripts act on requests that
-passed Ollama's own checks; those are answered with Ollama's errors whatever the script says.
+*Scripts.* ``script(target, *scripts)``: the target is a model, a path (``/api/tags``) or ``*``;
+scripts are used in order and the last stays in force; a callable gets the request body and gives a
+Script. Without a script the fake composes an answer of its own: it calls tools, reports their
+results, looks at images, fills JSON schemas. Scripts act on requests that passed Ollama's own
+checks; those are answered with Ollama's errors whatever the script says.
 
-*Faults.* ``Script(fault=Fault("reset_mid_line", after=2))``; ``FAULTS`` lists all kinds, ``error(503, "text")`` and
-``status(500, "<html>")`` are short cuts. Faults combine: ``fault=("until_close", "nodone")``. A refused connection is ``stop()``,
-which ``start()`` undoes on the same port; ``freeze()`` is a process that hangs.
+*Faults.* ``Script(fault=Fault("reset_mid_line", after=2))``; ``FAULTS`` lists all kinds,
+``error(503, "text")`` and ``status(500, "<html>")`` are short cuts. Faults combine:
+``fault=("until_close", "nodone")``. A refused connection is ``stop()``, which ``start()`` undoes on
+the same port; ``freeze()`` is a process that hangs.
 
-*Gates instead of sleeps.* ``with ollama.hold("qwen3:8b", at=2) as gate: ... gate.wait_reached()`` stops answers after two lines;
-``at=0`` before the headers, ``at="load"`` while the model loads.
+*Gates instead of sleeps.* ``with ollama.hold("qwen3:8b", at=2) as gate: ... gate.wait_reached()``
+stops answers after two lines; ``at=0`` before the headers, ``at="load"`` while the model loads.
 
-*Looking back.* ``requests``, ``calls(path)``, ``wait_for(lambda one: ...)``, ``wait_requests(n)``, ``wait_disconnect(n)``, ``wait_idle()``,
-``loads``, ``load_count(name)``, ``reload_count(name)``, ``loaded()``, ``busiest(name)``. Waits raise TimeoutError. ``advance(s)`` moves the clock
-of ``keep_alive``.
+*Looking back.* ``requests``, ``calls(path)``, ``wait_for(lambda one: ...)``, ``wait_requests(n)``,
+``wait_disconnect(n)``, ``wait_idle()``, ``loads``, ``load_count(name)``, ``reload_count(name)``,
+``loaded()``, ``busiest(name)``. Waits raise TimeoutError. ``advance(s)`` moves the clock of
+``keep_alive``.
 
-*As a process.* ``python -m tests.fake_ollama --port 0 --models demo`` prints its URL; ``/__fake__/...`` offers the same (``routes_control``).
+*As a process.* ``python -m tests.fake_ollama --port 0 --models demo`` prints its URL;
+``/__fake__/...`` offers the same (``routes_control``).
 
 Token counts are counts of the fake's own tokens: word-like pieces (``scripts.tokenise``).
 """

@@ -1,4 +1,4 @@
-"""``python -m tests.fake_ollama``: the fake as a process. The first line of its output is its URL."""
+"""The fake as a process: ``python -m tests.fake_ollama``. Its first line of output is its URL."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from tests.fake_ollama.calls import Call
 from tests.fake_ollama.models import FakeModel
+from tests.fake_ollama.prose import paragraphs
 from tests.fake_ollama.schema import satisfy
 
 _WANTS_TOOL = re.compile(
@@ -47,7 +48,7 @@ def answer(call: Call, model: FakeModel, *, constrained: bool) -> Answer:
         return Answer(_thoughts(asked, "There are attachments to look at."), _seen(call))
     if call.suffix:
         return Answer("", "    return result\n")
-    return Answer(_thoughts(asked, _plan(asked)), _paragraphs(asked, model))
+    return Answer(_thoughts(asked, _plan(asked)), paragraphs(asked, model.short))
 
 
 def _chosen_tool(call: Call) -> dict[str, Any] | None:
@@ -111,45 +112,3 @@ def _kind(data: bytes) -> str:
     if data[:4] == b"RIFF":
         return "a WAV recording" if data[8:12] == b"WAVE" else "a WebP image"
     return "a file"
-
-
-_TOPICS: tuple[tuple[str, str], ...] = (
-    (
-        r"\b(code|python|function|program|script|class|bug)\b",
-        "Start with the smallest version that runs:\n\n```python\ndef total(prices: list[float]) -> float:\n"
-        '    """Add up the prices, to the cent."""\n    return round(sum(prices), 2)\n```\n\n'
-        "Then write the test before the next feature: `total([])` should be `0`, and `total([0.1, 0.2])` should be "
-        "`0.3`. Rounding once, at the end, keeps small errors from adding up.",
-    ),
-    (
-        r"\b(poem|story|haiku|write)\b",
-        "The lamp in the harbour office burned all night.\nBoats came in with the tide, and each crew told its own "
-        "story of the fog.\n\nBy morning the stories agreed on one thing only: the light had been there, small and "
-        "steady, exactly where it was needed.",
-    ),
-    (
-        r"\b(list|steps|plan|how)\b",
-        "Here is a way to go about it:\n\n1. **Write down the goal** in one sentence.\n2. **Find the first step** that "
-        "takes less than an hour.\n3. **Do it**, and look at what came out.\n4. **Change the plan** if the result "
-        "surprises you.\n\nMost plans fail at the second point: the first step is too big.",
-    ),
-    (
-        r"\b(hello|hi|hey|hallo|good (morning|evening))\b",
-        "Hello! I am ready when you are. Ask me something, hand me a tool, or show me a picture.",
-    ),
-)
-_GENERAL = (
-    "There are three parts to it. First, what is known: the question itself, and what follows from it. Second, what "
-    "is likely: the usual answer, with its usual exceptions. Third, what would change the picture: a detail that has "
-    "not been mentioned yet.\n\nStart with the first part, as it costs nothing. If it settles the matter, stop there; "
-    "if it does not, the second part tells you where to look, and the third tells you when to ask again."
-)
-
-
-def _paragraphs(asked: str, model: FakeModel) -> str:
-    if not asked:
-        return "I am here. What would you like to know?"
-    for pattern, text in _TOPICS:
-        if re.search(pattern, asked, re.IGNORECASE):
-            return text
-    return f'You asked: "{asked}"\n\n{_GENERAL}\n\n— {model.short}'

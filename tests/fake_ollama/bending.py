@@ -1,4 +1,4 @@
-"""Applies faults to answers: to the lines (``bend``), to the transport (``dress``), or instead of them (``play``)."""
+"""Applies faults: to the lines (``bend``), to the transport (``dress``), or instead (``play``)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ Item: TypeAlias = Any  # bytes, Cut, or HANG
 Bender: TypeAlias = Callable[[Fault, Iterator[bytes]], Iterator[Item]]
 
 HTML = b"<html><head><title>Bad gateway</title></head><body><h1>Bad gateway</h1></body></html>"
-EXTRA = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 19\r\n\r\n{"secret":"of bob"}'
+EXTRA = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 19\r\n\r\n"
+    b'{"secret":"of bob"}'
+)
 QUEUE_FULL = "server busy, please try again.  maximum pending requests exceeded"
 TOOL_ARGS = (
     'llama-server returned invalid tool call arguments for "f": unexpected end of JSON input'
@@ -31,7 +34,7 @@ TOOL_ARGS = (
 
 
 def bend(lines: Iterator[bytes], faults: Sequence[Fault], *, whole: bool) -> Iterator[Item]:
-    """Pass the lines through the faults. A ``whole`` answer is one piece, so ``after`` means nothing there."""
+    """Pass the lines through the faults. A ``whole`` answer is one piece: ``after`` counts as 0."""
     items: Iterator[Item] = lines
     for fault in faults:
         bender = _BENDERS.get(fault.kind)

@@ -1,7 +1,8 @@
-"""What the threads of the fake share: the record of requests, the gates, and one condition to wait on.
+"""What the threads share: the record of requests, the gates, and one condition to wait on.
 
-Every wait of the fake is a wait on ``Board.changed``: for a gate to open, a slot to fall free, a pause to pass, a
-client to leave. One condition is enough, and it lets a test wait for any of it without sleeping.
+Every wait of the fake is a wait on ``Board.changed``: for a gate to open, a slot to fall free, a
+pause to pass, a client to leave. One condition is enough, and it lets a test wait for any of it
+without sleeping.
 """
 
 from __future__ import annotations
@@ -42,9 +43,10 @@ class Headers(dict[str, str]):
 class Recorded:
     """One request as it arrived, and what became of it.
 
-    ``at`` is ``time.monotonic()``. ``lines`` counts what was sent of a stream. Exactly one of ``finished`` (the fake said
-    all it meant to say, faults included) and ``disconnected`` (the client left first) becomes true in the end.
-    ``running`` is true while the request holds a slot of its model.
+    ``at`` is ``time.monotonic()``. ``lines`` counts what was sent of a stream. Exactly one of
+    ``finished`` (the fake said all it meant to say, faults included) and ``disconnected`` (the
+    client left first) becomes true in the end. ``running`` is true while the request holds a slot
+    of its model.
     """
 
     number: int
@@ -134,7 +136,7 @@ class Board:
             self.changed.notify_all()
 
     def wait_for(self, predicate: Callable[[], Any], timeout: float, what: str) -> Any:
-        """Give the first true value of the predicate. Raises TimeoutError naming what was awaited."""
+        """Give the first true value of the predicate. Raises TimeoutError naming what was due."""
         with self.changed:
             self.watched += 1
             try:

@@ -1,7 +1,8 @@
 """Request bodies read with the strictness, and the words, of Go's decoder.
 
-Only the first JSON value counts, names match whatever their case, ``null`` leaves a field out, unknown fields are
-ignored, and a wrong type is a 400 that names the Go struct. Source: ``server/routes.go``, ``api/types.go``.
+Only the first JSON value counts, names match whatever their case, ``null`` leaves a field out,
+unknown fields are ignored, and a wrong type is a 400 that names the Go struct. Source:
+``server/routes.go``, ``api/types.go``.
 """
 
 from __future__ import annotations
@@ -126,13 +127,14 @@ def parse_think(value: Any) -> bool | str:
     if value not in _LEVELS:
         raise Refused(
             400,
-            f'invalid think value: "{value}" (must be "high", "medium", "low", "max", true, or false)',
+            f'invalid think value: "{value}"'
+            ' (must be "high", "medium", "low", "max", true, or false)',
         )
     return value
 
 
 def parse_keep_alive(value: Any) -> float:
-    """Give seconds; infinity for a negative value. Raises Refused as Go's duration parser would."""
+    """Give seconds; infinity for a negative value. Raises Refused in the words of Go's parser."""
     if isinstance(value, bool):
         raise Refused(400, "Unsupported type: 'bool'")
     if isinstance(value, (int, float)):
@@ -183,7 +185,7 @@ _BASE64 = re.compile(r"[^A-Za-z0-9+/]")
 
 
 def check_base64(text: str) -> None:
-    """Check standard base64 with padding, as Go's decoder does. Raises Refused with the offending byte."""
+    """Check standard base64 with padding. Raises Refused naming the offending byte, as Go does."""
     clean = text.replace("\r", "").replace("\n", "")
     stripped = clean.rstrip("=")
     padding = len(clean) - len(stripped)
@@ -260,7 +262,8 @@ def _want(value: Any, kind: type, struct: str, path: str, go_type: str) -> Any:
     if kind is int and isinstance(value, float):
         raise Refused(
             400,
-            f"json: cannot unmarshal number {value} into Go struct field {struct}.{path} of type int",
+            f"json: cannot unmarshal number {value} into Go struct field {struct}.{path}"
+            " of type int",
         )
     if not fits:
         raise Refused(

@@ -10,7 +10,7 @@ from tests.fake_ollama.board import Board, Recorded, Waiter
 from tests.fake_ollama.encoding import encode_json, encode_line
 from tests.fake_ollama.faults import Fault
 from tests.fake_ollama.refusals import Refused
-from tests.fake_ollama.wire import Cut, Reply, Request
+from tests.fake_ollama.wire import Cut, Framing, Reply, Request
 
 JSON = "application/json; charset=utf-8"
 BARE_JSON = "application/json"
@@ -66,7 +66,7 @@ class Exchange:
             self.reply.end()
             return
         body = b"".join(item for item in items if isinstance(item, bytes))
-        framing = "length" if len(body) <= _GO_BUFFER else "chunked"
+        framing: Framing = "length" if len(body) <= _GO_BUFFER else "chunked"
         self.reply.send(status, content_type, body, framing)
 
     def refuse(self, refused: Refused) -> None:

@@ -2,8 +2,9 @@
 
 ``FAULTS`` lists every kind with what it does. Three families:
 
-*refusals* replace the whole answer, *lines* change or stop the lines of an answer, *transport* changes how bytes travel.
-``after`` counts whole lines sent before the fault strikes. Several faults may be combined in a tuple.
+*refusals* replace the whole answer, *lines* change or stop the lines of an answer, *transport*
+changes how bytes travel. ``after`` counts whole lines sent before the fault strikes. Several faults
+may be combined in a tuple.
 """
 
 from __future__ import annotations

@@ -253,7 +253,7 @@ def _chunk_lines(call: Call, script: Script, setting: Setting) -> Iterator[dict[
 
 
 def _logprobs(call: Call, token: str) -> tuple[dict[str, Any], ...]:
-    """Give the token's entry: probabilities come from its text, so that they are the same in every run."""
+    """Give the token's entry; probabilities come from its text, so every run has the same."""
     if not call.logprobs:
         return ()
     chance = 0.5 + int.from_bytes(hashlib.sha256(token.encode()).digest()[:2]) / 65_536 / 2

@@ -67,7 +67,7 @@ class Library:
         return model
 
     def describe(self, name: str, exchange: Exchange) -> FakeModel:
-        """Find a model for ``/api/show``, whose error carries the normalised name. Raises Refused."""
+        """Find a model for ``/api/show``, whose error has the normalised name. Raises Refused."""
         base, source = _source(name)
         parsed = parse_name(base)
         if parsed is None:

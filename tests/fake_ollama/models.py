@@ -17,11 +17,12 @@ _GB = 1_000_000_000
 class FakeModel:
     """One model on disk.
 
-    ``path`` chooses which of Ollama's two ways of running it is played: *native* (the GGUF's own chat template,
-    tool calls in the last line) or *rendered* (finished prompt, tool calls in lines of their own).
-    ``tags_capabilities`` is what ``/api/tags`` claims when it differs from ``/api/show``; ``()`` leaves the field out.
-    ``remote`` models run elsewhere; ``ignores_format`` plays runners that do not know structured output.
-    ``weights`` is the blob that derived models share: models of one blob share one runner.
+    ``path`` chooses which of Ollama's two ways of running it is played: *native* (the GGUF's own
+    chat template, tool calls in the last line) or *rendered* (finished prompt, tool calls in lines
+    of their own). ``tags_capabilities`` is what ``/api/tags`` claims when it differs from
+    ``/api/show``; ``()`` leaves the field out. ``remote`` models run elsewhere; ``ignores_format``
+    plays runners that do not know structured output. ``weights`` is the blob that derived models
+    share: models of one blob share one runner.
     """
 
     name: str

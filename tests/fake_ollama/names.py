@@ -1,7 +1,8 @@
 """Model names as Ollama reads them: ``[host/][namespace/]model[:tag]``.
 
-Defaults are ``registry.ollama.ai``, ``library`` and ``latest``. A ``:cloud`` or ``-cloud`` ending asks
-for the cloud, ``:local`` forbids it. Source: ``types/model/name.go``, ``internal/modelref/modelref.go``.
+Defaults are ``registry.ollama.ai``, ``library`` and ``latest``. A ``:cloud`` or ``-cloud`` ending
+asks for the cloud, ``:local`` forbids it. Source: ``types/model/name.go``,
+``internal/modelref/modelref.go``.
 """
 
 from __future__ import annotations

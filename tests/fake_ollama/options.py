@@ -1,6 +1,7 @@
 """Request options: their types, and which of them belong to the load of a model.
 
-A wrong type is a 500, an unknown key is ignored, a float for an integer is cut. Source: ``api/types.go`` FromMap.
+A wrong type is a 500, an unknown key is ignored, a float for an integer is cut. Source:
+``api/types.go`` FromMap.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ class LoadKey:
 
 
 def read_options(model: FakeModel, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge the model's parameters and the request's options. Raises Refused (500) for a wrong type."""
+    """Merge the model's parameters and the request's options. Raises Refused for a wrong type."""
     return {**_model_parameters(model), **_typed(given)}
 
 

@@ -9,8 +9,8 @@ from typing import Any
 class Refused(Exception):
     """An error Ollama reports: a status before the first line, an error line after it.
 
-    ``newline`` is False for errors relayed from a remote host, which arrive without one. ``charset`` is False
-    where Ollama leaves it out of the content type.
+    ``newline`` is False for errors relayed from a remote host, which arrive without one.
+    ``charset`` is False where Ollama leaves it out of the content type.
     """
 
     def __init__(

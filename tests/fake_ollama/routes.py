@@ -1,4 +1,7 @@
-"""Which handler answers which path, and what is checked before any of them. Source: ``server/routes.go`` GenerateRoutes."""
+"""Which handler answers which path, and what is checked before any of them.
+
+Source: ``server/routes.go`` GenerateRoutes.
+"""
 
 from __future__ import annotations
 

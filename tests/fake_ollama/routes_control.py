@@ -1,8 +1,8 @@
-"""``/__fake__/…``: what the in-process API offers, over HTTP, for when the fake runs as a process of its own.
+"""``/__fake__/…``: the in-process API over HTTP, for when the fake runs as a process.
 
 ``GET requests`` (``?path=`` filters), ``GET loads``, ``POST script {"target", "scripts": [...]}``,
-``POST hold {"target", "at"}``, ``POST release {"target"?}``, ``POST reset``, ``POST freeze``, ``POST thaw``,
-``POST advance {"seconds"}``, ``POST cloud {"state"}``.
+``POST hold {"target", "at"}``, ``POST release {"target"?}``, ``POST reset``, ``POST freeze``,
+``POST thaw``, ``POST advance {"seconds"}``, ``POST cloud {"state"}``.
 """
 
 from __future__ import annotations

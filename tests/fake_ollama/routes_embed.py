@@ -1,4 +1,7 @@
-"""``/api/embed`` and the older ``/api/embeddings``. Source: ``server/routes.go`` EmbedHandler, EmbeddingsHandler."""
+"""``/api/embed`` and the older ``/api/embeddings``.
+
+Source: ``server/routes.go`` EmbedHandler, EmbeddingsHandler.
+"""
 
 from __future__ import annotations
 

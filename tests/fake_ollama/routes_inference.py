@@ -1,4 +1,7 @@
-"""``/api/chat`` and ``/api/generate``. Source: ``server/routes.go`` ChatHandler, GenerateHandler."""
+"""``/api/chat`` and ``/api/generate``.
+
+Source: ``server/routes.go`` ChatHandler, GenerateHandler.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +34,8 @@ if TYPE_CHECKING:
     from tests.fake_ollama.server import FakeOllama
 
 _TOO_LONG = (
-    "the prompt is longer than the context length currently available to the model; shorten the prompt, adjust the "
-    "context length in settings, or use a model with a longer context length"
+    "the prompt is longer than the context length currently available to the model; shorten the "
+    "prompt, adjust the context length in settings, or use a model with a longer context length"
 )
 _ENDLESS_DELAY_S = 0.002
 _IMAGE_HINT = (

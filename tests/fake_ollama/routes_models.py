@@ -1,4 +1,7 @@
-"""Listing, describing, copying and deleting models. Source: ``server/routes.go``, ``server/model_list_cache.go``."""
+"""Listing, describing, copying and deleting models.
+
+Source: ``server/routes.go``, ``server/model_list_cache.go``.
+"""
 
 from __future__ import annotations
 

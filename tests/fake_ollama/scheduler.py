@@ -1,8 +1,9 @@
 """Which models are in memory, who may run, and when a model leaves.
 
-A request for a loaded model waits, without bound, for one of its slots, first come first served. Any other waits for a load;
-loads are serial, and only their queue can be full. Models of one blob share one runner, and a request that resolves to
-other load-time options throws the runner out once it is idle. Source: ``server/sched.go``.
+A request for a loaded model waits, without bound, for one of its slots, first come first served.
+Any other waits for a load; loads are serial, and only their queue can be full. Models of one blob
+share one runner, and a request that resolves to other load-time options throws the runner out once
+it is idle. Source: ``server/sched.go``.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ Reason = Literal["cold", "options"]
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """One load of a model: ``reason`` is *options* when other options threw it out of memory before."""
+    """One load of a model; its reason is *options* when new options threw it out of memory."""
 
     model: str
     num_ctx: int
@@ -78,7 +79,8 @@ class Scheduler:
     ) -> Runner:
         """Give the model's runner with one of its slots taken, loading it first if need be.
 
-        Raises Refused (503) when too many wait for a load, Gone when the client leaves; a load is then given up.
+        Raises Refused (503) when too many wait for a load, Gone when the client leaves; a load is
+        then given up.
         """
         while True:
             runner = self._find(model, key)

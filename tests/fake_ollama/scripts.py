@@ -25,14 +25,17 @@ ToolCall: TypeAlias = tuple[str, Mapping[str, Any]] | Mapping[str, Any]
 class Script:
     """One answer.
 
-    Texts given as a string are cut into tokens; a sequence gives the exact pieces. Once ``content`` or ``tool_calls`` is
-    given, what is not given is not said; with neither, the fake composes its own answer. A tool call is ``(name, arguments)`` or a mapping with ``name``,
-    ``arguments`` and, if wanted, ``id`` (``""`` leaves it out). ``chunks`` are exact ``message`` objects, one a line,
-    and replace the three. ``ndjson`` replays a recording (a file of ``tests/data/ollama`` or a path) with the model's
-    name put in. ``final`` overrides fields of the done line; None removes one.
+    Texts given as a string are cut into tokens; a sequence gives the exact pieces. Once ``content``
+    or ``tool_calls`` is given, what is not given is not said; with neither, the fake composes its
+    own answer. A tool call is ``(name, arguments)`` or a mapping with ``name``, ``arguments`` and,
+    if wanted, ``id`` (``""`` leaves it out). ``chunks`` are exact ``message`` objects, one a line,
+    and replace the three. ``ndjson`` replays a recording (a file of ``tests/data/ollama`` or a
+    path) with the model's name put in. ``final`` overrides fields of the done line; None removes
+    one.
 
     ``load_delay_s``, ``first_delay_s`` (prompt evaluation) and ``delay_s`` (each line) are seconds.
-    ``when`` receives the request body and lets a script stand aside. ``endless`` repeats the content until the client leaves.
+    ``when`` receives the request body and lets a script stand aside. ``endless`` repeats the
+    content until the client leaves.
     """
 
     thinking: Text | None = None
@@ -109,7 +112,7 @@ _TOKEN = re.compile(r"\s*[^\W_]{1,12}|\s*[\W_]{1,4}?(?=\w|\s|$)|\s*\S{1,12}|\s+"
 
 
 def tokenise(text: Text) -> list[str]:
-    """Cut a text into word-like tokens that join to the same text; exact pieces stay as they are."""
+    """Cut a text into word-like tokens that join to it again; exact pieces stay as they are."""
     if not isinstance(text, str):
         return list(text)
     return [found[0] for found in _TOKEN.finditer(text)]
@@ -120,8 +123,11 @@ _ALPHANUMERIC = string.ascii_letters + string.digits
 
 def shape_tool_call(call: ToolCall, index: int, path: str, rng: random.Random) -> dict[str, Any]:
     """Give the reply form of a call with an id in the manner of the path."""
-    given = {"name": call[0], "arguments": call[1]} if isinstance(call, tuple) else dict(call)
-    given = {**given, **given.pop("function", {})}
+    given: dict[str, Any]
+    if isinstance(call, tuple):
+        given = {"name": call[0], "arguments": call[1]}
+    else:
+        given = {**call, **call.get("function", {})}
     call_id = given.get("id")
     if call_id is None and path == "native":
         call_id = "".join(rng.choices(_ALPHANUMERIC, k=32))

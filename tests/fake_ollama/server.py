@@ -125,7 +125,7 @@ class FakeOllama:
         self.scheduler.clear()
 
     def freeze(self) -> None:
-        """Answer nothing more, though connections are still accepted by the system, as a stopped process would."""
+        """Answer nothing, though connections are accepted by the system: a stopped process."""
         self.board.frozen = True
 
     def thaw(self) -> None:
@@ -151,11 +151,14 @@ class FakeOllama:
     # Scripts and gates
 
     def script(self, target: str, *scripts: Scripted) -> None:
-        """Say how a target answers: a model, a path such as ``/api/tags``, or ``*``. The last script stays in force."""
+        """Say how a target answers: a model, a path such as ``/api/tags``, or ``*``.
+
+        Scripts are used in order; the last stays in force.
+        """
         self.scripts.write(target, scripts)
 
     def hold(self, target: str, at: Point = 0) -> Hold:
-        """Stop the target's answers before the headers (0), after so many lines, or at the ``"load"``."""
+        """Stop answers before the headers (0), after so many lines, or at the ``"load"``."""
         return self.board.hold(target, at)
 
     def release(self, target: str | None = None) -> int:
@@ -207,7 +210,7 @@ class FakeOllama:
     def wait_for(
         self, predicate: Callable[[Recorded], Any], timeout: float = 5.0, what: str = "a request"
     ) -> Recorded:
-        """Give the first request for which the predicate holds, now or soon. Raises TimeoutError."""
+        """Give the first request the predicate holds for, now or soon. Raises TimeoutError."""
 
         def found() -> Recorded | None:
             return next((one for one in self.board.requests if predicate(one)), None)

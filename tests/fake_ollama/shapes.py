@@ -1,4 +1,4 @@
-"""Reply objects with Ollama's fields, in its order, empty ones left out. Source: ``api/types.go``."""
+"""Reply objects with Ollama's fields in its order, empty ones left out (``api/types.go``)."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def line(
 
 
 def echoed_name(name: str, model: FakeModel) -> str:
-    """The name in replies: as it was sent, but a cloud answer carries the name without the suffix."""
+    """The name in replies: as it was sent, but a cloud answer has it without the suffix."""
     return model.base_name if is_proxied(model, name) else name
 
 
@@ -204,10 +204,10 @@ def debug_object(call: Call, prompt: str) -> dict[str, Any]:
 
 
 def as_endpoint(recorded: dict[str, Any], call: Call, name: str) -> dict[str, Any]:
-    """Give a recorded line under another model's name, and in the form of the endpoint that was asked."""
+    """Give a recorded line under another model's name, in the form of the endpoint asked."""
     if "error" in recorded or "done" not in recorded:
         return recorded
-    made = json.loads(json.dumps(recorded))
+    made: dict[str, Any] = json.loads(json.dumps(recorded))
     made["model"] = name
     if call.endpoint == "chat" and "response" in made:
         parts = {key: made.pop(key, None) for key in ("response", "thinking", "tool_calls")}

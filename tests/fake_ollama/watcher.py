@@ -12,8 +12,9 @@ from collections.abc import Callable
 class Watcher:
     """One thread that looks at every socket whose request is being answered.
 
-    A socket that becomes readable is either closed, which is reported once, or holds an early next request, which ends
-    the watch: the client is alive and the bytes belong to the connection's own thread.
+    A socket that becomes readable is either closed, which is reported once, or holds an early next
+    request, which ends the watch: the client is alive and the bytes belong to the connection's own
+    thread.
     """
 
     def __init__(self) -> None:

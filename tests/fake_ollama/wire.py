@@ -55,7 +55,8 @@ class Dress:
 class Cut:
     """The end of a connection in the middle of an answer: ``data`` goes out, then RST or FIN.
 
-    ``missing`` is how many bytes more than ``data`` were promised: by Content-Length, or by the chunk if ``in_chunk``.
+    ``missing`` is how many bytes more than ``data`` were promised: by Content-Length, or by the
+    chunk if ``in_chunk``.
     """
 
     data: bytes = b""
@@ -75,7 +76,7 @@ class Connection:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def read_request(self) -> Request | None:
-        """Give the next request, or None when the client is done. Raises ConnectionOver for what is not HTTP."""
+        """Give the next request, or None when the client is done. Raises ConnectionOver."""
         head = self._read_until(b"\r\n\r\n")
         if head is None:
             return None
@@ -285,6 +286,6 @@ def _head(status: int, headers: list[tuple[str, str]]) -> bytes:
     try:
         phrase = HTTPStatus(status).phrase
     except ValueError:
-        phrase = "status code %d" % status
+        phrase = f"status code {status}"
     lines = [f"HTTP/1.1 {status} {phrase}", *(f"{name}: {value}" for name, value in headers)]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
