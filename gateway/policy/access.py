@@ -1,0 +1,122 @@
+"""What a key may do: which models, which endpoints, from where (api-mapping 6.3, 6.4).
+
+Rules about models are checked against the resolved model, never against what the caller wrote.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from functools import lru_cache
+from typing import Final, TypeAlias
+
+from gateway.core.catalog import Model, Resolved
+from gateway.core.keys import Key
+from gateway.errors import Forbidden
+from gateway.policy import names
+
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+_ALL: Final = ("*",)
+_WHAT: Final = {
+    "chat": "chat completions",
+    "completions": "text completions",
+    "embeddings": "embeddings",
+    "responses": "the Responses API",
+    "messages": "the Messages API",
+    "models": "the list of models",
+}
+
+
+def may_use(key: Key, resolved: Resolved) -> bool:
+    """Whether a key may use a model. What is denied stays denied, whatever else allows it."""
+    if key.allow == _ALL and not key.deny:
+        return True
+    spellings = tuple(_spellings(resolved))
+    canonical = names.key_of(resolved.model.name)
+    if _any_fits(key.deny, spellings, canonical):
+        return False
+    return resolved.model.id in key.model_ids or _any_fits(key.allow, spellings, canonical)
+
+
+def check_model(key: Key, resolved: Resolved) -> None:
+    """Raise Forbidden when the key may not use the model."""
+    if not may_use(key, resolved):
+        shown = resolved.alias.name if resolved.alias is not None else resolved.model.display_name
+        raise Forbidden(
+            f"This API key may not use the model '{shown}'.",
+            code="model_access_denied",
+            param="model",
+        )
+
+
+def check_scope(key: Key, scope: str) -> None:
+    """Raise Forbidden when the key may not use an endpoint group."""
+    if scope not in key.scopes:
+        raise Forbidden(f"This API key may not use {_WHAT.get(scope, scope)}.")
+
+
+def check_address(key: Key, address: str) -> None:
+    """Raise Forbidden when the key may not be used from an address. Cannot be read: not allowed."""
+    if not key.cidrs:
+        return
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        ip = None
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+        ip = ip.ipv4_mapped
+    if ip is None or not any(ip in network for network in _networks(key.cidrs)):
+        raise Forbidden("This API key may not be used from this address.")
+
+
+def visible(key: Key, models: Iterable[Model]) -> tuple[Model, ...]:
+    """Give the models a key may call, by display name.
+
+    A model allowed only by one of its aliases appears under that alias, since no other name of it
+    would work for this key.
+    """
+    shown = (_shown(key, model) for model in models if model.enabled and model.available)
+    found = [model for model in shown if model is not None]
+    return tuple(sorted(found, key=lambda model: (model.display_name.casefold(), model.id)))
+
+
+def _shown(key: Key, model: Model) -> Model | None:
+    if may_use(key, Resolved(model)):
+        return model
+    for alias in model.aliases:
+        if not alias.is_pattern and may_use(key, Resolved(model, alias)):
+            return replace(model, display_name=alias.name)
+    return None
+
+
+def _spellings(resolved: Resolved) -> Iterator[str]:
+    """Give every name a rule may mean this model by."""
+    for name in (resolved.model.display_name, resolved.model.name):
+        yield name
+        yield names.without_latest(name)
+        if not names.has_tag(name):
+            yield name + ":latest"
+    if resolved.alias is not None:
+        yield resolved.alias.name
+
+
+def _any_fits(entries: Iterable[str], spellings: tuple[str, ...], canonical: str) -> bool:
+    for entry in entries:
+        rule = entry.strip()
+        if rule == "*" or any(names.matches(rule, spelling) for spelling in spellings):
+            return True
+        if "*" not in rule and names.key_of(rule) == canonical:
+            return True
+    return False
+
+
+@lru_cache(maxsize=1024)
+def _networks(cidrs: tuple[str, ...]) -> tuple[Network, ...]:
+    found: list[Network] = []
+    for cidr in cidrs:
+        try:
+            found.append(ipaddress.ip_network(cidr.strip(), strict=False))
+        except ValueError:
+            continue  # a rule nobody can read allows nobody
+    return tuple(found)

@@ -1,0 +1,123 @@
+"""Model names as Ollama reads them: `[scheme://][host/][namespace/]model[:tag]`.
+
+Two spellings that Ollama takes for the same model must be one model here too, or a rule about one
+of them could be walked around with the other. Source: `types/model/name.go` (parts, defaults, all
+parts compared without case) and `internal/modelref/modelref.go` (`:cloud`, `-cloud`, `:local`).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+HOST: Final = "registry.ollama.ai"
+NAMESPACE: Final = "library"
+TAG: Final = "latest"
+MAX_NAME: Final = 600
+
+_HOST: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,349}", re.ASCII)
+_NAMESPACE: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,79}", re.ASCII)
+_PART: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A whole name with its defaults filled in."""
+
+    host: str
+    namespace: str
+    model: str
+    tag: str
+
+    @property
+    def short(self) -> str:
+        """The form Ollama's lists show: defaults left out, the tag always there."""
+        if self.host.lower() != HOST:
+            return f"{self.host}/{self.namespace}/{self.model}:{self.tag}"
+        if self.namespace.lower() != NAMESPACE:
+            return f"{self.namespace}/{self.model}:{self.tag}"
+        return f"{self.model}:{self.tag}"
+
+    @property
+    def key(self) -> str:
+        """What all spellings of one model share."""
+        return f"{self.host}/{self.namespace}/{self.model}:{self.tag}".lower()
+
+    @property
+    def is_cloud(self) -> bool:
+        """Whether the tag sends the prompt to Ollama's cloud."""
+        tag = self.tag.lower()
+        return tag == "cloud" or tag.endswith("-cloud")
+
+
+def parse_name(text: str) -> Name | None:
+    """Give the whole name; None when it is no valid name."""
+    if len(text) > MAX_NAME:
+        return None
+    rest, host, namespace, tag = text, HOST, NAMESPACE, TAG
+    if rest.rfind(":") > rest.rfind("/"):
+        rest, _, tag = rest.rpartition(":")
+    parts = rest.rsplit("/", 2)
+    model = parts[-1]
+    if len(parts) > 1:
+        namespace = parts[-2]
+    if len(parts) > 2:
+        host = parts[0].partition("://")[2] or parts[0]
+    checks = ((_HOST, host), (_NAMESPACE, namespace), (_PART, model), (_PART, tag))
+    if any(pattern.fullmatch(part) is None for pattern, part in checks):
+        return None
+    return Name(host, namespace, model, tag)
+
+
+def split_source(text: str) -> tuple[str, bool]:
+    """Separate a name from a `:local` behind it, which forbids the cloud."""
+    if text.lower().endswith(":local"):
+        return text[: -len(":local")], True
+    return text, False
+
+
+def key_of(text: str) -> str:
+    """Give what all spellings of one model share; of an invalid name, itself without case."""
+    name = parse_name(text)
+    return text.casefold() if name is None else name.key
+
+
+def without_latest(text: str) -> str:
+    """Give the name without a trailing `:latest`, in any case."""
+    return text[: -len(":latest")] if text.lower().endswith(":latest") else text
+
+
+def has_tag(text: str) -> bool:
+    """Whether a name says a tag."""
+    return text.rfind(":") > text.rfind("/")
+
+
+def is_cloud(text: str) -> bool:
+    """Whether a name means a model of Ollama's cloud."""
+    name = parse_name(text)
+    return name is not None and name.is_cloud
+
+
+def matches(pattern: str, text: str, *, case: bool = False) -> bool:
+    """Whether `text` fits `pattern`, in which `*` stands for anything; without regard to case
+    unless `case`.
+
+    Linear in the text: the parts between stars are looked for one after the other.
+    """
+    if not case:
+        pattern, text = pattern.casefold(), text.casefold()
+    first, *others = pattern.split("*")
+    if not others:
+        return pattern == text
+    last = others.pop()
+    end = len(text) - len(last)
+    if not text.startswith(first) or not text.endswith(last) or end < len(first):
+        return False
+    position = len(first)
+    for part in others:
+        found = text.find(part, position, end)
+        if found < 0:
+            return False
+        position = found + len(part)
+    return True

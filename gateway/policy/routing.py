@@ -1,0 +1,150 @@
+"""From the name a caller wrote to the model that is meant (api-mapping 6.2).
+
+Only enabled, available models count. The first step that finds something wins:
+
+    1 display name             4 name without :latest is a display name
+    2 original name            5 alias, then alias patterns, longest first
+    3 name + :latest           6 all of these without regard to case, if that is one model
+    7 a registry prefix removed, then 1 to 6 once more
+    8 any spelling Ollama takes for the same model (full registry names, `:local`)
+    9 the fallback model of the settings
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from gateway.core.catalog import Alias, Model, Resolved
+from gateway.core.chat import Json
+from gateway.errors import InvalidRequest, ModelNotFound
+from gateway.policy import names
+
+PREFIXES: Final = ("ollama/", "ollama_chat/", "openai/", "library/")
+_LATEST: Final = ":latest"
+_SHOWN: Final = 200
+
+
+class Index:
+    """The models of one snapshot, arranged for looking up names. Never changed after it is
+    built."""
+
+    def __init__(self, models: Iterable[Model], allow_cloud: bool = True) -> None:
+        self.models = tuple(
+            model
+            for model in models
+            if model.enabled and model.available and (allow_cloud or not _is_cloud(model))
+        )
+        self._exact = _Tables(self.models, folded=False)
+        self._folded = _Tables(self.models, folded=True)
+        self._keys: dict[str, list[Model]] = {}
+        for model in self.models:
+            self._keys.setdefault(names.key_of(model.name), []).append(model)
+
+    def find(self, name: str) -> Resolved | None:
+        """Give what a name means; None when nothing has this name."""
+        found = self._find(name)
+        if found is not None:
+            return found
+        lowered = name.lower()
+        for prefix in PREFIXES:
+            if lowered.startswith(prefix):
+                found = self._find(name[len(prefix) :])
+                if found is not None:
+                    return found
+        return self._by_key(name)
+
+    def _find(self, name: str) -> Resolved | None:
+        return self._exact.find(name) or self._folded.find(name.casefold())
+
+    def _by_key(self, name: str) -> Resolved | None:
+        base, local = names.split_source(name)
+        parsed = names.parse_name(base)
+        if parsed is None:
+            return None
+        found = self._keys.get(parsed.key, ())
+        if len(found) != 1 or (local and _is_cloud(found[0])):
+            return None
+        return Resolved(found[0])
+
+
+class _Tables:
+    """Steps 1 to 5, with names as they are or without case."""
+
+    def __init__(self, models: Iterable[Model], folded: bool) -> None:
+        fold = str.casefold if folded else str
+        self._display: dict[str, list[Resolved]] = {}
+        self._original: dict[str, list[Resolved]] = {}
+        self._alias: dict[str, list[Resolved]] = {}
+        patterns: list[tuple[str, Alias, Model]] = []
+        for model in models:
+            self._display.setdefault(fold(model.display_name), []).append(Resolved(model))
+            self._original.setdefault(fold(model.name), []).append(Resolved(model))
+            for alias in model.aliases:
+                if alias.is_pattern:
+                    patterns.append((alias.name, alias, model))
+                else:
+                    self._alias.setdefault(fold(alias.name), []).append(Resolved(model, alias))
+        self._patterns = sorted(patterns, key=lambda entry: (-len(entry[0]), entry[0]))
+        self._folded = folded
+
+    def find(self, name: str) -> Resolved | None:
+        """Give the first step's find that is one model."""
+        for found in self._steps(name):
+            if len({one.model.id for one in found}) == 1:
+                return found[0]
+        return None
+
+    def _steps(self, name: str) -> Iterator[list[Resolved]]:
+        nothing: list[Resolved] = []
+        yield self._display.get(name, nothing)
+        yield self._original.get(name, nothing)
+        if not names.has_tag(name):
+            yield self._original.get(name + _LATEST, nothing)
+        elif name.endswith(_LATEST):
+            yield self._display.get(name[: -len(_LATEST)], nothing)
+        yield self._alias.get(name, nothing)
+        for pattern, alias, model in self._patterns:
+            if names.matches(pattern, name, case=not self._folded):
+                yield [Resolved(model, alias)]
+
+
+def resolve(name: Json, index: Index, fallback: str = "") -> Resolved:
+    """Give the model a caller's `model` field means.
+
+    Raises InvalidRequest when it is missing or no text, ModelNotFound when it means nothing that
+    can be called.
+    """
+    if name is None or name == "":
+        raise InvalidRequest(
+            "You must provide a model parameter.",
+            param="model",
+            code="missing_required_parameter",
+        )
+    if not isinstance(name, str):
+        raise InvalidRequest("'model' must be a string.", param="model", code="invalid_type")
+    wanted = name.strip()
+    if not wanted:
+        raise InvalidRequest(
+            "You must provide a model parameter.",
+            param="model",
+            code="missing_required_parameter",
+        )
+    found = index.find(wanted) if len(wanted) <= names.MAX_NAME else None
+    if found is None and fallback:
+        found = index.find(fallback.strip())
+    if found is None:
+        raise not_found(wanted)
+    return found
+
+
+def not_found(name: str) -> ModelNotFound:
+    """Give the error for a name nobody has: one text for unknown, disabled and unavailable."""
+    shown = "".join(c if c.isprintable() else "?" for c in name[:_SHOWN])
+    return ModelNotFound(
+        f"The model '{shown}' does not exist or is not available here.", param="model"
+    )
+
+
+def _is_cloud(model: Model) -> bool:
+    return model.remote or names.is_cloud(model.name)
