@@ -126,3 +126,31 @@ class Resolved:
 
     model: Model
     alias: Alias | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A model as a server's /api/tags lists it, under its canonical name."""
+
+    name: str
+    digest: str = ""
+    size_bytes: int = 0
+    modified_at: datetime | None = None
+    family: str = ""
+    parameter_size: str = ""
+    quantization: str = ""
+    remote: bool = False
+    details: Mapping[str, Json] = field(default_factory=lambda: EMPTY)
+
+
+@dataclass(frozen=True, slots=True)
+class OverrideVersion:
+    """An override a model (or its alias of that name) once had."""
+
+    id: int
+    model_id: int
+    alias: str
+    at: datetime
+    actor_name: str
+    override: Mapping[str, Json]
+    note: str = ""

@@ -1,0 +1,352 @@
+"""Models in the store: what servers list, what admins decided, and every override there ever was.
+
+A model is one row by Ollama's canonical name, whatever servers hold it. Refreshing never touches
+what an admin set, and a model that vanishes keeps it for the day it comes back.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from sqlalchemy import delete as sql_delete
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from gateway.core.catalog import Alias, Listed, Model, OverrideVersion
+from gateway.core.chat import Json
+from gateway.errors import InvalidRequest, NotFound
+from gateway.store.tables import (
+    ModelAliasRow,
+    ModelRow,
+    ModelServerRow,
+    OverrideVersionRow,
+    ServerRow,
+)
+
+_LATEST = ":latest"
+_LISTED = ("digest", "size_bytes", "modified_at", "family", "parameter_size", "quantization")
+
+
+def all_models(session: Session) -> list[Model]:
+    """Give every model by display name, with its aliases and the enabled servers that list it."""
+    aliases: dict[int, list[Alias]] = defaultdict(list)
+    for alias in session.scalars(select(ModelAliasRow).order_by(ModelAliasRow.id)):
+        aliases[alias.model_id].append(Alias(alias.name, alias.override))
+    holders: dict[int, list[int]] = defaultdict(list)
+    listed = (
+        select(ModelServerRow.model_id, ModelServerRow.server_id)
+        .join(ServerRow, ServerRow.id == ModelServerRow.server_id)
+        .where(ServerRow.enabled)
+        .order_by(ModelServerRow.server_id)
+    )
+    for model_id, server_id in session.execute(listed):
+        holders[model_id].append(server_id)
+    rows = session.scalars(select(ModelRow).order_by(ModelRow.display_key))
+    return [_model(row, aliases[row.id], holders[row.id]) for row in rows]
+
+
+def get(session: Session, model_id: int) -> Model:
+    """Give a model. Raises NotFound."""
+    row = _row(session, model_id)
+    aliases = session.scalars(
+        select(ModelAliasRow).where(ModelAliasRow.model_id == model_id).order_by(ModelAliasRow.id)
+    )
+    servers = session.scalars(
+        select(ModelServerRow.server_id)
+        .join(ServerRow, ServerRow.id == ModelServerRow.server_id)
+        .where(ModelServerRow.model_id == model_id, ServerRow.enabled)
+        .order_by(ModelServerRow.server_id)
+    )
+    return _model(row, [Alias(a.name, a.override) for a in aliases], list(servers))
+
+
+def details(session: Session, model_id: int) -> Mapping[str, Json]:
+    """Give what /api/show told last; empty while nothing was asked. Raises NotFound."""
+    return _row(session, model_id).details or {}
+
+
+def record_listing(
+    session: Session, server_id: int, listing: Sequence[Listed], now: datetime, *, enable_new: bool
+) -> bool:
+    """Store what a server lists now; give whether that changed anything.
+
+    New models get their name without `:latest` as display name, and are enabled as `enable_new`
+    says (remote ones never).
+    """
+    rows = {row.name_key: row for row in session.scalars(select(ModelRow))}
+    held = {
+        row.model_id: row
+        for row in session.scalars(
+            select(ModelServerRow).where(ModelServerRow.server_id == server_id)
+        )
+    }
+    changed = False
+    for listed in listing:
+        row = rows.get(listed.name.lower())
+        if row is None:
+            row = _new_model(session, listed, now, enable_new)
+            rows[row.name_key] = row
+            changed = True
+        changed |= _take_over(row, listed)
+        holding = held.pop(row.id, None)
+        if holding is None:
+            holding = ModelServerRow(model_id=row.id, server_id=server_id, seen_at=now)
+            session.add(holding)
+            changed = True
+        holding.digest, holding.size_bytes = listed.digest, listed.size_bytes
+        holding.modified_at, holding.seen_at = listed.modified_at, now
+        holding.details = dict(listed.details)
+    for gone in held.values():
+        session.delete(gone)
+        changed = True
+    session.flush()
+    _note_missing(session, now)
+    return changed
+
+
+def lacking_details(session: Session) -> list[tuple[int, str, str]]:
+    """Give (id, name, digest) of models whose details were never asked for, or of another
+    digest."""
+    query = select(ModelRow.id, ModelRow.name, ModelRow.digest).where(
+        ModelRow.missing_since.is_(None),
+        (ModelRow.details.is_(None)) | (ModelRow.details_digest != ModelRow.digest),
+    )
+    return [(row.id, row.name, row.digest) for row in session.execute(query)]
+
+
+def save_details(
+    session: Session,
+    model_id: int,
+    digest: str,
+    *,
+    capabilities: frozenset[str] | None,
+    context_tokens: int | None,
+    details: Mapping[str, Json],
+) -> None:
+    """Store what /api/show told about a model. One removed meanwhile is passed over."""
+    row = session.get(ModelRow, model_id)
+    if row is None:
+        return
+    row.capabilities = None if capabilities is None else sorted(capabilities)
+    row.context_tokens = context_tokens
+    row.details = dict(details)
+    row.details_digest = digest
+
+
+def set_enabled(session: Session, model_ids: Sequence[int], enabled: bool) -> None:
+    """Switch models on or off. Raises NotFound."""
+    for model_id in model_ids:
+        _row(session, model_id).enabled = enabled
+
+
+def set_display_name(session: Session, model_id: int, name: str) -> None:
+    """Rename a model for clients. Raises NotFound, InvalidRequest if another model has the
+    name."""
+    row = _row(session, model_id)
+    check_free(session, name, model_id)
+    row.display_name, row.display_key = name, name.lower()
+
+
+def set_fallbacks(session: Session, model_id: int, fallbacks: Sequence[int]) -> None:
+    """Store which models answer when this one cannot. Raises NotFound, InvalidRequest."""
+    row = _row(session, model_id)
+    for other in fallbacks:
+        if other == model_id or session.get(ModelRow, other) is None:
+            raise InvalidRequest("A fallback must be another model.", param="fallbacks")
+    row.fallbacks = list(dict.fromkeys(fallbacks))
+
+
+def set_notes(session: Session, model_id: int, notes: str) -> None:
+    """Store an admin's notes. Raises NotFound."""
+    _row(session, model_id).notes = notes
+
+
+def notes(session: Session, model_id: int) -> str:
+    """Give an admin's notes. Raises NotFound."""
+    return _row(session, model_id).notes
+
+
+def set_override(
+    session: Session,
+    model_id: int,
+    override: Mapping[str, Json],
+    *,
+    actor_name: str,
+    now: datetime,
+    note: str = "",
+) -> None:
+    """Store a model's override (already validated) and keep it as a version. Raises NotFound."""
+    row = _row(session, model_id)
+    if row.override == dict(override):
+        return
+    row.override = dict(override)
+    _keep_version(session, model_id, "", override, actor_name, now, note)
+
+
+def set_aliases(
+    session: Session, model_id: int, aliases: Sequence[Alias], *, actor_name: str, now: datetime
+) -> None:
+    """Store all further names of a model. Raises NotFound, InvalidRequest if one is taken."""
+    _row(session, model_id)
+    names = [alias.name.lower() for alias in aliases]
+    for alias in aliases:
+        check_free(session, alias.name, model_id, own_aliases=False)
+        if names.count(alias.name.lower()) > 1:
+            raise InvalidRequest(f"The name '{alias.name}' is given twice.", param="aliases")
+    before = {
+        row.name_key: row
+        for row in session.scalars(select(ModelAliasRow).where(ModelAliasRow.model_id == model_id))
+    }
+    for alias in aliases:
+        row = before.pop(alias.name.lower(), None)
+        if row is None:
+            row = ModelAliasRow(model_id=model_id, name_key=alias.name.lower(), override={})
+            session.add(row)
+        row.name = alias.name
+        if row.override != dict(alias.override):
+            row.override = dict(alias.override)
+            _keep_version(session, model_id, alias.name, alias.override, actor_name, now, "")
+    for row in before.values():
+        session.delete(row)
+    session.flush()
+
+
+def versions(session: Session, model_id: int, alias: str | None = None) -> list[OverrideVersion]:
+    """Give the overrides a model had, newest first; of one alias if named."""
+    query = select(OverrideVersionRow).where(OverrideVersionRow.model_id == model_id)
+    if alias is not None:
+        query = query.where(OverrideVersionRow.alias == alias)
+    return [_version(row) for row in session.scalars(query.order_by(OverrideVersionRow.id.desc()))]
+
+
+def delete(session: Session, model_id: int) -> None:
+    """Forget a model and all that was set for it. Raises NotFound."""
+    _row(session, model_id)
+    for table in (ModelServerRow, ModelAliasRow, OverrideVersionRow):
+        session.execute(sql_delete(table).where(table.model_id == model_id))
+    session.execute(sql_delete(ModelRow).where(ModelRow.id == model_id))
+
+
+def check_free(session: Session, name: str, model_id: int, *, own_aliases: bool = True) -> None:
+    """Raise InvalidRequest if another model is called `name`, in whatever case. `own_aliases`:
+    this model's own aliases count as taken, too."""
+    key = name.lower()
+    named = select(ModelRow.display_name).where(
+        ModelRow.id != model_id, (ModelRow.name_key == key) | (ModelRow.display_key == key)
+    )
+    aliased = (
+        select(ModelRow.display_name)
+        .join(ModelAliasRow, ModelAliasRow.model_id == ModelRow.id)
+        .where(ModelAliasRow.name_key == key)
+    )
+    if not own_aliases:
+        aliased = aliased.where(ModelRow.id != model_id)
+    for query in (named, aliased):
+        taken = session.scalars(query).first()
+        if taken is not None:
+            raise InvalidRequest(f"The name '{name}' already means '{taken}'.", param="name")
+
+
+def _row(session: Session, model_id: int) -> ModelRow:
+    row = session.get(ModelRow, model_id)
+    if row is None:
+        raise NotFound(f"There is no model {model_id}.", code="model_not_found")
+    return row
+
+
+def _model(row: ModelRow, aliases: Sequence[Alias], server_ids: Sequence[int]) -> Model:
+    return Model(
+        id=row.id,
+        name=row.name,
+        display_name=row.display_name,
+        enabled=row.enabled,
+        available=bool(server_ids),
+        aliases=tuple(aliases),
+        override=row.override,
+        capabilities=None if row.capabilities is None else frozenset(row.capabilities),
+        context_tokens=row.context_tokens,
+        modified_at=row.modified_at,
+        digest=row.digest,
+        size_bytes=row.size_bytes,
+        family=row.family,
+        parameter_size=row.parameter_size,
+        quantization=row.quantization,
+        server_ids=tuple(server_ids),
+        fallbacks=tuple(row.fallbacks),
+        remote=row.remote,
+    )
+
+
+def _new_model(session: Session, listed: Listed, now: datetime, enable_new: bool) -> ModelRow:
+    display = listed.name.removesuffix(_LATEST)
+    try:
+        check_free(session, display, 0)
+    except InvalidRequest:
+        display = listed.name
+    row = ModelRow(
+        name=listed.name,
+        name_key=listed.name.lower(),
+        display_name=display,
+        display_key=display.lower(),
+        enabled=enable_new and not listed.remote,
+        created_at=now,
+    )
+    session.add(row)
+    session.flush()
+    return row
+
+
+def _take_over(row: ModelRow, listed: Listed) -> bool:
+    """Copy what the listing says to the row; give whether routing could care."""
+    new = {name: getattr(listed, name) for name in _LISTED} | {"remote": listed.remote}
+    changed = False
+    for name, value in new.items():
+        if getattr(row, name) != value:
+            setattr(row, name, value)
+            changed = True
+    return changed
+
+
+def _note_missing(session: Session, now: datetime) -> None:
+    held = set(session.scalars(select(ModelServerRow.model_id).distinct()))
+    for row in session.scalars(select(ModelRow)):
+        if row.id in held:
+            row.missing_since = None
+        elif row.missing_since is None:
+            row.missing_since = now
+
+
+def _keep_version(
+    session: Session,
+    model_id: int,
+    alias: str,
+    override: Mapping[str, Json],
+    actor_name: str,
+    now: datetime,
+    note: str,
+) -> None:
+    session.add(
+        OverrideVersionRow(
+            model_id=model_id,
+            alias=alias,
+            at=now,
+            actor_name=actor_name[:256],
+            override=dict(override),
+            note=note[:256],
+        )
+    )
+    session.flush()
+
+
+def _version(row: OverrideVersionRow) -> OverrideVersion:
+    return OverrideVersion(
+        id=row.id,
+        model_id=row.model_id,
+        alias=row.alias,
+        at=row.at,
+        actor_name=row.actor_name,
+        override=row.override,
+        note=row.note,
+    )
