@@ -1,0 +1,63 @@
+"""Pages for what went wrong: gone, forbidden, too late, or a fault of ours."""
+
+from __future__ import annotations
+
+import logging
+
+from flask import Response, g, make_response, render_template, request
+from flask_babel import gettext as _
+from flask_wtf.csrf import CSRFError
+from werkzeug.exceptions import HTTPException
+
+from gateway.pages.security import protect
+
+log = logging.getLogger(__name__)
+
+
+def error_page(error: HTTPException) -> Response:
+    """Give the page for an HTTP error, with a way on."""
+    status = error.code or 500
+    if error.response is not None and 300 <= status < 400:
+        return protect(make_response(error.get_response()))
+    title, words = _words(error, status)
+    body = render_template("error.html", status=status, title=title, words=words)
+    response = make_response(body, status)
+    if status == 405 and "Allow" in dict(error.get_headers()):
+        response.headers["Allow"] = dict(error.get_headers())["Allow"]
+    return protect(response)
+
+
+def fault_page(error: Exception) -> Response:
+    """Give the page for a fault of ours: a reference to the log, nothing of what happened."""
+    reference = g.get("request_id", "")
+    log.exception("fault on page %s", request.endpoint)
+    body = render_template(
+        "error.html",
+        status=500,
+        title=_("Something went wrong on our side"),
+        words=_("The page could not be made. The log has the details."),
+        reference=reference,
+    )
+    return protect(make_response(body, 500))
+
+
+def _words(error: HTTPException, status: int) -> tuple[str, str]:
+    if isinstance(error, CSRFError):
+        return (
+            _("This form was open for too long"),
+            _("For your safety it was not sent. Go back, reload the page and try again."),
+        )
+    known = {
+        400: (_("The request could not be read"), _("Go back, check the form and try again.")),
+        403: (_("You may not do this"), _("Your role does not allow it. Ask an owner.")),
+        404: (
+            _("There is nothing here"),
+            _("It may have been deleted in another window, or the address has a typing mistake."),
+        ),
+        405: (_("This address cannot be opened like that"), _("Use the buttons of the console.")),
+        409: (_("Somebody was faster"), _("Reload the page to see what changed.")),
+        413: (_("That is too large"), _("Send a smaller file.")),
+        429: (_("Too many attempts"), _("Wait a little and try again.")),
+        503: (_("Not available right now"), _("Try again in a moment.")),
+    }
+    return known.get(status, (_("Something went wrong"), _("Go back and try again.")))
