@@ -31,6 +31,7 @@ DEFAULT_MODELS = [
     *(f"paced-10-{count}" for count in (50, 100, 200)),
     *("paced-2-60", "paced-200-4", "paced-50-100"),
     *(f"burst-{count}" for count in (100, 1000, 2000, 5000, 10000)),
+    "flood-2000",
 ]
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _MODEL = re.compile(rb'"(?:model|name)" *: *"([^"]+)"')
@@ -168,7 +169,7 @@ class FastOllama:
             self._send(connection, script.whole)
             return
         self.opened += 1
-        if not script.interval_ns and script.count <= replies.BLOCK:
+        if not script.interval_ns and script.count < script.together:
             self.sent += script.count
             self._send(connection, replies.STREAM_HEAD + script.rest + script.end)
             return
@@ -234,9 +235,9 @@ class FastOllama:
         if script is None or script.interval_ns:
             self._watch(connection, False)
             return
-        if connection.left >= replies.BLOCK:
-            connection.left -= replies.BLOCK
-            self.sent += replies.BLOCK
+        if connection.left >= script.together:
+            connection.left -= script.together
+            self.sent += script.together
             self._send(connection, script.block)
             return
         self.sent += connection.left

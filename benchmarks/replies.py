@@ -4,7 +4,8 @@ A model's name is its behaviour:
 
 ====================  =========================================================================
 `paced-20-200`        20 tokens a second, 200 tokens; the first leaves at once
-`burst-5000`          5,000 tokens as fast as the reader takes them
+`burst-5000`          5,000 tokens as fast as the reader takes them, eight in one write
+`flood-2000`          as a burst, 64 in one write: costs the fake the least
 `quick`               four tokens in one write
 `embed`               vectors of 1,024 floats
 `model-0001` …        as `quick`; only there to make the catalogue long
@@ -25,7 +26,7 @@ import orjson
 
 DIMENSIONS = 1_024
 QUICK = 4
-BLOCK = 8  # tokens in one write of a burst: few, as a model writes, yet cheap for the fake
+BLOCKS = {"burst": 8, "flood": 64}  # tokens in one write
 CREATED = "2026-01-05T09:30:00.123456789Z"
 # A real answer's counters; the figures are constant since nobody here reads them.
 COUNTERS = (
@@ -45,9 +46,10 @@ class Script:
 
     count: int
     interval_ns: int  # 0: as fast as the reader takes
+    together: int  # tokens in one write, when not paced
     token: bytes  # one chunk, a bytes format for the 14-digit stamp
-    block: bytes  # BLOCK chunks, stamp 0
-    rest: bytes  # count % BLOCK chunks, stamp 0
+    block: bytes  # `together` chunks, stamp 0
+    rest: bytes  # count % together chunks, stamp 0
     end: bytes  # the last line, the last chunk
     whole: bytes  # the whole HTTP answer to a call that does not stream
 
@@ -55,6 +57,7 @@ class Script:
 def script(model: str, chat: bool) -> Script:
     """Return the script of a model; raises KeyError for a name that is none."""
     count, rate = _behaviour(model)
+    together = BLOCKS.get(model.partition("-")[0], QUICK + 1)
     opening = f'{{"model":"{model}","created_at":"{CREATED}",'
     if chat:
         before, after = '"message":{"role":"assistant","content":"', '"},'
@@ -70,8 +73,9 @@ def script(model: str, chat: bool) -> Script:
         count=count,
         interval_ns=int(1e9 / rate) if rate else 0,
         token=token,
-        block=(token % 0) * BLOCK,
-        rest=(token % 0) * (count % BLOCK),
+        together=together,
+        block=(token % 0) * together,
+        rest=(token % 0) * (count % together),
         end=b"%x\r\n%b\r\n0\r\n\r\n" % (len(last), last),
         whole=answer(whole),
     )
@@ -144,7 +148,7 @@ def _behaviour(model: str) -> tuple[int, float]:
     kind, _, rest = model.removesuffix(":latest").partition("-")
     if kind in {"quick", "model"}:
         return QUICK, 0
-    if kind == "burst" and rest.isdigit():
+    if kind in BLOCKS and rest.isdigit():
         return int(rest), 0
     rate, _, count = rest.partition("-")
     if kind == "paced" and count.isdigit():

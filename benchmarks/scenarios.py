@@ -105,7 +105,7 @@ def workers(target: Target, quick: bool) -> Figures:
     figures: Figures = {"failures": 0}
     for count in (1, 2):
         with targets.ours(upstream, workers=count) as gateway:
-            request = gateway.dialect.stream("burst-2000")
+            request = gateway.dialect.stream("flood-2000")
             seen = _calls(gateway, request, 100 if quick else 400, 32, tokens=2_000)
         figures[f"tokens_per_s_{count}"] = seen["tokens_per_s"]
         figures["failures"] += seen["failures"]
