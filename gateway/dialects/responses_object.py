@@ -12,10 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-import orjson
-
 from gateway.core.chat import EMPTY, ChatRequest, Envelope, Json, Tool
-from gateway.core.events import TokenLogprob, ToolCallDone, Usage
+from gateway.core.events import TokenLogprob, Usage
 from gateway.dialects.ids import derived_id
 from gateway.errors import GatewayError
 
@@ -217,16 +215,6 @@ def tools_by_name(envelope: Envelope) -> dict[str, Tool]:
     request = envelope.call.request
     tools = request.tools if isinstance(request, ChatRequest) else ()
     return {tool.name: tool for tool in tools}
-
-
-def custom_input(call: ToolCallDone) -> str:
-    """Give the text a custom tool was called with: `input` of the arguments, else all of them."""
-    try:
-        arguments = orjson.loads(call.arguments)
-    except orjson.JSONDecodeError:
-        return call.arguments
-    text = arguments.get("input") if isinstance(arguments, dict) else None
-    return text if isinstance(text, str) else call.arguments
 
 
 def seal(thinking: str) -> str:

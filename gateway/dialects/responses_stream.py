@@ -30,7 +30,6 @@ from gateway.dialects.ids import derived_id
 from gateway.dialects.responses_object import (
     Status,
     call_item,
-    custom_input,
     delta_logprobs,
     echo_of,
     message_item,
@@ -40,8 +39,9 @@ from gateway.dialects.responses_object import (
     text_part,
     tools_by_name,
 )
+from gateway.dialects.sse import comment
+from gateway.dialects.tools import custom_input
 
-_COMMENT = b": keep-alive\n\n"
 _TEXT_HEAD = (
     b"event: response.output_text.delta\n"
     b'data: {"type":"response.output_text.delta","sequence_number":'
@@ -105,8 +105,8 @@ class Builder:
                     self._delta(parts, _SUMMARY_HEAD, text, _END)
                 case ToolCallDone():
                     self._call(parts, event)
-                case Ping(loud):
-                    self._ping(parts, loud)
+                case Ping():
+                    self._ping(parts, event)
                 case Finish():
                     self._finish(parts, event)
                 case Failed():
@@ -134,6 +134,11 @@ class Builder:
             self._end_item([], "incomplete")
             self._response = response_object(self._envelope, "incomplete", self._output)
         return self._response
+
+    @property
+    def finished(self) -> bool:
+        """Whether the answer has ended."""
+        return self._response is not None
 
     @property
     def response(self) -> Json:
@@ -212,7 +217,7 @@ class Builder:
         self._begin(parts, "call", "ctc_" if custom else "fc_")
         call_id = self._call_id(call.id)
         self._answered = True
-        payload = custom_input(call) if custom else call.arguments
+        payload = custom_input(call.arguments) if custom else call.arguments
         self._added(parts, call_item(self._item_id, "in_progress", call_id, tool, ""))
         item = call_item(self._item_id, "completed", call_id, tool, payload)
         place = self._place()
@@ -232,13 +237,13 @@ class Builder:
         self._call_ids.add(given)
         return given
 
-    def _ping(self, parts: list[bytes], loud: bool) -> None:
+    def _ping(self, parts: list[bytes], ping: Ping) -> None:
         mode = self._envelope.sse_keepalive
-        if loud and mode == "comments_and_chunks":
+        if ping.loud and mode == "comments_and_chunks":
             begun = response_object(self._envelope, "in_progress")
             parts.append(self._event("response.in_progress", {"response": begun}))
         elif mode != "off":
-            parts.append(_COMMENT)
+            parts.append(comment(ping))
 
     def _finish(self, parts: list[bytes], finish: Finish) -> None:
         status: Status = "incomplete" if finish.reason == "length" else "completed"
