@@ -24,7 +24,7 @@ from math import log
 from typing import Protocol, TypeVar
 
 _SLACK = 0.5
-_SPAN = 1 << 32
+_MASK = 0xFFFFFFFF
 _NOBODY: frozenset[int] = frozenset()
 
 
@@ -35,6 +35,9 @@ class Rank(IntEnum):
     IDLE = 1
     COLD = 2
     FULL = 3
+
+
+_WARM, _IDLE, _COLD, _FULL = (int(rank) for rank in Rank)
 
 
 class Place(Protocol):
@@ -94,16 +97,6 @@ _WORDS = {
 }
 
 
-def rank(place: Place, num_ctx: int | None) -> Rank:
-    """Give the class of an open place for a call that wants `num_ctx` tokens (None: any)."""
-    if place.in_flight >= place.slots:
-        return Rank.FULL
-    context = place.context_tokens
-    if context and (num_ctx is None or context >= num_ctx):
-        return Rank.WARM
-    return Rank.COLD if place.others else Rank.IDLE
-
-
 def choose(
     places: Sequence[P],
     *,
@@ -111,13 +104,21 @@ def choose(
     prefix: str = "",
     exclude: Collection[int] = _NOBODY,
 ) -> tuple[P, Choice] | None:
-    """Give the best place and why; None when no place is open. Order of `places` never matters."""
-    best = Rank.FULL
+    """Give the best place and why; None when no place is open. Order of `places` never matters.
+
+    Runs at every call, over every server that has the model: hence plain numbers and one loop.
+    """
+    best = _FULL + 1
     members: list[P] = []
     for place in places:
         if not place.open or (exclude and place.server_id in exclude):
             continue
-        found = rank(place, num_ctx)
+        if place.in_flight >= place.slots:
+            found = _FULL
+        elif (context := place.context_tokens) and (num_ctx is None or context >= num_ctx):
+            found = _WARM
+        else:
+            found = _COLD if place.others else _IDLE
         if found < best:
             best, members = found, [place]
         elif found == best:
@@ -125,38 +126,45 @@ def choose(
     if not members:
         return None
     rivals = len(members)
-    sticky = False
     if rivals == 1:
         chosen = members[0]
+    elif prefix:
+        chosen = _own_server(members, prefix)
     else:
-        chosen, sticky = _pick(members, prefix)
-    free = chosen.slots - chosen.in_flight
-    return chosen, Choice(best, sticky, rivals, max(free, 0), chosen.slots)
+        chosen = min(members, key=_burden)
+    free = max(chosen.slots - chosen.in_flight, 0)
+    return chosen, Choice(Rank(best), bool(prefix) and rivals > 1, rivals, free, chosen.slots)
 
 
-def _pick(members: Sequence[P], prefix: str) -> tuple[P, bool]:
-    if not prefix:
-        return min(members, key=_burden), False
-    shares = [place.in_flight / (place.slots or 1) for place in members]
-    limit = min(shares) + _SLACK
+def _own_server(members: Sequence[P], prefix: str) -> P:
+    """Give the place a conversation belongs to, among those not much busier than the rest.
+
+    Each place draws a number that depends on it and on the prefix only (murmur3's mix), and the
+    lowest wins; exponentially distributed numbers may be divided by weights.
+    """
+    if any(place.in_flight for place in members):
+        shares = [place.in_flight / (place.slots or 1) for place in members]
+        limit = min(shares) + _SLACK
+        members = [place for place, share in zip(members, shares, strict=True) if share <= limit]
     digest = zlib.crc32(prefix.encode())
-    best, least = members[0], float("inf")
-    for place, share in zip(members, shares, strict=True):
-        if share <= limit:
-            far = _distance(digest, place.server_id) / (place.weight or 1)
-            if far < least or (far == least and place.server_id < best.server_id):
-                best, least = place, far
-    return best, True
+    draws: list[float] = [
+        ((x := (digest ^ place.server_id * 0x9E3779B1) * 0x85EBCA6B & _MASK) ^ x >> 15) * 0xC2B2AE35
+        & _MASK
+        for place in members
+    ]
+    weights = [place.weight or 1 for place in members]
+    if min(weights) != max(weights):
+        draws = [
+            -log((draw + 1) / (_MASK + 1)) / weight
+            for draw, weight in zip(draws, weights, strict=True)
+        ]
+    least = min(draws)
+    if draws.count(least) == 1:
+        return members[draws.index(least)]
+    tied = [place for place, draw in zip(members, draws, strict=True) if draw == least]
+    return min(tied, key=lambda place: place.server_id)
 
 
 def _burden(place: Place) -> tuple[float, int, int]:
     weight = place.weight or 1
     return (place.in_flight + place.others + 1) / weight, -weight, place.server_id
-
-
-def _distance(digest: int, server_id: int) -> float:
-    """Give an exponentially distributed number that depends on both only (murmur3's last mix)."""
-    x = (digest ^ (server_id * 0x9E3779B1)) & 0xFFFFFFFF
-    x = ((x ^ (x >> 16)) * 0x85EBCA6B) & 0xFFFFFFFF
-    x = ((x ^ (x >> 13)) * 0xC2B2AE35) & 0xFFFFFFFF
-    return -log(((x ^ (x >> 16)) + 1) / _SPAN)

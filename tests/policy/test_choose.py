@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from gateway.policy.choose import Rank, choose, rank
+from gateway.policy.choose import Rank, choose
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ RANKS = {
 
 @pytest.mark.parametrize(("place", "num_ctx", "expected"), RANKS.values(), ids=RANKS)
 def test_a_place_is_ranked(place, num_ctx, expected):
-    assert rank(place, num_ctx) is expected
+    assert choose([place], num_ctx=num_ctx)[1].rank is expected
 
 
 def warm(*ids: int, **more: int) -> list[At]:
