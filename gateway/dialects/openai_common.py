@@ -11,6 +11,8 @@ from gateway.dialects.sse import frame
 from gateway.errors import ContextOverflow, GatewayError, ModelNotFound
 
 FINGERPRINT = "fp_ollama"
+CHAT_ID = "chatcmpl-"
+COMPLETION_ID = "cmpl-"
 
 
 def error_body(error: GatewayError, overflow_param: str | None = None) -> Json:
@@ -55,6 +57,14 @@ def finish_word(finish: Finish, called: str = "") -> str:
             return "stop"
         case _:
             return called or "stop"
+
+
+def reasoning_names(envelope: Envelope) -> tuple[str, ...]:
+    """Give the fields thinking goes out under: one, since clients that know both show it twice
+    (D11)."""
+    if envelope.reasoning_field == "both":
+        return ("reasoning_content", "reasoning")
+    return (envelope.reasoning_field,)
 
 
 def usage_object(usage: Usage) -> Json:

@@ -6,7 +6,7 @@ Tools that only their vendor can run, and the second of a name, are left out and
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from gateway.core.chat import Json, Tool, ToolChoice
@@ -29,7 +29,7 @@ class Offer:
     """
 
     tools: tuple[Tool, ...] = ()
-    choice: ToolChoice = ToolChoice()
+    choice: ToolChoice = field(default_factory=ToolChoice)
     ignored: tuple[str, ...] = ()
     legacy: bool = False
 

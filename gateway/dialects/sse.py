@@ -32,7 +32,7 @@ def frame(body: Json) -> bytes:
 
 
 def comment(ping: Ping) -> bytes:
-    """Give a comment: not a bare colon, on which one client failed, and always a line of its own."""
+    """Give a comment of one line; never a bare colon, on which one client failed."""
     if ping.note == "keep-alive":
         return KEEP_ALIVE
     return f": {' '.join(ping.note.split())}\n\n".encode()
