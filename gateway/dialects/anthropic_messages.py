@@ -1,14 +1,23 @@
-"""The Messages API (`POST /v1/messages`): api-mapping 4."""
+"""`POST /v1/messages` and its `count_tokens` (api-mapping 4).
+
+anthropic_input, anthropic_blocks   the conversation
+anthropic_tools                     the tools
+anthropic_messages                  everything else of a request, and the whole answer
+anthropic_stream                    the answer as events
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import orjson
 
-from gateway.core.chat import Envelope, Json
+from gateway.core.chat import Call, ChatRequest, Envelope, Json, Params, Think
 from gateway.core.events import Reply
+from gateway.core.options import OPTIONS, OptionRule
 from gateway.dialects.anthropic_common import (
+    Shown,
     error_body,
     message_object,
     omits_thinking,
@@ -16,14 +25,161 @@ from gateway.dialects.anthropic_common import (
     stop_reason,
     tool_use_id,
 )
+from gateway.dialects.anthropic_input import read_messages
 from gateway.dialects.anthropic_stream import stream
+from gateway.dialects.anthropic_tools import read_tools
+from gateway.dialects.base import Reading
+from gateway.dialects.formats import read_response_format
+from gateway.dialects.openai_tools import read_choice
+from gateway.dialects.params import OPENAI_NAMES, Named, read_params, root_of
+from gateway.dialects.reading import Fields, as_fields, read_model, unsupported
+from gateway.dialects.sse import MEDIA_TYPE
+from gateway.errors import GatewayError
 
-__all__ = ["MEDIA_TYPE", "NAME", "error", "render", "render_count", "stream"]
+__all__ = [
+    "MEDIA_TYPE",
+    "NAME",
+    "error",
+    "parse",
+    "parse_count",
+    "render",
+    "render_count",
+    "stream",
+]
 
 NAME = "messages"
-MEDIA_TYPE = "text/event-stream; charset=utf-8"
 
-error = error_body
+_LIMIT = Named("num_predict", OptionRule("integer", 1))
+NAMES: Mapping[str, Named] = {
+    **{
+        name: OPENAI_NAMES[name]
+        for name in ("temperature", "top_p", "presence_penalty", "frequency_penalty")
+    },
+    "top_k": Named("top_k", OPTIONS["top_k"]),
+    "stop_sequences": Named("stop", OptionRule("stop")),
+    "max_output_tokens": _LIMIT,
+    "max_tokens": _LIMIT,
+}
+"""The vendor's names of options, weakest first."""
+
+_LEFT_OUT = ("container", "context_management", "compaction")
+_WANTS_THINKING = ("enabled", "adaptive", "between_tools")
+_DEFAULT_THINK: Mapping[str, Think | None] = {"false": False, "true": True, "none": None}
+
+
+def parse(body: Json, reading: Reading) -> Call:
+    """Read a Messages request. Raises InvalidRequest."""
+    behaviour = reading.behaviour
+    body = as_fields(body, "body").raw
+    root = root_of(body)
+    model = read_model(root)
+    ignored = _check_support(root)
+    params, unread = read_params(_prepared(body, root), NAMES, own=("thinking",))
+    messages = read_messages(root, behaviour, ignored)
+    tools = read_tools(root, behaviour.max_tools, ignored)
+    tools, choice = read_choice(root.get("tool_choice"), "tool_choice", tools)
+    if messages[-1].role == "assistant" and params.think is None:
+        # Ollama refuses to continue a turn of the assistant while thinking.
+        params = replace(params, think=False)
+    return Call(
+        request=ChatRequest(
+            model=model,
+            messages=messages,
+            params=_with_format(root, params),
+            tools=tools,
+            tool_choice=choice,
+            parallel_tool_calls=_may_call_in_parallel(root),
+        ),
+        stream=root.flag("stream") or False,
+        ignored=(*unread, *ignored),
+        end_user=_end_user(root),
+        default_think=_DEFAULT_THINK[behaviour.anthropic_default_think],
+        stop_here=True,
+        extra=Shown(omit_thinking=_omits_thinking(root)),
+        body=body,
+    )
+
+
+def parse_count(body: Json, reading: Reading) -> Call:
+    """Read a `count_tokens` request: the same fields, none but model and messages required."""
+    return parse(body, reading)
+
+
+def error(error: GatewayError, request_id: str) -> Json:
+    """Give the error body."""
+    return error_body(error, request_id)
+
+
+def _check_support(root: Fields) -> list[str]:
+    """Refuse what the caller relies on; name what is merely left out."""
+    if root.items("mcp_servers"):
+        raise unsupported("mcp_servers", "the gateway connects to no MCP server.")
+    if root.get("thread") is not None:
+        raise unsupported("thread", "conversations are not kept here.")
+    return [name for name in _LEFT_OUT if root.get(name) is not None]
+
+
+def _prepared(body: Mapping[str, Json], root: Fields) -> Mapping[str, Json]:
+    """Give the body with what only this API says put into common words."""
+    changes: dict[str, Json] = {}
+    stops = root.get("stop_sequences")
+    if isinstance(stops, list):
+        changes["stop_sequences"] = [
+            stop for stop in stops if not isinstance(stop, str) or stop.strip()
+        ]
+    if root.get("think") is None:
+        changes["think"] = _wanted_thinking(root)
+    return {**body, **changes}
+
+
+def _wanted_thinking(root: Fields) -> Json:
+    """Give `think` from `thinking` and `output_config.effort` (api-mapping 4.6).
+
+    An effort alone asks for thinking too. Budgets are not enforced: Ollama has none.
+    """
+    output = root.fields("output_config")
+    effort = None if output is None else output.text("effort")
+    thinking = root.get("thinking")
+    if thinking is None:
+        return effort
+    if isinstance(thinking, bool | str):
+        return thinking
+    config = as_fields(thinking, "thinking")
+    kind = config.word("type", (*_WANTS_THINKING, "disabled")) or "enabled"
+    return False if kind == "disabled" else effort or True
+
+
+def _omits_thinking(root: Fields) -> bool:
+    thinking = root.get("thinking")
+    return isinstance(thinking, Mapping) and thinking.get("display") == "omitted"
+
+
+def _with_format(root: Fields, params: Params) -> Params:
+    """Add the answer's format from where the several versions of the API have it."""
+    output = root.fields("output_config")
+    form = None if output is None else output.fields("format")
+    form = form or root.fields("output_format")
+    if form is None:
+        said = root.get("response_format")
+        if said is None:
+            return params
+        wrapped = {"type": said} if isinstance(said, str) else said
+        form = as_fields(wrapped, "response_format")
+    return replace(params, format=read_response_format(form))
+
+
+def _may_call_in_parallel(root: Fields) -> bool:
+    choice = root.get("tool_choice")
+    if not isinstance(choice, Mapping):
+        return True
+    return not as_fields(choice, "tool_choice").flag("disable_parallel_tool_use")
+
+
+def _end_user(root: Fields) -> str:
+    """Give whom the caller says it acts for, for the log."""
+    metadata = root.get("metadata")
+    value = metadata.get("user_id") if isinstance(metadata, Mapping) else None
+    return "".join(c for c in value[:64] if c.isprintable()) if isinstance(value, str) else ""
 
 
 def render(replies: Sequence[Reply], envelope: Envelope) -> Json:
