@@ -18,7 +18,7 @@ keys are limits instead, `max_tokens_cap` and `max_num_ctx`: the smallest of all
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
 
 from gateway.core.behaviour import Behaviour
@@ -68,10 +68,10 @@ _REQUEST: Final = "request"
 class Layers:
     """What others than the caller say, in override words (api-mapping 5.3)."""
 
-    key_forced: Mapping[str, Json] = EMPTY
-    alias: Mapping[str, Json] = EMPTY
-    model: Mapping[str, Json] = EMPTY
-    key_default: Mapping[str, Json] = EMPTY
+    key_forced: Mapping[str, Json] = field(default_factory=lambda: EMPTY)
+    alias: Mapping[str, Json] = field(default_factory=lambda: EMPTY)
+    model: Mapping[str, Json] = field(default_factory=lambda: EMPTY)
+    key_default: Mapping[str, Json] = field(default_factory=lambda: EMPTY)
     default_think: Think | None = None
     default_raw: bool | None = None
 
