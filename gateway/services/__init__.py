@@ -1,7 +1,7 @@
 """The living parts: made once an application, handed to views as one frozen value.
 
-`init_app` makes them without opening a connection or starting anything: a worker starts its background work after the fork
-(`lifecycle.start`), tests and the command line never do.
+`init_app` makes them without opening a connection or starting anything: a worker starts its
+background work after the fork (`lifecycle.start`), tests and the command line never do.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from flask import Flask, current_app
 
 if TYPE_CHECKING:
     from gateway.config import Settings
-    from gateway.policy.estimate import Ratios
     from gateway.services.admins import Admins
     from gateway.services.catalog import Catalog
     from gateway.services.fleet import Fleet
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from gateway.services.limiter import Limiter
     from gateway.services.live import Live
     from gateway.services.pulls import Pulls
+    from gateway.services.ratios import Ratios
     from gateway.services.responses import Responses
     from gateway.services.settings import SettingsCache
     from gateway.services.usage_writer import UsageWriter

@@ -9,28 +9,32 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from gateway.services.limiter import Lease
-from gateway.services.prepare import Prepared, fall_back, prepare
-
-from gateway.core.chat import Call, ChatRequest, Json
+from gateway.core.chat import Call, ChatRequest, Envelope, Json
+from gateway.core.embed import EmbedRequest
 from gateway.core.keys import Key
 from gateway.core.usage import Admission
 from gateway.errors import ClientGone, GatewayError
+from gateway.policy import media
 from gateway.services import Services
+from gateway.services.embedding import EmbedAnswer
+from gateway.services.limiter import Lease
+from gateway.services.prepare import Prepared, fall_back, prepare, prepare_embedding
 from gateway.services.relay import Answer
-from gateway.services.tally import Tally
+from gateway.services.tally import Tally, refusal
 
 log = logging.getLogger(__name__)
 
 WORKER = f"{os.uname().nodename}:{os.getpid()}"
+A = TypeVar("A", Answer, EmbedAnswer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,32 +48,37 @@ class Caller:
     sock: Any = None
 
 
-class Running:
+class Running(Generic[A]):
     """A call in progress. A context manager: leaving it settles everything exactly once."""
 
-    def __init__(self, services: Services, prepared: Prepared, caller: Caller) -> None:
+    def __init__(
+        self,
+        services: Services,
+        prepared: Prepared,
+        caller: Caller,
+        answer: Callable[[Tally], A],
+    ) -> None:
         self.services = services
-        self.prepared = prepared
         self.caller = caller
+        self.created = int(time.time())
+        self.seed = secrets.token_hex(16)
         self.tally = Tally(_admission(prepared, caller))
-        self.answer = Answer(
-            prepared,
-            self.tally,
-            services.fleet,
-            services.settings.behaviour(),
-            lambda failed, error: fall_back(services, failed, error),
-        )
-        self.lease: Lease | None = None
+        self.answer = answer(self.tally)
+        self._lease: Lease | None = None
         self._stack = ExitStack()
-        self._settled = False
 
-    def __enter__(self) -> Running:
-        services, tally = self.services, self.tally
+    @property
+    def prepared(self) -> Prepared:
+        """What is being answered; changes when a fallback model takes over."""
+        return self.answer.prepared
+
+    def __enter__(self) -> Running[A]:
+        services, tally, key = self.services, self.tally, self.prepared.key
         with ExitStack() as stack:
             services.usage.admit(tally.admission)
             stack.callback(self._settle)
             try:
-                self.lease = services.limiter.admit(self.prepared.key, self.prepared.reservation)
+                self._lease = services.limiter.admit(key, self.prepared.reservation)
             except GatewayError as error:
                 tally.fail(error)
                 raise
@@ -87,34 +96,63 @@ class Running:
     ) -> None:
         if isinstance(error, GatewayError):
             self.tally.fail(error)
-        elif error is not None and not isinstance(error, GeneratorExit):
-            self.tally.fail(GatewayError(type(error).__name__))
-        self.close()
-
-    def close(self) -> None:
-        """Give everything back; later calls do nothing."""
+        elif isinstance(error, Exception):
+            self.tally.fail(GatewayError("The gateway failed on this request."))
         self._stack.pop_all().close()
+
+    def envelope(self) -> Envelope:
+        """Give what the answer carries around the model's words."""
+        prepared, behaviour = self.prepared, self.services.settings.behaviour()
+        return Envelope(
+            seed=self.seed,
+            created=self.created,
+            call=prepared.call,
+            request_id=self.caller.request_id,
+            prompt_estimate=prepared.estimate,
+            reasoning_field=prepared.reasoning_field,
+            usage_on_finish_chunk=behaviour.usage_on_finish_chunk,
+            sse_keepalive=behaviour.sse_keepalive,
+            choices=prepared.request.choices,
+        )
+
+    def headers(self) -> dict[str, str]:
+        """Give the headers that tell what was ignored, which server answers, what limits are left."""
+        found = dict(self.limit_headers())
+        ignored = (*self.prepared.call.ignored, *self.prepared.ignored, *self.tally.ignored)
+        if ignored:
+            found["x-gateway-ignored"] = ", ".join(dict.fromkeys(ignored))[:1000]
+        behaviour = self.services.settings.behaviour()
+        if behaviour.server_header and self.tally.server_name:
+            found["x-gateway-server"] = _header(self.tally.server_name)
+        if self.prepared.fallback_of:
+            found["x-gateway-fallback"] = _header(self.prepared.model.display_name)
+        if isinstance(self.answer, Answer) and self.answer.place[0]:
+            place, length = self.answer.place
+            found["x-gateway-queue"] = f"{place}/{length}"
+        return found
+
+    def limit_headers(self) -> Mapping[str, str]:
+        """Give the rate-limit headers in the dialect's own form."""
+        if self._lease is None:
+            return {}
+        form = "anthropic" if self.caller.endpoint == "messages" else "openai"
+        return self._lease.headers_for(form)
 
     def _client_left(self) -> None:
         self.answer.cancel(ClientGone("The client closed the connection."))
 
     def _settle(self) -> None:
-        """Report the end: usage, limits, and what the estimate can learn. Failures are logged,
-        never raised."""
-        if self._settled:
-            return
-        self._settled = True
+        """Report the end to usage, limits and estimate. Failures are logged, never raised."""
         tally, prepared = self.tally, self.prepared
         if not tally.finish:
-            tally.fail(ClientGone("The client closed the connection."))
+            tally.fail(self.answer.stopped or ClientGone("The client closed the connection."))
         try:
             settlement = tally.settlement(time.monotonic())
             self.services.usage.settle(settlement)
-            spent = settlement.prompt_tokens + settlement.completion_tokens
-            if self.lease is not None:
-                self.lease.settle(spent)
-                self.lease.release()
-            if tally.usage is not None and not tally.usage.estimated:
+            if self._lease is not None:
+                self._lease.settle(settlement.prompt_tokens + settlement.completion_tokens)
+                self._lease.release()
+            if tally.usage is not None and not tally.usage.estimated and not tally.has_images:
                 self.services.ratios.learn(
                     prepared.model.name, prepared.characters, tally.usage.prompt_tokens
                 )
@@ -124,23 +162,72 @@ class Running:
 
 def start(
     services: Services, call: Call, key: Key, caller: Caller, body: Mapping[str, Json]
-) -> Running:
-    """Resolve, check and prepare a call. Raises every refusal that needs no model; nothing is
-    held yet."""
+) -> Running[Answer]:
+    """Resolve, check and prepare a call. Raises every refusal that needs no model.
+
+    Nothing is held until the result is entered.
+    """
     prepared = prepare(services, call, key, caller.endpoint)
-    running = Running(services, prepared, caller)
-    if services.settings.keeps_bodies(key):
-        running.tally.keep_bodies(body, services.settings.behaviour().body_max_kb)
+    behaviour = services.settings.behaviour()
+
+    def answer(tally: Tally) -> Answer:
+        return Answer(
+            prepared,
+            tally,
+            services.fleet,
+            behaviour,
+            lambda failed, error: fall_back(services, failed, error, caller.endpoint),
+        )
+
+    return _kept(Running(services, prepared, caller, answer), body)
+
+
+def start_embedding(
+    services: Services, request: EmbedRequest, key: Key, caller: Caller, body: Mapping[str, Json]
+) -> tuple[Running[EmbedAnswer], EmbedRequest]:
+    """Do the same for an embedding call; gives the effective request beside it."""
+    prepared, effective = prepare_embedding(services, request, key)
+    behaviour = services.settings.behaviour()
+
+    def answer(tally: Tally) -> EmbedAnswer:
+        return EmbedAnswer(prepared, tally, services.fleet, behaviour)
+
+    return _kept(Running(services, prepared, caller, answer), body), effective
+
+
+def refused(
+    services: Services, key: Key, caller: Caller, requested_model: str, error: GatewayError
+) -> None:
+    """Record a call that was refused before it could be admitted, so that an admin can see why."""
+    services.usage.admit(
+        Admission(
+            request_id=caller.request_id,
+            at=datetime.now(UTC),
+            key_id=key.id,
+            key_name=key.name,
+            endpoint=caller.endpoint,
+            model_id=None,
+            model="",
+            requested_model=requested_model[:200],
+            streamed=False,
+            client_ip=caller.address,
+            client_app=caller.application,
+            worker=WORKER,
+        )
+    )
+    services.usage.settle(refusal(caller.request_id, error))
+
+
+def _kept(running: Running[A], body: Mapping[str, Json]) -> Running[A]:
+    services = running.services
+    if services.settings.keeps_bodies(running.prepared.key):
+        running.tally.keep_bodies(body, services.settings.behaviour().body_max_kb << 10)
+    running.tally.explain = running.prepared.explain
     return running
 
 
 def _admission(prepared: Prepared, caller: Caller) -> Admission:
     request = prepared.request
-    media = (
-        any(message.media for message in request.messages)
-        if isinstance(request, ChatRequest)
-        else bool(request.media)
-    )
     return Admission(
         request_id=caller.request_id,
         at=datetime.now(UTC),
@@ -156,5 +243,10 @@ def _admission(prepared: Prepared, caller: Caller) -> Admission:
         end_user=prepared.call.end_user,
         worker=WORKER,
         has_tools=isinstance(request, ChatRequest) and bool(request.tools),
-        has_images=media,
+        has_images=bool(media.all_media(request)),
     )
+
+
+def _header(text: str) -> str:
+    """Make a name safe for a header line: ASCII, no control characters."""
+    return "".join(c if " " <= c <= "~" else "?" for c in text)[:100]

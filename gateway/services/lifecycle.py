@@ -1,8 +1,9 @@
 """A worker's life: background work after the fork, an orderly end.
 
-On TERM or HUP gunicorn's worker stops accepting and waits `graceful_timeout`, then it is killed without a `finally`. So we drain ourselves:
-readiness turns false at once, new calls are refused, running streams may finish for `drain_s`; what still runs then ends with an
-explicit error and a settled record.
+On TERM or HUP gunicorn's worker stops accepting and waits `graceful_timeout`, then it is killed
+without a `finally`. So we drain ourselves: readiness turns false at once, new calls are refused,
+running streams may finish for `drain_s`; what still runs then ends with an explicit error and a
+settled record.
 """
 
 from __future__ import annotations
@@ -82,5 +83,3 @@ def _drain_when_told(worker: Any, parts: Services) -> None:
     graceful_s = float(getattr(worker.cfg, "graceful_timeout", 60))
     wanted_s = float(parts.settings.behaviour().drain_s)
     drain(parts, max(0.0, min(wanted_s, graceful_s - 10)))
-
-

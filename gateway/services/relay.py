@@ -83,6 +83,11 @@ class Answer:
             hold.cancel()
             hold.release()
 
+    @property
+    def stopped(self) -> GatewayError | None:
+        """Why the call was ended from outside, if it was."""
+        return self._stop
+
     def cancel(self, error: GatewayError) -> None:
         """End the call; `error` says why: the client left, an admin cancelled, we shut down."""
         if self._stop is None:
@@ -238,7 +243,7 @@ class Answer:
                     error = first  # what happened says more than that nobody else is left
                 first = first or error
                 server_id = self.tally.server_id
-                again = not (begun or self._sent) and remaining and _may_repeat(error)
+                again = not (begun or self._sent) and remaining and may_repeat(error)
                 if not again or server_id is None or server_id in excluded:
                     yield (Failed(self._stop or error),)
                     return
@@ -262,7 +267,7 @@ class Answer:
                 slot = ticket.wait(self._tick_s)
             self.place = (0, 0)
             hold.slot = slot
-            self._note(slot)
+            self.tally.note(slot)
             if self._stop is not None:
                 raise self._stop
             hold.upstream = _start(slot, prepared, request, choice, self._behaviour)
@@ -297,16 +302,6 @@ class Answer:
         end = decoder.end()
         if end:
             yield end
-
-    def _note(self, slot: Slot) -> None:
-        tally = self.tally
-        tally.upstream_calls += 1
-        tally.server_id = slot.server.id
-        tally.server_name = slot.server.name
-        tally.route_reason = slot.reason
-        tally.queued_ms = (tally.queued_ms or 0.0) + slot.queued_ms
-        if tally.phase == "queued":
-            tally.phase = "loading"
 
 
 class _Hold:
@@ -385,7 +380,7 @@ def _start(
     )
 
 
-def _may_repeat(error: GatewayError) -> bool:
+def may_repeat(error: GatewayError) -> bool:
     """Whether the failure says that nothing was computed: unreachable, or busy."""
     return isinstance(error, UpstreamUnreachable) or (
         isinstance(error, Unavailable) and error.code == "upstream_busy"

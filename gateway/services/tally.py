@@ -3,16 +3,20 @@ record."""
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from gateway.core.chat import Json
+from gateway.core.chat import EMPTY, Json
 from gateway.core.events import Event, Failed, Finish, Ping, TextDelta, ThinkingDelta, ToolCallDone
 from gateway.core.events import Usage as TokenUsage
 from gateway.core.usage import Admission, Settlement
 from gateway.errors import GatewayError
+
+if TYPE_CHECKING:
+    from gateway.services.queue import Slot
 
 Phase = Literal["queued", "loading", "thinking", "answering"]
 
@@ -41,9 +45,23 @@ class Tally:
     usage: TokenUsage | None = None
     finish: str = ""
     error: GatewayError | None = None
-    explain: dict[str, Json] = field(default_factory=dict)
+    explain: Mapping[str, Json] = EMPTY
+    ignored: tuple[str, ...] = ()
     request_body: str | None = None
     texts: list[str] | None = None
+    _room: int = 0
+
+    @property
+    def has_images(self) -> bool:
+        """Whether images count in the prompt, which no estimate can learn from."""
+        return self.admission.has_images
+
+    def keep_bodies(self, body: Mapping[str, Json], limit_bytes: int) -> None:
+        """Keep what is asked and answered, each up to `limit_bytes`: an admin switched that on."""
+        text = json.dumps(body, ensure_ascii=False, default=str)
+        self.request_body = text[:limit_bytes]
+        self.texts = []
+        self._room = limit_bytes
 
     def see(self, events: Sequence[Event]) -> None:
         """Count one batch on its way to the client."""
@@ -79,6 +97,16 @@ class Tally:
             case Ping():
                 pass
 
+    def note(self, slot: Slot) -> None:
+        """Remember where the call runs now; it has left the queue."""
+        self.upstream_calls += 1
+        self.server_id = slot.server.id
+        self.server_name = slot.server.name
+        self.route_reason = slot.reason
+        self.queued_ms = (self.queued_ms or 0.0) + slot.queued_ms
+        if self.phase == "queued":
+            self.phase = "loading"
+
     def fail(self, error: GatewayError) -> None:
         """Remember why the call failed."""
         self.error = error
@@ -113,13 +141,10 @@ class Tally:
             ollama_eval_ms=usage.eval_ns / 1e6 or None,
             upstream_calls=self.upstream_calls,
             had_thinking=self.had_thinking,
-            explain=self._explained(),
+            explain=self.explain,
             request_body=self.request_body,
             response_body=None if self.texts is None else "".join(self.texts),
         )
-
-    def _explained(self) -> Mapping[str, Json]:
-        return self.explain
 
     def _since_start(self, at_s: float | None) -> float | None:
         return None if at_s is None else (at_s - self.started_s) * 1000
@@ -131,12 +156,27 @@ class Tally:
 
     def _keep(self, events: Sequence[Event]) -> None:
         """Keep texts for the request page: only where an admin switched that on."""
-        assert self.texts is not None
         for event in events:
             match event:
                 case TextDelta(text):
-                    self.texts.append(text)
+                    self._keep_text(text)
                 case ToolCallDone(_, name, arguments):
-                    self.texts.append(f"\n[{name}({arguments})]\n")
+                    self._keep_text(f"\n[{name}({arguments})]\n")
                 case _:
                     pass
+
+    def _keep_text(self, text: str) -> None:
+        if self.texts is not None and self._room > 0:
+            self.texts.append(text[: self._room])
+            self._room -= len(text)
+
+
+def refusal(request_id: str, error: GatewayError) -> Settlement:
+    """Give the second half of the record of a call that never began."""
+    return Settlement(
+        request_id=request_id,
+        status=error.status,
+        finish="error",
+        error_code=error.code,
+        error_message=error.message[:500],
+    )

@@ -1,0 +1,26 @@
+"""`POST /v1/embeddings`."""
+
+from __future__ import annotations
+
+from flask import Response, g
+
+from gateway.api import bp, storing
+from gateway.api.inbound import caller, read_body
+from gateway.dialects import openai_embeddings
+from gateway.policy import access
+from gateway.services import calls, services
+
+
+@bp.post("/v1/embeddings", strict_slashes=False)
+@bp.post("/embeddings", strict_slashes=False)
+def embeddings() -> Response:
+    """Give one vector a text, in input order."""
+    parts = services()
+    access.check_scope(g.key, "embeddings")
+    body = read_body(parts)
+    request = openai_embeddings.parse(body, storing.reading(parts, g.key))
+    running, effective = calls.start_embedding(parts, request, g.key, caller("embeddings"), body)
+    with running:
+        found = running.answer.vectors(effective)
+        g.headers = running.headers()
+        return Response(openai_embeddings.render(found, request), mimetype="application/json")

@@ -1,0 +1,129 @@
+"""Embeddings on their way through: the same admission, limits and records as a generated answer, one body back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from types import TracebackType
+
+from gateway.core.behaviour import Behaviour
+from gateway.core.embed import Embeddings, EmbedRequest
+from gateway.core.events import Finish, Usage
+from gateway.errors import ClientGone, GatewayError
+from gateway.ollama import wire
+from gateway.ollama.client import Upstream
+from gateway.services.fleet import Fleet
+from gateway.services.prepare import Prepared
+from gateway.services.queue import Slot, Ticket
+from gateway.services.relay import MAX_TRIES, may_repeat
+from gateway.services.tally import Tally
+
+
+class EmbedAnswer:
+    """One embedding call. A context manager; `cancel` may come from anywhere."""
+
+    def __init__(
+        self, prepared: Prepared, tally: Tally, fleet: Fleet, behaviour: Behaviour
+    ) -> None:
+        self.prepared = prepared
+        self.tally = tally
+        self._fleet = fleet
+        self._behaviour = behaviour
+        self._stop: GatewayError | None = None
+        self._wake: Callable[[], None] | None = None
+
+    def __enter__(self) -> EmbedAnswer:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop = self._stop or ClientGone("the call is over")
+
+    @property
+    def stopped(self) -> GatewayError | None:
+        """Why the call was ended from outside, if it was."""
+        return self._stop
+
+    def cancel(self, error: GatewayError) -> None:
+        """End the call; `error` says why."""
+        self._stop = self._stop or error
+        if self._wake is not None:
+            self._wake()
+
+    def vectors(self, request: EmbedRequest) -> Embeddings:
+        """Give the vectors, from another server when the first could not begin (D50).
+
+        Raises the error of the last try.
+        """
+        excluded: frozenset[int] = frozenset()
+        for remaining in reversed(range(MAX_TRIES)):
+            try:
+                return self._once(request, excluded)
+            except GatewayError as error:
+                server_id = self.tally.server_id
+                failed = self._stop or error
+                if not remaining or server_id is None or not may_repeat(failed):
+                    raise failed from error
+                excluded |= {server_id}
+        raise AssertionError("the last try returns or raises")
+
+    def _once(self, request: EmbedRequest, excluded: frozenset[int]) -> Embeddings:
+        prepared = self.prepared
+        ticket = self._fleet.ticket(
+            prepared.model,
+            prepared.key,
+            num_ctx=request.params.options.get("num_ctx"),
+            exclude=excluded,
+        )
+        slot = self._wait(ticket)
+        self.tally.note(slot)
+        timeout_ms = prepared.timeout_ms
+        upstream = slot.client.call(
+            "/api/embed",
+            wire.encode_embed(request, prepared.model.name),
+            idle_timeout_s=float(self._behaviour.idle_timeout_s),
+            total_timeout_s=timeout_ms / 1000 if timeout_ms else None,
+        )
+        try:
+            found = self._read(upstream)
+        except GatewayError as error:
+            slot.report(self._stop or error)
+            raise
+        else:
+            slot.report(None)
+        finally:
+            upstream.close()
+            slot.release()
+        usage = Usage(found.prompt_tokens, total_ns=found.total_ns, load_ns=found.load_ns)
+        self.tally.see((Finish("stop", usage),))
+        return found
+
+    def _wait(self, ticket: Ticket) -> Slot:
+        self._wake = ticket.cancel
+        try:
+            while True:
+                if self._stop is not None:
+                    raise self._stop
+                slot = ticket.wait(60.0)
+                if slot is not None:
+                    return slot
+        except GatewayError:
+            with suppress(GatewayError):
+                ticket.cancel()
+            raise
+        finally:
+            self._wake = None
+
+    def _read(self, upstream: Upstream) -> Embeddings:
+        self._wake = upstream.cancel
+        try:
+            if self._stop is not None:
+                raise self._stop
+            upstream.open()
+            return wire.decode_embeddings(upstream.read())
+        finally:
+            self._wake = None

@@ -1,0 +1,214 @@
+"""From what a caller wrote to what goes upstream: model, permission, overrides, images, checks.
+
+Everything here happens before a call is admitted, needs no slot, and ends in a frozen value or in a
+refusal with a status.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from gateway.core.behaviour import Behaviour
+from gateway.core.catalog import Model, Resolved
+from gateway.core.chat import (
+    EMPTY,
+    Call,
+    ChatRequest,
+    CompletionRequest,
+    Json,
+    Params,
+    Request,
+)
+from gateway.core.embed import EmbedRequest
+from gateway.core.keys import Key
+from gateway.errors import ContextOverflow, GatewayError
+from gateway.policy import access, capability, estimate, media, overrides, routing
+from gateway.services import Services
+
+log = logging.getLogger(__name__)
+
+_PREFIX_CHARS = 2_000
+_FALLBACK_CODES = frozenset(
+    {
+        "no_upstream_available",
+        "upstream_unreachable",
+        "upstream_busy",
+        "context_length_exceeded",
+        "model_not_found",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """One call, ready to run.
+
+    `request` is effective: overrides applied, media fetched. `estimate` is the prompt in tokens,
+    `characters` what it was estimated from, `reservation` the tokens a budget must hold.
+    `prefix` stands for the beginning of the conversation, so that the next turn finds the same
+    server's prompt cache.
+    """
+
+    call: Call
+    key: Key
+    resolved: Resolved
+    request: Request
+    estimate: int = 0
+    characters: int = 0
+    reservation: int = 0
+    prefix: str = ""
+    timeout_ms: int = 0
+    hide_thinking: bool = False
+    parse_think_tags: bool = False
+    reasoning_field: Literal["reasoning_content", "reasoning", "both"] = "reasoning_content"
+    ignored: tuple[str, ...] = ()
+    explain: Mapping[str, Json] = EMPTY
+    fallback_of: int | None = None
+
+    @property
+    def model(self) -> Model:
+        """The model that answers."""
+        return self.resolved.model
+
+
+def prepare(
+    services: Services, call: Call, key: Key, endpoint: str, *, fetch: bool = True
+) -> Prepared:
+    """Resolve, check and prepare a call.
+
+    Raises ModelNotFound, Forbidden, InvalidRequest, CapabilityMissing. With `fetch` off, images
+    named by URL stay URLs: enough for an estimate.
+    """
+    behaviour = services.settings.behaviour()
+    resolved = routing.resolve(call.model, services.catalog.index(), behaviour.fallback_model)
+    access.check_model(key, resolved)
+    media.check_count(call.request, behaviour.max_images)
+    prepared = _lay(services, call, key, resolved, behaviour, endpoint)
+    if not fetch:
+        return prepared
+    return replace(prepared, request=services.images.fill(prepared.request))
+
+
+def prepare_embedding(
+    services: Services, request: EmbedRequest, key: Key
+) -> tuple[Prepared, EmbedRequest]:
+    """Do the same for an embedding request; gives the effective request beside it.
+
+    In `Prepared` the texts stand as prompts, for records and estimates.
+    """
+    behaviour = services.settings.behaviour()
+    resolved = routing.resolve(request.model, services.catalog.index(), behaviour.fallback_model)
+    access.check_model(key, resolved)
+    applied = overrides.apply(request, overrides.layers_of(key, resolved), behaviour)
+    effective = applied.request
+    texts = CompletionRequest(request.model, request.inputs, effective.params)
+    call = Call(texts, ignored=request.ignored, end_user=request.end_user)
+    tokens = services.ratios.tokens(resolved.model.name, texts)
+    prepared = Prepared(
+        call=call,
+        key=key,
+        resolved=resolved,
+        request=texts,
+        estimate=tokens,
+        characters=estimate.characters(texts),
+        reservation=tokens,
+        timeout_ms=applied.timeout_ms,
+        ignored=applied.ignored,
+        explain=_explain(applied, effective.params),
+    )
+    return prepared, effective
+
+
+def fall_back(
+    services: Services, failed: Prepared, error: GatewayError, endpoint: str
+) -> Prepared | None:
+    """Give the call prepared for the next model of the chain, None when there is none.
+
+    Only for failures another model can mend: nobody has it, or the prompt does not fit.
+    """
+    if error.code not in _FALLBACK_CODES and not isinstance(error, ContextOverflow):
+        return None
+    origin = failed.fallback_of or failed.model.id
+    chain = services.catalog.fallbacks(origin)
+    behaviour = services.settings.behaviour()
+    position = next((i + 1 for i, m in enumerate(chain) if m.id == failed.model.id), 0)
+    for model in chain[position:]:
+        try:
+            access.check_model(failed.key, Resolved(model))
+            following = _lay(
+                services, failed.call, failed.key, Resolved(model), behaviour, endpoint
+            )
+        except GatewayError:
+            continue
+        log.info("model %s takes over for %s: %s", model.name, failed.model.name, error.code)
+        return replace(
+            following, request=services.images.fill(following.request), fallback_of=origin
+        )
+    return None
+
+
+def _lay(
+    services: Services,
+    call: Call,
+    key: Key,
+    resolved: Resolved,
+    behaviour: Behaviour,
+    endpoint: str,
+) -> Prepared:
+    """Lay overrides over the request and check what the model can do."""
+    layers = overrides.layers_of(key, resolved, call)
+    applied = overrides.apply(call.request, layers, behaviour)
+    request, ignored = capability.check(applied.request, resolved.model, behaviour)
+    characters = estimate.characters(request)
+    tokens = services.ratios.tokens(resolved.model.name, request)
+    return Prepared(
+        call=call,
+        key=key,
+        resolved=resolved,
+        request=request,
+        estimate=tokens,
+        characters=characters,
+        reservation=tokens + _asked_for(request),
+        prefix=_prefix(request),
+        timeout_ms=applied.timeout_ms,
+        hide_thinking=applied.hide_thinking,
+        parse_think_tags=applied.parse_think_tags,
+        reasoning_field=applied.reasoning_field,
+        ignored=(*applied.ignored, *ignored),
+        explain=_explain(applied, request.params),
+    )
+
+
+def _explain(applied: overrides.Applied[Any], params: Params) -> Mapping[str, Json]:
+    """Say which values were in force and who set them, for the request page: never texts."""
+    return {
+        "from": dict(applied.provenance),
+        "options": dict(params.options),
+        "think": params.think,
+        "keep_alive": params.keep_alive,
+        "format": None
+        if params.format is None
+        else "json"
+        if params.format == "json"
+        else "schema",
+        "changes": [[change.name, change.reason] for change in applied.changes],
+    }
+
+
+def _asked_for(request: Request) -> int:
+    """Give how many tokens the answer may have at most, where the request says so."""
+    limit = request.params.options.get("num_predict")
+    return limit * request.choices if isinstance(limit, int) and limit > 0 else 0
+
+
+def _prefix(request: Request) -> str:
+    """Stand for the beginning of a conversation: system prompt and first turn."""
+    if isinstance(request, ChatRequest):
+        head = "\x00".join(message.content[:_PREFIX_CHARS] for message in request.messages[:2])
+    else:
+        head = request.prompts[0][:_PREFIX_CHARS]
+    return hashlib.blake2b(head.encode("utf-8", "replace"), digest_size=8).hexdigest()
