@@ -1,0 +1,325 @@
+"""Admin accounts, their sessions and tokens, and failed logins, in the store."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+from sqlalchemy import delete as sql_delete
+from sqlalchemy import func, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from gateway.core.admin import Admin, AdminSession, AdminToken, Role
+from gateway.core.chat import Json
+from gateway.errors import InvalidRequest, NotFound
+from gateway.store.tables import AdminRow, AdminSessionRow, AdminTokenRow, LoginFailureRow
+
+_OWN = (
+    "username",
+    "role",
+    "password_hash",
+    "must_change_password",
+    "enabled",
+    "totp_secret",
+    "totp_enabled",
+    "epoch",
+    "password_changed_at",
+    "last_login_at",
+    "last_login_ip",
+)
+
+
+def all_admins(session: Session) -> list[Admin]:
+    """Give every account, oldest first."""
+    return [to_admin(row) for row in session.scalars(select(AdminRow).order_by(AdminRow.id))]
+
+
+def count(session: Session) -> int:
+    """Give how many accounts there are."""
+    return session.scalar(select(func.count()).select_from(AdminRow)) or 0
+
+
+def get(session: Session, admin_id: int) -> Admin:
+    """Give an account. Raises NotFound."""
+    return to_admin(_row(session, admin_id))
+
+
+def find_by_name(session: Session, username: str) -> Admin | None:
+    """Give the account of this name, in whatever case."""
+    row = session.scalar(select(AdminRow).where(AdminRow.username == username.strip().lower()))
+    return None if row is None else to_admin(row)
+
+
+def insert(session: Session, admin: Admin, now: datetime) -> Admin:
+    """Store a new account (its `id` is given here). Raises InvalidRequest if the name is taken."""
+    row = AdminRow(created_at=now, preferences=dict(admin.preferences), **_columns(admin))
+    try:
+        with session.begin_nested():
+            session.add(row)
+    except IntegrityError as exc:
+        raise InvalidRequest(
+            f"There is already an account '{admin.username}'.", param="username"
+        ) from exc
+    return to_admin(row)
+
+
+def save(session: Session, admin: Admin) -> Admin:
+    """Store the changed values of an account. Raises NotFound."""
+    row = _row(session, admin.id)
+    for name, value in _columns(admin).items():
+        setattr(row, name, value)
+    row.preferences = dict(admin.preferences)
+    session.flush()
+    return to_admin(row)
+
+
+def delete(session: Session, admin_id: int) -> None:
+    """Remove an account, its sessions and its tokens. Raises NotFound."""
+    _row(session, admin_id)
+    for table in (AdminSessionRow, AdminTokenRow):
+        session.execute(sql_delete(table).where(table.admin_id == admin_id))
+    session.execute(sql_delete(AdminRow).where(AdminRow.id == admin_id))
+
+
+def active_owners(session: Session) -> int:
+    """Give how many enabled owners there are."""
+    query = select(func.count()).where(AdminRow.role == "owner", AdminRow.enabled)
+    return session.scalar(query) or 0
+
+
+def take_totp_step(session: Session, admin_id: int, step: int) -> bool:
+    """Use up a 30 s step for a code; False if it, or a later one, was used before."""
+    done = session.execute(
+        update(AdminRow)
+        .where(AdminRow.id == admin_id, AdminRow.totp_last_step < step)
+        .values(totp_last_step=step)
+    )
+    return bool(cast(Any, done).rowcount)
+
+
+def start_session(
+    session: Session,
+    admin: Admin,
+    digest: bytes,
+    *,
+    now: datetime,
+    expires_at: datetime,
+    ip: str,
+    user_agent: str,
+) -> AdminSession:
+    """Store a login."""
+    row = AdminSessionRow(
+        digest=digest,
+        admin_id=admin.id,
+        epoch=admin.epoch,
+        created_at=now,
+        seen_at=now,
+        expires_at=expires_at,
+        ip=ip[:64],
+        user_agent=user_agent[:256],
+    )
+    session.add(row)
+    session.flush()
+    return to_session(row)
+
+
+def find_session(
+    session: Session, digest: bytes, now: datetime
+) -> tuple[Admin, AdminSession] | None:
+    """Give a login that is still good, with its account."""
+    found = session.execute(
+        select(AdminSessionRow, AdminRow)
+        .join(AdminRow, AdminRow.id == AdminSessionRow.admin_id)
+        .where(
+            AdminSessionRow.digest == digest,
+            AdminSessionRow.expires_at > now,
+            AdminSessionRow.epoch == AdminRow.epoch,
+            AdminRow.enabled,
+        )
+    ).first()
+    return None if found is None else (to_admin(found[1]), to_session(found[0]))
+
+
+def see_session(session: Session, session_id: int, now: datetime, expires_at: datetime) -> None:
+    """Note that a login is in use, and let it last until `expires_at`."""
+    session.execute(
+        update(AdminSessionRow)
+        .where(AdminSessionRow.id == session_id)
+        .values(seen_at=now, expires_at=expires_at)
+    )
+
+
+def sessions(session: Session, admin_id: int, now: datetime) -> list[AdminSession]:
+    """Give the logins of an account that are still good, latest use first."""
+    query = (
+        select(AdminSessionRow)
+        .join(AdminRow, AdminRow.id == AdminSessionRow.admin_id)
+        .where(
+            AdminSessionRow.admin_id == admin_id,
+            AdminSessionRow.expires_at > now,
+            AdminSessionRow.epoch == AdminRow.epoch,
+        )
+        .order_by(AdminSessionRow.seen_at.desc())
+    )
+    return [to_session(row) for row in session.scalars(query)]
+
+
+def end_sessions(
+    session: Session, *, digest: bytes | None = None, admin_id: int = 0, session_id: int = 0
+) -> int:
+    """End one login, by its secret's digest or by account and id; give how many ended."""
+    query = sql_delete(AdminSessionRow)
+    if digest is not None:
+        query = query.where(AdminSessionRow.digest == digest)
+    else:
+        query = query.where(AdminSessionRow.admin_id == admin_id, AdminSessionRow.id == session_id)
+    return int(cast(Any, session.execute(query)).rowcount)
+
+
+def insert_token(session: Session, token: AdminToken, digest: bytes) -> AdminToken:
+    """Store a token of the REST API (its `id` is given here)."""
+    values = {name: value for name, value in asdict(token).items() if name != "id"}
+    row = AdminTokenRow(digest=digest, **values)
+    session.add(row)
+    session.flush()
+    return to_token(row)
+
+
+def find_token(session: Session, digest: bytes) -> AdminToken | None:
+    """Give the token with this digest, usable or not, unless its account is disabled."""
+    row = session.scalar(
+        select(AdminTokenRow)
+        .outerjoin(AdminRow, AdminRow.id == AdminTokenRow.admin_id)
+        .where(AdminTokenRow.digest == digest, AdminRow.enabled | AdminTokenRow.admin_id.is_(None))
+    )
+    return None if row is None else to_token(row)
+
+
+def tokens(session: Session) -> list[AdminToken]:
+    """Give every token, newest first."""
+    query = select(AdminTokenRow).order_by(AdminTokenRow.id.desc())
+    return [to_token(row) for row in session.scalars(query)]
+
+
+def revoke_token(session: Session, token_id: int, now: datetime) -> AdminToken:
+    """Make a token useless. Raises NotFound."""
+    row = session.get(AdminTokenRow, token_id)
+    if row is None:
+        raise NotFound(f"There is no token {token_id}.", code="token_not_found")
+    row.revoked_at = row.revoked_at or now
+    session.flush()
+    return to_token(row)
+
+
+def touch_token(session: Session, token_id: int, now: datetime) -> None:
+    """Note that a token was used."""
+    session.execute(
+        update(AdminTokenRow).where(AdminTokenRow.id == token_id).values(last_used_at=now)
+    )
+
+
+def blocked_until(session: Session, subjects: list[str], now: datetime) -> datetime | None:
+    """Give until when any of the subjects must wait, or None."""
+    query = select(func.max(LoginFailureRow.blocked_until)).where(
+        LoginFailureRow.subject.in_(subjects), LoginFailureRow.blocked_until > now
+    )
+    return session.scalar(query)
+
+
+def count_failure(
+    session: Session, subject: str, now: datetime, *, free: int, longest_s: int
+) -> None:
+    """Count a failed login; beyond `free` ones the subject waits 1, 2, 4 … `longest_s` seconds.
+    An hour without failures forgives."""
+    row = session.get(LoginFailureRow, subject[:160])
+    if row is None:
+        row = LoginFailureRow(subject=subject[:160], failures=0, last_at=now)
+        session.add(row)
+    if now - row.last_at > timedelta(hours=1):
+        row.failures = 0
+    row.failures += 1
+    row.last_at = now
+    over = row.failures - free
+    if over > 0:
+        wait_s = min(longest_s, 2 ** min(over - 1, 20))
+        row.blocked_until = now + timedelta(seconds=wait_s)
+    session.flush()
+
+
+def forget_failures(session: Session, subjects: list[str]) -> None:
+    """Forgive after a good login."""
+    session.execute(sql_delete(LoginFailureRow).where(LoginFailureRow.subject.in_(subjects)))
+
+
+def prune(session: Session, now: datetime) -> int:
+    """Delete expired sessions and old failures; give how many."""
+    old = now - timedelta(days=1)
+    gone = session.execute(sql_delete(AdminSessionRow).where(AdminSessionRow.expires_at < now))
+    forgiven = session.execute(sql_delete(LoginFailureRow).where(LoginFailureRow.last_at < old))
+    return int(cast(Any, gone).rowcount) + int(cast(Any, forgiven).rowcount)
+
+
+def to_admin(row: AdminRow) -> Admin:
+    """Give a row as a value."""
+    return Admin(
+        id=row.id,
+        preferences=row.preferences,
+        created_at=row.created_at,
+        **{name: getattr(row, name) for name in _OWN if name != "totp_secret"},
+        totp_secret=row.totp_secret or "",
+    )
+
+
+def to_session(row: AdminSessionRow) -> AdminSession:
+    """Give a row as a value."""
+    return AdminSession(
+        id=row.id,
+        admin_id=row.admin_id,
+        epoch=row.epoch,
+        created_at=row.created_at,
+        seen_at=row.seen_at,
+        expires_at=row.expires_at,
+        ip=row.ip,
+        user_agent=row.user_agent,
+    )
+
+
+def to_token(row: AdminTokenRow) -> AdminToken:
+    """Give a row as a value."""
+    return AdminToken(
+        id=row.id,
+        name=row.name,
+        role=cast(Role, row.role),
+        prefix=row.prefix,
+        last4=row.last4,
+        created_at=row.created_at,
+        admin_id=row.admin_id,
+        expires_at=row.expires_at,
+        revoked_at=row.revoked_at,
+        last_used_at=row.last_used_at,
+    )
+
+
+def as_json(admin: Admin) -> dict[str, Json]:
+    """Give an account as plain values without its secrets: for the audit log and the REST API."""
+    plain = asdict(admin)
+    for secret in ("password_hash", "totp_secret"):
+        del plain[secret]
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in plain.items()
+    }
+
+
+def _row(session: Session, admin_id: int) -> AdminRow:
+    row = session.get(AdminRow, admin_id)
+    if row is None:
+        raise NotFound(f"There is no account {admin_id}.", code="admin_not_found")
+    return row
+
+
+def _columns(admin: Admin) -> dict[str, Any]:
+    values = {name: getattr(admin, name) for name in _OWN}
+    return values | {"username": admin.username.lower(), "totp_secret": admin.totp_secret or None}

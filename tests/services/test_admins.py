@@ -1,0 +1,199 @@
+"""Logins: who gets in, how wrong tries are slowed, and what ends a session."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import timedelta
+from pathlib import Path
+
+import pyotp
+import pytest
+
+from gateway.core.admin import CLI, Actor
+from gateway.errors import Forbidden, InvalidRequest, RateLimited, Unauthenticated
+from gateway.services.admins import Admins, CodeNeeded, LoginRefused
+from gateway.services.stored import Store
+from gateway.store import audit
+from tests.services.conftest import FakeClock
+
+PASSWORD = "violet harbour 71"
+
+
+@pytest.fixture
+def admins(store: Store, clock: FakeClock) -> Admins:
+    """Admins with one owner, `root`."""
+    made = Admins(store, now=clock.now)
+    made.accounts.create("Root", PASSWORD, "owner", CLI, must_change=False)
+    return made
+
+
+def test_a_right_login_gives_a_session(admins: Admins) -> None:
+    admin, secret = admins.login("ROOT ", PASSWORD, ip="10.0.0.1", user_agent="Firefox")
+    found = admins.session(secret)
+
+    assert found is not None
+    assert (found[0].username, found[1].ip, found[1].user_agent) == ("root", "10.0.0.1", "Firefox")
+    assert found[0].last_login_ip == "10.0.0.1"
+    assert admin.id == found[0].id
+
+
+@pytest.mark.parametrize(("name", "password"), [("root", "wrong one here"), ("nobody", PASSWORD)])
+def test_wrong_name_and_wrong_password_read_alike(admins: Admins, name: str, password: str) -> None:
+    with pytest.raises(LoginRefused) as caught:
+        admins.login(name, password)
+
+    assert caught.value.message == "The name or the password is wrong."
+
+
+def test_failures_make_an_account_wait_longer_but_never_lock_it(
+    admins: Admins, clock: FakeClock
+) -> None:
+    waits = []
+    for _ in range(16):
+        with pytest.raises((Unauthenticated, RateLimited)) as caught:
+            admins.login("root", "wrong one here")
+        if isinstance(caught.value, RateLimited):
+            waits.append(caught.value.retry_after_s)
+            clock.tick(float(caught.value.retry_after_s or 0))
+
+    assert waits[:4] == [1, 2, 4, 8]
+    assert max(waits) <= 60
+    clock.tick(60)
+    assert admins.login("root", PASSWORD)[0].username == "root"
+
+
+def test_an_address_that_tries_many_names_waits(admins: Admins) -> None:
+    for number in range(11):
+        with pytest.raises(LoginRefused):
+            admins.login(f"user{number}", "wrong one here", ip="203.0.113.9")
+
+    with pytest.raises(RateLimited):
+        admins.login("root", PASSWORD, ip="203.0.113.9")
+    assert admins.login("root", PASSWORD, ip="203.0.113.10")
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        pytest.param(lambda a, admin, secret: a.logout(secret), id="logout"),
+        pytest.param(
+            lambda a, admin, secret: a.change_password(admin.id, PASSWORD, "green lantern 8", CLI),
+            id="password changed",
+        ),
+        pytest.param(lambda a, admin, secret: a.end_all_sessions(admin.id, CLI), id="end all"),
+        pytest.param(
+            lambda a, admin, secret: a.end_session(admin.id, a.sessions(admin.id)[0].id, CLI),
+            id="ended from the list",
+        ),
+    ],
+)
+def test_a_cookie_is_useless_after(admins: Admins, end) -> None:
+    admin, secret = admins.login("root", PASSWORD)
+    end(admins, admin, secret)
+
+    assert admins.session(secret) is None
+
+
+def test_a_session_ends_when_it_is_not_used_for_a_day(admins: Admins, clock: FakeClock) -> None:
+    _, secret = admins.login("root", PASSWORD)
+    clock.tick(23 * 3600)
+    used = admins.session(secret)
+    clock.tick(23 * 3600)
+    used_again = admins.session(secret)
+    clock.tick(25 * 3600)
+
+    assert used is not None
+    assert used_again is not None
+    assert admins.session(secret) is None
+
+
+def test_a_disabled_account_is_out_at_once(admins: Admins) -> None:
+    other = admins.accounts.create("second", PASSWORD, "viewer", CLI)
+    _, secret = admins.login("second", PASSWORD)
+    admins.accounts.update(other.id, CLI, enabled=False)
+
+    assert admins.session(secret) is None
+    with pytest.raises(LoginRefused):
+        admins.login("second", PASSWORD)
+
+
+def test_the_last_owner_stays(admins: Admins) -> None:
+    root = admins.accounts.all()[0]
+
+    with pytest.raises(Forbidden):
+        admins.accounts.delete(root.id, CLI)
+    with pytest.raises(Forbidden):
+        admins.accounts.update(root.id, CLI, role="admin")
+    assert admins.accounts.get(root.id).role == "owner"
+
+
+def test_a_second_factor_is_asked_for_and_each_code_works_once(
+    admins: Admins, clock: FakeClock
+) -> None:
+    root = admins.accounts.all()[0]
+    secret, address = admins.begin_totp(root.id)
+    assert address.startswith("otpauth://totp/")
+    admins.confirm_totp(root.id, pyotp.TOTP(secret).at(clock.now()), CLI)
+    clock.tick(30)
+    code = pyotp.TOTP(secret).at(clock.now())
+
+    with pytest.raises(CodeNeeded):
+        admins.login("root", PASSWORD)
+    with pytest.raises(LoginRefused):
+        admins.login("root", PASSWORD, code="000000" if code != "000000" else "111111")
+    assert admins.login("root", PASSWORD, code=code)
+    with pytest.raises(LoginRefused):
+        admins.login("root", PASSWORD, code=code)
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "short",
+        "x" * 129,
+        "password123",
+        "P@ssw0rd123!",
+        "1234567890",
+        "aaaaaaaaaaaa",
+        "abcabcabcabc",
+        "qwertyuiop",
+        "new.person",
+    ],
+)
+def test_a_guessable_password_is_refused(admins: Admins, password: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        admins.accounts.create("new.person", password, "viewer", CLI)
+
+    assert caught.value.param == "password"
+
+
+def test_tokens_work_until_revoked_and_never_exceed_their_maker(
+    admins: Admins, clock: FakeClock
+) -> None:
+    owner = Actor("admin", "root", admins.accounts.all()[0].id, "owner")
+    token, secret = admins.tokens.issue("ci", "admin", owner, expires_at=clock.now() + timedelta(1))
+
+    assert admins.tokens.find(secret).id == token.id
+    with pytest.raises(Forbidden):
+        admins.tokens.issue("more", "owner", Actor("admin", "x", 1, "admin"))
+    clock.tick(86_400)
+    with pytest.raises(Unauthenticated):
+        admins.tokens.find(secret)
+    token, secret = admins.tokens.issue("ci", "viewer", owner)
+    admins.tokens.revoke(token.id, owner)
+    with pytest.raises(Unauthenticated):
+        admins.tokens.find(secret)
+
+
+def test_no_secret_is_in_the_database_file_or_the_audit_log(
+    admins: Admins, store: Store, tmp_path: Path
+) -> None:
+    _, session_secret = admins.login("root", PASSWORD)
+    _, token_secret = admins.tokens.issue("ci", "admin", CLI)
+    connection = sqlite3.connect(tmp_path / "gateway.db")
+    content = "\n".join(connection.iterdump())
+    connection.close()
+
+    for secret in (PASSWORD, session_secret, token_secret):
+        assert secret not in content
+    assert {entry.action for entry in store.read(audit.page)} >= {"login", "token.create"}

@@ -1,0 +1,155 @@
+"""Settings from the environment: typed, checked, and secret where they must be."""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+import stat
+from pathlib import Path
+
+import pytest
+
+from gateway.config import ConfigError, Secret, Settings
+
+
+def load(tmp_path: Path, **environ: str) -> Settings:
+    return Settings.load({"DATA_DIR": str(tmp_path / "data"), **environ}, None)
+
+
+def test_nothing_set_gives_a_gateway_on_port_3000_with_its_own_file(tmp_path: Path) -> None:
+    settings = load(tmp_path)
+
+    assert settings.port == 3000
+    assert settings.database_url == f"sqlite:///{tmp_path / 'data' / 'gateway.db'}"
+    assert settings.uses_sqlite
+    assert settings.ollama_urls == ()
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "words"),
+    [
+        ("PORT", "http", "a whole number from 1 to 65535"),
+        ("PORT", "70000", "a whole number from 1 to 65535"),
+        ("PORT", "-1", "a whole number"),
+        ("PORT", "3000.5", "a whole number"),
+        ("HOST", "0.0.0.0; rm", "an address or host name"),
+        ("OLLAMA_URL", "ftp://ollama", "http://127.0.0.1:11434"),
+        ("OLLAMA_URL", "http://", "http://127.0.0.1:11434"),
+        ("OLLAMA_URL", "http://user:pw@host:1", "no user name or password"),
+        ("OLLAMA_URL", "http://ok:11434, http://a b", "http://127.0.0.1:11434"),
+        ("OLLAMA_URL", "http://host:99999", "http://127.0.0.1:11434"),
+        ("SESSION_SECRET", "short", "at least 16 characters"),
+        ("DATABASE_URL", "mysql://host/db", "postgresql:// or sqlite:///"),
+        ("DATABASE_URL", "sqlite://", "name a file"),
+        ("DATABASE_URL", "gateway.db", "postgresql:// or sqlite:///"),
+        ("REDIS_URL", "localhost:6379", "redis://"),
+        ("WEB_CONCURRENCY", "0", "a whole number from 1"),
+        ("WEB_CONCURRENCY", "many", "a whole number from 1"),
+        ("WORKER_CONNECTIONS", "1", "a whole number from 10"),
+        ("GRACEFUL_TIMEOUT", "0", "a whole number from 1"),
+        ("KEEPALIVE", "0", "a whole number from 1"),
+        ("LOG_LEVEL", "loud", "debug, info, warning, error"),
+        ("LOG_FORMAT", "xml", "text, json"),
+        ("TRUSTED_PROXIES", "10.0.0.0/8", "a whole number from 0 to 10"),
+        ("TRUSTED_HOSTS", "a b", "an address or host name"),
+        ("COOKIE_SECURE", "yes", "auto, always, never"),
+        ("ADMIN_USERNAME", "<script>", "letters, digits"),
+        ("GATEWAY_SQLITE_SYNCHRONOUS", "off", "normal, full"),
+        ("GATEWAY_DATABASE_POOL", "0", "a whole number from 1"),
+        ("GATEWAY_USAGE_BUFFER", "1", "a whole number from 1000"),
+        ("GATEWAY_UNKNOWN", "1", "not a setting"),
+    ],
+)
+def test_a_wrong_value_is_one_line_that_names_the_variable(
+    tmp_path: Path, variable: str, text: str, words: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, **{variable: text})
+
+    line = str(caught.value)
+    assert line.startswith(f"{variable}: ")
+    assert words in line
+    assert "\n" not in line
+    assert "pw" not in line
+
+
+def test_a_data_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(ConfigError, match=r"^DATA_DIR: "):
+        load(tmp_path, DATA_DIR=str(tmp_path / "file" / "data"))
+
+
+def test_a_missing_session_secret_is_made_once_and_kept(tmp_path: Path) -> None:
+    first, second = load(tmp_path), load(tmp_path)
+    path = tmp_path / "data" / "session_secret"
+
+    assert first.session_secret == second.session_secret
+    assert len(first.session_secret.reveal()) >= 32
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def _reveal(folder: Path) -> str:
+    return load(folder).session_secret.reveal()
+
+
+def test_processes_that_start_together_agree_on_the_secret(tmp_path: Path) -> None:
+    with multiprocessing.get_context("spawn").Pool(4) as pool:
+        secrets = pool.map(_reveal, [tmp_path] * 8)
+
+    assert len(set(secrets)) == 1
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["session_secret"]
+
+
+def test_a_damaged_secret_file_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "session_secret").write_text("")
+
+    with pytest.raises(ConfigError, match=r"^SESSION_SECRET: .*damaged"):
+        load(tmp_path)
+
+
+def test_a_dotenv_file_is_read_below_the_environment(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text("PORT=4000\nLOG_LEVEL=debug\nADMIN_PASSWORD='pa$$word ${HOME}'\n")
+    settings = Settings.load({"DATA_DIR": str(tmp_path / "data"), "PORT": "5000"}, file)
+
+    assert (settings.port, settings.log_level) == (5000, "debug")
+    assert settings.admin_password.reveal() == "pa$$word ${HOME}"
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("postgres://u:p@db/gw", "postgresql+psycopg://u:p@db/gw"),
+        (
+            "postgresql://u:p@db/gw?sslmode=require",
+            "postgresql+psycopg://u:p@db/gw?sslmode=require",
+        ),
+        ("sqlite:////srv/gw.db", "sqlite:////srv/gw.db"),
+    ],
+)
+def test_database_addresses_are_understood(tmp_path: Path, given: str, used: str) -> None:
+    assert load(tmp_path, DATABASE_URL=given).database_url == used
+
+
+def test_servers_are_a_comma_list_and_may_lack_the_scheme(tmp_path: Path) -> None:
+    settings = load(tmp_path, OLLAMA_URL="http://a:11434/, b:11434 ,https://c/ollama")
+
+    assert settings.ollama_urls == ("http://a:11434", "http://b:11434", "https://c/ollama")
+
+
+def test_secrets_show_in_no_text_of_the_settings(tmp_path: Path) -> None:
+    settings = load(
+        tmp_path,
+        SESSION_SECRET="canary-session-secret",
+        ADMIN_PASSWORD="canary-password",
+        METRICS_TOKEN="canary-metrics",
+        DATABASE_URL="postgresql://u:canary-db@h/d",
+        REDIS_URL="redis://:canary-redis@h",
+    )
+
+    for text in (repr(settings), str(settings), f"{settings.session_secret}"):
+        assert "canary" not in text
+    assert pickle.loads(pickle.dumps(Secret("canary"))).reveal() == "***"
