@@ -1,0 +1,71 @@
+"""Refuses what a model is known to be unable to do, before it is sent (api-mapping 2.3.3, 2.3.6).
+
+Only what `/api/show` told counts: while nothing is known, the request goes through and Ollama
+decides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gateway.core.behaviour import Behaviour
+from gateway.core.catalog import Model
+from gateway.core.chat import ChatRequest, CompletionRequest, Request
+from gateway.errors import CapabilityMissing, InvalidRequest
+
+
+def check(request: Request, model: Model, behaviour: Behaviour) -> None:
+    """Raise CapabilityMissing when the model cannot serve the request, InvalidRequest when a forced
+    tool call is wanted and the settings forbid those."""
+    if model.can("completion") is False and model.can("embedding"):
+        raise _missing(model, "chat", "only makes embeddings", "model")
+    if isinstance(request, ChatRequest):
+        _check_tools(request, model, behaviour)
+        media = [item for message in request.messages for item in message.media]
+        default_param = request.media_param
+    else:
+        _check_suffix(request, model)
+        media, default_param = list(request.media), "images"
+    for item in media:
+        capability = "vision" if item.kind == "image" else "audio"
+        if model.can(capability) is False:
+            what = "cannot see images" if item.kind == "image" else "cannot hear sounds"
+            raise _missing(model, capability, what, item.param or default_param)
+
+
+def without_unwanted_tools(request: ChatRequest) -> ChatRequest:
+    """Give the request with the tools its `tool_choice` leaves: none, the named ones, or all."""
+    choice = request.tool_choice
+    if choice.mode == "none":
+        return replace(request, tools=()) if request.tools else request
+    if not choice.names:
+        return request
+    return replace(
+        request, tools=tuple(tool for tool in request.tools if tool.name in choice.names)
+    )
+
+
+def _check_tools(request: ChatRequest, model: Model, behaviour: Behaviour) -> None:
+    mode = request.tool_choice.mode
+    if mode == "required" and behaviour.forced_tool_choice == "reject":
+        raise InvalidRequest(
+            "Forcing a tool call is switched off on this gateway.",
+            param="tool_choice",
+            code="unsupported_value",
+        )
+    if not request.tools or mode == "none" or model.can("tools") is not False:
+        return
+    if mode == "required" and behaviour.forced_tool_choice == "emulate":
+        return  # made with `format`, which needs no such capability (D13)
+    raise _missing(model, "tools", "cannot call tools", "tools")
+
+
+def _check_suffix(request: CompletionRequest, model: Model) -> None:
+    if request.suffix and model.can("insert") is False:
+        raise _missing(model, "insert", "cannot fill in the middle", "suffix")
+
+
+def _missing(model: Model, capability: str, what: str, param: str) -> CapabilityMissing:
+    return CapabilityMissing(
+        f"The model '{model.display_name}' {what}.", code=f"{capability}_not_supported", param=param
+    )

@@ -1,0 +1,115 @@
+"""Ends an answer where the gateway, not Ollama, must see the end: stop strings, the first tool
+call, and `<think>` tags in the text (D15, D20, 3.2.4).
+
+Everything works on text that arrives in pieces of any size, and holds back only what may still turn
+out to be the beginning of what is looked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+
+class StopFilter:
+    """Looks for stop strings in a text that arrives in pieces.
+
+    The match that ends first wins; of several that end at the same place, the first in `stops`.
+    `matched` is the string that was hit, None while none was.
+    """
+
+    __slots__ = ("_first", "_held", "_hold", "_stops", "matched")
+
+    def __init__(self, stops: Sequence[str]) -> None:
+        self._stops = tuple(stop for stop in stops if stop)
+        self._first = frozenset(stop[0] for stop in self._stops)
+        self._hold = max((len(stop) for stop in self._stops), default=1) - 1
+        self._held = ""
+        self.matched: str | None = None
+
+    def feed(self, text: str) -> str:
+        """Give what of the text may be shown now. After a match: nothing more."""
+        if self.matched is not None:
+            return ""
+        text = self._held + text
+        end = len(text) + 1
+        for stop in self._stops:
+            at = text.find(stop)
+            if at >= 0 and at + len(stop) < end:
+                end = at + len(stop)
+                self.matched = stop
+        if self.matched is not None:
+            self._held = ""
+            return text[: end - len(self.matched)]
+        kept = len(text) - held_back(text, self._stops, self._first, self._hold)
+        self._held = text[kept:]
+        return text[:kept]
+
+    def flush(self) -> str:
+        """Give what was held back, when the text has ended."""
+        text, self._held = self._held, ""
+        return text
+
+
+def held_back(text: str, marks: Sequence[str], first: frozenset[str], most: int) -> int:
+    """Give the length of the longest end of `text` that begins one of `marks`."""
+    start = max(len(text) - most, 0)
+    for at in range(start, len(text)):
+        if text[at] in first and any(mark.startswith(text[at:]) for mark in marks):
+            return len(text) - at
+    return 0
+
+
+class ThinkTags:
+    """Moves a leading `<think>…</think>` of a text to the thinking, for models whose template
+    Ollama does not understand.
+
+    `feed` gives (thinking, text). Only white space may come before the tag; without one the text
+    passes untouched.
+    """
+
+    OPEN: Final = "<think>"
+    CLOSE: Final = "</think>"
+    _CLOSE_FIRST: Final = frozenset("<")
+
+    __slots__ = ("_held", "_state")
+
+    def __init__(self) -> None:
+        self._held = ""
+        self._state = "before"
+
+    def feed(self, text: str) -> tuple[str, str]:
+        """Give what is thinking and what is text in the next piece."""
+        if self._state == "text":
+            return "", text
+        text = self._held + text
+        self._held = ""
+        if self._state == "before":
+            bare = text.lstrip()
+            if not bare.startswith(self.OPEN):
+                if self.OPEN.startswith(bare):
+                    self._held = text
+                    return "", ""
+                self._state = "text"
+                return "", text
+            self._state = "thinking"
+            text = bare[len(self.OPEN) :]
+        thinking = ""
+        if self._state == "thinking":
+            before, tag, after = text.partition(self.CLOSE)
+            if not tag:
+                kept = len(text) - held_back(
+                    text, (self.CLOSE,), self._CLOSE_FIRST, len(self.CLOSE) - 1
+                )
+                self._held = text[kept:]
+                return text[:kept], ""
+            thinking, text, self._state = before, after, "gap"
+        text = text.lstrip()
+        if text:
+            self._state = "text"
+        return thinking, text
+
+    def flush(self) -> tuple[str, str]:
+        """Give what was held back, when the text has ended."""
+        held, self._held = self._held, ""
+        return (held, "") if self._state == "thinking" else ("", held)

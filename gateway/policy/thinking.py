@@ -1,0 +1,111 @@
+"""Makes a wish to think fit the model, instead of failing (D9, D10).
+
+Facts about Ollama: a truthy `think` on a model without the capability is refused, `false` never is;
+gpt-oss cannot be switched off and only knows levels; `max` and, before that, level strings are
+unknown to older servers. So what is known is settled before sending, and what an old server refuses
+is tried again one step weaker:
+
+    "max" -> "high" -> true -> left out
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Final
+
+from gateway.core.catalog import Model
+from gateway.core.chat import ChatRequest, Message, Params, Think
+from gateway.errors import GatewayError, InvalidRequest
+
+_LADDER: Final[tuple[Think | None, ...]] = ("max", "high", True, None)
+_REMEMBER_S: Final = 3_600.0
+_MAX_KNOWN: Final = 10_000
+
+
+def adapt(params: Params, model: Model) -> tuple[Params, str]:
+    """Give the parameters with a `think` the model may get, and a note when a wish was dropped."""
+    think = params.think
+    if params.effort == "minimal" and model.is_gpt_oss:
+        return replace(params, think="low"), ""
+    if think and model.can("thinking") is False:
+        return replace(params, think=None), "think: the model cannot think"
+    return params, ""
+
+
+def may_think(params: Params, model: Model) -> bool:
+    """Whether thinking text may come: asked for, or not said on a model that may be able to."""
+    if params.think is None:
+        return model.can("thinking") is not False
+    return params.think is not False or model.is_gpt_oss
+
+
+def is_hidden(params: Params, hide_thinking: bool) -> bool:
+    """Whether thinking text is kept from the caller: by wish, or because none was wanted."""
+    return hide_thinking or params.think is False
+
+
+def settle_prefill(request: ChatRequest, think_was_asked: bool) -> ChatRequest:
+    """Give a request whose last turn is the assistant's in the form Ollama accepts (F23).
+
+    Trailing assistant turns become one, and thinking is off unless the caller asked for it: models
+    on the native template path refuse to continue a turn with thinking on.
+    """
+    messages = request.messages
+    if not messages or messages[-1].role != "assistant" or messages[-1].tool_calls:
+        return request
+    start = len(messages) - 1
+    while start and _is_plain_answer(messages[start - 1]):
+        start -= 1
+    merged = replace(
+        messages[-1],
+        content="".join(message.content for message in messages[start:]),
+        thinking="".join(message.thinking for message in messages[start:]),
+    )
+    params = request.params if think_was_asked else replace(request.params, think=False)
+    return replace(request, messages=(*messages[:start], merged), params=params)
+
+
+def weaker(think: Think | None) -> Iterator[Think | None]:
+    """Give what to try when Ollama refuses a `think`, strongest first."""
+    if think is None or think is False:
+        return
+    step = think if think in ("max", True) else "high"
+    yield from _LADDER[_LADDER.index(step) + 1 :]
+
+
+def is_refused(error: GatewayError) -> bool:
+    """Whether Ollama refused the `think` it got, so that a weaker one is worth a try."""
+    return isinstance(error, InvalidRequest) and "think" in error.message.lower()
+
+
+class Memory:
+    """What `think` a model took after it refused another; forgotten after an hour, when Ollama may
+    have been updated. Safe for use by many threads."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._known: dict[tuple[str, Think], tuple[float, Think | None]] = {}
+        self._lock = threading.Lock()
+
+    def note(self, model: str, wanted: Think, worked: Think | None) -> None:
+        """Remember that `worked` had to stand in for `wanted`."""
+        with self._lock:
+            if len(self._known) >= _MAX_KNOWN:
+                self._known.clear()
+            self._known[model, wanted] = (self._clock(), worked)
+
+    def best(self, model: str, wanted: Think | None) -> Think | None:
+        """Give what to send for `wanted`."""
+        if wanted is None or wanted is False or not self._known:
+            return wanted
+        found = self._known.get((model, wanted))
+        if found is None or self._clock() - found[0] > _REMEMBER_S:
+            return wanted
+        return found[1]
+
+
+def _is_plain_answer(message: Message) -> bool:
+    return message.role == "assistant" and not message.tool_calls
