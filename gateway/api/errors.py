@@ -40,8 +40,15 @@ def speaks_anthropic(path: str, anthropic_version: str | None) -> bool:
 def body_for(error: GatewayError, request: Request, request_id: str) -> bytes:
     """Give the error body in the dialect of the request's path."""
     if speaks_anthropic(request.path, request.headers.get("anthropic-version")):
-        return orjson.dumps(anthropic_common.error(error, request_id))
-    return orjson.dumps(openai_common.error(error))
+        return orjson.dumps(anthropic_common.error_body(error, request_id))
+    return orjson.dumps(openai_common.error_body(error, _prompt_param(request.path)))
+
+
+def _prompt_param(path: str) -> str:
+    """Give what an endpoint calls its prompt."""
+    if path.endswith(("/responses", "/embeddings", "/input_tokens")):
+        return "input"
+    return "messages" if "/chat/" in path else "prompt"
 
 
 def response_for(error: GatewayError, request: Request, request_id: str) -> Response:

@@ -8,24 +8,6 @@ from dataclasses import replace
 from gateway.core.chat import ChatRequest, Media, Message, Request
 from gateway.errors import InvalidRequest
 
-_MAGIC: tuple[tuple[bytes, str], ...] = (
-    (b"\x89PNG\r\n\x1a\n", "png"),
-    (b"\xff\xd8\xff", "jpeg"),
-    (b"GIF87a", "gif"),
-    (b"GIF89a", "gif"),
-    (b"BM", "bmp"),
-)
-
-
-def sniff(raw: bytes) -> str | None:
-    """Tell the kind of an image by its first bytes; None when it is none that models read."""
-    for magic, kind in _MAGIC:
-        if raw.startswith(magic):
-            return kind
-    if raw[:4] == b"RIFF" and raw[8:12] == b"WEBP":
-        return "webp"
-    return None
-
 
 def all_media(request: Request) -> tuple[Media, ...]:
     """Give every image and sound of a request in order."""

@@ -26,6 +26,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from gateway.core.behaviour import Behaviour
 from gateway.core.chat import Media, Request
+from gateway.core.media import sniff
 from gateway.errors import InvalidRequest
 from gateway.policy import media
 
@@ -176,7 +177,7 @@ class Images:
             raw = self._follow(session, url, param, behaviour.max_image_mb << 20, deadline_s)
         finally:
             session.close()
-        kind = media.sniff(raw)
+        kind = sniff(raw)
         if kind is None:
             raise InvalidRequest(
                 "The URL did not give an image (PNG, JPEG, WebP, GIF or BMP).",
