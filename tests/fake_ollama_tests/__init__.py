@@ -1,0 +1,1 @@
+"""Proves that the fake does over a real socket what it says."""
