@@ -19,18 +19,20 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.core.behaviour import Behaviour
 from gateway.core.catalog import Loaded, Model, Server, ServerView
 from gateway.core.keys import Key
-from gateway.errors import UpstreamUnreachable
+from gateway.errors import InvalidRequest, UpstreamUnreachable
 from gateway.services.dispatch import Dispatcher
 from gateway.services.lanes import Station
 from gateway.services.queue import Slot, Ticket
 
 if TYPE_CHECKING:
     from gateway.ollama.client import OllamaClient
+    from gateway.services.catalog import Snapshot
 
 __all__ = ["Fleet", "Slot", "Ticket"]
 
@@ -95,8 +97,19 @@ class Fleet:
 
     # -- what is known of the servers --------------------------------------------------------------
 
-    def know(self, servers: Sequence[Server], names: Mapping[int, frozenset[str]]) -> None:
-        """Take in the servers as the admin has them now, and the models each one lists.
+    def follow(self, snapshot: Snapshot) -> None:
+        """Take in a new snapshot of the catalogue; its listener."""
+        errors = {server_id: note.error for server_id, note in snapshot.notes.items()}
+        self.know(snapshot.servers, snapshot.names, errors)
+
+    def know(
+        self,
+        servers: Sequence[Server],
+        names: Mapping[int, frozenset[str]],
+        refresh_errors: Mapping[int, str] = MappingProxyType({}),
+    ) -> None:
+        """Take in the servers as the admin has them now, the models each one lists, and why that
+        list is old where it is.
 
         A server whose address or credentials changed starts anew; running calls end undisturbed.
         """
@@ -107,8 +120,12 @@ class Fleet:
             for server in servers:
                 station = before.get(server.id)
                 if station is None or _line_changed(station.server, server):
-                    station = Station(server, self._client_for(server))
+                    client = self._client(server)
+                    if client is None:
+                        continue
+                    station = Station(server, client)
                 station.server = server
+                station.refresh_error = refresh_errors.get(server.id, "")
                 station.names = names.get(server.id, frozenset())
                 station.look(now_s)
                 kept[server.id] = station
@@ -118,6 +135,13 @@ class Fleet:
             self.dispatcher.stations = kept
             self.dispatcher.stations_changed()
             self.dispatcher.serve_all(now_s)
+
+    def _client(self, server: Server) -> OllamaClient | None:
+        try:
+            return self._client_for(server)
+        except InvalidRequest as error:
+            log.error("server %s cannot be used: %s", server.name, error.message)
+            return None
 
     def stations(self) -> tuple[Station, ...]:
         """Give all servers, in the order the admin sees."""
@@ -162,12 +186,6 @@ class Fleet:
                     lane.foreign = foreign
                     if freed:
                         self.dispatcher.serve(lane.name, now_s)
-
-    def note_refresh(self, server_id: int, error: str) -> None:
-        """Keep why the list of models could not be refreshed; "" when it was."""
-        station = self.dispatcher.stations.get(server_id)
-        if station is not None:
-            station.refresh_error = error
 
     # -- what probes tell --------------------------------------------------------------------------
 
