@@ -17,7 +17,7 @@ import orjson
 
 from gateway.core.chat import Json, Message, Role, ToolCall
 from gateway.dialects.base import Reading
-from gateway.dialects.content import PARTS, Content, read_arguments, read_content
+from gateway.dialects.content import PARTS, Content, Reader, read_arguments, read_content
 from gateway.dialects.reading import Fields, invalid, label, missing
 from gateway.dialects.responses_object import unseal
 from gateway.dialects.responses_tools import flat_name
@@ -174,10 +174,9 @@ class _Reader:
             raise invalid(f"Unknown role {label(role)!r}.", item.path("role"))
         value = item.get("content")
         if role == "assistant":
-            said = Content() if value is None else read_content(value, item.path("content"))
-            self._turn.say(said)
+            self._turn.say(Content() if value is None else _read(value, item.path("content")))
             return
-        found = read_content(value, item.path("content"))
+        found = _read(value, item.path("content"))
         self._append(Message(_ROLES[role], "\n".join(found.texts), media=tuple(found.media)))
 
     def _append(self, message: Message) -> None:
@@ -266,6 +265,23 @@ class _Turn:
         ]
 
 
+def _file_part(part: Fields, content: Content) -> None:
+    if part.get("file_data") is None and part.get("file_url") is not None:
+        raise invalid(
+            "Files are not fetched here; send the content itself as 'file_data'.",
+            part.path("file_url"),
+            "unsupported_value",
+        )
+    PARTS["input_file"](part, content)
+
+
+_PARTS: Mapping[str, Reader] = {**PARTS, "input_file": _file_part}
+
+
+def _read(value: Json, param: str) -> Content:
+    return read_content(value, param, _PARTS)
+
+
 def _kind(item: Fields) -> str:
     """Give the type of an item; a bare role is a message, a bare id a reference."""
     kind = item.text("type")
@@ -304,8 +320,8 @@ def _read_output(part: Json, where: str, found: Content) -> None:
     kind = part.get("type") if isinstance(part, Mapping) else None
     if kind == "computer_screenshot":
         kind = "input_image"
-    if isinstance(kind, str) and kind in PARTS:
-        PARTS[kind](Fields(part, where), found)
+    if isinstance(kind, str) and kind in _PARTS:
+        _PARTS[kind](Fields(part, where), found)
     else:
         found.add_text(orjson.dumps(part).decode())
 
