@@ -193,6 +193,10 @@ class Dispatcher:
         """Give how many calls wait, by model."""
         return {name: len(line) for name, line in self._lines.items() if len(line)}
 
+    def running_count(self) -> int:
+        """Give how many slots are taken, whether or not somebody fetched them."""
+        return len(self._running)
+
     def unanswered(self, station: Station) -> list[Slot]:
         """Give the slots on a server whose calls have no answer yet and want to know its end."""
         return [

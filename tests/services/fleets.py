@@ -1,0 +1,82 @@
+"""Fleets for tests: servers, models and keys by short names, time told by the test."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from gateway.core.behaviour import Behaviour
+from gateway.core.catalog import Loaded, Model, Server
+from gateway.core.keys import Key
+from gateway.ollama.client import OllamaClient
+from gateway.services.fleet import Fleet
+from gateway.services.queue import Slot, Ticket
+
+AT = datetime(2030, 5, 15, 12, 0, tzinfo=UTC)
+ALICE = Key(id=1, name="alice", prefix="sk-o2a-aa")
+BOB = Key(id=2, name="bob", prefix="sk-o2a-bb")
+
+
+def server(number: int, **more: Any) -> Server:
+    """A server called s1, s2, ..., at an address nobody calls."""
+    return Server(number, f"s{number}", f"http://127.0.0.1:{number}", **more)
+
+
+def model(*server_ids: int, name: str = "tern:latest", **more: Any) -> Model:
+    """A model on these servers."""
+    return Model(1, name, name.removesuffix(":latest"), server_ids=server_ids, **more)
+
+
+class Seconds:
+    """A monotonic clock that goes on when told."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+    def tick(self, seconds: float) -> None:
+        self.now_s += seconds
+
+
+class Bench:
+    """A fleet on a bench: no probes, no network."""
+
+    def __init__(self, *servers: Server, **behaviour: Any) -> None:
+        self.clock = Seconds()
+        self.behaviour = Behaviour(**behaviour)
+        self.fleet = Fleet(OllamaClient, lambda: self.behaviour, self.clock)
+        self.know(*servers)
+
+    def know(self, *servers: Server, names: tuple[str, ...] = ("tern:latest",)) -> None:
+        self.servers = servers
+        self.fleet.know(servers, {one.id: frozenset(names) for one in servers})
+
+    def well(self, number: int, *loaded: str, context: int = 8192, version: str = "0.33.0") -> None:
+        """Let a probe of server `number` go well, with these models in memory."""
+        station = self.fleet.dispatcher.stations[number]
+        models = {name: Loaded(name, context_tokens=context) for name in loaded}
+        self.fleet.probed(station, AT, models, 1.0, version)
+
+    def dead(self, number: int, *, certain: bool = True) -> None:
+        """Let a probe of server `number` fail."""
+        station = self.fleet.dispatcher.stations[number]
+        self.fleet.unreachable(station, AT, "Nothing listens there.", certain=certain)
+
+    def ask(self, wanted: Model | None = None, key: Key | None = ALICE, **more: Any) -> Ticket:
+        """Get a ticket; by default for a model that every server has."""
+        ids = tuple(one.id for one in self.servers)
+        return self.fleet.ticket(wanted or model(*ids), key, **more)
+
+    def run(self, wanted: Model | None = None, key: Key | None = ALICE, **more: Any) -> Slot:
+        """Get a slot that must be free."""
+        slot = self.ask(wanted, key, **more).wait(0)
+        assert slot is not None
+        return slot
+
+    def state(self, number: int) -> tuple[str, str]:
+        """Give a server's state and reason."""
+        return next(
+            (view.state, view.reason) for view in self.fleet.views() if view.server.id == number
+        )
