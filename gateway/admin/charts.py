@@ -1,0 +1,173 @@
+"""Charts as values: what the browser draws, and the same as a table for whoever cannot see it.
+
+A chart has equal steps in time. Each step knows the address of the requests behind it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, TypeAlias
+from zoneinfo import ZoneInfo
+
+from flask import url_for
+from flask_babel import gettext as _
+
+from gateway.core.analytics import Cell, Sums
+from gateway.core.requests import Filter
+from gateway.pages import language
+from gateway.services import services
+from gateway.store import console_usage
+
+Step: TypeAlias = Literal["minute", "hour", "day", "week", "month"]
+Unit: TypeAlias = Literal["count", "ms", "rate", "percent"]
+STEPS: tuple[Step, ...] = ("minute", "hour", "day", "week", "month")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One series: its name, a value a step, the colour's number, and its part of the address."""
+
+    name: str
+    values: tuple[float | None, ...]
+    colour: int = 1
+    query: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """Series over time. `starts` are the steps' first instants and the end of the last one."""
+
+    kind: Literal["bars", "lines"]
+    unit: Unit
+    title: str
+    starts: tuple[datetime, ...]
+    lines: tuple[Line, ...]
+    query: tuple[tuple[str, str], ...] = ()
+    clock: bool = True
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to see."""
+        return not any(value for line in self.lines for value in line.values)
+
+    def link(self, index: int, line: Line | None = None) -> str:
+        """Give the address of the requests behind a step (and a series)."""
+        query = dict(self.query) | dict(() if line is None else line.query)
+        since, until = self.starts[index], self.starts[index + 1]
+        return url_for("admin.requests", **query, since=stamp(since), until=stamp(until))
+
+    def data(self) -> dict[str, Any]:
+        """Give the chart as the browser draws it; times are unix seconds."""
+        return {
+            "kind": self.kind,
+            "unit": self.unit,
+            "clock": self.clock,
+            "x": [int(start.timestamp()) for start in self.starts],
+            "lines": [
+                {
+                    "name": line.name,
+                    "colour": line.colour,
+                    "values": line.values,
+                    "query": dict(self.query) | dict(line.query),
+                }
+                for line in self.lines
+            ],
+            "requests": url_for("admin.requests"),
+        }
+
+    def rows(self) -> list[tuple[datetime, str, tuple[float | None, ...]]]:
+        """Give the table: step, address, values; steps without anything are left out."""
+        found = []
+        for index, start in enumerate(self.starts[:-1]):
+            values = tuple(line.values[index] for line in self.lines)
+            if any(values):
+                found.append((start, self.link(index), values))
+        return found
+
+
+def stamp(at: datetime) -> str:
+    """Give an instant as it stands in addresses."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def steps(since: datetime, until: datetime, step: Step, zone: ZoneInfo) -> tuple[datetime, ...]:
+    """Give the first instants of the steps that cover a range in a zone, and the end of the last."""
+    at = floor(since, step, zone)
+    found = [at]
+    while at < until:
+        at = following(at, step, zone)
+        found.append(at)
+    return tuple(found)
+
+
+def floor(at: datetime, step: Step, zone: ZoneInfo) -> datetime:
+    """Give the first instant of the step that `at` lies in."""
+    local = at.astimezone(zone)
+    match step:
+        case "minute":
+            return at.astimezone(UTC).replace(second=0, microsecond=0)
+        case "hour":
+            return at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+        case "day":
+            back = 0
+        case "week":
+            back = local.weekday()
+        case "month":
+            back = local.day - 1
+    midnight = local.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=back)
+    return midnight.astimezone(UTC)
+
+
+def following(at: datetime, step: Step, zone: ZoneInfo) -> datetime:
+    """Give the first instant of the next step."""
+    if step == "minute":
+        return at + timedelta(minutes=1)
+    if step == "hour":
+        return at + timedelta(hours=1)
+    days = {"day": 1, "week": 7, "month": 32}[step]
+    local = at.astimezone(zone) + timedelta(days=days)
+    return floor(local.replace(hour=12), step, zone)
+
+
+def tracks(
+    cells: Iterable[Cell], starts: Sequence[datetime], step: Step, zone: ZoneInfo
+) -> Mapping[str, list[Sums]]:
+    """Sort cells into steps: group to one sum a step."""
+    place = {start: index for index, start in enumerate(starts[:-1])}
+    found: dict[str, list[Sums]] = defaultdict(lambda: [Sums()] * (len(starts) - 1))
+    for cell in cells:
+        index = place.get(floor(cell.start, step, zone))
+        if index is not None:
+            found[cell.name][index] += cell.sums
+    return found
+
+
+def per_day(wanted: Filter, days: int) -> Chart:
+    """Give input and output tokens of the last days, stacked."""
+    zone = language.zone_info()
+    now = datetime.now(UTC)
+    starts = steps(now - timedelta(days=days - 1), now, "day", zone)
+    narrowed = Filter(since=starts[0], key_id=wanted.key_id, model=wanted.model)
+    cells = services().store.analyse(console_usage.series, narrowed, "none")
+    sums = tracks(cells, starts, "day", zone).get(console_usage.ALL, [Sums()] * (len(starts) - 1))
+    query = (("key", str(wanted.key_id)),) if wanted.key_id is not None else ()
+    query += (("model", wanted.model),) if wanted.model else ()
+    return Chart(
+        "bars",
+        "count",
+        _("Tokens per day"),
+        starts,
+        (
+            Line(_("Input"), _values(sums, lambda s: s.prompt_tokens), 1),
+            Line(_("Output"), _values(sums, lambda s: s.completion_tokens), 2),
+        ),
+        query,
+        clock=False,
+    )
+
+
+def _values(sums: Iterable[Sums], take: Callable[[Sums], float | None]) -> tuple[float | None, ...]:
+    return tuple(take(one) for one in sums)

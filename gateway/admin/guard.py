@@ -1,0 +1,82 @@
+"""Who may open a page of the console, what every page shows around its content, and its headers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, abort, redirect, request, url_for
+from flask_babel import gettext as _
+from flask_login import current_user
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response as AnyResponse
+
+from gateway.admin import bp
+from gateway.admin.status import overall
+from gateway.pages.errors import error_page, fault_page
+from gateway.pages.security import comes_from_elsewhere, protect
+
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+OWN_AFFAIRS = frozenset({"admin.password", "admin.end_session", "admin.two_factor"})
+"""What a viewer may still do: look after the own account."""
+
+
+@bp.before_request
+def allow() -> AnyResponse | None:
+    """Let only signed-in accounts in, with a password of their own; viewers may only read."""
+    if not current_user.is_authenticated:
+        back = request.full_path.rstrip("?") if request.method == "GET" else None
+        return redirect(url_for("auth.login", next=back), 303)
+    if current_user.must_change_password:
+        return redirect(url_for("auth.password"), 303)
+    if request.method not in READING:
+        if comes_from_elsewhere():
+            abort(400)
+        if current_user.role == "viewer" and request.endpoint not in OWN_AFFAIRS:
+            abort(403)
+    return None
+
+
+bp.after_request(protect)
+
+
+@bp.errorhandler(HTTPException)
+def refuse(error: HTTPException) -> Response:
+    """Answer with a page."""
+    return error_page(error)
+
+
+@bp.errorhandler(Exception)
+def fail(error: Exception) -> Response:
+    """Answer a fault of ours with a page that tells nothing of it."""
+    return fault_page(error)
+
+
+def _sidebar() -> list[dict[str, Any]]:
+    entries = (
+        ("now", "speedometer2", _("Now")),
+        ("playground", "chat-square-text", _("Playground")),
+        ("models", "box-seam", _("Models")),
+        ("keys", "key", _("Keys")),
+        ("usage", "bar-chart-line", _("Usage")),
+        ("requests", "list-ul", _("Requests")),
+        ("servers", "hdd-stack", _("Servers")),
+        ("settings", "gear", _("Settings")),
+    )
+    here = (request.path.removeprefix("/admin/").split("/") or [""])[0] or "now"
+    return [
+        {"url": url_for(f"admin.{name}"), "icon": icon, "words": words, "current": here == name}
+        for name, icon, words in entries
+    ]
+
+
+@bp.context_processor
+def around() -> dict[str, Any]:
+    """Give every page its frame: sidebar, server state, version, rights."""
+    from gateway import __version__
+
+    return {
+        "sidebar": _sidebar,
+        "server_status": overall,
+        "version": __version__,
+        "may_change": current_user.is_authenticated and current_user.role != "viewer",
+    }

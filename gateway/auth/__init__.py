@@ -1,0 +1,23 @@
+"""Signing in and out, and what belongs to it: a first password, language and theme.
+
+The guard is stated here once: only the views in `OPEN` answer without an account.
+"""
+
+from __future__ import annotations
+
+from flask import Blueprint
+from flask.blueprints import BlueprintSetupState
+
+bp = Blueprint("auth", __name__, url_prefix="/auth")
+
+from gateway import pages  # noqa: E402  # after the blueprint, as the views below
+from gateway.auth import accounts, views  # noqa: E402
+
+__all__ = ["accounts", "bp", "views"]
+
+
+@bp.record_once
+def bind(state: BlueprintSetupState) -> None:
+    """Give the application its languages, formats, cookies and accounts."""
+    pages.init_app(state.app)
+    accounts.init_app(state.app)

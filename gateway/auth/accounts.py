@@ -1,0 +1,77 @@
+"""The account of the current request, from the secret in the visitor's cookie."""
+
+from __future__ import annotations
+
+from flask import Flask, session
+from flask_login import UserMixin, login_user
+
+from gateway.core.admin import Admin, AdminSession, Role
+from gateway.extensions import login
+from gateway.pages import language
+from gateway.services import services
+
+
+class Account(UserMixin):  # type: ignore[misc]  # Flask-Login ships no types
+    """Who is signed in, and by which login."""
+
+    def __init__(self, admin: Admin, secret: str, login_row: AdminSession | None = None) -> None:
+        self.admin = admin
+        self.secret = secret
+        self.login = login_row
+
+    def get_id(self) -> str:
+        """Give what the cookie holds: the secret of the login, not the account's number."""
+        return self.secret
+
+    @property
+    def id(self) -> int:
+        """The account's number."""
+        return self.admin.id
+
+    @property
+    def username(self) -> str:
+        """How the account is called."""
+        return self.admin.username
+
+    @property
+    def role(self) -> Role:
+        """owner, admin or viewer."""
+        return self.admin.role
+
+    @property
+    def must_change_password(self) -> bool:
+        """Whether nothing may be opened before a new password is chosen."""
+        return self.admin.must_change_password
+
+
+def init_app(app: Flask) -> None:
+    """Teach Flask-Login who our accounts are."""
+    login.init_app(app)
+    login.session_protection = None  # the login's own row ends it, not a change of address
+    login.user_loader(_load)
+
+
+def enter(admin: Admin, secret: str) -> None:
+    """Sign the browser in with a fresh session: nothing planted before survives (fixation)."""
+    kept = {name: session[name] for name in ("language", "theme", "zone") if name in session}
+    session.clear()
+    session.permanent = True
+    session.update(kept)
+    chosen = {name: str(value) for name, value in admin.preferences.items()}
+    language.remember(**{name: chosen.get(name) for name in ("language", "theme")})
+    login_user(Account(admin, secret))
+
+
+def leave() -> None:
+    """Forget the account in this browser; language and theme stay."""
+    kept = {name: session[name] for name in ("language", "theme", "zone") if name in session}
+    session.clear()
+    session.update(kept)
+
+
+def _load(secret: str) -> Account | None:
+    found = services().admins.session(secret)
+    if found is None:
+        return None
+    admin, row = found
+    return Account(admin, secret, row)

@@ -1,0 +1,227 @@
+"""Login, second factor, logout, the first password, and preferences that need no account."""
+
+from __future__ import annotations
+
+import ipaddress
+from http import HTTPStatus
+
+from flask import Response, abort, flash, redirect, render_template, request, session, url_for
+from flask_babel import gettext as _
+from flask_login import current_user
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response as AnyResponse
+
+from gateway.auth import accounts, bp
+from gateway.auth.forms import CodeForm, LoginForm, NewPasswordForm
+from gateway.core.admin import Actor
+from gateway.errors import Forbidden, GatewayError, InvalidRequest, RateLimited
+from gateway.pages import language
+from gateway.pages.errors import error_page, fault_page
+from gateway.pages.foreign import translated
+from gateway.pages.handover import given, hand_over
+from gateway.pages.security import comes_from_elsewhere, protect, safe_next
+from gateway.services import services
+from gateway.services.admins import CodeNeeded, is_first_password
+
+OPEN = frozenset({"auth.login", "auth.code", "auth.logout", "auth.preferences"})
+"""Views that answer without an account."""
+_FORWARDED = ("X-Forwarded-For", "Forwarded", "X-Real-IP", "Via", "X-Forwarded-Host")
+_SLOT = "second_step"
+
+
+@bp.before_request
+def allow() -> AnyResponse | None:
+    """Let strangers only to the open views; take nothing that another site sent."""
+    if request.method == "POST" and comes_from_elsewhere():
+        abort(400)
+    if request.endpoint not in OPEN and not current_user.is_authenticated:
+        return redirect(url_for("auth.login"), 303)
+    return None
+
+
+bp.after_request(protect)
+
+
+@bp.errorhandler(HTTPException)
+def refuse(error: HTTPException) -> Response:
+    """Answer with a page."""
+    return error_page(error)
+
+
+@bp.errorhandler(Exception)
+def fail(error: Exception) -> Response:
+    """Answer a fault of ours with a page that tells nothing of it."""
+    return fault_page(error)
+
+
+@bp.route("/login", methods=["GET", "POST"])
+def login() -> AnyResponse | str | tuple[str, int]:
+    """Check name and password."""
+    target = _target()
+    if request.method == "GET" and current_user.is_authenticated:
+        return redirect(target, 303)
+    form = LoginForm(data={"next": target})
+    if form.validate_on_submit():
+        answer = _enter(form.username.data, form.password.data, "", target)
+        if not isinstance(answer, GatewayError):
+            return answer
+        return _login_page(form, answer)
+    ended = "_user_id" in session
+    return render_template(
+        "auth/login.html", form=form, ended=ended, defaults_in_use=_defaults_in_use()
+    )
+
+
+@bp.route("/code", methods=["GET", "POST"])
+def code() -> AnyResponse | str | tuple[str, int]:
+    """Check the second factor, after the password was right."""
+    form = CodeForm()
+    if request.method == "GET":
+        return redirect(url_for("auth.login"), 303)
+    kept = given(_SLOT, request.form.get("kept", ""))
+    if kept is None:
+        flash(_("That took too long. Sign in again."), "warning")
+        return redirect(url_for("auth.login"), 303)
+    username, _separator, password = kept[1].partition("\n")
+    if not form.validate_on_submit():
+        return _code_page(form, username, password)
+    answer = _enter(username, password, form.code.data, safe_next(form.next.data, _home()))
+    if isinstance(answer, GatewayError):
+        return _code_page(form, username, password, answer)
+    return answer
+
+
+@bp.post("/logout")
+def logout() -> AnyResponse:
+    """End this login, here and in the store."""
+    if current_user.is_authenticated:
+        services().admins.logout(current_user.secret)
+    accounts.leave()
+    flash(_("You are signed out."), "success")
+    return redirect(url_for("auth.login"), 303)
+
+
+@bp.route("/password", methods=["GET", "POST"])
+def password() -> AnyResponse | str:
+    """Replace the first password; nothing else opens before."""
+    if not current_user.must_change_password:
+        return redirect(_home(), 303)
+    form = NewPasswordForm()
+    if form.validate_on_submit():
+        admins = services().admins
+        try:
+            first = is_first_password(current_user.admin)
+            admins.set_password(current_user.id, form.password.data, _actor())
+            admin, secret = admins.login(current_user.username, form.password.data, **_from())
+        except InvalidRequest as error:
+            form.password.errors = [translated(error.message)]
+        except CodeNeeded:
+            accounts.leave()
+            flash(_("The password is set. Sign in with it."), "success")
+            return redirect(url_for("auth.login"), 303)
+        else:
+            accounts.enter(admin, secret)
+            return redirect(url_for("admin.welcome") if first else _home(), 303)
+    return render_template("auth/password.html", form=form)
+
+
+@bp.post("/preferences")
+def preferences() -> AnyResponse:
+    """Keep language, theme and time zone: in the cookie, and with the account."""
+    wanted = {name: request.form.get(name) for name in ("language", "theme", "zone")}
+    kept = language.remember(**wanted)
+    lasting = {name: value for name, value in kept.items() if name != "zone"}
+    if lasting and current_user.is_authenticated:
+        services().admins.accounts.prefer(current_user.id, **lasting)
+    if request.headers.get("X-CSRFToken"):
+        return Response(status=HTTPStatus.NO_CONTENT)
+    return redirect(safe_next(request.form.get("next"), _home()), 303)
+
+
+def _enter(username: str, word: str, code_text: str, target: str) -> AnyResponse | str | GatewayError:
+    """Sign in and go on; give the page for the second factor, or the refusal."""
+    try:
+        admin, secret = services().admins.login(username, word, code=code_text, **_from())
+    except CodeNeeded:
+        return _code_page(CodeForm(formdata=None, next=target), username, word)
+    except GatewayError as error:
+        return error
+    accounts.enter(admin, secret)
+    return redirect(url_for("auth.password") if admin.must_change_password else target, 303)
+
+
+def _login_page(form: LoginForm, error: GatewayError) -> tuple[str, int]:
+    body = render_template("auth/login.html", form=form, refusal=_words(error))
+    return body, error.status if isinstance(error, RateLimited) else HTTPStatus.OK
+
+
+def _code_page(
+    form: CodeForm, username: str, word: str, error: GatewayError | None = None
+) -> str:
+    kept = hand_over(_SLOT, f"{username}\n{word}")
+    refusal = "" if error is None else _words(error)
+    return render_template("auth/code.html", form=form, kept=kept, refusal=refusal)
+
+
+def _words(error: GatewayError) -> str:
+    if isinstance(error, RateLimited):
+        return _(
+            "Too many attempts. Try again in %(seconds)s seconds.", seconds=error.retry_after_s or 1
+        )
+    if isinstance(error, Forbidden):
+        return _(
+            "The first sign-in works only from this machine or a private network, and not through "
+            "an unknown proxy. Set ADMIN_PASSWORD to sign in from elsewhere."
+        )
+    if error.code == "login_refused":
+        return _("The name, the password or the code is wrong.")
+    return translated(error.message)
+
+
+def _from() -> dict[str, object]:
+    """Give where the visitor is, for the login's record and its rules."""
+    address = request.remote_addr or ""
+    return {
+        "ip": address,
+        "user_agent": request.headers.get("User-Agent", "")[:256],
+        "is_local": _is_near(address),
+    }
+
+
+def _is_near(address: str) -> bool:
+    """Tell whether the visitor is on this machine or network, by an address nobody can fake.
+
+    Forwarded headers without a trusted proxy mean that somebody stands in between: then the address
+    is theirs, and says nothing about the visitor.
+    """
+    if not services().config.trusted_proxies and any(name in request.headers for name in _FORWARDED):
+        return False
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = getattr(ip, "ipv4_mapped", None) or ip
+    return bool(mapped.is_loopback or mapped.is_private or mapped.is_link_local)
+
+
+def _defaults_in_use() -> bool:
+    """Tell whether the documented first login is still the only one, for somebody near."""
+    if not _is_near(request.remote_addr or ""):
+        return False
+    found = services().admins.accounts.find("admin")
+    given_password = bool(services().config.admin_password)
+    return found is not None and is_first_password(found) and not given_password
+
+
+def _actor() -> Actor:
+    return Actor(
+        "admin", current_user.username, current_user.id, current_user.role, request.remote_addr or ""
+    )
+
+
+def _target() -> str:
+    return safe_next(request.values.get("next"), _home())
+
+
+def _home() -> str:
+    return url_for("admin.now")

@@ -1,0 +1,96 @@
+"""Calls as the console lists and explains them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from gateway.core.chat import EMPTY, Json
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which calls are meant. Empty fields do not matter; `status` is a number (429) or a class
+    (4xx, ok, failed); `features` are tools, images, thinking, streamed, whole."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    key_id: int | None = None
+    model: str = ""
+    server_id: int | None = None
+    endpoint: str = ""
+    status: str = ""
+    finish: str = ""
+    client_app: str = ""
+    min_ms: float | None = None
+    features: frozenset[str] = frozenset()
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CallRow:
+    """One call in a list. `settled` is False while it runs."""
+
+    id: int
+    request_id: str
+    at: datetime
+    key_id: int | None
+    key_name: str
+    endpoint: str
+    model_id: int | None
+    model: str
+    server_name: str
+    streamed: bool
+    settled: bool
+    status: int
+    finish: str
+    error_code: str
+    error_message: str
+    prompt_tokens: int
+    completion_tokens: int
+    reasoning_tokens: int
+    first_token_ms: float | None
+    duration_ms: float
+    eval_ms: float | None
+    has_tools: bool
+    has_images: bool
+    had_thinking: bool
+    client_app: str
+
+    @property
+    def failed(self) -> bool:
+        """Whether the client got no whole answer."""
+        return self.settled and (self.status >= 400 or bool(self.error_code))
+
+    @property
+    def tokens_per_s(self) -> float | None:
+        """Output speed by Ollama's own clock."""
+        if not self.eval_ms or not self.completion_tokens:
+            return None
+        return self.completion_tokens / (self.eval_ms / 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class CallDetail:
+    """Everything known of one call."""
+
+    row: CallRow
+    requested_model: str
+    settled_at: datetime | None
+    counted: bool
+    client_ip: str
+    end_user: str
+    worker: str
+    server_id: int | None
+    route_reason: str
+    cached_tokens: int
+    estimated: bool
+    queue_ms: float | None
+    first_answer_ms: float | None
+    load_ms: float | None
+    prompt_ms: float | None
+    upstream_calls: int
+    explain: Mapping[str, Json] = EMPTY
+    request_body: str | None = None
+    response_body: str | None = None

@@ -1,0 +1,188 @@
+"""The requests page: calls newest first, page by page, and one call in full."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, literal, or_, select, tuple_
+from sqlalchemy.orm import Session, load_only
+
+from gateway.core.requests import CallDetail, CallRow, Filter
+from gateway.errors import NotFound
+from gateway.store.tables import Instant, UsageBodyRow, UsageRow, from_us
+
+_LISTED = (
+    UsageRow.request_id,
+    UsageRow.at,
+    UsageRow.key_id,
+    UsageRow.key_name,
+    UsageRow.endpoint,
+    UsageRow.model_id,
+    UsageRow.model,
+    UsageRow.server_name,
+    UsageRow.streamed,
+    UsageRow.settled_at,
+    UsageRow.status,
+    UsageRow.finish,
+    UsageRow.error_code,
+    UsageRow.error_message,
+    UsageRow.prompt_tokens,
+    UsageRow.completion_tokens,
+    UsageRow.reasoning_tokens,
+    UsageRow.first_token_ms,
+    UsageRow.duration_ms,
+    UsageRow.ollama_eval_ms,
+    UsageRow.has_tools,
+    UsageRow.has_images,
+    UsageRow.had_thinking,
+    UsageRow.client_app,
+)
+_MOST = 500
+
+
+def page(
+    session: Session,
+    wanted: Filter,
+    *,
+    older_than: tuple[int, int] | None = None,
+    newer_than_id: int | None = None,
+    limit: int = 50,
+) -> list[CallRow]:
+    """Give calls newest first. `older_than` is (microseconds, id) of the last one already seen."""
+    query = select(UsageRow).options(load_only(*_LISTED))
+    query = narrowed(query, wanted)
+    if older_than is not None:
+        query = query.where(_before(*older_than))
+    if newer_than_id is not None:
+        query = query.where(UsageRow.id > newer_than_id)
+    query = query.order_by(UsageRow.at.desc(), UsageRow.id.desc()).limit(min(limit, _MOST))
+    return [_row(row) for row in session.scalars(query)]
+
+
+def detail(session: Session, request_id: str) -> CallDetail:
+    """Give one call in full. Raises NotFound."""
+    row = session.scalar(select(UsageRow).where(UsageRow.request_id == request_id))
+    if row is None:
+        raise NotFound(f"There is no request {request_id[:80]}.", code="request_not_found")
+    bodies = session.get(UsageBodyRow, row.id)
+    return CallDetail(
+        row=_row(row),
+        requested_model=row.requested_model,
+        settled_at=row.settled_at,
+        counted=row.counted,
+        client_ip=row.client_ip,
+        end_user=row.end_user,
+        worker=row.worker,
+        server_id=row.server_id,
+        route_reason=row.route_reason,
+        cached_tokens=row.cached_tokens,
+        estimated=row.estimated,
+        queue_ms=row.queue_ms,
+        first_answer_ms=row.first_answer_ms,
+        load_ms=row.ollama_load_ms,
+        prompt_ms=row.ollama_prompt_ms,
+        upstream_calls=row.upstream_calls,
+        explain=row.explain or {},
+        request_body=None if bodies is None else bodies.request_body,
+        response_body=None if bodies is None else bodies.response_body,
+    )
+
+
+def first_of_key(session: Session, key_id: int, since: Any) -> CallRow | None:
+    """Give the first call of a key after `since`; None before there is one."""
+    query = (
+        select(UsageRow)
+        .options(load_only(*_LISTED))
+        .where(UsageRow.key_id == key_id, UsageRow.at >= since)
+        .order_by(UsageRow.at)
+        .limit(1)
+    )
+    row = session.scalar(query)
+    return None if row is None else _row(row)
+
+
+def narrowed(query: Select[Any], wanted: Filter) -> Select[Any]:
+    """Give the query limited to the calls that are meant."""
+    return query.where(*_conditions(wanted))
+
+
+def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    if wanted.request_id:
+        found.append(UsageRow.request_id == wanted.request_id)
+    if wanted.since is not None:
+        found.append(UsageRow.at >= wanted.since)
+    if wanted.until is not None:
+        found.append(UsageRow.at < wanted.until)
+    if wanted.key_id is not None:
+        found.append(UsageRow.key_id == wanted.key_id)
+    if wanted.server_id is not None:
+        found.append(UsageRow.server_id == wanted.server_id)
+    for name in ("model", "endpoint", "finish", "client_app"):
+        if value := getattr(wanted, name):
+            found.append(getattr(UsageRow, name) == value)
+    if wanted.min_ms is not None:
+        found.append(UsageRow.duration_ms >= wanted.min_ms)
+    if wanted.status:
+        found.append(_status(wanted.status))
+    found += [_FEATURES[name] for name in sorted(wanted.features) if name in _FEATURES]
+    return found
+
+
+_FEATURES: dict[str, ColumnElement[bool]] = {
+    "tools": UsageRow.has_tools.is_(True),
+    "images": UsageRow.has_images.is_(True),
+    "thinking": UsageRow.had_thinking.is_(True),
+    "streamed": UsageRow.streamed.is_(True),
+    "whole": UsageRow.streamed.is_(False),
+}
+
+
+def _status(word: str) -> ColumnElement[bool]:
+    if word == "running":
+        return UsageRow.settled_at.is_(None)
+    if word == "ok":
+        return and_(UsageRow.status.between(200, 399), UsageRow.error_code == "")
+    if word == "failed":
+        return or_(UsageRow.status >= 400, UsageRow.error_code != "")
+    if word.endswith("xx") and word[:1].isdigit():
+        hundred = int(word[0]) * 100
+        return UsageRow.status.between(hundred, hundred + 99)
+    return UsageRow.status == (int(word) if word.isdigit() and len(word) <= 4 else -1)
+
+
+def _before(at_us: int, row_id: int) -> ColumnElement[bool]:
+    # A row value, so that both databases walk the index (at, id).
+    return tuple_(UsageRow.at, UsageRow.id) < tuple_(
+        literal(from_us(at_us), Instant()), literal(row_id)
+    )
+
+
+def _row(row: UsageRow) -> CallRow:
+    return CallRow(
+        id=row.id,
+        request_id=row.request_id,
+        at=row.at,
+        key_id=row.key_id,
+        key_name=row.key_name,
+        endpoint=row.endpoint,
+        model_id=row.model_id,
+        model=row.model,
+        server_name=row.server_name,
+        streamed=row.streamed,
+        settled=row.settled_at is not None,
+        status=row.status,
+        finish=row.finish,
+        error_code=row.error_code,
+        error_message=row.error_message,
+        prompt_tokens=row.prompt_tokens,
+        completion_tokens=row.completion_tokens,
+        reasoning_tokens=row.reasoning_tokens,
+        first_token_ms=row.first_token_ms,
+        duration_ms=row.duration_ms,
+        eval_ms=row.ollama_eval_ms,
+        has_tools=row.has_tools,
+        has_images=row.has_images,
+        had_thinking=row.had_thinking,
+        client_app=row.client_app,
+    )

@@ -1,0 +1,185 @@
+"""Charts and totals: sums over the hourly and daily rollups, never over single calls.
+
+A filter's `status` narrows as on the requests page. Groups are given as text, whatever column they
+come from; ids of keys and servers are looked up by whoever shows them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    String,
+    case,
+    cast,
+    func,
+    literal,
+    select,
+    type_coerce,
+)
+from sqlalchemy.orm import Session
+
+from gateway.core.analytics import Cell, Group, Sums
+from gateway.core.requests import Filter
+from gateway.store.tables import UsageDayRow, UsageHourRow, UsageRow, from_us
+
+Rollup = type[UsageHourRow] | type[UsageDayRow]
+_COLUMNS = {
+    "key": "key_id",
+    "model": "model",
+    "server": "server_id",
+    "endpoint": "endpoint",
+    "client": "client_app",
+    "status": "status",
+}
+_MINUTE_US = 60_000_000
+ALL = "all"
+
+
+def totals(session: Session, wanted: Filter, *, daily: bool = False) -> Sums:
+    """Give the sums of everything that is meant."""
+    table = _table(daily)
+    row = session.execute(select(*_sums(table)).where(*_conditions(table, wanted))).one()
+    return _to_sums(row)
+
+
+def by_group(
+    session: Session, wanted: Filter, group: Group, *, daily: bool = False, limit: int = 500
+) -> list[tuple[str, Sums]]:
+    """Give the sums of each group, busiest first."""
+    table = _table(daily)
+    name = _name(table, group)
+    query = (
+        select(name, *_sums(table))
+        .where(*_conditions(table, wanted))
+        .group_by(name)
+        .order_by(func.sum(table.requests).desc(), name)
+        .limit(limit)
+    )
+    return [(str(row[0]), _to_sums(row[1:])) for row in session.execute(query)]
+
+
+def series(
+    session: Session,
+    wanted: Filter,
+    group: Group,
+    shown: Sequence[str] = (),
+    *,
+    daily: bool = False,
+) -> list[Cell]:
+    """Give the sums of each hour (or UTC day) and group in time order; groups that are not in
+    `shown` are added up under ""."""
+    table = _table(daily)
+    name = _name(table, group)
+    if group != "none":
+        name = case((name.in_(list(shown)), name), else_=literal(""))
+    query = (
+        select(table.start, name, *_sums(table))
+        .where(*_conditions(table, wanted))
+        .group_by(table.start, name)
+        .order_by(table.start)
+    )
+    return [Cell(row[0], str(row[1]), _to_sums(row[2:])) for row in session.execute(query)]
+
+
+def histograms(
+    session: Session,
+    wanted: Filter,
+    group: Group = "none",
+    shown: Sequence[str] = (),
+    *,
+    daily: bool = False,
+) -> list[tuple[datetime, str, str]]:
+    """Give (start, group, histograms as text) of every rollup row that is meant."""
+    table = _table(daily)
+    name = _name(table, group)
+    if group != "none":
+        name = case((name.in_(list(shown)), name), else_=literal(""))
+    query = select(table.start, name, table.histograms).where(*_conditions(table, wanted))
+    return [(row[0], str(row[1]), row[2]) for row in session.execute(query)]
+
+
+def minutes(session: Session, since: datetime) -> list[tuple[datetime, int, int]]:
+    """Give (minute, status class such as 2, calls) since a recent moment; from single calls, as
+    rollups have no minutes."""
+    at = type_coerce(UsageRow.at, BigInteger)
+    minute = at - at % literal(_MINUTE_US, BigInteger)
+    failed = case(
+        (UsageRow.settled_at.is_(None), literal(0)),
+        (UsageRow.status >= 500, literal(5)),
+        (UsageRow.status >= 400, literal(4)),
+        (UsageRow.error_code != "", literal(5)),
+        else_=literal(2),
+    )
+    query = (
+        select(minute, failed, func.count())
+        .where(UsageRow.at >= since)
+        .group_by(minute, failed)
+        .order_by(minute)
+    )
+    return [(from_us(int(row[0])), int(row[1]), int(row[2])) for row in session.execute(query)]
+
+
+def _table(daily: bool) -> Rollup:
+    return UsageDayRow if daily else UsageHourRow
+
+
+def _name(table: Rollup, group: Group) -> Any:
+    if group == "none":
+        return literal(ALL)
+    return cast(getattr(table, _COLUMNS[group]), String(256))
+
+
+def _sums(table: Rollup) -> list[Any]:
+    names = (
+        "requests",
+        "errors",
+        "streamed",
+        "prompt_tokens",
+        "completion_tokens",
+        "reasoning_tokens",
+        "cached_tokens",
+        "duration_ms",
+        "queue_ms",
+        "ollama_eval_ms",
+        "timed_tokens",
+    )
+    return [func.coalesce(func.sum(getattr(table, name)), 0) for name in names]
+
+
+def _to_sums(row: Any) -> Sums:
+    whole = [int(value) for value in row[:7]]
+    return Sums(*whole, float(row[7]), float(row[8]), float(row[9]), int(row[10]))
+
+
+def _conditions(table: Rollup, wanted: Filter) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    if wanted.since is not None:
+        found.append(table.start >= wanted.since)
+    if wanted.until is not None:
+        found.append(table.start < wanted.until)
+    if wanted.key_id is not None:
+        found.append(table.key_id == wanted.key_id)
+    if wanted.server_id is not None:
+        found.append(table.server_id == wanted.server_id)
+    for name in ("model", "endpoint", "client_app"):
+        if value := getattr(wanted, name):
+            found.append(getattr(table, name) == value)
+    if wanted.status:
+        found.append(_status(table, wanted.status))
+    return found
+
+
+def _status(table: Rollup, word: str) -> ColumnElement[bool]:
+    if word == "ok":
+        return table.status.between(200, 399)
+    if word == "failed":
+        return table.errors > 0
+    if word.endswith("xx") and word[:1].isdigit():
+        hundred = int(word[0]) * 100
+        return table.status.between(hundred, hundred + 99)
+    return table.status == (int(word) if word.isdigit() and len(word) <= 4 else -1)
