@@ -44,7 +44,9 @@ def serve(name: str) -> Response:
             return _whole(dialect, running)
         running.answer.begin()
         response = Response(
-            _stream(dialect, running, stack), mimetype=dialect.MEDIA_TYPE, headers=STREAM_HEADERS
+            _stream(dialect, running, stack),
+            content_type=dialect.MEDIA_TYPE,
+            headers=STREAM_HEADERS,
         )
         g.headers = running.headers()
         response.call_on_close(stack.pop_all().close)
@@ -77,5 +79,6 @@ def _view(name: str) -> Callable[[], Response]:
 
 
 for _name, (_, _paths) in DIALECTS.items():
+    _serve = _view(_name)
     for _path in _paths:
-        bp.add_url_rule(_path, _name, _view(_name), methods=["POST"], strict_slashes=False)
+        bp.add_url_rule(_path, _name, _serve, methods=["POST"], strict_slashes=False)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gateway.services.limiter import Limiter
     from gateway.services.live import Live
     from gateway.services.pulls import Pulls
-    from gateway.services.ratios import Ratios
+    from gateway.policy.estimate import Ratios
     from gateway.services.responses import Responses
     from gateway.services.settings import SettingsCache
     from gateway.services.usage_writer import UsageWriter

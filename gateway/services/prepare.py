@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from gateway.core.behaviour import Behaviour
@@ -66,7 +66,7 @@ class Prepared:
     parse_think_tags: bool = False
     reasoning_field: Literal["reasoning_content", "reasoning", "both"] = "reasoning_content"
     ignored: tuple[str, ...] = ()
-    explain: Mapping[str, Json] = EMPTY
+    explain: Mapping[str, Json] = field(default_factory=lambda: EMPTY)
     fallback_of: int | None = None
 
     @property
@@ -107,7 +107,7 @@ def prepare_embedding(
     effective = applied.request
     texts = CompletionRequest(request.model, request.inputs, effective.params)
     call = Call(texts, ignored=request.ignored, end_user=request.end_user)
-    tokens = services.ratios.tokens(resolved.model.name, texts)
+    tokens = estimate.tokens(texts, services.ratios.of(resolved.model.name))
     prepared = Prepared(
         call=call,
         key=key,
@@ -162,9 +162,10 @@ def _lay(
     """Lay overrides over the request and check what the model can do."""
     layers = overrides.layers_of(key, resolved, call)
     applied = overrides.apply(call.request, layers, behaviour)
-    request, ignored = capability.check(applied.request, resolved.model, behaviour)
+    request = applied.request
+    capability.check(request, resolved.model, behaviour)
     characters = estimate.characters(request)
-    tokens = services.ratios.tokens(resolved.model.name, request)
+    tokens = estimate.tokens(request, services.ratios.of(resolved.model.name))
     return Prepared(
         call=call,
         key=key,
@@ -178,7 +179,7 @@ def _lay(
         hide_thinking=applied.hide_thinking,
         parse_think_tags=applied.parse_think_tags,
         reasoning_field=applied.reasoning_field,
-        ignored=(*applied.ignored, *ignored),
+        ignored=applied.ignored,
         explain=_explain(applied, request.params),
     )
 

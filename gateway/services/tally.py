@@ -45,7 +45,7 @@ class Tally:
     usage: TokenUsage | None = None
     finish: str = ""
     error: GatewayError | None = None
-    explain: Mapping[str, Json] = EMPTY
+    explain: Mapping[str, Json] = field(default_factory=lambda: EMPTY)
     ignored: tuple[str, ...] = ()
     request_body: str | None = None
     texts: list[str] | None = None
