@@ -12,6 +12,21 @@ from gateway.core.behaviour import Behaviour
 from gateway.core.catalog import Model
 from gateway.core.chat import ChatRequest, CompletionRequest, Request
 from gateway.errors import CapabilityMissing, InvalidRequest
+from gateway.policy import thinking
+
+
+def settle(request: Request, model: Model, behaviour: Behaviour, think_from: str = "") -> Request:
+    """Check a request; give it in the form the model can take.
+
+    `think_from` is the layer `think` came from (see `overrides`). Raises as `check` does.
+    """
+    check(request, model, behaviour)
+    params = thinking.adapt(request.params, model)
+    if not isinstance(request, ChatRequest):
+        return replace(request, params=params)
+    settled = replace(without_unwanted_tools(request), params=params)
+    asked = think_from == "request" and bool(params.think)
+    return thinking.settle_prefill(settled, asked)
 
 
 def check(request: Request, model: Model, behaviour: Behaviour) -> None:

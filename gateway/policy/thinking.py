@@ -10,6 +10,7 @@ is tried again one step weaker:
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,19 +21,21 @@ from gateway.core.catalog import Model
 from gateway.core.chat import ChatRequest, Message, Params, Think
 from gateway.errors import GatewayError, InvalidRequest
 
+log = logging.getLogger(__name__)
+
 _LADDER: Final[tuple[Think | None, ...]] = ("max", "high", True, None)
 _REMEMBER_S: Final = 3_600.0
 _MAX_KNOWN: Final = 10_000
 
 
-def adapt(params: Params, model: Model) -> tuple[Params, str]:
-    """Give the parameters with a `think` the model may get, and a note when a wish was dropped."""
-    think = params.think
+def adapt(params: Params, model: Model) -> Params:
+    """Give the parameters with a `think` the model may get."""
     if params.effort == "minimal" and model.is_gpt_oss:
-        return replace(params, think="low"), ""
-    if think and model.can("thinking") is False:
-        return replace(params, think=None), "think: the model cannot think"
-    return params, ""
+        return replace(params, think="low")
+    if params.think and model.can("thinking") is False:
+        log.info("think is left out: %s cannot think", model.name)
+        return replace(params, think=None)
+    return params
 
 
 def may_think(params: Params, model: Model) -> bool:

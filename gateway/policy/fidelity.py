@@ -1,0 +1,228 @@
+"""Keeps promises of the API that Ollama does not: forced calls, checked JSON, one call at a time,
+stop strings that are seen, thinking that is hidden or found in tags.
+
+`answers` turns one request into one stream of events, made of one upstream call or several. It is a
+chain of generators that only transform; in the plain case the chain is the upstream call itself.
+
+    how to ask   forced calls (D13), tools with a format (D14), a checked format (D55), or plainly;
+                 each with the thinking ladder (D9)
+    what to show think tags, stop strings (D20), the first call only (D15), hidden thinking (D12)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from gateway.core.behaviour import Behaviour
+from gateway.core.chat import ChatRequest, Request
+from gateway.core.events import (
+    Event,
+    Finish,
+    TextDelta,
+    ThinkingDelta,
+    TokenLogprob,
+    ToolCallDone,
+)
+from gateway.policy import capability, forced, formats, thinking
+from gateway.policy.attempts import (
+    Attempt,
+    Batches,
+    Count,
+    Notice,
+    Plan,
+    Tries,
+    close,
+    with_params,
+)
+from gateway.policy.stops import StopFilter, ThinkTags
+
+_MEMORY: Final = thinking.Memory()
+
+
+def answers(
+    request: Request,
+    plan: Plan,
+    behaviour: Behaviour,
+    attempt: Attempt,
+    notice: Notice = lambda _: None,
+    memory: thinking.Memory = _MEMORY,
+) -> Batches:
+    """Give the events of one answer; [] where time passed and nothing came.
+
+    `attempt` makes an upstream call. `notice` is told field paths that turned out to have no
+    effect. Close the result to abandon whatever runs.
+    """
+    tries = Tries(plan, attempt, notice, memory)
+    request, stops = _own_stops(request, plan, behaviour)
+    source = _asked(tries, request, behaviour)
+    if plan.parse_think_tags:
+        source = _split_tags(source)
+    if stops:
+        source = _stop_at(source, stops, plan.estimate)
+    if isinstance(request, ChatRequest) and request.tools and not request.parallel_tool_calls:
+        source = _first_call_only(source, plan.estimate)
+    if thinking.is_hidden(request.params, plan.hide_thinking):
+        source = _hide_thinking(source)
+    return source
+
+
+def _asked(tries: Tries, request: Request, behaviour: Behaviour) -> Batches:
+    """Choose how to ask."""
+    if not isinstance(request, ChatRequest):
+        return formats.verified(tries, request) if request.params.format else tries.run(request)
+    request = capability.without_unwanted_tools(request)
+    if request.tools and request.tool_choice.mode == "required":
+        return forced.calls(tries, request, 2 if behaviour.forced_tool_choice == "emulate" else 1)
+    if not request.params.format:
+        return tries.run(request)
+    if request.tools and not _thinks(tries, request):
+        if behaviour.tools_with_format == "two_pass":
+            return formats.tools_then_format(tries, request)
+        if behaviour.tools_with_format == "tools_only":
+            tries.notice("response_format")
+            return tries.run(with_params(request, replace(request.params, format=None)))
+    return formats.verified(tries, request)
+
+
+def _thinks(tries: Tries, request: ChatRequest) -> bool:
+    """Whether tools and a format go together: only where the format starts after thinking."""
+    model = tries.plan.model
+    return bool(model.can("thinking")) and request.params.think is not False
+
+
+def _own_stops(request: Request, plan: Plan, behaviour: Behaviour) -> tuple[Request, Sequence[str]]:
+    """Take the stop strings out of a request when the gateway shall match them (D20)."""
+    params = request.params
+    stops = params.options.get("stop")
+    if not stops:
+        return request, ()
+    match behaviour.stop_mode:
+        case "upstream":
+            here = plan.call.stop_here
+        case "gateway":
+            here = True
+        case _:
+            here = plan.call.stop_here or thinking.may_think(params, plan.model)
+    if not here:
+        return request, ()
+    options = {name: value for name, value in params.options.items() if name != "stop"}
+    stops = [stops] if isinstance(stops, str) else stops
+    return with_params(request, replace(params, options=options)), stops
+
+
+def _stop_at(source: Batches, stops: Sequence[str], prompt_tokens: int) -> Batches:
+    """End the answer where a stop string begins; only visible text is looked at."""
+    look = StopFilter(stops)
+    count = Count()
+    tokens = _Tokens()
+    for events in source:
+        shown: list[Event] = []
+        for event in events:
+            count.see(event)
+            match event:
+                case TextDelta(text, logprobs):
+                    tokens.add(logprobs)
+                    text = look.feed(text)
+                    cut = look.matched is not None
+                    if text:
+                        shown.append(TextDelta(text, tokens.take(len(text) if cut else None)))
+                    if cut:
+                        shown.append(_stopped(events, look.matched, count, prompt_tokens))
+                        break
+                case ThinkingDelta():
+                    shown.append(event)
+                case _:
+                    text = look.flush()
+                    if text:
+                        shown.append(TextDelta(text, tokens.take(None)))
+                    shown.append(event)
+        yield shown
+        if look.matched is not None:
+            close(source)
+            return
+
+
+def _stopped(
+    events: Sequence[Event], matched: str | None, count: Count, prompt_tokens: int
+) -> Finish:
+    """Give the end after a match: with Ollama's counts if they are already there."""
+    last = events[-1]
+    usage = last.usage if isinstance(last, Finish) else count.usage(prompt_tokens)
+    return Finish("stop_sequence", usage, matched)
+
+
+class _Tokens:
+    """Log-probabilities that wait for the text they belong to to be shown."""
+
+    __slots__ = ("_waiting",)
+
+    def __init__(self) -> None:
+        self._waiting: list[TokenLogprob] = []
+
+    def add(self, tokens: Sequence[TokenLogprob]) -> None:
+        self._waiting += tokens
+
+    def take(self, characters: int | None) -> tuple[TokenLogprob, ...]:
+        """Give those that wait; with a cut, only the tokens that lie before it."""
+        taken, self._waiting = tuple(self._waiting), []
+        if characters is None:
+            return taken
+        kept = []
+        for token in taken:
+            characters -= len(token.token)
+            if characters < 0:
+                break
+            kept.append(token)
+        return tuple(kept)
+
+
+def _first_call_only(source: Batches, prompt_tokens: int) -> Batches:
+    """End the answer after its first tool call (D15)."""
+    count = Count()
+    for events in source:
+        for at, event in enumerate(events):
+            count.see(event)
+            if isinstance(event, ToolCallDone):
+                last = events[-1]
+                usage = last.usage if isinstance(last, Finish) else count.usage(prompt_tokens)
+                yield [*events[: at + 1], Finish("tool_calls", usage)]
+                close(source)
+                return
+        yield events
+
+
+def _split_tags(source: Batches) -> Batches:
+    """Turn a leading `<think>…</think>` of the text into thinking."""
+    tags = ThinkTags()
+    for events in source:
+        shown: list[Event] = []
+        for event in events:
+            match event:
+                case TextDelta(text, logprobs):
+                    thought, text = tags.feed(text)
+                    shown += _both(thought, text, logprobs)
+                case ThinkingDelta():
+                    shown.append(event)
+                case _:
+                    shown += _both(*tags.flush(), ())
+                    shown.append(event)
+        yield shown
+
+
+def _both(thought: str, text: str, logprobs: tuple[TokenLogprob, ...]) -> list[Event]:
+    events: list[Event] = []
+    if thought:
+        events.append(ThinkingDelta(thought))
+    if text:
+        events.append(TextDelta(text, () if thought else logprobs))
+    return events
+
+
+def _hide_thinking(source: Batches) -> Batches:
+    """Leave thinking out; it has been counted all the same."""
+    for events in source:
+        if any(isinstance(event, ThinkingDelta) for event in events):
+            events = [event for event in events if not isinstance(event, ThinkingDelta)]
+        yield events

@@ -1,0 +1,222 @@
+"""Answers that must be JSON: checked, since Ollama's `format` does not always take effect.
+
+Observed (F15): on a thinking model the constraint starts after the thinking, and never starts if
+the model does not think although thinking is on; MLX and cloud models may ignore it; on a model
+that does not think it makes tool calls impossible.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+import orjson
+
+from gateway.core.chat import ChatRequest, Json, Request
+from gateway.core.events import Event, Failed, Finish, TextDelta, ToolCallDone
+from gateway.policy import thinking
+from gateway.policy.attempts import Batches, Count, Tries, close, with_params
+
+_FENCE: Final = re.compile(r"\s*```[A-Za-z0-9_-]*[ \t]*\n(.*?)\n?[ \t]*```\s*", re.DOTALL)
+_ANY: Final = '{["-0123456789tfn'
+_STARTS: Final[Mapping[str, str]] = {
+    "object": "{",
+    "array": "[",
+    "string": '"',
+    "number": "-0123456789",
+    "integer": "-0123456789",
+    "boolean": "tf",
+    "null": "n",
+}
+_TYPES: Final[Mapping[str, tuple[type, ...]]] = {
+    "object": (dict,),
+    "array": (list,),
+    "string": (str,),
+    "number": (int, float),
+    "integer": (int,),
+    "boolean": (bool,),
+    "null": (type(None),),
+}
+
+
+def verified(tries: Tries, request: Request) -> Batches:
+    """Give an answer whose first character can begin the wanted JSON (D55).
+
+    If it cannot, nothing has been shown yet: the call is cancelled and repeated once without
+    thinking. If that fails too, the text is given as it is.
+    """
+    plan = tries.plan
+    looks = [_Look(request.params.format, plan.call.stream)]
+    if thinking.may_think(request.params, plan.model):
+        looks.append(_Look(request.params.format, plan.call.stream))
+    while looks:
+        look = looks.pop()
+        look.is_last = not looks
+        source = tries.run(request)
+        for events in source:
+            yield look.pass_on(events, tries) if events else events
+            if look.state in ("good", "bad"):
+                break
+        if look.state == "good":
+            yield from tries.rest(source)
+            return
+        if look.state != "bad":
+            return
+        close(source)
+        tries.spend(look.count.usage(plan.estimate))
+        request = with_params(request, replace(request.params, think=False))
+
+
+class _Look:
+    """Holds the text of one attempt back until it is clear what it is.
+
+    `state` is looking, fenced (all text is collected), good, bad (repeat), or over.
+    """
+
+    def __init__(self, wanted: Json, streamed: bool) -> None:
+        self._starts = starts_of(wanted)
+        self._wanted = wanted
+        self._streamed = streamed
+        self._held: list[TextDelta] = []
+        self.count = Count()
+        self.is_last = False
+        self.state = "looking"
+
+    def pass_on(self, events: Sequence[Event], tries: Tries) -> list[Event]:
+        """Give what of a batch may be shown."""
+        shown: list[Event] = []
+        for event in events:
+            self.count.see(event)
+            if self.state in ("good", "bad"):
+                if self.state == "good":
+                    shown.append(tries.total(event) if isinstance(event, Finish) else event)
+            elif isinstance(event, TextDelta):
+                self._held.append(event)
+                self._judge(shown, tries)
+            elif isinstance(event, Finish):
+                self._end(event, shown, tries)
+            else:
+                if isinstance(event, Failed):
+                    self.state = "over"
+                shown.append(event)
+        return shown
+
+    def _judge(self, shown: list[Event], tries: Tries) -> None:
+        if self.state == "fenced":
+            return
+        text = "".join(delta.text for delta in self._held).lstrip()
+        if not text:
+            return
+        if text[0] in self._starts:
+            self._release(shown)
+        elif text[0] == "`" and not self._streamed:
+            self.state = "fenced"
+        else:
+            self._refuse(shown, tries)
+
+    def _end(self, finish: Finish, shown: list[Event], tries: Tries) -> None:
+        if self.state == "fenced":
+            bare = without_fence("".join(delta.text for delta in self._held))
+            if bare is not None and satisfies(bare, self._wanted):
+                self._held = [TextDelta(bare)]
+            elif not self.is_last:
+                self.state = "bad"
+                return
+            else:
+                tries.notice("response_format")
+        shown.extend(self._held)
+        shown.append(tries.total(finish))
+        self.state = "over"
+
+    def _refuse(self, shown: list[Event], tries: Tries) -> None:
+        if not self.is_last:
+            self.state = "bad"
+            return
+        tries.notice("response_format")
+        self._release(shown)
+
+    def _release(self, shown: list[Event]) -> None:
+        shown.extend(self._held)
+        self._held = []
+        self.state = "good"
+
+
+def tools_then_format(tries: Tries, request: ChatRequest) -> Batches:
+    """Offer tools first, without `format`; ask for the format when none is called (D14)."""
+    wanted = request.params.format
+    source = tries.run(with_params(request, replace(request.params, format=None)))
+    held: list[Event] = []
+    finish = Finish("stop")
+    called = False
+    for events in source:
+        shown: list[Event] = []
+        for event in events:
+            match event:
+                case TextDelta() if not called:
+                    held.append(event)
+                case ToolCallDone():
+                    called = True
+                    shown += [*held, event]
+                    held = []
+                case Finish():
+                    finish = event
+                case Failed():
+                    yield [*shown, event]
+                    return
+                case _:
+                    shown.append(event)
+        yield shown
+    text = "".join(event.text for event in held if isinstance(event, TextDelta))
+    bare = text if satisfies(text, wanted) else without_fence(text)
+    if called:
+        yield [finish]
+    elif bare is not None and satisfies(bare, wanted):
+        yield [*(held if bare is text else [TextDelta(bare)]), finish]
+    else:
+        tries.spend(finish.usage)
+        yield from verified(tries, replace(request, tools=()))
+
+
+def starts_of(wanted: Json) -> str:
+    """Give the characters a value of this format may begin with."""
+    kinds = wanted.get("type") if isinstance(wanted, Mapping) else ["object", "array"]
+    if isinstance(kinds, str):
+        kinds = [kinds]
+    if not isinstance(kinds, list) or not kinds or any(kind not in _STARTS for kind in kinds):
+        return _ANY
+    return "".join(_STARTS[kind] for kind in kinds)
+
+
+def satisfies(text: str, wanted: Json) -> bool:
+    """Whether a text is JSON that fits the top level of a format: its type, its required keys."""
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return False
+    if not isinstance(wanted, Mapping):
+        return isinstance(value, dict | list)
+    kinds = wanted.get("type")
+    if isinstance(kinds, str):
+        kinds = [kinds]
+    if isinstance(kinds, list) and kinds and not any(_is_a(value, kind) for kind in kinds):
+        return False
+    required = wanted.get("required")
+    if isinstance(value, dict) and isinstance(required, list):
+        return all(name in value for name in required)
+    return True
+
+
+def without_fence(text: str) -> str | None:
+    """Give what stands inside a code fence that is all of a text; None when there is none."""
+    found = _FENCE.fullmatch(text)
+    return None if found is None else found[1]
+
+
+def _is_a(value: Json, kind: Json) -> bool:
+    if not isinstance(kind, str) or kind not in _TYPES:
+        return True
+    if isinstance(value, bool):
+        return kind == "boolean"
+    return isinstance(value, _TYPES[kind])
