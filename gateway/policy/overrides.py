@@ -51,7 +51,7 @@ __all__ = [
     "validate_text",
 ]
 
-R = TypeVar("R", ChatRequest, CompletionRequest, EmbedRequest)
+R = TypeVar("R", bound=ChatRequest | CompletionRequest | EmbedRequest)
 Reason: TypeAlias = Literal["forced", "capped", "not allowed", "unknown", "no use"]
 ReasoningField: TypeAlias = Literal["reasoning_content", "reasoning", "both"]
 
