@@ -19,12 +19,16 @@ if TYPE_CHECKING:
     from gateway.services.fleet import Fleet
     from gateway.services.images import Images
     from gateway.services.keyring import Keyring
+    from gateway.services.keys import Keys
     from gateway.services.limiter import Limiter
     from gateway.services.live import Live
     from gateway.services.pulls import Pulls
     from gateway.policy.estimate import Ratios
+    from gateway.services.refresh import Refresher
     from gateway.services.responses import Responses
+    from gateway.services.servers import Servers
     from gateway.services.settings import SettingsCache
+    from gateway.services.stored import Store
     from gateway.services.usage_writer import UsageWriter
     from gateway.services.watcher import Watcher
 
@@ -36,9 +40,13 @@ class Services:
     """Every part a view may use."""
 
     config: Settings
+    store: Store
     settings: SettingsCache
     catalog: Catalog
+    refresher: Refresher
+    servers: Servers
     keyring: Keyring
+    keys: Keys
     limiter: Limiter
     fleet: Fleet
     live: Live

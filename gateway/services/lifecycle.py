@@ -30,10 +30,7 @@ _running: list[Services] = []
 
 def start(worker: Any) -> None:
     """Start the background work of this worker (gunicorn's `post_worker_init`)."""
-    app: Flask = worker.wsgi
-    while not isinstance(app, Flask):
-        app = app.app  # type: ignore[attr-defined]  # a middleware's inner application
-    parts = of(app)
+    parts = of(_flask(worker.wsgi))
     _running.append(parts)
     begin(parts)
     threading.Thread(target=_drain_when_told, args=(worker, parts), daemon=True).start()
@@ -41,6 +38,13 @@ def start(worker: Any) -> None:
     gc.freeze()
     gc.set_threshold(50_000, 50, 50)
     log.info("worker %d is ready", os.getpid())
+
+
+def _flask(app: Any) -> Flask:
+    """Give the application inside its middleware."""
+    while not isinstance(app, Flask):
+        app = app.app
+    return app
 
 
 def begin(parts: Services) -> None:

@@ -221,7 +221,9 @@ class Answer:
         def attempt(request: Request) -> Iterator[Sequence[Event]]:
             return self._attempt(prepared, request, choice)
 
-        return fidelity.answers(prepared.request, prepared, self._behaviour, attempt)
+        return fidelity.answers(
+            prepared.request, prepared, self._behaviour, attempt, self.tally.note_ignored
+        )
 
     # -- one upstream call -------------------------------------------------------------------------
 

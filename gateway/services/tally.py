@@ -97,6 +97,10 @@ class Tally:
             case Ping():
                 pass
 
+    def note_ignored(self, path: str) -> None:
+        """Remember a field that turned out to have no effect."""
+        self.ignored = (*self.ignored, path)
+
     def note(self, slot: Slot) -> None:
         """Remember where the call runs now; it has left the queue."""
         self.upstream_calls += 1

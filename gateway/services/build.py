@@ -1,0 +1,85 @@
+"""Makes the services of an application: the one place that knows how they are wired."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+
+from flask import Flask
+
+from gateway.config import Settings
+from gateway.core.chat import Json
+from gateway.policy import override_rules
+from gateway.policy.estimate import Ratios
+from gateway.services import Services, attach
+from gateway.services.admins import Admins
+from gateway.services.catalog import Catalog
+from gateway.services.clients import Clients
+from gateway.services.fleet import Fleet
+from gateway.services.images import Images
+from gateway.services.keyring import Keyring
+from gateway.services.keys import Keys
+from gateway.services.limiter import Limiter
+from gateway.services.live import Live
+from gateway.services.probes import Prober
+from gateway.services.pulls import Pulls
+from gateway.services.refresh import Refresher
+from gateway.services.responses import Responses
+from gateway.services.revisions import Revisions
+from gateway.services.servers import Servers
+from gateway.services.settings import SettingsCache
+from gateway.services.stored import Store
+from gateway.services.usage_writer import UsageWriter
+from gateway.services.watcher import Watcher
+from gateway.store.engine import Database
+
+
+def attach_services(app: Flask, config: Settings) -> Services:
+    """Make all services and attach them to `app`. Opens no connection, starts nothing."""
+    parts = make(config)
+    attach(app, parts)
+    return parts
+
+
+def make(config: Settings) -> Services:
+    """Make the services of one process."""
+    database = Database(
+        config.database_url, synchronous=config.sqlite_synchronous, pool=config.database_pool
+    )
+    store = Store(database)
+    marks = Revisions(store)
+    settings = SettingsCache(store, marks)
+    catalog = Catalog(store, marks, settings.behaviour)
+    clients = Clients(settings.behaviour, pool_size=config.worker_connections)
+    fleet = Fleet(clients, settings.behaviour)
+    catalog.listener = fleet.follow
+    refresher = Refresher(store, catalog, clients, settings.behaviour)
+    fleet.dispatcher.on_missing = refresher.soon
+    for job in (marks, Prober(fleet), refresher):
+        fleet.run(job)
+    return Services(
+        config=config,
+        store=store,
+        settings=settings,
+        catalog=catalog,
+        refresher=refresher,
+        servers=Servers(store, clients, refresher),
+        keyring=Keyring(store, marks),
+        keys=Keys(store, marks, check_params=_checked),
+        limiter=Limiter(store, config.redis_url),
+        fleet=fleet,
+        live=Live(),
+        usage=UsageWriter(store, config.usage_buffer),
+        images=Images(settings.behaviour),
+        responses=Responses(store, settings.behaviour),
+        pulls=Pulls(store, fleet),
+        admins=Admins(store),
+        watcher=Watcher(),
+        ratios=Ratios(),
+        draining=threading.Event(),
+    )
+
+
+def _checked(raw: Mapping[str, Json]) -> Mapping[str, Json]:
+    """Check a key's parameters by the rules of overrides."""
+    return override_rules.validate(raw, force=False)
