@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from tests.fake_ollama.bending import HANG, Item, bend, dress
@@ -34,6 +34,7 @@ class Exchange:
         self.waiter = waiter
         self.faults: tuple[Fault, ...] = ()
         self.streams = False
+        self._release: Callable[[], None] | None = None
 
     def name_model(self, model: str, key: str) -> None:
         """Let gates and the record know which model this is about."""
@@ -45,12 +46,29 @@ class Exchange:
         self.faults = tuple(faults)
         dress(self.faults, self.reply.dress)
 
+    def holds(self, release: Callable[[], None]) -> None:
+        """Let this be done once, just before the last bytes: who read them all sees its effect."""
+        self._release = release
+
+    def give_back(self) -> None:
+        release, self._release = self._release, None
+        if release is not None:
+            self.board.update(self.recorded, running=False)
+            release()
+
+    def settle(self) -> None:
+        """Give back what is held and call the answer finished: only its last bytes are missing."""
+        self.give_back()
+        self.board.update(self.recorded, finished=True)
+
     def send_text(self, status: int, text: str, content_type: str = TEXT) -> None:
         self._sent(status)
+        self.settle()
         self.reply.send(status, content_type, text.encode())
 
     def send_empty(self, status: int = 200) -> None:
         self._sent(status)
+        self.settle()
         self.reply.send(status, "", b"")
 
     def send_json(self, status: int, value: Any, content_type: str = JSON) -> None:
@@ -63,9 +81,11 @@ class Exchange:
         if any(isinstance(item, Cut) for item in items) or self.reply.dress.dribble:
             self.reply.begin(status, content_type, _length(items), "length")
             self._write(items)
+            self.settle()
             self.reply.end()
             return
         body = b"".join(item for item in items if isinstance(item, bytes))
+        self.settle()
         framing: Framing = "length" if len(body) <= _GO_BUFFER else "chunked"
         self.reply.send(status, content_type, body, framing)
 
@@ -73,6 +93,7 @@ class Exchange:
         bare = self.streams and not refused.charset
         content_type = refused.content_type or (BARE_JSON if bare else JSON)
         self._sent(refused.status)
+        self.settle()
         self.reply.send(refused.status, content_type, encode_json(refused.body))
 
     def stream(self, lines: Iterator[bytes], delay_s: float, content_type: str = NDJSON) -> None:
@@ -85,6 +106,7 @@ class Exchange:
             self.reply.begin(200, content_type)
         self._write(items, delay_s)
         self._sent(200)
+        self.settle()
         self.reply.end()
 
     def step(self, count: int, delay_s: float) -> None:

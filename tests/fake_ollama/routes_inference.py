@@ -19,7 +19,7 @@ from tests.fake_ollama.calls import (
     parse_generate,
     rendered_prompt,
 )
-from tests.fake_ollama.encoding import encode_line
+from tests.fake_ollama.encoding import encode_json, encode_line
 from tests.fake_ollama.exchange import Exchange
 from tests.fake_ollama.generation import Setting, bend_run, generate, thinks
 from tests.fake_ollama.models import FakeModel
@@ -134,17 +134,20 @@ def _paced(
 
 def _replayed(call: Call, script: Script, model: FakeModel) -> Iterator[dict[str, Any]]:
     for one in recorded_lines(script.ndjson or ""):
-        if isinstance(one, bytes):
+        if one.value is None:
             continue
-        if "error" in one:
-            raise Refused(500, str(one["error"]))
-        yield as_endpoint(one, call, echoed_name(call.name, model))
+        if "error" in one.value:
+            raise Refused(500, str(one.value["error"]))
+        yield as_endpoint(one.value, call, echoed_name(call.name, model))
 
 
 def _replayed_bytes(call: Call, script: Script, model: FakeModel) -> Iterator[bytes]:
     name = echoed_name(call.name, model)
     for one in recorded_lines(script.ndjson or ""):
-        yield one if isinstance(one, bytes) else encode_line(as_endpoint(one, call, name))
+        if one.value is None:
+            yield one.raw
+        else:
+            yield encode_json(as_endpoint(one.value, call, name)) + one.ending
 
 
 def _check_capabilities(call: Call, model: FakeModel) -> None:

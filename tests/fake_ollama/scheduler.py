@@ -118,12 +118,18 @@ class Scheduler:
             self._expire()
             return sorted(self._runners.values(), key=lambda runner: -runner.expires_at)
 
-    def clear(self) -> None:
-        """Forget loads and loaded models. A running request keeps its runner to its end."""
+    def unload_all(self) -> None:
+        """Empty the memory. A running request keeps its runner to its end."""
         with self._board.changed:
             for runner in self._runners.values():
                 runner.retired = True
             self._runners.clear()
+            self._board.changed.notify_all()
+
+    def clear(self) -> None:
+        """Empty the memory and forget what was ever loaded."""
+        with self._board.changed:
+            self.unload_all()
             self.loads.clear()
             self.busiest.clear()
             self._board.changed.notify_all()

@@ -95,17 +95,30 @@ def recording_path(name: str | Path) -> Path:
     raise ValueError(f"no recording called {name}")
 
 
-def recorded_lines(name: str | Path) -> list[dict[str, Any] | bytes]:
-    """Give the lines of a recording; a line that is no JSON object comes as its bytes."""
-    lines: list[dict[str, Any] | bytes] = []
-    for raw in recording_path(name).read_bytes().splitlines(keepends=True):
-        try:
-            value = json.loads(raw)
-        except ValueError:
-            lines.append(raw)
-        else:
-            lines.append(value if isinstance(value, dict) else raw)
-    return lines
+@dataclass(frozen=True, slots=True)
+class RecordedLine:
+    """A line of a recording; ``value`` is None when it is no JSON object."""
+
+    raw: bytes
+    value: dict[str, Any] | None
+
+    @property
+    def ending(self) -> bytes:
+        return self.raw[len(self.raw.rstrip(b"\r\n")) :]
+
+
+def recorded_lines(name: str | Path) -> list[RecordedLine]:
+    """Give the lines of a recording."""
+    raws = recording_path(name).read_bytes().splitlines(keepends=True)
+    return [RecordedLine(raw, _object_in(raw)) for raw in raws]
+
+
+def _object_in(raw: bytes) -> dict[str, Any] | None:
+    try:
+        value = json.loads(raw)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
 
 
 _TOKEN = re.compile(r"\s*[^\W_]{1,12}|\s*[\W_]{1,4}?(?=\w|\s|$)|\s*\S{1,12}|\s+")

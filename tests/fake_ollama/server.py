@@ -115,14 +115,20 @@ class FakeOllama:
             self.board.frozen = False
             self.board.changed.notify_all()
             open_ones = dict(self._connections)
-        for connection in open_ones:
-            connection.kill()
-        for thread in (self._acceptor, *open_ones.values()):
-            if thread is not None:
-                thread.join(5)
+        self._end(open_ones)
         if self._watcher is not None:
             self._watcher.close()
-        self.scheduler.clear()
+        self.scheduler.unload_all()
+
+    def _end(self, connections: dict[Connection, threading.Thread]) -> None:
+        if self._acceptor is not None:
+            self._acceptor.join(5)
+        for how, patience_s in ((socket.SHUT_RD, 1.0), (socket.SHUT_RDWR, 5.0)):
+            alive = {one: thread for one, thread in connections.items() if thread.is_alive()}
+            for connection in alive:
+                connection.wake(how)
+            for thread in alive.values():
+                thread.join(patience_s)
 
     def freeze(self) -> None:
         """Answer nothing, though connections are accepted by the system: a stopped process."""
@@ -218,11 +224,19 @@ class FakeOllama:
         recorded: Recorded = self.board.wait_for(found, timeout, what)
         return recorded
 
-    def wait_requests(self, count: int, path: str | None = None, timeout: float = 5.0) -> None:
-        """Wait until so many requests have come."""
+    def wait_requests(
+        self,
+        count: int,
+        path: str | None = None,
+        timeout: float = 5.0,
+        *,
+        where: Callable[[Recorded], Any] = lambda _: True,
+    ) -> None:
+        """Wait until so many requests have come, counting only those of a path or a condition."""
 
         def enough() -> bool:
-            return sum(1 for one in self.board.requests if path in (None, one.path)) >= count
+            fitting = (one for one in self.board.requests if path in (None, one.path))
+            return sum(1 for one in fitting if where(one)) >= count
 
         self.board.wait_for(enough, timeout, f"{count} requests for {path or 'anything'}")
 
@@ -275,11 +289,11 @@ class FakeOllama:
         delay_s = model.load_delay_s if load_delay_s is None else load_delay_s
         runner = self.scheduler.acquire(model, key, keep_alive_s, exchange.waiter, delay_s)
         self.board.update(exchange.recorded, running=True)
+        exchange.holds(lambda: self.scheduler.release(runner))
         try:
             yield runner
         finally:
-            self.board.update(exchange.recorded, running=False)
-            self.scheduler.release(runner)
+            exchange.give_back()
 
     # Threads
 
@@ -326,10 +340,10 @@ class FakeOllama:
             connection.before_close = lambda: watcher.unwatch(connection.sock)
             watcher.watch(connection.sock, waiter.leave)
         try:
-            waiter.wait_until(lambda: not self.board.frozen)
+            waiter.wait_until(lambda: not self.board.frozen or request.path.startswith(PREFIX))
             self._guarded(exchange)
         except Gone:
-            self.board.update(recorded, disconnected=True)
+            self.board.update(recorded, disconnected=True, finished=False)
             raise
         except ConnectionOver:
             self.board.update(recorded, finished=True)

@@ -122,12 +122,10 @@ class Connection:
         self.before_close()
         self.sock.close()
 
-    def kill(self) -> None:
-        """Wake whoever is blocked on the socket; the connection's own thread closes it."""
+    def wake(self, how: int) -> None:
+        """Wake the thread blocked in reading (SHUT_RD) or writing (SHUT_RDWR); it ends with RST."""
         with contextlib.suppress(OSError):
-            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RST)
-        with contextlib.suppress(OSError):
-            self.sock.shutdown(socket.SHUT_RDWR)
+            self.sock.shutdown(how)
 
     def _read_until(self, mark: bytes) -> bytes | None:
         searched = 0

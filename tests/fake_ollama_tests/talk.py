@@ -1,4 +1,4 @@
-"""A small client that shows the wire as it is: http.client, and bare sockets where that is too kind."""
+"""A small client that shows the wire as it is, with bare sockets where http.client is too kind."""
 
 from __future__ import annotations
 
@@ -134,6 +134,17 @@ def read_to_end(sock: socket.socket) -> bytes:
     while piece := sock.recv(65_536):
         data += piece
     return data
+
+
+def read_to_reset(sock: socket.socket) -> tuple[bytes, bool]:
+    """All bytes until the connection ends, and whether it ended with RST."""
+    data = b""
+    try:
+        while piece := sock.recv(65_536):
+            data += piece
+    except ConnectionResetError:
+        return data, True
+    return data, False
 
 
 def read_until(sock: socket.socket, mark: bytes) -> bytes:

@@ -9,6 +9,8 @@ import pytest
 from tests.fake_ollama import FakeModel, FakeOllama, Script
 from tests.fake_ollama_tests.talk import TOOL, USER, chat, generate, send
 
+_TOOLS = {"tools": [TOOL]}
+_LIBRARY = "registry.ollama.ai/library"
 _ASSISTANT = {"role": "assistant", "content": "Hm"}
 
 BODIES: list[tuple[str, bytes, str]] = [
@@ -211,13 +213,17 @@ def test_a_name_that_leads_nowhere_is_refused(
 @pytest.mark.parametrize(
     ("model", "fields", "error"),
     [
-        ("gemma3:4b", {"tools": [TOOL]}, "registry.ollama.ai/library/gemma3:4b does not support tools"),
-        ("tinyllama", {"tools": [TOOL]}, "registry.ollama.ai/library/tinyllama:latest does not support tools"),
-        ("hf.co/user/Model-GGUF:Q4_K_M", {"tools": [TOOL]}, "hf.co/user/Model-GGUF:Q4_K_M does not support tools"),
+        ("gemma3:4b", _TOOLS, f"{_LIBRARY}/gemma3:4b does not support tools"),
+        ("tinyllama", _TOOLS, f"{_LIBRARY}/tinyllama:latest does not support tools"),
+        (
+            "hf.co/user/Model-GGUF:Q4_K_M",
+            _TOOLS,
+            "hf.co/user/Model-GGUF:Q4_K_M does not support tools",
+        ),
         ("nomic-embed-text", {}, '"nomic-embed-text" does not support chat'),
         ("nomic-embed-text", {"messages": []}, '"nomic-embed-text" does not support chat'),
     ],
-)  # fmt: skip
+)
 def test_a_missing_capability_is_named(
     ollama: FakeOllama, model: str, fields: dict[str, Any], error: str
 ) -> None:
