@@ -116,6 +116,17 @@ class Catalog:
         except KeyError:
             raise NotFound(f"There is no model {model_id}.", code="model_not_found") from None
 
+    def fallbacks(self, model_id: int) -> tuple[Model, ...]:
+        """Give the models that may answer in place of this one, in the admin's order; only those
+        that can be called. Raises NotFound."""
+        snapshot = self.snapshot()
+        callable_ones = {model.id: model for model in snapshot.index.models}
+        return tuple(
+            callable_ones[other]
+            for other in self.model(model_id).fallbacks
+            if other in callable_ones and other != model_id
+        )
+
     def servers(self) -> tuple[Server, ...]:
         """Give every server, oldest first."""
         return self.snapshot().servers
@@ -163,17 +174,6 @@ class Catalog:
             notes=notes,
             index=Index(models, allow_cloud=key[2]),
         )
-
-
-def fallbacks(model: Model, index: Index) -> tuple[Model, ...]:
-    """Give the models that may answer in place of `model`, in the admin's order; only those that
-    can be called."""
-    callable_ones = {other.id: other for other in index.models}
-    return tuple(
-        callable_ones[model_id]
-        for model_id in model.fallbacks
-        if model_id in callable_ones and model_id != model.id
-    )
 
 
 def _everything(

@@ -102,9 +102,13 @@ class Refresher:
             for server, task in zip(chosen, tasks, strict=True)
         ]
         self._complete_details()
+        self.adopt()
+        return tuple(results)
+
+    def adopt(self) -> None:
+        """Take in what this worker has just changed in the store."""
         self._catalog.drop()
         self._catalog.follow()
-        return tuple(results)
 
     def soon(self, server_id: int, reason: str = "") -> None:
         """Have a server asked at the next look; not more often than every few seconds."""
