@@ -122,8 +122,8 @@ class _OwnReading:
         assert sock is not None
         exchange = _current()
         data = bytearray()
-        limit_s = exchange.idle_s
-        head_end_s = 0.0
+        limit_s, what = exchange.idle_s, "the time limit for the first record"
+        end_s = 0.0
         while True:
             end = data.find(b"\r\n\r\n")
             if end >= 0:
@@ -139,7 +139,7 @@ class _OwnReading:
                 part = sock.recv(RECV_BYTES)
             except TimeoutError:
                 exchange.left_s(limit_s)
-                raise Stalled("the time limit for the first record") from None
+                raise Stalled(what) from None
             if exchange.cancelled:
                 raise ClientGone("the call was cancelled")
             if not part:
@@ -147,10 +147,8 @@ class _OwnReading:
             exchange.received = True
             data += part
             now_s = time.monotonic()
-            head_end_s = head_end_s or now_s + HEAD_S
-            limit_s = head_end_s - now_s
-            if limit_s <= 0:
-                raise Stalled("the time limit for the head of the answer")
+            end_s = end_s or now_s + HEAD_S
+            limit_s, what = max(end_s - now_s, 0.001), "the time limit for the head of the answer"
 
 
 class Connection(_OwnReading, HTTPConnection):
