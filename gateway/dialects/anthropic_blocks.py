@@ -10,8 +10,10 @@ from gateway.core.chat import Json, Media, ToolCall
 from gateway.dialects.attachments import read_file
 from gateway.dialects.content import PARTS, Content, Reader, read_arguments
 from gateway.dialects.reading import Fields, invalid, label, missing
+from gateway.errors import InvalidRequest
 
 OMITTED_PDF = "[PDF document omitted by the gateway]"
+OMITTED_DOCUMENT = "[document omitted by the gateway]"
 _SEALED = ("encrypted_content", "encrypted_index", "encrypted_stdout", "cache_control")
 
 
@@ -51,9 +53,12 @@ def _read_result_part(item: Json, where: str, found: Content, ignored: list[str]
     kind = part.get("type")
     if kind == "tool_reference":
         found.add_text(str(part.get("tool_name") or part.get("name") or ""))
-    elif kind == "document" and _is_pdf(part):
-        found.add_text(OMITTED_PDF)
-        ignored.append(f"{where}:document")
+    elif kind == "document":
+        try:
+            _document(part, found)
+        except InvalidRequest:
+            found.add_text(OMITTED_PDF if _is_pdf(part) else OMITTED_DOCUMENT)
+            ignored.append(f"{where}:document")
     elif isinstance(kind, str) and kind in BLOCKS:
         BLOCKS[kind](part, found)
     else:
@@ -144,13 +149,12 @@ def _document_blocks(source: Fields, found: Content) -> None:
 
 
 def _is_pdf(block: Fields) -> bool:
-    """Tell whether a document is one that cannot be read; the others are not refused either."""
+    """Tell whether a document that cannot be read is a PDF: by name, or because only those come
+    by reference."""
     source = block.get("source")
     if not isinstance(source, Mapping):
         return False
-    return source.get("type") in {"url", "file"} or (
-        source.get("type") == "base64" and source.get("media_type") == "application/pdf"
-    )
+    return source.get("type") in {"url", "file"} or source.get("media_type") == "application/pdf"
 
 
 BLOCKS: Mapping[str, Reader] = {

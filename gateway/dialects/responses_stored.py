@@ -9,7 +9,7 @@ from gateway.core.chat import Envelope, Json
 from gateway.dialects.ids import derived_id
 from gateway.dialects.reading import Fields, invalid, unsupported
 from gateway.dialects.responses_object import echo_of
-from gateway.errors import NotFound
+from gateway.errors import InvalidRequest, NotFound
 
 LONGEST_ID = 96
 PAGE = 20
@@ -110,7 +110,7 @@ def not_found(response_id: str) -> NotFound:
     )
 
 
-def cancellation_refused() -> Exception:
+def cancellation_refused() -> InvalidRequest:
     """Give the error for an attempt to cancel: nothing runs in the background."""
     return invalid(
         "Only background responses can be cancelled, and there are none.",

@@ -717,6 +717,12 @@ RESULTS = [
         id="PDF by URL",
     ),
     pytest.param(
+        result([document(type="odd"), {"type": "document"}]),
+        "[document omitted by the gateway]\n[document omitted by the gateway]",
+        [f"messages[0].content[0].content[{index}]:document" for index in (0, 1)],
+        id="documents of no known kind",
+    ),
+    pytest.param(
         result([{"type": "browser_state", "tabs": [], "cache_control": {}}]),
         '{"type":"browser_state","tabs":[]}',
         [],

@@ -1,0 +1,1052 @@
+"""Every field, item and tool of a Responses request does what the contract says of it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from gateway.core.behaviour import Behaviour
+from gateway.core.chat import Call, ChatRequest, Media, Message, ToolCall, ToolChoice
+from gateway.dialects import openai_responses
+from gateway.dialects.base import Reading
+from gateway.dialects.responses_object import Echo, seal
+from gateway.dialects.responses_tools import flat_name
+from gateway.errors import InvalidRequest, Unavailable
+
+PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(8)).decode()
+PNG_URL = f"data:image/png;base64,{PNG}"
+TEXT_URL = "data:text/plain;base64," + base64.b64encode(b"hello").decode()
+
+STORED: Mapping[str, Sequence[Mapping[str, Any]]] = {
+    "resp_1": (
+        {"id": "msg_1", "type": "message", "role": "user", "content": [
+            {"type": "input_text", "text": "weather?"}]},
+        {"id": "rs_1", "type": "reasoning", "summary": [{"type": "summary_text", "text": "hm"}]},
+        {"id": "fc_1", "type": "function_call", "call_id": "call_1", "name": "get_weather",
+         "arguments": "{}"},
+    ),
+    "resp_2": (
+        {"id": "msg_2", "type": "message", "role": "assistant", "content": [
+            {"type": "output_text", "text": "Paris."}]},
+    ),
+}  # fmt: skip
+
+
+def recall(response_id: str) -> Sequence[Mapping[str, Any]]:
+    if response_id not in STORED:
+        raise InvalidRequest("No such response.")
+    return STORED[response_id]
+
+
+def recall_item(item_id: str) -> Mapping[str, Any]:
+    for items in STORED.values():
+        for item in items:
+            if item["id"] == item_id:
+                return item
+    raise InvalidRequest("No such item.")
+
+
+READING = Reading(Behaviour(), recall, recall_item)
+WEATHER = {"type": "function", "name": "get_weather", "parameters": {"type": "object"}}
+PATCH = {"type": "custom", "name": "apply_patch", "description": "Patch"}
+FILES = {
+    "type": "namespace",
+    "name": "mcp__files",
+    "description": "Files",
+    "tools": [{"type": "function", "name": "read"}, {"type": "custom", "name": "patch"}],
+}
+
+
+def parse(behaviour: Behaviour | None = None, **fields: Any) -> Call:
+    body = {"model": "qwen3:8b", "input": "hi", **fields}
+    reading = READING if behaviour is None else replace(READING, behaviour=behaviour)
+    return openai_responses.parse({k: v for k, v in body.items() if v is not ...}, reading)
+
+
+def request(behaviour: Behaviour | None = None, **fields: Any) -> ChatRequest:
+    read = parse(behaviour, **fields).request
+    assert isinstance(read, ChatRequest)
+    return read
+
+
+def messages(*items: Any, **fields: Any) -> list[Message]:
+    return list(request(input=list(items), **fields).messages)
+
+
+def echo(behaviour: Behaviour | None = None, **fields: Any) -> Echo:
+    extra = parse(behaviour, **fields).extra
+    assert isinstance(extra, Echo)
+    return extra
+
+
+def said(role: str, *parts: Any, **more: Any) -> dict[str, Any]:
+    return {"type": "message", "role": role, "content": list(parts), **more}
+
+
+def text(words: str, type: str = "input_text") -> dict[str, Any]:
+    return {"type": type, "text": words}
+
+
+# --- the field table, 2.6.1 -------------------------------------------------------------------
+
+OPTIONS = [
+    pytest.param({"max_output_tokens": 9}, {"num_predict": 9}, id="max_output_tokens"),
+    pytest.param({"max_output_tokens": -1}, {"num_predict": -1}, id="max_output_tokens -1"),
+    pytest.param(
+        {"temperature": 0.7, "top_p": "0.9"},
+        {"temperature": 0.7, "top_p": 0.9},
+        id="temperature, top_p",
+    ),
+    pytest.param({}, {}, id="nothing sent, nothing set"),
+    pytest.param({"options": {"num_ctx": 4096}}, {"num_ctx": 4096}, id="options"),
+    pytest.param(
+        {"extra_body": {"temperature": 1}, "options": {"temperature": 0.5}},
+        {"temperature": 0.5},
+        id="extra_body is the weakest",
+    ),
+]
+
+
+@pytest.mark.parametrize(("fields", "options"), OPTIONS)
+def test_fields_become_options(fields: dict[str, Any], options: dict[str, Any]) -> None:
+    assert dict(request(**fields).params.options) == options
+
+
+PARAMS = [
+    pytest.param({"reasoning": {"effort": "high"}}, {"think": "high"}, id="reasoning.effort"),
+    pytest.param({"reasoning": {"effort": "none"}}, {"think": False}, id="reasoning.effort none"),
+    pytest.param(
+        {"reasoning": {"effort": "minimal"}},
+        {"think": False, "effort": "minimal"},
+        id="reasoning.effort minimal",
+    ),
+    pytest.param({"reasoning": {"summary": "auto"}}, {"think": True}, id="reasoning.summary"),
+    pytest.param({"reasoning": None}, {"think": None}, id="reasoning null"),
+    pytest.param({"text": {"format": {"type": "text"}}}, {"format": None}, id="text.format text"),
+    pytest.param(
+        {"text": {"format": {"type": "json_object"}}}, {"format": "json"}, id="text.format json"
+    ),
+    pytest.param(
+        {"text": {"format": {"type": "json_schema", "name": "n", "schema": {"type": "object"}}}},
+        {"format": {"type": "object"}},
+        id="text.format json_schema",
+    ),
+    pytest.param({"text": {"verbosity": "low"}}, {"format": None}, id="text.verbosity"),
+    pytest.param({"truncation": "auto"}, {"truncate": True}, id="truncation auto"),
+    pytest.param({"truncation": "disabled"}, {"truncate": False}, id="truncation disabled"),
+    pytest.param({}, {"truncate": None, "logprobs": False, "top_logprobs": None}, id="absent"),
+    pytest.param({"top_logprobs": 5}, {"logprobs": True, "top_logprobs": 5}, id="top_logprobs"),
+    pytest.param({"top_logprobs": 0}, {"logprobs": False}, id="top_logprobs 0"),
+    pytest.param(
+        {"include": ["message.output_text.logprobs"]},
+        {"logprobs": True, "top_logprobs": None},
+        id="include logprobs",
+    ),
+    pytest.param(
+        {"include": ["web_search_call.results"]}, {"logprobs": False}, id="include others"
+    ),
+    pytest.param({"metadata": {"timeout_ms": "5000"}}, {"timeout_ms": 5000}, id="metadata timeout"),
+    pytest.param({"keep_alive": "5m"}, {"keep_alive": "5m"}, id="keep_alive"),
+    pytest.param({"think": "low"}, {"think": "low"}, id="think"),
+]
+
+
+@pytest.mark.parametrize(("fields", "expected"), PARAMS)
+def test_fields_become_parameters(fields: dict[str, Any], expected: dict[str, Any]) -> None:
+    params = request(**fields).params
+
+    found = {
+        name: value if name != "effort" else params.effort
+        for name, value in ((name, getattr(params, name)) for name in expected)
+    }
+    assert found == expected
+
+
+REFUSED = [
+    pytest.param({"model": ...}, "model", "missing_required_parameter", id="no model"),
+    pytest.param({"input": ...}, "input", "missing_required_parameter", id="no input"),
+    pytest.param({"input": None}, "input", "missing_required_parameter", id="input null"),
+    pytest.param({"input": ""}, "input", "missing_required_parameter", id="input empty text"),
+    pytest.param({"input": 5}, "input", "invalid_type", id="input a number"),
+    pytest.param({"input": ["x"]}, "input[0]", "invalid_type", id="item a string"),
+    pytest.param({"background": True}, "background", "unsupported_parameter", id="background"),
+    pytest.param(
+        {"conversation": "conv_1"}, "conversation", "unsupported_parameter", id="conversation"
+    ),
+    pytest.param({"prompt": {"id": "p"}}, "prompt", "unsupported_parameter", id="prompt"),
+    pytest.param({"moderation": {}}, "moderation", "unsupported_parameter", id="moderation"),
+    pytest.param({"truncation": "maybe"}, "truncation", "invalid_value", id="truncation"),
+    pytest.param({"top_logprobs": 21}, "top_logprobs", "invalid_value", id="top_logprobs"),
+    pytest.param({"max_output_tokens": 0}, "max_output_tokens", "invalid_value", id="0 tokens"),
+    pytest.param({"include": [5]}, "include[0]", "invalid_type", id="include"),
+    pytest.param({"instructions": 5}, "instructions", "invalid_type", id="instructions"),
+    pytest.param(
+        {"text": {"format": {"type": "json_schema"}}},
+        "text.format.schema",
+        "missing_required_parameter",
+        id="schema missing",
+    ),
+    pytest.param(
+        {"text": {"format": {"type": "yaml"}}},
+        "text.format.type",
+        "invalid_value",
+        id="format unknown",
+    ),
+    pytest.param(
+        {"previous_response_id": "resp_x"},
+        "previous_response_id",
+        "previous_response_not_found",
+        id="previous_response_id unknown",
+    ),
+    pytest.param(
+        {"metadata": {str(n): "x" for n in range(17)}},
+        "metadata",
+        "invalid_value",
+        id="17 metadata keys",
+    ),
+    pytest.param(
+        {"metadata": {"k" * 65: "x"}}, f"metadata.{'k' * 64}", "invalid_value", id="long key"
+    ),
+    pytest.param({"metadata": {"k": "x" * 513}}, "metadata.k", "invalid_value", id="long value"),
+    pytest.param({"metadata": {"k": {}}}, "metadata.k", "invalid_type", id="nested metadata"),
+    pytest.param(
+        {"input": [{"type": "hologram"}]}, "input[0].type", "invalid_value", id="unknown item"
+    ),
+    pytest.param(
+        {"input": [{}]}, "input[0].type", "missing_required_parameter", id="item of no kind"
+    ),
+    pytest.param(
+        {"input": [{"role": "tool", "content": "x"}]},
+        "input[0].role",
+        "invalid_value",
+        id="unknown role",
+    ),
+    pytest.param(
+        {"input": [{"type": "item_reference", "id": "msg_x"}]},
+        "input[0].id",
+        "item_not_found",
+        id="item_reference unknown",
+    ),
+    pytest.param(
+        {"input": [said("user", {"type": "input_image", "file_id": "f"})]},
+        "input[0].content[0].file_id",
+        "unsupported_value",
+        id="image file_id",
+    ),
+    pytest.param(
+        {"input": [said("user", {"type": "input_file", "file_id": "f"})]},
+        "input[0].content[0].file_id",
+        "unsupported_value",
+        id="file file_id",
+    ),
+    pytest.param(
+        {"input": [said("user", {"type": "input_file", "file_url": "https://x.test/a.txt"})]},
+        "input[0].content[0].file_url",
+        "unsupported_value",
+        id="file_url",
+    ),
+    pytest.param(
+        {"input": [said("user", {"type": "hologram"})]},
+        "input[0].content[0].type",
+        "invalid_value",
+        id="unknown part",
+    ),
+    pytest.param(
+        {"tools": [{"type": "function"}]},
+        "tools[0].name",
+        "missing_required_parameter",
+        id="tool without a name",
+    ),
+    pytest.param({"tool_choice": "perhaps"}, "tool_choice", "invalid_value", id="choice word"),
+    pytest.param({"tool_choice": "required"}, "tool_choice", "invalid_value", id="no tools"),
+    pytest.param(
+        {"tools": [WEATHER], "tool_choice": {"type": "function", "name": "ghost"}},
+        "tool_choice.name",
+        "invalid_value",
+        id="unknown tool",
+    ),
+    pytest.param(
+        {
+            "tools": [FILES],
+            "tool_choice": {"type": "function", "name": "read", "namespace": "other"},
+        },
+        "tool_choice.name",
+        "invalid_value",
+        id="tool of another namespace",
+    ),
+    pytest.param(
+        {"tools": [WEATHER], "tool_choice": {"type": "web_search_preview"}},
+        "tool_choice.type",
+        "unsupported_value",
+        id="hosted tool chosen",
+    ),
+    pytest.param(
+        {"tools": [WEATHER], "tool_choice": {"type": "mcp", "server_label": "x"}},
+        "tool_choice.type",
+        "unsupported_value",
+        id="mcp chosen",
+    ),
+    pytest.param(
+        {
+            "tools": [WEATHER],
+            "tool_choice": {
+                "type": "allowed_tools",
+                "mode": "required",
+                "tools": [{"type": "image_generation"}],
+            },
+        },
+        "tool_choice.tools",
+        "invalid_value",
+        id="only hosted tools allowed and one required",
+    ),
+]
+
+
+@pytest.mark.parametrize(("fields", "param", "code"), REFUSED)
+def test_what_cannot_be_served_is_refused_by_its_path(
+    fields: dict[str, Any], param: str, code: str
+) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        parse(**fields)
+
+    assert (caught.value.param, caught.value.code, caught.value.status) == (param, code, 400)
+
+
+@pytest.mark.parametrize("body", [None, [], "x"])
+def test_a_body_that_is_no_object_is_refused(body: Any) -> None:
+    with pytest.raises(InvalidRequest):
+        openai_responses.parse(body, READING)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"stream_options": {"include_obfuscation": False}},
+        {"prompt_cache_options": {}},
+        {"prompt_cache_retention": "24h"},
+        {"service_tier": "flex"},
+        {"image": {}},
+        {"background_options": {}},
+        {"access_programs": {}},
+        {"client_metadata": {}},
+        {"background": False},
+        {"context_management": []},
+        {"include": ["file_search_call.results"]},
+        {"chat_id": "unknown"},
+    ],
+    ids=lambda fields: next(iter(fields)),
+)
+def test_fields_without_effect_change_nothing(fields: dict[str, Any]) -> None:
+    assert replace(parse(**fields), body={}) == replace(parse(), body={})
+
+
+def test_compaction_is_named_as_left_out() -> None:
+    assert parse(context_management=[{"type": "compaction"}]).ignored == ("context_management",)
+
+
+def test_the_rest_of_the_call_is_read() -> None:
+    call = parse(stream=True, user="u" * 70, parallel_tool_calls=False)
+
+    assert call.stream
+    assert call.end_user == "u" * 64
+    assert isinstance(call.request, ChatRequest)
+    assert not call.request.parallel_tool_calls
+    assert call.request.media_param == "input"
+    assert not call.stop_here
+    assert call.default_think is None
+
+
+# --- what the answer repeats ------------------------------------------------------------------
+
+
+def test_request_values_are_echoed_in_their_final_form() -> None:
+    read = echo(
+        instructions="be kind",
+        max_output_tokens=9,
+        max_tool_calls=3,
+        parallel_tool_calls=False,
+        previous_response_id="resp_1",
+        prompt_cache_key="k",
+        reasoning={"effort": "low", "generate_summary": "auto"},
+        safety_identifier="s",
+        store=False,
+        temperature="0.5",
+        text={"format": {"type": "json_object"}, "verbosity": "low"},
+        tool_choice={"type": "function", "name": "get_weather"},
+        tools=[WEATHER, {"type": "web_search"}],
+        top_logprobs=2,
+        top_p=0.9,
+        truncation="auto",
+        user="u",
+        metadata={"a": "b", "timeout_ms": 5000, "flag": True},
+    )
+
+    assert read.previous_id == "resp_1"
+    assert dict(read.fields) == {
+        "instructions": "be kind",
+        "max_output_tokens": 9,
+        "max_tool_calls": 3,
+        "parallel_tool_calls": False,
+        "previous_response_id": "resp_1",
+        "prompt_cache_key": "k",
+        "reasoning": {"effort": "low", "summary": "auto"},
+        "safety_identifier": "s",
+        "store": False,
+        "temperature": 0.5,
+        "text": {"format": {"type": "json_object"}, "verbosity": "low"},
+        "tool_choice": {"type": "function", "name": "get_weather"},
+        "tools": [WEATHER],
+        "top_logprobs": 2,
+        "top_p": 0.9,
+        "truncation": "auto",
+        "user": "u",
+        "metadata": {"a": "b", "timeout_ms": "5000", "flag": "true"},
+    }
+
+
+def test_absent_values_are_echoed_as_the_vendor_s_defaults() -> None:
+    fields = echo().fields
+
+    assert fields["temperature"] is None
+    assert fields["top_p"] is None
+    assert fields["text"] == {"format": {"type": "text"}}
+    assert fields["tool_choice"] == "auto"
+    assert fields["parallel_tool_calls"] is True
+    assert fields["metadata"] == {}
+    assert fields["truncation"] == "disabled"
+
+
+@pytest.mark.parametrize(
+    ("stored_here", "asked", "stored"),
+    [(True, ..., True), (True, True, True), (True, False, False), (False, True, False)],
+)
+def test_responses_are_stored_unless_caller_or_admin_say_no(
+    stored_here: bool, asked: Any, stored: bool
+) -> None:
+    read = echo(Behaviour(responses_store=stored_here), store=asked)
+
+    assert read.store is stored
+    assert read.fields["store"] is stored
+
+
+@pytest.mark.parametrize(
+    ("include", "encrypted"), [(["reasoning.encrypted_content"], True), ([], False), (None, False)]
+)
+def test_reasoning_is_sealed_when_asked(include: Any, encrypted: bool) -> None:
+    assert echo(include=include).encrypted is encrypted
+
+
+@pytest.mark.parametrize(
+    ("declared", "echoed"),
+    [
+        (WEATHER, WEATHER),
+        ({"name": "f"}, {"name": "f", "type": "function"}),
+        (
+            {"type": "function", "function": {"name": "f", "parameters": {}}},
+            {"type": "function", "name": "f", "parameters": {}},
+        ),
+        ({"type": "custom", "custom": {"name": "f"}}, {"type": "custom", "name": "f"}),
+        (FILES, FILES),
+    ],
+)
+def test_tools_are_echoed_flat(declared: Any, echoed: Any) -> None:
+    assert echo(tools=[declared]).fields["tools"] == [echoed]
+
+
+# --- items, 2.6.2 -----------------------------------------------------------------------------
+
+CALL = ToolCall("call_1", "get_weather", {"city": "Paris"})
+FUNCTION_CALL = {
+    "type": "function_call",
+    "call_id": "call_1",
+    "name": "get_weather",
+    "arguments": '{"city":"Paris"}',
+}
+
+
+def output(value: Any, type: str = "function_call_output") -> dict[str, Any]:
+    return {"type": type, "call_id": "call_1", "output": value}
+
+
+def told(content: str, name: str = "get_weather", **more: Any) -> Message:
+    return Message("tool", content, tool_call_id="call_1", tool_name=name, **more)
+
+
+ITEMS = [
+    pytest.param(
+        [{"role": "user", "content": "hi"}], [Message("user", "hi")], id="message without a type"
+    ),
+    pytest.param([said("USER", text("hi"))], [Message("user", "hi")], id="role in capitals"),
+    pytest.param(
+        [said("developer", text("be kind")), said("system", text("too")), said("user", text("hi"))],
+        [Message("system", "be kind"), Message("system", "too"), Message("user", "hi")],
+        id="developer",
+    ),
+    pytest.param(
+        [said("user", text("a"), text("b", "text"), {"type": "refusal", "refusal": "c"})],
+        [Message("user", "a\nb\nc")],
+        id="text parts",
+    ),
+    pytest.param(
+        [said("user", {"type": "input_image", "image_url": PNG_URL, "detail": "low"})],
+        [Message("user", media=(Media("image", PNG, param="input[0].content[0].image_url"),))],
+        id="input_image",
+    ),
+    pytest.param(
+        [said("user", {"type": "input_file", "file_data": TEXT_URL, "filename": "n.txt"})],
+        [Message("user", "n.txt\nhello")],
+        id="input_file",
+    ),
+    pytest.param(
+        [said("user", {"type": "input_audio", "input_audio": {"data": PNG, "format": "wav"}})],
+        [
+            Message(
+                "user", media=(Media("audio", PNG, param="input[0].content[0].input_audio.data"),)
+            )
+        ],
+        id="input_audio",
+    ),
+    pytest.param(
+        [
+            said("user", text("a"), id="msg_u", status="completed"),
+            said("assistant", text("b", "output_text"), phase="commentary", id="msg_a"),
+            said("user", text("c")),
+        ],
+        [Message("user", "a"), Message("assistant", "b"), Message("user", "c")],
+        id="phase, status, id",
+    ),
+    pytest.param(
+        [
+            {"type": "reasoning", "summary": [text("hm", "summary_text")]},
+            said("assistant", text("I look", "output_text")),
+            FUNCTION_CALL,
+            {**FUNCTION_CALL, "call_id": "call_2"},
+            output("sunny"),
+        ],
+        [
+            Message("assistant", "I look", "hm", tool_calls=(CALL, replace(CALL, id="call_2"))),
+            told("sunny"),
+        ],
+        id="one turn is one message",
+    ),
+    pytest.param(
+        [
+            said("assistant", text("a", "output_text"), text("b", "output_text")),
+            said("assistant", text("c", "output_text")),
+            said("assistant"),
+            {"role": "assistant", "content": None},
+            said("user", text("go on")),
+        ],
+        [Message("assistant", "ab\nc"), Message("user", "go on")],
+        id="several messages of one turn",
+    ),
+    pytest.param(
+        [
+            {
+                "type": "reasoning",
+                "encrypted_content": seal("sealed"),
+                "content": [text("content", "reasoning_text")],
+                "summary": [text("summary", "summary_text")],
+            },
+            {
+                "type": "reasoning",
+                "encrypted_content": "gAAAAforeign",
+                "content": [text("content", "reasoning_text")],
+                "summary": [text("summary", "summary_text")],
+            },
+            {
+                "type": "reasoning",
+                "content": None,
+                "summary": [text("one", "summary_text"), text("two", "summary_text")],
+            },
+            {"type": "reasoning", "summary": []},
+            FUNCTION_CALL,
+            output("x"),
+        ],
+        [
+            Message("assistant", "", "sealed\ncontent\none\ntwo", tool_calls=(CALL,)),
+            told("x"),
+        ],
+        id="reasoning: ours, content, summary",
+    ),
+    pytest.param(
+        [{"type": "reasoning", "summary": [text("lost", "summary_text")]}, said("user", text("a"))],
+        [Message("user", "a")],
+        id="reasoning that led to nothing",
+    ),
+    pytest.param(
+        [
+            said("assistant", {"type": "reasoning", "text": "hm"}, text("a")),
+            said("user", text("b")),
+        ],
+        [Message("assistant", "a", "hm"), Message("user", "b")],
+        id="reasoning inside a message",
+    ),
+    pytest.param(
+        [{**FUNCTION_CALL, "arguments": "broken"}, output("x")],
+        [
+            Message(
+                "assistant",
+                tool_calls=(ToolCall("call_1", "get_weather", {"raw_arguments": "broken"}),),
+            ),
+            told("x"),
+        ],
+        id="broken arguments",
+    ),
+    pytest.param(
+        [
+            {**FUNCTION_CALL, "name": "read", "namespace": "mcp__files"},
+            output("x"),
+        ],
+        [
+            Message(
+                "assistant",
+                tool_calls=(ToolCall("call_1", "mcp__files__read", {"city": "Paris"}),),
+            ),
+            told("x", "mcp__files__read"),
+        ],
+        id="call in a namespace",
+    ),
+    pytest.param(
+        [
+            {"type": "custom_tool_call", "call_id": "call_1", "name": "patch", "input": "***"},
+            output("done", "custom_tool_call_output"),
+        ],
+        [
+            Message("assistant", tool_calls=(ToolCall("call_1", "patch", {"input": "***"}),)),
+            told("done", "patch"),
+        ],
+        id="custom tool call",
+    ),
+    pytest.param(
+        [FUNCTION_CALL, output([text("a"), {"type": "input_image", "image_url": PNG_URL}])],
+        [
+            Message("assistant", tool_calls=(CALL,)),
+            told("a", media=(Media("image", PNG, param="input[1].output[1].image_url"),)),
+        ],
+        id="output of parts",
+    ),
+    pytest.param(
+        [FUNCTION_CALL, output({"a": 1})],
+        [Message("assistant", tool_calls=(CALL,)), told('{"a":1}')],
+        id="output an object",
+    ),
+    pytest.param(
+        [FUNCTION_CALL, output(None)],
+        [Message("assistant", tool_calls=(CALL,)), told("")],
+        id="output null",
+    ),
+    pytest.param(
+        [output("x"), said("user", text("a"))],
+        [told("x", ""), Message("user", "a")],
+        id="output without its call",
+    ),
+    pytest.param(
+        [
+            {"type": "mcp_call", "id": "mcp_1", "name": "ask", "arguments": "{}", "output": "yes"},
+            {"type": "mcp_call", "id": "mcp_2", "name": "ask", "arguments": "{}", "error": "no"},
+        ],
+        [
+            Message("assistant", tool_calls=(ToolCall("mcp_1", "ask", {}),)),
+            Message("tool", "yes", tool_call_id="mcp_1", tool_name="ask"),
+            Message("assistant", tool_calls=(ToolCall("mcp_2", "ask", {}),)),
+            Message("tool", "no", tool_call_id="mcp_2", tool_name="ask"),
+        ],
+        id="mcp_call",
+    ),
+    pytest.param(
+        [
+            {"type": "local_shell_call", "call_id": "call_1", "action": {"command": ["ls"]}},
+            {"type": "local_shell_call_output", "id": "call_1", "output": "a.txt"},
+        ],
+        [
+            Message(
+                "assistant", tool_calls=(ToolCall("call_1", "local_shell", {"command": ["ls"]}),)
+            ),
+            told("a.txt", "local_shell"),
+        ],
+        id="local_shell_call",
+    ),
+    pytest.param(
+        [
+            {"type": "shell_call", "call_id": "call_1", "action": {"commands": ["ls"]}},
+            output([{"stdout": "a", "stderr": ""}], "shell_call_output"),
+        ],
+        [
+            Message("assistant", tool_calls=(ToolCall("call_1", "shell", {"commands": ["ls"]}),)),
+            told('{"stdout":"a","stderr":""}', "shell"),
+        ],
+        id="shell_call",
+    ),
+    pytest.param(
+        [
+            {"type": "apply_patch_call", "call_id": "call_1", "operation": {"path": "a"}},
+            output("done", "apply_patch_call_output"),
+        ],
+        [
+            Message("assistant", tool_calls=(ToolCall("call_1", "apply_patch", {"path": "a"}),)),
+            told("done", "apply_patch"),
+        ],
+        id="apply_patch_call",
+    ),
+    pytest.param(
+        [
+            {"type": "computer_call", "call_id": "call_1", "actions": [{"type": "click"}]},
+            output({"type": "computer_screenshot", "image_url": PNG_URL}, "computer_call_output"),
+        ],
+        [
+            Message(
+                "assistant",
+                tool_calls=(ToolCall("call_1", "computer", {"actions": [{"type": "click"}]}),),
+            ),
+            told(
+                "", "computer", media=(Media("image", PNG, param="input[1].output[0].image_url"),)
+            ),
+        ],
+        id="computer_call",
+    ),
+    pytest.param(
+        [{"type": "item_reference", "id": "msg_2"}, said("user", text("sure?"))],
+        [Message("assistant", "Paris."), Message("user", "sure?")],
+        id="item_reference",
+    ),
+    pytest.param(
+        [{"id": "msg_2"}, said("user", text("sure?"))],
+        [Message("assistant", "Paris."), Message("user", "sure?")],
+        id="item_reference without a type",
+    ),
+    pytest.param([], [Message("user", ".")], id="empty list"),
+    pytest.param(
+        [{"type": "additional_tools", "tools": []}], [Message("user", ".")], id="only tools"
+    ),
+]
+
+
+@pytest.mark.parametrize(("items", "expected"), ITEMS)
+def test_items_become_messages(items: list[Any], expected: list[Message]) -> None:
+    assert messages(*items) == expected
+
+
+def test_a_string_is_one_user_message() -> None:
+    assert request(input="hi").messages == (Message("user", "hi"),)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "web_search_call",
+        "file_search_call",
+        "image_generation_call",
+        "code_interpreter_call",
+        "mcp_list_tools",
+        "mcp_approval_request",
+        "mcp_approval_response",
+        "tool_search_call",
+        "tool_search_output",
+        "compaction",
+        "compaction_trigger",
+        "program",
+        "program_output",
+    ],
+)
+def test_history_of_hosted_tools_is_left_out_and_named(kind: str) -> None:
+    call = parse(input=[said("user", text("a")), {"type": kind}])
+
+    assert isinstance(call.request, ChatRequest)
+    assert call.request.messages == (Message("user", "a"),)
+    assert call.ignored == (f"input[1]:{kind}",)
+
+
+def test_instructions_come_first() -> None:
+    assert messages(said("user", text("a")), instructions="be kind")[0] == Message(
+        "system", "be kind"
+    )
+
+
+def test_an_empty_list_with_instructions_still_asks_something() -> None:
+    assert messages(instructions="be kind") == [Message("system", "be kind"), Message("user", ".")]
+
+
+def test_an_earlier_response_stands_in_front_and_its_instructions_do_not() -> None:
+    read = messages(output("sunny"), previous_response_id="resp_1", instructions="be kind")
+
+    assert read == [
+        Message("system", "be kind"),
+        Message("user", "weather?"),
+        Message("assistant", "", "hm", tool_calls=(ToolCall("call_1", "get_weather", {}),)),
+        told("sunny"),
+    ]
+
+
+@pytest.mark.parametrize("given", [..., None, "", []])
+def test_an_earlier_response_can_be_continued_without_input(given: Any) -> None:
+    read = request(input=given, previous_response_id="resp_2")
+
+    assert read.messages == (Message("assistant", "Paris."),)
+    assert read.params.think is False
+
+
+def test_nothing_is_recalled_where_nothing_is_stored() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        parse(Behaviour(responses_store=False), previous_response_id="resp_1")
+
+    assert caught.value.code == "previous_response_not_found"
+
+
+def test_a_store_that_fails_is_not_taken_for_an_unknown_id() -> None:
+    def fail(_: str) -> Sequence[Mapping[str, Any]]:
+        raise Unavailable("The store is gone.")
+
+    body = {"model": "m", "input": "hi", "previous_response_id": "resp_1"}
+    with pytest.raises(Unavailable):
+        openai_responses.parse(body, replace(READING, recall=fail))
+
+
+def test_a_prefill_may_still_ask_for_thinking() -> None:
+    prefill = [said("assistant", text("{", "output_text"))]
+
+    assert request(input=prefill).params.think is False
+    assert request(input=prefill, reasoning={"effort": "low"}).params.think == "low"
+
+
+def test_items_can_change_tools_effort_and_format() -> None:
+    read = request(
+        input=[
+            said("user", text("a")),
+            {"type": "additional_tools", "role": "developer", "tools": [PATCH]},
+            {"type": "configuration_update", "reasoning": {"effort": "high"}},
+            {"type": "configuration_update", "text": {"format": {"type": "json_object"}}},
+            {"type": "configuration_update"},
+        ],
+        tools=[WEATHER],
+        reasoning={"effort": "low", "summary": "auto"},
+        text={"verbosity": "low"},
+    )
+
+    assert [tool.name for tool in read.tools] == ["get_weather", "apply_patch"]
+    assert read.params.think == "high"
+    assert read.params.format == "json"
+
+
+def test_a_configuration_stands_where_the_request_said_nothing() -> None:
+    read = request(
+        input=[
+            {
+                "type": "configuration_update",
+                "reasoning": {"effort": "none"},
+                "text": {"format": {"type": "json_object"}},
+            }
+        ]
+    )
+
+    assert read.params.think is False
+    assert read.params.format == "json"
+
+
+def test_too_many_items_are_refused() -> None:
+    with pytest.raises(InvalidRequest, match="At most 1"):
+        parse(Behaviour(max_messages=1), input=[said("user", text("a"))] * 2)
+
+
+# --- stored form ------------------------------------------------------------------------------
+
+STORED_FORMS = [
+    pytest.param(
+        "hi",
+        {"type": "message", "role": "user", "status": "completed", "content": [text("hi")]},
+        id="a string",
+    ),
+    pytest.param(
+        [{"role": "Assistant", "content": "yes", "id": "msg_9"}],
+        {
+            "id": "msg_9",
+            "type": "message",
+            "role": "assistant",
+            "status": "completed",
+            "content": [{"type": "output_text", "text": "yes", "annotations": []}],
+        },
+        id="a message with string content",
+    ),
+    pytest.param(
+        [said("user", text("a", "text"), "b", text("c"), status="in_progress")],
+        {
+            "type": "message",
+            "role": "user",
+            "status": "in_progress",
+            "content": [text("a"), text("b"), text("c")],
+        },
+        id="parts get the vendor's names",
+    ),
+    pytest.param(
+        [{"role": "assistant", "content": None}],
+        {"type": "message", "role": "assistant", "status": "completed", "content": []},
+        id="no content",
+    ),
+    pytest.param([FUNCTION_CALL], FUNCTION_CALL, id="other items as they are"),
+    pytest.param([{"id": "msg_2"}], STORED["resp_2"][0] | {"status": "completed"}, id="reference"),
+]
+
+
+@pytest.mark.parametrize(("given", "stored"), STORED_FORMS)
+def test_input_is_kept_in_one_form(given: Any, stored: Any) -> None:
+    assert echo(input=given).input_items == (stored,)
+
+
+def test_recalled_items_are_not_kept_twice() -> None:
+    assert len(echo(input="hi", previous_response_id="resp_1").input_items) == 1
+
+
+# --- tools, 2.6.3 -----------------------------------------------------------------------------
+
+
+def test_tools_are_offered_under_names_the_model_can_use() -> None:
+    tools = request(tools=[WEATHER, PATCH, FILES]).tools
+
+    assert [(t.name, t.kind, t.client_name, t.namespace) for t in tools] == [
+        ("get_weather", "function", "", ""),
+        ("apply_patch", "custom", "", ""),
+        ("mcp__files__read", "function", "read", "mcp__files"),
+        ("mcp__files__patch", "custom", "patch", "mcp__files"),
+    ]
+
+
+def test_long_names_are_shortened_the_same_way_each_time() -> None:
+    namespace, first, second = "n" * 40, "t" * 40 + "1", "t" * 40 + "2"
+
+    names = [flat_name(namespace, name) for name in (first, second, first)]
+
+    assert names[0] == names[2] != names[1]
+    assert [len(name) for name in names] == [64, 64, 64]
+    assert flat_name("", "x" * 80) == "x" * 80
+
+
+@pytest.mark.parametrize(
+    "type",
+    [
+        "web_search",
+        "web_search_preview",
+        "file_search",
+        "code_interpreter",
+        "image_generation",
+        "mcp",
+        "computer",
+        "computer_use_preview",
+        "tool_search",
+        "programmatic_tool_calling",
+        "local_shell",
+        "shell",
+        "apply_patch",
+        "tomorrows_tool",
+    ],
+)
+def test_hosted_tools_are_left_out_and_named(type: str) -> None:
+    call = parse(tools=[WEATHER, {"type": type}])
+
+    assert isinstance(call.request, ChatRequest)
+    assert [tool.name for tool in call.request.tools] == ["get_weather"]
+    assert call.ignored == (f"tools[1]:{type}",)
+
+
+def test_hosted_tools_inside_a_namespace_are_named_too() -> None:
+    group = {"type": "namespace", "name": "n", "tools": [{"type": "shell"}]}
+
+    call = parse(tools=[group])
+
+    assert isinstance(call.extra, Echo)
+    assert call.ignored == ("tools[0].tools[0]:shell",)
+    assert call.extra.fields["tools"] == []
+
+
+def test_of_two_tools_of_one_name_the_first_is_kept() -> None:
+    call = parse(tools=[WEATHER, {**WEATHER, "description": "other"}])
+
+    assert call.ignored == ("tools[1]:get_weather",)
+    assert isinstance(call.extra, Echo)
+    assert call.extra.fields["tools"] == [WEATHER]
+
+
+def test_too_many_tools_are_refused() -> None:
+    with pytest.raises(InvalidRequest, match="At most 1"):
+        parse(Behaviour(max_tools=1), tools=[FILES])
+
+
+CHOICES = [
+    pytest.param(None, ToolChoice(), 4, id="absent"),
+    pytest.param("auto", ToolChoice(), 4, id="auto"),
+    pytest.param("none", ToolChoice("none"), 4, id="none"),
+    pytest.param("required", ToolChoice("required"), 4, id="required"),
+    pytest.param({"type": "auto"}, ToolChoice(), 4, id="auto as an object"),
+    pytest.param(
+        {"type": "function", "name": "get_weather"},
+        ToolChoice("required", ("get_weather",)),
+        4,
+        id="function",
+    ),
+    pytest.param(
+        {"type": "function", "function": {"name": "get_weather"}},
+        ToolChoice("required", ("get_weather",)),
+        4,
+        id="function, chat form",
+    ),
+    pytest.param(
+        {"type": "custom", "name": "apply_patch"},
+        ToolChoice("required", ("apply_patch",)),
+        4,
+        id="custom",
+    ),
+    pytest.param(
+        {"type": "function", "name": "read"},
+        ToolChoice("required", ("mcp__files__read",)),
+        4,
+        id="by the caller's name",
+    ),
+    pytest.param(
+        {"type": "function", "name": "read", "namespace": "mcp__files"},
+        ToolChoice("required", ("mcp__files__read",)),
+        4,
+        id="by namespace and name",
+    ),
+    pytest.param(
+        {
+            "type": "allowed_tools",
+            "mode": "auto",
+            "tools": [{"type": "function", "name": "get_weather"}, {"type": "web_search"}],
+        },
+        ToolChoice(),
+        1,
+        id="allowed_tools auto",
+    ),
+    pytest.param(
+        {
+            "type": "allowed_tools",
+            "mode": "required",
+            "tools": [{"type": "function", "name": "get_weather"}, {"name": "apply_patch"}],
+        },
+        ToolChoice("required"),
+        2,
+        id="allowed_tools required",
+    ),
+    pytest.param(
+        {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "image_generation"}]},
+        ToolChoice(),
+        0,
+        id="only hosted tools allowed",
+    ),
+]
+
+
+@pytest.mark.parametrize(("choice", "expected", "count"), CHOICES)
+def test_a_tool_choice_is_read(choice: Any, expected: ToolChoice, count: int) -> None:
+    read = request(tools=[WEATHER, PATCH, FILES], tool_choice=choice)
+
+    assert read.tool_choice == expected
+    assert len(read.tools) == count
+
+
+@pytest.mark.parametrize("choice", ["auto", "none"])
+def test_a_harmless_choice_needs_no_tools(choice: str) -> None:
+    assert request(tool_choice=choice).tools == ()
