@@ -9,7 +9,7 @@ from tests.fake_ollama.bending import HANG, Item, bend, dress
 from tests.fake_ollama.board import Board, Recorded, Waiter
 from tests.fake_ollama.encoding import encode_json, encode_line
 from tests.fake_ollama.faults import Fault
-from tests.fake_ollama.refusals import Refused
+from tests.fake_ollama.refusals import ConnectionOver, Gone, Refused
 from tests.fake_ollama.wire import Cut, Framing, Reply, Request
 
 JSON = "application/json; charset=utf-8"
@@ -81,8 +81,7 @@ class Exchange:
         if any(isinstance(item, Cut) for item in items) or self.reply.dress.dribble:
             self.reply.begin(status, content_type, _length(items), "length")
             self._write(items)
-            self.settle()
-            self.reply.end()
+            self._end()
             return
         body = b"".join(item for item in items if isinstance(item, bytes))
         self.settle()
@@ -106,8 +105,7 @@ class Exchange:
             self.reply.begin(200, content_type)
         self._write(items, delay_s)
         self._sent(200)
-        self.settle()
-        self.reply.end()
+        self._end()
 
     def step(self, count: int, delay_s: float) -> None:
         """Let the time of one line pass: its delay, then the gate after ``count`` lines."""
@@ -128,6 +126,14 @@ class Exchange:
                 self.recorded.lines = count + 1
                 if self.board.watched:
                     self.board.notify()
+
+    def _end(self) -> None:
+        """Finish an answer whose last line is out; a client that leaves now has got it all."""
+        self.settle()
+        try:
+            self.reply.end()
+        except Gone as exc:
+            raise ConnectionOver from exc
 
     def _sent(self, status: int) -> None:
         if self.recorded.status is None:

@@ -21,6 +21,7 @@ from tests.fake_ollama.calls import (
 )
 from tests.fake_ollama.encoding import encode_json, encode_line
 from tests.fake_ollama.exchange import Exchange
+from tests.fake_ollama.faults import REFUSALS
 from tests.fake_ollama.generation import Setting, bend_run, generate, thinks
 from tests.fake_ollama.models import FakeModel
 from tests.fake_ollama.names import parse_name
@@ -71,9 +72,10 @@ def _run(fake: FakeOllama, exchange: Exchange, call: Call) -> None:
     key = load_key(model, options, call.shift, fake.default_num_ctx)
     look = fake.scripts.take if call.asks else fake.scripts.peek
     script = look(exchange.waiter.targets, exchange.recorded.json or {}) or DEFAULT_SCRIPT
-    exchange.put_on(script.faults)
-    exchange.waiter.pause(script.first_delay_s)
-    if call.asks and play(exchange, exchange.faults):
+    faults = [fault for fault in script.faults if call.asks or fault.kind in REFUSALS]
+    exchange.put_on(faults)
+    exchange.waiter.pause(script.first_delay_s if call.asks else 0.0)
+    if play(exchange, exchange.faults):
         return
     with fake.slot(model, key, call.keep_alive_s, exchange, script.load_delay_s) as runner:
         load_ns = time.perf_counter_ns() - started_ns

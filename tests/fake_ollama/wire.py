@@ -263,7 +263,8 @@ class Reply:
         self._raw(data)
 
     def _raw(self, data: bytes) -> None:
-        self.waiter.check()
+        if data or self._head:
+            self.waiter.check()
         head, self._head = self._head, b""
         if head and self.dress.drip_s:
             for i in range(len(head)):

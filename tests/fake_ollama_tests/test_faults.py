@@ -434,6 +434,21 @@ def test_every_fault_is_exercised_here() -> None:
     assert [kind for kind in FAULTS if f'"{kind}"' not in source and f"{kind}(" not in source] == []
 
 
+def test_a_model_that_cannot_load_fails_the_preload_too(ollama: FakeOllama) -> None:
+    scripted(ollama, error(500, "cudaMalloc failed: out of memory"))
+
+    assert send(ollama, "POST", "/api/chat", {"model": MODEL}).status == 500
+
+
+def test_a_preload_uses_up_no_script_and_no_line_fault(ollama: FakeOllama) -> None:
+    ollama.script(MODEL, Script(content="1", fault="reset_mid_line"), Script(content="2"))
+    loaded = send(ollama, "POST", "/api/chat", {"model": MODEL})
+
+    assert loaded.json["done_reason"] == "load"
+    with pytest.raises((http.client.IncompleteRead, ConnectionResetError)):
+        chat(ollama, MODEL)
+
+
 def test_a_dead_server_refuses_and_comes_back_on_its_port(ollama: FakeOllama) -> None:
     port = ollama.port
     ollama.stop()

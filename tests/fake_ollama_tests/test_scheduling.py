@@ -257,6 +257,15 @@ def test_an_answered_request_is_finished_and_not_disconnected(ollama: FakeOllama
     assert (one.finished, one.disconnected, one.status) == (True, False, 200)
 
 
+def test_a_client_that_leaves_after_the_done_line_got_its_answer(ollama: FakeOllama) -> None:
+    ollama.script(MODEL, Script(content="x"))
+    with opened(ollama, chat_bytes(MODEL)) as sock:
+        read_until(sock, b'"done":true')
+    ollama.wait_idle()
+
+    assert [one.disconnected for one in ollama.requests] == [False]
+
+
 def test_nothing_is_sent_before_the_first_line_is_due(ollama: FakeOllama) -> None:
     with ollama.hold(MODEL) as gate, opened(ollama, chat_bytes(MODEL)) as sock:
         gate.wait_reached()
