@@ -16,7 +16,7 @@ cannot be understood is left as it is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TypeAlias
 from urllib.parse import unquote
 
@@ -103,7 +103,7 @@ class _Inliner:
     def _part(self, name: str, value: Json, trail: tuple[str, ...]) -> Json:
         if name in _NAMED_PARTS and isinstance(value, Mapping):
             return {key: self.copy(part, trail) for key, part in value.items()}
-        if name in _LISTED_PARTS and isinstance(value, Sequence):
+        if name in _LISTED_PARTS and isinstance(value, list | tuple):
             return [self.copy(part, trail) for part in value]
         if name in _SINGLE_PARTS:
             if isinstance(value, list):
@@ -156,10 +156,10 @@ def _rewritten(schema: Json) -> Schema:
         return {}
     copied = _merged_all_of(dict(schema))
     if "oneOf" in copied:
-        choices = copied.pop("oneOf")
-        copied["anyOf"] = [*_listed(copied.get("anyOf")), *_listed(choices)]
-    if "anyOf" in copied:
-        copied["anyOf"] = [_rewritten(choice) for choice in _listed(copied["anyOf"])]
+        copied["anyOf"] = [*_listed(copied.get("anyOf")), *_listed(copied.pop("oneOf"))]
+    choices = [_rewritten(choice) for choice in _listed(copied.pop("anyOf", None))]
+    if choices:
+        copied["anyOf"] = choices
     if "const" in copied:
         constant = copied.pop("const")
         copied.setdefault("enum", [constant])

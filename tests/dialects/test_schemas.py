@@ -1,0 +1,274 @@
+"""Schemas arrive at Ollama in the few words it keeps, with nothing lost that can be told."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.dialects.schemas import MAX_REF_DEPTH, inline_refs, normalise
+from gateway.errors import InvalidRequest
+
+
+def prop(schema: Any) -> Any:
+    """Give what becomes of a property with this schema."""
+    return normalise({"type": "object", "properties": {"p": schema}}, "x")["properties"]["p"]
+
+
+EMPTY = {"type": "object", "properties": {}}
+TOP = {
+    "missing": (None, EMPTY),
+    "empty": ({}, EMPTY),
+    "type list": ({"type": ["object", "null"]}, EMPTY),
+    "type number": ({"type": 5}, EMPTY),
+    "type kept": ({"type": "string"}, {"type": "string"}),
+    "no properties": ({"type": "object"}, EMPTY),
+    "properties broken": ({"type": "object", "properties": []}, EMPTY),
+    "required": (
+        {"type": "object", "properties": {"a": {}}, "required": ["a", 5]},
+        {"type": "object", "properties": {"a": {}}, "required": ["a"]},
+    ),
+    "required broken": ({"required": "a"}, EMPTY),
+    "definitions gone": ({"$defs": {"a": {}}, "definitions": {}}, EMPTY),
+    "allOf": (
+        {
+            "allOf": [
+                {"properties": {"a": {"type": "string"}}, "required": ["a"]},
+                {"properties": {"b": {"type": "number"}}, "required": ["b", "a"]},
+            ],
+            "properties": {"c": {}},
+        },
+        {
+            "type": "object",
+            "properties": {"a": {"type": "string"}, "b": {"type": "number"}, "c": {}},
+            "required": ["a", "b"],
+        },
+    ),
+}
+PROPERTIES = {
+    "boolean true": (True, {}),
+    "boolean false": (False, {}),
+    "oneOf": (
+        {"oneOf": [{"type": "string"}, True]},
+        {"anyOf": [{"type": "string"}, {}]},
+    ),
+    "oneOf beside anyOf": (
+        {"anyOf": [{"type": "null"}], "oneOf": [{"type": "string"}]},
+        {"anyOf": [{"type": "null"}, {"type": "string"}]},
+    ),
+    "oneOf broken": ({"oneOf": "x"}, {}),
+    "allOf one": (
+        {"allOf": [{"type": "string", "description": "inner"}], "description": "outer"},
+        {"type": "string", "description": "outer"},
+    ),
+    "allOf broken": ({"allOf": 5, "type": "string"}, {"type": "string"}),
+    "const": ({"const": "x"}, {"enum": ["x"]}),
+    "const null": ({"const": None}, {"enum": [None]}),
+    "const beside enum": ({"const": "x", "enum": ["y"]}, {"enum": ["y"]}),
+    "nullable": ({"type": "string", "nullable": True}, {"type": ["string", "null"]}),
+    "nullable list": (
+        {"type": ["string", "integer"], "nullable": True},
+        {"type": ["string", "integer", "null"]},
+    ),
+    "nullable already": (
+        {"type": ["null", "string"], "nullable": True},
+        {"type": ["null", "string"]},
+    ),
+    "nullable without type": ({"nullable": True}, {}),
+    "nullable false": ({"type": "string", "nullable": False}, {"type": "string"}),
+    "items": ({"type": "array", "items": {"const": 1}}, {"type": "array", "items": {"enum": [1]}}),
+    "items true": ({"type": "array", "items": True}, {"type": "array", "items": {}}),
+    "items one": ({"items": [{"type": "string"}]}, {"items": {"type": "string"}}),
+    "items tuple": (
+        {"items": [{"type": "string"}, {"type": "number"}]},
+        {"items": {"anyOf": [{"type": "string"}, {"type": "number"}]}},
+    ),
+    "nested": (
+        {"type": "object", "properties": {"q": {"oneOf": [{"type": "null"}]}}},
+        {"type": "object", "properties": {"q": {"anyOf": [{"type": "null"}]}}},
+    ),
+    "type broken": ({"type": 5}, {}),
+    "type list": ({"type": ["string", 5]}, {"type": ["string"]}),
+    "description broken": ({"description": 5}, {}),
+    "enum broken": ({"enum": "x"}, {}),
+}  # fmt: skip
+TOLD = {
+    "default": ({"default": 5}, "[default: 5]"),
+    "default false": ({"default": False}, "[default: false]"),
+    "format": ({"format": "date"}, "[format: date]"),
+    "minimum maximum": ({"minimum": 1, "maximum": 9}, "[minimum: 1, maximum: 9]"),
+    "pattern": ({"pattern": "^a$"}, "[pattern: ^a$]"),
+    "minItems maxItems": ({"minItems": 1, "maxItems": 2}, "[minItems: 1, maxItems: 2]"),
+    "after the description": ({"description": "A day.", "format": "date"}, "A day. [format: date]"),
+    "not too long": ({"default": "x" * 500}, f"[default: {'x' * 200}]"),
+    "number in place of text": ({"format": 5}, "[format: 5]"),
+}
+
+
+@pytest.mark.parametrize(("schema", "expected"), TOP.values(), ids=TOP)
+def test_parameters_become_an_object(schema: Any, expected: Any) -> None:
+    assert normalise(schema, "x") == expected
+
+
+@pytest.mark.parametrize(("schema", "expected"), PROPERTIES.values(), ids=PROPERTIES)
+def test_words_ollama_drops_are_said_otherwise(schema: Any, expected: Any) -> None:
+    assert prop(schema) == expected
+
+
+@pytest.mark.parametrize(("schema", "description"), TOLD.values(), ids=TOLD)
+def test_what_would_be_lost_is_told_in_the_description(schema: Any, description: str) -> None:
+    assert prop(schema)["description"] == description
+
+
+@pytest.mark.parametrize("schema", [[], "x", 5, True], ids=repr)
+def test_parameters_that_are_no_object_are_refused(schema: Any) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        normalise(schema, "tools[0].function.parameters")
+
+    assert caught.value.code == "invalid_type"
+    assert caught.value.param == "tools[0].function.parameters"
+
+
+REFERENCES = {
+    "$defs": (
+        {"properties": {"a": {"$ref": "#/$defs/A"}}, "$defs": {"A": {"type": "string"}}},
+        {"properties": {"a": {"type": "string"}}},
+    ),
+    "definitions": (
+        {"items": {"$ref": "#/definitions/A"}, "definitions": {"A": {"type": "string"}}},
+        {"items": {"type": "string"}},
+    ),
+    "whole schema": ({"$ref": "#/$defs/A", "$defs": {"A": {"type": "array"}}}, {"type": "array"}),
+    "words beside win": (
+        {
+            "anyOf": [{"$ref": "#/$defs/A", "description": "here"}],
+            "$defs": {"A": {"type": "string", "description": "there"}},
+        },
+        {"anyOf": [{"type": "string", "description": "here"}]},
+    ),
+    "a chain": (
+        {
+            "items": {"$ref": "#/$defs/A"},
+            "$defs": {"A": {"$ref": "#/$defs/B"}, "B": {"type": "number"}},
+        },
+        {"items": {"type": "number"}},
+    ),
+    "escaped": (
+        {"items": {"$ref": "#/$defs/a~1b~0c%20d"}, "$defs": {"a/b~c d": {"type": "number"}}},
+        {"items": {"type": "number"}},
+    ),
+    "into a list": (
+        {"anyOf": [{"type": "string"}, {"$ref": "#/anyOf/0"}]},
+        {"anyOf": [{"type": "string"}, {"type": "string"}]},
+    ),
+    "boolean target": (
+        {"items": {"$ref": "#/$defs/A"}, "$defs": {"A": True}},
+        {"items": {}},
+    ),
+    "nowhere": ({"items": {"$ref": "#/$defs/A"}}, {"items": {"type": "object"}}),
+    "no schema": (
+        {"items": {"$ref": "#/$defs/A"}, "$defs": {"A": 5}},
+        {"items": {"type": "object"}},
+    ),
+    "through a word": (
+        {"title": "x", "items": {"$ref": "#/title/y"}},
+        {"title": "x", "items": {"type": "object"}},
+    ),
+    "beyond a list": ({"anyOf": [{"$ref": "#/anyOf/7"}]}, {"anyOf": [{"type": "object"}]}),
+    "foreign": ({"items": {"$ref": "https://a.example/b"}}, {"items": {"type": "object"}}),
+    "to itself": (
+        {"items": {"$ref": "#/$defs/A"}, "$defs": {"A": {"items": {"$ref": "#/$defs/A"}}}},
+        {"items": {"items": {"type": "object"}}},
+    ),
+    "to the root": (
+        {"type": "array", "items": {"$ref": "#"}},
+        {"type": "array", "items": {"type": "array", "items": {"type": "object"}}},
+    ),
+    "a property named so": (
+        {"properties": {"$ref": {"type": "string"}}},
+        {"properties": {"$ref": {"type": "string"}}},
+    ),
+    "a value that looks like one": (
+        {"properties": {"a": {"default": {"$ref": "#/x"}}}},
+        {"properties": {"a": {"default": {"$ref": "#/x"}}}},
+    ),
+    "in every place": (
+        {
+            "additionalProperties": {"$ref": "#/$defs/A"},
+            "prefixItems": [{"$ref": "#/$defs/A"}],
+            "items": [{"$ref": "#/$defs/A"}],
+            "patternProperties": {"^x": {"$ref": "#/$defs/A"}},
+            "$defs": {"A": {"type": "string"}},
+        },
+        {
+            "additionalProperties": {"type": "string"},
+            "prefixItems": [{"type": "string"}],
+            "items": [{"type": "string"}],
+            "patternProperties": {"^x": {"type": "string"}},
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize(("schema", "expected"), REFERENCES.values(), ids=REFERENCES)
+def test_references_are_replaced_by_what_they_mean(schema: Any, expected: Any) -> None:
+    before = copy.deepcopy(schema)
+
+    assert inline_refs(schema) == expected
+    assert schema == before
+
+
+def test_references_end_at_a_depth() -> None:
+    definitions = {f"d{i}": {"items": {"$ref": f"#/$defs/d{i + 1}"}} for i in range(40)}
+    found: Any = inline_refs({"$ref": "#/$defs/d0", "$defs": definitions})
+
+    depth = 0
+    while "items" in found:
+        found, depth = found["items"], depth + 1
+    assert depth == MAX_REF_DEPTH
+    assert found == {"type": "object"}
+
+
+def test_a_schema_that_explodes_is_refused() -> None:
+    definitions = {f"d{i}": {"anyOf": [{"$ref": f"#/$defs/d{i + 1}"}] * 10} for i in range(12)}
+
+    with pytest.raises(InvalidRequest, match="too many parts"):
+        inline_refs({"$ref": "#/$defs/d0", "$defs": definitions})
+
+
+WORDS = st.sampled_from(
+    [
+        "type", "properties", "items", "anyOf", "oneOf", "allOf", "$ref", "$defs", "enum",
+        "const", "nullable", "required", "description", "default", "format",
+    ]
+)  # fmt: skip
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.sampled_from(["string", "#/$defs/type", "#"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=4),
+    max_leaves=20,
+)
+
+
+def assert_readable(schema: Any) -> None:
+    """Check what Ollama's decoder demands."""
+    assert isinstance(schema, dict)
+    assert isinstance(schema.get("type", ""), str | list)
+    assert isinstance(schema.get("description", ""), str)
+    assert isinstance(schema.get("enum", []), list)
+    assert all(isinstance(name, str) for name in schema.get("required", []))
+    for part in (*schema.get("properties", {}).values(), *schema.get("anyOf", ())):
+        assert_readable(part)
+
+
+@given(st.dictionaries(WORDS, VALUES, max_size=5))
+def test_any_schema_becomes_readable(schema: dict[str, Any]) -> None:
+    before = copy.deepcopy(schema)
+
+    found = normalise(schema, "x")
+
+    assert isinstance(found["type"], str)
+    assert_readable(found)
+    assert schema == before
