@@ -154,7 +154,7 @@ def _is_pdf(block: Fields) -> bool:
     source = block.get("source")
     if not isinstance(source, Mapping):
         return False
-    return source.get("type") in {"url", "file"} or source.get("media_type") == "application/pdf"
+    return source.get("type") in ("url", "file") or source.get("media_type") == "application/pdf"
 
 
 BLOCKS: Mapping[str, Reader] = {
