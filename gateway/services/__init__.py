@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from gateway.services.keys import Keys
     from gateway.services.limiter import Limiter
     from gateway.services.live import Live
+    from gateway.services.models import Models
     from gateway.services.pulls import Pulls
     from gateway.policy.estimate import Ratios
     from gateway.services.refresh import Refresher
@@ -45,6 +46,7 @@ class Services:
     catalog: Catalog
     refresher: Refresher
     servers: Servers
+    models: Models
     keyring: Keyring
     keys: Keys
     limiter: Limiter

@@ -21,6 +21,7 @@ from gateway.services.keyring import Keyring
 from gateway.services.keys import Keys
 from gateway.services.limiter import Limiter
 from gateway.services.live import Live
+from gateway.services.models import Models
 from gateway.services.probes import Prober
 from gateway.services.pulls import Pulls
 from gateway.services.refresh import Refresher
@@ -64,6 +65,7 @@ def make(config: Settings) -> Services:
         catalog=catalog,
         refresher=refresher,
         servers=Servers(store, clients, refresher),
+        models=Models(store, catalog),
         keyring=Keyring(store, marks),
         keys=Keys(store, marks, check_params=_checked),
         limiter=Limiter(store, config.redis_url),
