@@ -1,29 +1,57 @@
 """Calls in flight: who runs what right now, in every worker, and how to end one.
 
 Each call registers its tally and how to cancel it; a snapshot reads the tallies, which only their
-own calls write. What other workers run comes from their rows in `worker_state`, which they renew
-once a second while they have calls; an order to cancel reaches them through the `command` table.
+own calls write. So one worker alone writes nothing anywhere.
+
+Several workers hear of each other through the store. Whoever looks at all calls (`everywhere`)
+leaves an order to be watched; for a quarter of a minute the others then write their calls once a
+second. An order to cancel reaches a call in another worker within a second.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
 
-from gateway.errors import ClientGone, GatewayError
+from sqlalchemy.orm import Session
+
+from gateway.core.admin import Actor
+from gateway.core.chat import Json
+from gateway.errors import GatewayError
+from gateway.services import offload
+from gateway.services.revisions import Revisions
+from gateway.services.stored import Store, StoreUnavailable
+from gateway.store import audit, workers
 
 if TYPE_CHECKING:
     from gateway.services.tally import Tally
 
 log = logging.getLogger(__name__)
 
+TURN_S: Final = 0.25
+PUBLISH_S: Final = 1.0
+WATCHED_S: Final = 15.0
+RENEW_S: Final = 5.0
+BEAT_S: Final = 20.0
+ALIVE: Final = timedelta(seconds=3 * BEAT_S)
+FRESH: Final = timedelta(seconds=5)
+_LATE_ORDERS: Final = 50
+
 Cancel = Callable[[GatewayError], None]
+Place = Callable[[], tuple[int, int]]
+
+
+def worker_name() -> str:
+    """Give the name of this process, as usage records and worker rows have it."""
+    return f"{os.uname().nodename}:{os.getpid()}"[:64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +59,8 @@ class LiveCall:
     """One running call, as the console shows it.
 
     `phase` is queued, loading, prefill, thinking or answering; `tokens` those given so far, about;
-    `tokens_per_s` since the first of them; `position` the place in line, 0 when not queued.
+    `tokens_per_s` since the first of them; `position` the place in line and `waiting` the length
+    of the line, 0 when not queued.
     """
 
     request_id: str
@@ -46,6 +75,7 @@ class LiveCall:
     streamed: bool
     phase: str
     position: int
+    waiting: int
     tokens: int
     tokens_per_s: float | None
     server_id: int | None
@@ -61,35 +91,101 @@ def cancelled() -> GatewayError:
     )
 
 
-class Live:
-    """The calls of this worker, and a view of those of the others. Thread-safe."""
+@dataclass(frozen=True, slots=True)
+class _Call:
+    tally: Tally
+    cancel: Cancel
+    place: Place
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+
+class Live:
+    """The calls of this worker, and a view of those of the others. Thread-safe.
+
+    `is_loaded` tells whether a server (by id) has a model (by id) in memory; it parts loading from
+    reading the prompt.
+    """
+
+    def __init__(
+        self,
+        store: Store | None = None,
+        marks: Revisions | None = None,
+        *,
+        is_loaded: Callable[[int, int], bool] = lambda server_id, model_id: False,
+        version: str = "",
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        name: Callable[[], str] = worker_name,
+    ) -> None:
+        self._store = store
+        self._marks = marks
+        self._is_loaded = is_loaded
+        self._version = version
         self._clock = clock
+        self._now = now
+        self._name = name
         self._lock = threading.Lock()
-        self._calls: dict[str, tuple[Tally, Cancel]] = {}
+        self._calls: dict[str, _Call] = {}
+        self._stop: threading.Event | None = None
+        self._started_at = now()
+        self._seen = -1
+        self._first_order = 1
+        self._last_order = 0
+        self._obeyed: deque[int] = deque(maxlen=4 * _LATE_ORDERS)
+        self._watched_until_s = 0.0
+        self._published_s = -BEAT_S
+        self._renewed_s = -RENEW_S
+        self._is_away = False
 
     def __len__(self) -> int:
         return len(self._calls)
 
     @contextmanager
-    def running(self, tally: Tally, cancel: Cancel) -> Iterator[None]:
-        """Show a call while the block lasts; `cancel` must be callable from any thread."""
+    def running(
+        self, tally: Tally, cancel: Cancel, place: Place = lambda: (0, 0)
+    ) -> Iterator[None]:
+        """Show a call while the block lasts; `cancel` must be callable from any thread, `place`
+        gives its place in line and the length of the line."""
         request_id = tally.admission.request_id
         with self._lock:
-            self._calls[request_id] = (tally, cancel)
+            self._calls[request_id] = _Call(tally, cancel, place)
         try:
             yield
         finally:
             with self._lock:
                 self._calls.pop(request_id, None)
 
+    # -- looking -----------------------------------------------------------------------------------
+
     def snapshot(self) -> list[LiveCall]:
         """Give the calls of this worker, oldest first."""
         now_s = self._clock()
         with self._lock:
-            tallies = [tally for tally, _ in self._calls.values()]
-        return [_shown(tally, now_s) for tally in tallies]
+            calls = list(self._calls.values())
+        return [self._shown(call, now_s) for call in calls]
+
+    def everywhere(self) -> list[LiveCall]:
+        """Give the calls of all workers, oldest first; those of others are up to a second old.
+
+        While the store is away these are the calls of this worker.
+        """
+        calls = self.snapshot()
+        if self._store is None:
+            return calls
+        now, me = self._now(), self._name()
+        try:
+            found = self._store.read(workers.alive, now - ALIVE)
+            others = [state for state in found if state.worker != me]
+            if others and self._clock() - self._renewed_s >= RENEW_S:
+                self._renewed_s = self._clock()
+                self._store.write(workers.order, "watch", {}, now=now)
+        except StoreUnavailable:
+            return calls
+        for state in others:
+            if state.beat_at >= now - FRESH:
+                calls += _read_calls(state)
+        return sorted(calls, key=lambda call: call.started_at)
+
+    # -- ending ------------------------------------------------------------------------------------
 
     def cancel(self, request_id: str, error: GatewayError | None = None) -> bool:
         """End one call of this worker; False when it does not run here."""
@@ -97,32 +193,155 @@ class Live:
             found = self._calls.get(request_id)
         if found is None:
             return False
-        _end(found[1], error or cancelled())
+        _end(found.cancel, error or cancelled())
         return True
+
+    def cancel_anywhere(self, request_id: str, actor: Actor) -> None:
+        """End one call, whichever worker runs it; written to the audit log. Raises
+        StoreUnavailable when the call runs elsewhere and the store is away."""
+        is_here = self.cancel(request_id)
+        if self._store is None:
+            return
+        now = self._now()
+
+        def write(session: Session) -> None:
+            audit.record(session, actor, "call.cancel", "call", request_id, request_id, now=now)
+            if not is_here:
+                payload = {"request_id": request_id}
+                workers.order(session, "cancel", payload, actor_name=actor.name, now=now)
+
+        try:
+            self._store.write(write)
+        except StoreUnavailable:
+            if not is_here:
+                raise
+            log.warning("that %s cancelled a call could not be recorded", actor.name)
 
     def cancel_all(self, error: Callable[[], GatewayError]) -> int:
         """End every call of this worker; gives how many there were."""
-        with self._lock:
-            cancels = [cancel for _, cancel in self._calls.values()]
-        for cancel in cancels:
-            _end(cancel, error())
-        return len(cancels)
+        return self.cancel_where(lambda tally: True, error)
 
-    def cancel_key(self, key_id: int, error: GatewayError | None = None) -> int:
-        """End every call of a key in this worker; gives how many there were."""
+    def cancel_where(
+        self, matches: Callable[[Tally], bool], error: Callable[[], GatewayError] = cancelled
+    ) -> int:
+        """End the calls of this worker that match; gives how many there were."""
         with self._lock:
-            cancels = [
-                cancel for tally, cancel in self._calls.values() if tally.admission.key_id == key_id
-            ]
-        for cancel in cancels:
-            _end(cancel, error or ClientGone("The key was revoked.", code="cancelled"))
-        return len(cancels)
+            calls = [call for call in self._calls.values() if matches(call.tally)]
+        for call in calls:
+            _end(call.cancel, error())
+        return len(calls)
+
+    # -- other workers -----------------------------------------------------------------------------
 
     def start(self) -> None:
         """Begin to tell other workers, and to listen to them."""
+        if self._store is not None:
+            self._started_at = self._now()
+            self._stop = offload.every(TURN_S, self.turn, "live")
 
     def stop(self) -> None:
-        """Stop telling and listening."""
+        """Stop telling and listening, and take our row away."""
+        if self._stop is None or self._store is None:
+            return
+        self._stop.set()
+        try:
+            self._store.write(workers.retire, self._name())
+        except StoreUnavailable:
+            log.info("this worker's row stays until it grows old")
+
+    def turn(self) -> None:
+        """Follow new orders and write what is due. Never raises."""
+        try:
+            self._listen()
+            self._publish()
+            self._is_away = False
+        except StoreUnavailable:
+            if not self._is_away:
+                log.warning("other workers are not heard while the database is away")
+            self._is_away = True
+        except Exception:
+            log.exception("telling other workers failed")
+
+    def _listen(self) -> None:
+        assert self._store is not None
+        assert self._marks is not None
+        revision = self._marks.peek("commands")
+        if revision == self._seen:
+            return
+        if self._seen == -1:  # what was ordered before we began is not for us
+            self._first_order = self._store.read(workers.last_order) + 1
+        # numbers are given before the commit, so a lower one may appear after a higher one
+        after = max(self._first_order, self._last_order - _LATE_ORDERS) - 1
+        for command in self._store.read(workers.orders_after, after, self._name()):
+            self._last_order = max(self._last_order, command.id)
+            if command.id not in self._obeyed:
+                self._obeyed.append(command.id)
+                self._obey(command)
+        self._seen = revision
+
+    def _obey(self, command: workers.Command) -> None:
+        match command.kind:
+            case "watch":
+                self._watched_until_s = self._clock() + WATCHED_S
+            case "cancel":
+                self.cancel(str(command.payload.get("request_id", "")))
+            case other:
+                log.debug("an order of kind %s is not for us", other)
+
+    def _publish(self) -> None:
+        assert self._store is not None
+        now_s = self._clock()
+        is_watched = now_s < self._watched_until_s
+        if now_s - self._published_s < (PUBLISH_S if is_watched else BEAT_S):
+            return
+        self._published_s = now_s
+        calls = self.snapshot() if is_watched else []
+        self._store.write(
+            workers.beat,
+            self._name(),
+            pid=os.getpid(),
+            host=os.uname().nodename,
+            version=self._version,
+            started_at=self._started_at,
+            now=self._now(),
+            snapshot={"calls": [_written(call) for call in calls]},
+        )
+
+    def _shown(self, call: _Call, now_s: float) -> LiveCall:
+        tally = call.tally
+        admission = tally.admission
+        first_s = tally.first_token_s
+        speed = None
+        if first_s is not None and now_s > first_s and tally.records > 1:
+            speed = tally.records / (now_s - first_s)
+        position, waiting = call.place() if tally.phase == "queued" else (0, 0)
+        return LiveCall(
+            request_id=admission.request_id,
+            worker=admission.worker,
+            started_at=admission.at,
+            elapsed_s=now_s - tally.started_s,
+            key_id=admission.key_id,
+            key_name=admission.key_name,
+            model_id=admission.model_id,
+            model=admission.model,
+            endpoint=admission.endpoint,
+            streamed=admission.streamed,
+            phase=self._phase(tally),
+            position=position,
+            waiting=waiting,
+            tokens=tally.records,
+            tokens_per_s=speed,
+            server_id=tally.server_id,
+            server_name=tally.server_name,
+            client_ip=admission.client_ip,
+            client_app=admission.client_app,
+        )
+
+    def _phase(self, tally: Tally) -> str:
+        model_id = tally.admission.model_id
+        if tally.phase != "loading" or tally.server_id is None or model_id is None:
+            return tally.phase
+        return "prefill" if self._is_loaded(tally.server_id, model_id) else "loading"
 
 
 def _end(cancel: Cancel, error: GatewayError) -> None:
@@ -132,29 +351,18 @@ def _end(cancel: Cancel, error: GatewayError) -> None:
         log.exception("ending a call failed")
 
 
-def _shown(tally: Tally, now_s: float) -> LiveCall:
-    admission = tally.admission
-    first_s = tally.first_token_s
-    speed = None
-    if first_s is not None and now_s > first_s and tally.records > 1:
-        speed = tally.records / (now_s - first_s)
-    return LiveCall(
-        request_id=admission.request_id,
-        worker=admission.worker,
-        started_at=admission.at,
-        elapsed_s=now_s - tally.started_s,
-        key_id=admission.key_id,
-        key_name=admission.key_name,
-        model_id=admission.model_id,
-        model=admission.model,
-        endpoint=admission.endpoint,
-        streamed=admission.streamed,
-        phase=tally.phase,
-        position=0,
-        tokens=tally.records,
-        tokens_per_s=speed,
-        server_id=tally.server_id,
-        server_name=tally.server_name,
-        client_ip=admission.client_ip,
-        client_app=admission.client_app,
-    )
+def _written(call: LiveCall) -> dict[str, Json]:
+    return {**asdict(call), "started_at": call.started_at.isoformat()}
+
+
+def _read_calls(state: workers.WorkerState) -> list[LiveCall]:
+    """Read what another worker wrote; what another version wrote differently is left out."""
+    calls = []
+    for entry in state.snapshot.get("calls", ()):
+        try:
+            values: Mapping[str, Json] = entry
+            at = datetime.fromisoformat(values["started_at"])
+            calls.append(LiveCall(**{**values, "started_at": at}))
+        except (KeyError, TypeError, ValueError):
+            log.debug("a call of worker %s cannot be read", state.worker)
+    return calls

@@ -1,0 +1,177 @@
+"""Pull jobs: models that servers fetch on our order. They outlive pages and workers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, TypeAlias, cast
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
+
+from gateway.errors import NotFound
+from gateway.store.tables import PullJobRow
+
+State: TypeAlias = Literal["queued", "running", "done", "failed", "cancelled"]
+OPEN: tuple[State, ...] = ("queued", "running")
+_KEPT_CLOSED = 200
+
+
+@dataclass(frozen=True, slots=True)
+class PullJob:
+    """A job as stored; `layers` maps digest to (completed, total) bytes."""
+
+    id: int
+    server_id: int
+    model: str
+    state: State
+    status: str
+    completed_bytes: int
+    total_bytes: int
+    layers: Mapping[str, tuple[int, int]]
+    error: str
+    cancel_requested: bool
+    actor_name: str
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    beat_at: datetime | None
+    worker: str
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it still runs or waits to."""
+        return self.state in OPEN
+
+
+def open_or_insert(
+    session: Session, server_id: int, model: str, *, actor_name: str, now: datetime
+) -> tuple[PullJob, bool]:
+    """Give the open job for this model on this server, made if there is none; and whether it was
+    made."""
+    query = select(PullJobRow).where(
+        PullJobRow.server_id == server_id,
+        PullJobRow.model == model,
+        PullJobRow.state.in_(OPEN),
+    )
+    row = session.scalars(query).first()
+    if row is not None:
+        return _job(row), False
+    row = PullJobRow(
+        server_id=server_id,
+        model=model,
+        state="queued",
+        layers={},
+        actor_name=actor_name[:256],
+        created_at=now,
+    )
+    session.add(row)
+    session.flush()
+    return _job(row), True
+
+
+def get(session: Session, job_id: int) -> PullJob:
+    """Give a job. Raises NotFound."""
+    row = session.get(PullJobRow, job_id)
+    if row is None:
+        raise NotFound(f"There is no pull {job_id}.", code="pull_not_found")
+    return _job(row)
+
+
+def recent(session: Session, limit: int = 50) -> list[PullJob]:
+    """Give open jobs first, then those that ended last."""
+    query = select(PullJobRow).order_by(PullJobRow.id.desc()).limit(_KEPT_CLOSED)
+    jobs = [_job(row) for row in session.scalars(query)]
+    return sorted(jobs, key=lambda job: not job.is_open)[:limit]
+
+
+def take(session: Session, job_id: int, worker: str, now: datetime, stale: datetime) -> bool:
+    """Make `worker` the one that pulls: a job nobody has begun, or whose worker was not heard of
+    since `stale`. False when another has it."""
+    taken = session.execute(
+        update(PullJobRow)
+        .where(
+            PullJobRow.id == job_id,
+            (PullJobRow.state == "queued")
+            | ((PullJobRow.state == "running") & (PullJobRow.beat_at < stale)),
+        )
+        .values(state="running", worker=worker, beat_at=now, started_at=now)
+    )
+    return bool(getattr(taken, "rowcount", 0))
+
+
+def waiting(session: Session, stale: datetime) -> list[int]:
+    """Give the jobs nobody works on."""
+    query = select(PullJobRow.id).where(
+        (PullJobRow.state == "queued")
+        | ((PullJobRow.state == "running") & (PullJobRow.beat_at < stale))
+    )
+    return list(session.scalars(query.order_by(PullJobRow.id)))
+
+
+def progress(
+    session: Session,
+    job_id: int,
+    *,
+    status: str,
+    layers: Mapping[str, tuple[int, int]],
+    now: datetime,
+) -> bool:
+    """Store how far a job is; give whether it is still wanted."""
+    row = session.get(PullJobRow, job_id)
+    if row is None or row.state != "running":
+        return False
+    row.status = status[:500]
+    row.layers = {digest: list(sizes) for digest, sizes in layers.items()}
+    row.completed_bytes = sum(done for done, _ in layers.values())
+    row.total_bytes = sum(total for _, total in layers.values())
+    row.beat_at = now
+    return not row.cancel_requested
+
+
+def finish(session: Session, job_id: int, state: State, *, error: str = "", now: datetime) -> None:
+    """Close a job; the oldest closed ones are cleared away."""
+    row = session.get(PullJobRow, job_id)
+    if row is not None and row.state in OPEN:
+        row.state, row.error, row.finished_at = state, error[:2000], now
+    session.flush()
+    closed = select(PullJobRow.id).where(PullJobRow.state.not_in(OPEN))
+    old: Sequence[int] = session.scalars(
+        closed.order_by(PullJobRow.id.desc()).offset(_KEPT_CLOSED)
+    ).all()
+    if old:
+        session.execute(delete(PullJobRow).where(PullJobRow.id.in_(old)))
+
+
+def request_cancel(session: Session, job_id: int, now: datetime) -> PullJob:
+    """Ask whoever pulls to stop; a job nobody has begun ends at once. Raises NotFound."""
+    get(session, job_id)
+    row = session.get(PullJobRow, job_id)
+    assert row is not None
+    if row.state == "queued":
+        row.state, row.finished_at = "cancelled", now
+    row.cancel_requested = True
+    session.flush()
+    return _job(row)
+
+
+def _job(row: PullJobRow) -> PullJob:
+    return PullJob(
+        id=row.id,
+        server_id=row.server_id,
+        model=row.model,
+        state=cast(State, row.state),
+        status=row.status or "",
+        completed_bytes=row.completed_bytes or 0,
+        total_bytes=row.total_bytes or 0,
+        layers={digest: (sizes[0], sizes[1]) for digest, sizes in (row.layers or {}).items()},
+        error=row.error or "",
+        cancel_requested=bool(row.cancel_requested),
+        actor_name=row.actor_name,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        beat_at=row.beat_at,
+        worker=row.worker or "",
+    )

@@ -1,0 +1,121 @@
+"""Workers in the store: their heartbeats, what they run right now, and orders for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from gateway.core.chat import Json
+from gateway.store import revisions
+from gateway.store.tables import CommandRow, WorkerStateRow
+
+_KEPT = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerState:
+    """A worker as it described itself at `beat_at`."""
+
+    worker: str
+    started_at: datetime
+    beat_at: datetime
+    snapshot: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """An order; `worker` is "" where it is for all."""
+
+    id: int
+    at: datetime
+    worker: str
+    kind: str
+    payload: Mapping[str, Json]
+
+
+def beat(
+    session: Session,
+    worker: str,
+    *,
+    pid: int,
+    host: str,
+    version: str,
+    started_at: datetime,
+    now: datetime,
+    snapshot: Mapping[str, Json],
+) -> None:
+    """Write that a worker lives and what it runs."""
+    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    changing = {"beat_at": now, "snapshot": dict(snapshot)}
+    session.execute(
+        insert(WorkerStateRow)
+        .values(
+            worker=worker,
+            pid=pid,
+            host=host[:256],
+            version=version[:32],
+            started_at=started_at,
+            **changing,
+        )
+        .on_conflict_do_update(index_elements=[WorkerStateRow.worker], set_=changing)
+    )
+
+
+def alive(session: Session, since: datetime) -> list[WorkerState]:
+    """Give the workers heard of since then, oldest first."""
+    query = (
+        select(WorkerStateRow)
+        .where(WorkerStateRow.beat_at >= since)
+        .order_by(WorkerStateRow.started_at, WorkerStateRow.worker)
+    )
+    return [
+        WorkerState(row.worker, row.started_at, row.beat_at, row.snapshot)
+        for row in session.scalars(query)
+    ]
+
+
+def retire(session: Session, worker: str) -> None:
+    """Take away a worker that ends."""
+    session.execute(delete(WorkerStateRow).where(WorkerStateRow.worker == worker))
+
+
+def order(
+    session: Session,
+    kind: str,
+    payload: Mapping[str, Json],
+    *,
+    worker: str = "",
+    actor_name: str = "",
+    now: datetime,
+) -> None:
+    """Leave an order for a worker, or for all; old ones are cleared away."""
+    session.execute(delete(CommandRow).where(CommandRow.at < now - _KEPT))
+    session.add(
+        CommandRow(
+            at=now, worker=worker, kind=kind, payload=dict(payload), actor_name=actor_name[:256]
+        )
+    )
+    revisions.bump(session, "commands", now)
+    session.flush()
+
+
+def last_order(session: Session) -> int:
+    """Give the number of the newest order, 0 when there is none."""
+    return session.scalar(select(func.max(CommandRow.id))) or 0
+
+
+def orders_after(session: Session, last_id: int, worker: str) -> list[Command]:
+    """Give the orders for a worker that came after number `last_id`, oldest first."""
+    query = (
+        select(CommandRow)
+        .where(CommandRow.id > last_id, CommandRow.worker.in_(("", worker)))
+        .order_by(CommandRow.id)
+    )
+    return [
+        Command(row.id, row.at, row.worker, row.kind, row.payload) for row in session.scalars(query)
+    ]
