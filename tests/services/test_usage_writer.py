@@ -1,0 +1,411 @@
+"""Usage: written in two phases, counted exactly once, whatever happens in between."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import func, select, text
+
+from gateway.core import histogram
+from gateway.core.admin import SYSTEM
+from gateway.core.usage import Admission, Settlement
+from gateway.services.keys import Keys
+from gateway.services.reaper import Reaper
+from gateway.services.revisions import Revisions
+from gateway.services.stored import Store, StoreUnavailable
+from gateway.services.usage_writer import UsageWriter
+from gateway.store.engine import Database
+from gateway.store.tables import (
+    CounterLeaseRow,
+    KeyCounterRow,
+    UsageBodyRow,
+    UsageDayRow,
+    UsageHourRow,
+    UsageRow,
+    WorkerStateRow,
+)
+
+AT = datetime(2030, 5, 15, 12, 34, 56, tzinfo=UTC)
+
+
+def admission(number: int = 1, **changes: object) -> Admission:
+    plain = Admission(
+        request_id=f"req_{number:06}",
+        at=AT,
+        key_id=1,
+        key_name="laptop",
+        endpoint="chat",
+        model_id=1,
+        model="llama3.2",
+        requested_model="llama3.2",
+        streamed=True,
+        worker="here:1",
+        client_app="openai-python",
+    )
+    return replace(plain, **changes)
+
+
+def settlement(number: int = 1, **changes: object) -> Settlement:
+    plain = Settlement(
+        request_id=f"req_{number:06}",
+        status=200,
+        finish="stop",
+        server_id=1,
+        server_name="box",
+        prompt_tokens=10,
+        completion_tokens=20,
+        queue_ms=0.0,
+        first_token_ms=100.0,
+        duration_ms=1000.0,
+        ollama_load_ms=5.0,
+        ollama_eval_ms=400.0,
+        explain={"options": {"num_ctx": 4096}},
+    )
+    return replace(plain, **changes)
+
+
+@pytest.fixture
+def key_id(any_store: Store) -> int:
+    """A key with the id 1."""
+    key, _ = Keys(any_store, Revisions(any_store)).issue({"name": "laptop"}, SYSTEM)
+    assert key.id == 1
+    return key.id
+
+
+@pytest.fixture
+def writer(any_store: Store, key_id: int) -> UsageWriter:
+    """A writer that writes when told (`flush`)."""
+    return UsageWriter(any_store, worker="here:1", now=lambda: AT + timedelta(seconds=5))
+
+
+def reaper(store: Store, lives: Callable[[int], bool]) -> Reaper:
+    return Reaper(store, worker="here:2", now=lambda: AT + timedelta(seconds=9), lives=lives)
+
+
+def sums(store: Store) -> dict[str, object]:
+    """Give the same figures from rows, from both rollups and from the counters."""
+
+    def read(session):
+        tokens = UsageRow.prompt_tokens + UsageRow.completion_tokens
+        settled = UsageRow.settled_at.is_not(None)
+        found = {
+            "rows": tuple(
+                session.execute(
+                    select(func.count(), func.coalesce(func.sum(tokens), 0)).where(settled)
+                ).one()
+            ),
+            "counted": session.scalar(select(func.count()).where(settled, UsageRow.counted)),
+        }
+        for name, table in (("hours", UsageHourRow), ("days", UsageDayRow)):
+            total = func.sum(table.prompt_tokens + table.completion_tokens)
+            query = select(func.coalesce(func.sum(table.requests), 0), func.coalesce(total, 0))
+            found[name] = tuple(session.execute(query).one())
+        for period in ("day", "week", "month", "total"):
+            query = select(KeyCounterRow.metric, func.sum(KeyCounterRow.used)).where(
+                KeyCounterRow.period == period
+            )
+            found[period] = {
+                row[0]: row[1] for row in session.execute(query.group_by(KeyCounterRow.metric))
+            }
+        return found
+
+    return store.read(read)
+
+
+def assert_sums_agree(store: Store) -> None:
+    found = sums(store)
+    calls, tokens = found["rows"]
+    assert found["hours"] == found["days"] == (calls, tokens), found
+    for period in ("day", "week", "month", "total"):
+        assert found[period].get("requests", 0) == found["counted"], found
+        assert found[period].get("tokens", 0) == tokens, found
+
+
+def test_a_settled_call_is_a_row_with_everything_known_of_it(
+    writer: UsageWriter, any_store: Store
+) -> None:
+    writer.admit(admission(has_tools=True))
+    writer.settle(settlement(reasoning_tokens=7, request_body="ask", response_body="answer"))
+    assert writer.flush()
+    row = any_store.read(lambda s: s.scalars(select(UsageRow)).one())
+    body = any_store.read(lambda s: s.scalars(select(UsageBodyRow)).one())
+
+    assert (row.request_id, row.at, row.key_name) == ("req_000001", AT, "laptop")
+    assert (row.status, row.completion_tokens, row.reasoning_tokens) == (200, 20, 7)
+    assert (row.explain, row.counted, row.has_tools) == (
+        {"options": {"num_ctx": 4096}},
+        True,
+        True,
+    )
+    assert (body.request_body, body.response_body) == ("ask", "answer")
+    assert_sums_agree(any_store)
+
+
+def test_an_admission_is_stored_before_its_end_is_known(
+    writer: UsageWriter, any_store: Store
+) -> None:
+    writer.admit(admission())
+    assert writer.flush()
+    before = any_store.read(lambda s: s.scalars(select(UsageRow)).one().settled_at)
+    writer.settle(settlement())
+    assert writer.flush()
+    after = any_store.read(lambda s: s.scalars(select(UsageRow)).one().settled_at)
+
+    assert before is None
+    assert after == AT + timedelta(seconds=5)
+    assert_sums_agree(any_store)
+
+
+def test_rollups_tell_groups_apart_and_hold_percentiles(
+    writer: UsageWriter, any_store: Store
+) -> None:
+    for number in range(1, 101):
+        writer.admit(admission(number, model="a" if number % 2 else "b"))
+        writer.settle(settlement(number, first_token_ms=float(number), status=200))
+    writer.admit(admission(101))
+    writer.settle(
+        settlement(
+            101,
+            status=502,
+            error_code="upstream_error",
+            prompt_tokens=0,
+            completion_tokens=0,
+            first_token_ms=None,
+        )
+    )
+    assert writer.flush()
+    rows = any_store.read(lambda s: s.scalars(select(UsageHourRow)).all())
+    by_model = {(row.model, row.status): row for row in rows}
+    merged = histogram.merge(row.histograms for row in rows)
+
+    assert by_model["a", 200].requests == by_model["b", 200].requests == 50
+    assert by_model["llama3.2", 502].errors == 1
+    assert by_model["a", 200].start == AT.replace(minute=0, second=0)
+    for share, value in ((0.5, 50), (0.9, 90), (0.99, 99)):
+        assert histogram.percentile(merged["first_token_ms"], share) == pytest.approx(
+            value, rel=0.1
+        )
+    assert_sums_agree(any_store)
+
+
+@pytest.mark.parametrize(
+    ("changes", "requests"),
+    [
+        pytest.param({"status": 200}, 1, id="answered"),
+        pytest.param({"status": 499, "prompt_tokens": 0, "completion_tokens": 0}, 1, id="left"),
+        pytest.param({"status": 502, "prompt_tokens": 0, "completion_tokens": 0}, 0, id="failed"),
+        pytest.param({"status": 429, "prompt_tokens": 0, "completion_tokens": 0}, 0, id="refused"),
+        pytest.param({"status": 502}, 1, id="failed after tokens"),
+    ],
+)
+def test_failed_calls_are_given_back_to_request_budgets(
+    writer: UsageWriter, any_store: Store, changes: dict[str, object], requests: int
+) -> None:
+    writer.admit(admission())
+    writer.settle(settlement(**changes))
+    assert writer.flush()
+
+    assert sums(any_store)["day"].get("requests", 0) == requests
+    assert_sums_agree(any_store)
+
+
+def test_a_batch_written_twice_counts_once(writer: UsageWriter, any_store: Store) -> None:
+    from gateway.store import usage
+
+    entries = [usage.Entry(admission(n), settlement(n)) for n in range(1, 6)]
+    for _ in range(2):
+        any_store.write(usage.write, entries, worker="here:1", now=AT, again=True)
+
+    assert sums(any_store)["rows"] == (5, 150)
+    assert_sums_agree(any_store)
+
+
+def test_a_store_that_is_away_costs_nothing_but_time(
+    writer: UsageWriter, any_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = any_store.write
+
+    def away(*args: object, **kwargs: object) -> None:
+        raise StoreUnavailable("away")
+
+    monkeypatch.setattr(any_store, "write", away)
+    for number in range(1, 21):
+        writer.admit(admission(number))
+        writer.settle(settlement(number))
+    first = writer.flush(0.0), writer.state(), writer.backlog()
+    monkeypatch.setattr(any_store, "write", real)
+    second = writer.flush(), writer.state(), writer.backlog()
+
+    assert first == (False, "unavailable", 20)
+    assert second == (True, "ok", 0)
+    assert sums(any_store)["rows"] == (20, 600)
+    assert_sums_agree(any_store)
+
+
+def test_a_full_queue_drops_and_counts(any_store: Store, key_id: int) -> None:
+    writer = UsageWriter(any_store, worker="here:1", capacity=10)
+    for number in range(20):
+        writer.admit(admission(number))
+
+    assert (writer.dropped, writer.backlog()) == (10, 10)
+
+
+def test_hostile_texts_and_numbers_are_stored_tamed(writer: UsageWriter, any_store: Store) -> None:
+    writer.admit(
+        admission(requested_model="a\0b" + "x" * 9_000, end_user="\ud800", client_app="é" * 500)
+    )
+    writer.settle(
+        settlement(
+            error_message="\0" * 10,
+            prompt_tokens=2**70,
+            first_token_ms=float("nan"),
+            duration_ms=float("inf"),
+            explain={"a\0": ["\ud83d", float("nan"), {1: (2,)}]},
+        )
+    )
+    writer.admit(admission(2))
+    writer.settle(settlement(2))
+    assert writer.flush()
+
+    assert any_store.read(lambda s: s.scalar(select(func.count(UsageRow.id)))) == 2
+    assert writer.dropped == 0
+
+
+def test_calls_of_a_killed_worker_are_settled_as_lost(
+    writer: UsageWriter, any_store: Store
+) -> None:
+    writer.admit(admission())
+    assert writer.flush()
+    reaper = Reaper(
+        any_store,
+        worker="here:2",
+        now=lambda: AT + timedelta(seconds=9),
+        lives=lambda pid: pid == 2,
+    )
+    reaper.look()
+    row = any_store.read(lambda s: s.scalars(select(UsageRow)).one())
+
+    assert (row.status, row.finish, row.counted) == (500, "worker_lost", False)
+    assert row.settled_at is not None
+    assert_sums_agree(any_store)
+
+
+def test_a_worker_that_lives_keeps_its_calls(writer: UsageWriter, any_store: Store) -> None:
+    now = AT + timedelta(seconds=9)
+    Reaper(any_store, worker="here:1", now=lambda: now).look()
+    writer.admit(admission())
+    assert writer.flush()
+    Reaper(any_store, worker="here:2", now=lambda: now, lives=lambda pid: True).look()
+    Reaper(any_store, worker="there:1", now=lambda: now, lives=lambda pid: False).look()
+    row = any_store.read(lambda s: s.scalars(select(UsageRow)).one())
+
+    assert row.settled_at is None
+
+
+def test_a_worker_given_up_too_early_is_taken_at_its_word(
+    writer: UsageWriter, any_store: Store
+) -> None:
+    writer.admit(admission())
+    assert writer.flush()
+    Reaper(
+        any_store, worker="here:2", now=lambda: AT + timedelta(seconds=9), lives=lambda pid: False
+    ).look()
+    writer.settle(settlement())
+    assert writer.flush()
+    row = any_store.read(lambda s: s.scalars(select(UsageRow)).one())
+    hours = any_store.read(lambda s: s.scalars(select(UsageHourRow)).all())
+
+    assert (row.status, row.completion_tokens) == (200, 20)
+    assert {hour.status: (hour.requests, hour.errors) for hour in hours} == {
+        500: (0, 0),
+        200: (1, 0),
+    }
+    assert_sums_agree(any_store)
+
+
+def test_a_worker_that_starts_again_under_its_old_name_settles_what_was_left(
+    writer: UsageWriter, any_store: Store
+) -> None:
+    writer.admit(admission())
+    assert writer.flush()
+    again = Reaper(any_store, worker="here:1", now=lambda: AT + timedelta(seconds=9))
+    again.start()
+    again.stop()
+    row = any_store.read(lambda s: s.scalars(select(UsageRow)).one())
+
+    assert row.finish == "worker_lost"
+    assert any_store.read(lambda s: s.scalars(select(WorkerStateRow)).all()) == []
+    assert any_store.read(lambda s: s.scalars(select(CounterLeaseRow)).all()) == []
+
+
+_VICTIM = """
+import sys, time, threading
+from datetime import UTC, datetime
+from gateway.services.stored import Store
+from gateway.services.usage_writer import UsageWriter
+from gateway.store.engine import Database
+from tests.services.test_usage_writer import admission, settlement
+
+url, number = sys.argv[1], int(sys.argv[2])
+import os
+worker = f"{os.uname().nodename}:{os.getpid()}"
+writer = UsageWriter(Store(Database(url)), worker=worker)
+writer.start()
+print("ready", flush=True)
+n = number * 1_000_000
+while True:
+    n += 1
+    at = datetime.now(UTC)
+    writer.admit(admission(n, at=at, worker=worker))
+    if n % 7:
+        writer.settle(settlement(n, status=200 if n % 5 else 502))
+    if n % 50 == 0:
+        time.sleep(0.005)
+"""
+
+
+@pytest.mark.process
+def test_counters_equal_rows_after_writers_were_killed(any_url: str) -> None:
+    database = Database(any_url)
+    store = Store(database)
+    Keys(store, Revisions(store)).issue({"name": "laptop"}, SYSTEM)
+    for number in range(4):
+        victim = subprocess.Popen(
+            [sys.executable, "-c", _VICTIM, any_url, str(number)], stdout=subprocess.PIPE
+        )
+        assert victim.stdout is not None
+        victim.stdout.readline()
+        seen = _rows(store)
+        until_s = time.monotonic() + 20
+        while _rows(store) < seen + 300 and time.monotonic() < until_s:
+            time.sleep(0.02)
+        os.kill(victim.pid, signal.SIGKILL)
+        victim.wait(10)
+        victim.stdout.close()
+    Reaper(store).look()
+    open_ones = store.read(
+        lambda s: s.scalar(select(func.count(UsageRow.id)).where(UsageRow.settled_at.is_(None)))
+    )
+    lost = store.read(
+        lambda s: s.scalar(select(func.count(UsageRow.id)).where(UsageRow.finish == "worker_lost"))
+    )
+
+    assert _rows(store) >= 1_200
+    assert open_ones == 0
+    assert lost > 0
+    assert_sums_agree(store)
+    if database.is_sqlite:
+        assert store.read(lambda s: s.scalar(text("PRAGMA quick_check"))) == "ok"
+    database.close()
+
+
+def _rows(store: Store) -> int:
+    return store.read(lambda s: s.scalar(select(func.count(UsageRow.id)))) or 0
