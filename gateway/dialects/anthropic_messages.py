@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import orjson
-
 from gateway.core.chat import Call, ChatRequest, Envelope, Json, Params, Think
 from gateway.core.events import Reply
 from gateway.core.options import OPTIONS, OptionRule
@@ -29,6 +27,7 @@ from gateway.dialects.anthropic_input import read_messages
 from gateway.dialects.anthropic_stream import stream
 from gateway.dialects.anthropic_tools import read_tools
 from gateway.dialects.base import Reading
+from gateway.dialects.content import read_arguments
 from gateway.dialects.formats import read_response_format
 from gateway.dialects.openai_tools import read_choice
 from gateway.dialects.params import OPENAI_NAMES, Named, read_params, root_of
@@ -198,7 +197,7 @@ def render(replies: Sequence[Reply], envelope: Envelope) -> Json:
             "type": "tool_use",
             "id": tool_use_id(envelope.seed, number),
             "name": call.name,
-            "input": orjson.loads(call.arguments),
+            "input": read_arguments(call.arguments),
         }
         for number, call in enumerate(reply.tool_calls)
     ]

@@ -340,6 +340,20 @@ def test_a_whole_answer_has_thinking_text_and_calls_in_order() -> None:
     assert len(whole["id"]) == 4 + 24
 
 
+@pytest.mark.parametrize(
+    ("arguments", "input"),
+    [("{}", {}), ('{"a":[1]}', {"a": [1]}), ('{"cut', {"raw_arguments": '{"cut'})],
+)
+def test_the_input_of_a_call_is_an_object_whatever_the_model_wrote(
+    arguments: str, input: Any
+) -> None:
+    events = [ToolCallDone("", "f", arguments), Finish("stop")]
+
+    whole = anthropic_messages.render(fold(batches(events)), ENVELOPE)
+
+    assert whole["content"][0]["input"] == input
+
+
 def test_an_empty_answer_still_has_a_text_block() -> None:
     whole = anthropic_messages.render(fold(batches([Finish("stop")])), ENVELOPE)
 
