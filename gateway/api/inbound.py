@@ -7,7 +7,7 @@ from flask import g, request
 from gateway.api.body import read_json
 from gateway.core.chat import Json
 from gateway.logs import clean
-from gateway.services import Services
+from gateway.services import Services, offload
 from gateway.services.calls import Caller
 
 
@@ -25,10 +25,12 @@ def read_body(parts: Services) -> Json:
 
 def caller(endpoint: str) -> Caller:
     """Give who calls, for records and for noticing that they left."""
+    sock = request.environ.get("gunicorn.socket")
+    offload.quicken(sock)
     return Caller(
         request_id=g.request_id,
         endpoint=endpoint,
         address=request.remote_addr or "",
         application=clean(request.headers.get("User-Agent", ""), 120),
-        sock=request.environ.get("gunicorn.socket"),
+        sock=sock,
     )

@@ -27,7 +27,7 @@ from gateway.core.chat import Json
 from gateway.errors import ClientGone, GatewayError
 from gateway.ollama import capabilities, faults
 from gateway.ollama.capabilities import Listed, Progress, Shown
-from gateway.ollama.exchange import Exchange
+from gateway.ollama.exchange import Exchange, MakeWait
 from gateway.ollama.mapping import FOREIGN, is_reset, map_error
 from gateway.ollama.response import NdjsonResponse
 from gateway.ollama.transport import OllamaAdapter
@@ -48,9 +48,15 @@ class OllamaClient:
     """Connections to one server. Safe for use by many threads or greenlets at once."""
 
     def __init__(
-        self, server: Server, *, connect_timeout_s: float = 5, pool_size: int = 64
+        self,
+        server: Server,
+        *,
+        connect_timeout_s: float = 5,
+        pool_size: int = 64,
+        read_wait: MakeWait | None = None,
     ) -> None:
         self.server = server
+        self._read_wait = read_wait
         self._connect_s = float(connect_timeout_s)
         self._verify: bool | str = server.tls_ca_file or server.tls_verify
         if not server.tls_verify:
@@ -169,7 +175,9 @@ class OllamaClient:
         fields = self._fields.copy()
         fields["Content-Length"] = str(len(body))
         prepared.headers = fields
-        return Upstream(self, path, prepared, Exchange(self._connect_s, idle_s, total_s))
+        exchange = Exchange(self._connect_s, idle_s, total_s)
+        exchange.read_wait = self._read_wait
+        return Upstream(self, path, prepared, exchange)
 
     def exchange(self, prepared: requests.PreparedRequest, exchange: Exchange) -> NdjsonResponse:
         """Send a prepared request; used by `Upstream`."""

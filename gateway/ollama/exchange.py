@@ -5,8 +5,26 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
 
 from gateway.errors import ClientGone
+
+
+class ReadWait(Protocol):
+    """Waits, again and again, until one socket has something to read."""
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait at most `timeout_s`; False when nothing came."""
+        ...
+
+    def close(self) -> None:
+        """Forget the socket."""
+        ...
+
+
+MakeWait: TypeAlias = Callable[[socket.socket], ReadWait | None]
+"""Gives a cheaper way to wait than `recv` with a timeout, or None."""
 
 
 class Stalled(Exception):
@@ -31,6 +49,7 @@ class Exchange:
         "connect_s",
         "deadline_s",
         "idle_s",
+        "read_wait",
         "received",
         "reused",
         "want_fresh",
@@ -44,6 +63,7 @@ class Exchange:
         self.received = False
         self.reused = False
         self.want_fresh = False
+        self.read_wait: MakeWait | None = None
         self._sock: socket.socket | None = None
         self._lock = threading.Lock()
 

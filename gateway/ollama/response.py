@@ -8,13 +8,14 @@ the body is not chunked. So the bytes are taken from the socket as they come, an
 from __future__ import annotations
 
 import socket
+import ssl
 import time
 from collections.abc import Iterator
 from typing import Any, Final
 
 import requests
 
-from gateway.ollama.exchange import Exchange, Stalled
+from gateway.ollama.exchange import Exchange, ReadWait, Stalled
 from gateway.ollama.framing import Framing, Head, LineSplitter, Malformed
 
 RECV_BYTES: Final = 65_536
@@ -32,6 +33,7 @@ class Body:
         "_pool",
         "_sock",
         "_timeout_s",
+        "_wait",
         "exchange",
         "framing",
         "head",
@@ -60,6 +62,9 @@ class Body:
         self._timeout_s = -1.0
         self._connection: Any = None
         self._pool: Any = None
+        self._wait: ReadWait | None = None
+        if exchange.read_wait is not None and not isinstance(sock, ssl.SSLSocket):
+            self._wait = exchange.read_wait(sock)
         if body.finished and early:
             body.extra = True
 
@@ -71,6 +76,8 @@ class Body:
         """
         data, self._early = self._early, b""
         if not data:
+            if self._wait is not None and not self._wait.wait(timeout_s):
+                return None
             if timeout_s != self._timeout_s:
                 self._sock.settimeout(timeout_s)
                 self._timeout_s = timeout_s
@@ -95,6 +102,9 @@ class Body:
 
     def close(self) -> None:
         """Give the connection back if another call may use it, else end it. Idempotent."""
+        wait, self._wait = self._wait, None
+        if wait is not None:
+            wait.close()
         connection, self._connection = self._connection, None
         if connection is None:
             return

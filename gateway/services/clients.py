@@ -12,6 +12,7 @@ from gateway.core.behaviour import Behaviour
 from gateway.core.catalog import Server
 from gateway.errors import InvalidRequest
 from gateway.ollama.client import OllamaClient
+from gateway.services import offload
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ class Clients:
                 server,
                 connect_timeout_s=self._behaviour().connect_timeout_s,
                 pool_size=self._pool_size,
+                read_wait=offload.read_wait,
             )
         except ValueError as error:
             raise InvalidRequest(str(error), param="url") from error

@@ -118,6 +118,42 @@ def real_poll() -> Poll:
     return select.poll()
 
 
+class ReadWait(Protocol):
+    """Waits, again and again, until one socket has something to read."""
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait at most `timeout_s`, give or take LOOK_S; False when nothing came."""
+        ...
+
+    def close(self) -> None:
+        """Forget the socket."""
+        ...
+
+
+def read_wait(sock: Any) -> ReadWait | None:
+    """Give a cheap way to wait for `sock`, None where reading with a timeout is as good.
+
+    gevent's own way costs a failing system call and a timer object a wait. Here the wait comes first
+    and one timer of the loop serves all: measured, a quarter of the cost of relaying a token.
+    """
+    return _waits().of(sock) if patched() else None
+
+
+@lru_cache(maxsize=1)
+def _waits() -> Any:
+    from gateway.services.waits import Waits
+
+    return Waits()
+
+
+def quicken(sock: Any) -> None:
+    """Make writes of a client's socket direct: no delay of small ones, one system call each."""
+    if sock is not None and patched():
+        from gateway.services.waits import quicken as gevent_quicken
+
+        gevent_quicken(sock)
+
+
 def yield_now() -> None:
     """Let others run."""
     time.sleep(0)

@@ -283,10 +283,13 @@ class Answer:
             hold.report(self.tally.error)
 
     def _read(self, upstream: Upstream, slot: Slot) -> Iterator[Sequence[Event]]:
-        opening = offload.spawn(upstream.open)
-        while not opening.wait(self._tick_s):
-            yield TICK
-        opening.result()
+        if self.prepared.call.stream:
+            opening = offload.spawn(upstream.open)
+            while not opening.wait(self._tick_s):
+                yield TICK
+            opening.result()
+        else:
+            upstream.open()  # nobody to keep alive meanwhile
         decoder = wire.Decoder()
         batches = upstream.batches(self._tick_s)
         for lines in batches:
