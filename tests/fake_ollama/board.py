@@ -44,9 +44,9 @@ class Recorded:
     """One request as it arrived, and what became of it.
 
     ``at`` is ``time.monotonic()``. ``lines`` counts what was sent of a stream. Exactly one of
-    ``finished`` (the fake said all it meant to say, faults included) and ``disconnected`` (the
-    client left first) becomes true in the end. ``running`` is true while the request holds a slot
-    of its model.
+    ``finished`` (the fake said all it meant to say, faults included; true from just before the last
+    bytes on) and ``disconnected`` (the client left first) becomes true in the end. ``running`` is
+    true while the request holds a slot of its model.
     """
 
     number: int

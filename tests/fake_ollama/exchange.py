@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from tests.fake_ollama.bending import HANG, Item, bend, dress
 from tests.fake_ollama.board import Board, Recorded, Waiter
@@ -16,6 +16,9 @@ JSON = "application/json; charset=utf-8"
 BARE_JSON = "application/json"
 NDJSON = "application/x-ndjson"
 TEXT = "text/plain; charset=utf-8"
+
+Pace: TypeAlias = Callable[[], float]
+"""Gives the seconds until the next line."""
 
 _GO_BUFFER = 2048
 """What Go's server collects before it gives up on Content-Length and sends chunks."""
@@ -95,7 +98,7 @@ class Exchange:
         self.settle()
         self.reply.send(refused.status, content_type, encode_json(refused.body))
 
-    def stream(self, lines: Iterator[bytes], delay_s: float, content_type: str = NDJSON) -> None:
+    def stream(self, lines: Iterator[bytes], pace: Pace, content_type: str = NDJSON) -> None:
         """Send the lines one by one. An error before the first is a status, later a line."""
         items: Iterable[Item] = bend(_settled(lines), self.faults, whole=False)
         if self.reply.dress.framing == "length":
@@ -103,7 +106,7 @@ class Exchange:
             self.reply.begin(200, content_type, _length(items))
         else:
             self.reply.begin(200, content_type)
-        self._write(items, delay_s)
+        self._write(items, pace)
         self._sent(200)
         self._end()
 
@@ -112,12 +115,12 @@ class Exchange:
         self.waiter.pause(delay_s)
         self.waiter.reach(count)
 
-    def _write(self, items: Iterable[Item], delay_s: float = 0.0) -> None:
+    def _write(self, items: Iterable[Item], pace: Pace = float) -> None:
         for count, item in enumerate(items):
             if item is HANG:
                 self.reply.write(b"")
                 self.waiter.stay()
-            self.step(count, delay_s)
+            self.step(count, pace())
             self._sent(200)
             if isinstance(item, Cut):
                 self.reply.cut(item)

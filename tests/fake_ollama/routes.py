@@ -56,6 +56,14 @@ def _me(fake: FakeOllama, exchange: Exchange) -> None:
         exchange.send_json(200, account)
 
 
+def _signout(fake: FakeOllama, exchange: Exchange) -> None:
+    if fake.library.cloud == "signed_out":
+        exchange.send_json(401, {"error": "you are not currently signed in"})
+        return
+    fake.library.cloud = "signed_out"
+    exchange.send_json(200, None)
+
+
 ROUTES: Mapping[str, Mapping[str, Handler]] = {
     "/": {"GET": _root, "HEAD": _root},
     "/api/version": {"GET": _version, "HEAD": _version},
@@ -73,6 +81,7 @@ ROUTES: Mapping[str, Mapping[str, Handler]] = {
     "/api/push": {"POST": routes_pull.push},
     "/api/create": {"POST": routes_pull.create},
     "/api/me": {"POST": _me},
+    "/api/signout": {"POST": _signout},
 }
 _SCRIPTED_HERE = frozenset(
     {"/api/chat", "/api/generate", "/api/embed", "/api/embeddings", "/api/pull", "/api/push"}

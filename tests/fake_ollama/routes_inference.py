@@ -20,7 +20,7 @@ from tests.fake_ollama.calls import (
     rendered_prompt,
 )
 from tests.fake_ollama.encoding import encode_json, encode_line
-from tests.fake_ollama.exchange import Exchange
+from tests.fake_ollama.exchange import Exchange, Pace
 from tests.fake_ollama.faults import REFUSALS
 from tests.fake_ollama.generation import Setting, bend_run, generate, thinks
 from tests.fake_ollama.models import FakeModel
@@ -104,22 +104,20 @@ def _run(fake: FakeOllama, exchange: Exchange, call: Call) -> None:
 def _answer(
     exchange: Exchange, call: Call, script: Script, setting: Setting, fake: FakeOllama
 ) -> None:
-    delay_s = fake.pace() if script.delay_s is None else script.delay_s
-    if script.endless:
-        delay_s = max(delay_s, _ENDLESS_DELAY_S)
+    pace = _pace(fake, script)
     kinds = [fault.kind for fault in exchange.faults]
     if call.stream:
         if script.ndjson is not None:
             lines = _replayed_bytes(call, script, setting.model)
         else:
             lines = map(encode_line, bend_run(generate(call, script, setting), kinds))
-        exchange.stream(lines, delay_s)
+        exchange.stream(lines, pace)
         return
     if script.ndjson is not None:
         run = _replayed(call, script, setting.model)
     else:
         run = generate(call, script, setting)
-    whole = fold(_paced(exchange, bend_run(run, kinds), delay_s), call)
+    whole = fold(_paced(exchange, bend_run(run, kinds), pace), call)
     failed = next((fault for fault in exchange.faults if fault.kind.startswith("error_line")), None)
     if failed is not None:
         raise Refused(500, failed.message)
@@ -127,11 +125,19 @@ def _answer(
 
 
 def _paced(
-    exchange: Exchange, lines: Iterator[dict[str, Any]], delay_s: float
+    exchange: Exchange, lines: Iterator[dict[str, Any]], pace: Pace
 ) -> Iterator[dict[str, Any]]:
     for count, one in enumerate(lines):
-        exchange.step(count, delay_s)
+        exchange.step(count, pace())
         yield one
+
+
+def _pace(fake: FakeOllama, script: Script) -> Pace:
+    least = _ENDLESS_DELAY_S if script.endless else 0.0
+    if script.delay_s is None:
+        return lambda: max(least, fake.pace())
+    delay_s = max(least, script.delay_s)
+    return lambda: delay_s
 
 
 def _replayed(call: Call, script: Script, model: FakeModel) -> Iterator[dict[str, Any]]:

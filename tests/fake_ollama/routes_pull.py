@@ -79,7 +79,7 @@ def _send(fake: FakeOllama, exchange: Exchange, body: dict[str, Any], lines: Pro
         return
     delay_s = fake.progress_delay_s if script.delay_s is None else script.delay_s
     if body.get("stream", True):
-        exchange.stream(map(encode_line, lines), delay_s)
+        exchange.stream(map(encode_line, lines), lambda: delay_s)
         return
     last: dict[str, Any] = {}
     for count, one in enumerate(lines):

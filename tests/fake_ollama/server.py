@@ -9,8 +9,7 @@ import socket
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 from tests.fake_ollama.board import Board, Hold, Point, Recorded, Waiter
 from tests.fake_ollama.exchange import Exchange
@@ -25,11 +24,12 @@ from tests.fake_ollama.scheduler import Load, Runner, Scheduler, load_counts
 from tests.fake_ollama.scripts import ScriptBook, Scripted
 from tests.fake_ollama.watcher import Watcher
 from tests.fake_ollama.wire import Connection, Reply, Request
+from tests.fake_ollama.witness import Witness
 
 _CACHED_SINCE = (0, 33, 2)
 
 
-class FakeOllama:
+class FakeOllama(Witness):
     """An Ollama without models. ``with FakeOllama() as ollama: ... ollama.url ...``
 
     Leaving the ``with`` raises AssertionError if the fake itself broke while answering.
@@ -62,7 +62,7 @@ class FakeOllama:
         self.crashes: list[str] = []
         self.scripts = ScriptBook()
         self.library = Library(models, cloud)
-        self.board = Board()
+        super().__init__(Board())
         self.scheduler = Scheduler(
             self.board,
             self.now,
@@ -71,6 +71,7 @@ class FakeOllama:
             max_loaded=max_loaded,
         )
         self._models = self.library.all()
+        self._cloud = cloud
         self._pullable = {model.key: model for model in (*DEFAULT_MODELS, *pullable)}
         self._token_delay_s = token_delay_s
         self._ahead_s = 0.0
@@ -144,6 +145,7 @@ class FakeOllama:
         self.board.clear()
         self.scheduler.clear()
         self.library.replace_all(self._models)
+        self.library.cloud = self._cloud
         self.thaw()
 
     def __enter__(self) -> FakeOllama:
@@ -183,16 +185,6 @@ class FakeOllama:
     # What happened
 
     @property
-    def requests(self) -> list[Recorded]:
-        """Every request so far, oldest first, the control requests left out."""
-        with self.board.changed:
-            return list(self.board.requests)
-
-    def calls(self, path: str) -> list[Recorded]:
-        """The requests for one path."""
-        return [one for one in self.requests if one.path == path]
-
-    @property
     def loads(self) -> list[Load]:
         """Every load of a model, oldest first."""
         with self.board.changed:
@@ -212,49 +204,6 @@ class FakeOllama:
     def busiest(self, name: str) -> int:
         """The most requests of a model that ever ran at once."""
         return self.scheduler.busiest.get(_short(name), 0)
-
-    def wait_for(
-        self, predicate: Callable[[Recorded], Any], timeout: float = 5.0, what: str = "a request"
-    ) -> Recorded:
-        """Give the first request the predicate holds for, now or soon. Raises TimeoutError."""
-
-        def found() -> Recorded | None:
-            return next((one for one in self.board.requests if predicate(one)), None)
-
-        recorded: Recorded = self.board.wait_for(found, timeout, what)
-        return recorded
-
-    def wait_requests(
-        self,
-        count: int,
-        path: str | None = None,
-        timeout: float = 5.0,
-        *,
-        where: Callable[[Recorded], Any] = lambda _: True,
-    ) -> None:
-        """Wait until so many requests have come, counting only those of a path or a condition."""
-
-        def enough() -> bool:
-            fitting = (one for one in self.board.requests if path in (None, one.path))
-            return sum(1 for one in fitting if where(one)) >= count
-
-        self.board.wait_for(enough, timeout, f"{count} requests for {path or 'anything'}")
-
-    def wait_disconnect(self, count: int = 1, timeout: float = 5.0) -> list[Recorded]:
-        """Wait until so many clients have left before their answer ended; give those requests."""
-
-        def left() -> list[Recorded]:
-            gone = [one for one in self.board.requests if one.disconnected]
-            return gone if len(gone) >= count else []
-
-        gone: list[Recorded] = self.board.wait_for(left, timeout, f"{count} clients to leave")
-        return gone
-
-    def wait_idle(self, timeout: float = 5.0) -> None:
-        """Wait until every request is over."""
-        self.board.wait_for(
-            lambda: all(one.over for one in self.board.requests), timeout, "all requests to end"
-        )
 
     # For the routes
 

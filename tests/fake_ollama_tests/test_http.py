@@ -167,6 +167,16 @@ def test_foreign_origins_and_hosts_get_an_empty_403(
     assert bool(answer.body) == (status == 200)
 
 
+def test_signing_out_closes_the_cloud_until_a_reset(ollama: FakeOllama) -> None:
+    statuses = [send(ollama, "POST", "/api/signout").status for _ in range(2)]
+    signed_out = send(ollama, "POST", "/api/me").json["error"]
+    ollama.reset()
+
+    assert statuses == [200, 401]
+    assert signed_out == "unauthorized"
+    assert send(ollama, "POST", "/api/me").status == 200
+
+
 def test_status_me_and_version(ollama: FakeOllama) -> None:
     answers: dict[str, Any] = {
         "status": send(ollama, "GET", "/api/status").json,
