@@ -9,11 +9,6 @@ import pytest
 from tests.fake_ollama import FakeModel, FakeOllama, Script
 from tests.fake_ollama_tests.talk import TOOL, chat, generate
 
-SCHEMA = {
-    "type": "object",
-    "properties": {"port": {"type": "string"}, "metres": {"type": "number", "minimum": 3}},
-    "required": ["port", "metres"],
-}
 TWO_CALLS = (("lookup_tide", {"port": "Oban"}), ("lookup_tide", {"port": "Leith"}))
 COUNTERS = {
     "total_duration",

@@ -18,7 +18,6 @@ SCHEMA = {
     "properties": {"port": {"type": "string"}, "metres": {"type": "number", "minimum": 3}},
     "required": ["port", "metres"],
 }
-TWO_CALLS = (("lookup_tide", {"port": "Oban"}), ("lookup_tide", {"port": "Leith"}))
 COUNTERS = {
     "total_duration",
     "load_duration",
