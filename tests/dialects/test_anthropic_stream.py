@@ -400,9 +400,9 @@ DELTAS = st.lists(
     st.one_of(
         WORDS.map(TextDelta),
         WORDS.map(ThinkingDelta),
-        st.dictionaries(st.text(max_size=4), st.integers() | WORDS, max_size=3).map(
-            lambda given: ToolCallDone("", "f", json.dumps(given))
-        ),
+        st.dictionaries(
+            st.text(max_size=4), st.integers(-(2**63), 2**63 - 1) | WORDS, max_size=3
+        ).map(lambda given: ToolCallDone("", "f", json.dumps(given))),
         st.just(Ping()),
     ),
     max_size=12,
