@@ -10,20 +10,21 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from gateway.config import Settings
+from gateway.version import VERSION
 
-__version__ = "1.0.0"
+__version__ = VERSION
 
-CONSOLE_PATHS = ("/admin", "/auth", "/static", "/bootstrap")
+PAGES = ("/admin", "/auth", "/static", "/bootstrap")
+ADMIN_API = "/api/admin"
 
 
 def create_app(settings: Settings | None = None) -> Flask:
     """Make the application. Opens no connection and starts nothing; raises ConfigError."""
     from gateway import admin, admin_api, api, auth, cli, extensions, logs
     from gateway.services import build
-    from gateway.store import engine
 
     settings = settings or Settings.load()
-    logs.configure(settings.log_level, settings.log_format)
+    logs.configure(settings.log_level.upper(), settings.log_format)
     app = Flask(
         __name__,
         template_folder="../templates",
@@ -32,11 +33,12 @@ def create_app(settings: Settings | None = None) -> Flask:
     )
     app.config.update(settings.flask_config())
     app.url_map.merge_slashes = False
-    engine.configure(app, settings)
     extensions.init_app(app)
     build.attach_services(app, settings)
     for blueprint in (api.bp, auth.bp, admin.bp, admin_api.bp):
         app.register_blueprint(blueprint)
+    extensions.csrf.exempt(api.bp)
+    extensions.csrf.exempt(admin_api.bp)
     cli.register(app)
     app.register_error_handler(HTTPException, _no_view)
     if settings.trusted_proxies:
@@ -49,12 +51,13 @@ def create_app(settings: Settings | None = None) -> Flask:
 
 def _no_view(error: HTTPException) -> Response:
     """Answer what no view could: pages for people, the caller's dialect for machines."""
-    from gateway.admin import pages
     from gateway.api import hooks
+    from gateway.pages.errors import error_page
 
-    if request.path.startswith(CONSOLE_PATHS):
-        return pages.error_page(error)
-    g.setdefault("request_id", hooks.new_request_id())
+    if request.path.startswith(PAGES):
+        return error_page(error)
+    if "request_id" not in g:
+        g.request_id = hooks.new_request_id()
     if request.method == "OPTIONS":
         return hooks.finish(Response(status=204))
     return hooks.finish(hooks.refuse_http(error))

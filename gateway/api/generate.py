@@ -17,6 +17,7 @@ from gateway.dialects.base import Dialect
 from gateway.policy import access
 from gateway.services import calls, services
 from gateway.services.calls import Running
+from gateway.services.relay import Answer
 
 DIALECTS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "chat": (openai_chat, ("/v1/chat/completions", "/chat/completions")),
@@ -53,7 +54,7 @@ def serve(name: str) -> Response:
         return response
 
 
-def _whole(dialect: Dialect, running: Running) -> Response:
+def _whole(dialect: Dialect, running: Running[Answer]) -> Response:
     replies = fold(running.answer.whole(), running.prepared.request.choices)
     envelope = running.envelope()
     body = dialect.render(replies, envelope)
@@ -63,7 +64,7 @@ def _whole(dialect: Dialect, running: Running) -> Response:
     return Response(orjson.dumps(body), mimetype="application/json")
 
 
-def _stream(dialect: Dialect, running: Running, stack: ExitStack) -> Iterator[bytes]:
+def _stream(dialect: Dialect, running: Running[Answer], stack: ExitStack) -> Iterator[bytes]:
     envelope = running.envelope()
     if dialect is openai_responses:
         return storing.kept_stream(running, envelope, stack)

@@ -12,6 +12,7 @@ from gateway.dialects.base import Reading
 from gateway.dialects.responses_stream import Builder
 from gateway.services import Services
 from gateway.services.calls import Running
+from gateway.services.relay import Answer
 
 
 def reading(parts: Services, key: Key) -> Reading:
@@ -24,14 +25,14 @@ def reading(parts: Services, key: Key) -> Reading:
     )
 
 
-def keep(running: Running, envelope: Envelope, response: Json) -> None:
+def keep(running: Running[Answer], envelope: Envelope, response: Json) -> None:
     """Store a finished response, if caller and settings want that."""
     kept = responses_stored.to_keep(envelope, response)
     if kept is not None:
         running.services.responses.save(running.prepared.key, kept)
 
 
-def kept_stream(running: Running, envelope: Envelope, stack: ExitStack) -> Iterator[bytes]:
+def kept_stream(running: Running[Answer], envelope: Envelope, stack: ExitStack) -> Iterator[bytes]:
     """Stream a response and store how it ended, also when the client left."""
     keeper = _Keeper(running, envelope)
     stack.callback(keeper.keep)
@@ -42,7 +43,7 @@ class _Keeper:
     """Stores the response of one stream once: before its last event is sent, so that a client may refer to it at once, or when the
     client has left."""
 
-    def __init__(self, running: Running, envelope: Envelope) -> None:
+    def __init__(self, running: Running[Answer], envelope: Envelope) -> None:
         self._running = running
         self._envelope = envelope
         self._builder = Builder(envelope)

@@ -14,6 +14,7 @@ from flask import Flask, current_app
 
 if TYPE_CHECKING:
     from gateway.config import Settings
+    from gateway.policy.estimate import Ratios
     from gateway.services.admins import Admins
     from gateway.services.catalog import Catalog
     from gateway.services.fleet import Fleet
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from gateway.services.limiter import Limiter
     from gateway.services.live import Live
     from gateway.services.models import Models
+    from gateway.services.operations import Operations
     from gateway.services.pulls import Pulls
-    from gateway.policy.estimate import Ratios
     from gateway.services.refresh import Refresher
     from gateway.services.responses import Responses
     from gateway.services.servers import Servers
@@ -47,6 +48,7 @@ class Services:
     refresher: Refresher
     servers: Servers
     models: Models
+    operations: Operations
     keyring: Keyring
     keys: Keys
     limiter: Limiter

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from flask import Flask
 
@@ -16,23 +16,28 @@ from gateway.services.admins import Admins
 from gateway.services.catalog import Catalog
 from gateway.services.clients import Clients
 from gateway.services.fleet import Fleet
+from gateway.services.identity import worker_name
 from gateway.services.images import Images
 from gateway.services.keyring import Keyring
 from gateway.services.keys import Keys
 from gateway.services.limiter import Limiter
 from gateway.services.live import Live
 from gateway.services.models import Models
+from gateway.services.operations import Operations
 from gateway.services.probes import Prober
 from gateway.services.pulls import Pulls
+from gateway.services.reaper import Reaper
 from gateway.services.refresh import Refresher
 from gateway.services.responses import Responses
 from gateway.services.revisions import Revisions
 from gateway.services.servers import Servers
 from gateway.services.settings import SettingsCache
+from gateway.services.sharing import LocalBoard, RedisBoard, Sharing
 from gateway.services.stored import Store
 from gateway.services.usage_writer import UsageWriter
 from gateway.services.watcher import Watcher
 from gateway.store.engine import Database
+from gateway.version import VERSION
 
 
 def attach_services(app: Flask, config: Settings) -> Services:
@@ -56,7 +61,22 @@ def make(config: Settings) -> Services:
     catalog.listener = fleet.follow
     refresher = Refresher(store, catalog, clients, settings.behaviour)
     fleet.dispatcher.on_missing = refresher.soon
-    for job in (marks, Prober(fleet), refresher):
+    live = Live(store, marks, is_loaded=_is_loaded(fleet, catalog), version=VERSION)
+    pulls = Pulls(store, fleet, refresher)
+    board = (
+        RedisBoard.at(config.redis_url)
+        if config.redis_url
+        else LocalBoard(config.data_dir / "running")
+    )
+    jobs = (
+        marks,
+        Reaper(store, version=VERSION),
+        Prober(fleet),
+        refresher,
+        Sharing(fleet, board),
+        pulls,
+    )
+    for job in jobs:
         fleet.run(job)
     return Services(
         config=config,
@@ -66,20 +86,30 @@ def make(config: Settings) -> Services:
         refresher=refresher,
         servers=Servers(store, clients, refresher),
         models=Models(store, catalog),
+        operations=Operations(store, fleet, refresher),
         keyring=Keyring(store, marks),
         keys=Keys(store, marks, check_params=_checked),
         limiter=Limiter(store, config.redis_url),
         fleet=fleet,
-        live=Live(),
-        usage=UsageWriter(store, config.usage_buffer),
+        live=live,
+        usage=UsageWriter(store, worker=worker_name(), capacity=config.usage_buffer),
         images=Images(settings.behaviour),
         responses=Responses(store, settings.behaviour),
-        pulls=Pulls(store, fleet),
+        pulls=pulls,
         admins=Admins(store),
         watcher=Watcher(),
         ratios=Ratios(),
         draining=threading.Event(),
     )
+
+
+def _is_loaded(fleet: Fleet, catalog: Catalog) -> Callable[[int, int], bool]:
+    def is_loaded(server_id: int, model_id: int) -> bool:
+        model = catalog.snapshot().by_id.get(model_id)
+        station = fleet.dispatcher.stations.get(server_id)
+        return model is not None and station is not None and model.name in station.loaded
+
+    return is_loaded
 
 
 def _checked(raw: Mapping[str, Json]) -> Mapping[str, Json]:

@@ -8,7 +8,6 @@ whole or in batches.
 from __future__ import annotations
 
 import logging
-import os
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -26,6 +25,7 @@ from gateway.errors import ClientGone, GatewayError
 from gateway.policy import media
 from gateway.services import Services
 from gateway.services.embedding import EmbedAnswer
+from gateway.services.identity import worker_name
 from gateway.services.limiter import Lease
 from gateway.services.prepare import Prepared, fall_back, prepare, prepare_embedding
 from gateway.services.relay import Answer
@@ -33,7 +33,7 @@ from gateway.services.tally import Tally, refusal
 
 log = logging.getLogger(__name__)
 
-WORKER = f"{os.uname().nodename}:{os.getpid()}"
+
 A = TypeVar("A", Answer, EmbedAnswer)
 
 
@@ -63,7 +63,7 @@ class Running(Generic[A]):
         self.created = int(time.time())
         self.seed = secrets.token_hex(16)
         self.tally = Tally(_admission(prepared, caller))
-        self.answer = answer(self.tally)
+        self.answer: A = answer(self.tally)
         self._lease: Lease | None = None
         self._stack = ExitStack()
 
@@ -212,7 +212,7 @@ def refused(
             streamed=False,
             client_ip=caller.address,
             client_app=caller.application,
-            worker=WORKER,
+            worker=worker_name(),
         )
     )
     services.usage.settle(refusal(caller.request_id, error))
@@ -241,7 +241,7 @@ def _admission(prepared: Prepared, caller: Caller) -> Admission:
         client_ip=caller.address,
         client_app=caller.application,
         end_user=prepared.call.end_user,
-        worker=WORKER,
+        worker=worker_name(),
         has_tools=isinstance(request, ChatRequest) and bool(request.tools),
         has_images=bool(media.all_media(request)),
     )

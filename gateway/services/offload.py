@@ -133,8 +133,8 @@ class ReadWait(Protocol):
 def read_wait(sock: Any) -> ReadWait | None:
     """Give a cheap way to wait for `sock`, None where reading with a timeout is as good.
 
-    gevent's own way costs a failing system call and a timer object a wait. Here the wait comes first
-    and one timer of the loop serves all: measured, a quarter of the cost of relaying a token.
+    gevent's own way costs a failing system call and a timer object a wait. Here the wait comes
+    first and one timer of the loop serves all: measured, a quarter of the cost of relaying a token.
     """
     return _waits().of(sock) if patched() else None
 

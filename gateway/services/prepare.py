@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -26,8 +26,8 @@ from gateway.core.chat import (
 from gateway.core.embed import EmbedRequest
 from gateway.core.keys import Key
 from gateway.errors import ContextOverflow, GatewayError
-from gateway.policy import access, capability, estimate, media, overrides, routing, thinking
-from gateway.services import Services, catalog
+from gateway.policy import access, capability, estimate, media, overrides, routing
+from gateway.services import Services
 
 log = logging.getLogger(__name__)
 
@@ -133,8 +133,7 @@ def fall_back(
     if error.code not in _FALLBACK_CODES and not isinstance(error, ContextOverflow):
         return None
     origin = failed.fallback_of or failed.model.id
-    index = services.catalog.index()
-    chain = catalog.fallbacks(services.catalog.model(origin), index)
+    chain = services.catalog.fallbacks(origin)
     behaviour = services.settings.behaviour()
     position = next((i + 1 for i, m in enumerate(chain) if m.id == failed.model.id), 0)
     for model in chain[position:]:
@@ -182,25 +181,11 @@ def _lay(
         parse_think_tags=applied.parse_think_tags,
         reasoning_field=applied.reasoning_field,
         ignored=applied.ignored,
-        explain=_explain(applied, request.params, notes),
+        explain=_explain(applied, request.params),
     )
 
 
-def _fit_thinking(
-    request: Request, model: Model, provenance: Mapping[str, str]
-) -> tuple[Request, list[str]]:
-    """Make the wish to think fit the model and a prefilled answer (D9, F23)."""
-    if isinstance(request, ChatRequest):
-        request = thinking.settle_prefill(request, provenance.get("think") == "request")
-    params, note = thinking.adapt(request.params, model)
-    if params is not request.params:
-        request = replace(request, params=params)
-    return request, [note] if note else []
-
-
-def _explain(
-    applied: overrides.Applied[Any], params: Params, notes: Sequence[str] = ()
-) -> Mapping[str, Json]:
+def _explain(applied: overrides.Applied[Any], params: Params) -> Mapping[str, Json]:
     """Say which values were in force and who set them, for the request page: never texts."""
     return {
         "from": dict(applied.provenance),
@@ -213,7 +198,6 @@ def _explain(
         if params.format == "json"
         else "schema",
         "changes": [[change.name, change.reason] for change in applied.changes],
-        "notes": list(notes),
     }
 
 

@@ -301,8 +301,11 @@ class Answer:
                 break
             yield TICK
         for lines in batches:
-            events = decoder.feed(lines) if lines else TICK
-            if events or not lines:
+            if not lines:
+                yield TICK
+                continue
+            events = decoder.feed(lines)
+            if events:
                 yield events
         end = decoder.end()
         if end:
