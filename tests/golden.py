@@ -1,0 +1,171 @@
+"""Golden files: what each dialect makes of each recording, whole and streamed.
+
+    python -m tests.golden           write them again; then read the diff
+    python -m tests.golden --check   tell which ones differ
+
+`data/golden/<dialect>/<recording>.sse` is the stream, `.json` the whole answer or the error in its
+place. A dialect joins by an entry in `DIALECTS`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import orjson
+
+from gateway.core.behaviour import Behaviour
+from gateway.core.chat import Envelope
+from gateway.core.events import Batch, fold
+from gateway.dialects import anthropic_messages, openai_chat, openai_completions, openai_responses
+from gateway.dialects.base import Dialect, Reading
+from gateway.errors import GatewayError, InvalidRequest
+from gateway.ollama.wire import Decoder
+
+DATA = Path(__file__).parent / "data"
+GOLDEN = DATA / "golden"
+SEED = "c0ffee00c0ffee00c0ffee00"
+CREATED = 1_754_000_000
+REQUEST_ID = "req_00000000000000000000000000000000"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A dialect, and the body whose answer is told; `asks_logprobs` is laid over the body for
+    recordings that have them."""
+
+    dialect: Dialect
+    body: Mapping[str, Any]
+    asks_logprobs: Mapping[str, Any]
+
+
+_TURN = [{"role": "user", "content": "What is the weather in Paris?"}]
+_SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}}
+
+DIALECTS: tuple[Sample, ...] = (
+    Sample(
+        cast(Dialect, openai_chat),
+        {
+            "model": "Tern",
+            "messages": _TURN,
+            "stream": True,
+            "tools": [
+                {"type": "function", "function": {"name": "get_weather", "parameters": _SCHEMA}}
+            ],
+        },
+        {"logprobs": True, "top_logprobs": 2},
+    ),
+    Sample(
+        cast(Dialect, openai_completions),
+        {"model": "Tern", "prompt": "The weather in Paris is", "stream": True},
+        {"logprobs": 2},
+    ),
+    Sample(
+        cast(Dialect, openai_responses),
+        {
+            "model": "Tern",
+            "input": "What is the weather in Paris?",
+            "stream": True,
+            "tools": [{"type": "function", "name": "get_weather", "parameters": _SCHEMA}],
+        },
+        {"include": ["message.output_text.logprobs"], "top_logprobs": 2},
+    ),
+    Sample(
+        cast(Dialect, anthropic_messages),
+        {
+            "model": "Tern",
+            "max_tokens": 1000,
+            "messages": _TURN,
+            "stream": True,
+            "thinking": {"type": "enabled", "budget_tokens": 1024},
+            "tools": [{"name": "get_weather", "input_schema": _SCHEMA}],
+        },
+        {},
+    ),
+)
+
+
+def recordings() -> list[Path]:
+    """Give the recorded answers in order of their names."""
+    return sorted((DATA / "ollama").glob("*.ndjson"))
+
+
+def batches(recording: Path) -> list[Batch]:
+    """Decode a recording as if each line had arrived alone."""
+    decoder = Decoder()
+    groups = [decoder.feed([line]) for line in recording.read_bytes().split(b"\n") if line.strip()]
+    groups.append(decoder.end())
+    return [(0, tuple(events)) for events in groups if events]
+
+
+def files(sample: Sample, recording: Path) -> Iterator[tuple[Path, bytes]]:
+    """Give the golden files of one dialect and one recording: path and content."""
+    dialect = sample.dialect
+    body = dict(sample.body)
+    if "logprobs" in recording.stem:
+        body.update(sample.asks_logprobs)
+    call = dialect.parse(body, _reading())
+    envelope = Envelope(SEED, CREATED, call, REQUEST_ID, prompt_estimate=17)
+    found = batches(recording)
+    path = GOLDEN / dialect.NAME / recording.stem
+    yield path.with_suffix(".sse"), b"".join(dialect.stream(iter(found), envelope))
+    try:
+        whole = dialect.render(fold(found), envelope)
+    except GatewayError as error:
+        whole = dialect.error(error, REQUEST_ID)
+    yield path.with_suffix(".json"), orjson.dumps(whole, option=orjson.OPT_INDENT_2) + b"\n"
+
+
+def all_files() -> dict[Path, bytes]:
+    """Give every golden file as it must be."""
+    return {
+        path: content
+        for sample in DIALECTS
+        for recording in recordings()
+        for path, content in files(sample, recording)
+    }
+
+
+def differing() -> list[Path]:
+    """Give the files that are missing, changed, or nobody's."""
+    wanted = all_files()
+    there = {path for path in GOLDEN.rglob("*") if path.is_file()}
+    changed = {path for path in wanted if path not in there or path.read_bytes() != wanted[path]}
+    return sorted(changed | (there - wanted.keys()))
+
+
+def write() -> int:
+    """Bring the golden files up to date; gives how many were touched."""
+    wanted = all_files()
+    touched = differing()
+    for path in touched:
+        if path in wanted:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(wanted[path])
+        else:
+            path.unlink()
+    return len(touched)
+
+
+def _reading() -> Reading:
+    def nothing(wanted: str) -> Any:
+        raise InvalidRequest(f"nothing is stored under {wanted}")
+
+    return Reading(Behaviour(), nothing, nothing)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; 1 when `--check` finds a difference."""
+    if "--check" in arguments:
+        for path in differing():
+            print(path.relative_to(GOLDEN))
+        return 1 if differing() else 0
+    print(f"{write()} golden files written")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
