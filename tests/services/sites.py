@@ -1,0 +1,88 @@
+"""The parts around a fleet on a real store, before fake servers: no loops run, tests take turns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.core.admin import SYSTEM
+from gateway.core.catalog import Model, Server
+from gateway.services.catalog import Catalog
+from gateway.services.clients import Clients
+from gateway.services.fleet import Fleet
+from gateway.services.operations import Operations
+from gateway.services.probes import Prober
+from gateway.services.pulls import Pulls
+from gateway.services.refresh import Refreshed, Refresher
+from gateway.services.revisions import Revisions
+from gateway.services.servers import Servers
+from gateway.services.settings import SettingsCache
+from gateway.services.stored import Store
+from tests.fake_ollama import FakeOllama
+from tests.services.conftest import FakeClock
+
+
+class Site:
+    """Everything that deals with servers, as one worker has it."""
+
+    def __init__(self, store: Store, clock: FakeClock) -> None:
+        self.store = store
+        self.clock = clock
+        self.marks = Revisions(store, clock.seconds)
+        self.settings = SettingsCache(store, self.marks, clock.now)
+        behaviour = self.settings.behaviour
+        self.catalog = Catalog(store, self.marks, behaviour)
+        self.clients = Clients(behaviour, pool_size=8)
+        self.fleet = Fleet(self.clients, behaviour, clock.seconds)
+        self.catalog.listener = self.fleet.follow
+        self.refresher = Refresher(
+            store,
+            self.catalog,
+            self.clients,
+            behaviour,
+            now=clock.now,
+            clock=clock.seconds,
+            chance=lambda: 0.5,
+        )
+        self.prober = Prober(self.fleet, clock=clock.seconds, chance=lambda: 0.5, limit_s=0.5)
+        self.servers = Servers(store, self.clients, self.refresher, now=clock.now)
+        self.operations = Operations(store, self.fleet, self.refresher, now=clock.now)
+        self.pulls = Pulls(store, self.fleet, self.refresher, clock=clock.seconds, now=clock.now)
+
+    def set(self, **changes: Any) -> None:
+        """Change settings."""
+        self.settings.update(changes, SYSTEM)
+
+    def add(self, ollama: FakeOllama, name: str = "box", **more: Any) -> Server:
+        """Add a fake server and take over its models."""
+        return self.servers.create({"name": name, "url": ollama.url, **more}, SYSTEM)
+
+    def refresh(self, server: Server) -> Refreshed:
+        """Refresh one server."""
+        (found,) = self.refresher.refresh(server.id)
+        return found
+
+    def model(self, name: str) -> Model:
+        """Give a model by its canonical name."""
+        return next(model for model in self.catalog.models() if model.name == name)
+
+    def names(self) -> set[str]:
+        """Give the names of the models that can be called."""
+        return {model.name for model in self.catalog.index().models}
+
+    def probe(self) -> None:
+        """Ask every server that is due, here and now."""
+        self.fleet.tick()
+        for station in self.prober.due():
+            self.prober.look(station)
+
+    def state(self, server: Server) -> tuple[str, str]:
+        """Give a server's state and reason."""
+        return next(
+            (view.state, view.reason) for view in self.fleet.views() if view.server.id == server.id
+        )
+
+    def close(self) -> None:
+        """End what is open."""
+        self.marks.stop()
+        for server in self.catalog.servers():
+            self.clients.forget(server.id)
