@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from gateway.core.chat import EMPTY, Json
@@ -91,6 +91,6 @@ class CallDetail:
     load_ms: float | None
     prompt_ms: float | None
     upstream_calls: int
-    explain: Mapping[str, Json] = EMPTY
+    explain: Mapping[str, Json] = field(default_factory=lambda: EMPTY)
     request_body: str | None = None
     response_body: str | None = None
