@@ -46,7 +46,7 @@ def body_for(error: GatewayError, request: Request, request_id: str) -> bytes:
 
 def _prompt_param(path: str) -> str:
     """Give what an endpoint calls its prompt."""
-    if path.endswith(("/responses", "/embeddings", "/input_tokens")):
+    if path.rstrip("/").endswith(("/responses", "/embeddings", "/input_tokens")):
         return "input"
     return "messages" if "/chat/" in path else "prompt"
 

@@ -16,11 +16,10 @@ cannot be understood is left as it is.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import TypeAlias
 from urllib.parse import unquote
-
-import orjson
 
 from gateway.core.chat import Json
 from gateway.errors import InvalidRequest
@@ -28,6 +27,7 @@ from gateway.errors import InvalidRequest
 Schema: TypeAlias = dict[str, Json]
 
 MAX_REF_DEPTH = 16
+MAX_DEPTH = 64
 MAX_NODES = 100_000
 """References can multiply: a few lines of schema may describe billions of nodes."""
 
@@ -84,20 +84,23 @@ class _Inliner:
         self._root = root
         self._param = param
         self._nodes = 0
+        self._depth = 0
 
     def copy(self, schema: Json, trail: tuple[str, ...]) -> Json:
         """Copy a schema; `trail` are the references that led here."""
         if not isinstance(schema, Mapping):
             return schema
-        self._count()
+        self._enter()
         reference = schema.get("$ref")
         if isinstance(reference, str):
-            return self._target(schema, reference, trail)
-        copied: Schema = {}
-        for name, value in schema.items():
-            if name in _DEFINITIONS and not trail and schema is self._root:
-                continue
-            copied[name] = self._part(name, value, trail)
+            copied = self._target(schema, reference, trail)
+        else:
+            copied = {
+                name: self._part(name, value, trail)
+                for name, value in schema.items()
+                if schema is not self._root or name not in _DEFINITIONS
+            }
+        self._depth -= 1
         return copied
 
     def _part(self, name: str, value: Json, trail: tuple[str, ...]) -> Json:
@@ -123,11 +126,12 @@ class _Inliner:
         # The words beside a reference speak about this use of it.
         return {**target, **self.copy(beside, trail)}
 
-    def _count(self) -> None:
+    def _enter(self) -> None:
         self._nodes += 1
-        if self._nodes > MAX_NODES:
+        self._depth += 1
+        if self._nodes > MAX_NODES or self._depth > MAX_DEPTH:
             raise InvalidRequest(
-                f"{self._param!r} has too many parts once its references are resolved.",
+                f"{self._param!r} is too big or too deep once its references are resolved.",
                 param=self._param,
             )
 
@@ -230,7 +234,7 @@ def _tell(schema: Schema) -> None:
 
 
 def _shown(value: Json) -> str:
-    text = value if isinstance(value, str) else orjson.dumps(value).decode()
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text[:_TOLD_CHARS]
 
 

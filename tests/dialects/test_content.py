@@ -269,7 +269,7 @@ def test_source_code_is_known_by_its_name(name: str) -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    ["text/csv", "application/json", "application/xml", "application/ld+json", "image/svg+xml"],
+    ["text/csv", "application/json", "application/xml", "application/geo+json", "image/svg+xml"],
 )
 def test_text_is_known_by_its_type(kind: str) -> None:
     assert file_text(b"\xef\xbb\xbfa,b", kind, "", "x") == "a,b"

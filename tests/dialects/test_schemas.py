@@ -232,11 +232,29 @@ def test_references_end_at_a_depth() -> None:
     assert found == {"type": "object"}
 
 
-def test_a_schema_that_explodes_is_refused() -> None:
-    definitions = {f"d{i}": {"anyOf": [{"$ref": f"#/$defs/d{i + 1}"}] * 10} for i in range(12)}
+def nested(depth: int, innermost: Any) -> Any:
+    """Give a schema of lists of lists."""
+    for _ in range(depth):
+        innermost = {"items": innermost}
+    return innermost
 
-    with pytest.raises(InvalidRequest, match="too many parts"):
-        inline_refs({"$ref": "#/$defs/d0", "$defs": definitions})
+
+EXPLODING = {
+    "wide": {f"d{i}": {"anyOf": [{"$ref": f"#/$defs/d{i + 1}"}] * 10} for i in range(12)},
+    "deep": {f"d{i}": nested(30, {"$ref": f"#/$defs/d{i + 1}"}) for i in range(12)},
+}
+
+
+@pytest.mark.parametrize("definitions", EXPLODING.values(), ids=EXPLODING)
+def test_a_schema_that_explodes_is_refused(definitions: Any) -> None:
+    with pytest.raises(InvalidRequest, match="too big or too deep") as caught:
+        inline_refs({"$ref": "#/$defs/d0", "$defs": definitions}, "where")
+
+    assert caught.value.param == "where"
+
+
+def test_a_schema_as_deep_as_any_in_use_is_fine() -> None:
+    assert inline_refs(nested(60, {"type": "string"})) == nested(60, {"type": "string"})
 
 
 WORDS = st.sampled_from(
