@@ -11,7 +11,6 @@ second. An order to cancel reaches a call in another worker within a second.
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections import deque
@@ -27,6 +26,7 @@ from gateway.core.admin import Actor
 from gateway.core.chat import Json
 from gateway.errors import GatewayError
 from gateway.services import offload
+from gateway.services.identity import worker_name
 from gateway.services.revisions import Revisions
 from gateway.services.stored import Store, StoreUnavailable
 from gateway.store import audit, workers
@@ -40,18 +40,12 @@ TURN_S: Final = 0.25
 PUBLISH_S: Final = 1.0
 WATCHED_S: Final = 15.0
 RENEW_S: Final = 5.0
-BEAT_S: Final = 20.0
-ALIVE: Final = timedelta(seconds=3 * BEAT_S)
+ALIVE: Final = timedelta(seconds=60)
 FRESH: Final = timedelta(seconds=5)
 _LATE_ORDERS: Final = 50
 
 Cancel = Callable[[GatewayError], None]
 Place = Callable[[], tuple[int, int]]
-
-
-def worker_name() -> str:
-    """Give the name of this process, as usage records and worker rows have it."""
-    return f"{os.uname().nodename}:{os.getpid()}"[:64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +105,6 @@ class Live:
         marks: Revisions | None = None,
         *,
         is_loaded: Callable[[int, int], bool] = lambda server_id, model_id: False,
-        version: str = "",
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         name: Callable[[], str] = worker_name,
@@ -119,20 +112,18 @@ class Live:
         self._store = store
         self._marks = marks
         self._is_loaded = is_loaded
-        self._version = version
         self._clock = clock
         self._now = now
         self._name = name
         self._lock = threading.Lock()
         self._calls: dict[str, _Call] = {}
         self._stop: threading.Event | None = None
-        self._started_at = now()
         self._seen = -1
         self._first_order = 1
         self._last_order = 0
         self._obeyed: deque[int] = deque(maxlen=4 * _LATE_ORDERS)
         self._watched_until_s = 0.0
-        self._published_s = -BEAT_S
+        self._published_s = -PUBLISH_S
         self._renewed_s = -RENEW_S
         self._is_away = False
 
@@ -181,8 +172,7 @@ class Live:
         except StoreUnavailable:
             return calls
         for state in others:
-            if state.beat_at >= now - FRESH:
-                calls += _read_calls(state)
+            calls += _read_calls(state, now - FRESH)
         return sorted(calls, key=lambda call: call.started_at)
 
     # -- ending ------------------------------------------------------------------------------------
@@ -236,18 +226,12 @@ class Live:
     def start(self) -> None:
         """Begin to tell other workers, and to listen to them."""
         if self._store is not None:
-            self._started_at = self._now()
             self._stop = offload.every(TURN_S, self.turn, "live")
 
     def stop(self) -> None:
-        """Stop telling and listening, and take our row away."""
-        if self._stop is None or self._store is None:
-            return
-        self._stop.set()
-        try:
-            self._store.write(workers.retire, self._name())
-        except StoreUnavailable:
-            log.info("this worker's row stays until it grows old")
+        """Stop telling and listening."""
+        if self._stop is not None:
+            self._stop.set()
 
     def turn(self) -> None:
         """Follow new orders and write what is due. Never raises."""
@@ -291,21 +275,12 @@ class Live:
     def _publish(self) -> None:
         assert self._store is not None
         now_s = self._clock()
-        is_watched = now_s < self._watched_until_s
-        if now_s - self._published_s < (PUBLISH_S if is_watched else BEAT_S):
+        if now_s >= self._watched_until_s or now_s - self._published_s < PUBLISH_S:
             return
         self._published_s = now_s
-        calls = self.snapshot() if is_watched else []
-        self._store.write(
-            workers.beat,
-            self._name(),
-            pid=os.getpid(),
-            host=os.uname().nodename,
-            version=self._version,
-            started_at=self._started_at,
-            now=self._now(),
-            snapshot={"calls": [_written(call) for call in calls]},
-        )
+        calls = [_written(call) for call in self.snapshot()]
+        at = self._now().isoformat()
+        self._store.write(workers.show, self._name(), {"at": at, "calls": calls})
 
     def _shown(self, call: _Call, now_s: float) -> LiveCall:
         tally = call.tally
@@ -355,14 +330,18 @@ def _written(call: LiveCall) -> dict[str, Json]:
     return {**asdict(call), "started_at": call.started_at.isoformat()}
 
 
-def _read_calls(state: workers.WorkerState) -> list[LiveCall]:
-    """Read what another worker wrote; what another version wrote differently is left out."""
+def _read_calls(state: workers.WorkerState, since: datetime) -> list[LiveCall]:
+    """Read what another worker wrote since then; what another version wrote differently is left
+    out."""
+    at = state.snapshot.get("at")
+    if not isinstance(at, str) or datetime.fromisoformat(at) < since:
+        return []
     calls = []
     for entry in state.snapshot.get("calls", ()):
         try:
             values: Mapping[str, Json] = entry
-            at = datetime.fromisoformat(values["started_at"])
-            calls.append(LiveCall(**{**values, "started_at": at}))
+            started_at = datetime.fromisoformat(values["started_at"])
+            calls.append(LiveCall(**{**values, "started_at": started_at}))
         except (KeyError, TypeError, ValueError):
             log.debug("a call of worker %s cannot be read", state.worker)
     return calls

@@ -26,7 +26,7 @@ from gateway.ollama.capabilities import Progress, read_progress
 from gateway.ollama.client import Upstream
 from gateway.services import offload
 from gateway.services.fleet import Fleet
-from gateway.services.live import worker_name
+from gateway.services.identity import worker_name
 from gateway.services.operations import client_of, in_words, record, valid_name
 from gateway.services.refresh import Refresher
 from gateway.services.stored import Store, StoreUnavailable

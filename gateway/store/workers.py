@@ -1,4 +1,5 @@
-"""Workers in the store: their heartbeats, what they run right now, and orders for them."""
+"""Workers in the store: what they run right now, and orders for them. Their heartbeats are in
+`store.heartbeats`."""
 
 from __future__ import annotations
 
@@ -6,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, func, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from gateway.core.chat import Json
@@ -19,7 +19,7 @@ _KEPT = timedelta(minutes=10)
 
 @dataclass(frozen=True, slots=True)
 class WorkerState:
-    """A worker as it described itself at `beat_at`."""
+    """A worker that lives, and what it last wrote of itself."""
 
     worker: str
     started_at: datetime
@@ -38,31 +38,12 @@ class Command:
     payload: Mapping[str, Json]
 
 
-def beat(
-    session: Session,
-    worker: str,
-    *,
-    pid: int,
-    host: str,
-    version: str,
-    started_at: datetime,
-    now: datetime,
-    snapshot: Mapping[str, Json],
-) -> None:
-    """Write that a worker lives and what it runs."""
-    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    changing = {"beat_at": now, "snapshot": dict(snapshot)}
+def show(session: Session, worker: str, snapshot: Mapping[str, Json]) -> None:
+    """Write what a worker runs, into the row that its heartbeats keep."""
     session.execute(
-        insert(WorkerStateRow)
-        .values(
-            worker=worker,
-            pid=pid,
-            host=host[:256],
-            version=version[:32],
-            started_at=started_at,
-            **changing,
-        )
-        .on_conflict_do_update(index_elements=[WorkerStateRow.worker], set_=changing)
+        update(WorkerStateRow)
+        .where(WorkerStateRow.worker == worker)
+        .values(snapshot=dict(snapshot))
     )
 
 
@@ -77,11 +58,6 @@ def alive(session: Session, since: datetime) -> list[WorkerState]:
         WorkerState(row.worker, row.started_at, row.beat_at, row.snapshot)
         for row in session.scalars(query)
     ]
-
-
-def retire(session: Session, worker: str) -> None:
-    """Take away a worker that ends."""
-    session.execute(delete(WorkerStateRow).where(WorkerStateRow.worker == worker))
 
 
 def order(
