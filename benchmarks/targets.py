@@ -156,34 +156,38 @@ def ours(
         "WEB_CONCURRENCY": str(workers),
         "GRACEFUL_TIMEOUT": "5",
     } | (extra or {})
-    flask(["db", "upgrade"], variables)
+    run_module(["gateway.start", "--prepare"], variables)
     key = issue_key(variables)
     config = next(
         ROOT / p for p in ("gunicorn.conf.py", "gateway/gunicorn.conf.py") if (ROOT / p).exists()
     )
-    command = [sys.executable, "-m", "gunicorn", "-c", str(config), "wsgi:app"]
-    process = _start(command, folder, variables)
+    serve = [sys.executable, "-m", "gunicorn", "-c", str(config), "wsgi:app"]
+    process = _start(serve, folder, variables)
     target = Target("ours", port, process, folder, wire.openai(key), key, url)
     return _ready(target, "/v1/models", key)
 
 
 def issue_key(variables: dict[str, str], name: str = "bench") -> str:
     """Issue an API key by the command line and return it."""
-    printed = flask(["issue-key", name], variables)
+    printed = run_module(["flask", "--app", "wsgi", "issue-key", name], variables)
     found = _KEY.search(printed)
     if not found:
         raise RuntimeError(f"issue-key printed no key: {printed!r}")
     return found[0]
 
 
-def flask(arguments: list[str], variables: dict[str, str]) -> str:
-    """Run one of the gateway's commands and return what it printed; raises when it fails."""
-    command = [sys.executable, "-m", "flask", "--app", "wsgi", *arguments]
+def run_module(module: list[str], variables: dict[str, str]) -> str:
+    """Run a module with its arguments and return what it printed; raises when it fails."""
     done = subprocess.run(
-        command, cwd=ROOT, env=os.environ | variables, capture_output=True, text=True, timeout=120
+        [sys.executable, "-m", *module],
+        cwd=ROOT,
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
+        raise RuntimeError(f"{' '.join(module)} failed:\n{done.stdout}{done.stderr}")
     return done.stdout
 
 
