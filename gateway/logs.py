@@ -133,7 +133,7 @@ def configure(level: str = "INFO", style: str = "text") -> None:
     formatter = JsonFormatter() if style == "json" else LineFormatter()
     with _lock:
         root = logging.getLogger()
-        root.setLevel(level)
+        root.setLevel(level.upper())
         if _listener is not None:
             _listener.handlers[0].setFormatter(formatter)
             return
