@@ -18,8 +18,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TypeAlias
 from urllib.parse import unquote
+
+import orjson
 
 from gateway.core.chat import Json
 from gateway.errors import InvalidRequest
@@ -49,16 +52,37 @@ _TYPES: Mapping[str, type | tuple[type, ...]] = {
 }
 _DEFINITIONS = ("$defs", "definitions")
 _TOLD_CHARS = 200
+_REMEMBERED_BYTES = 8 * 1024
 
 
-def normalise(parameters: Json, param: str) -> Schema:
-    """Give the parameters of a tool as Ollama can read them.
+def normalise(parameters: Json, param: str) -> Mapping[str, Json]:
+    """Give the parameters of a tool as Ollama can read them; not to be changed in place.
 
-    Raises InvalidRequest when they are no object.
+    Raises InvalidRequest when they are no object, or too big.
     """
     if parameters is None:
         return {"type": "object", "properties": {}}
-    schema = _rewritten(inline_refs(_object(parameters, param), param))
+    schema = _object(parameters, param)
+    try:
+        raw = orjson.dumps(schema)
+        if len(raw) <= _REMEMBERED_BYTES and b'"$ref"' not in raw:
+            return _remembered(raw)
+    except (TypeError, InvalidRequest):
+        pass  # The long way tells what is wrong, and where.
+    return _normalised(schema, param)
+
+
+@lru_cache(maxsize=512)
+def _remembered(raw: bytes) -> Mapping[str, Json]:
+    """Agents send the same dozens of tools with every call.
+
+    With references a result may be far bigger than the schema, so those are not kept.
+    """
+    return _normalised(orjson.loads(raw), "parameters")
+
+
+def _normalised(parameters: Mapping[str, Json], param: str) -> Schema:
+    schema = _rewritten(inline_refs(parameters, param))
     if not isinstance(schema.get("type"), str):
         schema["type"] = "object"
     if schema["type"] == "object" and not isinstance(schema.get("properties"), dict):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -16,6 +17,13 @@ from gateway.errors import InvalidRequest
 def prop(schema: Any) -> Any:
     """Give what becomes of a property with this schema."""
     return normalise({"type": "object", "properties": {"p": schema}}, "x")["properties"]["p"]
+
+
+def nested(depth: int, innermost: Any) -> Any:
+    """Give a schema of lists of lists."""
+    for _ in range(depth):
+        innermost = {"items": innermost}
+    return innermost
 
 
 EMPTY = {"type": "object", "properties": {}}
@@ -132,6 +140,21 @@ def test_parameters_that_are_no_object_are_refused(schema: Any) -> None:
     assert caught.value.param == "tools[0].function.parameters"
 
 
+def test_the_path_of_a_refusal_is_the_callers() -> None:
+    for where in ("tools[0].x", "tools[1].x"):
+        with pytest.raises(InvalidRequest) as caught:
+            normalise(nested(70, {}), where)
+        assert caught.value.param == where
+
+
+def test_a_schema_too_big_to_remember_is_normalised_all_the_same() -> None:
+    schema = {"properties": {f"p{i}": {"const": "x" * 50} for i in range(500)}}
+
+    found = normalise(schema, "x")
+
+    assert found["properties"]["p499"] == {"enum": ["x" * 50]}
+
+
 REFERENCES = {
     "$defs": (
         {"properties": {"a": {"$ref": "#/$defs/A"}}, "$defs": {"A": {"type": "string"}}},
@@ -232,13 +255,6 @@ def test_references_end_at_a_depth() -> None:
     assert found == {"type": "object"}
 
 
-def nested(depth: int, innermost: Any) -> Any:
-    """Give a schema of lists of lists."""
-    for _ in range(depth):
-        innermost = {"items": innermost}
-    return innermost
-
-
 EXPLODING = {
     "wide": {f"d{i}": {"anyOf": [{"$ref": f"#/$defs/d{i + 1}"}] * 10} for i in range(12)},
     "deep": {f"d{i}": nested(30, {"$ref": f"#/$defs/d{i + 1}"}) for i in range(12)},
@@ -272,7 +288,7 @@ VALUES = st.recursive(
 
 def assert_readable(schema: Any) -> None:
     """Check what Ollama's decoder demands."""
-    assert isinstance(schema, dict)
+    assert isinstance(schema, Mapping)
     assert isinstance(schema.get("type", ""), str | list)
     assert isinstance(schema.get("description", ""), str)
     assert isinstance(schema.get("enum", []), list)
