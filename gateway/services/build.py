@@ -22,6 +22,7 @@ from gateway.services.keyring import Keyring
 from gateway.services.keys import Keys
 from gateway.services.limiter import Limiter
 from gateway.services.live import Live
+from gateway.services.metrics import Metrics, Watchdog
 from gateway.services.models import Models
 from gateway.services.operations import Operations
 from gateway.services.probes import Prober
@@ -63,18 +64,30 @@ def make(config: Settings) -> Services:
     fleet.dispatcher.on_missing = refresher.soon
     live = Live(store, marks, is_loaded=_is_loaded(fleet, catalog), version=VERSION)
     pulls = Pulls(store, fleet, refresher)
+    usage = UsageWriter(store, worker=worker_name(), capacity=config.usage_buffer)
+    metrics = Metrics(VERSION)
+    draining = threading.Event()
     board = (
         RedisBoard.at(config.redis_url)
         if config.redis_url
         else LocalBoard(config.data_dir / "running")
     )
+    limiter = Limiter(
+        store,
+        config.redis_url,
+        behaviour=settings.behaviour,
+        folder=config.data_dir,
+        workers=config.web_concurrency,
+    )
     jobs = (
         marks,
+        limiter,
         Reaper(store, version=VERSION),
         Prober(fleet),
         refresher,
         Sharing(fleet, board),
         pulls,
+        Watchdog(metrics, fleet, live, usage, draining),
     )
     for job in jobs:
         fleet.run(job)
@@ -89,17 +102,18 @@ def make(config: Settings) -> Services:
         operations=Operations(store, fleet, refresher),
         keyring=Keyring(store, marks),
         keys=Keys(store, marks, check_params=_checked),
-        limiter=Limiter(store, config.redis_url),
+        limiter=limiter,
         fleet=fleet,
         live=live,
-        usage=UsageWriter(store, worker=worker_name(), capacity=config.usage_buffer),
+        usage=usage,
+        metrics=metrics,
         images=Images(settings.behaviour),
         responses=Responses(store, settings.behaviour),
         pulls=pulls,
         admins=Admins(store),
         watcher=Watcher(),
         ratios=Ratios(),
-        draining=threading.Event(),
+        draining=draining,
     )
 
 

@@ -23,6 +23,7 @@ from gateway.core.keys import Key
 from gateway.core.usage import Admission
 from gateway.errors import ClientGone, GatewayError
 from gateway.policy import media
+from gateway.policy.windows import Form
 from gateway.services import Services
 from gateway.services.embedding import EmbedAnswer
 from gateway.services.identity import worker_name
@@ -78,10 +79,17 @@ class Running(Generic[A]):
             services.usage.admit(tally.admission)
             stack.callback(self._settle)
             try:
-                self._lease = services.limiter.admit(key, self.prepared.reservation)
+                self._lease = services.limiter.admit(
+                    key,
+                    self.prepared.reservation,
+                    prompt=self.prepared.estimate,
+                    form=self._form,
+                )
             except GatewayError as error:
                 tally.fail(error)
                 raise
+            if self._lease.token_room is not None:
+                self.answer.bound(self._lease.token_room - self.prepared.estimate)
             stack.enter_context(services.live.running(tally, self.answer.cancel))
             stack.enter_context(self.answer)
             stack.enter_context(services.watcher.watch(self.caller.sock, self._client_left))
@@ -135,8 +143,11 @@ class Running(Generic[A]):
         """Give the rate-limit headers in the dialect's own form."""
         if self._lease is None:
             return {}
-        form = "anthropic" if self.caller.endpoint == "messages" else "openai"
-        return self._lease.headers_for(form)
+        return self._lease.headers_for(self._form)
+
+    @property
+    def _form(self) -> Form:
+        return "anthropic" if self.caller.endpoint == "messages" else "openai"
 
     def _client_left(self) -> None:
         self.answer.cancel(ClientGone("The client closed the connection."))
@@ -149,6 +160,7 @@ class Running(Generic[A]):
         try:
             settlement = tally.settlement(time.monotonic())
             self.services.usage.settle(settlement)
+            self.services.metrics.settled(tally.admission, settlement)
             if self._lease is not None:
                 self._lease.settle(settlement.prompt_tokens + settlement.completion_tokens)
                 self._lease.release()

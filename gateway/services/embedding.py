@@ -54,6 +54,9 @@ class EmbedAnswer:
         if self._wake is not None:
             self._wake()
 
+    def bound(self, tokens: int) -> None:
+        """Vectors have no length to bound; a budget is settled with what the texts took."""
+
     def vectors(self, request: EmbedRequest) -> Embeddings:
         """Give the vectors, from another server when the first could not begin (D50).
 

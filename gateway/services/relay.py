@@ -20,6 +20,7 @@ import queue
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from types import TracebackType
 
 from gateway.core.behaviour import Behaviour
@@ -94,6 +95,16 @@ class Answer:
             self._stop = error
             for hold in self._held[:]:
                 hold.cancel()
+
+    def bound(self, tokens: int) -> None:
+        """Let the answer have at most `tokens`: what is left of a budget (and at least one)."""
+        request = self.prepared.request
+        limit = max(1, tokens // request.choices)
+        asked = request.params.options.get("num_predict")
+        if not isinstance(asked, int) or asked < 0 or asked > limit:
+            options = {**request.params.options, "num_predict": limit}
+            params = replace(request.params, options=options)
+            self.prepared = replace(self.prepared, request=replace(request, params=params))
 
     # -- what the views use ---------------------------------------------------------------------
 
