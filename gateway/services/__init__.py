@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gateway.services.keys import Keys
     from gateway.services.limiter import Limiter
     from gateway.services.live import Live
+    from gateway.services.metrics import Metrics
     from gateway.services.models import Models
     from gateway.services.operations import Operations
     from gateway.services.pulls import Pulls
@@ -55,6 +56,7 @@ class Services:
     fleet: Fleet
     live: Live
     usage: UsageWriter
+    metrics: Metrics
     images: Images
     responses: Responses
     pulls: Pulls
