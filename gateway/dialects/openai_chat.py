@@ -138,7 +138,7 @@ def _with_answer_shape(root: Fields, params: Params) -> Params:
     """Add `response_format` and `logprobs`."""
     form = root.fields("response_format")
     if form is not None:
-        params = replace(params, format=read_response_format(form))
+        params = replace(params, format=read_response_format(form, "json_schema.schema"))
     top = root.integer("top_logprobs", 0, 20)
     wanted = root.flag("logprobs")
     if wanted or (wanted is None and top is not None):

@@ -214,6 +214,11 @@ REFUSED = {
         "missing_required_parameter",
         "response_format.json_schema.schema",
     ),
+    "response_format no json_schema": (
+        {"response_format": {"type": "json_schema"}},
+        "missing_required_parameter",
+        "response_format.json_schema.schema",
+    ),
     "response_format schema type": (
         {"response_format": {"type": "json_schema", "json_schema": {"schema": True}}},
         "invalid_type",
