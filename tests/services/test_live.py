@@ -1,0 +1,312 @@
+"""Calls in flight, in this worker and in others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import timedelta
+
+import pytest
+from sqlalchemy.orm import Session
+
+from gateway.core.admin import Actor
+from gateway.core.events import TextDelta, ThinkingDelta
+from gateway.core.usage import Admission
+from gateway.errors import GatewayError
+from gateway.services.live import Live
+from gateway.services.revisions import Revisions
+from gateway.services.stored import Store, StoreUnavailable
+from gateway.services.tally import Tally
+from gateway.store import audit, heartbeats, revisions, workers
+from gateway.store.tables import CommandRow
+from tests.services.conftest import FakeClock
+
+EVE = Actor("admin", "eve", 7)
+
+
+class Desk:
+    """The live view of one worker called `name`."""
+
+    def __init__(self, store: Store, clock: FakeClock, name: str, **more: object) -> None:
+        self.store = store
+        self.clock = clock
+        self.name = name
+        self.marks = Revisions(store, clock.seconds)
+        self.live = Live(
+            store,
+            self.marks,
+            clock=clock.seconds,
+            now=clock.now,
+            name=lambda: name,
+            **more,  # type: ignore[arg-type]
+        )
+        self.cancelled: list[tuple[str, str]] = []
+        self.beat()
+
+    def beat(self) -> None:
+        self.store.write(
+            heartbeats.beat,
+            self.name,
+            pid=1,
+            host="box",
+            version="1",
+            started_at=self.clock.now(),
+            now=self.clock.now(),
+        )
+
+    def run(self, request_id: str, *, key_id: int = 1, place: tuple[int, int] = (0, 0)):
+        """Register a call; give its tally and the context."""
+        admission = Admission(
+            request_id=request_id,
+            at=self.clock.now(),
+            key_id=key_id,
+            key_name="alice",
+            endpoint="chat",
+            model_id=3,
+            model="tern",
+            requested_model="tern",
+            streamed=True,
+            worker=self.name,
+        )
+        tally = Tally(admission, started_s=self.clock.seconds())
+
+        def cancel(error: GatewayError) -> None:
+            self.cancelled.append((request_id, error.code))
+
+        return tally, self.live.running(tally, cancel, lambda: place)
+
+
+@pytest.fixture
+def desk(any_store: Store, clock: FakeClock) -> Iterator[Desk]:
+    desk = Desk(any_store, clock, "box:1")
+    desk.live.turn()
+    yield desk
+    desk.marks.stop()
+
+
+@pytest.fixture
+def other(any_store: Store, clock: FakeClock, desk: Desk) -> Iterator[Desk]:
+    other = Desk(any_store, clock, "box:2")
+    other.live.turn()
+    yield other
+    other.marks.stop()
+
+
+def test_a_call_is_shown_while_it_lasts(desk: Desk):
+    _, running = desk.run("req_1")
+    with running:
+        desk.clock.tick(2)
+        (call,) = desk.live.snapshot()
+        assert len(desk.live) == 1
+
+    assert (call.request_id, call.key_name, call.model, call.elapsed_s) == (
+        "req_1",
+        "alice",
+        "tern",
+        2,
+    )
+    assert (call.phase, call.tokens, call.tokens_per_s) == ("queued", 0, None)
+    assert desk.live.snapshot() == []
+    assert len(desk.live) == 0
+
+
+def test_a_call_that_fails_is_no_longer_shown(desk: Desk):
+    _, running = desk.run("req_1")
+    with pytest.raises(ValueError, match="boom"), running:
+        raise ValueError("boom")
+
+    assert len(desk.live) == 0
+
+
+def test_phases_are_told(desk: Desk, any_store: Store, clock: FakeClock):
+    loaded: set[tuple[int, int]] = set()
+    live = Desk(any_store, clock, "box:9", is_loaded=lambda *what: what in loaded).live
+    desk.live = live
+    tally, running = desk.run("req_1", place=(2, 5))
+    with running:
+        assert (live.snapshot()[0].position, live.snapshot()[0].waiting) == (2, 5)
+        tally.phase, tally.server_id = "loading", 4
+        assert (live.snapshot()[0].phase, live.snapshot()[0].position) == ("loading", 0)
+        loaded.add((4, 3))
+        assert live.snapshot()[0].phase == "prefill"
+        tally.see((ThinkingDelta("hm"),))
+        assert live.snapshot()[0].phase == "thinking"
+        tally.see((TextDelta("a"),))
+        assert live.snapshot()[0].phase == "answering"
+        assert live.snapshot()[0].tokens == 2
+
+
+def test_speed_is_told_from_the_first_token_on(desk: Desk):
+    tally, running = desk.run("req_1")
+    with running:
+        tally.first_token_s = desk.clock.seconds()
+        tally.records = 30
+        desk.clock.tick(3)
+
+        assert desk.live.snapshot()[0].tokens_per_s == 10
+
+
+def test_a_call_is_cancelled_by_its_id(desk: Desk):
+    _, first = desk.run("req_1")
+    _, second = desk.run("req_2")
+    with first, second:
+        assert desk.live.cancel("req_2")
+        assert not desk.live.cancel("req_3")
+
+    assert desk.cancelled == [("req_2", "cancelled")]
+
+
+def test_calls_are_cancelled_by_what_they_are(desk: Desk):
+    with ExitStack() as stack:
+        for number in range(4):
+            stack.enter_context(desk.run(f"req_{number}", key_id=number % 2)[1])
+        count = desk.live.cancel_where(lambda tally: tally.admission.key_id == 1)
+
+    assert count == 2
+    assert [request_id for request_id, _ in desk.cancelled] == ["req_1", "req_3"]
+
+
+def test_one_call_that_cannot_be_cancelled_does_not_save_the_others(desk: Desk):
+    def stubborn(error: GatewayError) -> None:
+        raise RuntimeError("no")
+
+    tally, _ = desk.run("req_1")
+    _, second = desk.run("req_2")
+    with desk.live.running(tally, stubborn), second:
+        count = desk.live.cancel_all(lambda: GatewayError("over", code="shutting_down"))
+
+    assert count == 2
+    assert desk.cancelled == [("req_2", "shutting_down")]
+
+
+def test_one_worker_alone_writes_nothing(desk: Desk):
+    before = desk.marks.of("commands")
+    _, running = desk.run("req_1")
+    with running:
+        for _ in range(10):
+            desk.clock.tick(1)
+            desk.live.turn()
+            assert len(desk.live.everywhere()) == 1
+
+    assert desk.marks.of("commands") == before
+    assert desk.store.read(workers.alive, desk.clock.now() - timedelta(hours=1))[0].snapshot == {}
+
+
+def test_calls_of_other_workers_are_seen_while_somebody_looks(desk: Desk, other: Desk):
+    _, running = other.run("req_there")
+    _, mine = desk.run("req_here")
+    with running, mine:
+        desk.live.everywhere()
+        desk.clock.tick(1)
+        other.live.turn()
+
+        seen = {call.request_id: call.worker for call in desk.live.everywhere()}
+
+    assert seen == {"req_here": "box:1", "req_there": "box:2"}
+
+
+def test_a_worker_stops_writing_when_nobody_looks_any_more(desk: Desk, other: Desk):
+    def written() -> dict:
+        states = other.store.read(workers.alive, desk.clock.now() - timedelta(hours=1))
+        return dict(next(state.snapshot for state in states if state.worker == "box:2"))
+
+    desk.live.everywhere()
+    for _ in range(20):
+        desk.clock.tick(1)
+        other.live.turn()
+    last = written()["at"]
+    for _ in range(20):
+        desk.clock.tick(1)
+        other.live.turn()
+
+    assert written()["at"] == last
+
+
+def test_what_a_dead_worker_wrote_is_not_shown(desk: Desk, other: Desk):
+    _, running = other.run("req_there")
+    with running:
+        desk.live.everywhere()
+        desk.clock.tick(1)
+        other.live.turn()
+    desk.clock.tick(10)
+    desk.beat()
+
+    assert desk.live.everywhere() == []
+
+
+def test_what_cannot_be_read_of_another_worker_is_left_out(desk: Desk, other: Desk):
+    at = desk.clock.now().isoformat()
+    calls = [{"nonsense": 1}, "text", {"started_at": 5}]
+    desk.store.write(workers.show, "box:2", {"at": at, "calls": calls})
+
+    assert desk.live.everywhere() == []
+
+
+def test_a_call_of_another_worker_is_cancelled(desk: Desk, other: Desk):
+    _, running = other.run("req_there")
+    with running:
+        desk.live.cancel_anywhere("req_there", EVE)
+        desk.clock.tick(1)
+        other.live.turn()
+        other.clock.tick(1)
+        other.live.turn()
+
+    assert other.cancelled == [("req_there", "cancelled")]
+    assert desk.cancelled == []
+    (entry,) = desk.store.read(audit.page)
+    assert (entry.action, entry.object_id, entry.actor_name) == ("call.cancel", "req_there", "eve")
+
+
+def test_a_call_of_this_worker_is_cancelled_without_an_order(desk: Desk, other: Desk):
+    before = desk.marks.of("commands")
+    _, running = desk.run("req_1")
+    with running:
+        desk.live.cancel_anywhere("req_1", EVE)
+
+    assert desk.cancelled == [("req_1", "cancelled")]
+    assert desk.marks.of("commands") == before
+
+
+def test_old_orders_are_not_for_a_new_worker(desk: Desk, any_store: Store, clock: FakeClock):
+    desk.live.cancel_anywhere("req_9", EVE)
+    late = Desk(any_store, clock, "box:3")
+    _, running = late.run("req_9")
+    with running:
+        late.live.turn()
+
+    assert late.cancelled == []
+    late.marks.stop()
+
+
+def test_an_order_that_appears_late_is_obeyed_once(desk: Desk, other: Desk):
+    def order(session: Session, number: int) -> None:
+        now, payload = desk.clock.now(), {"request_id": "req_1"}
+        session.add(CommandRow(id=number, at=now, kind="cancel", payload=payload))
+        revisions.bump(session, "commands", now)
+
+    _, running = other.run("req_1")
+    with running:
+        for number in (30, 25):
+            desk.store.write(order, number)
+            desk.clock.tick(1)
+            other.live.turn()
+            other.live.turn()
+
+    assert len(other.cancelled) == 2
+
+
+def test_calls_of_this_worker_are_shown_while_the_store_is_away(desk: Desk, monkeypatch):
+    def away(*args: object, **kwargs: object) -> object:
+        raise StoreUnavailable("away")
+
+    monkeypatch.setattr(desk.store, "read", away)
+    monkeypatch.setattr(desk.store, "write", away)
+    _, running = desk.run("req_1")
+    with running:
+        desk.live.turn()
+        assert len(desk.live.everywhere()) == 1
+        desk.live.cancel_anywhere("req_1", EVE)
+        with pytest.raises(StoreUnavailable):
+            desk.live.cancel_anywhere("req_elsewhere", EVE)
+
+    assert desk.cancelled == [("req_1", "cancelled")]

@@ -1,0 +1,336 @@
+"""Models are pulled and managed on servers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+import pytest
+
+from gateway.core.admin import Actor
+from gateway.errors import InvalidRequest, NotFound
+from gateway.ollama.capabilities import Progress
+from gateway.services.pulls import Meter, Pull
+from gateway.services.stored import Store
+from gateway.store import audit, pulls
+from tests.fake_ollama import FakeModel, FakeOllama, Fault, Script
+from tests.services.conftest import FakeClock
+from tests.services.sites import Site
+
+EVE = Actor("admin", "eve", 7)
+TERN = FakeModel("tern:latest", ("completion",))
+NOMIC = FakeModel("nomic:latest", ("embedding",), dims=8)
+
+
+@pytest.fixture
+def site(store: Store, clock: FakeClock) -> Iterator[Site]:
+    site = Site(store, clock)
+    yield site
+    site.pulls.stop()
+    site.close()
+
+
+@pytest.fixture
+def box() -> Iterator[FakeOllama]:
+    with FakeOllama([TERN, NOMIC]) as ollama:
+        yield ollama
+
+
+@pytest.fixture
+def other_box() -> Iterator[FakeOllama]:
+    with FakeOllama([TERN]) as ollama:
+        yield ollama
+
+
+def until(look: Callable[[], bool], what: str) -> None:
+    """Look again and again, at most ten seconds."""
+    deadline_s = time.monotonic() + 10
+    while not look():
+        assert time.monotonic() < deadline_s, what
+        time.sleep(0.01)
+
+
+def ended(site: Site, pull: Pull) -> Pull:
+    """Wait for the end of a pull."""
+    until(lambda: not site.pulls.get(pull.job.id).job.is_open, "the pull to end")
+    return site.pulls.get(pull.job.id)
+
+
+def actions(site: Site) -> list[str]:
+    return [entry.action for entry in site.store.read(audit.page) if entry.object_kind == "model"]
+
+
+def test_a_model_is_pulled_and_can_be_called(site: Site, box: FakeOllama):
+    server = site.add(box)
+    (pull,) = site.pulls.begin("mistral:7b", [server.id], EVE)
+
+    pull = ended(site, pull)
+
+    assert (pull.job.state, pull.job.status, pull.job.error) == ("done", "success", "")
+    assert pull.share == 1
+    assert len(pull.job.layers) == 4
+    until(lambda: "mistral:7b" in site.names(), "the model to appear")
+    assert actions(site) == ["model.pull"]
+
+
+def test_names_are_made_canonical_before_they_are_pulled(site: Site, box: FakeOllama):
+    server = site.add(box)
+    (pull,) = site.pulls.begin("library/tern", [server.id], EVE)
+    ended(site, pull)
+
+    assert pull.job.model == "tern:latest"
+    assert box.calls("/api/pull")[0].json["model"] == "tern:latest"
+
+
+@pytest.mark.parametrize("name", ["", "a b", "../../etc", "x" * 400, "a:b:c"])
+def test_what_is_no_model_name_is_refused(site: Site, box: FakeOllama, name):
+    server = site.add(box)
+
+    with pytest.raises(InvalidRequest) as caught:
+        site.pulls.begin(name, [server.id], EVE)
+
+    assert caught.value.param == "model"
+    assert box.calls("/api/pull") == []
+
+
+def test_an_unknown_server_is_refused(site: Site):
+    with pytest.raises(InvalidRequest, match="no server 9"):
+        site.pulls.begin("tern", [9], EVE)
+    with pytest.raises(NotFound):
+        site.pulls.get(99)
+
+
+def test_one_puller_works_however_often_it_is_asked_for(site: Site, box: FakeOllama):
+    server = site.add(box)
+    with box.hold("/api/pull", at=2) as gate:
+        first = site.pulls.begin("mistral:7b", [server.id], EVE)
+        gate.wait_reached()
+        second = site.pulls.begin("mistral:7b", [server.id], EVE)
+        site.pulls.turn()
+
+        assert second[0].job.id == first[0].job.id
+        assert len(site.pulls.all()) == 1
+    ended(site, first[0])
+
+    assert len(box.calls("/api/pull")) == 1
+
+
+def test_progress_is_seen_while_it_is_made(site: Site, box: FakeOllama):
+    server = site.add(box)
+    with box.hold("/api/pull", at=6) as gate:
+        (pull,) = site.pulls.begin("mistral:7b", [server.id], EVE)
+        gate.wait_reached()
+        until(lambda: bool(site.pulls.get(pull.job.id).share), "progress")
+        seen = site.pulls.get(pull.job.id)
+
+        assert seen.job.state == "running"
+        assert seen.share is not None
+        assert 0 < seen.share < 1
+        assert seen.job.status.startswith("pulling ")
+    ended(site, pull)
+
+
+def test_a_pull_is_cancelled(site: Site, box: FakeOllama):
+    server = site.add(box)
+    with box.hold("/api/pull", at=3) as gate:
+        (pull,) = site.pulls.begin("mistral:7b", [server.id], EVE)
+        gate.wait_reached()
+        site.pulls.cancel(pull.job.id, EVE)
+        box.wait_disconnect()
+        pull = ended(site, pull)
+
+    assert (pull.job.state, pull.job.error) == ("cancelled", "")
+    assert "mistral:7b" not in site.names()
+    assert actions(site) == ["model.pull_cancel", "model.pull"]
+
+
+def test_a_pull_of_another_worker_is_watched_and_cancelled(site: Site, box: FakeOllama):
+    server = site.add(box)
+    other = Site(site.store, site.clock)
+    other.catalog.follow()
+    with box.hold("/api/pull", at=6) as gate:
+        (pull,) = site.pulls.begin("mistral:7b", [server.id], EVE)
+        gate.wait_reached()
+        site.clock.tick(2)
+        until(lambda: bool(other.pulls.get(pull.job.id).share), "written progress")
+        seen = other.pulls.get(pull.job.id)
+        other.pulls.cancel(pull.job.id, EVE)
+        site.clock.tick(2)
+        pull = ended(site, pull)
+
+    other.close()
+    assert seen.bytes_per_s is not None
+    assert seen.eta_s is not None
+    assert pull.job.state == "cancelled"
+
+
+def test_a_pull_left_by_a_dead_worker_is_taken_up(site: Site, box: FakeOllama):
+    server = site.add(box)
+    now = site.clock.now()
+
+    def left(session) -> int:
+        job, _ = pulls.open_or_insert(session, server.id, "mistral:7b", actor_name="eve", now=now)
+        pulls.take(session, job.id, "gone:1", now, now - timedelta(seconds=15))
+        return job.id
+
+    job_id = site.store.write(left)
+    site.pulls.turn()
+    assert box.calls("/api/pull") == []
+
+    site.clock.tick(20)
+    site.pulls.turn()
+
+    assert ended(site, site.pulls.get(job_id)).job.state == "done"
+
+
+def test_a_worker_that_stops_leaves_its_pull_to_the_next(store: Store, clock: FakeClock, box):
+    site = Site(store, clock)
+    server = site.add(box)
+    site.pulls.start()
+    with box.hold("/api/pull", at=3) as gate:
+        (pull,) = site.pulls.begin("mistral:7b", [server.id], EVE)
+        gate.wait_reached()
+        site.pulls.stop()
+        box.wait_disconnect()
+
+    assert site.pulls.get(pull.job.id).job.state == "running"
+    site.close()
+
+
+FAILURES = {
+    "unknown to the registry": ("no-such-model:1b", None, "registry does not know"),
+    "cut off": (
+        "mistral:7b",
+        Script(fault=Fault("reset_mid_line", after=3)),
+        "broke in the middle",
+    ),
+    "ended early": ("mistral:7b", Script(fault="zero_lines"), "before the model was"),
+}
+
+
+@pytest.mark.parametrize(("name", "script", "words"), FAILURES.values(), ids=FAILURES)
+def test_a_pull_that_fails_says_why(site: Site, box: FakeOllama, name, script, words):
+    server = site.add(box)
+    if script is not None:
+        box.script("/api/pull", script)
+    (pull,) = site.pulls.begin(name, [server.id], EVE)
+
+    pull = ended(site, pull)
+
+    assert pull.job.state == "failed"
+    assert words in pull.job.error
+
+
+def test_a_pull_ends_with_its_server(site: Site, box: FakeOllama):
+    server = site.add(box)
+    with box.hold("/api/pull", at=3) as gate:
+        (pull,) = site.pulls.begin("mistral:7b", [server.id], EVE)
+        gate.wait_reached()
+        site.servers.delete(server.id, EVE)
+        site.clock.tick(2)
+        box.wait_disconnect()
+
+    with pytest.raises(NotFound):
+        site.pulls.get(pull.job.id)
+
+
+# The meter
+
+
+def test_layers_speed_and_rest_are_measured():
+    meter = Meter()
+    meter.see(Progress("pulling manifest"), 0)
+    assert (meter.bytes_per_s, meter.eta_s) == (None, None)
+    meter.see(Progress("pulling aaa", "sha256:aaa", 1000, 0), 1)
+    meter.see(Progress("pulling bbb", "sha256:bbb", 500, 100), 2)
+    meter.see(Progress("pulling aaa", "sha256:aaa", 1000, 300), 4)
+
+    assert meter.layers == {"sha256:aaa": (300, 1000), "sha256:bbb": (100, 500)}
+    assert meter.bytes_per_s == 100
+    assert meter.eta_s == 11
+
+
+def test_speed_is_that_of_the_last_seconds():
+    meter = Meter()
+    for second in range(20):
+        meter.see(Progress("pulling a", "a", 10_000, 100 * min(second, 10)), second)
+
+    assert meter.bytes_per_s == 10
+    for second in range(20, 40):
+        meter.see(Progress("pulling a", "a", 10_000, 1000), second)
+    assert meter.bytes_per_s == 0
+    assert meter.eta_s is None
+
+
+def test_a_hostile_server_cannot_fill_the_memory_with_layers():
+    meter = Meter()
+    for number in range(2000):
+        meter.see(Progress("x", str(number), 10, 99), 0)
+
+    assert len(meter.layers) == 500
+    assert meter.layers["0"] == (10, 10)
+
+
+# Other operations
+
+
+def test_a_model_is_loaded_pinned_and_unloaded(site: Site, box: FakeOllama):
+    server = site.add(box)
+    site.operations.load("tern:latest", [server.id], EVE)
+    assert box.loaded() == ["tern:latest"]
+
+    site.operations.pin("tern:latest", [server.id], EVE)
+    box.advance(365 * 24 * 3600)
+    assert box.loaded() == ["tern:latest"]
+
+    (done,) = site.operations.unload("tern:latest", [server.id], EVE)
+    assert (done.server_name, done.error) == ("box", "")
+    assert box.loaded() == []
+    assert actions(site) == ["model.unload", "model.load", "model.load"]
+
+
+def test_an_embedding_model_is_loaded_as_well(site: Site, box: FakeOllama):
+    server = site.add(box)
+    (done,) = site.operations.pin("nomic:latest", [server.id], EVE)
+
+    assert done.error == ""
+    assert box.loaded() == ["nomic:latest"]
+
+
+def test_a_copy_can_be_called(site: Site, box: FakeOllama):
+    server = site.add(box)
+    (done,) = site.operations.copy("tern:latest", "our-tern", [server.id], EVE)
+
+    assert done.error == ""
+    assert "our-tern:latest" in site.names()
+
+
+def test_a_model_is_deleted_on_every_server(site: Site, box: FakeOllama, other_box: FakeOllama):
+    ids = [site.add(box).id, site.add(other_box, "other").id]
+    site.operations.delete("nomic:latest", ids, EVE)
+    results = site.operations.delete("tern:latest", ids, EVE)
+
+    assert [done.error for done in results] == ["", ""]
+    assert site.names() == set()
+    assert not site.model("tern:latest").available
+
+
+def test_each_server_has_an_outcome_of_its_own(site: Site, box: FakeOllama, other_box: FakeOllama):
+    ids = [site.add(box).id, site.add(other_box, "other").id]
+    other_box.stop()
+
+    good, bad = site.operations.load("tern:latest", ids, EVE)
+
+    assert good.error == ""
+    assert (bad.server_name, "cannot be reached" in bad.error) == ("other", True)
+    assert actions(site) == ["model.load"]
+
+
+def test_a_model_that_is_missing_is_told(site: Site, box: FakeOllama):
+    server = site.add(box)
+    (done,) = site.operations.copy("no-such:1b", "new", [server.id], EVE)
+
+    assert "not found" in done.error
+    with pytest.raises(InvalidRequest):
+        site.operations.copy("tern", "b a d", [server.id], EVE)
