@@ -14,7 +14,7 @@ from gateway.ollama.capabilities import Progress
 from gateway.services.pulls import Meter, Pull
 from gateway.services.stored import Store
 from gateway.store import audit, pulls
-from tests.fake_ollama import FakeModel, FakeOllama, Fault, Script
+from tests.fake_ollama import FakeModel, FakeOllama, Fault, Script, status
 from tests.services.conftest import FakeClock
 from tests.services.sites import Site
 
@@ -205,7 +205,11 @@ FAILURES = {
         Script(fault=Fault("reset_mid_line", after=3)),
         "broke in the middle",
     ),
-    "ended early": ("mistral:7b", Script(fault="zero_lines"), "before the model was"),
+    "ended early": (
+        "mistral:7b",
+        Script(fault=status(200, {"status": "pulling manifest"})),
+        "before the model was",
+    ),
 }
 
 
