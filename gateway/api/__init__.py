@@ -6,4 +6,14 @@ from flask import Blueprint
 
 bp = Blueprint("api", __name__)
 
-from gateway.api import counting, embeddings, generate, health, hooks, models, responses  # noqa: E402,F401
+from gateway.api import (  # noqa: E402,F401
+    counting,
+    embeddings,
+    generate,
+    health,
+    hooks,
+    metrics,
+    models,
+    openapi,
+    responses,
+)

@@ -1,0 +1,24 @@
+"""`GET /openapi.json`: the public API for machines that read documents."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import orjson
+from flask import Response
+
+from gateway import openapi
+from gateway.api import bp
+from gateway.api.hooks import open_to_all
+
+
+@bp.get("/openapi.json")
+@open_to_all
+def openapi_document() -> Response:
+    """Give the OpenAPI document."""
+    return Response(_document(), mimetype="application/json")
+
+
+@cache
+def _document() -> bytes:
+    return orjson.dumps(openapi.document())

@@ -1,0 +1,69 @@
+"""The public API as an OpenAPI 3.1 document, made from the tables the gateway itself works with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.openapi import chat, extensions, messages, paths, responses, shared
+from gateway.openapi.parts import Schema
+from gateway.version import VERSION
+
+ABOUT = """\
+OpenAI- and Anthropic-compatible endpoints in front of Ollama's native API.
+
+Every endpoint takes the key as `Authorization: Bearer`, `x-api-key` or `api-key`; the first valid \
+one counts. Every path also answers without `/v1` and with a trailing slash; `x-aliases` lists \
+further paths. `null` equals absent for optional fields; booleans and numbers may come as strings; \
+unknown fields at the root are ignored. What is accepted but has no effect is named in the header \
+`x-gateway-ignored`. Every answer carries `x-request-id`.
+"""
+
+
+def document(*fragments: Mapping[str, Any]) -> Schema:
+    """Give the whole document. `fragments` bring `paths`, `components` and `tags` of their own."""
+    found: Schema = {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Ollama2OpenAI",
+            "version": VERSION,
+            "description": ABOUT,
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "servers": [{"url": "/"}],
+        "security": [{"bearer": []}, {"x-api-key": []}, {"api-key": []}],
+        "tags": [
+            {"name": name}
+            for name in (
+                "Chat",
+                "Completions",
+                "Embeddings",
+                "Responses",
+                "Messages",
+                "Models",
+                "Operation",
+            )
+        ],
+        "paths": paths.paths(),
+        "components": {
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "x-api-key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+                "api-key": {"type": "apiKey", "in": "header", "name": "api-key"},
+                "metrics": {"type": "http", "scheme": "bearer"},
+            },
+            "schemas": {
+                **extensions.schemas(),
+                **shared.schemas(),
+                **chat.schemas(),
+                **responses.schemas(),
+                **messages.schemas(),
+            },
+        },
+    }
+    for fragment in fragments:
+        found["paths"].update(fragment.get("paths", {}))
+        found["tags"] += fragment.get("tags", [])
+        for kind, parts in fragment.get("components", {}).items():
+            found["components"].setdefault(kind, {}).update(parts)
+    return found

@@ -1,0 +1,104 @@
+"""Small words to write JSON schemas with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+Schema: TypeAlias = dict[str, Any]
+
+
+def text(about: str = "", **more: Any) -> Schema:
+    """A string."""
+    return _told({"type": "string", **more}, about)
+
+
+def word(*words: str, about: str = "") -> Schema:
+    """One of some words."""
+    return _told({"type": "string", "enum": list(words)}, about)
+
+
+def constant(value: str) -> Schema:
+    """Always this word."""
+    return {"type": "string", "const": value}
+
+
+def integer(about: str = "", low: float | None = None, high: float | None = None) -> Schema:
+    """A whole number in a range."""
+    return _told({"type": "integer", **_range(low, high)}, about)
+
+
+def number(about: str = "", low: float | None = None, high: float | None = None) -> Schema:
+    """A number in a range."""
+    return _told({"type": "number", **_range(low, high)}, about)
+
+
+def flag(about: str = "") -> Schema:
+    """True or false."""
+    return _told({"type": "boolean"}, about)
+
+
+def listed(items: Schema, about: str = "", **more: Any) -> Schema:
+    """A list of one kind of thing."""
+    return _told({"type": "array", "items": items, **more}, about)
+
+
+def anything(about: str = "") -> Schema:
+    """Any JSON value."""
+    return {"description": about} if about else {}
+
+
+def ref(name: str) -> Schema:
+    """A schema by its name."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def either(*schemas: Schema, about: str = "") -> Schema:
+    """Any of some schemas."""
+    return _told({"anyOf": list(schemas)}, about)
+
+
+def nullable(schema: Schema) -> Schema:
+    """The schema, or null."""
+    kind = schema.get("type")
+    if isinstance(kind, str) and "enum" not in schema and "const" not in schema:
+        return {**schema, "type": [kind, "null"]}
+    about = schema.get("description", "")
+    bare = {key: value for key, value in schema.items() if key != "description"}
+    return either(bare, {"type": "null"}, about=about)
+
+
+def answer(properties: Mapping[str, Schema], about: str = "", optional: str = "") -> Schema:
+    """An object of ours: every property is there, except those named in `optional`."""
+    left_out = set(optional.split())
+    required = [name for name in properties if name not in left_out]
+    found: Schema = {"type": "object", "properties": dict(properties)}
+    if required:
+        found["required"] = required
+    return _told(found, about)
+
+
+def request(properties: Mapping[str, Schema], required: str = "", about: str = "") -> Schema:
+    """An object of a caller: optional properties may be null, unknown ones are ignored."""
+    needed = required.split()
+    given = {
+        name: schema if name in needed or not schema else nullable(schema)
+        for name, schema in properties.items()
+    }
+    found: Schema = {"type": "object", "properties": given, "additionalProperties": True}
+    if needed:
+        found["required"] = needed
+    return _told(found, about)
+
+
+def _range(low: float | None, high: float | None) -> Schema:
+    found: Schema = {}
+    if low is not None:
+        found["minimum"] = low
+    if high is not None:
+        found["maximum"] = high
+    return found
+
+
+def _told(schema: Schema, about: str) -> Schema:
+    return {**schema, "description": about} if about else schema
