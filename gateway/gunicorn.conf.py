@@ -1,11 +1,18 @@
-"""How gunicorn serves the gateway. Imports nothing of the package: the worker patches the standard library first.
+"""How gunicorn serves the gateway. Imports nothing of the package: the worker patches the standard
+library first.
 
-The numbers that operators change come from the environment (see the README's table); the rest is fixed because streams depend on it.
+The numbers that operators change come from the environment (see the README's table); the rest is
+fixed because streams depend on it.
 """
 
+import contextlib
 import os
+from pathlib import Path
 
-bind = f"{os.environ.get('HOST', '0.0.0.0')}:{os.environ.get('PORT', '3000')}"
+_host = os.environ.get("HOST", "0.0.0.0")
+bind = f"{f'[{_host}]' if ':' in _host and '[' not in _host else _host}:" + (
+    os.environ.get("PORT", "3000")
+)
 workers = int(os.environ.get("WEB_CONCURRENCY", "1"))
 worker_class = "gevent"
 worker_connections = int(os.environ.get("WORKER_CONNECTIONS", "4000"))
@@ -39,3 +46,12 @@ def worker_exit(server, worker):  # type: ignore[no-untyped-def]
     from gateway.services import lifecycle
 
     lifecycle.stop()
+
+
+def child_exit(server, worker):  # type: ignore[no-untyped-def]
+    """Take the gauges of a worker that ended out of /metrics; its counters stay."""
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    if folder:
+        for file in Path(folder).glob(f"gauge_live*_{worker.pid}.db"):
+            with contextlib.suppress(OSError):
+                file.unlink()

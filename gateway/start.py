@@ -1,13 +1,16 @@
 """`python -m gateway.start`: check, migrate, seed, say what to do next, then become gunicorn.
 
-Everything that can be wrong is said in one line before a server starts, with exit code 2: a wrong variable, a port in use, a directory
-that cannot be written, a damaged database or one of a newer version.
+Everything that can be wrong is said in one line before a server starts, with exit code 2: a wrong
+variable, a port in use, a directory that cannot be written, a damaged database or one of a newer
+version.
 """
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
+import shutil
 import socket
 import sys
 from pathlib import Path
@@ -16,6 +19,7 @@ from gateway.config import ConfigError, Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 EXIT_CONFIG = 2
+METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
 
 
 def main(arguments: list[str]) -> int:
@@ -26,14 +30,21 @@ def main(arguments: list[str]) -> int:
         if not only_prepare:
             _check_port(settings.host, settings.port)
         notes = prepare(settings)
+        folder = None if only_prepare else _metrics_folder(settings)
     except ConfigError as error:
         print(f"ollama2openai: {error}", file=sys.stderr)
         return EXIT_CONFIG
     if only_prepare:
         return 0
     print(_banner(settings, notes), flush=True)
+    return _serve(settings, folder)
+
+
+def _serve(settings: Settings, folder: Path | None) -> int:
     os.chdir(ROOT)
     os.environ.update(_for_gunicorn(settings))
+    if folder is not None:
+        os.environ[METRICS_DIR] = str(folder)
     gunicorn = ["-m", "gunicorn", "-c", str(ROOT / "gateway" / "gunicorn.conf.py"), "wsgi:app"]
     os.execv(sys.executable, [sys.executable, *gunicorn])
 
@@ -50,17 +61,42 @@ def prepare(settings: Settings) -> list[str]:
 
 
 def _check_port(host: str, port: int) -> None:
-    """Raise ConfigError when somebody else listens already."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    """Raise ConfigError when gunicorn could not listen there."""
+    bare = host.strip("[]")
+    family = socket.AF_INET6 if ":" in bare else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((host, port))
+            probe.bind((bare, port))
         except OSError as error:
-            raise ConfigError(
-                f"PORT: cannot listen on {host}:{port} ({error.strerror}); stop the other program "
-                "or set PORT to a free one"
-            ) from error
+            raise _cannot_listen(error, host, port) from error
+
+
+def _cannot_listen(error: OSError, host: str, port: int) -> ConfigError:
+    match error.errno:
+        case errno.EADDRINUSE:
+            problem = "is in use; stop the other program or set PORT to a free one"
+        case errno.EACCES:
+            problem = "may not be used by this user; set PORT to one above 1023"
+        case _:
+            return ConfigError("HOST", f"cannot listen on {host} ({error.strerror})")
+    return ConfigError("PORT", f"{port} on {host} {problem}")
+
+
+def _metrics_folder(settings: Settings) -> Path | None:
+    """Give an empty folder where several workers leave their counts for /metrics, None for one.
+
+    Counts of an earlier run are removed: the port is ours, so nobody else writes there.
+    """
+    if settings.web_concurrency == 1 or os.environ.get(METRICS_DIR):
+        return None
+    folder = settings.data_dir / "metrics" / str(settings.port)
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError("DATA_DIR", f"{folder} cannot be made: {error.strerror}") from error
+    return folder
 
 
 def _for_gunicorn(settings: Settings) -> dict[str, str]:
