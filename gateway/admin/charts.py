@@ -13,11 +13,11 @@ from typing import Any, Literal, TypeAlias
 from zoneinfo import ZoneInfo
 
 from flask import url_for
-from flask_babel import gettext as _
 
 from gateway.core.analytics import Cell, Sums
 from gateway.core.requests import Filter
 from gateway.pages import language
+from gateway.pages.words import _
 from gateway.services import services
 from gateway.store import console_usage
 
@@ -55,9 +55,9 @@ class Chart:
 
     def link(self, index: int, line: Line | None = None) -> str:
         """Give the address of the requests behind a step (and a series)."""
-        query = dict(self.query) | dict(() if line is None else line.query)
-        since, until = self.starts[index], self.starts[index + 1]
-        return url_for("admin.requests", **query, since=stamp(since), until=stamp(until))
+        query: dict[str, Any] = dict(self.query) | dict(() if line is None else line.query)
+        query |= {"since": stamp(self.starts[index]), "until": stamp(self.starts[index + 1])}
+        return url_for("admin.requests", **query)
 
     def data(self) -> dict[str, Any]:
         """Give the chart as the browser draws it; times are unix seconds."""
@@ -94,7 +94,7 @@ def stamp(at: datetime) -> str:
 
 
 def steps(since: datetime, until: datetime, step: Step, zone: ZoneInfo) -> tuple[datetime, ...]:
-    """Give the first instants of the steps that cover a range in a zone, and the end of the last."""
+    """Give the first instants of the steps that cover a range, and the end of the last."""
     at = floor(since, step, zone)
     found = [at]
     while at < until:
@@ -153,8 +153,7 @@ def per_day(wanted: Filter, days: int) -> Chart:
     narrowed = Filter(since=starts[0], key_id=wanted.key_id, model=wanted.model)
     cells = services().store.analyse(console_usage.series, narrowed, "none")
     sums = tracks(cells, starts, "day", zone).get(console_usage.ALL, [Sums()] * (len(starts) - 1))
-    query = (("key", str(wanted.key_id)),) if wanted.key_id is not None else ()
-    query += (("model", wanted.model),) if wanted.model else ()
+    query = {"key": str(wanted.key_id or ""), "model": wanted.model}
     return Chart(
         "bars",
         "count",
@@ -164,7 +163,7 @@ def per_day(wanted: Filter, days: int) -> Chart:
             Line(_("Input"), _values(sums, lambda s: s.prompt_tokens), 1),
             Line(_("Output"), _values(sums, lambda s: s.completion_tokens), 2),
         ),
-        query,
+        tuple((name, value) for name, value in query.items() if value),
         clock=False,
     )
 

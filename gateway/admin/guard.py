@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Response, abort, redirect, request, url_for
-from flask_babel import gettext as _
 from flask_login import current_user
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
@@ -14,6 +13,7 @@ from gateway.admin import bp
 from gateway.admin.status import overall
 from gateway.pages.errors import error_page, fault_page
 from gateway.pages.security import comes_from_elsewhere, protect
+from gateway.pages.words import _
 
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 OWN_AFFAIRS = frozenset({"admin.password", "admin.end_session", "admin.two_factor"})

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from flask_babel import gettext as _
-
 from gateway.admin.status import Status
 from gateway.core.analytics import Sums
 from gateway.core.catalog import Model
 from gateway.core.keys import Budget, Key
-from gateway.pages.formats import num, short
+from gateway.core.requests import CallRow
+from gateway.pages.formats import duration, num, rate, short
+from gateway.pages.words import _
 
 _SOON = timedelta(days=7)
 
@@ -115,3 +115,15 @@ def rates(key: Key) -> str:
         limits.concurrent and _("%(count)s at once", count=num(limits.concurrent)),
     ]
     return " · ".join(part for part in parts if part)
+
+
+def figures(call: CallRow) -> str:
+    """Give a call's figures in one line."""
+    first, speed = duration(call.first_token_ms), rate(call.tokens_per_s)
+    return _(
+        "%(model)s · first token %(first)s · %(speed)s · %(count)s tokens",
+        model=call.model,
+        first=first,
+        speed=speed,
+        count=num(call.completion_tokens),
+    )

@@ -6,8 +6,6 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import available_timezones
 
 from flask import Response, abort, flash, jsonify, redirect, render_template, request, url_for
-from flask_babel import gettext as _
-from flask_babel import ngettext
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.admin import ask, bp, charts, key_views, snippets
@@ -15,15 +13,17 @@ from gateway.admin.actor import actor
 from gateway.admin.forms.errors import into_form
 from gateway.admin.forms.keys import KeyForm, RotateForm, filled
 from gateway.core.analytics import Sums
+from gateway.core.catalog import Model
 from gateway.core.keys import Key
 from gateway.core.requests import Filter
 from gateway.errors import InvalidRequest, NotFound
 from gateway.pages.handover import given, hand_over
+from gateway.pages.words import _, ngettext
 from gateway.services import services
 from gateway.store import audit, console_keys, console_requests, console_usage
 
 LIMIT = 50
-_SLOT = "new_key"
+SLOT = "new_key"
 DAYS = 30
 _ORDERS = {
     "new": lambda row: -row.key.id,
@@ -67,14 +67,16 @@ def key_new() -> AnyResponse | str:
         except InvalidRequest as error:
             into_form(form, error)
         else:
-            return redirect(url_for("admin.key_created", token=hand_over(_SLOT, secret, key.id)), 303)
+            return redirect(
+                url_for("admin.key_created", token=hand_over(SLOT, secret, key.id)), 303
+            )
     return _form_page(form, _("New key"), _("Create key"), url_for("admin.keys"))
 
 
 @bp.get("/keys/created/<token>")
 def key_created(token: str) -> AnyResponse | str:
     """Show the secret of a key that was just made. A second look finds nothing."""
-    found = given(_SLOT, token)
+    found = given(SLOT, token)
     if found is None:
         flash(_("A key is shown only once. If it was not copied, rotate it."), "warning")
         return redirect(url_for("admin.keys"), 303)
@@ -140,7 +142,9 @@ def key_rotate(key_id: int) -> AnyResponse | str:
         except InvalidRequest as error:
             into_form(form, error)
         else:
-            return redirect(url_for("admin.key_created", token=hand_over(_SLOT, secret, new.id)), 303)
+            return redirect(
+                url_for("admin.key_created", token=hand_over(SLOT, secret, new.id)), 303
+            )
     return render_template("admin/keys/rotate.html", key=found, form=form)
 
 
@@ -201,7 +205,9 @@ def keys_bulk() -> AnyResponse:
     else:
         one, many = ("%(num)d key enabled.", "%(num)d keys enabled.")
         if not on:
-            flash(ngettext("%(num)d key disabled.", "%(num)d keys disabled.", len(changed)), "success")
+            flash(
+                ngettext("%(num)d key disabled.", "%(num)d keys disabled.", len(changed)), "success"
+            )
         else:
             flash(ngettext(one, many, len(changed)), "success")
     return redirect(url_for("admin.keys"), 303)
@@ -266,7 +272,7 @@ def _key(key_id: int) -> Key:
         abort(404)
 
 
-def _models() -> dict[int, object]:
+def _models() -> dict[int, Model]:
     return {model.id: model for model in services().catalog.models()}
 
 
@@ -293,7 +299,9 @@ def _opened(form: KeyForm) -> tuple[str, ...]:
     """Give the folded fields that say something, so that their fold starts open."""
     plain = {"zone", "priority", "scopes", "log_bodies"}
     return tuple(
-        field.name for field in form if field.data and field.name not in plain and field.name != "enabled"
+        field.name
+        for field in form
+        if field.data and field.name not in plain and field.name != "enabled"
     )
 
 
@@ -351,5 +359,3 @@ def _default_zone() -> str:
 
 def _since_now() -> int:
     return int(datetime.now(UTC).timestamp())
-
-

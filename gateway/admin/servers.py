@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from flask import Response, abort, flash, jsonify, redirect, render_template, request, url_for
-from flask_babel import gettext as _
-from flask_babel import ngettext
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.admin import ask, bp
@@ -18,6 +16,7 @@ from gateway.admin.status import Status, of, overall
 from gateway.admin.troubles import Found, Told, looked
 from gateway.core.catalog import Server, ServerView
 from gateway.errors import InvalidRequest, NotFound
+from gateway.pages.words import _, ngettext
 from gateway.services import services
 
 

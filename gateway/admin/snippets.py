@@ -117,7 +117,12 @@ def _continue(key: str, model: str, base: str) -> str:
 
 
 def _cline(key: str, model: str, base: str) -> str:
-    return f"API Provider   OpenAI Compatible\nBase URL       {base}/v1\nAPI Key        {key}\nModel ID       {model}"
+    return (
+        "API Provider   OpenAI Compatible\n"
+        f"Base URL       {base}/v1\n"
+        f"API Key        {key}\n"
+        f"Model ID       {model}"
+    )
 
 
 def _codex(key: str, model: str, base: str) -> str:

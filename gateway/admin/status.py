@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from flask_babel import gettext as _
-from flask_babel import ngettext
-
 from gateway.core.catalog import ServerView
+from gateway.pages.words import _, ngettext
 from gateway.services import services
 
 
@@ -25,7 +23,7 @@ def overall() -> Status:
     """Give the state of all servers together, and how many calls run."""
     parts = services()
     views = [view for view in parts.fleet.views() if view.server.enabled]
-    in_flight = len(parts.live.snapshot())
+    in_flight = len(parts.live.everywhere())
     ready = [view for view in views if view.healthy]
     if not views:
         return Status("warn", _("No server"), _("Connect an Ollama server first."), in_flight)

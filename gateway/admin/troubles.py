@@ -1,18 +1,16 @@
-"""Tries a server and tells what was found, or what is wrong and what helps, in the visitor's words."""
+"""Tries a server and tells what was found, or what is wrong and what helps."""
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from flask_babel import gettext as _
-
 from gateway.core.catalog import Server
-from gateway.errors import GatewayError
 from gateway.pages.foreign import translated
+from gateway.pages.words import _
 from gateway.services import services
-from gateway.services.explain import Trouble, explain
+from gateway.services.explain import Trouble
+from gateway.services.servers import Tried
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +34,14 @@ class Told:
 
 def looked(server: Server) -> Found | Told:
     """Ask a server, stored or not, for its version and models. Never raises for its failures."""
-    try:
-        client = services().clients.fresh(server)
-    except GatewayError as error:
-        return Told(server.url, translated(error.message), "")
-    started_s = time.monotonic()
-    try:
-        version = client.version()
-        latency_ms = (time.monotonic() - started_s) * 1000
-        names = tuple(sorted(tag.name for tag in client.tags()))
-    except GatewayError as error:
-        return in_words(explain(error, server.url), server.url)
-    finally:
-        client.close()
-    return Found(server.url, version, names, latency_ms)
+    return told(services().servers.attempt(server))
+
+
+def told(tried: Tried) -> Found | Told:
+    """Put the outcome of a trial into the visitor's words."""
+    if tried.trouble is not None:
+        return in_words(tried.trouble, tried.url)
+    return Found(tried.url, tried.version, tried.models, tried.latency_ms)
 
 
 def in_words(trouble: Trouble, url: str) -> Told:
@@ -82,7 +74,9 @@ def in_words(trouble: Trouble, url: str) -> Told:
             fix = _("Check the address, and that both machines are in the same network.")
         case "timeout":
             message = _("%(host)s does not answer on port %(port)s.", host=host, port=port)
-            fix = _("The machine may be off, or a firewall may drop the connection: open this port.")
+            fix = _(
+                "The machine may be off, or a firewall may drop the connection: open this port."
+            )
         case "tls":
             message = _("No secure connection to %(host)s could be made.", host=host)
             fix = _(

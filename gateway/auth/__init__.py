@@ -5,7 +5,9 @@ The guard is stated here once: only the views in `OPEN` answer without an accoun
 
 from __future__ import annotations
 
-from flask import Blueprint
+from typing import cast
+
+from flask import Blueprint, Flask
 from flask.blueprints import BlueprintSetupState
 
 bp = Blueprint("auth", __name__, url_prefix="/auth")
@@ -19,5 +21,7 @@ __all__ = ["accounts", "bp", "views"]
 @bp.record_once
 def bind(state: BlueprintSetupState) -> None:
     """Give the application its languages, formats, cookies and accounts."""
-    pages.init_app(state.app)
-    accounts.init_app(state.app)
+    app = cast(Flask, state.app)
+    pages.init_app(app)
+    accounts.init_app(app)
+    app.add_url_rule("/", "root", views.root)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
 from wtforms import HiddenField, PasswordField, StringField, SubmitField
 from wtforms.validators import EqualTo, InputRequired, Length, Regexp
 
 from gateway.pages.passwords import Strong
+from gateway.pages.words import _l
 
 NEVER_FILL = {"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}
-_CODE = Regexp(r"^\s*\d{3}\s?\d{3}\s*$", message=_l("Six digits, as your authenticator shows them."))
+_CODE = Regexp(
+    r"^\s*\d{3}\s?\d{3}\s*$", message=_l("Six digits, as your authenticator shows them.")
+)
 
 
 class LoginForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF ships no types

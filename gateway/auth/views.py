@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 from http import HTTPStatus
+from typing import Any
 
 from flask import Response, abort, flash, redirect, render_template, request, session, url_for
-from flask_babel import gettext as _
 from flask_login import current_user
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
@@ -20,6 +20,7 @@ from gateway.pages.errors import error_page, fault_page
 from gateway.pages.foreign import translated
 from gateway.pages.handover import given, hand_over
 from gateway.pages.security import comes_from_elsewhere, protect, safe_next
+from gateway.pages.words import _
 from gateway.services import services
 from gateway.services.admins import CodeNeeded, is_first_password
 
@@ -138,7 +139,14 @@ def preferences() -> AnyResponse:
     return redirect(safe_next(request.form.get("next"), _home()), 303)
 
 
-def _enter(username: str, word: str, code_text: str, target: str) -> AnyResponse | str | GatewayError:
+def root() -> AnyResponse:
+    """Lead whoever opens the bare address to the console."""
+    return redirect(_home(), 303)
+
+
+def _enter(
+    username: str, word: str, code_text: str, target: str
+) -> AnyResponse | str | GatewayError:
     """Sign in and go on; give the page for the second factor, or the refusal."""
     try:
         admin, secret = services().admins.login(username, word, code=code_text, **_from())
@@ -155,9 +163,7 @@ def _login_page(form: LoginForm, error: GatewayError) -> tuple[str, int]:
     return body, error.status if isinstance(error, RateLimited) else HTTPStatus.OK
 
 
-def _code_page(
-    form: CodeForm, username: str, word: str, error: GatewayError | None = None
-) -> str:
+def _code_page(form: CodeForm, username: str, word: str, error: GatewayError | None = None) -> str:
     kept = hand_over(_SLOT, f"{username}\n{word}")
     refusal = "" if error is None else _words(error)
     return render_template("auth/code.html", form=form, kept=kept, refusal=refusal)
@@ -178,7 +184,7 @@ def _words(error: GatewayError) -> str:
     return translated(error.message)
 
 
-def _from() -> dict[str, object]:
+def _from() -> dict[str, Any]:
     """Give where the visitor is, for the login's record and its rules."""
     address = request.remote_addr or ""
     return {
@@ -194,7 +200,9 @@ def _is_near(address: str) -> bool:
     Forwarded headers without a trusted proxy mean that somebody stands in between: then the address
     is theirs, and says nothing about the visitor.
     """
-    if not services().config.trusted_proxies and any(name in request.headers for name in _FORWARDED):
+    if not services().config.trusted_proxies and any(
+        name in request.headers for name in _FORWARDED
+    ):
         return False
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
@@ -215,7 +223,11 @@ def _defaults_in_use() -> bool:
 
 def _actor() -> Actor:
     return Actor(
-        "admin", current_user.username, current_user.id, current_user.role, request.remote_addr or ""
+        "admin",
+        current_user.username,
+        current_user.id,
+        current_user.role,
+        request.remote_addr or "",
     )
 
 

@@ -1,7 +1,7 @@
 """What every page for people shares: language, formats, cookies, headers, error pages.
 
-`init_app` binds it to an application; the blueprints `auth` and `admin` call `protect` for their own
-responses.
+`init_app` binds it to an application; the blueprints `auth` and `admin` call `protect` for their
+own responses.
 """
 
 from __future__ import annotations

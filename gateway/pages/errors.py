@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 
 from flask import Response, g, make_response, render_template, request
-from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException
 
 from gateway.pages.security import protect
+from gateway.pages.words import _
 
 log = logging.getLogger(__name__)
 

@@ -1,13 +1,14 @@
 """Sentences that lower rooms say in English, in the visitor's language.
 
-The rooms below know no languages. Their fixed sentences stand here once more, so that they are in the
-catalogues; a sentence that is not stays as it is.
+The rooms below know no languages. Their fixed sentences stand here once more, so that they are in
+the catalogues; a sentence that is not stays as it is.
 """
 
 from __future__ import annotations
 
 from flask_babel import gettext
-from flask_babel import lazy_gettext as _l
+
+from gateway.pages.words import _l
 
 SENTENCES = (
     _l("Enter the address of the server, for example http://192.168.1.20:11434."),

@@ -1,4 +1,4 @@
-"""Figures as people read them: counts, bytes, durations, rates, times. Filters of every template."""
+"""Figures as people read them: counts, bytes, durations, rates, times. All are filters."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from babel.numbers import format_compact_decimal, format_decimal, format_percent
 from flask import Flask, current_app, request, url_for
 from flask_babel import format_datetime, get_locale, gettext
 from markupsafe import Markup
+
+from gateway.pages.foreign import translated
 
 _BYTES = ("B", "KB", "MB", "GB", "TB", "PB")
 _STEP = 1000
@@ -31,6 +33,11 @@ def init_app(app: Flask) -> None:
         ago=ago,
         utc=utc,
         pretty=pretty,
+        list_pair=lambda value: (value, value),
+        server_pair=lambda server: (server.id, server.name),
+        flatten_errors=flatten_errors,
+        foreign=translated,
+        browser=browser,
     )
     app.jinja_env.globals.update(asset=asset, here_with=here_with)
     app.jinja_env.trim_blocks = True
@@ -137,6 +144,27 @@ def pretty(value: Any) -> str:
     return orjson.dumps(value, option=orjson.OPT_INDENT_2, default=_plain).decode()
 
 
+def browser(user_agent: str) -> str:
+    """Give browser and system of a User-Agent, as far as people care."""
+    names = (("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"))
+    systems = ("Windows", "Android", "iPhone", "iPad", "Mac OS X", "Linux")
+    name = next((word for mark, word in names if mark in user_agent), "")
+    if not name and "Safari/" in user_agent:
+        name = "Safari"
+    system = next((word for word in systems if word in user_agent), "")
+    return " · ".join(part for part in (name, system) if part) or user_agent[:40] or NOTHING
+
+
+def flatten_errors(field: Any) -> str:
+    """Give the errors of a field as one text; fields inside fields count as well."""
+    errors = getattr(field, "errors", field)
+    if isinstance(errors, dict):
+        errors = list(errors.values())
+    return " ".join(
+        str(one) if not isinstance(one, list) else flatten_errors(one) for one in errors
+    )
+
+
 def _plain(value: Any) -> Any:
     return dict(value) if hasattr(value, "keys") else str(value)
 
@@ -164,6 +192,8 @@ def here_with(**changes: Any) -> str:
     for name, value in changes.items():
         values.pop(name, None)
         if value is not None and value != "":
-            values[name] = [str(item) for item in value] if isinstance(value, list) else [str(value)]
+            values[name] = (
+                [str(item) for item in value] if isinstance(value, list) else [str(value)]
+            )
     query = urlencode(values, doseq=True)
     return f"{request.path}?{query}" if query else request.path

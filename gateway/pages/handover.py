@@ -1,8 +1,8 @@
 """Carries a secret from one page to the next, once, without keeping it anywhere.
 
 The secret is split like a torn banknote: a random pad goes into the visitor's cookie, the secret
-combined with it into the next page. Neither a log or page that has the one half nor somebody who has
-the cookie can put it together, and any worker can answer. Looking removes the pad.
+combined with it into the next page. Neither a log or page that has the one half nor somebody who
+has the cookie can put it together, and any worker can answer. Looking removes the pad.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Which language, theme and time zone a page is in, and where the words come from.
 
-Catalogues are read from the `.po` files themselves: what a translator edits is what is served, and no
-build step can be forgotten.
+Catalogues are read from the `.po` files themselves: what a translator edits is what is served, and
+no build step can be forgotten.
 """
 
 from __future__ import annotations

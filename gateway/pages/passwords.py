@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from flask_babel import gettext as _
 from flask_login import current_user
 from wtforms import Field, Form
 from wtforms.validators import ValidationError
 
 from gateway.core.passwords import MAX_LENGTH, MIN_LENGTH, problem
+from gateway.pages.words import _
 
 
 class Strong:

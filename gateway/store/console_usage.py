@@ -152,8 +152,9 @@ def _sums(table: Rollup) -> list[Any]:
 
 
 def _to_sums(row: Any) -> Sums:
-    whole = [int(value) for value in row[:7]]
-    return Sums(*whole, float(row[7]), float(row[8]), float(row[9]), int(row[10]))
+    # PostgreSQL sums whole numbers as Decimal
+    kinds = (*(int,) * 7, float, float, float, int)
+    return Sums(*(kind(value) for kind, value in zip(kinds, row, strict=True)))
 
 
 def _conditions(table: Rollup, wanted: Filter) -> list[ColumnElement[bool]]:

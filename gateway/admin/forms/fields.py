@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
-from flask_babel import gettext as _
 from wtforms import Field, Form, SelectMultipleField, TextAreaField
 from wtforms.validators import ValidationError
 from wtforms.widgets import CheckboxInput, ListWidget
 
 from gateway.core.chat import Json
 from gateway.core.periods import is_zone
-from gateway.errors import InvalidRequest
-from gateway.policy import overrides
+from gateway.pages.words import _
+from gateway.policy import override_rules
 
 
 class LinesField(TextAreaField):  # type: ignore[misc]  # WTForms ships no types
@@ -32,14 +30,23 @@ class LinesField(TextAreaField):  # type: ignore[misc]  # WTForms ships no types
 
 
 class JsonField(TextAreaField):  # type: ignore[misc]  # as above
-    """A JSON object as text; empty text is the empty object. Errors name line and column."""
+    """An override as text: JSON in Ollama's words. Every problem is told with its line.
+
+    What was typed is kept, right or wrong; `data` is the checked override.
+    """
+
+    force = False
+    data: Any
 
     def process_formdata(self, valuelist: list[str]) -> None:
-        """Read what was typed; the text is kept, right or wrong."""
+        """Read what was typed. Raises ValueError, which becomes the field's error."""
         self.typed = valuelist[0] if valuelist else ""
         self.data = {}
-        if self.typed.strip():
-            self.data = parse_object(self.typed)
+        try:
+            self.data = override_rules.validate_text(self.typed, force=self.force)
+        except override_rules.InvalidOverride as error:
+            self.problems = error.problems
+            raise ValueError(" ".join(problem_words(one) for one in error.problems[:8])) from error
 
     def _value(self) -> str:
         if getattr(self, "typed", None) is not None:
@@ -49,19 +56,28 @@ class JsonField(TextAreaField):  # type: ignore[misc]  # as above
         return orjson.dumps(dict(self.data), option=orjson.OPT_INDENT_2).decode()
 
 
+class OverrideField(JsonField):
+    """A model's override, which may also hold `force`."""
+
+    force = True
+
+
+def problem_words(problem: override_rules.Problem) -> str:
+    """Give a problem as a sentence with its line."""
+    words = f"{problem.path}: {problem.message}" if problem.path else problem.message
+    if not problem.line:
+        return f"{words}."
+    return str(_("Line %(line)s: %(problem)s.", line=problem.line, problem=words))
+
+
 def parse_object(text: str) -> dict[str, Json]:
     """Give the JSON object in `text`. Raises ValueError with a sentence that names the place."""
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise ValueError(
-            _(
-                "Line %(line)s, column %(column)s: %(problem)s.",
-                line=error.lineno,
-                column=error.colno,
-                problem=error.msg,
-            )
-        ) from error
+        place = {"line": error.lineno, "column": error.colno, "problem": error.msg}
+        words = _("Line %(line)s, column %(column)s: %(problem)s.", **place)
+        raise ValueError(words) from error
     if not isinstance(value, dict):
         raise ValueError(_("This must be a JSON object: { … }."))
     return value
@@ -101,40 +117,3 @@ class Zone:
         """Check the field. Raises ValidationError."""
         if not is_zone((field.data or "").strip()):
             raise ValidationError(_("Name a time zone such as Europe/Berlin or UTC."))
-
-
-class Override:
-    """A JSON object in override words: Ollama's options and the gateway's own."""
-
-    def __call__(self, form: Form, field: Field) -> None:
-        """Check the field. Raises ValidationError with one sentence a problem."""
-        if not field.data:
-            return
-        problems = override_problems(field.data, getattr(field, "typed", "") or "")
-        if problems:
-            raise ValidationError(" ".join(problems))
-
-
-def override_problems(value: Mapping[str, Json], text: str) -> list[str]:
-    """Give what is wrong with an override, each with the line it stands on in `text`."""
-    try:
-        overrides.validate(value)
-    except InvalidRequest as error:
-        found: Iterable[Any] = getattr(error, "problems", None) or [(error.param, error.message)]
-        return [_placed(text, path, message) for path, message in found]
-    return []
-
-
-def line_of(text: str, path: str | None) -> int | None:
-    """Give the line on which the last name of a dotted path stands, counted from 1."""
-    name = (path or "").rpartition(".")[2].partition("[")[0]
-    needle = f'"{name}"'
-    at = text.find(needle) if name else -1
-    return text.count("\n", 0, at) + 1 if at >= 0 else None
-
-
-def _placed(text: str, path: str | None, message: str) -> str:
-    line = line_of(text, path)
-    if line is None:
-        return message
-    return _("Line %(line)s: %(problem)s", line=line, problem=message)

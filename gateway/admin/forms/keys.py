@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from flask_babel import gettext as _
-from flask_babel import lazy_gettext as _l
 from flask_bootstrap import SwitchField
 from flask_wtf import FlaskForm
 from wtforms import (
@@ -21,8 +19,9 @@ from wtforms import (
 )
 from wtforms.validators import InputRequired, Length, NumberRange, Optional, ValidationError
 
-from gateway.admin.forms.fields import CheckList, JsonField, LinesField, Networks, Override, Zone
+from gateway.admin.forms.fields import CheckList, JsonField, LinesField, Networks, Zone
 from gateway.core.keys import PERIODS, SCOPES, Key
+from gateway.pages.words import _, _l
 
 LIFETIMES = {
     "never": _l("Never"),
@@ -122,12 +121,10 @@ class KeyForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF ships no types
 
     default_params = JsonField(
         _l("Parameters where a client says nothing"),
-        validators=[Override()],
         render_kw={"rows": 4, "class": "code", "spellcheck": "false", "placeholder": "{}"},
     )
     forced_params = JsonField(
         _l("Parameters in force whatever a client says"),
-        validators=[Override()],
         render_kw={"rows": 4, "class": "code", "spellcheck": "false", "placeholder": "{}"},
     )
 
@@ -136,7 +133,9 @@ class KeyForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF ships no types
         choices=[("inherit", _l("As in the settings")), ("on", _l("Yes")), ("off", _l("No"))],
         default="inherit",
     )
-    owner = StringField(_l("Owner"), validators=[Length(max=200)], render_kw={"autocomplete": "off"})
+    owner = StringField(
+        _l("Owner"), validators=[Length(max=200)], render_kw={"autocomplete": "off"}
+    )
     tags = LinesField(_l("Tags"), render_kw={"rows": 1, "placeholder": _l("team, project")})
     notes = TextAreaField(_l("Notes"), validators=[Length(max=5_000)], render_kw={"rows": 2})
     submit = SubmitField(_l("Create key"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from flask_babel import lazy_gettext as _l
 from flask_bootstrap import SwitchField
 from flask_wtf import FlaskForm
 from wtforms import Field, IntegerField, PasswordField, StringField, SubmitField, TextAreaField
@@ -11,6 +10,7 @@ from wtforms.validators import InputRequired, Length, NumberRange, ValidationErr
 from gateway.admin.forms.fields import LinesField
 from gateway.errors import InvalidRequest
 from gateway.pages.foreign import translated
+from gateway.pages.words import _l
 from gateway.policy import server_url
 
 
@@ -21,7 +21,11 @@ class ServerForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF ships no types
         _l("Address"),
         validators=[InputRequired(_l("Type the server's address.")), Length(max=500)],
         description=_l("As Ollama listens, such as http://192.168.1.20:11434."),
-        render_kw={"placeholder": "http://localhost:11434", "inputmode": "url", "spellcheck": "false"},
+        render_kw={
+            "placeholder": "http://localhost:11434",
+            "inputmode": "url",
+            "spellcheck": "false",
+        },
     )
     name = StringField(
         _l("Name"),

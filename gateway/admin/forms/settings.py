@@ -11,7 +11,6 @@ from dataclasses import fields
 from functools import partial
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from flask_babel import lazy_gettext as _l
 from flask_bootstrap import SwitchField
 from flask_wtf import FlaskForm
 from wtforms import Field, IntegerField, SelectField, StringField, SubmitField
@@ -19,6 +18,7 @@ from wtforms.validators import InputRequired, Length, NumberRange, Optional, Reg
 
 from gateway.admin.forms.fields import Zone
 from gateway.core.behaviour import Behaviour
+from gateway.pages.words import _l
 from gateway.policy import settings_rules
 
 Words = tuple[str, str]
@@ -78,7 +78,10 @@ WORDS: Mapping[str, Mapping[str, Words]] = {
         ),
         "parse_think_tags": (
             _l("Take think tags out of answers"),
-            _l("Text between <think> and </think> becomes thinking. For models Ollama cannot parse."),
+            _l(
+                "Text between <think> and </think> becomes thinking. For models that Ollama "
+                "cannot parse."
+            ),
         ),
         "anthropic_default_think": (
             _l("Thinking in Messages calls that do not say"),
@@ -233,7 +236,10 @@ _CHOICES: Mapping[str, str] = {
 }
 _BOTH_FIELDS = _l("Both names")
 
-_URL = Regexp(r"^https?://[^\s/?#\\]+(/[^\s?#\\]*)?$", message=_l("An address such as https://ai.example.org."))
+_URL = Regexp(
+    r"^https?://[^\s/?#\\]+(/[^\s?#\\]*)?$",
+    message=_l("An address such as https://ai.example.org."),
+)
 
 
 def settings_form(tab: str, behaviour: Behaviour) -> FlaskForm:

@@ -1,0 +1,150 @@
+"""The forms of a model: its names, its parameters, its copy, and pulling a new one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from flask_wtf import FlaskForm
+from wtforms import SelectMultipleField, StringField, SubmitField, TextAreaField
+from wtforms.validators import InputRequired, Length, ValidationError
+
+from gateway.admin.forms.fields import CheckList, LinesField, OverrideField, parse_object
+from gateway.core.catalog import Model
+from gateway.core.chat import Json
+from gateway.pages.words import _, _l
+from gateway.policy.options import KEYS, KeyRule, WrongValue, check_value
+
+GROUPS: Mapping[str, str] = {
+    "sampling": _l("Sampling"),
+    "length": _l("Length and stop"),
+    "runner": _l("Memory and context"),
+    "answer": _l("Thinking and format"),
+    "prompt": _l("Prompt"),
+    "limits": _l("Limits"),
+    "legacy": _l("Older servers"),
+}
+
+
+class PullForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF ships no types
+    """A model to fetch from a registry, and where to."""
+
+    model = StringField(
+        _l("Model"),
+        validators=[InputRequired(_l("Type a model's name.")), Length(max=256)],
+        description=_l(
+            "As in Ollama's library, such as llama3.2 or qwen3:8b, or hf.co/user/model."
+        ),
+        render_kw={"placeholder": "llama3.2", "autocomplete": "off", "spellcheck": "false"},
+    )
+    servers = CheckList(_l("On these servers"), coerce=int)
+    submit = SubmitField(_l("Pull"))
+
+    def validate_servers(self, field: Any) -> None:
+        """A model must go somewhere."""
+        if not field.data:
+            raise ValidationError(_("Choose at least one server."))
+
+
+class NamesForm(FlaskForm):  # type: ignore[misc]  # as above
+    """How clients may call a model."""
+
+    display_name = StringField(
+        _l("Name for clients"),
+        validators=[InputRequired(_l("Give the model a name.")), Length(max=200)],
+        description=_l("Shown in /v1/models. Ollama's own tag works as well."),
+        render_kw={"autocomplete": "off", "spellcheck": "false"},
+    )
+    aliases = LinesField(
+        _l("Further names"),
+        description=_l(
+            "One a line. A * stands for anything: claude-*-haiku* lets a coding agent find this "
+            "model under every such name."
+        ),
+        render_kw={"rows": 4, "placeholder": "gpt-4o-mini\nclaude-*-haiku*", "spellcheck": "false"},
+    )
+    fallbacks = SelectMultipleField(
+        _l("If it cannot answer, try"),
+        coerce=int,
+        description=_l("Another model, when no server can run this one. Hold Ctrl for several."),
+        render_kw={"size": 4},
+    )
+    notes = TextAreaField(_l("Notes"), validators=[Length(max=5_000)], render_kw={"rows": 2})
+    submit = SubmitField(_l("Save names"))
+
+
+class CopyForm(FlaskForm):  # type: ignore[misc]  # as above
+    """A second tag for the same model."""
+
+    destination = StringField(
+        _l("New tag in Ollama"),
+        validators=[InputRequired(_l("Type the new tag.")), Length(max=256)],
+        render_kw={"autocomplete": "off", "spellcheck": "false"},
+    )
+    submit = SubmitField(_l("Copy"))
+
+
+class OverrideForm(FlaskForm):  # type: ignore[misc]  # as above
+    """A model's parameters as JSON; `Fields` beside it is the same as a form."""
+
+    override = OverrideField(
+        _l("As JSON, in Ollama's words"),
+        render_kw={"rows": 18, "class": "code", "spellcheck": "false", "placeholder": "{\n}"},
+    )
+    note = StringField(
+        _l("What for?"),
+        validators=[Length(max=200)],
+        description=_l("Optional, for the history."),
+        render_kw={"autocomplete": "off"},
+    )
+    submit = SubmitField(_l("Save parameters"))
+
+
+def fields_of(model: Model) -> dict[str, list[tuple[KeyRule, str]]]:
+    """Give the parameters by group, each with the text its field starts with."""
+    grouped: dict[str, list[tuple[KeyRule, str]]] = {name: [] for name in GROUPS}
+    for rule in KEYS.values():
+        grouped[rule.group].append((rule, as_text(rule, model.override.get(rule.name))))
+    return grouped
+
+
+def as_text(rule: KeyRule, value: Json) -> str:
+    """Give a value as its field shows it."""
+    if value is None:
+        return ""
+    if rule.kind == "stop":
+        return "\n".join(value) if isinstance(value, list) else str(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict | list):
+        return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
+    return str(value)
+
+
+def read_fields(
+    given: Mapping[str, str], before: Mapping[str, Json]
+) -> tuple[dict[str, Json], dict[str, str]]:
+    """Give the override that the form's fields say, and what is wrong by field.
+
+    What fields cannot say (`options` of newer servers, `force`) stays as it was.
+    """
+    override = {name: value for name, value in before.items() if name not in KEYS}
+    wrong: dict[str, str] = {}
+    for name, rule in KEYS.items():
+        text = given.get(f"p-{name}", "").replace("\r\n", "\n")
+        if not text.strip():
+            continue
+        try:
+            override[name] = check_value(rule, _value(rule, text))
+        except (WrongValue, ValueError) as error:
+            wrong[name] = str(_("Must be %(what)s.", what=str(error)))
+    return override, wrong
+
+
+def _value(rule: KeyRule, text: str) -> Json:
+    if rule.kind == "stop":
+        return [line for line in text.split("\n") if line]
+    if rule.kind == "format" and text.strip() != "json":
+        return parse_object(text)
+    return text if rule.name == "system" else text.strip()

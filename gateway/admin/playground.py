@@ -1,0 +1,183 @@
+"""Playground: try a model as a client would, through the same way as every call of the API.
+
+A call "acts as" a key: its permissions, limits and parameters hold, and its budget pays. The answer
+is streamed to the browser as small events of our own: thinking, text, tool, ping, done, failed.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from flask import Response, render_template, request, stream_with_context, url_for
+
+from gateway.admin import bp, snippets
+from gateway.admin.timeline import parts_of
+from gateway.core.chat import Json
+from gateway.core.events import Event, Failed, Finish, TextDelta, ThinkingDelta, ToolCallDone
+from gateway.core.keys import Key
+from gateway.dialects import openai_chat
+from gateway.dialects.base import Reading
+from gateway.errors import GatewayError, InvalidRequest, NotFound
+from gateway.pages.words import _
+from gateway.policy import access
+from gateway.services import Services, calls, services
+from gateway.services.calls import Caller, Running
+from gateway.services.keyring import refusal
+from gateway.services.relay import Answer
+
+_APPLICATION = "playground"
+_ENDPOINT = "chat"
+_PARAMETERS = ("temperature", "top_p", "num_ctx", "num_predict", "seed")
+
+
+@bp.get("/playground")
+def playground() -> str:
+    """Show the page; the rest happens in the browser."""
+    now = datetime.now(UTC)
+    usable = [key for key in services().keys.search() if refusal(key, now) is None]
+    models = [m for m in services().catalog.models() if m.enabled and m.available]
+    chat = [m for m in models if m.can("completion") is not False]
+    return render_template(
+        "admin/playground/index.html",
+        keys=usable,
+        models=chat,
+        chosen=request.args.get("model", ""),
+        chosen_key=request.args.get("key", 0, int),
+        parameters=_PARAMETERS,
+        base=snippets.base_url(),
+    )
+
+
+@bp.post("/playground/run")
+def playground_run() -> Response:
+    """Run one call and stream its answer."""
+    request_id = "req_" + secrets.token_hex(16)
+    try:
+        running = _begin(services(), request_id)
+    except GatewayError as error:
+        return _refused(error, request_id)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(running)
+            running.answer.begin()
+        except GatewayError as error:
+            running.tally.fail(error)
+            return _refused(error, request_id)
+        response = Response(stream_with_context(_frames(running)), mimetype="text/event-stream")
+        response.headers["X-Accel-Buffering"] = "no"
+        response.call_on_close(stack.pop_all().close)
+        return response
+
+
+def _begin(parts: Services, request_id: str) -> Running[Answer]:
+    """Read what was sent and start the call. Raises every refusal a client would get."""
+    sent = request.get_json(silent=True)
+    if not isinstance(sent, Mapping) or not isinstance(sent.get("body"), dict):
+        raise InvalidRequest("The playground sent nothing that can be read.")
+    key = _key(parts, sent.get("key"))
+    caller = Caller(
+        request_id,
+        _ENDPOINT,
+        request.remote_addr or "",
+        _APPLICATION,
+        request.environ.get("gunicorn.socket"),
+    )
+    body = dict(sent["body"])
+    try:
+        access.check_scope(key, _ENDPOINT)
+        call = openai_chat.parse(body, _reading(parts))
+        return calls.start(parts, call, key, caller, body)
+    except GatewayError as error:
+        calls.refused(parts, key, caller, str(body.get("model", ""))[:200], error)
+        raise
+
+
+def _key(parts: Services, key_id: Any) -> Key:
+    try:
+        key = parts.keys.get(int(key_id))
+    except (NotFound, TypeError, ValueError):
+        raise InvalidRequest(_("Choose a key to act as."), param="key") from None
+    error = refusal(key, datetime.now(UTC))
+    if error is not None:
+        raise error
+    return key
+
+
+def _reading(parts: Services) -> Reading:
+    def nothing(_id: str) -> Any:
+        raise InvalidRequest("Stored responses are not available here.")
+
+    return Reading(parts.settings.behaviour(), nothing, nothing)
+
+
+def _frames(running: Running[Answer]) -> Iterator[bytes]:
+    yield _frame({"type": "start", "request_id": running.caller.request_id})
+    for _choice, events in running.answer.batches():
+        for event in events:
+            yield _frame(_shown(event, running))
+
+
+def _shown(event: Event, running: Running[Answer]) -> dict[str, Json]:
+    match event:
+        case TextDelta(text):
+            return {"type": "text", "text": text}
+        case ThinkingDelta(text):
+            return {"type": "thinking", "text": text}
+        case ToolCallDone(_id, name, arguments):
+            return {"type": "tool", "name": name, "arguments": arguments}
+        case Finish():
+            return _done(event, running)
+        case Failed(error):
+            return _failure(error, running.caller.request_id)
+        case _ping:
+            return {"type": "ping"}
+
+
+def _done(finish: Finish, running: Running[Answer]) -> dict[str, Json]:
+    usage, tally = finish.usage, running.tally
+    first_ms = (
+        None if tally.first_token_s is None else (tally.first_token_s - tally.started_s) * 1000
+    )
+    parameters, changes = parts_of(tally.explain)
+    seconds = usage.eval_ns / 1e9
+    return {
+        "type": "done",
+        "reason": finish.reason,
+        "input": usage.prompt_tokens,
+        "output": usage.completion_tokens,
+        "thinking": usage.reasoning_tokens,
+        "speed": usage.completion_tokens / seconds if seconds else None,
+        "first_ms": first_ms,
+        "load_ms": usage.load_ns / 1e6,
+        "prompt_ms": usage.prompt_ns / 1e6,
+        "server": tally.server_name,
+        "route": tally.route_reason,
+        "parameters": [[one.name, one.value, one.layer] for one in parameters],
+        "changes": [[one.name, one.reason] for one in changes],
+        "url": url_for("admin.request_detail", request_id=running.caller.request_id),
+    }
+
+
+def _failure(error: GatewayError, request_id: str) -> dict[str, Json]:
+    return {
+        "type": "failed",
+        "status": error.status,
+        "code": error.code,
+        "message": error.message,
+        "param": error.param,
+        "url": url_for("admin.request_detail", request_id=request_id),
+    }
+
+
+def _refused(error: GatewayError, request_id: str) -> Response:
+    """Tell of a refusal the way an answer is told; the status inside is what a client would get."""
+    return Response(_frame(_failure(error, request_id)), mimetype="text/event-stream")
+
+
+def _frame(value: Mapping[str, Json]) -> bytes:
+    return b"data: " + orjson.dumps(value) + b"\n\n"

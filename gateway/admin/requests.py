@@ -1,0 +1,102 @@
+"""Requests: every call, newest first, and one call explained."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from flask import Response, abort, jsonify, render_template, request
+
+from gateway.admin import bp
+from gateway.admin.query import FEATURES, RANGES, read_filter, read_place
+from gateway.admin.timeline import parts_of, timeline
+from gateway.core.requests import CallRow
+from gateway.errors import NotFound
+from gateway.pages import language
+from gateway.pages.words import _
+from gateway.services import services
+from gateway.store import console_keys, console_requests
+from gateway.store.tables import to_us
+
+LIMIT = 50
+_LIVE_LIMIT = 100
+ENDPOINTS = ("chat", "completions", "responses", "messages", "embeddings")
+FINISHES = (
+    "stop",
+    "length",
+    "tool_calls",
+    "stop_sequence",
+    "error",
+    "client_closed",
+    "cancelled",
+    "worker_lost",
+)
+
+
+@bp.get("/requests")
+def requests() -> str:
+    """List calls by the filter in the address."""
+    wanted = read_filter(request.args, datetime.now(UTC), language.zone_info())
+    place = read_place(request.args.get("after", ""))
+    store = services().store
+    calls = store.analyse(console_requests.page, wanted, older_than=place, limit=LIMIT + 1)
+    shown = calls[:LIMIT]
+    return render_template(
+        "admin/requests/list.html",
+        calls=shown,
+        wanted=wanted,
+        older=_place(shown[-1]) if len(calls) > LIMIT else None,
+        is_first=place is None,
+        is_filtered=bool(set(request.args) - {"after"}),
+        keys=sorted(store.read(console_keys.names).items(), key=lambda item: item[1].lower()),
+        models=[model.display_name for model in services().catalog.models()],
+        servers=services().catalog.servers(),
+        ranges=RANGES,
+        endpoints=ENDPOINTS,
+        finishes=FINISHES,
+        features=_feature_words(),
+    )
+
+
+@bp.get("/requests/newer.json")
+def requests_newer() -> Response:
+    """Give the calls that came after `id`, as table rows, for the live tail."""
+    wanted = read_filter(request.args, datetime.now(UTC), language.zone_info())
+    newest = max(0, min(request.args.get("than", 0, int), 2**62))
+    calls = services().store.read(
+        console_requests.page, wanted, newer_than_id=newest, limit=_LIVE_LIMIT
+    )
+    return jsonify(
+        newest=max((call.id for call in calls), default=newest),
+        rows=render_template("admin/requests/newer.html", calls=calls),
+    )
+
+
+@bp.get("/requests/<request_id>")
+def request_detail(request_id: str) -> str:
+    """Explain one call."""
+    try:
+        call = services().store.read(console_requests.detail, request_id[:64])
+    except NotFound:
+        abort(404)
+    return render_template(
+        "admin/requests/detail.html",
+        call=call,
+        row=call.row,
+        timeline=timeline(call),
+        explained=parts_of(call.explain),
+    )
+
+
+def _place(call: CallRow) -> str:
+    return f"{to_us(call.at)}-{call.id}"
+
+
+def _feature_words() -> list[tuple[str, str]]:
+    words = {
+        "tools": _("Tools"),
+        "images": _("Images"),
+        "thinking": _("Thinking"),
+        "streamed": _("Streamed"),
+        "whole": _("Not streamed"),
+    }
+    return [(name, words[name]) for name in FEATURES]

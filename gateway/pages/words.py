@@ -1,0 +1,24 @@
+"""Marks and translates the words of pages: Flask-Babel's functions, with types.
+
+`_` translates now, `_l` when shown (forms are made once, languages differ by request).
+"""
+
+from __future__ import annotations
+
+import flask_babel
+
+
+def _(message: str, **values: object) -> str:
+    """Give a text in the visitor's language, values put in."""
+    return str(flask_babel.gettext(message, **values))
+
+
+def _l(message: str) -> str:
+    """Give a text that is translated whenever it is shown."""
+    lazy: str = flask_babel.lazy_gettext(message)
+    return lazy
+
+
+def ngettext(one: str, many: str, num: int, **values: object) -> str:
+    """Give the form that fits the number; `%(num)d` in it is the number."""
+    return str(flask_babel.ngettext(one, many, num, **values))

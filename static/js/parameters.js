@@ -1,0 +1,67 @@
+// Parameters of a model: the JSON on the left and the form on the right say the same; either edits the other.
+const text = document.querySelector("#override-json textarea");
+const form = document.getElementById("override-fields");
+
+const READ = {
+  number: Number, integer: Number, limit: Number, milliseconds: Number,
+  flag: (value) => value === "true",
+  think: (value) => (value === "true" ? true : value === "false" ? false : value),
+  stop: (value) => value.split("\n").filter(Boolean),
+  format: (value) => (value.trim() === "json" ? "json" : JSON.parse(value)),
+  duration: (value) => (/^-?\d+(\.\d+)?$/.test(value.trim()) ? Number(value) : value.trim()),
+};
+
+function shown(field, value) {
+  if (value === undefined || value === null) return "";
+  if (field.dataset.kind === "stop") return Array.isArray(value) ? value.join("\n") : String(value);
+  return typeof value === "object" ? JSON.stringify(value, null, 2) : String(value);
+}
+
+function current() {
+  try {
+    const value = JSON.parse(text.value.trim() || "{}");
+    return value && typeof value === "object" && !Array.isArray(value) ? value : null;
+  } catch {
+    return null;
+  }
+}
+
+function toForm() {
+  const value = current();
+  if (!value) return;
+  for (const field of form.querySelectorAll("[data-kind]")) field.value = shown(field, value[field.name.slice(2)]);
+}
+
+function toJson(field) {
+  const value = current();
+  if (!value) return;
+  const name = field.name.slice(2);
+  if (field.value.trim() === "") delete value[name];
+  else {
+    try {
+      const read = (READ[field.dataset.kind] ?? String)(field.value);
+      value[name] = Number.isNaN(read) ? field.value : read;
+    } catch {
+      return;
+    }
+  }
+  text.value = Object.keys(value).length ? JSON.stringify(value, null, 2) : "";
+}
+
+text.addEventListener("input", toForm);
+form.addEventListener("input", (event) => toJson(event.target));
+form.addEventListener("submit", (event) => event.preventDefault());
+for (const button of document.querySelectorAll("[data-example]")) {
+  button.addEventListener("click", () => {
+    const example = JSON.parse(button.dataset.example);
+    const merged = Object.keys(example).length ? { ...current(), ...example } : {};
+    text.value = Object.keys(merged).length ? JSON.stringify(merged, null, 2) : "";
+    toForm();
+    text.focus();
+  });
+}
+text.addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+  event.preventDefault();
+  text.form.requestSubmit();
+});
