@@ -90,7 +90,7 @@ class Running(Generic[A]):
                 raise
             if self._lease.token_room is not None:
                 self.answer.bound(self._lease.token_room - self.prepared.estimate)
-            stack.enter_context(services.live.running(tally, self.answer.cancel))
+            stack.enter_context(services.live.running(tally, self.answer.cancel, self._place))
             stack.enter_context(self.answer)
             stack.enter_context(services.watcher.watch(self.caller.sock, self._client_left))
             self._stack = stack.pop_all()
@@ -134,10 +134,13 @@ class Running(Generic[A]):
             found["x-gateway-server"] = _header(self.tally.server_name)
         if self.prepared.fallback_of:
             found["x-gateway-fallback"] = _header(self.prepared.model.display_name)
-        if isinstance(self.answer, Answer) and self.answer.place[0]:
-            place, length = self.answer.place
+        place, length = self._place()
+        if place:
             found["x-gateway-queue"] = f"{place}/{length}"
         return found
+
+    def _place(self) -> tuple[int, int]:
+        return self.answer.place if isinstance(self.answer, Answer) else (0, 0)
 
     def limit_headers(self) -> Mapping[str, str]:
         """Give the rate-limit headers in the dialect's own form."""

@@ -64,8 +64,6 @@ class Answer:
         self._source: Iterator[Batch] | None = None
         self._waiting: Batch | None = None
         self._tick_s = float(behaviour.sse_comment_interval_s)
-        self.place = (0, 0)
-        """Place in line and its length while the call is queued."""
 
     def __enter__(self) -> Answer:
         return self
@@ -83,6 +81,15 @@ class Answer:
         for hold in self._held[:]:
             hold.cancel()
             hold.release()
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """The place in line and the length of the line; (0, 0) while the call does not wait."""
+        for hold in self._held[:]:
+            if hold.ticket is not None and hold.slot is None:
+                place, length = hold.ticket.ahead
+                return (place, length) if place else (0, 0)
+        return 0, 0
 
     @property
     def stopped(self) -> GatewayError | None:
@@ -256,7 +263,8 @@ class Answer:
                     error = first  # what happened says more than that nobody else is left
                 first = first or error
                 server_id = self.tally.server_id
-                again = not (begun or self._sent) and remaining and may_repeat(error)
+                # comments that kept the line alive are no part of an answer: it may still begin
+                again = not begun and remaining and may_repeat(error)
                 if not again or server_id is None or server_id in excluded:
                     yield (Failed(self._stop or error),)
                     return
@@ -275,10 +283,8 @@ class Answer:
             )
             slot = ticket.wait(0)
             while slot is None:
-                self.place = ticket.ahead
                 yield TICK
                 slot = ticket.wait(self._tick_s)
-            self.place = (0, 0)
             hold.slot = slot
             self.tally.note(slot)
             if self._stop is not None:
