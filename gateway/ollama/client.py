@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Final
@@ -40,8 +41,10 @@ ERROR_BODY_S: Final = 5.0
 DRAIN_S: Final = 1.0
 QUICK_S: Final = 10.0
 """Time limit of the small calls: tags, show, ps, version."""
-_DONE: Final = b'"done":false}'
+_NOT_DONE: Final = b'"done":false}'
 _USER_AGENT: Final = "ollama2openai"
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE: Final = re.compile(r"[\x20-\x7e\xa0-\xff]*")
 
 
 class OllamaClient:
@@ -191,7 +194,16 @@ class Upstream:
     the connection back or ends it.
     """
 
-    __slots__ = ("_client", "_closed", "_exchange", "_path", "_prepared", "_records", "_response")
+    __slots__ = (
+        "_client",
+        "_closed",
+        "_exchange",
+        "_is_done",
+        "_path",
+        "_prepared",
+        "_records",
+        "_response",
+    )
 
     def __init__(
         self,
@@ -206,6 +218,7 @@ class Upstream:
         self._exchange = exchange
         self._response: NdjsonResponse | None = None
         self._records = False
+        self._is_done = False
         self._closed = False
 
     def __enter__(self) -> Upstream:
@@ -258,8 +271,10 @@ class Upstream:
                 break
             if lines:
                 self._records = True
+                last = lines[-1]
+                self._is_done = not last.endswith(_NOT_DONE) and capabilities.says_done(last)
                 yield lines
-                if not lines[-1].endswith(_DONE) and capabilities.says_done(lines[-1]):
+                if self._is_done:
                     break
             else:
                 yield lines
@@ -274,6 +289,8 @@ class Upstream:
             body = response.read_all(MAX_ANSWER_BYTES)
         except FOREIGN as error:
             raise self._mapped(error) from error
+        if self._exchange.cancelled:
+            raise ClientGone("the call was cancelled")
         self.close()
         return body
 
@@ -291,6 +308,8 @@ class Upstream:
         if response is None:
             self._exchange.cancel()
             return
+        if self._is_done:
+            response.raw.receive_now()  # the end of the body came with the last record, or nearly
         response.close()
 
     # -- details ---------------------------------------------------------------------------------
@@ -386,7 +405,7 @@ def _address(server: Server) -> tuple[str, CaseInsensitiveDict[str]]:
     if server.auth_header:
         name, colon, value = server.auth_header.partition(":")
         name, value = name.strip(), value.strip()
-        if not colon or not name or any(c < " " or c == "\x7f" for c in name + value):
+        if not colon or not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value):
             raise ValueError(f"server {server.name!r}: the header must read 'Name: value'")
         fields[name] = value
     return f"{parts.scheme}://{netloc}{parts.path.rstrip('/')}", fields

@@ -70,7 +70,7 @@ _STOPPED: Final = re.compile(r"unexpectedly stopped", re.IGNORECASE)
 _ADDRESS: Final = re.compile(
     r"\b[a-z][a-z0-9+.-]*://[^\s\"'<>]+"  # any URL
     r"|\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?"  # IPv4, with or without port
-    r"|\[[0-9a-f:.]+\](?::\d+)?",  # bracketed IPv6
+    r"|\[[0-9a-f]*:[0-9a-f:.]+\](?::\d+)?",  # bracketed IPv6
     re.IGNORECASE,
 )
 _PATH: Final = re.compile(r"(?<![\w.])(?:/[\w.@+-]+){2,}|\b[A-Za-z]:\\[^\s\"']+")

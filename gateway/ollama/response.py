@@ -170,8 +170,7 @@ class NdjsonResponse(requests.Response):
 
     def read_all(self, limit: int) -> bytes:
         """Give the whole body. Raises OverflowError over `limit` bytes, Stalled, OSError,
-        Malformed,
-        Truncated."""
+        Malformed, Truncated."""
         body, exchange = self.raw, self.raw.exchange
         parts: list[bytes] = []
         size = 0

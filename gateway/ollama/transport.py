@@ -237,9 +237,14 @@ class PlainPool(_FreshOnWish, HTTPConnectionPool):
 
 
 class TlsPool(_FreshOnWish, HTTPSConnectionPool):
-    """Connections to one https server."""
+    """Connections to one https server. An admin who switches verification off is warned where he
+    does it, not by urllib3 at each call."""
 
     ConnectionCls = TlsConnection  # type: ignore[assignment]  # answers with a Body
+
+    def _validate_conn(self, conn: Any) -> None:
+        if conn.is_closed:
+            conn.connect()
 
 
 class OllamaAdapter(HTTPAdapter):

@@ -1,0 +1,106 @@
+"""Names to addresses."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from typing import Any
+
+import pytest
+
+from gateway.ollama import addresses
+from gateway.ollama.addresses import AddressBook
+
+FOUND = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 80))]
+ADDRESSES = [(socket.AF_INET, ("192.0.2.1", 80))]
+
+
+class Resolver:
+    """A name server under our control: answers, fails, or waits for `go`."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.go = threading.Event()
+        self.go.set()
+        self.error: Exception | None = None
+
+    def __call__(self, *_: object) -> Any:
+        self.asked += 1
+        assert self.go.wait(20)
+        if self.error is not None:
+            raise self.error
+        return FOUND
+
+
+@pytest.fixture
+def resolver() -> Resolver:
+    return Resolver()
+
+
+@pytest.fixture
+def old(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No answer stays fresh."""
+    monkeypatch.setattr(addresses, "FRESH_S", -1.0)
+
+
+def test_an_answer_is_kept(resolver: Resolver) -> None:
+    book = AddressBook(resolver)
+
+    assert book.find("x.test", 80, 5) == ADDRESSES
+    assert book.find("x.test", 80, 5) == ADDRESSES
+    assert resolver.asked == 1
+
+
+def test_an_old_answer_is_asked_for_again(resolver: Resolver, old: None) -> None:
+    book = AddressBook(resolver)
+
+    book.find("x.test", 80, 5)
+    book.find("x.test", 80, 5)
+
+    assert resolver.asked == 2
+
+
+def test_an_address_needs_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(addresses.threading, "Thread", None)
+
+    assert AddressBook().find("127.0.0.1", 80, 5)[0][1] == ("127.0.0.1", 80)
+    assert AddressBook().find("[::1]", 80, 5)[0][1][:2] == ("::1", 80)
+
+
+@pytest.mark.parametrize("error", [socket.gaierror(-2, "unknown"), UnicodeError("label too long")])
+def test_a_name_nobody_knows_is_told(resolver: Resolver, error: Exception) -> None:
+    resolver.error = error
+
+    with pytest.raises(socket.gaierror):
+        AddressBook(resolver).find("x.test", 80, 5)
+
+
+def test_the_last_good_answer_serves_while_names_fail(resolver: Resolver, old: None) -> None:
+    book = AddressBook(resolver)
+    book.find("x.test", 80, 5)
+    resolver.error = socket.gaierror(-3, "try again")
+
+    assert book.find("x.test", 80, 5) == ADDRESSES
+
+
+def test_a_late_answer_is_waited_for_once(resolver: Resolver, old: None) -> None:
+    book = AddressBook(resolver)
+    resolver.go.clear()
+    for _ in range(3):
+        with pytest.raises(TimeoutError):
+            book.find("x.test", 80, 0.01)
+
+    resolver.go.set()
+
+    assert resolver.asked == 1
+    assert book.find("x.test", 80, 5) == ADDRESSES
+
+
+def test_an_old_answer_serves_while_the_new_one_is_late(resolver: Resolver, old: None) -> None:
+    book = AddressBook(resolver)
+    book.find("x.test", 80, 5)
+    resolver.go.clear()
+    try:
+        assert book.find("x.test", 80, 0.01) == ADDRESSES
+    finally:
+        resolver.go.set()

@@ -1,0 +1,367 @@
+"""What happens on the socket itself: heads, reuse, limits, TLS, cancelling while connecting."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import subprocess
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.errors import (
+    ClientGone,
+    GatewayError,
+    UpstreamError,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+from gateway.ollama import client as client_module
+from gateway.ollama import framing, response, transport
+from gateway.ollama.client import OllamaClient
+from tests.ollama.raw_server import RawServer, blocked_port, chunked
+from tests.ollama.talk import ask, call, client_of, read, server, text_of
+
+HELLO = b'{"message":{"content":"Hello"},"done":false}\n'
+DONE = b'{"message":{"content":""},"done":true,"done_reason":"stop","eval_count":1}\n'
+WHOLE = chunked(HELLO, DONE)
+
+
+def test_informational_answers_are_passed_over() -> None:
+    early = b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n"
+
+    with RawServer([early + WHOLE]) as raw, client_of(raw.url) as client:
+        assert text_of(ask(client)) == "Hello"
+
+
+def test_a_head_without_an_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(framing, "MAX_HEAD", 1000)
+    endless = b"HTTP/1.1 200 OK\r\n" + b"X-Long: " + b"x" * 2000
+
+    with (
+        RawServer([endless]) as raw,
+        client_of(raw.url) as client,
+        pytest.raises(UpstreamError) as caught,
+    ):
+        ask(client)
+
+    assert caught.value.code == "upstream_bad_response"
+
+
+def test_an_answer_that_ends_before_its_first_record_may_be_repeated() -> None:
+    with (
+        RawServer([chunked(end=False)]) as raw,
+        client_of(raw.url) as client,
+        pytest.raises(UpstreamUnreachable),
+    ):
+        ask(client)
+
+
+def test_a_connection_that_asks_to_be_closed_is_not_used_again() -> None:
+    closing = chunked(HELLO, DONE, head=b"Connection: close\r\n")
+
+    with RawServer([closing], [WHOLE]) as raw, client_of(raw.url) as client:
+        assert text_of(ask(client)) == text_of(ask(client)) == "Hello"
+
+
+def test_the_end_of_the_body_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "DRAIN_S", 0.02)
+    over = threading.Event()
+
+    def unfinished(sock: socket.socket) -> None:
+        sock.sendall(chunked(HELLO, DONE, end=False))
+        over.wait(20)
+
+    with RawServer([unfinished], [WHOLE]) as raw, client_of(raw.url) as client:
+        first = ask(client)
+        over.set()
+        assert text_of(first) == text_of(ask(client)) == "Hello"
+
+
+def test_a_reader_that_stops_at_the_last_record_keeps_the_connection() -> None:
+    with RawServer([WHOLE, WHOLE]) as raw, client_of(raw.url) as client:
+        with call(client) as upstream:
+            upstream.open()
+            seen: list[bytes] = []
+            for lines in upstream.batches(5):
+                seen += lines
+                if seen[-1].startswith(DONE[:-2]):
+                    break
+        assert text_of(ask(client)) == "Hello"
+
+    assert len(raw.requests) == 2
+
+
+def test_an_answer_that_is_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "MAX_ANSWER_BYTES", 10)
+
+    with (
+        RawServer([chunked(b"x" * 11)]) as raw,
+        client_of(raw.url) as client,
+        pytest.raises(UpstreamError),
+    ):
+        client.embed(b"{}")
+
+
+def test_a_whole_answer_has_one_limit() -> None:
+    over = threading.Event()
+
+    def silent(sock: socket.socket) -> None:
+        sock.sendall(chunked(b"{", end=False))
+        over.wait(20)
+
+    with RawServer([silent]) as raw, client_of(raw.url) as client:
+        try:
+            with pytest.raises(UpstreamTimeout):
+                client.embed(b"{}", idle_timeout_s=0.05)
+        finally:
+            over.set()
+
+
+def test_an_error_body_that_never_ends_still_gives_the_status(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(client_module, "ERROR_BODY_S", 0.05)
+    over = threading.Event()
+
+    def unfinished(sock: socket.socket) -> None:
+        sock.sendall(b"HTTP/1.1 503 Busy\r\nContent-Length: 100\r\n\r\n{")
+        over.wait(20)
+
+    with RawServer([unfinished]) as raw, client_of(raw.url) as client:
+        try:
+            with pytest.raises(GatewayError) as caught:
+                ask(client)
+        finally:
+            over.set()
+
+    assert caught.value.code == "upstream_busy"
+
+
+def test_a_compressed_error_body_is_not_looked_at() -> None:
+    packed = b"HTTP/1.1 500 X\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc"
+
+    with (
+        RawServer([packed]) as raw,
+        client_of(raw.url) as client,
+        pytest.raises(UpstreamError) as caught,
+    ):
+        ask(client)
+
+    assert "abc" not in caught.value.message
+
+
+def test_a_refusal_before_the_body_is_sent_is_read() -> None:
+    refusal = b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+    with (
+        RawServer([refusal]) as raw,
+        client_of(raw.url) as client,
+        pytest.raises(GatewayError) as caught,
+    ):
+        ask(client, b"x" * (transport._JOIN_BELOW + 1))
+
+    assert "413" in caught.value.message
+    assert len(raw.requests[0]) > transport._JOIN_BELOW
+
+
+def test_iter_lines_gives_line_by_line() -> None:
+    with (
+        RawServer([chunked(HELLO + HELLO, DONE[:-1])]) as raw,
+        client_of(raw.url) as client,
+        call(client) as upstream,
+    ):
+        upstream.open()
+        found = upstream._response
+        assert isinstance(found, response.NdjsonResponse)
+        lines = list(found.iter_lines())
+
+    assert lines == [HELLO[:-1], HELLO[:-1], DONE[:-1]]
+
+
+def test_a_cancel_ends_a_connection_being_made() -> None:
+    with blocked_port() as url, client_of(url) as client, call(client) as upstream:
+        client._connect_s = 30.0
+        failures: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                upstream.open()
+            except GatewayError as failure:
+                failures.append(failure)
+
+        upstream._exchange.connect_s = 30.0
+        thread = threading.Thread(target=run)
+        thread.start()
+        while upstream._exchange._sock is None:
+            thread.join(0.001)
+        upstream.cancel()
+        thread.join(10)
+
+    assert [type(failure) for failure in failures] == [ClientGone]
+
+
+def test_a_connection_that_is_never_made_meets_its_limit() -> None:
+    with blocked_port() as url, client_of(url) as client, call(client) as upstream:
+        upstream._exchange.connect_s = 0.05
+        with pytest.raises(UpstreamUnreachable):
+            upstream.open()
+
+
+def test_the_whole_limit_counts_before_anything_is_sent() -> None:
+    with RawServer([WHOLE]) as raw, client_of(raw.url) as client:
+        upstream = call(client, total_s=0.0)
+        with upstream, pytest.raises(GatewayError) as caught:
+            upstream.open()
+
+    assert isinstance(caught.value, UpstreamTimeout | UpstreamUnreachable)
+    assert raw.requests == []
+
+
+def test_the_second_address_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    with RawServer([WHOLE]) as raw:
+        good = ("127.0.0.1", int(raw.url.rpartition(":")[2]))
+
+        def two(*_: object) -> Any:
+            return [
+                (socket.AF_INET, socket.SOCK_STREAM, 6, "", address)
+                for address in (("127.0.0.1", 1), good)
+            ]
+
+        monkeypatch.setattr(socket, "getaddrinfo", two)
+        with client_of("http://ollama.test:1") as client:
+            assert text_of(ask(client)) == "Hello"
+
+
+def test_a_cancelled_answer_that_ends_with_its_connection_is_not_taken_for_whole() -> None:
+    head = b"HTTP/1.1 200 OK\r\n\r\n{"
+    sent, over = threading.Event(), threading.Event()
+
+    def until_close(sock: socket.socket) -> None:
+        sock.sendall(head)
+        sent.set()
+        over.wait(20)
+
+    with RawServer([until_close]) as raw, client_of(raw.url) as client, call(client) as upstream:
+        upstream.open()
+        assert sent.wait(10)
+        upstream.cancel()
+        try:
+            with pytest.raises(ClientGone):
+                upstream.read()
+        finally:
+            over.set()
+
+
+def test_a_connection_is_only_used_for_an_exchange() -> None:
+    pool = transport.OllamaAdapter(1).poolmanager.connection_from_url("http://127.0.0.1:1")
+
+    with pytest.raises(RuntimeError, match="only used through"):
+        pool.urlopen("GET", "/", retries=False)
+
+
+# -- TLS -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for 127.0.0.1 that signs itself, with its key in the same file."""
+    folder = tmp_path_factory.mktemp("tls")
+    subprocess.run(
+        [
+            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+            "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1", "-addext",
+            "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:TRUE",
+            "-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem"),
+        ],
+        check=True,
+        capture_output=True,
+    )  # fmt: skip
+    whole = folder / "both.pem"
+    whole.write_bytes((folder / "key.pem").read_bytes() + (folder / "cert.pem").read_bytes())
+    return whole
+
+
+def tls_server(certificate: Path, *connections: Any) -> RawServer:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    return RawServer(*connections, tls=context)
+
+
+def test_a_certificate_nobody_vouches_for_is_not_accepted(certificate: Path) -> None:
+    with (
+        tls_server(certificate, [WHOLE]) as raw,
+        client_of(raw.url) as client,
+        pytest.raises(UpstreamUnreachable) as caught,
+    ):
+        ask(client)
+
+    assert "certificate" in caught.value.message
+    assert raw.requests == []
+
+
+@pytest.mark.parametrize("how", ["vouched for", "not looked at"])
+def test_a_certificate_can_be_vouched_for_or_not_looked_at(certificate: Path, how: str) -> None:
+    fields = (
+        {"tls_ca_file": str(certificate)}
+        if how == "vouched for"
+        else {"tls_verify": False, "tls_ca_file": "/nowhere"}
+    )
+
+    with tls_server(certificate, [WHOLE, WHOLE]) as raw, client_of(raw.url, **fields) as client:
+        assert text_of(ask(client)) == text_of(ask(client)) == "Hello"
+
+
+def test_a_file_of_certificates_that_is_missing_is_told() -> None:
+    with RawServer([]) as raw:
+        url = raw.url.replace("http://", "https://")
+        with (
+            client_of(url, tls_ca_file="/nowhere.pem") as client,
+            pytest.raises(UpstreamUnreachable),
+        ):
+            ask(client)
+
+
+def test_a_cancel_ends_a_silent_tls_answer(certificate: Path) -> None:
+    over, sent = threading.Event(), threading.Event()
+
+    def silent(sock: socket.socket) -> None:
+        sock.sendall(chunked(HELLO, end=False))
+        sent.set()
+        over.wait(20)
+
+    with (
+        tls_server(certificate, [silent]) as raw,
+        client_of(raw.url, tls_verify=False) as client,
+        call(client) as upstream,
+    ):
+        upstream.open()
+        batches = upstream.batches(30)
+        next(batches)
+        timer = threading.Timer(0.05, upstream.cancel)
+        timer.start()
+        try:
+            with pytest.raises(ClientGone):
+                list(batches)
+        finally:
+            over.set()
+            timer.join()
+
+
+def test_a_closed_client_gives_its_connections_back() -> None:
+    with RawServer([WHOLE], [WHOLE]) as raw:
+        one = OllamaClient(server(raw.url))
+        ask(one)
+        one.close()
+        assert text_of(ask(one)) == "Hello"
+        one.close()
+
+
+def test_reading_whole_and_in_batches_do_not_mix_up_cancel() -> None:
+    with RawServer([WHOLE]) as raw, client_of(raw.url) as client, call(client) as upstream:
+        upstream.open()
+        upstream.cancel()
+        with pytest.raises(ClientGone):
+            read(upstream)
