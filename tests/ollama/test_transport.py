@@ -18,8 +18,8 @@ from gateway.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from gateway.ollama import client as client_module
 from gateway.ollama import framing, response, transport
+from gateway.ollama import upstream as upstream_module
 from gateway.ollama.client import OllamaClient
 from tests.ollama.raw_server import RawServer, blocked_port, chunked
 from tests.ollama.talk import ask, call, client_of, read, server, text_of
@@ -67,7 +67,7 @@ def test_a_connection_that_asks_to_be_closed_is_not_used_again() -> None:
 
 
 def test_the_end_of_the_body_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "DRAIN_S", 0.02)
+    monkeypatch.setattr(upstream_module, "DRAIN_S", 0.02)
     over = threading.Event()
 
     def unfinished(sock: socket.socket) -> None:
@@ -95,7 +95,7 @@ def test_a_reader_that_stops_at_the_last_record_keeps_the_connection() -> None:
 
 
 def test_an_answer_that_is_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "MAX_ANSWER_BYTES", 10)
+    monkeypatch.setattr(upstream_module, "MAX_ANSWER_BYTES", 10)
 
     with (
         RawServer([chunked(b"x" * 11)]) as raw,
@@ -123,7 +123,7 @@ def test_a_whole_answer_has_one_limit() -> None:
 def test_an_error_body_that_never_ends_still_gives_the_status(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(client_module, "ERROR_BODY_S", 0.05)
+    monkeypatch.setattr(upstream_module, "ERROR_BODY_S", 0.05)
     over = threading.Event()
 
     def unfinished(sock: socket.socket) -> None:
