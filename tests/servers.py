@@ -232,5 +232,5 @@ def running_redis() -> Iterator[Redis]:
         yield server
     finally:
         if server is not None:
-            server.stop(signal.SIGTERM)
+            server.stop(signal.SIGKILL)
         shutil.rmtree(folder, ignore_errors=True)

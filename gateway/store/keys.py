@@ -71,9 +71,9 @@ def save(session: Session, key: Key) -> Key:
 def delete(session: Session, key_id: int) -> None:
     """Remove a key and its counters; its usage stays. Raises NotFound."""
     _row(session, key_id)
-    session.execute(sql_delete(ApiKeyRow).where(ApiKeyRow.id == key_id))
-    for table in (KeyCounterRow, CounterLeaseRow):
+    for table in (KeyCounterRow, CounterLeaseRow):  # first: the usage writer locks in this order
         session.execute(sql_delete(table).where(table.key_id == key_id))
+    session.execute(sql_delete(ApiKeyRow).where(ApiKeyRow.id == key_id))
 
 
 def touch(session: Session, used: Mapping[int, datetime]) -> None:

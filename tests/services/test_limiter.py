@@ -1,0 +1,460 @@
+"""Limits: exact at the edge, shared by workers, told in headers, given back by the dead."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from gateway.core.admin import SYSTEM
+from gateway.core.behaviour import Behaviour
+from gateway.core.keys import Budget, Key, Limits
+from gateway.errors import QuotaExhausted, RateLimited
+from gateway.policy import windows
+from gateway.services.keys import Keys
+from gateway.services.limiter import Limiter
+from gateway.services.revisions import Revisions
+from gateway.services.shared_counts import SharedCounts
+from gateway.services.stored import Store, StoreUnavailable
+from gateway.store import counters
+from gateway.store.tables import CounterLeaseRow, KeyCounterRow
+from tests.servers import Redis, running_redis
+from tests.services.conftest import FakeClock
+
+
+def key(number: int = 1, *, budgets: tuple[Budget, ...] = (), **limits: int) -> Key:
+    return Key(id=number, name="k", prefix="sk", limits=Limits(budgets=budgets, **limits))
+
+
+@pytest.fixture
+def limiter(any_store: Store, clock: FakeClock) -> Limiter:
+    return Limiter(any_store, worker="here:1", now=clock.now, clock=clock.seconds)
+
+
+def admitted(limiter: Limiter, key: Key, tries: int, tokens: int = 1) -> int:
+    count = 0
+    for _ in range(tries):
+        try:
+            limiter.admit(key, tokens).settle(tokens)
+        except RateLimited:
+            continue
+        count += 1
+    return count
+
+
+def test_requests_per_minute_pass_up_to_the_limit_and_again_a_minute_later(
+    limiter: Limiter, clock: FakeClock
+) -> None:
+    first = admitted(limiter, key(requests_per_minute=5), 20)
+    clock.tick(120)
+    second = admitted(limiter, key(requests_per_minute=5), 20)
+
+    assert (first, second) == (5, 5)
+
+
+def test_a_refusal_tells_how_long_to_wait_and_waiting_helps(
+    limiter: Limiter, clock: FakeClock
+) -> None:
+    mine = key(requests_per_minute=3)
+    admitted(limiter, mine, 3)
+    with pytest.raises(RateLimited) as caught:
+        limiter.admit(mine, 1)
+    wait_s = caught.value.retry_after_s or 0
+    clock.tick(wait_s)
+
+    assert (caught.value.type, caught.value.code) == ("requests", "rate_limit_exceeded")
+    assert 1 <= wait_s <= 120
+    assert admitted(limiter, mine, 1) == 1
+
+
+def test_tokens_per_minute_count_what_calls_took(limiter: Limiter, clock: FakeClock) -> None:
+    mine = key(tokens_per_minute=1000)
+    limiter.admit(mine, 100).settle(900)
+    with pytest.raises(RateLimited) as caught:
+        limiter.admit(mine, 200)
+
+    assert caught.value.type == "tokens"
+    assert caught.value.headers["x-ratelimit-remaining-tokens"] == "100"
+    limiter.admit(mine, 100).settle(100)
+    with pytest.raises(RateLimited):
+        limiter.admit(mine, 1)
+
+
+def test_running_calls_hold_the_tokens_they_expect(limiter: Limiter) -> None:
+    mine = key(tokens_per_minute=1000)
+    running = limiter.admit(mine, 800)
+    with pytest.raises(RateLimited):
+        limiter.admit(mine, 300)
+    running.release()
+
+    assert limiter.admit(mine, 300)
+
+
+def test_a_call_larger_than_the_limit_itself_may_pass_alone(limiter: Limiter) -> None:
+    assert limiter.admit(key(tokens_per_minute=1000), 5000)
+
+
+def test_calls_at_once_are_bounded_and_come_back(limiter: Limiter) -> None:
+    mine = key(concurrent=2)
+    first, second = limiter.admit(mine, 1), limiter.admit(mine, 1)
+    with pytest.raises(RateLimited) as caught:
+        limiter.admit(mine, 1)
+    first.settle(5)
+    first.release()
+    third = limiter.admit(mine, 1)
+
+    assert (caught.value.code, caught.value.retry_after_s) == ("concurrency_limit_exceeded", 1)
+    for lease in (second, third):
+        lease.release()
+    assert limiter.admit(mine, 1)
+
+
+def test_keys_without_a_bound_of_their_own_have_the_common_one(
+    any_store: Store, clock: FakeClock
+) -> None:
+    common = Behaviour(default_key_concurrency=1)
+    limiter = Limiter(any_store, behaviour=lambda: common, clock=clock.seconds)
+    with limiter.admit(key(), 1), pytest.raises(RateLimited):
+        limiter.admit(key(), 1)
+
+    assert limiter.admit(key(), 1)
+
+
+def test_setting_the_clock_back_changes_nothing(limiter: Limiter, clock: FakeClock) -> None:
+    mine = key(requests_per_minute=5)
+    admitted(limiter, mine, 5)
+    clock.at = clock.at.replace(year=2029)
+
+    assert admitted(limiter, mine, 5) == 0
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        (
+            "openai",
+            {
+                "x-ratelimit-limit-requests": "10",
+                "x-ratelimit-remaining-requests": "9",
+                "x-ratelimit-reset-requests": "1m20s",
+            },
+        ),
+        (
+            "anthropic",
+            {
+                "anthropic-ratelimit-requests-limit": "10",
+                "anthropic-ratelimit-requests-remaining": "9",
+                "anthropic-ratelimit-requests-reset": "2030-05-15T12:01:20Z",
+            },
+        ),
+    ],
+)
+def test_headers_are_in_the_vendors_own_form(
+    limiter: Limiter, form: windows.Form, expected: dict[str, str]
+) -> None:
+    lease = limiter.admit(key(requests_per_minute=10), 1)
+
+    assert lease.headers_for(form) == expected
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0ms"), (0.0124, "12ms"), (1, "1s"), (59.2, "1m0s"), (360, "6m0s"), (5, "5s")],
+)
+def test_durations_are_written_as_openai_does(seconds: float, text: str) -> None:
+    assert windows.duration(seconds) == text
+
+
+def test_no_limit_gives_no_header(limiter: Limiter) -> None:
+    assert limiter.admit(key(), 1).headers_for("openai") == {}
+
+
+def test_a_request_budget_ends_exactly_and_says_so_in_words(
+    limiter: Limiter, any_store: Store
+) -> None:
+    mine = key(budgets=(Budget("requests", "day", 25),))
+
+    assert admitted(limiter, mine, 60) == 25
+    with pytest.raises(QuotaExhausted) as caught:
+        limiter.admit(mine, 1)
+    assert caught.value.should_retry is False
+    assert caught.value.message == (
+        "This key has used up its budget of 25 requests per day; it starts again at"
+        " 2030-05-16 00:00 UTC."
+    )
+
+
+def test_failed_calls_are_given_back(limiter: Limiter) -> None:
+    mine = key(budgets=(Budget("requests", "total", 3),))
+    for _ in range(10):
+        limiter.admit(mine, 1).settle(0, counted=False)
+
+    assert admitted(limiter, mine, 10) == 3
+
+
+def test_a_token_budget_near_its_end_bounds_the_answer(limiter: Limiter) -> None:
+    mine = key(budgets=(Budget("tokens", "month", 1000),))
+    lease = limiter.admit(mine, 400, prompt=400)
+    first_room = lease.token_room
+    lease.settle(950)
+    last = limiter.admit(mine, 500, prompt=20)
+
+    assert first_room == 1000
+    assert last.token_room == 50
+    last.settle(50)
+    with pytest.raises(QuotaExhausted):
+        limiter.admit(mine, 1)
+
+
+def test_a_roomy_token_budget_does_not_bound_answers(limiter: Limiter) -> None:
+    lease = limiter.admit(key(budgets=(Budget("tokens", "month", 10_000_000),)), 400, prompt=400)
+
+    assert lease.token_room is None
+
+
+def test_a_new_period_brings_a_new_budget_in_the_keys_own_zone(
+    limiter: Limiter, clock: FakeClock
+) -> None:
+    mine = replace(key(budgets=(Budget("requests", "day", 2),)), zone="Asia/Shanghai")
+    before = admitted(limiter, mine, 5)
+    clock.at = datetime(2030, 5, 15, 15, 59, 59, tzinfo=UTC)
+    still = admitted(limiter, mine, 5)
+    clock.at = datetime(2030, 5, 15, 16, 0, 0, tzinfo=UTC)
+
+    assert (before, still, admitted(limiter, mine, 5)) == (2, 0, 2)
+
+
+def test_a_rotated_key_goes_on_with_the_same_budget(limiter: Limiter) -> None:
+    old = key(1, budgets=(Budget("requests", "total", 4),))
+    new = replace(old, id=2, lineage_id=1, rotated_from=1)
+
+    assert admitted(limiter, old, 3) + admitted(limiter, new, 3) == 4
+
+
+def test_idle_leases_go_back(limiter: Limiter, any_store: Store, clock: FakeClock) -> None:
+    mine = key(budgets=(Budget("requests", "day", 5000),))
+    limiter.admit(mine, 1).settle(1)
+    held = any_store.read(lambda s: s.scalars(select(KeyCounterRow.reserved)).one())
+    clock.tick(2)
+    limiter.look()
+    left = any_store.read(lambda s: s.scalars(select(KeyCounterRow.reserved)).one())
+
+    assert held > 1
+    assert left == 1  # the spent one, until the writer has counted it
+
+
+def test_leases_may_be_spent_while_the_store_is_away(
+    limiter: Limiter, any_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = key(budgets=(Budget("requests", "day", 5000),))
+    limiter.admit(mine, 1).settle(1)
+
+    def away(*args: object, **kwargs: object) -> None:
+        raise StoreUnavailable("away")
+
+    monkeypatch.setattr(any_store, "write", away)
+    spent = 0
+    with contextlib.suppress(StoreUnavailable):
+        for spent in range(1000):  # noqa: B007 - how far it came is the result
+            limiter.admit(mine, 1).settle(1)
+
+    assert 1 <= spent <= 20
+    with pytest.raises(StoreUnavailable):
+        limiter.admit(mine, 1)
+
+
+_HAMMER = """
+import os, sys
+from pathlib import Path
+from gateway.core.keys import Budget, Key, Limits
+from gateway.errors import RateLimited
+from gateway.services.limiter import Limiter
+from gateway.services.stored import Store
+from gateway.store.engine import Database
+
+url, folder, kind = sys.argv[1:4]
+limits = {
+    "budget": Limits(budgets=(Budget("requests", "total", 1000),)),
+    "minute": Limits(requests_per_minute=1000),
+}[kind]
+key = Key(id=1, name="k", prefix="sk", limits=limits)
+gate, opened = os.pipe()
+for _ in range(8):
+    if os.fork():
+        continue
+    limiter = Limiter(Store(Database(url)), folder=Path(folder), workers=8)
+    os.close(opened)
+    os.read(gate, 1)
+    count = refused = 0
+    while refused < 10:
+        try:
+            limiter.admit(key, 1).settle(1)
+            count += 1
+        except RateLimited:
+            refused += 1
+    os.write(1, f"{count}\\n".encode())
+    os._exit(0)
+os.close(opened)
+for _ in range(8):
+    os.wait()
+"""
+
+
+def hammer(url: str, folder: Path, kind: str) -> list[int]:
+    """Let eight processes ask for as much as they get; give what each was granted."""
+    done = subprocess.run(
+        [sys.executable, "-c", _HAMMER, url, str(folder), kind],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=True,
+    )
+    return [int(line) for line in done.stdout.split()]
+
+
+@pytest.mark.process
+def test_eight_processes_share_a_budget_of_a_thousand_exactly(
+    any_url: str, any_store: Store, tmp_path: Path
+) -> None:
+    granted = hammer(any_url, tmp_path, "budget")
+
+    assert len(granted) == 8
+    assert sum(granted) == 1000, granted
+    row = any_store.read(lambda s: s.scalars(select(KeyCounterRow)).one())
+    assert row.reserved == 1000
+
+
+@pytest.mark.process
+def test_eight_processes_share_a_limit_per_minute_exactly(url: str, tmp_path: Path) -> None:
+    granted = hammer(url, tmp_path, "minute")
+
+    assert len(granted) == 8
+    assert sum(granted) == 1000, granted
+
+
+_HOLDER = """
+import sys
+from pathlib import Path
+from gateway.services.shared_counts import SharedCounts
+counts = SharedCounts(Path(sys.argv[1]))
+with counts.change(7, 60_000.0) as mine:
+    mine.running += 3
+    mine.reserved += 500
+print("held", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_what_a_killed_worker_held_is_taken_back(tmp_path: Path) -> None:
+    path = tmp_path / "limits.bin"
+    victim = subprocess.Popen(
+        [sys.executable, "-c", _HOLDER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert victim.stdin is not None
+    assert victim.stdout is not None
+    victim.stdout.readline()
+    counts = SharedCounts(path)
+    with counts.change(7, 60_000.0) as seen:
+        before = seen.running, seen.reserved
+        seen.running += 1
+    holders = counts.holders()
+    os.kill(victim.pid, signal.SIGKILL)
+    victim.communicate(timeout=10)
+    calls = counts.forget_worker(victim.pid)
+    with counts.change(7, 60_000.0) as seen:
+        after = seen.running, seen.reserved
+    counts.close()
+
+    assert before == (3, 500)
+    assert victim.pid in holders
+    assert calls == 3
+    assert after == (1, 0)
+
+
+def test_leases_of_a_killed_worker_go_back(any_store: Store) -> None:
+    Keys(any_store, Revisions(any_store)).issue({"name": "k"}, SYSTEM)
+    name = (1, "requests", "total", datetime(1970, 1, 1, tzinfo=UTC))
+    units, free = any_store.write(
+        counters.lease, name, worker="gone:1", want=60, least=1, limit=100
+    )
+    released = any_store.write(counters.release_worker, "gone:1")
+    again, _ = any_store.write(
+        counters.lease, name, worker="here:1", want=100, least=100, limit=100
+    )
+
+    assert (units, free, released, again) == (60, 40, 1, 100)
+    assert any_store.read(lambda s: [row.worker for row in s.scalars(select(CounterLeaseRow))]) == [
+        "here:1"
+    ]
+
+
+@pytest.fixture
+def redis() -> Iterator[Redis]:
+    with running_redis() as server:
+        yield server
+
+
+@pytest.mark.services
+def test_two_machines_share_limits_on_redis(store: Store, redis: Redis, clock: FakeClock) -> None:
+    machines = [Limiter(store, redis.url) for _ in range(2)]
+    mine = key(requests_per_minute=20)
+    granted = [admitted(machine, mine, 15) for machine in machines]
+    at_once = key(2, concurrent=2)
+    leases = [machines[0].admit(at_once, 1), machines[1].admit(at_once, 1)]
+    with pytest.raises(RateLimited) as caught:
+        machines[0].admit(at_once, 1)
+    leases[0].release()
+    third = machines[1].admit(at_once, 1)
+    tokens = key(3, tokens_per_minute=1000)
+    machines[0].admit(tokens, 10).settle(5000)
+    with pytest.raises(RateLimited) as tired:
+        machines[1].admit(tokens, 10)
+    for machine in machines:
+        machine.stop()
+
+    assert granted == [15, 5]
+    assert caught.value.code == "concurrency_limit_exceeded"
+    assert third is not None
+    assert tired.value.type == "tokens"
+    assert tired.value.headers["x-ratelimit-remaining-tokens"] == "0"
+
+
+@pytest.mark.services
+def test_without_redis_limits_hold_locally_at_once_and_it_is_shown(
+    store: Store, redis: Redis
+) -> None:
+    limiter = Limiter(store, redis.url)
+    mine = key(requests_per_minute=10)
+    lease = limiter.admit(mine, 1)
+    redis.stop(signal.SIGKILL)
+    granted = admitted(limiter, mine, 30)
+    lease.settle(10)
+    state = limiter.state()
+    limiter.stop()
+
+    assert granted == 10
+    assert state["degraded"] is True
+    assert state["failures"] == 1
+
+
+@pytest.mark.services
+def test_a_frozen_redis_delays_one_call_only(store: Store, redis: Redis) -> None:
+    limiter = Limiter(store, redis.url)
+    limiter.admit(key(requests_per_minute=10), 1)
+    redis.send(signal.SIGSTOP)
+    granted = admitted(limiter, key(requests_per_minute=1000), 500)
+    state = limiter.state()
+    redis.send(signal.SIGCONT)
+    limiter.stop()
+
+    assert granted == 500
+    assert (state["degraded"], state["failures"]) == (True, 1)
