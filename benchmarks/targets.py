@@ -164,7 +164,7 @@ def ours(
     serve = [sys.executable, "-m", "gunicorn", "-c", str(config), "wsgi:app"]
     process = _start(serve, folder, variables)
     target = Target("ours", port, process, folder, wire.openai(key), key, url)
-    return _ready(target, "/v1/models", key)
+    return _ready(target, "/v1/models", key, b'"quick')
 
 
 def issue_key(variables: dict[str, str], name: str = "bench") -> str:
@@ -221,15 +221,19 @@ def _start(command: list[str], folder: Path, variables: dict[str, str]) -> subpr
         )
 
 
-def _ready(target: Target, path: str, key: str = "") -> Target:
-    """Wait until a GET answers 200; else stop the target and raise with its log."""
+def _ready(target: Target, path: str, key: str = "", holds: bytes = b"") -> Target:
+    """Wait until a GET answers 200 with `holds` in it; else stop the target and raise with its log.
+
+    The gateway answers before it has asked its server for the models, so it is asked for one.
+    """
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     gone_by = time.monotonic() + START_S
     while time.monotonic() < gone_by and target.process.poll() is None:
         connection = http.client.HTTPConnection("127.0.0.1", target.port, timeout=5)
         with suppress(OSError, http.client.HTTPException):
             connection.request("GET", path, headers=headers)
-            if connection.getresponse().status == 200:
+            answer = connection.getresponse()
+            if answer.status == 200 and holds in answer.read():
                 connection.close()
                 return target
         connection.close()
