@@ -107,7 +107,8 @@ def ask(store: Store, question: Question, labels: Mapping[str, str], zone: ZoneI
     )
     total = sum((sums for _name, sums in groups), Sums())
     tops = _tops(groups, question, labels)
-    shown = [top.name for top in tops[:SHOWN]] if question.group != "none" else []
+    named = [top.name for top in tops if top.name] if question.group != "none" else []
+    shown = named[:SHOWN]
     starts = steps(question.since, question.until, question.step, zone)
     if question.is_percentile:
         lines = _percentiles(store, question, wanted, shown, starts, zone, labels)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.core.catalog import ServerView
+from gateway.pages.foreign import translated
 from gateway.pages.words import _, ngettext
 from gateway.services import services
 
@@ -54,4 +55,4 @@ def of(view: ServerView) -> Status:
         "unknown": ("idle", _("Not checked yet")),
     }
     kind, name = words.get(view.state, ("idle", view.state))
-    return Status(kind, name, view.reason)
+    return Status(kind, name, "" if view.state == "ready" else translated(view.reason))

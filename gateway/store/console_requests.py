@@ -144,7 +144,11 @@ def _status(word: str) -> ColumnElement[bool]:
     if word == "ok":
         return and_(UsageRow.status.between(200, 399), UsageRow.error_code == "")
     if word == "failed":
-        return or_(UsageRow.status >= 400, UsageRow.error_code != "")
+        return and_(
+            or_(UsageRow.status >= 400, UsageRow.error_code != ""),
+            UsageRow.status != 499,
+            UsageRow.finish != "cancelled",
+        )
     if word.endswith("xx") and word[:1].isdigit():
         hundred = int(word[0]) * 100
         return UsageRow.status.between(hundred, hundred + 99)

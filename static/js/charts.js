@@ -8,6 +8,7 @@ const FIGURES = {
   rate: (v) => (v === null ? "–" : `${num(v, 1)} tok/s`),
   percent: (v) => (v === null ? "–" : `${num(v * 100, 1)} %`),
 };
+const WHOLE = [1, 2, 5].flatMap((n) => Array.from({ length: 13 }, (_, e) => n * 10 ** e)).sort((a, b) => a - b);
 const AXIS = { count: short, ms: (v) => (v === 0 ? "0" : duration(v)), rate: short, percent: (v) => `${num(v * 100, 1)} %` };
 
 function stacked(lines) {
@@ -34,14 +35,14 @@ export function draw(box, chart) {
 
   const options = {
     width: box.clientWidth,
-    height: Math.max(220, Math.min(300, box.clientWidth * 0.4)),
+    height: Math.max(230, Math.min(300, box.clientWidth * 0.4)),
     padding: [12, 8, 0, 0],
     cursor: { y: false, points: { show: !isBars }, drag: { x: false, y: false } },
     legend: { show: false },
     scales: { x: { time: true, range: () => [x[0] - step * 0.6, x[x.length - 1] + step * 0.6] }, y: { range: (u, low, high) => [0, (high || 1) * 1.08] } },
     axes: [
-      { stroke: css("--o-muted"), grid: { show: false }, ticks: { show: false }, font: "12px system-ui", space: 64, values: (u, ticks) => ticks.map((s) => (chart.clock && !midnight(s) ? clock.format(new Date(s * 1000)) : days.format(new Date(s * 1000)))), splits: (u, i, low, high) => ticksOf(x, u.bbox.width / devicePixelRatio) },
-      { stroke: css("--o-muted"), grid: { stroke: css("--o-line"), width: 1 }, ticks: { show: false }, font: "12px system-ui", size: 64, values: (u, ticks) => ticks.map(AXIS[chart.unit]) },
+      { stroke: css("--o-muted"), grid: { show: false }, ticks: { show: false }, font: "12px system-ui", space: 64, size: 30, values: (u, ticks) => ticks.map((s) => (chart.clock && !midnight(s) ? clock.format(new Date(s * 1000)) : days.format(new Date(s * 1000)))), splits: (u, i, low, high) => ticksOf(x, u.bbox.width / devicePixelRatio) },
+      { stroke: css("--o-muted"), grid: { stroke: css("--o-line"), width: 1 }, ticks: { show: false }, font: "12px system-ui", size: 58, ...(chart.unit === "count" ? { incrs: WHOLE } : {}), values: (u, ticks) => ticks.map(AXIS[chart.unit]) },
     ],
     series: [
       {},

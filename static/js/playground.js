@@ -156,9 +156,9 @@ async function send(event) {
   const messages = [...system, ...turns, asked];
   const shown = typeof asked.content === "string" ? asked.content : asked.content[0].text;
   const group = field("answers");
-  group.append(element("div", { class: "muted small turn" }, element("b", {}, `${words.you}: `), shown));
   const cards = models.map((model) => new Card(model));
-  cards.forEach((card) => group.append(card.box));
+  if (cards.length === 1) cards[0].box.classList.add("turn");
+  group.prepend(element("div", { class: "muted small turn" }, element("b", {}, `${words.you}: `), shown), ...cards.map((card) => card.box));
   lastBody = bodyFor(models[0], messages);
   showCopy();
   busy(true);

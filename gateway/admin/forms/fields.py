@@ -12,6 +12,7 @@ from wtforms.widgets import CheckboxInput, ListWidget
 
 from gateway.core.chat import Json
 from gateway.core.periods import is_zone
+from gateway.pages.foreign import translated
 from gateway.pages.words import _
 from gateway.policy import override_rules
 
@@ -64,7 +65,8 @@ class OverrideField(JsonField):
 
 def problem_words(problem: override_rules.Problem) -> str:
     """Give a problem as a sentence with its line."""
-    words = f"{problem.path}: {problem.message}" if problem.path else problem.message
+    message = translated(problem.message)
+    words = f"{problem.path}: {message}" if problem.path else message
     if not problem.line:
         return f"{words}."
     return str(_("Line %(line)s: %(problem)s.", line=problem.line, problem=words))

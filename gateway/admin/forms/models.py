@@ -13,6 +13,7 @@ from wtforms.validators import InputRequired, Length, ValidationError
 from gateway.admin.forms.fields import CheckList, LinesField, OverrideField, parse_object
 from gateway.core.catalog import Model
 from gateway.core.chat import Json
+from gateway.pages.foreign import translated
 from gateway.pages.words import _, _l
 from gateway.policy.options import KEYS, KeyRule, WrongValue, check_value
 
@@ -138,7 +139,7 @@ def read_fields(
         try:
             override[name] = check_value(rule, _value(rule, text))
         except (WrongValue, ValueError) as error:
-            wrong[name] = str(_("Must be %(what)s.", what=str(error)))
+            wrong[name] = _("Must be %(what)s.", what=translated(str(error)))
     return override, wrong
 
 

@@ -78,10 +78,7 @@ WORDS: Mapping[str, Mapping[str, Words]] = {
         ),
         "parse_think_tags": (
             _l("Take think tags out of answers"),
-            _l(
-                "Text between <think> and </think> becomes thinking. For models that Ollama "
-                "cannot parse."
-            ),
+            _l("Text between think tags becomes thinking. For models that Ollama cannot parse."),
         ),
         "anthropic_default_think": (
             _l("Thinking in Messages calls that do not say"),
