@@ -120,10 +120,8 @@ def apply(request: R, layers: Layers, behaviour: Behaviour) -> Applied[R]:
     merge = _Merge(request, layers, behaviour)
     merge.cap()
     changed = _with_params(request, merge.params(request.params))
-    if not isinstance(changed, EmbedRequest):
-        changed = _with_system(changed, merge)
     return Applied(
-        request=changed,
+        request=_with_system(changed, merge),
         ignored=tuple(merge.ignored),
         changes=tuple(merge.changes),
         provenance=merge.provenance(),
@@ -297,9 +295,8 @@ def _with_system(request: R, merge: _Merge) -> R:
             return request  # a raw prompt has no place for it
         own = request.system or ""
         return replace(request, system=_joined(system, own, mode))
-    if isinstance(request, ChatRequest):
-        return replace(request, messages=_messages(request.messages, system, mode))
-    return request
+    assert isinstance(request, ChatRequest)  # embeddings have no use for a system prompt
+    return replace(request, messages=_messages(request.messages, system, mode))
 
 
 def _joined(system: str, own: str, mode: str) -> str:
