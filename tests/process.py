@@ -94,7 +94,8 @@ class Gateway:
              "--bind", f"fd://{fd}", "wsgi:app"],
             cwd=ROOT, env=self.environ, pass_fds=[fd], stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
-        threading.Thread(target=self._collect, args=(self._process,), daemon=True).start()
+        self._collector = threading.Thread(target=self._collect, args=(self._process,), daemon=True)
+        self._collector.start()
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
@@ -116,6 +117,9 @@ class Gateway:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait(5)
+        self._collector.join(5)
+        if process.stderr is not None:
+            process.stderr.close()
         return process.returncode
 
     def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:

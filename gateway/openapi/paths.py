@@ -132,6 +132,15 @@ def _responses() -> dict[str, Schema]:
             ),
             "x-aliases": ["/responses/{response_id}/cancel"],
         },
+        "/v1/responses/compact": {
+            "post": _operation(
+                "refuseCompact",
+                "Refused: nothing is compacted here.",
+                "Responses",
+                errors=("401", "404"),
+            ),
+            "x-aliases": ["/responses/compact"],
+        },
         "/v1/responses/input_tokens": {
             "post": _operation(
                 "countInputTokens",
@@ -196,6 +205,12 @@ def _models() -> dict[str, Schema]:
             "parameters": [_in_path("model_id", "A name or alias; may hold `/` and `:`.")],
             "get": _operation(
                 "getModel", "Give one model.", "Models", answer="Model", errors=_READING
+            ),
+            "delete": _operation(
+                "refuseDeleteModel",
+                "Refused: models are managed in the console.",
+                "Models",
+                errors=("401", "404"),
             ),
             "x-aliases": ["/models/{model_id}", "/anthropic/v1/models/{model_id}"],
         },

@@ -27,6 +27,7 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    disable_created_metrics,
     generate_latest,
 )
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from gateway.services.usage_writer import UsageWriter
 
 log = logging.getLogger(__name__)
+disable_created_metrics()  # type: ignore[no-untyped-call]  # twice the series for nothing
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 SHARED_DIR: Final = "PROMETHEUS_MULTIPROC_DIR"
