@@ -8,12 +8,12 @@ bp = Blueprint("api", __name__)
 
 from gateway.api import (  # noqa: E402,F401
     counting,
+    description,
     embeddings,
     generate,
     health,
     hooks,
     metrics,
     models,
-    openapi,
     responses,
 )
