@@ -106,6 +106,18 @@ def record_listing(
     return changed
 
 
+def ensure(session: Session, name: str, now: datetime) -> tuple[int, bool]:
+    """Give the id of the model with this canonical name, and whether it had to be made: an import
+    may speak of a model that no server has shown yet."""
+    row = session.scalar(select(ModelRow).where(ModelRow.name_key == name.lower()))
+    if row is not None:
+        return row.id, False
+    made = _new_model(session, Listed(name), now, enable_new=True)
+    made.missing_since = now
+    session.flush()
+    return made.id, True
+
+
 def lacking_details(session: Session) -> list[tuple[int, str, str]]:
     """Give (id, name, digest) of models whose details were never asked for, or of another
     digest."""

@@ -1,0 +1,61 @@
+"""Deletes what is kept long enough, a piece at a time so that nobody waits for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, cast
+
+from sqlalchemy import Select, delete, func, select, text
+from sqlalchemy.orm import Session
+
+from gateway.store.tables import UsageBodyRow, UsageHourRow, UsageRow
+
+
+def delete_bodies(session: Session, before: datetime, limit: int) -> int:
+    """Delete at most `limit` kept prompts and answers older than `before`; give how many."""
+    old = select(UsageBodyRow.usage_id).where(UsageBodyRow.at < before).limit(limit)
+    ids = session.scalars(old).all()
+    if ids:
+        session.execute(delete(UsageBodyRow).where(UsageBodyRow.usage_id.in_(ids)))
+    return len(ids)
+
+
+def delete_usage_before(session: Session, before: datetime, limit: int) -> int:
+    """Delete at most `limit` settled calls older than `before`; rollups and counters stay."""
+    query = select(UsageRow.id).where(UsageRow.at < before, UsageRow.settled_at.is_not(None))
+    return _delete_calls(session, query.order_by(UsageRow.at), limit)
+
+
+def delete_usage_beyond(session: Session, most: int, limit: int) -> int:
+    """Delete at most `limit` of the oldest settled calls, as long as there are more than `most`.
+
+    Ids are given in order and without gaps worth counting, so their distance is the number of
+    rows: counting millions would take seconds.
+    """
+    first, last = session.execute(select(func.min(UsageRow.id), func.max(UsageRow.id))).one()
+    if last is None or last - first + 1 <= most:
+        return 0
+    query = select(UsageRow.id).where(UsageRow.id <= last - most, UsageRow.settled_at.is_not(None))
+    return _delete_calls(session, query.order_by(UsageRow.id), limit)
+
+
+def delete_hours(session: Session, before: datetime) -> int:
+    """Delete hourly sums older than `before`; the daily ones stay."""
+    gone = session.execute(delete(UsageHourRow).where(UsageHourRow.start < before))
+    return int(cast(Any, gone).rowcount)
+
+
+def tidy(session: Session) -> None:
+    """Let SQLite refresh what its planner knows; quick."""
+    if session.get_bind().dialect.name == "sqlite":
+        session.execute(text("PRAGMA optimize"))
+
+
+def _delete_calls(session: Session, query: Select[int], limit: int) -> int:
+    ids: Sequence[int] = session.scalars(query.limit(limit)).all()
+    for start in range(0, len(ids), 500):
+        chunk = ids[start : start + 500]
+        session.execute(delete(UsageBodyRow).where(UsageBodyRow.usage_id.in_(chunk)))
+        session.execute(delete(UsageRow).where(UsageRow.id.in_(chunk)))
+    return len(ids)
