@@ -97,6 +97,7 @@ def unknown_path(method: str, path: str) -> NotFound:
         or parts[:2] == ["messages", "batches"]
         or (parts[0] == "responses" and parts[-1] == "compact")
         or parts[:2] == ["chat", "completions"]
+        or (parts[0] == "models" and method == "DELETE")
     )
     if known:
         return NotFound(f"{shown} is not supported by this gateway", code="unsupported_endpoint")

@@ -6,6 +6,7 @@ import orjson
 from flask import Response, g, request
 
 from gateway.api import bp
+from gateway.api.errors import unknown_path
 from gateway.dialects import openai_models
 from gateway.errors import InvalidRequest
 from gateway.policy import access, routing
@@ -38,6 +39,14 @@ def one_model(model_id: str) -> Response:
     access.check_model(g.key, resolved)
     body = openai_models.render_model(resolved.model)
     return Response(orjson.dumps(body), mimetype="application/json")
+
+
+@bp.delete("/v1/models/<path:model_id>", strict_slashes=False)
+@bp.delete("/models/<path:model_id>", strict_slashes=False)
+@bp.delete("/anthropic/v1/models/<path:model_id>", strict_slashes=False)
+def delete_model(model_id: str) -> Response:
+    """Refuse: models are managed in the console."""
+    raise unknown_path("DELETE", request.path)
 
 
 def _limit(text: str | None) -> int | None:

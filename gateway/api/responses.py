@@ -6,6 +6,7 @@ import orjson
 from flask import Response, g, request
 
 from gateway.api import bp
+from gateway.api.errors import unknown_path
 from gateway.dialects import responses_stored
 from gateway.errors import MethodNotAllowed
 from gateway.policy import access
@@ -17,6 +18,13 @@ from gateway.services import services
 def no_socket() -> Response:
     """Refuse at once: Codex tries a WebSocket here first and falls back to POST."""
     raise MethodNotAllowed("GET is not allowed here; use POST.", headers={"Allow": "POST"})
+
+
+@bp.post("/v1/responses/compact", strict_slashes=False)
+@bp.post("/responses/compact", strict_slashes=False)
+def compact() -> Response:
+    """Refuse: nothing compacts here; without this route it would be called a wrong method."""
+    raise unknown_path("POST", request.path)
 
 
 @bp.get("/v1/responses/<response_id>", strict_slashes=False)

@@ -11,6 +11,9 @@ from gateway.core.events import Finish, Usage
 from gateway.dialects.ids import derived_id
 from gateway.errors import ContextOverflow, GatewayError
 
+NO_THREADS = "thread_unsupported_request"
+"""The vendor's word for a request that cannot be part of a stored conversation."""
+
 
 @dataclass(frozen=True, slots=True)
 class Shown:
@@ -91,19 +94,23 @@ def message_object(
 def error_body(error: GatewayError, request_id: str, prompt_estimate: int = 0) -> Json:
     """Give the error body; `prompt_estimate` stands in where Ollama did not tell the prompt's
     size."""
-    return {
-        "type": "error",
-        "error": {
-            "type": error.anthropic_type,
-            "message": _message(error, prompt_estimate),
-        },
-        "request_id": request_id,
+    told: dict[str, Json] = {
+        "type": error.anthropic_type,
+        "message": _message(error, prompt_estimate),
     }
+    if error.code == NO_THREADS:
+        # SDKs that read this go on by themselves, with the whole conversation in each request.
+        told["details"] = {"error_code": NO_THREADS, "unsupported": []}
+    return {"type": "error", "error": told, "request_id": request_id}
 
 
 def _message(error: GatewayError, prompt_estimate: int) -> str:
+    """Give the sentence; there is no member for the field concerned, so it leads the sentence."""
     if not isinstance(error, ContextOverflow):
-        return error.message
+        param = error.param
+        if param is None or param in error.message:
+            return error.message
+        return f"{param}: {error.message}"
     # Claude Code compacts by itself when it reads these words, and only then.
     prompt = error.detail.get("prompt_tokens") or prompt_estimate
     window = error.detail.get("context_tokens")

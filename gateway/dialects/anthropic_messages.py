@@ -15,6 +15,7 @@ from gateway.core.chat import Call, ChatRequest, Envelope, Json, Params, Think
 from gateway.core.events import Reply
 from gateway.core.options import OPTIONS, OptionRule
 from gateway.dialects.anthropic_common import (
+    NO_THREADS,
     Shown,
     error_body,
     message_object,
@@ -31,7 +32,7 @@ from gateway.dialects.content import read_arguments
 from gateway.dialects.formats import read_response_format
 from gateway.dialects.openai_tools import read_choice
 from gateway.dialects.params import OPENAI_NAMES, Named, read_params, root_of
-from gateway.dialects.reading import Fields, as_fields, read_model, unsupported
+from gateway.dialects.reading import Fields, as_fields, invalid, read_model, unsupported
 from gateway.dialects.sse import MEDIA_TYPE
 from gateway.errors import GatewayError
 
@@ -114,7 +115,11 @@ def _check_support(root: Fields) -> list[str]:
     if root.items("mcp_servers"):
         raise unsupported("mcp_servers", "the gateway connects to no MCP server.")
     if root.get("thread") is not None:
-        raise unsupported("thread", "conversations are not kept here.")
+        raise invalid(
+            "'thread' is not supported: conversations are not kept here; send all messages.",
+            "thread",
+            NO_THREADS,
+        )
     return [name for name in _LEFT_OUT if root.get(name) is not None]
 
 

@@ -10,23 +10,9 @@ from pydantic import BaseModel
 
 from tests.fake_ollama import FakeOllama, Script, error
 from tests.process import Gateway
+from tests.sdk.things import BREAKS, CHAT_TOOL, HELLO, RED_DOT
 
 pytestmark = [pytest.mark.sdk, pytest.mark.process]
-
-HELLO = [{"role": "user", "content": "Hello?"}]
-WEATHER = {
-    "type": "function",
-    "function": {
-        "name": "get_weather",
-        "description": "Tell the weather of a city.",
-        "parameters": {
-            "type": "object",
-            "properties": {"city": {"type": "string"}},
-            "required": ["city"],
-        },
-    },
-}
-RED_DOT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
 
 
 def test_a_thinking_answer_arrives_whole(client: openai.OpenAI, shared_ollama: FakeOllama) -> None:
@@ -74,7 +60,7 @@ def test_the_stream_helper_accepts_the_whole_stream(
     )  # fmt: skip
 
     with client.chat.completions.stream(
-        model="qwen3:8b", messages=HELLO, tools=[WEATHER]
+        model="qwen3:8b", messages=HELLO, tools=[CHAT_TOOL]
     ) as stream:
         final = stream.get_final_completion()
 
@@ -98,11 +84,11 @@ def test_a_tool_loop_runs_to_its_answer(
     )
     messages = [{"role": "user", "content": "Weather in Oban?"}]
 
-    first = client.chat.completions.create(model=model, messages=messages, tools=[WEATHER])
+    first = client.chat.completions.create(model=model, messages=messages, tools=[CHAT_TOOL])
     call = first.choices[0].message.tool_calls[0]
     messages.append(first.choices[0].message.model_dump(exclude_none=True))
     messages.append({"role": "tool", "tool_call_id": call.id, "content": "rain, 9 degrees"})
-    second = client.chat.completions.create(model=model, messages=messages, tools=[WEATHER])
+    second = client.chat.completions.create(model=model, messages=messages, tools=[CHAT_TOOL])
 
     assert second.choices[0].message.content == "It rains in Oban."
     sent = shared_ollama.calls("/api/chat")[-1].json["messages"]
@@ -208,7 +194,7 @@ ERRORS = [
     ("zero tokens", {"max_tokens": 0}, openai.BadRequestError, "invalid_value"),
     (
         "tools without capability",
-        {"model": "gemma3:4b", "tools": [WEATHER]},
+        {"model": "gemma3:4b", "tools": [CHAT_TOOL]},
         openai.BadRequestError,
         "tools_not_supported",
     ),
@@ -263,7 +249,7 @@ def test_an_early_failure_of_ollama_is_a_status(
 def test_a_failure_in_mid_stream_raises_after_the_text(
     client: openai.OpenAI, shared_ollama: FakeOllama
 ) -> None:
-    shared_ollama.script("llama3.2", Script(content="one two three", fault="error_line"))
+    shared_ollama.script("llama3.2", BREAKS)
     text: list[str] = []
 
     def read() -> None:
@@ -273,7 +259,7 @@ def test_a_failure_in_mid_stream_raises_after_the_text(
     with pytest.raises(openai.APIError) as caught:
         read()
 
-    assert "".join(text)
+    assert "".join(text) == "one two"
     assert caught.value.code == "upstream_error"
 
 
