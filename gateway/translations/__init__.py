@@ -1,0 +1,71 @@
+"""The words of the console: collected from code and pages, kept in one catalogue a language.
+
+`python -m gateway.translations` brings the catalogues up to date: new texts are added empty, those
+that are gone are dropped, translations stay. English is the source and needs no catalogue.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from babel.messages.catalog import Catalog
+from babel.messages.extract import extract_from_dir
+from babel.messages.frontend import parse_mapping_cfg
+from babel.messages.pofile import read_po, write_po
+
+FOLDER = Path(__file__).resolve().parent
+ROOT = FOLDER.parent.parent
+SOURCES = (ROOT / "gateway", ROOT / "templates")
+LANGUAGES = ("zh",)
+KEYWORDS = {"_": None, "_l": None, "gettext": None, "ngettext": (1, 2)}
+
+
+def collected() -> Catalog:
+    """Give every text of the console, without translations."""
+    from gateway.pages import foreign
+
+    with (FOLDER / "babel.cfg").open() as mapping:
+        methods, options = parse_mapping_cfg(mapping)
+    found = Catalog(project="Ollama2OpenAI", fuzzy=False)
+    for source in SOURCES:
+        extracted = extract_from_dir(source, methods, options, keywords=KEYWORDS)
+        for filename, _line, message, comments, context in extracted:
+            place = [(f"{source.name}/{filename}", 0)]
+            found.add(message, None, place, auto_comments=comments, context=context)
+    for sentence in foreign.sentences():
+        escaped = sentence if "%(" in sentence else sentence.replace("%", "%%")
+        found.add(escaped, None, [("gateway/pages/foreign.py", 0)])
+    return found
+
+
+def kept(language: str) -> Catalog:
+    """Give the catalogue of a language as it is."""
+    path = path_of(language)
+    if not path.is_file():
+        return Catalog(locale=language, project="Ollama2OpenAI", fuzzy=False)
+    with path.open("rb") as source:
+        return read_po(source, locale=language)
+
+
+def path_of(language: str) -> Path:
+    """Give where a catalogue is kept."""
+    return FOLDER / language / "LC_MESSAGES" / "messages.po"
+
+
+def update(language: str) -> tuple[int, int]:
+    """Bring a catalogue up to date; give (texts, of them without a translation)."""
+    catalogue, source = kept(language), collected()
+    catalogue.update(source, no_fuzzy_matching=True, update_creation_date=False)
+    catalogue.obsolete.clear()
+    path = path_of(language)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as out:
+        write_po(out, catalogue, width=100, sort_output=True, include_lineno=False)
+    return len(catalogue), sum(
+        not is_translated(message.string) for message in catalogue if message.id
+    )
+
+
+def is_translated(string: str | tuple[str, ...] | list[str]) -> bool:
+    """Whether a translation is there, in every plural form."""
+    return bool(string) and all(string if isinstance(string, list | tuple) else (string,))
