@@ -35,8 +35,9 @@ def calls(tries: Tries, request: ChatRequest, passes: int = 2) -> Batches:
             yield first.pass_on(events)
             if first.failure is not None:
                 break
-        if first.failure is not None and (passes == 1 or not _mendable(first.failure)):
-            yield [Failed(first.failure)]
+        failure = first.failure
+        if failure is not None and (first.called or passes == 1 or not _mendable(failure)):
+            yield [Failed(failure)]
             return
         if first.called or passes == 1:
             yield [*first.held, _called(first.finish) if first.called else first.finish]
@@ -70,7 +71,7 @@ class _First:
                     self.held.append(event)
                 case Finish():
                     self.finish = event
-                case Failed(error) if not self.called:
+                case Failed(error):
                     self.failure = error
                 case _:
                     shown.append(event)
@@ -121,7 +122,7 @@ def read_call(text: str, tools: Sequence[Tool]) -> ToolCallDone | None:
     if len(tools) == 1:
         return ToolCallDone("", tools[0].name, orjson.dumps(value).decode())
     name, arguments = value.get("name"), value.get("arguments")
-    if name not in {tool.name for tool in tools} or not isinstance(arguments, dict):
+    if name not in [tool.name for tool in tools] or not isinstance(arguments, dict):
         return None
     return ToolCallDone("", name, orjson.dumps(arguments).decode())
 

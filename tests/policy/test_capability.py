@@ -1,0 +1,128 @@
+"""What a model is known to be unable to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.core.behaviour import Behaviour
+from gateway.core.chat import CompletionRequest, Media, Message, Params, Tool, ToolChoice
+from gateway.errors import CapabilityMissing, InvalidRequest
+from gateway.policy import capability
+from tests.policy.values import chat, model
+
+F, G = Tool("f"), Tool("g")
+PICTURE = Message("user", "see", media=(Media("image", "QQ==", param="messages[0].content[1]"),))
+SOUND = Message("user", "hear", media=(Media("audio", "QQ=="),))
+REQUIRED = ToolChoice("required")
+
+REFUSED: list[tuple[str, str, Any, Behaviour, str, str]] = [
+    ("tools", "completion", chat(tools=[F]), Behaviour(), "tools_not_supported", "tools"),
+    ("tools, asked for", "completion", chat(tools=[F], tool_choice=REQUIRED),
+     Behaviour(forced_tool_choice="best_effort"), "tools_not_supported", "tools"),
+    ("image", "completion", chat(PICTURE), Behaviour(), "vision_not_supported",
+     "messages[0].content[1]"),
+    ("sound", "completion vision", chat(SOUND, media_param="input"), Behaviour(),
+     "audio_not_supported", "input"),
+    ("image of a completion", "completion",
+     CompletionRequest("m", ("p",), media=(Media("image", "QQ=="),)), Behaviour(),
+     "vision_not_supported", "images"),
+    ("suffix", "completion", CompletionRequest("m", ("p",), suffix="s"), Behaviour(),
+     "insert_not_supported", "suffix"),
+    ("chat", "embedding", chat(), Behaviour(), "chat_not_supported", "model"),
+    ("completion", "embedding", CompletionRequest("m", ("p",)), Behaviour(), "chat_not_supported",
+     "model"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("can", "request_", "behaviour", "code", "param"),
+                         [r[1:] for r in REFUSED], ids=[r[0] for r in REFUSED])  # fmt: skip
+def test_what_cannot_be_done_is_refused(
+    can: str, request_: Any, behaviour: Behaviour, code: str, param: str
+) -> None:
+    of = model("m:1", display_name="Em", capabilities=can)
+
+    with pytest.raises(CapabilityMissing) as caught:
+        capability.check(request_, of, behaviour)
+
+    assert (caught.value.status, caught.value.code, caught.value.param) == (400, code, param)
+    assert "'Em'" in caught.value.message
+
+
+ACCEPTED: list[tuple[str, str | None, Any]] = [
+    ("tools of a model that can", "completion tools", chat(tools=[F])),
+    ("tools nobody wants called", "completion", chat(tools=[F], tool_choice=ToolChoice("none"))),
+    ("tools made with format", "completion", chat(tools=[F], tool_choice=REQUIRED)),
+    ("image", "completion vision", chat(PICTURE)),
+    ("sound", "completion audio", chat(SOUND)),
+    ("suffix", "completion insert", CompletionRequest("m", ("p",), suffix="s")),
+    ("no suffix", "completion", CompletionRequest("m", ("p",))),
+    ("nothing known", None, chat(PICTURE, tools=[F])),
+    ("neither completion nor embedding", "", chat()),
+]
+
+
+@pytest.mark.parametrize(("can", "request_"), [a[1:] for a in ACCEPTED],
+                         ids=[a[0] for a in ACCEPTED])  # fmt: skip
+def test_what_may_work_is_let_through(can: str | None, request_: Any) -> None:
+    capability.check(request_, model("m:1", capabilities=can), Behaviour())
+
+
+def test_forced_calls_can_be_switched_off() -> None:
+    behaviour = Behaviour(forced_tool_choice="reject")
+    of = model("m:1", capabilities="completion tools")
+
+    with pytest.raises(InvalidRequest) as caught:
+        capability.check(chat(tools=[F], tool_choice=REQUIRED), of, behaviour)
+
+    assert (caught.value.code, caught.value.param) == ("unsupported_value", "tool_choice")
+
+
+@pytest.mark.parametrize(
+    ("tools", "choice", "left"),
+    [
+        ([F, G], ToolChoice(), ["f", "g"]),
+        ([F, G], ToolChoice("none"), []),
+        ([], ToolChoice("none"), []),
+        ([F, G], ToolChoice("auto", ("g",)), ["g"]),
+        ([F, G], ToolChoice("required", ("f",)), ["f"]),
+    ],
+)
+def test_the_choice_leaves_its_tools(
+    tools: list[Tool], choice: ToolChoice, left: list[str]
+) -> None:
+    found = capability.without_unwanted_tools(chat(tools=tools, tool_choice=choice))
+
+    assert [tool.name for tool in found.tools] == left
+
+
+def test_a_request_is_settled_for_its_model() -> None:
+    of = model("m:1", capabilities="completion tools")
+    prefill = chat(Message("user", "q"), Message("assistant", "a"), think="high")
+
+    settled = capability.settle(prefill, of, Behaviour(), "request")
+
+    assert settled.params.think is False
+    assert capability.settle(chat(think=True), of, Behaviour()).params.think is None
+
+
+def test_a_wish_to_think_survives_a_prefill() -> None:
+    of = model("m:1", capabilities="completion thinking")
+    prefill = chat(Message("user", "q"), Message("assistant", "a"), think="high")
+
+    assert capability.settle(prefill, of, Behaviour(), "request").params.think == "high"
+    assert capability.settle(prefill, of, Behaviour(), "model").params.think is False
+
+
+def test_a_completion_is_settled_too() -> None:
+    request = CompletionRequest("m", ("p",), Params(think=True))
+
+    settled = capability.settle(request, model("m:1", capabilities="completion"), Behaviour())
+
+    assert settled == CompletionRequest("m", ("p",))
+
+
+def test_settling_checks_first() -> None:
+    with pytest.raises(CapabilityMissing):
+        capability.settle(chat(tools=[F]), model("m:1", capabilities="completion"), Behaviour())
