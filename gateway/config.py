@@ -96,6 +96,7 @@ class Settings:
     sqlite_synchronous: Literal["normal", "full"] = "normal"
     database_pool: int = 10
     usage_buffer: int = 100_000
+    demo: bool = False
 
     @property
     def uses_sqlite(self) -> bool:
@@ -111,6 +112,7 @@ class Settings:
                 "pool": self.database_pool,
                 "synchronous": self.sqlite_synchronous,
             },
+            "GATEWAY_DEMO": self.demo,
             "BOOTSTRAP_SERVE_LOCAL": True,
             "WTF_CSRF_TIME_LIMIT": None,
             "SESSION_COOKIE_HTTPONLY": True,
@@ -197,6 +199,10 @@ def _one_of(*words: str) -> Callable[[str], str]:
         return text.lower()
 
     return read
+
+
+def _yes_or_no(text: str) -> bool:
+    return _one_of("yes", "no")(text) == "yes"
 
 
 def _host(text: str) -> str:
@@ -320,6 +326,7 @@ _READERS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "GATEWAY_SQLITE_SYNCHRONOUS": ("sqlite_synchronous", _one_of("normal", "full")),
     "GATEWAY_DATABASE_POOL": ("database_pool", _integer(1, 200)),
     "GATEWAY_USAGE_BUFFER": ("usage_buffer", _integer(1_000, 10_000_000)),
+    "GATEWAY_DEMO": ("demo", _yes_or_no),
 }
 """Environment variable to the field it fills and the reader of its text."""
 
