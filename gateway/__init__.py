@@ -10,6 +10,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from gateway.config import Settings
+from gateway.services import services
 from gateway.version import VERSION
 
 __version__ = VERSION
@@ -40,6 +41,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     extensions.csrf.exempt(api.bp)
     extensions.csrf.exempt(admin_api.bp)
     cli.register(app)
+    app.before_request(_note_connection)
     app.register_error_handler(HTTPException, _no_view)
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
@@ -47,6 +49,10 @@ def create_app(settings: Settings | None = None) -> Flask:
             app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops
         )
     return app
+
+
+def _note_connection() -> None:
+    services().watcher.note(request.environ.get("gunicorn.socket"))
 
 
 def _no_view(error: HTTPException) -> Response:

@@ -62,7 +62,7 @@ def make(config: Settings) -> Services:
     catalog.listener = fleet.follow
     refresher = Refresher(store, catalog, clients, settings.behaviour)
     fleet.dispatcher.on_missing = refresher.soon
-    live = Live(store, marks, is_loaded=_is_loaded(fleet, catalog), version=VERSION)
+    live = Live(store, marks, is_loaded=_is_loaded(fleet, catalog))
     pulls = Pulls(store, fleet, refresher)
     usage = UsageWriter(store, worker=worker_name(), capacity=config.usage_buffer)
     metrics = Metrics(VERSION)

@@ -19,7 +19,7 @@ from flask import Flask
 
 from gateway import logs
 from gateway.errors import Unavailable
-from gateway.services import Services, of
+from gateway.services import Services, of, offload
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +69,7 @@ def drain(parts: Services, drain_s: float) -> None:
     parts.draining.set()
     deadline_s = time.monotonic() + drain_s
     while len(parts.live) and time.monotonic() < deadline_s:
+        parts.watcher.end_idle()
         time.sleep(LOOK_S)
     ended = parts.live.cancel_all(
         lambda: Unavailable("The gateway is shutting down; try again.", code="shutting_down")
@@ -78,7 +79,9 @@ def drain(parts: Services, drain_s: float) -> None:
     deadline_s = time.monotonic() + SETTLE_S
     while len(parts.live) and time.monotonic() < deadline_s:
         time.sleep(LOOK_S)
+    parts.watcher.end_idle()
     parts.usage.flush(SETTLE_S)
+    offload.every(LOOK_S, parts.watcher.end_idle, "last-connections")
 
 
 def _drain_when_told(worker: Any, parts: Services) -> None:

@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import logging
 import select
+import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
+from weakref import WeakSet
 
 from gateway.services import offload
 
@@ -48,6 +51,25 @@ class Watcher:
         self._callbacks: dict[int, Callable[[], None]] = {}
         self._poll = offload.real_poll()
         self._stop: threading.Event | None = None
+        self._connections: WeakSet[Any] = WeakSet()
+
+    def note(self, sock: Any) -> None:
+        """Know a client's connection, so that it can be ended when it is idle."""
+        if sock is not None:
+            self._connections.add(sock)
+
+    def end_idle(self) -> None:
+        """Tell connections that no call runs on that nothing more is read from them.
+
+        Clients keep connections open for their next request; a worker that shuts down would wait
+        for them to the end of its patience. An answer that is being written is not disturbed.
+        """
+        for sock in list(self._connections):
+            if sock.fileno() in self._callbacks:
+                continue
+            self._connections.discard(sock)
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RD)
 
     def watch(self, sock: Any, on_gone: Callable[[], None]) -> Watch:
         """Call `on_gone` once if the peer of `sock` leaves. `sock` may be None (no real client):
