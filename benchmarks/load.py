@@ -2,7 +2,8 @@
 
 Two kinds of plan. `streams` opens many calls over a ramp and counts the tokens of each to its end.
 `calls` keeps a few connections busy, each sending its next call when the last was answered. The
-plan brings the whole HTTP request, so nothing here knows a dialect.
+plan brings the whole HTTP request, so nothing here knows a dialect; `echo` says how often each
+token stands in the answer, where the end of a stream repeats the text.
 
 Parsing is a count of `@`, one for every token of the fast fake Ollama, and a search for the stamps
 behind them. A stream has failed unless its status was 200, its end came, every token arrived and
@@ -31,7 +32,8 @@ Figures = dict[str, Any]
 _STAMP = re.compile(rb"@(\d{14})")
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _CHUNK_EDGE = re.compile(rb"\r\n[0-9a-fA-F]+\r\n")
-_ENDS = (b"[DONE]", b'"done":true', b"message_stop", b"response.completed")
+# The last frame of chat, Ollama, Messages; of Responses what stands behind the repeated text.
+_ENDS = (b"[DONE]", b'"done":true', b"message_stop", b'"output_tokens_details"')
 _TAIL = 600
 LATE_US = 100_000
 _ERRORS = select.EPOLLHUP | select.EPOLLERR
@@ -140,7 +142,8 @@ class Load:
         self.request = plan["request"].encode("latin-1")
         self.port: int = plan["port"]
         self.pid: int | None = plan.get("pid")
-        self.tokens: int | None = plan.get("tokens")
+        self.echo: int = plan.get("echo", 1)
+        self.tokens: int | None = plan["tokens"] * self.echo if plan.get("tokens") else None
         self.poll = select.epoll()
         self.calls: dict[int, Call] = {}
         self.faults: Counter[str] = Counter()
@@ -202,6 +205,11 @@ class Load:
         if fault:
             self.faults[fault] += 1
 
+    @property
+    def delivered(self) -> float:
+        """Return the tokens received, each counted once."""
+        return self.received / self.echo
+
     def sample(self) -> measure.Cpu | None:
         """Sample the target's CPU, if there is a process to look at."""
         return measure.cpu(self.pid) if self.pid else None
@@ -248,18 +256,19 @@ def run_streams(plan: Figures) -> Figures:
             steady.append((load.sample(), load.received))
     time.sleep(plan.get("settle_s", 0.5))
     figures = _common(load) | {"streams": opened, "seconds": (last_us - first_us) / 1e6}
-    figures["tokens_per_s"] = load.received / max(figures["seconds"], 1e-9)
-    figures["lost"] = count * (load.tokens or 0) - load.received
+    figures["tokens_per_s"] = load.delivered / max(figures["seconds"], 1e-9)
+    figures["lost"] = count * (load.tokens or 0) // load.echo - round(load.delivered)
     after = load.sample()
     if before and after and load.received:
-        figures["cpu_us_per_token"] = measure.cpu_us(before, after) / load.received
+        figures["cpu_us_per_token"] = measure.cpu_us(before, after) / load.delivered
     if len(steady) == 2:
         (start, had), (stop, has) = steady
         if start and stop and has > had:
             figures["steady_cpu_us_per_token"] = measure.cpu_us(start, stop) / (has - had)
+    if idle:
+        figures["idle_rss_kb"], figures["idle_pss_kb"] = idle.rss_kb, idle.pss_kb
     if idle and held:
-        figures["idle_rss_kb"], figures["held_rss_kb"] = idle.rss_kb, held.rss_kb
-        figures["idle_pss_kb"], figures["held_pss_kb"] = idle.pss_kb, held.pss_kb
+        figures["held_rss_kb"], figures["held_pss_kb"] = held.rss_kb, held.pss_kb
         figures["kb_per_stream"] = (held.pss_kb - idle.pss_kb) / count
     return figures
 
@@ -312,7 +321,7 @@ def run_calls(plan: Figures) -> Figures:
     figures = _common(load) | _spread("call", times)
     figures |= {"calls": len(times), "seconds": seconds, "reconnects": reconnects, "bytes": size}
     figures["calls_per_s"] = len(times) / seconds
-    figures["tokens_per_s"] = load.received / seconds
+    figures["tokens_per_s"] = load.delivered / seconds
     if before and after and times:
         figures["cpu_us_per_call"] = measure.cpu_us(before, after) / len(times)
     return figures
@@ -322,7 +331,7 @@ def _common(load: Load) -> Figures:
     figures: Figures = {
         "failures": sum(load.faults.values()),
         "faults": dict(load.faults),
-        "tokens": load.received,
+        "tokens": round(load.delivered),
     }
     figures |= _spread("first", load.firsts)
     if load.delays:

@@ -171,7 +171,7 @@ def _median(row: Row, target: str, results: Results) -> float | None:
 
 def _line(row: Row, results: Results) -> str:
     mine, *others = (value(row, target, results) for target in COLUMNS)
-    ratios = [f"{mine / other:.2f}" if mine and other else "" for other in others]
+    ratios = [f"{mine / other:.2f}" if mine and other and other > 0 else "" for other in others]
     cells = [number(mine), *(number(other) for other in others), *ratios]
     bounds = [_bound(row, row.goal), _bound(row, row.stretch)]
     return f"| {row.title} | {' | '.join([*cells, *bounds, verdict(row, results)])} |"

@@ -51,8 +51,9 @@ def main() -> None:
             for scenario in chosen:
                 for name in [n for n in running if _applies(scenario, n, names)]:
                     figures = _measure(scenario, name, running, options.quick)
-                    results[scenario.name].setdefault(name, []).append(figures)
-                    _say(f"run {number + 1} {scenario.name} {name}: {_brief(figures)}")
+                    owner = "ours" if scenario.only_ours else name
+                    results[scenario.name].setdefault(owner, []).append(figures)
+                    _say(f"run {number + 1} {scenario.name} {owner}: {_brief(figures)}")
     about["load_average_after"] = os.getloadavg()
     text = report.table(results)
     broken = report.faults(results)

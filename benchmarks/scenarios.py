@@ -47,15 +47,19 @@ def paced(streams: int) -> Run:
     return run
 
 
-def saturated(dialect: Callable[[str], wire.Dialect] | None = None) -> Run:
-    """Return a load of 32 streams as fast as the target goes, in its dialect or another one."""
+def saturated(dialect: Callable[[str], wire.Dialect] | None = None, echo: int = 1) -> Run:
+    """Return a load of 32 streams as fast as the target goes, in its dialect or another one.
+
+    `echo` is how often the dialect says each token: the Responses API repeats the text in four
+    closing events.
+    """
 
     def run(target: Target, quick: bool) -> Figures:
         tokens = 2_000 if quick else 10_000
         spoken = dialect(target.key) if dialect else target.dialect
         return load.drive(
             _plan(target, spoken.stream(f"burst-{tokens}"))
-            | {"mode": "streams", "connections": 32, "tokens": tokens}
+            | {"mode": "streams", "connections": 32, "tokens": tokens, "echo": echo}
         )
 
     return run
@@ -94,7 +98,7 @@ def memory(target: Target, quick: bool) -> Figures:
     """Hold 500 open streams on a target that has served only a few calls before."""
     _calls(target, target.dialect.call("quick"), 20, 1, tokens=4)
     return load.drive(
-        _plan(target, target.dialect.stream("paced-20-50"))
+        _plan(target, target.dialect.stream("paced-10-50"))
         | {"mode": "streams", "connections": 500, "tokens": 50, "ramp_s": 1.0, "memory": True}
     )
 
@@ -106,7 +110,7 @@ def workers(target: Target, quick: bool) -> Figures:
     for count in (1, 2):
         with targets.ours(upstream, workers=count) as gateway:
             request = gateway.dialect.stream("flood-2000")
-            seen = _calls(gateway, request, 100 if quick else 400, 32, tokens=2_000)
+            seen = _calls(gateway, request, 150 if quick else 1_200, 32, tokens=2_000)
         figures[f"tokens_per_s_{count}"] = seen["tokens_per_s"]
         figures["failures"] += seen["failures"]
         figures[f"cpu_us_per_token_{count}"] = seen["cpu_us_per_call"] / 2_000
@@ -120,7 +124,9 @@ SCENARIOS = [
     Scenario("paced-1000", "1,000 streams at 20 tokens/s", paced(1_000), direct=True),
     Scenario("saturated", "32 streams, saturated", saturated()),
     Scenario("messages", "32 streams, Anthropic", saturated(wire.anthropic), only_ours=True),
-    Scenario("responses", "32 streams, Responses", saturated(wire.responses), only_ours=True),
+    Scenario(
+        "responses", "32 streams, Responses", saturated(wire.responses, echo=5), only_ours=True
+    ),
     Scenario("small", "small calls", small, direct=True),
     Scenario("first", "first token", first, direct=True),
     Scenario("embed-float", "embeddings 64 x 1,024", embed("float")),

@@ -1,9 +1,11 @@
 """Fill a database with keys or with usage rows, to see what they cost when there are many.
 
     python -m benchmarks.seed DATABASE_URL keys|usage FROM TO
+    python -m benchmarks.seed DATABASE_URL slots COUNT
 
 Rows FROM up to TO are written in batches, as the gateway would have left them; running it again
-with a higher range adds to what is there.
+with a higher range adds to what is there. `slots` says how many calls the fake runs at once, as an
+admin does for a server that runs more than the gateway should find out by trying.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Table, create_engine, insert
+from sqlalchemy import Table, create_engine, insert, update
 
 from gateway.store import tables
 
@@ -29,13 +31,17 @@ def main() -> None:
     """Write the rows asked for."""
     parser = argparse.ArgumentParser(description="Fill a database for measurements.")
     parser.add_argument("url")
-    parser.add_argument("what", choices=["keys", "usage"])
-    parser.add_argument("first", type=int)
-    parser.add_argument("last", type=int)
+    parser.add_argument("what", choices=["keys", "usage", "slots"])
+    parser.add_argument("numbers", type=int, nargs="+")
     options = parser.parse_args()
-    table, row = _KINDS[options.what]
     engine = create_engine(options.url)
-    for batch in _batches(row, options.first, options.last):
+    if options.what == "slots":
+        with engine.begin() as connection:
+            connection.execute(update(_table(tables.ServerRow)).values(slots=options.numbers[0]))
+        return
+    table, row = _KINDS[options.what]
+    first, last = options.numbers
+    for batch in _batches(row, first, last):
         with engine.begin() as connection:
             connection.execute(insert(table), batch)
     engine.dispose()
