@@ -30,8 +30,8 @@ class AddressBook:
     def find(self, host: str, port: int, timeout_s: float) -> Sequence[Address]:
         """Give the addresses of a host, best first.
 
-        Raises socket.gaierror when it has none, TimeoutError when the resolver takes longer than
-        `timeout_s` and no earlier answer is known.
+        Raises socket.gaierror when it has none, or when the resolver takes longer than `timeout_s`
+        and no earlier answer is known.
         """
         host = host.strip("[]")
         key = (host, port)
@@ -44,7 +44,7 @@ class AddressBook:
         if not lookup.done.wait(timeout_s if known is None else min(timeout_s, 1.0)):
             if known is not None:
                 return known[1]
-            raise TimeoutError("the name server does not answer")
+            raise socket.gaierror(socket.EAI_AGAIN, "the name server does not answer")
         if lookup.error is not None:
             if known is not None:
                 return known[1]

@@ -142,11 +142,6 @@ def tidy(text: str) -> str:
     return _CONTROL.sub(" ", text).strip()[:MAX_TEXT]
 
 
-def wants_less_thinking(error: GatewayError) -> bool:
-    """Whether Ollama refused the `think` value, so that a weaker one is worth a try (D9)."""
-    return isinstance(error, InvalidRequest) and "think" in error.message.lower()
-
-
 def _said(value: Json) -> Said:
     """Unwrap a string, `{"message": ...}`, or a string holding the runner's JSON (F25)."""
     if isinstance(value, str):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 import requests
@@ -19,48 +20,58 @@ FOREIGN: Final = (
     Truncated,
     OverflowError,
 )
+_DEEPEST: Final = 16
+_RESETS: Final = (ConnectionResetError, BrokenPipeError, ConnectionAbortedError)
 
 
 def map_error(error: BaseException, has_records: bool) -> GatewayError:
     """Give our error; `has_records` tells that a part of the answer has already been handed on."""
-    error = _root_of(error)
-    if isinstance(error, Stalled):
-        return UpstreamTimeout(f"The Ollama server did not answer within {error.what}.")
-    if isinstance(error, OverflowError):
-        return UpstreamError(
-            "The Ollama server sent a line that is too long.", code="upstream_line_too_long"
-        )
-    if isinstance(error, Malformed):
-        return faults.bad_response("an answer that is not HTTP")
+    for found in _chain(error):
+        match found:
+            case Stalled(what=what):
+                return UpstreamTimeout(f"The Ollama server did not answer within {what}.")
+            case Malformed():
+                return faults.bad_response("an answer that is not HTTP")
+            case OverflowError():
+                return UpstreamError(
+                    "The Ollama server sent a line that is too long.",
+                    code="upstream_line_too_long",
+                )
+            case requests.exceptions.SSLError():
+                return UpstreamUnreachable("The certificate of the Ollama server was not accepted.")
+            case TimeoutError():
+                return _not_connected()
     if has_records:
         return UpstreamError(
             "The connection to the Ollama server broke in the middle of the answer.",
             code="upstream_disconnected",
         )
-    if isinstance(error, requests.exceptions.SSLError):
-        return UpstreamUnreachable("The certificate of the Ollama server was not accepted.")
     return UpstreamUnreachable("The Ollama server cannot be reached.")
-
-
-def _root_of(error: BaseException) -> BaseException:
-    """Give the one of our own exceptions that requests or urllib3 wrapped, else `error`."""
-    seen: BaseException | None = error
-    for _ in range(8):
-        if seen is None:
-            break
-        if isinstance(seen, Stalled | Malformed | requests.exceptions.SSLError):
-            return seen
-        seen = seen.__cause__ or seen.__context__
-    return error
 
 
 def is_reset(error: BaseException) -> bool:
     """Whether the connection died, as opposed to a time limit or a refusal to connect."""
-    seen: BaseException | None = error
-    for _ in range(8):
-        if seen is None:
-            return False
-        if isinstance(seen, ConnectionResetError | BrokenPipeError | ConnectionAbortedError):
-            return True
-        seen = seen.__cause__ or seen.__context__
-    return False
+    return any(isinstance(found, _RESETS) for found in _chain(error))
+
+
+def _not_connected() -> UpstreamUnreachable:
+    """A time limit (504, api-mapping 5.4), but one before anything was sent: another server may be
+    asked."""
+    error = UpstreamUnreachable(
+        "The Ollama server did not accept a connection in time.",
+        code="upstream_timeout",
+        status=504,
+        should_retry=False,
+    )
+    error.anthropic_type = "timeout_error"
+    return error
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Give an error and what it came from."""
+    found: BaseException | None = error
+    for _ in range(_DEEPEST):
+        if found is None:
+            return
+        yield found
+        found = found.__cause__ or found.__context__

@@ -95,7 +95,7 @@ class _OwnReading:
     def send_whole(
         self, method: str, url: str, body: bytes | None, fields: Mapping[str, str]
     ) -> None:
-        """Write head and body, in one piece where that is cheap. Raises OSError."""
+        """Write head and body, in one piece where that is cheap. Raises OSError, Stalled."""
         sock = self.sock
         assert sock is not None
         exchange = _current()
@@ -105,13 +105,12 @@ class _OwnReading:
         head = [f"{method} {url} HTTP/1.1"]
         head += [f"{name}: {value}" for name, value in fields.items()]
         data = ("\r\n".join(head) + "\r\n\r\n").encode("latin-1")
-        if not body:
-            sock.sendall(data)
-        elif len(body) < _JOIN_BELOW:
-            sock.sendall(data + body)
-        else:
-            sock.sendall(data)
-            sock.sendall(body)
+        parts = (data + body,) if body and len(body) < _JOIN_BELOW else (data, body or b"")
+        try:
+            for part in parts:
+                sock.sendall(part)
+        except TimeoutError:
+            raise Stalled("the time limit for taking the request") from None
 
     def read_head(self, method: str) -> Body:
         """Wait for the head of the answer: at most the idle limit for its first byte.
@@ -213,10 +212,8 @@ def _is_quiet(sock: socket.socket) -> bool:
     sock.settimeout(0)
     try:
         sock.recv(1, socket.MSG_PEEK)
-    except (BlockingIOError, InterruptedError):
-        return True
-    except OSError:
-        return False
+    except OSError as error:
+        return isinstance(error, BlockingIOError)
     return False
 
 

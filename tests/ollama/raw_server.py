@@ -24,6 +24,7 @@ class RawServer:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._open: list[socket.socket] = []
+        self._closed = threading.Semaphore(0)
 
     @property
     def url(self) -> str:
@@ -43,6 +44,11 @@ class RawServer:
                 sock.shutdown(socket.SHUT_RDWR)
         self._thread.join(10)
 
+    def wait_closed(self, count: int) -> None:
+        """Wait until so many connections have been closed from here."""
+        for _ in range(count):
+            assert self._closed.acquire(timeout=10)
+
     def _run(self) -> None:
         for replies in self._connections:
             try:
@@ -56,6 +62,7 @@ class RawServer:
                 else:
                     with self._tls.wrap_socket(sock, server_side=True) as wrapped:
                         self._talk(wrapped, replies)
+            self._closed.release()
 
     def _talk(self, sock: socket.socket, replies: Iterable[Any]) -> None:
         for reply in replies:

@@ -33,6 +33,7 @@ def test_version_tags_and_show_agree_with_the_server(ollama: FakeOllama) -> None
 
 def test_a_model_is_loaded_listed_and_unloaded(ollama: FakeOllama) -> None:
     with client_of(ollama) as client:
+        client.load(MODEL)
         client.load(MODEL, keep_alive="10m")
         loaded = client.ps()
         client.unload(MODEL)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
+import struct
 import subprocess
 import threading
 from pathlib import Path
@@ -206,8 +208,141 @@ def test_a_cancel_ends_a_connection_being_made() -> None:
 def test_a_connection_that_is_never_made_meets_its_limit() -> None:
     with blocked_port() as url, client_of(url) as client, call(client) as upstream:
         upstream._exchange.connect_s = 0.05
-        with pytest.raises(UpstreamUnreachable):
+        with pytest.raises(UpstreamUnreachable) as caught:
             upstream.open()
+
+    assert (caught.value.status, caught.value.code) == (504, "upstream_timeout")
+    assert caught.value.anthropic_type == "timeout_error"
+
+
+def test_a_server_that_does_not_take_the_request_meets_the_limit() -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+    with (
+        listener,
+        client_of(url) as client,
+        call(client, b"x" * (64 << 20), idle_s=0.05) as slow,
+        pytest.raises(UpstreamTimeout, match="taking the request"),
+    ):
+        slow.open()
+
+
+def test_an_idle_connection_that_was_reset_is_not_used() -> None:
+    def then_reset(sock: socket.socket) -> None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        sock.sendall(WHOLE)
+
+    with RawServer([then_reset], [WHOLE]) as raw, client_of(raw.url) as client:
+        assert text_of(ask(client)) == "Hello"
+        raw.wait_closed(1)
+        assert text_of(ask(client)) == "Hello"
+
+
+def test_an_answer_of_no_length_with_something_behind_it_ends_the_connection() -> None:
+    odd = b"HTTP/1.1 500 X\r\nContent-Length: 0\r\n\r\nmore"
+
+    with RawServer([odd, odd], [WHOLE]) as raw, client_of(raw.url) as client:
+        with pytest.raises(UpstreamError):
+            ask(client)
+        assert text_of(ask(client)) == "Hello"
+
+
+def test_a_second_connection_that_fails_is_told() -> None:
+    def leave(sock: socket.socket) -> None:
+        sock.shutdown(socket.SHUT_RDWR)
+
+    with RawServer([WHOLE, leave], [leave]) as raw, client_of(raw.url) as client:
+        ask(client)
+        with pytest.raises(UpstreamUnreachable):
+            ask(client)
+
+    assert len(raw.requests) == 3
+
+
+def test_a_cancel_while_the_connection_dies_is_not_repeated() -> None:
+    with RawServer([WHOLE, lambda _: upstream.cancel()]) as raw, client_of(raw.url) as client:
+        ask(client)
+        with call(client) as upstream, pytest.raises(ClientGone):
+            upstream.open()
+
+    assert len(raw.requests) == 2
+
+
+def test_a_cancel_while_a_refusal_is_read_wins() -> None:
+    def refuse(sock: socket.socket) -> None:
+        sock.sendall(b"HTTP/1.1 500 X\r\nContent-Length: 9\r\n\r\n{")
+        upstream.cancel()
+
+    with (
+        RawServer([refuse]) as raw,
+        client_of(raw.url) as client,
+        call(client) as upstream,
+        pytest.raises(ClientGone),
+    ):
+        upstream.open()
+
+
+def test_an_answer_that_comes_after_the_call_was_closed_is_thrown_away() -> None:
+    with RawServer([WHOLE]) as raw, client_of(raw.url) as client:
+        upstream = call(client)
+        send = upstream._send_prepared
+
+        def late(prepared: Any, exchange: Any) -> Any:
+            found = send(prepared, exchange)
+            upstream.close()
+            return found
+
+        upstream._send_prepared = late
+        with pytest.raises(ClientGone):
+            upstream.open()
+
+
+class PollWait:
+    """A cheaper wait, as the gateway brings one: here the system's own poll."""
+
+    waits = 0
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._poll = select.poll()
+        self._poll.register(sock, select.POLLIN)
+        self.is_closed = False
+
+    def wait(self, timeout_s: float) -> bool:
+        PollWait.waits += 1
+        return bool(self._poll.poll(timeout_s * 1000))
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def test_another_way_to_wait_can_be_given() -> None:
+    made: list[PollWait] = []
+    over = threading.Event()
+
+    def make(sock: socket.socket) -> PollWait:
+        made.append(PollWait(sock))
+        return made[-1]
+
+    def slowly(sock: socket.socket) -> None:
+        sock.sendall(chunked(HELLO, end=False))
+        over.wait(20)
+        sock.sendall(b"%x\r\n%b\r\n0\r\n\r\n" % (len(DONE), DONE))
+
+    with RawServer([slowly]) as raw:
+        client = OllamaClient(server(raw.url), connect_timeout_s=2, read_wait=make)
+        with call(client) as upstream:
+            upstream.open()
+            batches = upstream.batches(0.01)
+            seen = [next(batches), next(batches)]
+            over.set()
+            seen += list(batches)
+        client.close()
+
+    assert seen[0] == [HELLO[:-1]]
+    assert seen[1] == []
+    assert seen[-1] == [DONE[:-1]]
+    assert [wait.is_closed for wait in made] == [True]
 
 
 def test_the_whole_limit_counts_before_anything_is_sent() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -71,6 +72,10 @@ CHATS: list[tuple[str, ChatRequest, int, dict[str, Any]]] = [
             {"id": "c2", "function": {"index": 1, "name": "g", "arguments": {}}}]},
         {"role": "tool", "content": "r", "tool_name": "f", "tool_call_id": "c1"},
         {"role": "user", "content": "see", "images": ["QUJD"]}]}),
+    ("read-only values", chat(Message("assistant", tool_calls=(
+        ToolCall("", "f", MappingProxyType({"n": 1})),))), 0,
+     {"messages": [{"role": "assistant", "content": "", "tool_calls": [
+         {"id": "", "function": {"index": 0, "name": "f", "arguments": {"n": 1}}}]}]}),
     ("big number", chat(Message("assistant", tool_calls=(ToolCall("", "f", {"n": 2**80}),))), 0,
      {"messages": [{"role": "assistant", "content": "", "tool_calls": [
          {"id": "", "function": {"index": 0, "name": "f", "arguments": {"n": 2**80}}}]}]}),
