@@ -23,8 +23,10 @@ _MAX_VALUE = 256
 _MAX_LINE = 8_192
 _QUEUE = 10_000
 _SECRET = re.compile(
-    r"(sk-[A-Za-z0-9_-]{2})[A-Za-z0-9_\-]{6,}|(?i:(bearer\s+))\S+|(?i:(authorization|x-api-key|api-key|cookie)"
-    r"(['\"]?\s*[:=]\s*))\S+|(://[^/\s:@]*:)[^@\s/]+@"
+    r"(sk-[A-Za-z0-9_-]{2})[A-Za-z0-9_\-]{6,}"
+    r"|(?i:(authorization|x-api-key|api-key|cookie)(['\"]?\s*[:=]\s*))(?:(?i:bearer|basic)\s+)?\S+"
+    r"|(?i:(bearer\s+))\S+"
+    r"|(://[^/\s:@]*:)[^@\s/]+@"
 )
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -35,7 +37,7 @@ def redact(text: str) -> str:
 
 
 def _mask(match: re.Match[str]) -> str:
-    key, bearer, header, gap, userinfo = match.groups()
+    key, header, gap, bearer, userinfo = match.groups()
     if key:
         return f"{key}…"
     if bearer:

@@ -1,0 +1,199 @@
+"""Fetching images by URL: what may be reached, and what comes of it."""
+
+from __future__ import annotations
+
+import base64
+import http.server
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from gateway.core.behaviour import Behaviour
+from gateway.core.chat import ChatRequest, Media, Message
+from gateway.errors import InvalidRequest
+from gateway.services import images
+from gateway.services.images import Images, is_public
+
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
+)
+PRIVATE = Behaviour(allow_private_image_urls=True, max_image_mb=1)
+
+ADDRESSES_INSIDE = [
+    "0.0.0.0", "10.0.0.1", "10.255.255.255", "100.64.0.1", "127.0.0.1", "127.255.255.254",
+    "169.254.169.254", "172.16.0.1", "172.31.255.255", "192.0.0.8", "192.0.2.1", "192.88.99.1",
+    "192.168.1.1", "198.18.0.1", "198.51.100.1", "203.0.113.1", "224.0.0.1", "239.255.255.255",
+    "240.0.0.1", "255.255.255.255", "::", "::1", "::127.0.0.1", "::ffff:127.0.0.1",
+    "::ffff:10.0.0.1", "64:ff9b::7f00:1", "64:ff9b:1::1", "100::1", "2001::1", "2001:db8::1",
+    "2002:7f00:1::", "3fff::1", "5f00::1", "fc00::1", "fd12:3456::1", "fe80::1", "fe80::1%eth0",
+    "fec0::1", "ff02::1", "ff0e::1", "not an address", "",
+]  # fmt: skip
+ADDRESSES_OUTSIDE = ["1.1.1.1", "8.8.8.8", "93.184.215.14", "2606:4700:4700::1111", "2a00:1450::1"]
+
+
+@pytest.mark.parametrize("address", ADDRESSES_INSIDE)
+def test_an_address_inside_is_not_public(address: str) -> None:
+    assert not is_public(address)
+
+
+@pytest.mark.parametrize("address", ADDRESSES_OUTSIDE)
+def test_an_address_of_the_internet_is_public(address: str) -> None:
+    assert is_public(address)
+
+
+HOSTS_INSIDE = [
+    "127.0.0.1", "localhost", "0", "0.0.0.0", "127.1", "127.0.1", "2130706433", "017700000001",
+    "0x7f000001", "0x7f.1", "0177.0.0.1", "[::1]", "[::]", "[::ffff:127.0.0.1]", "[0:0:0:0:0:0:0:1]",
+    "[::127.0.0.1]", "[fe80::1]", "[fec0::1]", "[fd00::1]", "169.254.169.254", "2852039166",
+    "0xa9fea9fe", "10.0.0.1", "192.168.0.1", "172.16.0.1", "100.64.0.1", "198.18.0.1", "224.0.0.1",
+    "[64:ff9b::7f00:1]", "[2002:7f00:1::]", "[ff02::1]",
+]  # fmt: skip
+PATHS = ["/a.png", ":80/a.png", ":8080/a.png?x=1", "/%2e%2e/a.png", "/a.png#f"]
+HOSTILE = [f"http://{host}{path}" for host in HOSTS_INSIDE for path in PATHS] + [
+    "http://user@127.0.0.1/", "http://user:pass@1.1.1.1/", "http://1.1.1.1@127.0.0.1/",
+    "http://127.0.0.1#@1.1.1.1/", "http://127.0.0.1\\@1.1.1.1/", "http://1.1.1.1\\.evil/",
+    "http://\t127.0.0.1/", "http://127.0.0.1\n/", "http:// 127.0.0.1/", "http:///a.png",
+    "file:///etc/passwd", "ftp://1.1.1.1/a.png", "gopher://127.0.0.1/", "dict://127.0.0.1/",
+    "data:text/plain,hi", "javascript:alert(1)", "//127.0.0.1/a.png", "http:127.0.0.1/a.png",
+    "http://[::1", "http://[fe80::1%25lo]/a.png", "http://①②⑦.0.0.1/", "http://127。0。0。1/",
+    "unix:///var/run/docker.sock", "http+unix://%2Fvar%2Frun/", "http://ⓛocalhost/", "",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("url", HOSTILE)
+def test_a_url_to_the_inside_is_refused(url: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        Images(Behaviour).fetch(url, "messages[0].content[1].image_url")
+
+    assert caught.value.code in {"invalid_image_url", "failed_to_download_image"}
+    assert caught.value.param == "messages[0].content[1].image_url"
+
+
+def test_the_list_of_hostile_urls_is_long() -> None:
+    assert len(HOSTILE) >= 150
+
+
+def test_a_name_that_changes_its_answer_is_caught_at_the_socket(monkeypatch) -> None:
+    """The look-up says public, the connection ends up inside: the peer is what counts."""
+    server = socket.create_server(("127.0.0.1", 0))
+    port = server.getsockname()[1]
+    shown = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("8.8.8.8", port))]
+    monkeypatch.setattr(images.socket, "getaddrinfo", lambda *a, **k: shown)
+    monkeypatch.setattr(
+        images.socket.socket,
+        "connect",
+        lambda self, address, connect=socket.socket.connect: connect(self, ("127.0.0.1", port)),
+    )
+
+    with pytest.raises(InvalidRequest) as caught:
+        Images(Behaviour).fetch(f"http://rebind.test:{port}/a.png", None)
+
+    server.settimeout(5)
+    accepted, _ = server.accept()
+    assert accepted.recv(100) == b""
+    assert caught.value.code == "invalid_image_url"
+    accepted.close()
+    server.close()
+
+
+class _Pictures(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        status, headers, body = self.server.answers[self.path]  # type: ignore[attr-defined]
+        self.server.seen.append(self.path)  # type: ignore[attr-defined]
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None:
+        """Keep the test output clean."""
+
+
+ANSWERS = {
+    "/a.png": (200, {"Content-Type": "image/png"}, PNG),
+    "/typeless": (200, {}, PNG),
+    "/missing": (404, {}, b"no"),
+    "/text": (200, {"Content-Type": "image/png"}, b"I am text."),
+    "/svg": (200, {"Content-Type": "image/svg+xml"}, b"<svg/>"),
+    "/big": (200, {"Content-Type": "image/png"}, PNG + b"x" * (1 << 20)),
+    "/packed": (200, {"Content-Encoding": "gzip"}, PNG),
+    "/once": (302, {"Location": "/a.png"}, b""),
+    "/loop": (302, {"Location": "/loop"}, b""),
+    "/to-file": (302, {"Location": "file:///etc/passwd"}, b""),
+    "/empty": (200, {"Content-Type": "image/png"}, b""),
+}
+
+
+@pytest.fixture
+def pictures() -> Iterator[http.server.ThreadingHTTPServer]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Pictures)
+    server.daemon_threads = True
+    server.answers = ANSWERS  # type: ignore[attr-defined]
+    server.seen = []  # type: ignore[attr-defined]
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join(5)
+
+
+def _url(server: http.server.ThreadingHTTPServer, path: str) -> str:
+    return f"http://127.0.0.1:{server.server_address[1]}{path}"
+
+
+@pytest.mark.parametrize("path", ["/a.png", "/typeless", "/once"])
+def test_an_image_is_fetched(pictures, path: str) -> None:
+    found = Images(lambda: PRIVATE).fetch(_url(pictures, path), None)
+
+    assert base64.b64decode(found) == PNG
+
+
+FAILURES = [
+    ("/missing", "failed_to_download_image"),
+    ("/text", "unsupported_image_media_type"),
+    ("/svg", "unsupported_image_media_type"),
+    ("/empty", "unsupported_image_media_type"),
+    ("/big", "image_too_large"),
+    ("/packed", "failed_to_download_image"),
+    ("/loop", "failed_to_download_image"),
+    ("/to-file", "invalid_image_url"),
+]
+
+
+@pytest.mark.parametrize(("path", "code"), FAILURES)
+def test_a_failure_names_its_reason(pictures, path: str, code: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        Images(lambda: PRIVATE).fetch(_url(pictures, path), "messages[0]")
+
+    assert caught.value.code == code
+
+
+def test_a_redirect_to_the_inside_is_refused(pictures) -> None:
+    with pytest.raises(InvalidRequest):
+        Images(Behaviour).fetch(_url(pictures, "/a.png"), None)
+
+    assert pictures.seen == []
+
+
+def test_fetching_can_be_switched_off() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        Images(lambda: replace(PRIVATE, allow_remote_images=False)).fetch("http://1.1.1.1/", None)
+
+    assert caught.value.code == "remote_images_disabled"
+
+
+def test_the_same_url_is_fetched_once_a_request(pictures) -> None:
+    picture = Media("image", url=_url(pictures, "/a.png"))
+    request = ChatRequest("m", (Message("user", "?", media=(picture, picture)),))
+
+    filled = Images(lambda: PRIVATE).fill(request)
+
+    assert [base64.b64decode(item.data) for item in filled.messages[0].media] == [PNG, PNG]
+    assert pictures.seen == ["/a.png"]
