@@ -1,11 +1,13 @@
 """Chooses the server for a call: a pure function over what is known this moment.
 
-    1. only places that are open, have the model, and were not tried before
+    1. only places that are open or resting, have the model, and were not tried before
     2. among those the best class
          WARM    the model is in memory with enough context, and a slot is free
          IDLE    a slot is free, and nothing of ours runs there: loading disturbs nobody
          COLD    a slot is free, but other models are at work there
          FULL    no slot is free: the call must wait in line
+         RESTING closed only because it just said busy or answered errors; where nobody else is
+                 left, an answer of Ollama's own says more than our refusal
     3. within the class those about as busy as the least busy one (half their slots apart, at most)
     4. among these the conversation's own server, by weighted rendezvous hash of its prefix, so that
        Ollama finds the prompt in its cache; without a prefix the least busy for its weight
@@ -35,14 +37,17 @@ class Rank(IntEnum):
     IDLE = 1
     COLD = 2
     FULL = 3
+    RESTING = 4
 
 
-_WARM, _IDLE, _COLD, _FULL = (int(rank) for rank in Rank)
+_WARM, _IDLE, _COLD, _FULL, _RESTING = (int(rank) for rank in Rank)
+_NOBODY_RANK = _RESTING + 1
 
 
 class Place(Protocol):
     """One model on one server, as the fleet knows it right now.
 
+    `resting`: closed only because it said busy or answered errors.
     `context_tokens` is the window it is loaded with, 0 while it is not in memory; `in_flight` our
     calls of this model there, `others` our calls of other models there; `slots` how many calls of
     the model may run at once.
@@ -54,6 +59,8 @@ class Place(Protocol):
     def weight(self) -> int: ...
     @property
     def open(self) -> bool: ...
+    @property
+    def resting(self) -> bool: ...
     @property
     def slots(self) -> int: ...
     @property
@@ -78,10 +85,15 @@ class Choice:
     slots: int
 
     @property
+    def is_free(self) -> bool:
+        """Whether the call can run at once."""
+        return self.free > 0
+
+    @property
     def reason(self) -> str:
         """Why this server, for the usage record and the console."""
         state = _WORDS[self.rank]
-        if self.rank is not Rank.FULL:
+        if self.free:
             state = f"{state}, {self.free} of {self.slots} slots free"
         if self.rivals == 1:
             return state
@@ -94,6 +106,7 @@ _WORDS = {
     Rank.IDLE: "must load the model, is idle",
     Rank.COLD: "must load the model beside others",
     Rank.FULL: "every slot is taken",
+    Rank.RESTING: "failed or was busy a moment ago, but nobody else is left",
 }
 
 
@@ -104,16 +117,18 @@ def choose(
     prefix: str = "",
     exclude: Collection[int] = _NOBODY,
 ) -> tuple[P, Choice] | None:
-    """Give the best place and why; None when no place is open. Order of `places` never matters.
+    """Give the best place and why; None when no place can be used. Order of `places` never matters.
 
     Runs at every call, over every server that has the model: hence plain numbers and one loop.
     """
-    best = _FULL + 1
+    best = _NOBODY_RANK
     members: list[P] = []
     for place in places:
-        if not place.open or (exclude and place.server_id in exclude):
+        if exclude and place.server_id in exclude:
             continue
-        if place.in_flight >= place.slots:
+        if not place.open:
+            found = _RESTING if place.resting else _NOBODY_RANK
+        elif place.in_flight >= place.slots:
             found = _FULL
         elif (context := place.context_tokens) and (num_ctx is None or context >= num_ctx):
             found = _WARM
@@ -123,7 +138,7 @@ def choose(
             best, members = found, [place]
         elif found == best:
             members.append(place)
-    if not members:
+    if best == _NOBODY_RANK:
         return None
     rivals = len(members)
     if rivals == 1:

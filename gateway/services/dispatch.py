@@ -24,7 +24,7 @@ from gateway.errors import (
     UpstreamUnreachable,
 )
 from gateway.policy import breaker
-from gateway.policy.choose import Choice, Rank, choose
+from gateway.policy.choose import Choice, choose
 from gateway.policy.fair import FairLine
 from gateway.services.lanes import Lane, Station
 from gateway.services.queue import Slot, Ticket, busy, nobody, waited
@@ -77,7 +77,7 @@ class Dispatcher:
             found = choose(lanes, num_ctx=num_ctx, prefix=prefix, exclude=exclude)
             if found is None:
                 raise nobody()
-            is_free = found[1].rank is not Rank.FULL
+            is_free = found[1].is_free
             if is_free and not len(line):
                 line.charge(ticket.key_id)
                 self._grant(ticket, *found, now_s)
@@ -149,7 +149,10 @@ class Dispatcher:
         look_again = is_missing = False
         with self.lock:
             now_s = self._clock()
+            was_well = lane.breaker.retry_at_s is None and station.breaker.retry_at_s is None
             match error:
+                case None:
+                    lane.succeeded()
                 case ClientGone():
                     lane.breaker = breaker.forgotten(lane.breaker)
                     station.breaker = breaker.forgotten(station.breaker)
@@ -159,7 +162,7 @@ class Dispatcher:
                 case Unavailable():
                     lane.pause(now_s)
                 case UpstreamTimeout():
-                    lane.failed(now_s)
+                    lane.failed(now_s, stalled=True)
                     look_again = True
                 case ModelNotFound():
                     lane.failed(now_s, certain=True)
@@ -169,7 +172,8 @@ class Dispatcher:
                     look_again = error.code == "upstream_disconnected"
                 case _:
                     lane.succeeded()
-            station.look(now_s)
+            if not was_well or station.breaker.retry_at_s is not None:
+                station.look(now_s)
         if look_again:
             self.probe_now(slot.server.id)
         if is_missing:
@@ -221,18 +225,18 @@ class Dispatcher:
             return
         known = self._places.get(name)
         lanes = self._listed(name, now_s) if known is None else known[1]
-        open_ids = {lane.server_id for lane in lanes if lane.open}
+        open_ids = {lane.server_id for lane in lanes if lane.open or lane.resting}
         for entry in [entry for entry in line if not open_ids - entry.item.exclude]:
             line.leave(entry)
             entry.item.settle(error=nobody())
-        while any(lane.open and lane.in_flight < lane.slots for lane in lanes):
+        while any((lane.open or lane.resting) and lane.in_flight < lane.slots for lane in lanes):
             found: list[tuple[Lane, Choice]] = []
 
             def fits(ticket: Ticket, found: list[tuple[Lane, Choice]] = found) -> bool:
                 best = choose(
                     lanes, num_ctx=ticket.num_ctx, prefix=ticket.prefix, exclude=ticket.exclude
                 )
-                if best is None or best[1].rank is Rank.FULL:
+                if best is None or not best[1].is_free:
                     return False
                 found.append(best)
                 return True

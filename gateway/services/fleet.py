@@ -226,7 +226,7 @@ class Fleet:
         with self.dispatcher.lock:
             now_s = self._clock()
             for station in self.stations():
-                station.look(now_s)
+                station.tick(now_s)
             self.dispatcher.serve_all(now_s)
 
 

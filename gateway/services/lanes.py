@@ -54,8 +54,10 @@ class Lane:
         "name",
         "open",
         "paused_until_s",
+        "resting",
         "server_id",
         "slots",
+        "stalled",
         "station",
         "trial_at_s",
         "weight",
@@ -79,6 +81,8 @@ class Lane:
         self._settled_s: float | None = None
         self.slots = 1
         self.open = True
+        self.resting = False
+        self.stalled = False
         self.look(now_s)
 
     @property
@@ -98,13 +102,14 @@ class Lane:
             and now_s >= self.paused_until_s
             and (self.breaker.retry_at_s is None or self.breaker.allows(now_s))
         )
+        self.resting = self.station.open and not self.open and not self.stalled
         fixed = self.station.server.slots
-        if fixed:
-            self.slots = fixed
-        elif now_s >= self.trial_at_s:
-            self.slots = min(self.learned * 2, MAX_LEARNED)
+        is_trying = now_s >= self.trial_at_s
+        self.slots = fixed or (min(self.learned * 2, MAX_LEARNED) if is_trying else self.learned)
+        if self.open and (fixed or is_trying):
+            self.station.passing.discard(self)
         else:
-            self.slots = self.learned
+            self.station.passing.add(self)
 
     def entered(self, now_s: float) -> None:
         """Count a call that begins."""
@@ -140,13 +145,16 @@ class Lane:
 
     def succeeded(self) -> None:
         """Note that a call went well: nothing is held against lane or server."""
+        self.stalled = False
         self.breaker = breaker.succeeded(self.breaker)
         self.station.breaker = breaker.succeeded(self.station.breaker)
         if not self.context_tokens:
             self.context_tokens = _UNKNOWN_CONTEXT
 
-    def failed(self, now_s: float, *, certain: bool = False) -> None:
-        """Note a failure of this model here."""
+    def failed(self, now_s: float, *, certain: bool = False, stalled: bool = False) -> None:
+        """Note a failure of this model here. One that `stalled` kept its caller waiting: until the
+        model works again, others are spared that even where no other server is left."""
+        self.stalled = stalled
         self.breaker = breaker.failed(self.breaker, now_s, certain=certain)
         self.look(now_s)
 
@@ -170,6 +178,8 @@ class Station:
         self.client = client
         self.breaker = Breaker()
         self.lanes: dict[str, Lane] = {}
+        self.passing: set[Lane] = set()
+        """Lanes whose state changes by the mere passing of time."""
         self.names: frozenset[str] = frozenset()
         self.in_flight = 0
         self.open = server.enabled and not server.draining
@@ -206,6 +216,14 @@ class Station:
         for lane in self.lanes.values():
             lane.weight = server.weight
             lane.look(now_s)
+
+    def tick(self, now_s: float) -> None:
+        """Let time have its effect, where it can have one."""
+        if self.breaker.retry_at_s is not None:
+            self.look(now_s)
+        else:
+            for lane in tuple(self.passing):
+                lane.look(now_s)
 
     def probed(
         self,

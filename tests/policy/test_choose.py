@@ -18,6 +18,7 @@ class At:
     server_id: int
     weight: int = 1
     open: bool = True
+    resting: bool = False
     slots: int = 1
     in_flight: int = 0
     others: int = 0
@@ -68,6 +69,16 @@ CASES = {
     ),
     "equal in all, the heavier": ([At(1), At(2, weight=2)], {}, 2),
     "equal in all, the lower id": ([At(3), At(1), At(2)], {}, 1),
+    "a resting one is better than none": (
+        [At(1, open=False), At(2, open=False, resting=True)],
+        {},
+        2,
+    ),
+    "a resting one gives way to a full one": (
+        [At(1, open=False, resting=True), At(2, in_flight=1)],
+        {},
+        2,
+    ),
     "closed ones are left out": ([At(1, open=False, context_tokens=WARM), At(2)], {}, 2),
     "excluded ones are left out": (
         [At(1, context_tokens=WARM), At(2)],

@@ -496,6 +496,24 @@ def test_a_busy_server_is_left_alone_for_a_moment():
     assert bench.run().server.name == "s1"
 
 
+RESTING = {
+    "busy": Unavailable("busy"),
+    "failing": UpstreamError("out of memory"),
+    "without the model": ModelNotFound("no"),
+}
+
+
+@pytest.mark.parametrize("error", RESTING.values(), ids=RESTING)
+def test_the_only_server_is_asked_again_whatever_it_answered(error):
+    bench = Bench(server(1))
+    for _ in range(9):
+        slot = bench.run()
+        slot.report(error)
+        slot.release()
+
+    assert bench.run().server.name == "s1"
+
+
 HARMLESS = {
     "a bad request": GatewayError("bad", status=400),
     "a client that left": ClientGone("left"),
