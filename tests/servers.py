@@ -86,7 +86,7 @@ class Process:
         assert self.process is not None
         os.killpg(self.process.pid, number)
 
-    def stop(self, number: int = signal.SIGINT) -> None:
+    def stop(self, number: int = signal.SIGQUIT) -> None:
         """End the server and wait for it."""
         if self.process is None:
             return

@@ -30,6 +30,7 @@ from gateway.services.pulls import Pulls
 from gateway.services.reaper import Reaper
 from gateway.services.refresh import Refresher
 from gateway.services.responses import Responses
+from gateway.services.retention import Retention
 from gateway.services.revisions import Revisions
 from gateway.services.servers import Servers
 from gateway.services.settings import SettingsCache
@@ -83,6 +84,7 @@ def make(config: Settings) -> Services:
         marks,
         limiter,
         Reaper(store, version=VERSION),
+        Retention(store, settings.behaviour),
         Prober(fleet),
         refresher,
         Sharing(fleet, board),

@@ -36,9 +36,11 @@ def spent(
 
 def names(session: Session) -> dict[int, str]:
     """Give the name of every key by id."""
-    return dict(session.execute(select(ApiKeyRow.id, ApiKeyRow.name)).tuples().all())
+    rows = session.execute(select(ApiKeyRow.id, ApiKeyRow.name))
+    return {row.id: row.name for row in rows}
 
 
 def server_names(session: Session) -> dict[int, str]:
     """Give the name of every server by id."""
-    return dict(session.execute(select(ServerRow.id, ServerRow.name)).tuples().all())
+    rows = session.execute(select(ServerRow.id, ServerRow.name))
+    return {row.id: row.name for row in rows}

@@ -1,0 +1,116 @@
+"""Commands that take data out and bring it in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+import yaml
+
+from gateway.cli.common import OPERATOR, command
+from gateway.core.chat import Json
+from gateway.errors import InvalidRequest
+from gateway.services import backup as backups
+from gateway.services import services
+from gateway.services.import_node import NodeImport
+from gateway.services.portable import Change, Portable
+from gateway.services.revisions import Revisions
+
+_MOST_BYTES = 64 << 20
+
+
+@command("backup")
+@click.argument("target", type=click.Path(path_type=Path), default=".")
+def backup(target: Path) -> None:
+    """Write everything to one file; TARGET is a new file, or a folder. Works while serving."""
+    click.echo(f"Backup written to {backups.make(services().config, target)}")
+
+
+@command("restore")
+@click.argument("source", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--force", is_flag=True, help="Also while the gateway seems to run.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def restore(source: Path, force: bool, yes: bool) -> None:
+    """Replace everything by a backup. Stop the gateway first."""
+    if not yes:
+        click.confirm("Everything now in the gateway will be replaced. Go on?", abort=True)
+    kept = backups.restore(services().config, source, force=force)
+    click.echo(f"{source} was restored.")
+    if kept is not None:
+        click.echo(f"What was there before is in {kept}")
+
+
+@command("export-config")
+@click.argument("target", type=click.Path(path_type=Path, dir_okay=False), required=False)
+@click.option("--with-digests", is_flag=True, help="Let keys go on working where it is imported.")
+def export_config(target: Path | None, with_digests: bool) -> None:
+    """Write settings, servers, models and keys as YAML, without secrets."""
+    document = _portable().export(digests=with_digests)
+    text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+    if target is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as exc:
+        raise click.ClickException(f"{target} cannot be written: {exc.strerror}") from exc
+    with os.fdopen(descriptor, "w") as out:
+        out.write(text)
+    click.echo(f"Configuration written to {target}", err=True)
+
+
+@command("import-config")
+@click.argument("source", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@click.option("--dry-run", is_flag=True, help="Only say what would change.")
+def import_config(source: Path, dry_run: bool) -> None:
+    """Bring in a configuration (YAML or JSON), all of it or nothing."""
+    document = _read_document(source)
+    portable = _portable()
+    changes = portable.plan(document) if dry_run else portable.apply(document, OPERATOR)
+    _tell(changes, dry_run)
+
+
+@command("import-ollama2openai")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.option("--dry-run", is_flag=True, help="Only say what would change.")
+def import_ollama2openai(folder: Path, dry_run: bool) -> None:
+    """Take over the Node product's data folder; its API keys go on working."""
+    node = NodeImport(services().store, _portable())
+    done = node.plan(folder) if dry_run else node.apply(folder, OPERATOR)
+    _tell(done.changes, dry_run)
+    click.echo(f"{done.calls} calls of the old log {'would be' if dry_run else 'were'} taken over.")
+    for note in done.notes:
+        click.echo(f"note: {note}")
+    if not dry_run:
+        click.echo("The old api_keys.json holds the keys in plain: delete it when all is well.")
+
+
+def _portable() -> Portable:
+    store = services().store
+    return Portable(store, Revisions(store))
+
+
+def _read_document(source: Path) -> Json:
+    if source.stat().st_size > _MOST_BYTES:
+        raise InvalidRequest(f"{source} is too large.")
+    try:
+        return yaml.safe_load(source.read_text("utf-8"))
+    except yaml.YAMLError as exc:
+        mark = getattr(exc, "problem_mark", None)
+        line = "" if mark is None else f", line {mark.line + 1}"
+        raise InvalidRequest(f"{source}{line}: is neither YAML nor JSON.") from exc
+    except (OSError, UnicodeDecodeError, RecursionError) as exc:
+        raise InvalidRequest(f"{source} cannot be read as text.") from exc
+
+
+def _tell(changes: Iterable[Change], dry_run: bool) -> None:
+    told = [str(change) for change in changes]
+    for text in told:
+        click.echo(text)
+    word = "would change" if dry_run else "changed"
+    click.echo(f"{len(told)} things {word}." if told else "Nothing to change.")
+
+
+COMMANDS = (backup, restore, export_config, import_config, import_ollama2openai)

@@ -1,0 +1,132 @@
+"""Commands about API keys."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from gateway.cli.common import OPERATOR, command, table
+from gateway.core.keys import PERIODS, SCOPES, Key
+from gateway.errors import InvalidRequest, NotFound
+from gateway.services import services
+from gateway.services.keyring import refusal
+from gateway.store import keys as stored
+
+
+def _budget(text: str) -> dict[str, Any]:
+    """Read `tokens/day=100000`."""
+    left, _, limit = text.partition("=")
+    metric, _, period = left.partition("/")
+    if not limit.isdigit() or period not in PERIODS:
+        raise InvalidRequest(f"A budget is written as tokens/day=100000, not {text!r}.")
+    return {"metric": metric, "period": period, "limit": int(limit)}
+
+
+@command("issue-key")
+@click.argument("name")
+@click.option("--model", "models", multiple=True, help="An allowed model or pattern; default all.")
+@click.option("--deny", multiple=True, help="A model or pattern that is not allowed.")
+@click.option("--expires", help="When it ends: 2030-01-31 or 2030-01-31T12:00:00Z.")
+@click.option("--requests-per-minute", type=int)
+@click.option("--tokens-per-minute", type=int)
+@click.option("--concurrent", type=int, help="Calls at once.")
+@click.option("--budget", "budgets", multiple=True, help="tokens/day=100000, requests/month=500.")
+@click.option("--zone", help="Time zone in which days begin.")
+@click.option("--from", "cidrs", multiple=True, help="Address or network it may be used from.")
+@click.option("--scope", "scopes", multiple=True, type=click.Choice(SCOPES))
+@click.option("--owner", help="Whom it belongs to.")
+@click.option("--notes")
+@click.option("--tag", "tags", multiple=True)
+def issue_key(name: str, models: tuple[str, ...], **options: Any) -> None:
+    """Make an API key and print it, once."""
+    renamed = {"expires": "expires_at"}
+    raw = {
+        renamed.get(option, option): list(value) if isinstance(value, tuple) else value
+        for option, value in options.items()
+        if value not in (None, (), "")
+    }
+    if "budgets" in raw:
+        raw["budgets"] = [_budget(text) for text in raw["budgets"]]
+    key, secret = services().keys.issue(
+        {"name": name, "allow": list(models) or ["*"], **raw}, OPERATOR
+    )
+    click.echo(f"Key {key.id} ({key.name}). It is shown this once:", err=True)
+    click.echo(secret)
+
+
+@command("list-keys")
+@click.option("--search", default="", help="Part of name, owner, prefix or end.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_keys(search: str, as_json: bool) -> None:
+    """List API keys, newest first."""
+    found = services().keys.search(search)
+    if as_json:
+        click.echo(json.dumps([stored.as_json(key) for key in found], indent=2))
+        return
+    rows = [("ID", "NAME", "KEY", "MODELS", "STATE", "LAST USED")]
+    rows += [
+        (
+            str(key.id),
+            key.name,
+            f"{key.prefix}…{key.last4}",
+            ",".join(key.allow) or "none",
+            _state(key),
+            "never" if key.last_used_at is None else f"{key.last_used_at:%Y-%m-%d %H:%M}",
+        )
+        for key in found
+    ]
+    click.echo(table(rows))
+
+
+@command("rotate-key")
+@click.argument("key")
+@click.option("--grace-hours", default=24.0, show_default=True, help="How long the old one works.")
+def rotate_key(key: str, grace_hours: float) -> None:
+    """Make a new key with the same rights; KEY is an id, or the first and last characters."""
+    old = _find(key)
+    new, secret = services().keys.rotate(old.id, grace_hours, OPERATOR)
+    click.echo(
+        f"Key {new.id} takes over from {old.id}, which works {grace_hours:g} h more.", err=True
+    )
+    click.echo(secret)
+
+
+@command("revoke-key")
+@click.argument("keys", nargs=-1, required=True)
+def revoke_key(keys: tuple[str, ...]) -> None:
+    """Make keys useless for ever; running calls end within a second."""
+    found = [_find(key) for key in keys]
+    for key in services().keys.revoke([key.id for key in found], OPERATOR):
+        click.echo(f"Key {key.id} ({key.name}) was revoked.")
+
+
+def _find(text: str) -> Key:
+    """Give the key with this id, or the only one whose prefix and end are written `sk-…abcd`."""
+    if text.isdigit():
+        return services().keys.get(int(text))
+    for mark in ("…", "..."):
+        prefix, found, last4 = text.partition(mark)
+        if found:
+            matching = [
+                key
+                for key in services().keys.search(last4)
+                if (key.prefix, key.last4) == (prefix, last4)
+            ]
+            if len(matching) == 1:
+                return matching[0]
+    raise NotFound(f"There is no key {text!r}: give its id, see list-keys.")
+
+
+def _state(key: Key) -> str:
+    error = refusal(key, datetime.now(UTC))
+    if error is None:
+        return "active"
+    if key.revoked_at is not None:
+        return "revoked"
+    return "disabled" if not key.enabled else "expired"
+
+
+COMMANDS = (issue_key, list_keys, rotate_key, revoke_key)

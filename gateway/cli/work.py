@@ -1,0 +1,103 @@
+"""Commands about what the gateway does: models, usage, upkeep."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime, timedelta
+
+import click
+
+from gateway.cli.common import command, table
+from gateway.core.analytics import GROUPS, Group, Sums
+from gateway.core.requests import Filter
+from gateway.services import services, usage_export
+from gateway.services.doctor import examine
+from gateway.services.retention import Retention
+from gateway.store import console_keys, console_usage
+
+_MARKS = {"good": "ok ", "odd": "!  ", "bad": "XX "}
+
+
+@command("refresh-models")
+def refresh_models() -> None:
+    """Ask every Ollama server for its models."""
+    failed = False
+    for done in services().refresher.refresh():
+        if done.error:
+            failed = True
+            click.echo(f"{done.server_name}: {done.error} {done.fix}".rstrip(), err=True)
+        else:
+            click.echo(f"{done.server_name}: {done.models} models, Ollama {done.version}")
+    if failed:
+        sys.exit(1)
+
+
+@command("usage")
+@click.option("--days", default=7, show_default=True, type=click.IntRange(1, 3650))
+@click.option("--by", "group", type=click.Choice(GROUPS), default="key", show_default=True)
+@click.option("--format", "form", type=click.Choice(["table", "csv", "jsonl"]), default="table")
+def usage(days: int, group: Group, form: str) -> None:
+    """Tell what was used: sums by group, or every call as CSV or JSON lines."""
+    parts = services()
+    now = datetime.now(UTC)
+    if form != "table":
+        wanted = Filter(since=now - timedelta(days=days))
+        write = usage_export.as_csv if form == "csv" else usage_export.as_json_lines
+        for piece in write(parts.store, wanted):
+            click.echo(piece, nl=False)
+        return
+    since = (now - timedelta(days=days)).replace(minute=0, second=0, microsecond=0)
+    found = parts.store.analyse(console_usage.by_group, Filter(since=since), group, daily=days > 31)
+    names = _names(group)
+    rows = [(group.upper(), "REQUESTS", "ERRORS", "INPUT", "OUTPUT", "TOKENS/S")]
+    rows += [(names.get(name, name), *_figures(sums)) for name, sums in found]
+    click.echo(table(rows))
+
+
+@command("prune")
+def prune() -> None:
+    """Delete what the retention settings say is kept long enough."""
+    parts = services()
+    done = Retention(parts.store, parts.settings.behaviour).prune()
+    click.echo(
+        f"Deleted {done.calls} calls, {done.bodies} kept texts, {done.hours} hourly sums, "
+        f"{done.audit} audit entries, {done.responses} responses, {done.sessions} old logins."
+    )
+
+
+@command("doctor")
+@click.option("--offline", is_flag=True, help="Do not try the Ollama servers.")
+def doctor(offline: bool) -> None:
+    """Look the installation over and say what is wrong and what helps."""
+    parts = services()
+    bad = False
+    for finding in examine(parts.config, None if offline else parts.servers):
+        bad |= finding.level == "bad"
+        click.echo(f"{_MARKS[finding.level]} {finding.subject}: {finding.words}")
+        if finding.fix:
+            click.echo(f"      -> {finding.fix}")
+    if bad:
+        sys.exit(1)
+
+
+def _names(group: Group) -> dict[str, str]:
+    store = services().store
+    if group == "key":
+        return {str(i): name for i, name in store.read(console_keys.names).items()}
+    if group == "server":
+        return {str(i): name for i, name in store.read(console_keys.server_names).items()}
+    return {}
+
+
+def _figures(sums: Sums) -> tuple[str, str, str, str, str]:
+    speed = sums.tokens_per_s
+    return (
+        f"{sums.requests:,}",
+        f"{sums.errors:,}",
+        f"{sums.prompt_tokens:,}",
+        f"{sums.completion_tokens:,}",
+        "" if speed is None else f"{speed:.1f}",
+    )
+
+
+COMMANDS = (refresh_models, usage, prune, doctor)

@@ -1,0 +1,539 @@
+"""Commands: what operators do without the console, and what they are told when it goes wrong."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sqlite3
+import stat
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import Result
+from flask import Flask
+from sqlalchemy import select
+
+from gateway import create_app
+from gateway.config import Settings
+from gateway.core.admin import SYSTEM
+from gateway.core.usage import Admission, Settlement
+from gateway.errors import Unauthenticated
+from gateway.services import Services, of
+from gateway.services.usage_export import safe_cell
+from gateway.store import setup, usage
+from gateway.store.tables import KeyCounterRow, UsageRow
+
+Run = Callable[..., Result]
+
+
+def make_app(folder: Path) -> Flask:
+    settings = Settings.load({"DATA_DIR": str(folder), "PORT": "1"}, None)
+    setup.prepare(settings)
+    return create_app(settings)
+
+
+def close(app: Flask) -> None:
+    parts = of(app)
+    parts.fleet.stop()
+    parts.limiter.stop()
+    parts.keyring._revisions.stop()
+    parts.store.database.close()
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[Flask]:
+    """An application on an empty store of its own."""
+    made = make_app(tmp_path / "data")
+    yield made
+    close(made)
+
+
+@pytest.fixture
+def parts(app: Flask) -> Services:
+    return of(app)
+
+
+@pytest.fixture
+def run(app: Flask) -> Run:
+    """Run a command as the shell would."""
+    runner = app.test_cli_runner()
+
+    def invoke(*args: object, stdin: str | None = None) -> Result:
+        return runner.invoke(args=[str(arg) for arg in args], input=stdin)
+
+    return invoke
+
+
+def test_a_key_can_be_issued_listed_rotated_and_revoked(run: Run, parts: Services) -> None:
+    issued = run(
+        "issue-key",
+        "laptop",
+        "--model",
+        "llama*",
+        "--requests-per-minute",
+        5,
+        "--budget",
+        "tokens/day=1000",
+        "--from",
+        "10.0.0.0/8",
+        "--expires",
+        "2999-01-01",
+    )
+    secret = issued.stdout.strip()
+    key = parts.keyring.find(secret)
+    listed = run("list-keys").stdout
+    rotated = run("rotate-key", f"{key.prefix}…{key.last4}", "--grace-hours", 0)
+    replaced = rotated.stdout.strip()
+    found = parts.keyring.find(replaced)
+    revoked = run("revoke-key", found.id)
+
+    assert issued.exit_code == rotated.exit_code == revoked.exit_code == 0
+    assert (key.allow, key.limits.requests_per_minute) == (("llama*",), 5)
+    assert (key.limits.budgets[0].limit, key.cidrs) == (1000, ("10.0.0.0/8",))
+    assert "laptop" in listed
+    assert secret not in listed
+    for old in (secret, replaced):
+        with pytest.raises(Unauthenticated):
+            parts.keyring.find(old)
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("issue-key", " "), "must not be empty"),
+        (("issue-key", "x" * 300), "at most 200 characters"),
+        (("issue-key", "x", "--expires", "2001-01-01"), "lies in the past"),
+        (("issue-key", "x", "--from", "300.0.0.1"), "must be an address or network"),
+        (("issue-key", "x", "--budget", "tokens=5"), "tokens/day=100000"),
+        (("issue-key", "x", "--zone", "Mars/Olympus"), "must be a time zone"),
+        (("issue-key", "x", "--concurrent", "-1"), "must be a whole number"),
+        (("revoke-key", "99"), "There is no key 99"),
+        (("revoke-key", "sk-…zzzz"), "give its id"),
+        (("set-password", "nobody", "--password-stdin"), "There is no account"),
+        (("create-admin", "a b", "--password-stdin"), "A user name has"),
+        (("restore", "/nowhere.db", "--yes"), "is not there"),
+    ],
+)
+def test_a_refusal_is_one_line_and_exit_code_1(run: Run, args: tuple[str, ...], words: str) -> None:
+    result = run(*args, stdin="violet harbour 71\n")
+
+    assert result.exit_code == 1
+    assert words in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert "Traceback" not in result.output
+
+
+def test_accounts_can_be_made_and_given_passwords(run: Run, parts: Services) -> None:
+    made = run(
+        "create-admin",
+        "Second",
+        "--role",
+        "viewer",
+        "--password-stdin",
+        stdin="violet harbour 71\n",
+    )
+    weak = run("set-password", "second", "--password-stdin", stdin="password\n")
+    good = run("set-password", "second", "--password-stdin", stdin="green lantern 82\n")
+
+    assert (made.exit_code, weak.exit_code, good.exit_code) == (0, 1, 0)
+    assert "must have at least 10 characters" in weak.stderr
+    assert parts.admins.login("second", "green lantern 82")[0].role == "viewer"
+
+
+def record(parts: Services, count: int = 3, **changes: object) -> None:
+    for number in range(count):
+        name = f"req_{number}"
+        admission = Admission(
+            request_id=name,
+            at=datetime.now(UTC),
+            key_id=1,
+            key_name="laptop",
+            endpoint="chat",
+            model_id=1,
+            model="llama3.2",
+            requested_model="llama3.2",
+            streamed=False,
+            client_app=str(changes.get("client_app", "sdk")),
+        )
+        parts.usage.admit(admission)
+        parts.usage.settle(Settlement(name, 200, prompt_tokens=5, completion_tokens=7))
+    assert parts.usage.flush()
+
+
+def test_usage_is_told_as_sums_and_as_files_safe_for_spreadsheets(
+    run: Run, parts: Services
+) -> None:
+    parts.keys.issue({"name": "laptop"}, SYSTEM)
+    record(parts, client_app='=HYPERLINK("http://evil")')
+    told = run("usage").stdout
+    rows = list(csv.DictReader(io.StringIO(run("usage", "--format", "csv").stdout)))
+    lines = [json.loads(line) for line in run("usage", "--format", "jsonl").stdout.splitlines()]
+
+    assert "laptop  3         0       15     21" in told
+    assert [row["client_app"] for row in rows] == ['\'=HYPERLINK("http://evil")'] * 3
+    assert [line["completion_tokens"] for line in lines] == [7, 7, 7]
+
+
+@pytest.mark.parametrize("cell", ["=1", "+1", "-1", "@x", "\t=1", "\r=1", " =1", "＝1", "\0=1"])
+def test_no_cell_starts_a_formula(cell: str) -> None:
+    assert safe_cell(cell).startswith("'")
+
+
+def test_prune_deletes_what_is_over_and_keeps_the_sums(run: Run, parts: Services) -> None:
+    parts.keys.issue({"name": "laptop"}, SYSTEM)
+    old = Admission(
+        request_id="req_old",
+        at=datetime(2020, 1, 1, tzinfo=UTC),
+        key_id=1,
+        key_name="laptop",
+        endpoint="chat",
+        model_id=1,
+        model="m",
+        requested_model="m",
+        streamed=False,
+    )
+    settled = Settlement("req_old", 200, prompt_tokens=1, request_body="ask")
+    parts.store.write(
+        usage.write, [usage.Entry(old, settled)], worker="w", now=datetime(2020, 1, 1, tzinfo=UTC)
+    )
+    record(parts, 2)
+    result = run("prune")
+    left = parts.store.read(lambda s: s.scalars(select(UsageRow.request_id)).all())
+    total = parts.store.read(
+        lambda s: s.scalar(
+            select(KeyCounterRow.used).where(
+                KeyCounterRow.period == "total", KeyCounterRow.metric == "requests"
+            )
+        )
+    )
+
+    assert "Deleted 1 calls" in result.stdout
+    assert set(left) == {"req_0", "req_1"}
+    assert total == 3
+
+
+def test_doctor_explains_an_installation(run: Run, app: Flask) -> None:
+    result = run("doctor", "--offline")
+
+    assert result.exit_code == 1
+    assert "XX  servers: no Ollama server" in result.stdout
+    assert "!   accounts: the first password was never changed" in result.stdout
+    assert "ok  database: " in result.stdout
+
+
+def test_a_backup_brings_everything_back(run: Run, parts: Services, tmp_path: Path) -> None:
+    _, kept = parts.keys.issue({"name": "kept"}, SYSTEM)
+    target = tmp_path / "saved.db"
+    made = run("backup", target)
+    _, later = parts.keys.issue({"name": "later"}, SYSTEM)
+    again = run("backup", target)
+    restored = run("restore", target, "--yes")
+    parts.keyring.drop()
+    parts.keyring._revisions._watch.close()
+
+    assert made.exit_code == restored.exit_code == 0, restored.output
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    assert again.exit_code == 1
+    assert parts.keyring.find(kept).name == "kept"
+    with pytest.raises(Unauthenticated):
+        parts.keyring.find(later)
+    content = "\n".join(sqlite3.connect(target).iterdump())
+    assert kept not in content
+
+
+@pytest.mark.parametrize("damage", ["not a database", "flipped", "other"])
+def test_a_damaged_backup_changes_nothing(
+    run: Run, parts: Services, tmp_path: Path, damage: str
+) -> None:
+    _, secret = parts.keys.issue({"name": "kept"}, SYSTEM)
+    target = tmp_path / "saved.db"
+    run("backup", target)
+    match damage:
+        case "not a database":
+            target.write_bytes(b"garbage" * 5000)
+        case "flipped":
+            content = bytearray(target.read_bytes())
+            content[8192:40960] = b"\xaa" * (40960 - 8192)
+            target.write_bytes(content)
+        case _:
+            target.unlink()
+            connection = sqlite3.connect(target)
+            connection.execute("CREATE TABLE other (x)")
+            connection.commit()
+            connection.close()
+    result = run("restore", target, "--yes")
+
+    assert result.exit_code == 1
+    assert parts.keyring.find(secret).name == "kept"
+
+
+def test_restore_waits_for_the_gateway_to_be_stopped(
+    run: Run, parts: Services, tmp_path: Path
+) -> None:
+    from gateway.services.reaper import Reaper
+
+    run("backup", tmp_path / "saved.db")
+    Reaper(parts.store).look()
+    refused = run("restore", tmp_path / "saved.db", "--yes")
+    forced = run("restore", tmp_path / "saved.db", "--yes", "--force")
+
+    assert "the gateway is running" in refused.stderr
+    assert forced.exit_code == 0
+
+
+def configured(parts: Services) -> str:
+    parts.settings.update({"max_n": 3, "public_url": "https://ai.example.org"}, SYSTEM)
+    parts.store.write(_add_model)
+    _, secret = parts.keys.issue(
+        {
+            "name": "app",
+            "allow": ["m"],
+            "budgets": [{"metric": "tokens", "period": "day", "limit": 500}],
+        },
+        SYSTEM,
+    )
+    return secret
+
+
+def _add_model(session) -> None:
+    from gateway.core.catalog import Alias
+    from gateway.store import catalog
+
+    now = datetime.now(UTC)
+    model_id, _ = catalog.ensure(session, "m:latest", now)
+    catalog.set_override(session, model_id, {"num_ctx": 4096}, actor_name="x", now=now)
+    catalog.set_aliases(
+        session, model_id, [Alias("gpt-4o", {"temperature": 0.5})], actor_name="x", now=now
+    )
+
+
+def test_a_configuration_moves_to_another_installation_with_working_keys(
+    run: Run, parts: Services, tmp_path: Path
+) -> None:
+    secret = configured(parts)
+    file = tmp_path / "config.yaml"
+    exported = run("export-config", file, "--with-digests")
+    other = make_app(tmp_path / "other")
+    there = other.test_cli_runner()
+    rehearsed = there.invoke(args=["import-config", str(file), "--dry-run"])
+    before = of(other).keys.search()
+    imported = there.invoke(args=["import-config", str(file)])
+    again = there.invoke(args=["import-config", str(file)])
+    key = of(other).keyring.find(secret)
+    model = of(other).catalog.models()[0]
+    behaviour = of(other).settings.behaviour()
+    close(other)
+
+    assert exported.exit_code == imported.exit_code == 0, imported.output
+    assert "+ key app" in rehearsed.stdout
+    assert "max_n: 8 -> 3" in rehearsed.stdout
+    assert before == []
+    assert "Nothing to change." in again.stdout
+    assert (key.name, key.limits.budgets[0].limit) == ("app", 500)
+    assert (model.name, model.override, model.aliases[0].name) == (
+        "m:latest",
+        {"num_ctx": 4096},
+        "gpt-4o",
+    )
+    assert (behaviour.max_n, behaviour.public_url) == (3, "https://ai.example.org")
+    assert secret not in file.read_text()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda d: d["settings"].update(max_n="many"), "settings.max_n"),
+        (lambda d: d["settings"].update(unknown=1), "There is no setting 'unknown'"),
+        (lambda d: d["keys"][0].update(cidrs=["x"]), "keys[0].cidrs[0]"),
+        (lambda d: d["keys"][0].update(digest="zz"), "keys[0].digest"),
+        (lambda d: d["keys"][0].update(colour="red"), "keys[0].colour"),
+        (lambda d: d["models"][0].update(override={"num_ctx": "big"}), "models[0]"),
+        (lambda d: d["models"][0].update(name="a b"), "models[0].name"),
+        (lambda d: d["servers"].append({"name": "x", "url": "ftp://x"}), "servers[0].url"),
+        (lambda d: d.update(keys={}), "keys: must be a list"),
+        (lambda d: d.update(product="other"), "of another product"),
+        (lambda d: d.update(extra=1), "'extra' is not known"),
+    ],
+)
+def test_a_wrong_document_changes_nothing_and_names_the_place(
+    run: Run, parts: Services, tmp_path: Path, change: Callable[[dict], object], words: str
+) -> None:
+    configured(parts)
+    file = tmp_path / "config.yaml"
+    run("export-config", file, "--with-digests")
+    document = yaml.safe_load(file.read_text())
+    document["settings"]["max_n"] = 5
+    change(document)
+    file.write_text(yaml.safe_dump(document))
+    result = run("import-config", file)
+
+    assert result.exit_code == 1
+    assert words in result.stderr
+    assert parts.settings.behaviour().max_n == 3
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "- 1", "text", "a: [1", "\t", "!!python/object:os.system x"]
+)
+def test_a_broken_document_is_refused(run: Run, tmp_path: Path, content: str) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(content)
+    result = run("import-config", file)
+
+    assert result.exit_code == 1
+    assert "Traceback" not in result.output
+
+
+OLD_KEY = "sk-0123456789abcdef0123456789abcdef"
+
+
+def old_data(folder: Path) -> Path:
+    """Write what the Node product leaves behind."""
+    folder.mkdir()
+    files = {
+        "config.json": {
+            "ollamaUrl": "http://192.168.1.5:11434",
+            "adminUsername": "admin",
+            "adminPasswordHash": "$2b$10$x",
+            "allowUnverifiedOptions": False,
+            "sessionSecret": "old",
+            "rateLimit": {"windowMs": 900000, "max": 1000},
+        },
+        "api_keys.json": [
+            {
+                "id": "1700000000000",
+                "name": "Chat app",
+                "key": OLD_KEY,
+                "allowedModels": ["llama3.2", "Coder"],
+                "created": "2024-01-02T03:04:05.678Z",
+                "usageCount": 12,
+                "lastUsed": "2024-05-06T07:08:09.000Z",
+            },
+            {
+                "id": "1700000000001",
+                "name": "All",
+                "key": "sk-fedcba9876543210fedcba9876543210",
+                "allowedModels": ["*"],
+                "created": "2024-01-02T03:04:05.678Z",
+                "lastUsed": None,
+            },
+        ],
+        "models.json": [
+            {
+                "id": "llama3.2:latest",
+                "originalName": "llama3.2:latest",
+                "displayName": "llama3.2",
+                "enabled": True,
+                "size": 1,
+                "available": True,
+                "parameterOverrides": {"num_ctx": 8192, "temperature": "hot", "think": True},
+            },
+            {
+                "id": "qwen2.5-coder:7b",
+                "originalName": "qwen2.5-coder:7b",
+                "displayName": "Coder",
+                "enabled": False,
+            },
+        ],
+        "overrides.json": {"Coder": {"temperature": 0.1}, "llama3.2": {"num_ctx": 1}},
+        "logs.json": [
+            {
+                "apiKeyId": "1700000000000",
+                "apiKeyName": "Chat app",
+                "model": "llama3.2",
+                "tokens": 30,
+                "promptTokens": 10,
+                "completionTokens": 20,
+                "responseTime": 1500,
+                "status": "success",
+                "endpoint": "/chat/completions",
+                "userAgent": "curl/8",
+                "ip": "::1",
+                "timestamp": "2024-05-06T07:08:09.000Z",
+                "id": "1714979289000",
+            },
+            {
+                "apiKeyId": "gone",
+                "apiKeyName": "Old",
+                "model": "m",
+                "status": "error",
+                "responseTime": 5,
+                "timestamp": "2024-05-06T07:08:09.000Z",
+                "id": "1714979289000",
+            },
+            {"model": "no time"},
+        ],
+    }
+    for name, content in files.items():
+        (folder / name).write_text(json.dumps(content, indent=2))
+    return folder
+
+
+def test_the_node_products_data_is_taken_over(run: Run, parts: Services, tmp_path: Path) -> None:
+    folder = old_data(tmp_path / "old")
+    rehearsed = run("import-ollama2openai", folder, "--dry-run")
+    untouched = parts.keys.search()
+    first = run("import-ollama2openai", folder)
+    second = run("import-ollama2openai", folder)
+    key = parts.keyring.find(OLD_KEY)
+    models = {model.name: model for model in parts.catalog.models()}
+    calls = parts.store.read(lambda s: s.scalars(select(UsageRow)).all())
+
+    assert rehearsed.exit_code == first.exit_code == second.exit_code == 0, first.output
+    assert untouched == []
+    assert (key.name, key.allow, key.legacy) == ("Chat app", ("llama3.2", "Coder"), True)
+    assert (key.prefix, key.last4) == ("sk-012", "cdef")
+    assert key.created_at == datetime(2024, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
+    assert models["llama3.2:latest"].override == {"num_ctx": 8192, "think": True}
+    assert models["qwen2.5-coder:7b"].override == {"temperature": 0.1}
+    assert (models["qwen2.5-coder:7b"].display_name, models["qwen2.5-coder:7b"].enabled) == (
+        "Coder",
+        False,
+    )
+    assert [server.url for server in parts.catalog.servers()] == ["http://192.168.1.5:11434"]
+    assert parts.settings.behaviour().allow_unverified_options is False
+    assert [(c.key_id, c.status, c.completion_tokens) for c in calls if c.key_id] == [
+        (key.id, 200, 20)
+    ]
+    assert len(calls) == 2
+    assert "Nothing to change." in second.stdout
+    assert "temperature" in first.stdout
+    assert "logs.json[2] has no time" in first.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("api_keys.json", '[{"key": "sk-', "api_keys.json, line 1: is not JSON"),
+        ("api_keys.json", '{"a": 1}', "api_keys.json must be a list"),
+        ("api_keys.json", '[{"key": 5}]', "api_keys.json[0].key must be a text"),
+        ("api_keys.json", '[{"key": "sk-aaaaaaaa", "allowedModels": "*"}]', "allowedModels"),
+        ("models.json", '["x"]', "models.json[0] must be an object"),
+        ("config.json", '{"ollamaUrl": "file:///etc"}', ""),
+        ("config.json", '{"allowUnverifiedOptions": "yes"}', "true or false"),
+        ("overrides.json", "[]", "overrides.json must be an object"),
+        ("logs.json", "{}", "logs.json must be a list"),
+    ],
+)
+def test_a_broken_old_file_is_named_and_nothing_is_taken_over(
+    run: Run, parts: Services, tmp_path: Path, name: str, content: str, words: str
+) -> None:
+    folder = old_data(tmp_path / "old")
+    (folder / name).write_text(content)
+    result = run("import-ollama2openai", folder)
+
+    assert result.exit_code == 1
+    assert words in result.stderr
+    assert parts.keys.search() == []
+    assert parts.catalog.models() == ()
+
+
+def test_a_folder_without_old_files_is_refused(run: Run, tmp_path: Path) -> None:
+    result = run("import-ollama2openai", tmp_path)
+
+    assert result.exit_code == 1
+    assert "has none of config.json" in result.stderr
