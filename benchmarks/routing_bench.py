@@ -2,10 +2,10 @@
 
     python -m benchmarks.routing_bench
 
-Prints processor time, as the median of several rounds: the pure choice among 1 to 50 servers; a whole
-ticket-to-release in the fleet; a full line of 512 calls; taking in a catalogue of 50 servers with
-200 models each; looking up a name in it; and the state of all servers for the console. No network
-is touched.
+Prints processor time, as the median of several rounds: the pure choice among 1 to 50 servers; a
+whole ticket-to-release in the fleet; a full line of 512 calls; taking in a catalogue of 50 servers
+with 200 models each; looking up a name in it; and the state of all servers for the console. No
+network is touched.
 """
 
 from __future__ import annotations
