@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from flask import Flask, has_request_context, request
-from flask.sessions import SecureCookieSessionInterface
+from flask import Flask, Request, has_request_context, request
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 
 _NAME = "o2o_session"
+_PAGES = ("/admin", "/auth", "/static", "/bootstrap")
 
 
 class ConsoleSession(SecureCookieSessionInterface):
@@ -14,6 +15,12 @@ class ConsoleSession(SecureCookieSessionInterface):
     `SESSION_COOKIE_SECURE` true forces both; with plain HTTP a browser would drop such a cookie, so
     it follows the request otherwise.
     """
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        """Give the session of a page; machines have none, whatever cookie they send."""
+        if request.path != "/" and not request.path.startswith(_PAGES):
+            return None
+        return super().open_session(app, request)
 
     def get_cookie_secure(self, app: Flask) -> bool:
         """Tell whether the cookie may only travel over TLS."""
