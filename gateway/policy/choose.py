@@ -91,22 +91,21 @@ class Choice:
 
     @property
     def reason(self) -> str:
-        """Why this server, for the usage record and the console."""
+        """Why this server, for the usage record and the console; at most about 64 characters."""
         state = _WORDS[self.rank]
         if self.free:
-            state = f"{state}, {self.free} of {self.slots} slots free"
+            state = f"{state}, {self.free}/{self.slots} slots free"
         if self.rivals == 1:
             return state
-        how = "the server of this conversation" if self.sticky else "least busy for its weight"
-        return f"{state}; {how} among {self.rivals}"
+        return f"{state}; {'conversation' if self.sticky else 'least busy'} of {self.rivals}"
 
 
 _WORDS = {
-    Rank.WARM: "has the model loaded",
-    Rank.IDLE: "must load the model, is idle",
-    Rank.COLD: "must load the model beside others",
-    Rank.FULL: "every slot is taken",
-    Rank.RESTING: "failed or was busy a moment ago, but nobody else is left",
+    Rank.WARM: "model loaded",
+    Rank.IDLE: "idle, must load",
+    Rank.COLD: "must load beside others",
+    Rank.FULL: "every slot taken",
+    Rank.RESTING: "failed just now, no other left",
 }
 
 

@@ -2,7 +2,8 @@
 
 A lock (a file beside SQLite, an advisory lock on PostgreSQL) lets one process migrate while the
 others wait. Each migration is one transaction: killed half-way it leaves nothing behind, and the
-next start goes on. A database made by a newer version is refused, as is a damaged file.
+next start goes on. A database made by a newer version is refused, as is a damaged file. A SQLite
+file that holds something is copied beside itself first; of PostgreSQL the operator makes backups.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -91,12 +92,33 @@ def _upgrade_sqlite(url: URL) -> None:
         engine = _engine(url)
         try:
             _check_file(url)
+            _copy_before_migrating(path, engine)
             with engine.connect() as connection:
                 _migrate(connection)
         except (DBAPIError, sqlite3.DatabaseError) as exc:
             raise SchemaError(_explain(url, exc)) from exc
         finally:
             engine.dispose()
+
+
+def _copy_before_migrating(path: Path, engine: Engine) -> None:
+    """Keep the database as it is, as `gateway.db.before-REVISION`, if it is going to change."""
+    with engine.connect() as connection:
+        revision = MigrationContext.configure(connection).get_current_revision()
+    if revision is None or revision == head():
+        return
+    _refuse_newer(revision)
+    copy = path.with_name(f"{path.name}.before-{revision}")
+    fresh = copy.with_name(f".{copy.name}.{os.getpid()}")
+    try:
+        os.close(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(fresh)) as target:
+            source.backup(target)
+        fresh.replace(copy)
+    except (OSError, sqlite3.Error) as exc:
+        raise SchemaError(f"database {path} cannot be copied before its migration: {exc}") from exc
+    finally:
+        fresh.unlink(missing_ok=True)
 
 
 def _upgrade_postgresql(url: URL) -> None:
