@@ -196,22 +196,15 @@ def test_a_conversation_does_not_wait_for_its_own_server():
 
 
 REASONS = {
-    "alone": (warm(1), "", "has the model loaded, 4 of 4 slots free"),
-    "sticky": (
-        warm(1, 2),
-        "talk",
-        "has the model loaded, 4 of 4 slots free; the server of this conversation among 2",
-    ),
-    "least busy": (
-        [At(1), At(2)],
+    "alone": (warm(1), "", "model loaded, 4/4 slots free"),
+    "sticky": (warm(1, 2), "talk", "model loaded, 4/4 slots free; conversation of 2"),
+    "least busy": ([At(1), At(2)], "", "idle, must load, 1/1 slots free; least busy of 2"),
+    "full": ([At(1, in_flight=1)], "", "every slot taken"),
+    "beside others": ([At(1, others=1)], "", "must load beside others, 1/1 slots free"),
+    "resting": (
+        [At(1, open=False, resting=True)],
         "",
-        "must load the model, is idle, 1 of 1 slots free; least busy for its weight among 2",
-    ),
-    "full": ([At(1, in_flight=1)], "", "every slot is taken"),
-    "beside others": (
-        [At(1, others=1)],
-        "",
-        "must load the model beside others, 1 of 1 slots free",
+        "failed just now, no other left, 1/1 slots free",
     ),
 }
 

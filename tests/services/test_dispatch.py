@@ -28,7 +28,7 @@ def test_a_free_slot_is_given_at_once():
 
     assert slot is not None
     assert (slot.server.name, slot.queued_ms) == ("s1", 0)
-    assert slot.reason == "must load the model, is idle, 1 of 1 slots free"
+    assert slot.reason == "idle, must load, 1/1 slots free"
 
 
 def test_a_call_beyond_the_slots_waits_until_one_is_given_back():
