@@ -1,0 +1,332 @@
+"""Starting: one line and exit code 2 for what is wrong, an old database brought along."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+import requests
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import create_engine
+
+from gateway import start
+from gateway.config import ConfigError, Settings
+from gateway.store import schema
+from tests.fake_ollama import FakeOllama
+from tests.process import ROOT
+from tests.servers import free_port
+
+_FOREIGN = ("GATEWAY_", "OLLAMA_", "ADMIN_", "DATABASE_", "REDIS_", "SESSION_", "PROMETHEUS_")
+
+
+def environ(folder: Path, **more: str) -> dict[str, str]:
+    """Give an environment with nothing of the machine's own settings."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
+    return {
+        **kept,
+        "DATA_DIR": str(folder / "data"),
+        "HOST": "127.0.0.1",
+        "PORT": str(free_port()),
+        "PYTHONPATH": str(ROOT),
+        **more,
+    }
+
+
+def run_start(folder: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run the start command until it ends."""
+    return subprocess.run(
+        [sys.executable, "-m", "gateway.start", *arguments],
+        cwd=ROOT,
+        env=environ(folder, **more),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+VALUES = [
+    ("a port that is no number", {"PORT": "http"}, "PORT: must be a whole number"),
+    ("a port out of range", {"PORT": "70000"}, "PORT: must be a whole number"),
+    ("a host nobody has", {"HOST": "192.0.2.1"}, "HOST: cannot listen on 192.0.2.1"),
+    ("an unknown variable of ours", {"GATEWAY_TYPO": "1"}, "GATEWAY_TYPO: is not a setting"),
+    ("no address of Ollama", {"OLLAMA_URL": "ftp://here"}, "OLLAMA_URL: must be addresses"),
+    ("a short secret", {"SESSION_SECRET": "short"}, "SESSION_SECRET: must have at least"),
+    ("another database", {"DATABASE_URL": "mysql://x/y"}, "DATABASE_URL: must start with"),
+    ("no workers", {"WEB_CONCURRENCY": "0"}, "WEB_CONCURRENCY: must be a whole number"),
+    ("proxies that are no number", {"TRUSTED_PROXIES": "yes"}, "TRUSTED_PROXIES: must be"),
+    ("a log level nobody knows", {"LOG_LEVEL": "loud"}, "LOG_LEVEL: must be one of"),
+    ("no address of Redis", {"REDIS_URL": "http://x"}, "REDIS_URL: must"),
+    ("a name with spaces", {"ADMIN_USERNAME": "a b"}, "ADMIN_USERNAME: must be"),
+    (
+        "a PostgreSQL that is not there",
+        {"DATABASE_URL": "postgresql://user:hush@127.0.0.1:1/db"},
+        "DATABASE_URL: database postgresql",
+    ),
+    (
+        "a folder that is not there",
+        {"DATABASE_URL": "sqlite:////proc/nowhere/gateway.db"},
+        "DATABASE_URL: database /proc/nowhere/gateway.db cannot be opened",
+    ),
+    ("a data folder that cannot be", {"DATA_DIR": "/proc/nowhere"}, "DATA_DIR: /proc/nowhere"),
+    ("a data folder that is a file", {"DATA_DIR": "/etc/hostname"}, "DATA_DIR: /etc/hostname"),
+]
+
+
+def check_refusal(done: subprocess.CompletedProcess[str], expected: str) -> None:
+    """Raise unless the start ended with exit code 2 and one line that says `expected`."""
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert done.stderr.startswith(f"ollama2openai: {expected}"), done.stderr
+    assert "hush" not in done.stderr
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("more", "expected"), [case[1:] for case in VALUES], ids=[case[0] for case in VALUES]
+)
+def test_a_wrong_value_stops_the_start_with_one_line(
+    tmp_path: Path, more: dict[str, str], expected: str
+) -> None:
+    check_refusal(run_start(tmp_path, **more), expected)
+
+
+@pytest.mark.process
+def test_a_port_in_use_is_named(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        check_refusal(run_start(tmp_path, PORT=port), f"PORT: {port} on 127.0.0.1 is in use")
+
+
+def spoil_secret(data: Path) -> None:
+    (data / "session_secret").write_text("x")
+
+
+def spoil_database(data: Path) -> None:
+    (data / "gateway.db").write_bytes(b"no database at all" * 400)
+
+
+def make_newer(data: Path) -> None:
+    schema.upgrade(f"sqlite:///{data / 'gateway.db'}")
+    with closing(sqlite3.connect(data / "gateway.db")) as database, database:
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
+
+
+FILES = [
+    ("a damaged secret", spoil_secret, "SESSION_SECRET: "),
+    ("a damaged database", spoil_database, "DATABASE_URL: database "),
+    ("a database of a newer version", make_newer, "DATABASE_URL: the database has schema 9999"),
+]
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("spoil", "expected"), [case[1:] for case in FILES], ids=[case[0] for case in FILES]
+)
+def test_a_spoilt_file_stops_the_start_with_one_line(
+    tmp_path: Path, spoil: Callable[[Path], None], expected: str
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir(mode=0o700)
+    spoil(data)
+
+    check_refusal(run_start(tmp_path), expected)
+
+
+@pytest.mark.parametrize("port", [1, 1023])
+def test_a_port_for_root_only_is_explained(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+    def bind(self: socket.socket, address: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(socket.socket, "bind", bind)
+    with pytest.raises(ConfigError, match="set PORT to one above 1023"):
+        start._check_port("127.0.0.1", port)
+
+
+@pytest.mark.parametrize("host", ["::1", "[::1]", "127.0.0.1", "0.0.0.0"])
+def test_every_form_of_an_address_can_be_listened_on(host: str) -> None:
+    start._check_port(host, free_port())
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_several_workers_share_a_folder_for_their_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    monkeypatch.delenv(start.METRICS_DIR, raising=False)
+    old = tmp_path / "metrics" / "3000" / "counter_1.db"
+    old.parent.mkdir(parents=True)
+    old.touch()
+    folder = start._metrics_folder(Settings(data_dir=tmp_path, web_concurrency=workers))
+
+    assert (folder is None) == (workers == 1)
+    assert old.exists() == (workers == 1)
+
+
+class Serving:
+    """The start command, serving."""
+
+    def __init__(self, folder: Path, **more: str) -> None:
+        self.environ = environ(folder, **more)
+        self.url = f"http://127.0.0.1:{self.environ['PORT']}"
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "gateway.start"],
+            cwd=ROOT,
+            env=self.environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def banner(self) -> str:
+        """Read what is said before serving."""
+        assert self.process.stdout is not None
+        lines = []
+        for line in self.process.stdout:
+            lines.append(line)
+            if "Anthropic" in line:
+                break
+        return "".join(lines)
+
+    def wait_ready(self) -> requests.Response:
+        """Wait until it answers; the loop ends with the process or with the test's time limit."""
+        while self.process.poll() is None:
+            with suppress(requests.ConnectionError):
+                return requests.get(f"{self.url}/readyz", timeout=30)
+        raise AssertionError("the gateway ended")
+
+    def end(self, how: signal.Signals = signal.SIGTERM) -> int:
+        """End it; give its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        try:
+            code = self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            code = self.process.wait(5)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        return code
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., Serving]]:
+    started: list[Serving] = []
+
+    def make(**more: str) -> Serving:
+        started.append(Serving(tmp_path, **more))
+        return started[-1]
+
+    yield make
+    for serving in started:
+        serving.end()
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_it_says_where_it_serves_and_ends_in_order(
+    serve: Callable[..., Serving], ollama: FakeOllama, how: signal.Signals
+) -> None:
+    serving = serve(OLLAMA_URL=ollama.url)
+    banner = serving.banner()
+    ready = serving.wait_ready()
+
+    assert f"http://localhost:{serving.environ['PORT']}/admin/" in banner
+    assert ready.status_code == 200
+    assert serving.end(how) == 0
+
+
+@pytest.mark.process
+def test_a_restart_forgets_the_counts_of_the_run_before(
+    serve: Callable[..., Serving], tmp_path: Path
+) -> None:
+    port = str(free_port())
+    first = serve(WEB_CONCURRENCY="2", PORT=port)
+    first.wait_ready()
+    folder = tmp_path / "data" / "metrics" / port
+    before = {file.name for file in folder.iterdir()}
+    first.end()
+    second = serve(WEB_CONCURRENCY="2", PORT=port)
+    second.wait_ready()
+
+    assert before
+    assert not before & {file.name for file in folder.iterdir()}
+
+
+def _old_database(path: Path, revision: str) -> None:
+    """Make a database as a version of that revision left it, with an account in it."""
+    config = Config()
+    config.set_main_option("script_location", str(schema.MIGRATIONS))
+    config.set_main_option("path_separator", "os")
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.connect() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+        connection.commit()
+    engine.dispose()
+    with closing(sqlite3.connect(path)) as database, database:
+        columns = {row[1]: row for row in database.execute("PRAGMA table_info(server)")}
+        values: Mapping[str, object] = {
+            name: _value(name, row[2], row[3]) for name, row in columns.items() if name != "id"
+        }
+        names = ", ".join(values)
+        marks = ", ".join("?" * len(values))
+        database.execute(f"INSERT INTO server ({names}) VALUES ({marks})", tuple(values.values()))
+
+
+def _value(name: str, kind: str, required: bool) -> object:
+    """Give something a column takes."""
+    if name == "name":
+        return "old box"
+    if name == "url":
+        return "http://127.0.0.1:9"
+    if not required:
+        return None
+    if "INT" in kind or "BOOL" in kind:
+        return 1
+    if "DATE" in kind or "TIME" in kind:
+        return "2026-08-01 00:00:00"
+    return "[]" if "JSON" in kind else ""
+
+
+OLD = [
+    script.revision for script in schema.ScriptDirectory(str(schema.MIGRATIONS)).walk_revisions()
+]
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("revision", OLD)
+def test_an_old_database_is_copied_brought_along_and_kept(tmp_path: Path, revision: str) -> None:
+    data = tmp_path / "data"
+    data.mkdir(mode=0o700)
+    path = data / "gateway.db"
+    _old_database(path, revision)
+    done = run_start(tmp_path, "--prepare")
+    copy = data / f"gateway.db.before-{revision}"
+
+    assert done.returncode == 0, done.stderr
+    assert schema.check(f"sqlite:///{path}") == schema.head()
+    for file in (path, copy):
+        with closing(sqlite3.connect(file)) as database:
+            assert database.execute("SELECT name FROM server").fetchall() == [("old box",)]
+    with closing(sqlite3.connect(copy)) as database:
+        assert database.execute("SELECT version_num FROM alembic_version").fetchone()[0] == revision
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+
+
+@pytest.mark.process
+def test_a_database_that_is_up_to_date_is_not_copied(tmp_path: Path) -> None:
+    first = run_start(tmp_path, "--prepare")
+    second = run_start(tmp_path, "--prepare")
+
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert not list((tmp_path / "data").glob("*before*"))
