@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import warnings
 from collections.abc import Iterator
 
 import anthropic
@@ -29,3 +31,12 @@ def claude(live: Gateway) -> Iterator[anthropic.Anthropic]:
         base_url=live.url, api_key=live.key, max_retries=0, timeout=TIMEOUT_S
     ) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def untidy() -> Iterator[None]:
+    """Collect what frameworks leave open at the end of their own tests, not in somebody else's."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
