@@ -97,6 +97,9 @@ class Settings:
     database_pool: int = 10
     usage_buffer: int = 100_000
     demo: bool = False
+    otlp_endpoint: str = ""
+    otlp_headers: Secret = _NO_SECRET
+    otlp_service: str = "ollama2openai"
 
     @property
     def uses_sqlite(self) -> bool:
@@ -199,6 +202,25 @@ def _one_of(*words: str) -> Callable[[str], str]:
         return text.lower()
 
     return read
+
+
+def _web_address(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or re.search(r"[\x00-\x20]", text):
+        raise ValueError(f"must be an address such as http://127.0.0.1:4318, not {_shown(text)}")
+    return text
+
+
+def _header_list(text: str) -> Secret:
+    for part in text.split(","):
+        name, equals, _ = part.partition("=")
+        if not equals or not re.fullmatch(r"[A-Za-z0-9-]+", name.strip()):
+            raise ValueError("must be headers such as api-key=SECRET, separated by commas")
+    return Secret(text)
 
 
 def _yes_or_no(text: str) -> bool:
@@ -327,6 +349,9 @@ _READERS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "GATEWAY_DATABASE_POOL": ("database_pool", _integer(1, 200)),
     "GATEWAY_USAGE_BUFFER": ("usage_buffer", _integer(1_000, 10_000_000)),
     "GATEWAY_DEMO": ("demo", _yes_or_no),
+    "OTEL_EXPORTER_OTLP_ENDPOINT": ("otlp_endpoint", _web_address),
+    "OTEL_EXPORTER_OTLP_HEADERS": ("otlp_headers", _header_list),
+    "OTEL_SERVICE_NAME": ("otlp_service", str),
 }
 """Environment variable to the field it fills and the reader of its text."""
 

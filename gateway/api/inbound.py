@@ -33,4 +33,5 @@ def caller(endpoint: str) -> Caller:
         address=request.remote_addr or "",
         application=clean(request.headers.get("User-Agent", ""), 120),
         sock=sock,
+        traceparent=request.headers.get("traceparent", ""),
     )

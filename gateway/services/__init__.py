@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from gateway.services.servers import Servers
     from gateway.services.settings import SettingsCache
     from gateway.services.stored import Store
+    from gateway.services.tracing import Traces
     from gateway.services.usage_writer import UsageWriter
     from gateway.services.watcher import Watcher
 
@@ -57,6 +58,7 @@ class Services:
     live: Live
     usage: UsageWriter
     metrics: Metrics
+    traces: Traces
     images: Images
     responses: Responses
     pulls: Pulls

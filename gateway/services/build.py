@@ -36,6 +36,7 @@ from gateway.services.servers import Servers
 from gateway.services.settings import SettingsCache
 from gateway.services.sharing import LocalBoard, RedisBoard, Sharing
 from gateway.services.stored import Store
+from gateway.services.tracing import Traces
 from gateway.services.usage_writer import UsageWriter
 from gateway.services.watcher import Watcher
 from gateway.store.engine import Database
@@ -67,6 +68,7 @@ def make(config: Settings) -> Services:
     pulls = Pulls(store, fleet, refresher)
     usage = UsageWriter(store, worker=worker_name(), capacity=config.usage_buffer)
     metrics = Metrics(VERSION)
+    traces = _traces(config)
     draining = threading.Event()
     board = (
         RedisBoard.at(config.redis_url)
@@ -90,6 +92,7 @@ def make(config: Settings) -> Services:
         Sharing(fleet, board),
         pulls,
         Watchdog(metrics, fleet, live, usage, draining),
+        traces,
     )
     for job in jobs:
         fleet.run(job)
@@ -109,6 +112,7 @@ def make(config: Settings) -> Services:
         live=live,
         usage=usage,
         metrics=metrics,
+        traces=traces,
         images=Images(settings.behaviour),
         responses=Responses(store, settings.behaviour),
         pulls=pulls,
@@ -117,6 +121,14 @@ def make(config: Settings) -> Services:
         ratios=Ratios(),
         draining=draining,
     )
+
+
+def _traces(config: Settings) -> Traces:
+    """Give the exporter; its headers stand as `name=value,...` in the environment."""
+    given = config.otlp_headers.reveal()
+    pairs = (part.partition("=") for part in given.split(",") if part)
+    headers = {name.strip(): value.strip() for name, _, value in pairs}
+    return Traces(config.otlp_endpoint, headers, config.otlp_service, VERSION)
 
 
 def _is_loaded(fleet: Fleet, catalog: Catalog) -> Callable[[int, int], bool]:

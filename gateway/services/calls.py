@@ -47,6 +47,7 @@ class Caller:
     address: str = ""
     application: str = ""
     sock: Any = None
+    traceparent: str = ""
 
 
 class Running(Generic[A]):
@@ -164,6 +165,7 @@ class Running(Generic[A]):
             settlement = tally.settlement(time.monotonic())
             self.services.usage.settle(settlement)
             self.services.metrics.settled(tally.admission, settlement)
+            self.services.traces.settled(tally.admission, settlement, self.caller.traceparent)
             if self._lease is not None:
                 self._lease.settle(settlement.prompt_tokens + settlement.completion_tokens)
                 self._lease.release()
