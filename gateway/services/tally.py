@@ -13,7 +13,7 @@ from gateway.core.chat import EMPTY, Json
 from gateway.core.events import Event, Failed, Finish, Ping, TextDelta, ThinkingDelta, ToolCallDone
 from gateway.core.events import Usage as TokenUsage
 from gateway.core.usage import Admission, Settlement
-from gateway.errors import GatewayError
+from gateway.errors import ClientGone, GatewayError
 
 if TYPE_CHECKING:
     from gateway.services.queue import Slot
@@ -124,7 +124,7 @@ class Tally:
         error = self.error
         return Settlement(
             request_id=self.admission.request_id,
-            status=200 if error is None else error.status,
+            status=200 if error is None else self._status(error),
             finish=self.finish or "stop",
             error_code="" if error is None else error.code,
             error_message="" if error is None else error.message[:500],
@@ -149,6 +149,11 @@ class Tally:
             request_body=self.request_body,
             response_body=None if self.texts is None else "".join(self.texts),
         )
+
+    def _status(self, error: GatewayError) -> int:
+        """Give what the client got: a stream that failed inside had begun with 200."""
+        begun = self.admission.streamed and self.first_token_s is not None
+        return 200 if begun and not isinstance(error, ClientGone) else error.status
 
     def _since_start(self, at_s: float | None) -> float | None:
         return None if at_s is None else (at_s - self.started_s) * 1000
