@@ -10,6 +10,7 @@ from flask import Response
 from gateway import openapi
 from gateway.api import bp
 from gateway.api.hooks import open_to_all
+from gateway.openapi import admin
 
 
 @bp.get("/openapi.json")
@@ -21,4 +22,4 @@ def openapi_document() -> Response:
 
 @cache
 def _document() -> bytes:
-    return orjson.dumps(openapi.document())
+    return orjson.dumps(openapi.document(admin.fragment()))

@@ -45,7 +45,9 @@ from gateway.services.stored import Store
 from gateway.store import audit, catalog, keys, revisions, servers, settings
 from gateway.store.tables import ApiKeyRow
 
-_MODEL_FIELDS = frozenset({"name", "display_name", "enabled", "override", "names", "notes"})
+_MODEL_FIELDS = frozenset(
+    {"name", "display_name", "enabled", "override", "names", "notes", "fallbacks"}
+)
 _SERVER_SKIPPED = frozenset({"id", "has_auth_header"})
 _KEY_OWN = frozenset({"digest", "prefix", "last4", "revoked_at", "created_at", "legacy"})
 _KEY_SKIPPED = frozenset({"id", "model_ids", "rotated_from", "lineage_id", "last_used_at"})
@@ -135,16 +137,25 @@ def _document(session: Session, digests: bool, now: datetime) -> dict[str, Json]
             {k: v for k, v in servers.as_json(server).items() if k not in _SERVER_SKIPPED}
             for server in servers.all_servers(session)
         ],
-        "models": [
-            _model_json(model, catalog.notes(session, model.id))
-            for model in catalog.all_models(session)
-        ],
+        "models": _models(session),
         "keys": exported,
     }
 
 
 def _usable(stored: Mapping[str, Json]) -> dict[str, Json]:
     return {name: value for name, value in stored.items() if name in settings_rules.DEFAULTS}
+
+
+def _models(session: Session) -> list[dict[str, Json]]:
+    found = catalog.all_models(session)
+    names = {model.id: model.name for model in found}
+    return [
+        {
+            **_model_json(model, catalog.notes(session, model.id)),
+            "fallbacks": [names[other] for other in model.fallbacks if other in names],
+        }
+        for model in found
+    ]
 
 
 def _model_json(model: Model, notes: str) -> dict[str, Json]:
@@ -156,6 +167,13 @@ def _model_json(model: Model, notes: str) -> dict[str, Json]:
         "names": {alias.name: dict(alias.override) for alias in model.aliases},
         "notes": notes,
     }
+
+
+def _canonical(name: Json) -> str:
+    parsed = parse_name(name) if isinstance(name, str) else None
+    if parsed is None:
+        raise InvalidRequest("'name' is not a name Ollama could have", param="name")
+    return parsed.short
 
 
 class _Import:
@@ -175,6 +193,7 @@ class _Import:
         for section, read in (
             ("servers", self._server),
             ("models", self._model),
+            ("models", self._fallbacks),
             ("keys", self._key),
         ):
             for number, entry in enumerate(entries(whole.get(section), section)):
@@ -210,11 +229,8 @@ class _Import:
 
     def _model(self, raw: Mapping[str, Json]) -> None:
         refuse_unknown(raw, _MODEL_FIELDS)
-        parsed = parse_name(str(raw.get("name", "")))
-        if parsed is None:
-            raise InvalidRequest("'name' is not a name Ollama could have", param="name")
         session = self._session
-        model_id, is_new = catalog.ensure(session, parsed.short, self._now)
+        model_id, is_new = catalog.ensure(session, _canonical(raw.get("name")), self._now)
         before = _model_json(catalog.get(session, model_id), catalog.notes(session, model_id))
         author = self._actor.name if self._actor else ""
         if "display_name" in raw:
@@ -237,6 +253,26 @@ class _Import:
         after = _model_json(catalog.get(session, model_id), catalog.notes(session, model_id))
         if is_new or after != before:
             self._note("models", "model", model_id, None if is_new else before, after)
+
+    def _fallbacks(self, raw: Mapping[str, Json]) -> None:
+        """Set fallbacks once every model of the document is there."""
+        if "fallbacks" not in raw:
+            return
+        session = self._session
+        model_id, _ = catalog.ensure(session, _canonical(raw["name"]), self._now)
+        wanted = []
+        for other in entries(raw["fallbacks"], "fallbacks"):
+            other_id, is_new = catalog.ensure(session, _canonical(other), self._now)
+            if is_new:
+                raise InvalidRequest(f"there is no model '{other}'", param="fallbacks")
+            wanted.append(other_id)
+        before = catalog.get(session, model_id)
+        if list(before.fallbacks) == wanted:
+            return
+        catalog.set_fallbacks(session, model_id, wanted)
+        name = before.display_name
+        old = {"name": name, "fallbacks": list(before.fallbacks)}
+        self._note("models", "model", model_id, old, {"name": name, "fallbacks": wanted})
 
     def _key(self, raw: Mapping[str, Json]) -> None:
         fields = {

@@ -56,32 +56,32 @@ class SettingsCache:
 
     def update(self, changes: Mapping[str, Json], actor: Actor) -> Behaviour:
         """Change settings, all or none. Raises InvalidRequest naming the one that is wrong."""
-        checked = settings_rules.check(changes)
-
-        def change(session: Session) -> None:
-            now = self._now()
-            before = _known(settings.load(session))
-            settings.save(session, checked, actor.name, now)
-            _record(session, actor, before, before | checked, now)
-
-        self._store.write(change)
-        return self._again()
+        return self.change(changes, (), actor)
 
     def reset(self, names: Iterable[str], actor: Actor) -> Behaviour:
         """Give settings their defaults again. Raises InvalidRequest for an unknown name."""
-        wanted = list(names)
-        for name in wanted:
-            if name not in _NAMES:
-                raise InvalidRequest(f"There is no setting '{name}'.", param=name)
+        return self.change({}, names, actor)
 
-        def change(session: Session) -> None:
+    def change(self, changes: Mapping[str, Json], back: Iterable[str], actor: Actor) -> Behaviour:
+        """Change some settings and give others (`back`) their defaults again, all or none.
+
+        Raises InvalidRequest naming the one that is wrong.
+        """
+        checked = settings_rules.check(changes)
+        defaults = list(back)
+        for name in defaults:
+            if name not in _NAMES:
+                raise InvalidRequest(f"There is no setting '{name[:64]}'.", param=name[:64])
+
+        def write(session: Session) -> None:
             now = self._now()
             before = _known(settings.load(session))
-            settings.reset(session, wanted)
-            after = {name: value for name, value in before.items() if name not in wanted}
-            _record(session, actor, before, after, now)
+            settings.save(session, checked, actor.name, now)
+            settings.reset(session, defaults)
+            kept = {name: value for name, value in before.items() if name not in defaults}
+            _record(session, actor, before, kept | checked, now)
 
-        self._store.write(change)
+        self._store.write(write)
         return self._again()
 
     def _again(self) -> Behaviour:

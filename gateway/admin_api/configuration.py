@@ -1,0 +1,67 @@
+"""Settings, and the whole configuration as one document."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from flask import Response, g, request
+
+from gateway.admin_api import bp
+from gateway.admin_api.guard import needs
+from gateway.admin_api.reading import answer, body
+from gateway.services import services
+from gateway.services.portable import Portable
+from gateway.services.revisions import Revisions
+
+
+@bp.get("/settings")
+def get_settings() -> Response:
+    """Give every setting in force."""
+    return answer(asdict(services().settings.behaviour()))
+
+
+@bp.patch("/settings")
+def update_settings() -> Response:
+    """Change settings, all or none; null gives one its default again."""
+    raw = body()
+    cache = services().settings
+    changes = {name: value for name, value in raw.items() if value is not None}
+    back = [name for name, value in raw.items() if value is None]
+    return answer(asdict(cache.change(changes, back, g.actor)))
+
+
+@bp.get("/config")
+@needs("admin")
+def export_configuration() -> Response:
+    """Give settings, servers, models and keys; with `digests=true` keys work elsewhere too."""
+    digests = request.args.get("digests", "") == "true"
+    return answer(_portable().export(digests=digests))
+
+
+@bp.post("/config")
+def import_configuration() -> Response:
+    """Import a configuration, all of it or nothing; `dry_run=true` only says what would change."""
+    document, portable = body(), _portable()
+    rehearsal = request.args.get("dry_run", "") == "true"
+    changes = portable.plan(document) if rehearsal else portable.apply(document, g.actor)
+    services().catalog.drop()
+    return answer({"dry_run": rehearsal, "changes": [asdict(change) for change in changes]})
+
+
+@bp.get("/health")
+def health() -> Response:
+    """Say how the parts of this worker are."""
+    parts = services()
+    return answer(
+        {
+            "usage": {"state": parts.usage.state(), "backlog": parts.usage.backlog()},
+            "limits": parts.limiter.state(),
+            "draining": parts.draining.is_set(),
+            "running": len(parts.live),
+        }
+    )
+
+
+def _portable() -> Portable:
+    store = services().store
+    return Portable(store, Revisions(store))

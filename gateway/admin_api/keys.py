@@ -1,0 +1,83 @@
+"""API keys: list, issue, change, rotate, revoke, delete."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from flask import Response, g, request
+
+from gateway.admin_api import bp
+from gateway.admin_api.reading import answer, body, body_or_nothing, field, number, only
+from gateway.core.chat import Json
+from gateway.core.keys import Key
+from gateway.services import services
+from gateway.services.keyring import refusal
+from gateway.store import console_keys
+from gateway.store import keys as stored
+
+
+@bp.get("/keys")
+def list_keys() -> Response:
+    """List keys, newest first, with what they used of their budgets."""
+    limit, offset = number("limit", 100, 1, 1000), number("offset", 0, 0, 10_000_000)
+    text = request.args.get("search", "")
+    found = services().keys.search(text, limit=limit, offset=offset)
+    total = services().store.read(stored.count, text)
+    return answer({"data": _shown(found), "total": total})
+
+
+@bp.post("/keys")
+def issue_key() -> Response:
+    """Issue a key; its secret is in this answer and nowhere else."""
+    key, secret = services().keys.issue(body(), g.actor)
+    return answer({**_shown([key])[0], "secret": secret}, 201)
+
+
+@bp.get("/keys/<int:key_id>")
+def get_key(key_id: int) -> Response:
+    """Give one key."""
+    return answer(_shown([services().keys.get(key_id)])[0])
+
+
+@bp.patch("/keys/<int:key_id>")
+def update_key(key_id: int) -> Response:
+    """Change fields of a key; what is not named stays."""
+    return answer(_shown([services().keys.update(key_id, body(), g.actor)])[0])
+
+
+@bp.post("/keys/<int:key_id>/rotate")
+def rotate_key(key_id: int) -> Response:
+    """Issue a successor; the old key works `grace_hours` more."""
+    raw = body_or_nothing()
+    only(raw, "grace_hours")
+    hours = float(field(raw, "grace_hours", (int, float), 24))
+    key, secret = services().keys.rotate(key_id, hours, g.actor)
+    return answer({**_shown([key])[0], "secret": secret}, 201)
+
+
+@bp.post("/keys/<int:key_id>/revoke")
+def revoke_key(key_id: int) -> Response:
+    """Make a key useless for ever; running calls end within a second."""
+    return answer(_shown(services().keys.revoke([key_id], g.actor))[0])
+
+
+@bp.delete("/keys/<int:key_id>")
+def delete_key(key_id: int) -> Response:
+    """Remove a key; its usage stays."""
+    services().keys.delete(key_id, g.actor)
+    return answer({"id": key_id, "deleted": True})
+
+
+def _shown(found: list[Key]) -> list[dict[str, Json]]:
+    now = datetime.now(UTC)
+    spent = services().store.read(console_keys.spent, found, now)
+    shown = []
+    for key in found:
+        error = refusal(key, now)
+        state = "active" if error is None else error.code.removeprefix("api_key_")
+        used = [
+            {"metric": metric, "period": period, "used": units}
+            for (metric, period), units in spent[key.id].items()
+        ]
+        shown.append({**stored.as_json(key), "state": state, "budgets_used": used})
+    return shown

@@ -1,0 +1,82 @@
+"""Models: list, change names, parameters and fallbacks, refresh from Ollama."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from flask import Response, g
+
+from gateway.admin_api import bp
+from gateway.admin_api.reading import answer, body, body_or_nothing, field, only
+from gateway.core.catalog import Model
+from gateway.core.chat import Json
+from gateway.errors import InvalidRequest
+from gateway.services import services
+from gateway.services.portable import Portable
+from gateway.services.revisions import Revisions
+from gateway.store import catalog
+
+
+@bp.get("/models")
+def list_models() -> Response:
+    """List every model, also disabled and missing ones."""
+    return answer({"data": [_shown(model) for model in services().catalog.models()]})
+
+
+@bp.get("/models/<int:model_id>")
+def get_model(model_id: int) -> Response:
+    """Give one model with what Ollama tells of it."""
+    shown = _shown(services().catalog.model(model_id))
+    return answer({**shown, "details": services().store.read(catalog.details, model_id)})
+
+
+@bp.patch("/models/<int:model_id>")
+def update_model(model_id: int) -> Response:
+    """Change a model: all fields of the body, or none."""
+    parts, raw = services(), body()
+    only(raw, "display_name", "enabled", "override", "names", "notes", "fallbacks")
+    if "fallbacks" in raw:
+        ids = field(raw, "fallbacks", list)
+        raw["fallbacks"] = [parts.catalog.model(_id(other)).name for other in ids]
+    name = parts.catalog.model(model_id).name
+    document = {"models": [{"name": name, **raw}]}
+    Portable(parts.store, Revisions(parts.store)).apply(document, g.actor)
+    parts.catalog.drop()
+    return answer(_shown(parts.catalog.model(model_id)))
+
+
+@bp.get("/models/<int:model_id>/versions")
+def list_versions(model_id: int) -> Response:
+    """List the overrides a model had, newest first."""
+    services().catalog.model(model_id)
+    found = services().store.read(catalog.versions, model_id)
+    return answer({"data": [asdict(version) for version in found]})
+
+
+@bp.delete("/models/<int:model_id>")
+def forget_model(model_id: int) -> Response:
+    """Forget a model that no server lists."""
+    services().models.forget(model_id, g.actor)
+    return answer({"id": model_id, "deleted": True})
+
+
+@bp.post("/models/refresh")
+def refresh_models() -> Response:
+    """Ask servers for their models now; `server_id` for one."""
+    raw = body_or_nothing()
+    only(raw, "server_id")
+    done = services().refresher.refresh(field(raw, "server_id", int, None))
+    return answer({"data": [asdict(one) for one in done]})
+
+
+def _id(value: Json) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidRequest("'fallbacks' must be a list of model ids.", param="fallbacks")
+    return value
+
+
+def _shown(model: Model) -> dict[str, Json]:
+    found = asdict(model)
+    aliases = {alias.name: dict(alias.override) for alias in model.aliases}
+    del found["aliases"]
+    return {**found, "names": aliases}

@@ -1,0 +1,108 @@
+"""Reads bodies and queries of the admin API, and writes its answers."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from flask import Response, request
+
+from gateway.api.body import read_json
+from gateway.core.chat import Json
+from gateway.errors import InvalidRequest, UnsupportedEncoding
+
+MOST_BYTES = 32 << 20
+
+
+def body() -> dict[str, Json]:
+    """Give the JSON object of the request. Raises InvalidRequest, TooLarge,
+    UnsupportedEncoding."""
+    if request.mimetype != "application/json":
+        raise UnsupportedEncoding("Send the body as application/json.", code="unsupported_type")
+    found: dict[str, Json] = read_json(
+        request.stream,
+        content_length=request.content_length,
+        encoding=request.headers.get("Content-Encoding", ""),
+        limit_bytes=MOST_BYTES,
+    )
+    return found
+
+
+def body_or_nothing() -> dict[str, Json]:
+    """Give the JSON object of a request that may go without."""
+    if not request.content_length and "Transfer-Encoding" not in request.headers:
+        return {}
+    return body()
+
+
+def field(
+    raw: dict[str, Json], name: str, kind: type | tuple[type, ...], default: Any = ...
+) -> Any:
+    """Give a field of the right type. Raises InvalidRequest."""
+    if name not in raw:
+        if default is ...:
+            raise InvalidRequest(
+                f"'{name}' is missing.", param=name, code="missing_required_parameter"
+            )
+        return default
+    value = raw[name]
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    if not isinstance(value, kind) or (isinstance(value, bool) and bool not in kinds):
+        raise InvalidRequest(f"'{name}' has the wrong type.", param=name, code="invalid_type")
+    return value
+
+
+def only(raw: dict[str, Json], *names: str) -> None:
+    """Raise InvalidRequest for a field nobody reads."""
+    for name in raw:
+        if name not in names:
+            raise InvalidRequest(f"'{name[:64]}' is not known here.", param=name[:64])
+
+
+def number(name: str, default: int, low: int, high: int) -> int:
+    """Give a whole number of the query. Raises InvalidRequest."""
+    text = request.args.get(name, "")
+    if not text:
+        return default
+    if not text.lstrip("-").isdigit() or len(text) > 18 or not low <= int(text) <= high:
+        raise InvalidRequest(f"'{name}' must be from {low} to {high}.", param=name)
+    return int(text)
+
+
+def instant(name: str) -> datetime | None:
+    """Give a time of the query. Raises InvalidRequest."""
+    text = request.args.get(name, "").strip().replace(" ", "+")
+    if not text:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidRequest(
+            f"'{name}' must be a time such as 2030-01-31T12:00:00Z.", param=name
+        ) from None
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+
+
+def one_of(name: str, words: tuple[str, ...], default: str) -> str:
+    """Give a word of the query. Raises InvalidRequest."""
+    text = request.args.get(name, "") or default
+    if text not in words:
+        raise InvalidRequest(f"'{name}' must be one of {', '.join(words)}.", param=name)
+    return text
+
+
+def answer(value: Json, status: int = 200) -> Response:
+    """Give a JSON answer."""
+    options = orjson.OPT_NON_STR_KEYS
+    return Response(
+        orjson.dumps(value, default=_plain, option=options), status, mimetype="application/json"
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, frozenset | set | tuple):
+        return sorted(value) if isinstance(value, frozenset | set) else list(value)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return dict(value)

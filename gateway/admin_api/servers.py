@@ -1,0 +1,71 @@
+"""Ollama servers: list with their state, add, try, change, remove."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from flask import Response, g
+
+from gateway.admin_api import bp
+from gateway.admin_api.reading import answer, body
+from gateway.core.catalog import ServerView
+from gateway.core.chat import Json
+from gateway.services import services
+from gateway.store import servers as stored
+
+
+@bp.get("/servers")
+def list_servers() -> Response:
+    """List servers with their state as this worker sees it."""
+    views = {view.server.id: view for view in services().fleet.views()}
+    found = [
+        {**stored.as_json(server), **_state(views.get(server.id))}
+        for server in services().catalog.servers()
+    ]
+    return answer({"data": found})
+
+
+@bp.post("/servers")
+def add_server() -> Response:
+    """Add a server and ask it for its models."""
+    return answer(stored.as_json(services().servers.create(body(), g.actor)), 201)
+
+
+@bp.get("/servers/<int:server_id>")
+def get_server(server_id: int) -> Response:
+    """Give one server."""
+    return answer(stored.as_json(services().catalog.server(server_id)))
+
+
+@bp.patch("/servers/<int:server_id>")
+def update_server(server_id: int) -> Response:
+    """Change fields of a server; calls that run there go on."""
+    return answer(stored.as_json(services().servers.update(server_id, body(), g.actor)))
+
+
+@bp.post("/servers/<int:server_id>/test")
+def try_server(server_id: int) -> Response:
+    """Try a server now, and say what is wrong with it."""
+    tried = services().servers.attempt(services().catalog.server(server_id))
+    return answer({"ok": tried.trouble is None, **asdict(tried)})
+
+
+@bp.delete("/servers/<int:server_id>")
+def remove_server(server_id: int) -> Response:
+    """Remove a server; models keep their settings."""
+    services().servers.delete(server_id, g.actor)
+    return answer({"id": server_id, "deleted": True})
+
+
+def _state(view: ServerView | None) -> dict[str, Json]:
+    if view is None:
+        return {"state": "unknown", "reason": ""}
+    return {
+        "state": view.state,
+        "reason": view.reason,
+        "healthy": view.healthy,
+        "version": view.version,
+        "latency_ms": view.latency_ms,
+        "in_flight": dict(view.in_flight),
+        "loaded": [asdict(loaded) for loaded in view.loaded.values()],
+    }

@@ -1,0 +1,123 @@
+"""Usage: sums by group and time, single calls, exports, and what runs right now."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+from flask import Response, g, request
+
+from gateway.admin_api import bp
+from gateway.admin_api.reading import answer, instant, number, one_of
+from gateway.core.analytics import GROUPS, Group
+from gateway.core.requests import Filter
+from gateway.errors import InvalidRequest
+from gateway.services import services, usage_export
+from gateway.store import audit, console_requests, console_usage
+from gateway.store.tables import to_us
+
+_TEXTS = ("model", "endpoint", "status", "finish", "client_app", "request_id")
+
+
+@bp.get("/usage")
+def sums() -> Response:
+    """Give sums by group, and with `step` by hour or day as well."""
+    group = cast(Group, one_of("group", GROUPS, "none"))
+    step = one_of("step", ("none", "hour", "day"), "none")
+    wanted = _wanted(datetime.now(UTC) - timedelta(days=7))
+    store = services().store
+    totals = asdict(store.analyse(console_usage.totals, wanted, daily=step == "day"))
+    found = store.analyse(console_usage.by_group, wanted, group, daily=step == "day")
+    data = [{"group": name, **asdict(one)} for name, one in found]
+    body = {"since": wanted.since, "until": wanted.until, "total": totals, "data": data}
+    if step != "none":
+        names = [name for name, _ in found]
+        cells = store.analyse(console_usage.series, wanted, group, names, daily=step == "day")
+        body["series"] = [
+            {"start": cell.start, "group": cell.name, **asdict(cell.sums)} for cell in cells
+        ]
+    return answer(body)
+
+
+@bp.get("/requests")
+def list_calls() -> Response:
+    """List calls, newest first; `next` is the cursor of the following page."""
+    limit = number("limit", 50, 1, 500)
+    found = services().store.analyse(
+        console_requests.page, _wanted(None), older_than=_cursor(), limit=limit
+    )
+    following = f"{to_us(found[-1].at)}-{found[-1].id}" if len(found) == limit else None
+    return answer({"data": [asdict(call) for call in found], "next": following})
+
+
+@bp.get("/requests/<request_id>")
+def get_call(request_id: str) -> Response:
+    """Give one call in full."""
+    return answer(asdict(services().store.read(console_requests.detail, request_id)))
+
+
+@bp.get("/requests/export")
+def export_calls() -> Response:
+    """Give calls as CSV or JSON lines, as many as are meant."""
+    form = one_of("format", ("csv", "jsonl"), "csv")
+    store, wanted = services().store, _wanted(None)
+    if form == "csv":
+        pieces, kind = usage_export.as_csv(store, wanted), "text/csv; charset=utf-8"
+    else:
+        pieces, kind = usage_export.as_json_lines(store, wanted), "application/x-ndjson"
+    headers = {"Content-Disposition": f'attachment; filename="requests.{form}"'}
+    return Response(pieces, content_type=kind, headers=headers)
+
+
+@bp.get("/live")
+def list_running() -> Response:
+    """List the calls that run now, in every worker."""
+    return answer({"data": [asdict(call) for call in services().live.everywhere()]})
+
+
+@bp.delete("/live/<request_id>")
+def cancel_running(request_id: str) -> Response:
+    """End a running call, whichever worker has it."""
+    services().live.cancel_anywhere(request_id, g.actor)
+    return answer({"request_id": request_id, "cancelled": True}, 202)
+
+
+@bp.get("/audit")
+def list_changes() -> Response:
+    """List what was changed by whom, newest first; `next` is the cursor of the following page."""
+    limit = number("limit", 50, 1, 500)
+    found = services().store.read(
+        audit.page,
+        before_id=number("before", 0, 0, 1 << 62) or None,
+        limit=limit,
+        object_kind=request.args.get("object_kind", ""),
+        object_id=request.args.get("object_id", ""),
+        actor_name=request.args.get("actor", ""),
+        action=request.args.get("action", ""),
+    )
+    following = found[-1].id if len(found) == limit else None
+    return answer({"data": [asdict(entry) for entry in found], "next": following})
+
+
+def _wanted(since: datetime | None) -> Filter:
+    args = request.args
+    texts: dict[str, Any] = {name: args.get(name, "")[:256] for name in _TEXTS}
+    return Filter(
+        since=instant("since") or since,
+        until=instant("until"),
+        key_id=number("key_id", 0, 0, 1 << 53) or None,
+        server_id=number("server_id", 0, 0, 1 << 53) or None,
+        min_ms=float(number("min_ms", 0, 0, 1 << 40)) or None,
+        **texts,
+    )
+
+
+def _cursor() -> tuple[int, int] | None:
+    text = request.args.get("after", "")
+    if not text:
+        return None
+    at_us, _, row_id = text.partition("-")
+    if not (at_us.isdigit() and row_id.isdigit() and len(text) < 40):
+        raise InvalidRequest("'after' is not a cursor of this list.", param="after")
+    return int(at_us), int(row_id)

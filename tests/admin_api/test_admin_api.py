@@ -1,0 +1,353 @@
+"""The administrators' REST API: guarded, described, and doing what it says."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from openapi_spec_validator import validate
+from werkzeug.test import TestResponse
+
+from gateway import openapi
+from gateway.core.admin import CLI, Role
+from gateway.errors import Unauthenticated
+from gateway.openapi import admin as fragment
+from gateway.services import Services, of
+from gateway.store import catalog
+from tests.test_cli import close, make_app, record
+
+Call = Callable[..., TestResponse]
+ROLES: tuple[Role, ...] = ("viewer", "admin", "owner")
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[Flask]:
+    made = make_app(tmp_path / "data")
+    yield made
+    close(made)
+
+
+@pytest.fixture
+def parts(app: Flask) -> Services:
+    return of(app)
+
+
+@pytest.fixture
+def call(app: Flask, parts: Services) -> Call:
+    """Call the API with a token of a role (owner unless said otherwise)."""
+    secrets = {role: parts.admins.tokens.issue(role, role, CLI)[1] for role in ROLES}
+    client = app.test_client()
+
+    def send(
+        method: str, path: str, body: Any = None, *, role: Role | None = "owner", **more: Any
+    ) -> TestResponse:
+        headers = {} if role is None else {"Authorization": f"Bearer {secrets[role]}"}
+        headers |= more.pop("headers", {})
+        return client.open(
+            f"/api/admin/v1{path}", method=method, json=body, headers=headers, **more
+        )
+
+    return send
+
+
+def _routes(app: Flask) -> list[tuple[str, str]]:
+    return sorted(
+        (method, re.sub(r"<(?:[^:<>]+:)?([^<>]+)>", r"{\1}", rule.rule))
+        for rule in app.url_map.iter_rules()
+        if rule.endpoint.startswith("admin_api.")
+        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
+    )
+
+
+def test_every_route_is_in_the_openapi_document_and_nothing_else(app: Flask) -> None:
+    described = sorted(
+        (method.upper(), path)
+        for path, item in fragment.fragment()["paths"].items()
+        for method in item
+        if method != "parameters"
+    )
+
+    assert described == _routes(app)
+
+
+def test_the_served_document_holds_the_fragment_and_is_valid(app: Flask) -> None:
+    document = app.test_client().get("/openapi.json").get_json()
+
+    validate(document)
+    assert "/api/admin/v1/keys" in document["paths"]
+    assert document == json.loads(json.dumps(openapi.document(fragment.fragment())))
+
+
+@pytest.mark.parametrize(
+    "credentials",
+    [
+        pytest.param(lambda parts: "", id="nothing"),
+        pytest.param(lambda parts: "Bearer o2a-admin-" + "A" * 49, id="wrong token"),
+        pytest.param(
+            lambda parts: "Bearer " + parts.keys.issue({"name": "k"}, CLI)[1], id="an API key"
+        ),
+        pytest.param(lambda parts: "Basic YWRtaW46YWRtaW4=", id="basic"),
+    ],
+)
+def test_no_route_opens_without_an_admin_token(
+    app: Flask, parts: Services, credentials: Callable[[Services], str]
+) -> None:
+    headers = {"Authorization": credentials(parts)}
+    client = app.test_client()
+    for method, path in _routes(app):
+        url = re.sub(r"\{[^}]+\}", "1", path)
+        response = client.open(url, method=method, headers=headers, json={})
+        assert response.status_code == 401, (method, url)
+        assert response.get_json()["error"]["code"].endswith("admin_token")
+
+
+def test_roles_bound_what_a_token_may_do(app: Flask, call: Call) -> None:
+    seen: dict[Role, set[str]] = {}
+    for role in ROLES:
+        seen[role] = {
+            f"{method} {path.removeprefix('/api/admin/v1')}"
+            for method, path in _routes(app)
+            if call(
+                method,
+                re.sub(r"\{[^}]+\}", "999", path).removeprefix("/api/admin/v1"),
+                None if method in {"GET", "DELETE"} else {"nonsense": 1},
+                role=role,
+            ).status_code
+            != 403
+        }
+
+    owners_only = {name for name in seen["owner"] if re.search(r"/(admins|tokens)", name)}
+    assert seen["owner"] - seen["admin"] == owners_only
+    assert {name.split()[0] for name in seen["viewer"]} == {"GET"}
+    assert "GET /config" not in seen["viewer"]
+
+
+def test_a_key_lives_from_issue_to_deletion(call: Call, parts: Services) -> None:
+    made = call("POST", "/keys", {"name": "ci", "requests_per_minute": 9})
+    secret, key_id = made.get_json()["secret"], made.get_json()["id"]
+    shown = call("GET", f"/keys/{key_id}").get_json()
+    changed = call("PATCH", f"/keys/{key_id}", {"name": "build", "enabled": False}).get_json()
+    rotated = call("POST", f"/keys/{key_id}/rotate", {"grace_hours": 1})
+    listed = call("GET", "/keys?search=build").get_json()
+    revoked = call("POST", f"/keys/{key_id}/revoke").get_json()
+    deleted = call("DELETE", f"/keys/{key_id}")
+
+    assert (made.status_code, rotated.status_code, deleted.status_code) == (201, 201, 200)
+    assert "secret" not in shown
+    assert secret not in json.dumps(listed)
+    assert (shown["state"], changed["state"], revoked["state"]) == ("active", "revoked", "revoked")
+    assert (changed["name"], changed["requests_per_minute"]) == ("build", 9)
+    assert listed["total"] == 2
+    assert call("GET", f"/keys/{key_id}").status_code == 404
+    with pytest.raises(Unauthenticated):
+        parts.keyring.find(secret)
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({}, "name"),
+        ({"name": ""}, "name"),
+        ({"name": "x" * 10_000}, "name"),
+        ({"name": "a\nb"}, "name"),
+        ({"name": "x", "is_admin": True}, "is_admin"),
+        ({"name": "x", "id": 5}, "id"),
+        ({"name": "x", "allow": "*"}, "allow"),
+        ({"name": "x", "allow": [5]}, "allow[0]"),
+        ({"name": "x", "cidrs": ["10.0.0.0/99"]}, "cidrs[0]"),
+        ({"name": "x", "scopes": ["admin"]}, "scopes[0]"),
+        ({"name": "x", "requests_per_minute": -1}, "requests_per_minute"),
+        ({"name": "x", "concurrent": 1.5}, "concurrent"),
+        ({"name": "x", "tokens_per_minute": True}, "tokens_per_minute"),
+        ({"name": "x", "expires_at": "2001-01-01"}, "expires_at"),
+        ({"name": "x", "expires_at": "soon"}, "expires_at"),
+        ({"name": "x", "budgets": [{"metric": "tokens"}]}, "budgets[0]"),
+        (
+            {"name": "x", "budgets": [{"metric": "gold", "period": "day", "limit": 1}]},
+            "budgets[0].metric",
+        ),
+        (
+            {"name": "x", "budgets": [{"metric": "tokens", "period": "day", "limit": 0}]},
+            "budgets[0].limit",
+        ),
+        ({"name": "x", "zone": "Mars"}, "zone"),
+        ({"name": "x", "priority": "first"}, "priority"),
+        ({"name": "x", "log_bodies": "yes"}, "log_bodies"),
+        ({"name": "x", "forced_params": []}, "forced_params"),
+    ],
+)
+def test_a_wrong_key_is_refused_with_its_field(
+    call: Call, parts: Services, body: dict[str, Any], param: str
+) -> None:
+    response = call("POST", "/keys", body)
+
+    assert response.status_code == 400
+    assert response.get_json()["error"]["param"] == param
+    assert parts.keys.search() == []
+
+
+def test_a_hostile_name_comes_back_as_it_is_and_as_json(call: Call) -> None:
+    name = '<script>alert(1)</script>=HYPERLINK("x")'
+    response = call("POST", "/keys", {"name": name})
+
+    assert response.get_json()["name"] == name
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert response.headers["Cache-Control"] == "no-store"
+
+
+def test_settings_change_together_and_null_brings_defaults_back(
+    call: Call, parts: Services
+) -> None:
+    first = call("PATCH", "/settings", {"max_n": 4, "stop_mode": "gateway"}).get_json()
+    wrong = call("PATCH", "/settings", {"max_n": 2, "stop_mode": "never"})
+    back = call("PATCH", "/settings", {"max_n": None}).get_json()
+
+    assert (first["max_n"], first["stop_mode"]) == (4, "gateway")
+    assert (wrong.status_code, wrong.get_json()["error"]["param"]) == (400, "stop_mode")
+    assert (back["max_n"], back["stop_mode"]) == (8, "gateway")
+    assert parts.settings.behaviour().max_n == 8
+
+
+def test_a_model_changes_as_a_whole_or_not_at_all(call: Call, parts: Services) -> None:
+    now = datetime.now(UTC)
+    for name in ("a:latest", "b:latest"):
+        parts.store.write(catalog.ensure, name, now)
+    parts.catalog.drop()
+    a, b = (model["id"] for model in call("GET", "/models").get_json()["data"])
+    good = call(
+        "PATCH",
+        f"/models/{a}",
+        {
+            "display_name": "Alpha",
+            "override": {"num_ctx": 4096},
+            "fallbacks": [b],
+            "names": {"gpt-4o": {"temperature": 0}},
+        },
+    )
+    wrong = call("PATCH", f"/models/{a}", {"display_name": "Beta", "override": {"num_ctx": "x"}})
+    shown = call("GET", f"/models/{a}").get_json()
+    versions = call("GET", f"/models/{a}/versions").get_json()["data"]
+
+    assert (good.status_code, wrong.status_code) == (200, 400)
+    assert (shown["display_name"], shown["override"], shown["fallbacks"]) == (
+        "Alpha",
+        {"num_ctx": 4096},
+        [b],
+    )
+    assert shown["names"] == {"gpt-4o": {"temperature": 0}}
+    assert [version["alias"] for version in versions] == ["gpt-4o", ""]
+
+
+def test_usage_is_summed_listed_and_exported(call: Call, parts: Services) -> None:
+    parts.keys.issue({"name": "laptop"}, CLI)
+    record(parts, 5)
+    sums = call("GET", "/usage?group=model&step=hour").get_json()
+    first = call("GET", "/requests?limit=3").get_json()
+    second = call("GET", f"/requests?limit=3&after={first['next']}").get_json()
+    one = call("GET", "/requests/req_0").get_json()
+    csv = call("GET", "/requests/export?format=csv")
+
+    assert sums["total"]["requests"] == 5
+    assert [(row["group"], row["completion_tokens"]) for row in sums["data"]] == [("llama3.2", 35)]
+    assert sum(cell["requests"] for cell in sums["series"]) == 5
+    assert [len(first["data"]), len(second["data"]), second["next"]] == [3, 2, None]
+    assert one["row"]["completion_tokens"] == 7
+    assert csv.headers["Content-Disposition"] == 'attachment; filename="requests.csv"'
+    assert csv.get_data(as_text=True).count("\r\n") == 6
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/usage?group=colour",
+        "/usage?step=second",
+        "/usage?since=yesterday",
+        "/requests?limit=0",
+        "/requests?limit=99999999999999999999",
+        "/requests?after=1e9",
+        "/requests?key_id=x",
+        "/audit?before=-1",
+        "/requests/export?format=xls",
+    ],
+)
+def test_a_wrong_query_is_refused(call: Call, path: str) -> None:
+    response = call("GET", path)
+
+    assert response.status_code == 400
+    assert response.get_json()["error"]["param"]
+
+
+def test_every_change_is_in_the_audit_log_with_its_token(call: Call) -> None:
+    key_id = call("POST", "/keys", {"name": "x"}).get_json()["id"]
+    call("PATCH", f"/keys/{key_id}", {"notes": "n"})
+    entries = call("GET", f"/audit?object_kind=key&object_id={key_id}").get_json()["data"]
+
+    assert [(e["action"], e["actor_kind"], e["actor_name"]) for e in entries] == [
+        ("key.update", "token", "owner"),
+        ("key.create", "token", "owner"),
+    ]
+
+
+def test_owners_manage_accounts_and_tokens(call: Call, parts: Services) -> None:
+    made = call(
+        "POST", "/admins", {"username": "dana", "password": "violet harbour 71", "role": "admin"}
+    )
+    admin_id = made.get_json()["id"]
+    lowered = call("PATCH", f"/admins/{admin_id}", {"role": "viewer"}).get_json()
+    token = call("POST", "/tokens", {"name": "ci", "role": "viewer"})
+    listed = call("GET", "/tokens").get_data(as_text=True)
+    revoked = call("DELETE", f"/tokens/{token.get_json()['id']}")
+    last_owner = next(a for a in parts.admins.accounts.all() if a.role == "owner")
+
+    assert (made.status_code, token.status_code, revoked.status_code) == (201, 201, 200)
+    assert "password" not in made.get_data(as_text=True).replace(
+        "must_change_password", ""
+    ).replace("password_changed_at", "")
+    assert lowered["role"] == "viewer"
+    assert token.get_json()["secret"] not in listed
+    assert call("DELETE", f"/admins/{last_owner.id}").status_code == 403
+    assert call("DELETE", f"/admins/{admin_id}").status_code == 200
+
+
+def test_a_configuration_can_be_rehearsed_and_imported(call: Call, parts: Services) -> None:
+    document = {"settings": {"max_n": 2}, "servers": [{"name": "box", "url": "http://10.0.0.9:1"}]}
+    rehearsed = call("POST", "/config?dry_run=true", document).get_json()
+    before = parts.settings.behaviour().max_n
+    done = call("POST", "/config", document).get_json()
+    exported = call("GET", "/config?digests=true").get_json()
+
+    assert rehearsed["changes"] == done["changes"]
+    assert (before, parts.settings.behaviour().max_n) == (8, 2)
+    assert [server["name"] for server in exported["servers"]] == ["box"]
+
+
+@pytest.mark.parametrize(
+    ("more", "status"),
+    [
+        ({"data": "{}", "content_type": "text/plain"}, 415),
+        ({"data": "{", "content_type": "application/json"}, 400),
+        ({"data": "[]", "content_type": "application/json"}, 400),
+        ({"data": "", "content_type": "application/json"}, 400),
+        ({"data": "[" * 3000, "content_type": "application/json"}, 400),
+    ],
+)
+def test_a_body_that_is_no_json_object_is_refused(
+    call: Call, more: dict[str, str], status: int
+) -> None:
+    response = call("POST", "/keys", **more)
+
+    assert response.status_code == status
+    assert set(response.get_json()["error"]) == {"message", "type", "param", "code"}
+
+
+def test_unknown_paths_and_methods_answer_json(call: Call) -> None:
+    for method, path, status in (("GET", "/nowhere", 404), ("PUT", "/keys", 405)):
+        response = call(method, path)
+        assert response.status_code == status
+        assert response.get_json()["error"]["message"]
