@@ -1,4 +1,5 @@
-"""Embeddings on their way through: the same admission, limits and records as a generated answer, one body back."""
+"""Embeddings on their way through: admission, limits and records as for a generated answer, but one
+body back."""
 
 from __future__ import annotations
 
@@ -13,9 +14,10 @@ from gateway.errors import ClientGone, GatewayError
 from gateway.ollama import wire
 from gateway.ollama.client import Upstream
 from gateway.services.fleet import Fleet
+from gateway.services.holds import may_repeat
 from gateway.services.prepare import Prepared
 from gateway.services.queue import Slot, Ticket
-from gateway.services.relay import MAX_TRIES, may_repeat
+from gateway.services.relay import MAX_TRIES
 from gateway.services.tally import Tally
 
 

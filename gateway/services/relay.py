@@ -19,21 +19,21 @@ import logging
 import queue
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
 
 from gateway.core.behaviour import Behaviour
-from gateway.core.chat import ChatRequest, Request
+from gateway.core.chat import Request
 from gateway.core.events import Batch, Event, Failed, Ping
-from gateway.errors import ClientGone, GatewayError, Unavailable, UpstreamUnreachable
+from gateway.errors import ClientGone, GatewayError
 from gateway.ollama import wire
 from gateway.ollama.client import Upstream
 from gateway.policy import fidelity
 from gateway.services import offload
 from gateway.services.fleet import Fleet
+from gateway.services.holds import Hold, may_repeat, start
 from gateway.services.prepare import Prepared
-from gateway.services.queue import Slot, Ticket
+from gateway.services.queue import Slot
 from gateway.services.tally import Tally
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class Answer:
         self._fleet = fleet
         self._behaviour = behaviour
         self._fall_back = fall_back
-        self._held: list[_Hold] = []
+        self._held: list[Hold] = []
         self._stop: GatewayError | None = None
         self._sent = False
         self._source: Iterator[Batch] | None = None
@@ -273,7 +273,7 @@ class Answer:
     def _call(
         self, prepared: Prepared, request: Request, choice: int, excluded: frozenset[int]
     ) -> Iterator[Sequence[Event]]:
-        with _Hold(self) as hold:
+        with Hold(self.tally, self._held, lambda: self._stop) as hold:
             hold.ticket = ticket = self._fleet.ticket(
                 prepared.model,
                 prepared.key,
@@ -289,7 +289,7 @@ class Answer:
             self.tally.note(slot)
             if self._stop is not None:
                 raise self._stop
-            hold.upstream = _start(slot, prepared, request, choice, self._behaviour)
+            hold.upstream = start(slot, prepared, request, choice, self._behaviour)
             slot.on_lost = hold.lose
             try:
                 yield from self._read(hold.upstream, slot)
@@ -327,89 +327,6 @@ class Answer:
         end = decoder.end()
         if end:
             yield end
-
-
-class _Hold:
-    """What one attempt holds, known to its answer, given back once."""
-
-    __slots__ = ("_answer", "lost", "reported", "slot", "ticket", "upstream")
-
-    def __init__(self, answer: Answer) -> None:
-        self._answer = answer
-        self.ticket: Ticket | None = None
-        self.slot: Slot | None = None
-        self.upstream: Upstream | None = None
-        self.lost: GatewayError | None = None
-        self.reported = False
-
-    def report(self, error: GatewayError | None) -> None:
-        """Tell the fleet once how the call ended."""
-        if self.slot is not None and not self.reported:
-            self.reported = True
-            self.slot.report(error)
-
-    def lose(self, error: GatewayError) -> None:
-        """Give up waiting: the server was found dead."""
-        self.lost = error
-        self.cancel()
-
-    def __enter__(self) -> _Hold:
-        if self._answer._stop is not None:
-            raise self._answer._stop
-        self._answer._held.append(self)
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.release()
-
-    def cancel(self) -> None:
-        """Wake whoever waits on what we hold."""
-        if self.upstream is not None:
-            self.upstream.cancel()
-        elif self.ticket is not None and self.slot is None:
-            self.ticket.cancel()
-
-    def release(self) -> None:
-        """Close the call, free the slot, leave the queue."""
-        self.report(self._answer.tally.error or self._answer._stop or ClientGone("abandoned"))
-        with suppress(ValueError):
-            self._answer._held.remove(self)
-        upstream, self.upstream = self.upstream, None
-        slot, self.slot = self.slot, None
-        ticket, self.ticket = self.ticket, None
-        if upstream is not None:
-            upstream.close()
-        if slot is not None:
-            slot.release()
-        elif ticket is not None:
-            ticket.cancel()
-
-
-def _start(
-    slot: Slot, prepared: Prepared, request: Request, choice: int, behaviour: Behaviour
-) -> Upstream:
-    """Encode the request for this server; nothing is sent yet."""
-    name = prepared.model.name
-    if isinstance(request, ChatRequest):
-        path, body = "/api/chat", wire.encode_chat(request, name, choice)
-    else:
-        prompt = request.prompts[choice // request.n]
-        path = "/api/generate"
-        body = wire.encode_generate(request, name, prompt, choice % request.n)
-    timeout_ms = prepared.timeout_ms
-    return slot.client.call(
-        path,
-        body,
-        idle_timeout_s=float(behaviour.idle_timeout_s),
-        total_timeout_s=timeout_ms / 1000 if timeout_ms else None,
-    )
-
-
-def may_repeat(error: GatewayError) -> bool:
-    """Whether the failure says that nothing was computed: unreachable, or busy."""
-    return isinstance(error, UpstreamUnreachable) or (
-        isinstance(error, Unavailable) and error.code == "upstream_busy"
-    )
 
 
 def _is_running(source: Iterator[Batch]) -> bool:

@@ -1,0 +1,103 @@
+"""What one try of a call holds: its place in line, its slot, its upstream call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+from gateway.core.behaviour import Behaviour
+from gateway.core.chat import ChatRequest, Request
+from gateway.errors import ClientGone, GatewayError, Unavailable, UpstreamUnreachable
+from gateway.ollama import wire
+from gateway.ollama.client import Upstream
+from gateway.services.prepare import Prepared
+from gateway.services.queue import Slot, Ticket
+from gateway.services.tally import Tally
+
+
+class Hold:
+    """What one attempt holds, known to its answer, given back once."""
+
+    __slots__ = ("_held", "_stopped", "_tally", "lost", "reported", "slot", "ticket", "upstream")
+
+    def __init__(
+        self, tally: Tally, held: list[Hold], stopped: Callable[[], GatewayError | None]
+    ) -> None:
+        self._tally = tally
+        self._held = held
+        self._stopped = stopped
+        self.ticket: Ticket | None = None
+        self.slot: Slot | None = None
+        self.upstream: Upstream | None = None
+        self.lost: GatewayError | None = None
+        self.reported = False
+
+    def report(self, error: GatewayError | None) -> None:
+        """Tell the fleet once how the call ended."""
+        if self.slot is not None and not self.reported:
+            self.reported = True
+            self.slot.report(error)
+
+    def lose(self, error: GatewayError) -> None:
+        """Give up waiting: the server was found dead."""
+        self.lost = error
+        self.cancel()
+
+    def __enter__(self) -> Hold:
+        stopped = self._stopped()
+        if stopped is not None:
+            raise stopped
+        self._held.append(self)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.release()
+
+    def cancel(self) -> None:
+        """Wake whoever waits on what we hold."""
+        if self.upstream is not None:
+            self.upstream.cancel()
+        elif self.ticket is not None and self.slot is None:
+            self.ticket.cancel()
+
+    def release(self) -> None:
+        """Close the call, free the slot, leave the queue."""
+        self.report(self._tally.error or self._stopped() or ClientGone("abandoned"))
+        with suppress(ValueError):
+            self._held.remove(self)
+        upstream, self.upstream = self.upstream, None
+        slot, self.slot = self.slot, None
+        ticket, self.ticket = self.ticket, None
+        if upstream is not None:
+            upstream.close()
+        if slot is not None:
+            slot.release()
+        elif ticket is not None:
+            ticket.cancel()
+
+
+def start(
+    slot: Slot, prepared: Prepared, request: Request, choice: int, behaviour: Behaviour
+) -> Upstream:
+    """Encode the request for this server; nothing is sent yet."""
+    name = prepared.model.name
+    if isinstance(request, ChatRequest):
+        path, body = "/api/chat", wire.encode_chat(request, name, choice)
+    else:
+        prompt = request.prompts[choice // request.n]
+        path = "/api/generate"
+        body = wire.encode_generate(request, name, prompt, choice % request.n)
+    timeout_ms = prepared.timeout_ms
+    return slot.client.call(
+        path,
+        body,
+        idle_timeout_s=float(behaviour.idle_timeout_s),
+        total_timeout_s=timeout_ms / 1000 if timeout_ms else None,
+    )
+
+
+def may_repeat(error: GatewayError) -> bool:
+    """Whether the failure says that nothing was computed: unreachable, or busy."""
+    return isinstance(error, UpstreamUnreachable) or (
+        isinstance(error, Unavailable) and error.code == "upstream_busy"
+    )
