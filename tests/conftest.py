@@ -57,10 +57,10 @@ def shared_gateway(
 
 
 @pytest.fixture
-def live(shared_gateway: Gateway, shared_ollama: FakeOllama) -> Iterator[Gateway]:
+def live(shared_gateway: Gateway, shared_ollama: FakeOllama) -> Gateway:
     """The shared gateway with a clean fake behind it."""
     shared_ollama.reset()
-    yield shared_gateway
+    return shared_gateway
 
 
 @pytest.fixture

@@ -72,11 +72,11 @@ def _sidebar() -> list[dict[str, Any]]:
 @bp.context_processor
 def around() -> dict[str, Any]:
     """Give every page its frame: sidebar, server state, version, rights."""
-    from gateway import __version__
+    from gateway.version import VERSION
 
     return {
         "sidebar": _sidebar,
         "server_status": overall,
-        "version": __version__,
+        "version": VERSION,
         "may_change": current_user.is_authenticated and current_user.role != "viewer",
     }

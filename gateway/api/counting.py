@@ -1,4 +1,5 @@
-"""How long is a prompt? Estimates: Ollama has no tokenizer endpoint (D42). Nothing is counted as usage."""
+"""How long is a prompt? Estimates: Ollama has no tokenizer endpoint (D42). Nothing is counted as
+usage."""
 
 from __future__ import annotations
 

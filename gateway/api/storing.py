@@ -40,7 +40,8 @@ def kept_stream(running: Running[Answer], envelope: Envelope, stack: ExitStack) 
 
 
 class _Keeper:
-    """Stores the response of one stream once: before its last event is sent, so that a client may refer to it at once, or when the
+    """Stores the response of one stream once: before its last event is sent, so that a client may
+    refer to it at once, or when the
     client has left."""
 
     def __init__(self, running: Running[Answer], envelope: Envelope) -> None:

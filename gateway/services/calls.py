@@ -125,7 +125,8 @@ class Running(Generic[A]):
         )
 
     def headers(self) -> dict[str, str]:
-        """Give the headers that tell what was ignored, which server answers, what limits are left."""
+        """Give the headers that tell what was ignored, which server answers, what limits are
+        left."""
         found = dict(self.limit_headers())
         ignored = (*self.prepared.call.ignored, *self.prepared.ignored, *self.tally.ignored)
         if ignored:

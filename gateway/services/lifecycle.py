@@ -65,7 +65,8 @@ def stop() -> None:
 
 
 def drain(parts: Services, drain_s: float) -> None:
-    """Refuse new calls, let running ones finish for `drain_s` seconds, then end them with an error event."""
+    """Refuse new calls, let running ones finish for `drain_s` seconds, then end them with an
+    error event."""
     parts.draining.set()
     deadline_s = time.monotonic() + drain_s
     while len(parts.live) and time.monotonic() < deadline_s:

@@ -18,7 +18,8 @@ from gateway.services import images
 from gateway.services.images import Images, is_public
 
 PNG = base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQ"
+    "AAAABJRU5ErkJggg=="
 )
 PRIVATE = Behaviour(allow_private_image_urls=True, max_image_mb=1)
 
@@ -46,7 +47,8 @@ def test_an_address_of_the_internet_is_public(address: str) -> None:
 
 HOSTS_INSIDE = [
     "127.0.0.1", "localhost", "0", "0.0.0.0", "127.1", "127.0.1", "2130706433", "017700000001",
-    "0x7f000001", "0x7f.1", "0177.0.0.1", "[::1]", "[::]", "[::ffff:127.0.0.1]", "[0:0:0:0:0:0:0:1]",
+    "0x7f000001", "0x7f.1", "0177.0.0.1", "[::1]", "[::]", "[::ffff:127.0.0.1]",
+    "[0:0:0:0:0:0:0:1]",
     "[::127.0.0.1]", "[fe80::1]", "[fec0::1]", "[fd00::1]", "169.254.169.254", "2852039166",
     "0xa9fea9fe", "10.0.0.1", "192.168.0.1", "172.16.0.1", "100.64.0.1", "198.18.0.1", "224.0.0.1",
     "[64:ff9b::7f00:1]", "[2002:7f00:1::]", "[ff02::1]",
