@@ -15,7 +15,6 @@ import math
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 
@@ -128,16 +127,16 @@ def models(quick: bool, kind: str) -> Curve:
     """Measure the list of models and a small call with 20 to 1,000 models."""
     curve = Curve("models", "Models in the catalogue", "models", "in the unit of the line")
     for count in (30, 100, 1_000) if quick else (30, 100, 300, 1_000):
-        with targets.fake(more_models=count - len(DEFAULT_MODELS)) as fake:
-            begun = time.monotonic()
-            with START[kind](fake.port) as target:
-                curve.add("start, s", count, time.monotonic() - begun)
-                figures = _calls(target, target.dialect.models(), 100 if quick else 500)
-                curve.failures += figures["failures"]
-                curve.add("list, CPU ms", count, figures["cpu_us_per_call"] / 1_000)
-                figures = _calls(target, target.dialect.call("quick"), 100 if quick else 500)
-                curve.failures += figures["failures"]
-                curve.add("call, CPU ms", count, figures["cpu_us_per_call"] / 1_000)
+        with (
+            targets.fake(more_models=count - len(DEFAULT_MODELS)) as fake,
+            START[kind](fake.port) as target,
+        ):
+            figures = _calls(target, target.dialect.models(), 100 if quick else 500)
+            curve.failures += figures["failures"]
+            curve.add("list, CPU ms", count, figures["cpu_us_per_call"] / 1_000)
+            figures = _calls(target, target.dialect.call("quick"), 100 if quick else 500)
+            curve.failures += figures["failures"]
+            curve.add("call, CPU ms", count, figures["cpu_us_per_call"] / 1_000)
     return curve
 
 
@@ -198,17 +197,15 @@ def _write(curve: Curve) -> None:
     (PLOTS / f"{curve.name}.svg").write_text(drawn)
 
 
-def _small_call(curve: Curve, target: tuple[Target, float], count: int, quick: bool) -> None:
-    running, start_s = target
+def _small_call(curve: Curve, running: Target, count: int, quick: bool) -> None:
     figures = _calls(running, running.dialect.call("quick"), 200 if quick else 1_000, connections=4)
     curve.failures += figures["failures"]
     curve.add("call, CPU ms", count, figures["cpu_us_per_call"] / 1_000)
     curve.add("call, p99 ms", count, figures["call_p99_ms"])
-    curve.add("start, s", count, start_s)
     curve.add("RSS MB", count, measure.memory(running.pid).rss_kb / 1_024)
 
 
-def _seeded(what: str, counts: tuple[int, ...]) -> Iterator[tuple[int, tuple[Target, float]]]:
+def _seeded(what: str, counts: tuple[int, ...]) -> Iterator[tuple[int, Target]]:
     """Give a fresh gateway for each count, all on one database that grows in between."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, targets.fake() as fake:
         url = f"sqlite:///{folder}/gateway.db"
@@ -219,9 +216,8 @@ def _seeded(what: str, counts: tuple[int, ...]) -> Iterator[tuple[int, tuple[Tar
             command = [sys.executable, "-m", "benchmarks.seed", url, what, str(had), str(count)]
             subprocess.run(command, cwd=ROOT, check=True)
             had = count
-            begun = time.monotonic()
             with targets.ours(fake.port, database=url) as target:
-                yield count, (target, time.monotonic() - begun)
+                yield count, target
 
 
 def _streams(target: Target, model: str, count: int, tokens: int) -> Figures:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,6 +77,18 @@ def cpu_us(before: Cpu, after: Cpu) -> float:
         return spent / 1_000
     spent = sum(t - before.ticks.get(process, 0) for process, t in after.ticks.items())
     return spent * TICK_NS / 1_000
+
+
+def wait_until_quiet(pid: int, share: float = 0.03, at_most_s: float = 20.0) -> None:
+    """Wait until the tree below `pid` uses less than `share` of a core, at most `at_most_s`."""
+    gone_by = time.monotonic() + at_most_s
+    begun, before = time.monotonic(), cpu(pid)
+    while time.monotonic() < gone_by:
+        time.sleep(0.5)
+        now, after = time.monotonic(), cpu(pid)
+        if cpu_us(before, after) < share * (now - begun) * 1e6:
+            return
+        begun, before = now, after
 
 
 def memory(pid: int) -> Memory:

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from benchmarks import wire
+from benchmarks import measure, wire
 
 ROOT = Path(__file__).resolve().parent.parent
 START_S = 40.0
@@ -166,7 +166,9 @@ def ours(
     serve = [sys.executable, "-m", "gunicorn", "-c", str(config), "wsgi:app"]
     process = _start(serve, folder, variables)
     target = Target("ours", port, process, folder, wire.openai(key), key, url)
-    return _ready(target, "/v1/models", key, b'"quick')
+    _ready(target, "/v1/models", key, b'"quick')
+    measure.wait_until_quiet(target.pid)  # it asks its server about each model meanwhile
+    return target
 
 
 def issue_key(variables: dict[str, str], name: str = "bench") -> str:
