@@ -14,6 +14,9 @@ FINGERPRINT = "fp_ollama"
 CHAT_ID = "chatcmpl-"
 COMPLETION_ID = "cmpl-"
 
+_PROMPTS = (None, "messages", "prompt", "input")
+"""Where a prompt stands; Ollama's endpoints and ours do not call it the same."""
+
 
 def error_body(error: GatewayError, overflow_param: str | None = None) -> Json:
     """Give the error body; `overflow_param` is the endpoint's name for a prompt that is too long.
@@ -21,8 +24,8 @@ def error_body(error: GatewayError, overflow_param: str | None = None) -> Json:
     All four keys are always there.
     """
     param = error.param
-    if param is None and isinstance(error, ContextOverflow):
-        param = overflow_param
+    if isinstance(error, ContextOverflow) and param in _PROMPTS:
+        param = overflow_param or param
     if param is None and isinstance(error, ModelNotFound):
         param = "model"
     return {

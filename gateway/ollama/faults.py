@@ -35,7 +35,7 @@ from gateway.errors import (
 
 MAX_TEXT: Final = 500
 DEFAULT_RETRY_S: Final = 10
-MAX_RETRY_S: Final = 60
+MAX_RETRY_S: Final = 86_400
 
 _PROMPT_PARAM: Final = {
     "/api/chat": "messages",
@@ -251,10 +251,12 @@ def _forbidden(text: str, retry_after: str | None) -> GatewayError:
 
 
 def _rate_limited(text: str, retry_after: str | None) -> GatewayError:
+    seconds = _seconds(retry_after, DEFAULT_RETRY_S)
+    text = text or "The Ollama server is rate limited."
     return RateLimited(
-        text or "The Ollama server is rate limited; try again later.",
+        text if str(seconds) in text else f"{text} (try again in {seconds} seconds)",
         code="upstream_rate_limited",
-        retry_after_s=_seconds(retry_after, DEFAULT_RETRY_S),
+        retry_after_s=seconds,
     )
 
 
@@ -263,7 +265,8 @@ def _timed_out(text: str, retry_after: str | None) -> GatewayError:
 
 
 def _seconds(retry_after: str | None, default_s: int) -> int:
-    """Read a Retry-After of whole seconds, at most 60 (D50)."""
+    """Read a Retry-After of whole seconds, at most a day; how much of it is told to callers is
+    decided where the answer is made (D50)."""
     if (
         retry_after is None
         or not retry_after.strip().isascii()

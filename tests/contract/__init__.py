@@ -1,0 +1,1 @@
+"""The public contract, seen over raw HTTP."""
