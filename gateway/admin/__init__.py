@@ -7,8 +7,24 @@ whoever only views may not change anything.
 from __future__ import annotations
 
 from flask import Blueprint
+from flask.blueprints import BlueprintSetupState
+from werkzeug.routing import IntegerConverter
 
 bp = Blueprint("admin", __name__, url_prefix="/admin")
+
+
+class RowId(IntegerConverter):
+    """A row's number in an address; none is larger than the databases can hold."""
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, max=2**63 - 1, **kwargs)  # type: ignore[arg-type]  # passed on
+
+
+@bp.record_once
+def bind(state: BlueprintSetupState) -> None:
+    """Teach the application our kind of addresses, before the views use it."""
+    state.app.url_map.converters["id"] = RowId
+
 
 from gateway.admin import (  # noqa: E402  # the views hang themselves on the blueprint
     backup,

@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from gateway.admin import ask, bp, charts, key_views, snippets
 from gateway.admin.actor import actor
 from gateway.admin.forms.errors import into_form
+from gateway.admin.forms.fields import chosen_from
 from gateway.admin.forms.keys import KeyForm, RotateForm, filled
 from gateway.core.analytics import Sums
 from gateway.core.catalog import Model
@@ -89,7 +90,7 @@ def key_created(token: str) -> AnyResponse | str:
     )
 
 
-@bp.get("/keys/<int:key_id>")
+@bp.get("/keys/<id:key_id>")
 def key(key_id: int) -> str:
     """Show a key: usage, limits, how to use it, its requests and its changes."""
     found = _key(key_id)
@@ -114,7 +115,7 @@ def key(key_id: int) -> str:
     )
 
 
-@bp.route("/keys/<int:key_id>/edit", methods=["GET", "POST"])
+@bp.route("/keys/<id:key_id>/edit", methods=["GET", "POST"])
 def key_edit(key_id: int) -> AnyResponse | str:
     """Change a key; its secret stays."""
     found = _key(key_id)
@@ -132,7 +133,7 @@ def key_edit(key_id: int) -> AnyResponse | str:
     return _form_page(form, heading, _("Save"), back, editing=True)
 
 
-@bp.route("/keys/<int:key_id>/rotate", methods=["GET", "POST"])
+@bp.route("/keys/<id:key_id>/rotate", methods=["GET", "POST"])
 def key_rotate(key_id: int) -> AnyResponse | str:
     """Make a new secret with the same rights; the old one ends after a while."""
     found = _key(key_id)
@@ -149,7 +150,7 @@ def key_rotate(key_id: int) -> AnyResponse | str:
     return render_template("admin/keys/rotate.html", key=found, form=form)
 
 
-@bp.route("/keys/<int:key_id>/revoke", methods=["GET", "POST"])
+@bp.route("/keys/<id:key_id>/revoke", methods=["GET", "POST"])
 def key_revoke(key_id: int) -> AnyResponse | str:
     """End a key for ever, after saying what that affects."""
     found = _key(key_id)
@@ -161,7 +162,7 @@ def key_revoke(key_id: int) -> AnyResponse | str:
     return ask.page(question)
 
 
-@bp.route("/keys/<int:key_id>/delete", methods=["GET", "POST"])
+@bp.route("/keys/<id:key_id>/delete", methods=["GET", "POST"])
 def key_delete(key_id: int) -> AnyResponse | str:
     """Remove a key from the list; what it used stays in the statistics."""
     found = _key(key_id)
@@ -181,7 +182,7 @@ def key_delete(key_id: int) -> AnyResponse | str:
     return ask.page(question)
 
 
-@bp.post("/keys/<int:key_id>/enabled")
+@bp.post("/keys/<id:key_id>/enabled")
 def key_enabled(key_id: int) -> AnyResponse:
     """Switch a key on or off."""
     on = request.form.get("to") == "on"
@@ -214,7 +215,7 @@ def keys_bulk() -> AnyResponse:
     return redirect(url_for("admin.keys"), 303)
 
 
-@bp.get("/keys/<int:key_id>/first-call")
+@bp.get("/keys/<id:key_id>/first-call")
 def key_first_call(key_id: int) -> Response:
     """Tell the waiting page whether a call arrived since it was opened, and how it went."""
     since = datetime.fromtimestamp(max(0, min(request.args.get("since", 0, int), 2**33)), UTC)
@@ -279,7 +280,7 @@ def _models() -> dict[int, Model]:
 
 def _form(**data: object) -> KeyForm:
     form = KeyForm(data=data)
-    form.models.choices = [(m.id, m.display_name) for m in services().catalog.models()]
+    form.models.choices = chosen_from((m.id, m.display_name) for m in services().catalog.models())
     return form
 
 

@@ -13,6 +13,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from gateway.admin import ask, bp, charts
 from gateway.admin.actor import actor
 from gateway.admin.forms.errors import into_form
+from gateway.admin.forms.fields import chosen_from
 from gateway.admin.forms.models import (
     GROUPS,
     CopyForm,
@@ -53,7 +54,7 @@ class Version:
     changes: tuple[tuple[str, str], ...]
 
 
-@bp.get("/models/<int:model_id>")
+@bp.get("/models/<id:model_id>")
 def model(model_id: int) -> str:
     """Show what a model is."""
     found = get_model(model_id)
@@ -69,7 +70,7 @@ def model(model_id: int) -> str:
     )
 
 
-@bp.route("/models/<int:model_id>/names", methods=["GET", "POST"])
+@bp.route("/models/<id:model_id>/names", methods=["GET", "POST"])
 def model_names(model_id: int) -> AnyResponse | str:
     """Change how clients call a model."""
     found = get_model(model_id)
@@ -83,7 +84,7 @@ def model_names(model_id: int) -> AnyResponse | str:
         }
     )
     others = services().catalog.models()
-    form.fallbacks.choices = [(m.id, m.display_name) for m in others if m.id != model_id]
+    form.fallbacks.choices = chosen_from((m.id, m.display_name) for m in others if m.id != model_id)
     if form.validate_on_submit():
         try:
             _save_names(found, form, notes)
@@ -95,7 +96,7 @@ def model_names(model_id: int) -> AnyResponse | str:
     return _page(found, "names", form=form)
 
 
-@bp.route("/models/<int:model_id>/parameters", methods=["GET", "POST"])
+@bp.route("/models/<id:model_id>/parameters", methods=["GET", "POST"])
 def model_parameters(model_id: int) -> AnyResponse | str:
     """Change the parameters that hold for every call of a model."""
     found = get_model(model_id)
@@ -121,7 +122,7 @@ def model_parameters(model_id: int) -> AnyResponse | str:
     )
 
 
-@bp.post("/models/<int:model_id>/parameters/<int:version_id>/restore")
+@bp.post("/models/<id:model_id>/parameters/<id:version_id>/restore")
 def model_restore(model_id: int, version_id: int) -> AnyResponse:
     """Put an earlier version of the parameters in force again."""
     get_model(model_id)
@@ -139,7 +140,7 @@ def model_restore(model_id: int, version_id: int) -> AnyResponse:
     return redirect(url_for("admin.model_parameters", model_id=model_id), 303)
 
 
-@bp.get("/models/<int:model_id>/usage")
+@bp.get("/models/<id:model_id>/usage")
 def model_usage(model_id: int) -> str:
     """Show what a model was used for."""
     found = get_model(model_id)
@@ -153,7 +154,7 @@ def model_usage(model_id: int) -> str:
     )
 
 
-@bp.route("/models/<int:model_id>/copy", methods=["GET", "POST"])
+@bp.route("/models/<id:model_id>/copy", methods=["GET", "POST"])
 def model_copy(model_id: int) -> AnyResponse | str:
     """Give a model a second tag in Ollama."""
     found = get_model(model_id)
@@ -171,7 +172,7 @@ def model_copy(model_id: int) -> AnyResponse | str:
     return render_template("admin/models/copy.html", model=found, form=form)
 
 
-@bp.route("/models/<int:model_id>/delete", methods=["GET", "POST"])
+@bp.route("/models/<id:model_id>/delete", methods=["GET", "POST"])
 def model_delete(model_id: int) -> AnyResponse | str:
     """Delete a model from its servers' disks; the name must be typed."""
     found = get_model(model_id)

@@ -12,6 +12,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from gateway.admin import bp
 from gateway.admin.actor import actor
 from gateway.admin.forms.errors import into_form
+from gateway.admin.forms.fields import chosen_from
 from gateway.admin.forms.models import PullForm
 from gateway.core.analytics import Sums
 from gateway.core.catalog import Model, Server
@@ -83,7 +84,7 @@ def model_pulls() -> Response:
     return jsonify(pulls=[pull for pull in _pulls() if pull["open"] or pull["recent"]])
 
 
-@bp.post("/models/pulls/<int:job_id>/cancel")
+@bp.post("/models/pulls/<id:job_id>/cancel")
 def model_pull_cancel(job_id: int) -> AnyResponse:
     """Stop a pull."""
     try:
@@ -94,7 +95,7 @@ def model_pull_cancel(job_id: int) -> AnyResponse:
     return redirect(url_for("admin.models") + "#pulls", 303)
 
 
-@bp.post("/models/<int:model_id>/enabled")
+@bp.post("/models/<id:model_id>/enabled")
 def model_enabled(model_id: int) -> AnyResponse:
     """Let clients call a model, or not."""
     found = get_model(model_id)
@@ -105,7 +106,7 @@ def model_enabled(model_id: int) -> AnyResponse:
     return redirect(back_to_list_or(model_id), 303)
 
 
-@bp.post("/models/<int:model_id>/memory")
+@bp.post("/models/<id:model_id>/memory")
 def model_memory(model_id: int) -> AnyResponse:
     """Load a model into memory, keep it there, or unload it."""
     found = get_model(model_id)
@@ -190,7 +191,7 @@ def _rows() -> list[ModelRow]:
 def _pull_form(name: str) -> PullForm:
     found = pull_servers()
     form = PullForm(data={"model": name, "servers": [found[0].id] if found else []})
-    form.servers.choices = [(server.id, server.name) for server in found]
+    form.servers.choices = chosen_from((server.id, server.name) for server in found)
     return form
 
 

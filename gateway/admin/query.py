@@ -28,9 +28,9 @@ def read_filter(args: MultiDict[str, str], now: datetime, zone: ZoneInfo) -> Fil
     return Filter(
         since=since,
         until=until,
-        key_id=_number(args.get("key", "")),
+        key_id=read_id(args.get("key", "")),
         model=args.get("model", "")[:256],
-        server_id=_number(args.get("server", "")),
+        server_id=read_id(args.get("server", "")),
         endpoint=args.get("endpoint", "")[:64],
         status=args.get("status", "")[:16],
         finish=args.get("finish", "")[:32],
@@ -61,16 +61,17 @@ def _instant(text: str, zone: ZoneInfo, end: bool = False) -> datetime | None:
         at = datetime.fromisoformat(text)
     except ValueError:
         return None
+    if not 1971 < at.year < 9000:
+        return None
     if at.tzinfo is None:
         at = at.replace(tzinfo=zone)
     if end and len(text) == len("2030-01-31"):
         at += timedelta(days=1)
-    if not 1971 < at.year < 9000:
-        return None
     return at.astimezone(UTC)
 
 
-def _number(text: str) -> int | None:
+def read_id(text: str) -> int | None:
+    """Read the number of a row; None for anything else."""
     return int(text) if text.isascii() and text.isdigit() and int(text[:20]) < _MAX_ID else None
 
 

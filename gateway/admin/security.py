@@ -56,7 +56,7 @@ def password() -> AnyResponse | str:
     return redirect(url_for("auth.login", next=url_for("admin.settings_security")), 303)
 
 
-@bp.post("/settings/security/sessions/<int:session_id>/end")
+@bp.post("/settings/security/sessions/<id:session_id>/end")
 def end_session(session_id: int) -> AnyResponse:
     """End one of the own sessions."""
     if services().admins.end_session(current_user.id, session_id, actor()):
@@ -106,7 +106,7 @@ def admin_new() -> AnyResponse | str:
     return render_template("admin/settings/account.html", form=form, heading=_("Add an account"))
 
 
-@bp.post("/settings/security/admins/<int:admin_id>")
+@bp.post("/settings/security/admins/<id:admin_id>")
 def admin_change(admin_id: int) -> AnyResponse:
     """Change an account's role, switch it on or off, or take its second factor away."""
     _only_owners()
@@ -128,7 +128,7 @@ def admin_change(admin_id: int) -> AnyResponse:
     return redirect(url_for("admin.settings_security"), 303)
 
 
-@bp.route("/settings/security/admins/<int:admin_id>/password", methods=["GET", "POST"])
+@bp.route("/settings/security/admins/<id:admin_id>/password", methods=["GET", "POST"])
 def admin_password(admin_id: int) -> AnyResponse | str:
     """Give somebody a temporary password."""
     _only_owners()
@@ -148,7 +148,7 @@ def admin_password(admin_id: int) -> AnyResponse | str:
     return render_template("admin/settings/account.html", form=form, heading=heading)
 
 
-@bp.route("/settings/security/admins/<int:admin_id>/delete", methods=["GET", "POST"])
+@bp.route("/settings/security/admins/<id:admin_id>/delete", methods=["GET", "POST"])
 def admin_delete(admin_id: int) -> AnyResponse | str:
     """Remove an account."""
     _only_owners()
@@ -202,7 +202,7 @@ def token_created(token: str) -> AnyResponse | str:
     return render_template("admin/settings/token.html", secret=found[1], base=request.host_url)
 
 
-@bp.post("/settings/security/tokens/<int:token_id>/revoke")
+@bp.post("/settings/security/tokens/<id:token_id>/revoke")
 def token_revoke(token_id: int) -> AnyResponse:
     """Make a token useless."""
     _only_owners()

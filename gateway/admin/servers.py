@@ -64,7 +64,7 @@ def server_new() -> AnyResponse | str:
     return redirect(url_for("admin.servers"), 303)
 
 
-@bp.route("/servers/<int:server_id>", methods=["GET", "POST"])
+@bp.route("/servers/<id:server_id>", methods=["GET", "POST"])
 def server(server_id: int) -> AnyResponse | str:
     """Change a server; a test shows whether the new address works before it is saved."""
     found = _server(server_id)
@@ -84,7 +84,7 @@ def server(server_id: int) -> AnyResponse | str:
     return redirect(url_for("admin.servers"), 303)
 
 
-@bp.post("/servers/<int:server_id>/probe")
+@bp.post("/servers/<id:server_id>/probe")
 def server_probe(server_id: int) -> AnyResponse:
     """Test a server now and say what came of it."""
     found = _server(server_id)
@@ -97,7 +97,7 @@ def server_probe(server_id: int) -> AnyResponse:
     return redirect(url_for("admin.servers"), 303)
 
 
-@bp.post("/servers/<int:server_id>/state")
+@bp.post("/servers/<id:server_id>/state")
 def server_state(server_id: int) -> AnyResponse:
     """Enable, drain or disable a server."""
     found = _server(server_id)
@@ -127,7 +127,7 @@ def servers_refresh() -> AnyResponse:
     return redirect(_back(), 303)
 
 
-@bp.route("/servers/<int:server_id>/delete", methods=["GET", "POST"])
+@bp.route("/servers/<id:server_id>/delete", methods=["GET", "POST"])
 def server_delete(server_id: int) -> AnyResponse | str:
     """Remove a server, after saying which models leave with it."""
     found = _server(server_id)

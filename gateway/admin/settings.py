@@ -13,6 +13,7 @@ from gateway.admin import bp
 from gateway.admin.actor import actor
 from gateway.admin.forms.errors import into_form
 from gateway.admin.forms.settings import TABS, WORDS, changes, settings_form
+from gateway.admin.query import read_id
 from gateway.core.behaviour import Behaviour
 from gateway.errors import InvalidRequest
 from gateway.pages.words import _
@@ -65,7 +66,7 @@ def settings_reset(tab: str) -> AnyResponse:
 @bp.get("/settings/audit")
 def settings_audit() -> str:
     """Show who changed what."""
-    older = request.args.get("before", type=int)
+    older = read_id(request.args.get("before", ""))
     filters = {name: request.args.get(name, "")[:256] for name in ("actor_name", "action")}
     kind = request.args.get("kind", "")[:64]
     entries = services().store.analyse(

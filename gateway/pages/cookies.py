@@ -5,6 +5,8 @@ from __future__ import annotations
 from flask import Flask, Request, has_request_context, request
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 
+from gateway.services import of
+
 _NAME = "o2o_session"
 _PAGES = ("/admin", "/auth", "/static", "/bootstrap")
 
@@ -26,7 +28,7 @@ class ConsoleSession(SecureCookieSessionInterface):
         """Tell whether the cookie may only travel over TLS."""
         if app.config.get("SESSION_COOKIE_SECURE"):
             return True
-        if app.config.get("COOKIE_SECURE") == "never":
+        if of(app).config.cookie_secure == "never":
             return False
         return has_request_context() and request.is_secure
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from http import HTTPStatus
 
 from flask import Response, g, make_response, render_template, request
+from flask.globals import request_ctx
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException
 
@@ -19,6 +21,8 @@ def error_page(error: HTTPException) -> Response:
     status = error.code or 500
     if error.response is not None and 300 <= status < 400:
         return protect(make_response(error.get_response()))
+    if request_ctx.url_adapter is None:  # the Host header made no sense: no address can be made
+        return protect(Response("Bad request.", HTTPStatus.BAD_REQUEST, mimetype="text/plain"))
     title, words = _words(error, status)
     body = render_template("error.html", status=status, title=title, words=words)
     response = make_response(body, status)

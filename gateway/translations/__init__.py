@@ -25,7 +25,7 @@ def collected() -> Catalog:
     from gateway.pages import foreign
 
     with (FOLDER / "babel.cfg").open() as mapping:
-        methods, options = parse_mapping_cfg(mapping)
+        methods, options = parse_mapping_cfg(mapping)  # type: ignore[no-untyped-call]  # Babel's own
     found = Catalog(project="Ollama2OpenAI", fuzzy=False)
     for source in SOURCES:
         extracted = extract_from_dir(source, methods, options, keywords=KEYWORDS)
@@ -66,6 +66,6 @@ def update(language: str) -> tuple[int, int]:
     )
 
 
-def is_translated(string: str | tuple[str, ...] | list[str]) -> bool:
+def is_translated(string: str | tuple[str, ...] | list[str] | None) -> bool:
     """Whether a translation is there, in every plural form."""
     return bool(string) and all(string if isinstance(string, list | tuple) else (string,))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
-from wtforms import Field, Form, SelectMultipleField, TextAreaField
+from wtforms import Field, Form, SelectChoice, SelectMultipleField, TextAreaField
 from wtforms.validators import ValidationError
 from wtforms.widgets import CheckboxInput, ListWidget
 
@@ -15,6 +16,11 @@ from gateway.core.periods import is_zone
 from gateway.pages.foreign import translated
 from gateway.pages.words import _
 from gateway.policy import override_rules
+
+
+def chosen_from(pairs: Iterable[tuple[Any, str]]) -> list[SelectChoice]:
+    """Give the choices of a field from (value, words) pairs."""
+    return [SelectChoice(value, words) for value, words in pairs]
 
 
 class LinesField(TextAreaField):  # type: ignore[misc]  # WTForms ships no types

@@ -19,7 +19,7 @@ from wtforms import (
 )
 from wtforms.validators import InputRequired, Length, NumberRange, Optional, ValidationError
 
-from gateway.admin.forms.fields import CheckList, JsonField, LinesField, Networks, Zone
+from gateway.admin.forms.fields import CheckList, JsonField, LinesField, Networks, Zone, chosen_from
 from gateway.core.keys import PERIODS, SCOPES, Key
 from gateway.pages.words import _, _l
 
@@ -63,7 +63,9 @@ class KeyForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF ships no types
     )
     access = RadioField(
         _l("Models"),
-        choices=[("all", _l("All models, also later ones")), ("some", _l("Only these"))],
+        choices=chosen_from(
+            (("all", _l("All models, also later ones")), ("some", _l("Only these")))
+        ),
         default="all",
     )
     models = CheckList(_l("Chosen models"), coerce=int)
@@ -77,7 +79,7 @@ class KeyForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF ships no types
         description=_l("Names or patterns that stay closed whatever is allowed above."),
         render_kw={"rows": 2},
     )
-    lifetime = SelectField(_l("Expires"), choices=list(LIFETIMES.items()), default="never")
+    lifetime = SelectField(_l("Expires"), choices=chosen_from(LIFETIMES.items()), default="never")
     expires_on = DateField(
         _l("Last day"),
         validators=[Optional()],
@@ -103,11 +105,13 @@ class KeyForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF ships no types
     )
     priority = SelectField(
         _l("Place in the queue"),
-        choices=[
-            ("interactive", _l("First: somebody is waiting")),
-            ("normal", _l("Normal")),
-            ("batch", _l("Last: work in the background")),
-        ],
+        choices=chosen_from(
+            [
+                ("interactive", _l("First: somebody is waiting")),
+                ("normal", _l("Normal")),
+                ("batch", _l("Last: work in the background")),
+            ]
+        ),
         default="normal",
     )
 
@@ -117,7 +121,9 @@ class KeyForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF ships no types
         description=_l("One a line, such as 192.168.1.0/24. Empty: from anywhere."),
         render_kw={"rows": 2},
     )
-    scopes = CheckList(_l("Endpoints"), choices=list(SCOPE_WORDS.items()), default=list(SCOPES))
+    scopes = CheckList(
+        _l("Endpoints"), choices=chosen_from(SCOPE_WORDS.items()), default=list(SCOPES)
+    )
 
     default_params = JsonField(
         _l("Parameters where a client says nothing"),
@@ -130,7 +136,9 @@ class KeyForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF ships no types
 
     log_bodies = SelectField(
         _l("Keep prompts and answers"),
-        choices=[("inherit", _l("As in the settings")), ("on", _l("Yes")), ("off", _l("No"))],
+        choices=chosen_from(
+            (("inherit", _l("As in the settings")), ("on", _l("Yes")), ("off", _l("No")))
+        ),
         default="inherit",
     )
     owner = StringField(
@@ -242,12 +250,14 @@ class RotateForm(FlaskForm):  # type: ignore[misc]  # as above
         _l("The old key stays valid for"),
         coerce=int,
         default=24,
-        choices=[
-            (0, _l("not at all: it has leaked")),
-            (1, _l("an hour")),
-            (24, _l("a day")),
-            (168, _l("a week")),
-            (720, _l("30 days")),
-        ],
+        choices=chosen_from(
+            [
+                (0, _l("not at all: it has leaked")),
+                (1, _l("an hour")),
+                (24, _l("a day")),
+                (168, _l("a week")),
+                (720, _l("30 days")),
+            ]
+        ),
     )
     submit = SubmitField(_l("Make a new key"))

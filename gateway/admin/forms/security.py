@@ -9,6 +9,7 @@ from flask_wtf import FlaskForm
 from wtforms import PasswordField, SelectField, StringField, SubmitField
 from wtforms.validators import EqualTo, InputRequired, Length, Regexp
 
+from gateway.admin.forms.fields import chosen_from
 from gateway.pages.passwords import Strong
 from gateway.pages.words import _l
 
@@ -83,7 +84,7 @@ class AdminForm(FlaskForm):  # type: ignore[misc]  # as above
         validators=[InputRequired(_l("Type a user name.")), _NAME],
         render_kw={"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"},
     )
-    role = SelectField(_l("Role"), choices=list(ROLE_WORDS.items()), default="admin")
+    role = SelectField(_l("Role"), choices=chosen_from(ROLE_WORDS.items()), default="admin")
     password = _password(_l("First password"), "username")
     submit = SubmitField(_l("Add account"))
 
@@ -103,8 +104,8 @@ class TokenForm(FlaskForm):  # type: ignore[misc]  # as above
         validators=[InputRequired(_l("Give the token a name.")), Length(max=100)],
         render_kw={"autocomplete": "off"},
     )
-    role = SelectField(_l("Role"), choices=list(ROLE_WORDS.items()), default="viewer")
-    lifetime = SelectField(_l("Valid for"), choices=list(LIFETIMES.items()), default="90")
+    role = SelectField(_l("Role"), choices=chosen_from(ROLE_WORDS.items()), default="viewer")
+    lifetime = SelectField(_l("Valid for"), choices=chosen_from(LIFETIMES.items()), default="90")
     submit = SubmitField(_l("Make token"))
 
     def expires_at(self) -> Any:

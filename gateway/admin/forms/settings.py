@@ -16,7 +16,7 @@ from flask_wtf import FlaskForm
 from wtforms import Field, IntegerField, SelectField, StringField, SubmitField
 from wtforms.validators import InputRequired, Length, NumberRange, Optional, Regexp
 
-from gateway.admin.forms.fields import Zone
+from gateway.admin.forms.fields import Zone, chosen_from
 from gateway.core.behaviour import Behaviour
 from gateway.pages.words import _l
 from gateway.policy import settings_rules
@@ -268,7 +268,7 @@ def _field(name: str, hint: Any, default: Any, words: Words) -> Field:
         kw = {"min": low, "max": high, "placeholder": str(default)}
         return IntegerField(label, description=text, validators=checks, render_kw=kw)
     if get_origin(hint) is Literal:
-        choices = [(value, _choice(name, value)) for value in get_args(hint)]
+        choices = chosen_from((value, _choice(name, value)) for value in get_args(hint))
         return SelectField(label, description=text, choices=choices)
     return _TEXTS.get(name, partial(StringField, validators=[Length(max=1_000)]))(
         label, description=text

@@ -1,0 +1,263 @@
+"""Every page: with nothing, with a month of calls, in both languages, with hostile texts."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import Engine, event
+
+from gateway.core.usage import Admission, Settlement
+from gateway.services import Services
+from gateway.store import usage
+from tests.admin.conftest import ACTOR, Visitor
+from tests.browser.sample import fill
+from tests.fake_ollama import FakeOllama
+
+NOW = datetime.now(UTC)
+PAGES = (
+    "/admin/",
+    "/admin/playground",
+    "/admin/models",
+    "/admin/models/1",
+    "/admin/models/1/names",
+    "/admin/models/1/parameters",
+    "/admin/models/1/usage",
+    "/admin/models/1/copy",
+    "/admin/models/1/delete",
+    "/admin/keys",
+    "/admin/keys?q=bot&state=working&sort=tokens",
+    "/admin/keys/new",
+    "/admin/keys/1",
+    "/admin/keys/1/edit",
+    "/admin/keys/1/rotate",
+    "/admin/keys/1/revoke",
+    "/admin/keys/1/delete",
+    "/admin/usage",
+    "/admin/usage?metric=first_token&group=model&range=30d&compare=1",
+    "/admin/usage?metric=error_rate&group=key&range=365d",
+    "/admin/usage?metric=queue&group=none&range=24h",
+    "/admin/requests",
+    "/admin/requests?status=failed&range=30d&has=tools&min_s=0.1",
+    "/admin/requests/req_00000000000000000000000000000001",
+    "/admin/servers",
+    "/admin/servers/new",
+    "/admin/servers/1",
+    "/admin/servers/1/delete",
+    "/admin/settings",
+    "/admin/settings/api",
+    "/admin/settings/privacy",
+    "/admin/settings/limits",
+    "/admin/settings/security",
+    "/admin/settings/security/two-factor",
+    "/admin/settings/security/admins/new",
+    "/admin/settings/security/tokens/new",
+    "/admin/settings/observability",
+    "/admin/settings/audit",
+    "/admin/settings/backup",
+    "/admin/settings/about",
+    "/admin/welcome",
+    "/admin/welcome?step=connect",
+    "/admin/welcome?step=models",
+    "/admin/welcome?step=key",
+)
+EMPTY = tuple(path for path in PAGES if "/1" not in path and "req_" not in path)
+MOST_QUERIES = 16
+
+
+@contextmanager
+def counted(parts: Services) -> Iterator[list[str]]:
+    """Collect the statements of a page, whoever asks."""
+    seen: list[str] = []
+
+    def note(conn: object, cursor: object, statement: str, *rest: object) -> None:
+        if statement.lstrip().upper().startswith(("SELECT", "WITH")):
+            seen.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    yield seen
+    event.remove(Engine, "before_cursor_execute", note)
+
+
+@pytest.mark.parametrize("path", EMPTY)
+def test_a_page_without_anything_has_its_next_step(admin: Visitor, path: str) -> None:
+    answer = admin.get(path)
+
+    assert answer.status_code == 200
+    assert 'href="/admin/' in answer.text
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_every_page_opens_in_both_languages(
+    admin: Visitor, parts: Services, served: FakeOllama, language: str
+) -> None:
+    fill(parts, NOW, calls=300)
+    admin.post("/auth/preferences", {"language": language})
+    statuses = {path: admin.get(path).status_code for path in PAGES}
+
+    assert {path for path, status in statuses.items() if status != 200} == set()
+
+
+def test_a_page_asks_the_store_a_bounded_number_of_times(
+    admin: Visitor, parts: Services, served: FakeOllama
+) -> None:
+    fill(parts, NOW, calls=300)
+    for path in PAGES:
+        admin.get(path)
+    counts = {}
+    for path in PAGES:
+        with counted(parts) as statements:
+            admin.get(path)
+        counts[path] = len(statements)
+
+    assert {path: count for path, count in counts.items() if count > MOST_QUERIES} == {}
+
+
+def test_more_keys_need_no_more_questions(
+    admin: Visitor, parts: Services, served: FakeOllama
+) -> None:
+    counts = []
+    for _round in range(2):
+        fill(parts, NOW, calls=20) if not counts else None
+        for number in range(15):
+            parts.keys.issue({"name": f"key {len(counts)} {number}"}, ACTOR)
+        admin.get("/admin/keys")
+        with counted(parts) as statements:
+            admin.get("/admin/keys")
+            admin.get("/admin/models")
+        counts.append(len(statements))
+
+    assert counts[0] == counts[1]
+
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "'-alert(1)-'",
+    "</script><script>alert(1)</script>",
+    "{{3333+4444}}{% raw %}",
+    "javascript:alert(1)",
+    "${alert(1)}`",
+    "<svg/onload=alert(1)>",
+    "&lt;b&gt;",
+    "]]><!--",
+)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_text_stays_text(
+    admin: Visitor, parts: Services, served: FakeOllama, text: str
+) -> None:
+    key, _ = parts.keys.issue(
+        {"name": text, "owner": text, "tags": [text[:60]], "notes": text, "allow": [text]}, ACTOR
+    )
+    model = parts.catalog.models()[0]
+    parts.models.rename(model.id, text, ACTOR)
+    parts.models.set_notes(model.id, text, ACTOR)
+    parts.models.set_override(model.id, {"system": text}, ACTOR, text)
+    parts.servers.update(1, {"name": text, "tags": [text[:40]]}, ACTOR)
+    request_id = "req_" + "f" * 32
+    admission = Admission(
+        request_id, NOW, key.id, text, "chat", model.id, text, text, False, text[:60], text, text
+    )
+    settled = Settlement(
+        request_id,
+        500,
+        finish=text[:30],
+        error_code=text[:60],
+        error_message=text,
+        server_name=text,
+        route_reason=text[:60],
+        explain={"from": {text: text}, "options": {text: text}, "changes": [[text, text]]},
+        request_body=text,
+        response_body=text,
+    )
+    parts.store.write(usage.write, [usage.Entry(admission, settled)], worker="w", now=NOW)
+    pages = [
+        *PAGES,
+        f"/admin/requests/{request_id}",
+        f"/admin/models/{model.id}",
+        f"/admin/models/{model.id}/parameters",
+        "/admin/requests?model=" + text.replace("&", "%26").replace("#", "%23"),
+        "/admin/keys?q=" + text.replace("&", "%26").replace("#", "%23"),
+    ]
+    broken = {}
+    for path in pages:
+        body = admin.get(path).text
+        data = re.findall(r'<script type="application/json"[^>]*>(.*?)</script>', body, re.DOTALL)
+        outside = re.sub(
+            r"<script type=\"application/json\".*?</script>", "", body, flags=re.DOTALL
+        )
+        marks = ("<script>alert", "<img src=x", "<svg/onload", "7777", 'href="javascript:')
+        if any(mark in outside for mark in marks) or any(_wrong(part) for part in data):
+            broken[path] = True
+
+    assert broken == {}
+
+
+def _wrong(part: str) -> bool:
+    json.loads(part)
+    return "<" in part
+
+
+GONE = (
+    "/admin/keys/999",
+    "/admin/keys/999/edit",
+    "/admin/models/999",
+    "/admin/models/999/parameters",
+    "/admin/servers/999",
+    "/admin/requests/req_nothing",
+    "/admin/settings/nothing",
+    "/admin/settings/security/admins/999/password",
+    "/admin/nothing",
+    "/admin/keys/99999999999999999999999",
+    "/admin/usage/export.exe",
+)
+
+
+@pytest.mark.parametrize("path", GONE)
+def test_what_is_gone_gets_a_friendly_page(admin: Visitor, path: str) -> None:
+    answer = admin.get(path)
+
+    assert answer.status_code == 404
+    assert "There is nothing here" in answer.text
+    assert 'href="/admin/"' in answer.text
+
+
+ODD = (
+    "/admin/requests?after=99999999999999999-1&status=abc&min_s=nan&key=-1&since=x&until=2030-13-99",
+    "/admin/requests?after=x&has=%00&id=%27%22&server=99999999999999999999999999",
+    "/admin/requests?since=0001-01-01&until=9999-12-31",
+    "/admin/usage?metric=x&group=x&step=minute&range=x&since=0001-01-01&until=9999-12-31",
+    "/admin/usage?since=2030-01-01&until=2020-01-01&step=hour",
+    "/admin/keys?sort=column;drop&offset=-5&q=%25_%5C",
+    "/admin/keys?offset=1000000000&state=%3Cx%3E",
+    "/admin/settings/audit?before=-1&kind=%27&action=%25",
+    "/admin/requests/newer.json?than=abc",
+    "/admin/models?pull=%3Cscript%3E",
+    "/admin/keys/1/first-call?since=99999999999999999999",
+    "/admin/keys/new?name=%3Cb%3E",
+)
+
+
+@pytest.mark.parametrize("path", ODD)
+def test_an_odd_address_gives_a_page_all_the_same(
+    admin: Visitor, parts: Services, path: str
+) -> None:
+    fill(parts, NOW, calls=20)
+    answer = admin.get(path)
+
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1:1", "a" * 200, "[::1]"])
+def test_a_foreign_host_header_changes_no_decision(app, host: str) -> None:  # type: ignore[no-untyped-def]  # a fixture
+    answer = app.test_client().get("/admin/keys", headers={"Host": host})
+
+    is_to_login = answer.headers.get("Location", "").startswith("/auth/login")
+
+    assert (answer.status_code, is_to_login) in {(303, True), (400, False)}
