@@ -93,7 +93,8 @@ class Running(Generic[A]):
                 self.answer.bound(self._lease.token_room - self.prepared.estimate)
             stack.enter_context(services.live.running(tally, self.answer.cancel, self._place))
             stack.enter_context(self.answer)
-            stack.enter_context(services.watcher.watch(self.caller.sock, self._client_left))
+            watch = services.watcher.watch(self.caller.sock, self._client_left, self._is_stuck)
+            stack.enter_context(watch)
             self._stack = stack.pop_all()
         return self
 
@@ -140,6 +141,9 @@ class Running(Generic[A]):
         if place:
             found["x-gateway-queue"] = f"{place}/{length}"
         return found
+
+    def _is_stuck(self) -> bool:
+        return isinstance(self.answer, Answer) and self.answer.is_stuck()
 
     def _place(self) -> tuple[int, int]:
         return self.answer.place if isinstance(self.answer, Answer) else (0, 0)

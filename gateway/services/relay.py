@@ -64,6 +64,7 @@ class Answer:
         self._source: Iterator[Batch] | None = None
         self._waiting: Batch | None = None
         self._tick_s = float(behaviour.sse_comment_interval_s)
+        self._given_s = 0.0
 
     def __enter__(self) -> Answer:
         return self
@@ -153,15 +154,18 @@ class Answer:
         tally, source = self.tally, self._open()
         if self._waiting is not None:
             tally.see(self._waiting[1])
+            self._given_s = time.monotonic()
             yield self._waiting
         said_s = loud_s = time.monotonic()
         comment_s = self._behaviour.sse_comment_interval_s
         chunk_s = self._behaviour.sse_chunk_interval_s
+        self._given_s = 0.0
         for batch in source:
             if batch[1]:
                 tally.see(batch[1])
+                self._given_s = time.monotonic()
                 yield batch
-                said_s = 0.0
+                self._given_s = said_s = 0.0
                 if isinstance(batch[1][-1], Failed):
                     return
                 continue
@@ -172,7 +176,14 @@ class Answer:
                 loud = now_s - loud_s >= chunk_s
                 said_s = now_s
                 loud_s = now_s if loud else loud_s
+                self._given_s = now_s
                 yield 0, (Ping(loud, self._ping_note()),)
+                self._given_s = 0.0
+
+    def is_stuck(self) -> bool:
+        """Whether the caller has taken nothing of what we write for longer than it may."""
+        limit_s = self._behaviour.client_write_timeout_s
+        return self._given_s > 0 and time.monotonic() - self._given_s > limit_s
 
     def _ping_note(self) -> str:
         place, length = self.place

@@ -13,9 +13,10 @@ import logging
 import select
 import socket
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakSet
 
 from gateway.services import offload
@@ -23,6 +24,7 @@ from gateway.services import offload
 log = logging.getLogger(__name__)
 
 INTERVAL_S = 0.2
+STUCK_EVERY_S = 1.0
 _MASK = offload.POLLRDHUP | select.POLLHUP | select.POLLERR
 
 
@@ -42,13 +44,20 @@ class Watch:
         self._watcher.forget(self._fd)
 
 
+class _Watched(NamedTuple):
+    sock: Any
+    on_gone: Callable[[], None]
+    is_stuck: Callable[[], bool]
+
+
 class Watcher:
     """All watched clients of this worker. The loop starts with the first one, so nothing runs at
     import."""
 
     def __init__(self, interval_s: float = INTERVAL_S) -> None:
         self._interval_s = interval_s
-        self._callbacks: dict[int, Callable[[], None]] = {}
+        self._watched: dict[int, _Watched] = {}
+        self._next_stuck_s = 0.0
         self._poll = offload.real_poll()
         self._stop: threading.Event | None = None
         self._connections: WeakSet[Any] = WeakSet()
@@ -65,18 +74,24 @@ class Watcher:
         for them to the end of its patience. An answer that is being written is not disturbed.
         """
         for sock in list(self._connections):
-            if sock.fileno() in self._callbacks:
+            if sock.fileno() in self._watched:
                 continue
             self._connections.discard(sock)
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RD)
 
-    def watch(self, sock: Any, on_gone: Callable[[], None]) -> Watch:
-        """Call `on_gone` once if the peer of `sock` leaves. `sock` may be None (no real client):
-        nothing happens."""
+    def watch(
+        self,
+        sock: Any,
+        on_gone: Callable[[], None],
+        is_stuck: Callable[[], bool] = lambda: False,
+    ) -> Watch:
+        """Call `on_gone` once if the peer of `sock` leaves, or if it `is_stuck`: takes nothing of
+        what is written to it; then its connection is ended as well. `sock` may be None (no real
+        client): nothing happens."""
         fd = -1 if sock is None else sock.fileno()
         if fd >= 0:
-            self._callbacks[fd] = on_gone
+            self._watched[fd] = _Watched(sock, on_gone, is_stuck)
             self._poll.register(fd, _MASK)
             if self._stop is None:
                 self._stop = offload.every(self._interval_s, self.look, "client-watcher")
@@ -84,21 +99,34 @@ class Watcher:
 
     def forget(self, fd: int) -> None:
         """End the watch of `fd`; unknown ones are fine."""
-        if self._callbacks.pop(fd, None) is not None:
+        if self._watched.pop(fd, None) is not None:
             self._poll.unregister(fd)
 
     def look(self) -> None:
         """Ask once about every socket, and tell of those that left."""
-        if not self._callbacks:
+        if not self._watched:
             return
         for fd, _ in self._poll.poll(0):
-            on_gone = self._callbacks.get(fd)
+            watched = self._watched.get(fd)
             self.forget(fd)
-            if on_gone is not None:
-                self._tell(on_gone)
+            if watched is not None:
+                self._tell(watched.on_gone)
+        now_s = time.monotonic()
+        if now_s >= self._next_stuck_s:
+            self._next_stuck_s = now_s + STUCK_EVERY_S
+            self.end_stuck()
+
+    def end_stuck(self) -> None:
+        """End the connections of clients that never read, and tell of them."""
+        for fd, watched in list(self._watched.items()):
+            if watched.is_stuck():
+                self.forget(fd)
+                with suppress(OSError):  # wakes the writer, with EPIPE
+                    watched.sock.shutdown(socket.SHUT_RDWR)
+                self._tell(watched.on_gone)
 
     def __len__(self) -> int:
-        return len(self._callbacks)
+        return len(self._watched)
 
     @staticmethod
     def _tell(on_gone: Callable[[], None]) -> None:

@@ -100,3 +100,22 @@ def test_idle_connections_are_ended_and_busy_ones_are_not(pair: Pair) -> None:
 
     assert accepted.recv(1) == b""
     client.close()
+
+
+def test_a_client_that_never_reads_is_told_and_its_connection_ended(pair: Pair) -> None:
+    client, accepted = pair
+    gone: list[str] = []
+    stuck: list[bool] = []
+    watcher = Watcher(interval_s=3600)
+
+    with watcher.watch(accepted, lambda: gone.append("gone"), lambda: bool(stuck)):
+        watcher.end_stuck()
+        assert gone == []
+        stuck.append(True)
+        watcher.end_stuck()
+        watcher.end_stuck()
+
+    assert gone == ["gone"]
+    assert client.recv(1) == b""
+    with pytest.raises(BrokenPipeError):
+        accepted.sendall(b"more")
