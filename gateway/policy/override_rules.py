@@ -12,7 +12,8 @@ import orjson
 from gateway.core.chat import Json
 from gateway.errors import InvalidRequest
 from gateway.policy.json_lines import Lines, Path, read_lines
-from gateway.policy.options import KEYS, SPELLINGS, WrongValue, check_option, check_value
+from gateway.policy.option_values import WrongValue, check_option, check_value
+from gateway.policy.options import KEYS, SPELLINGS
 
 MAX_TEXT: Final = 262_144
 _MAX_PROBLEMS: Final = 50

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from gateway.core.options import OPTIONS
 from gateway.policy import json_lines, override_rules
-from gateway.policy.options import KEYS, SPELLINGS, KeyRule, check_option
+from gateway.policy.option_values import check_option
+from gateway.policy.options import KEYS, SPELLINGS, KeyRule
 from gateway.policy.overrides import InvalidOverride, Problem, validate, validate_text
 
 GOOD: list[tuple[str, Any, Any]] = [

@@ -8,14 +8,15 @@ from typing import Any
 import orjson
 from flask_wtf import FlaskForm
 from wtforms import SelectMultipleField, StringField, SubmitField, TextAreaField
-from wtforms.validators import InputRequired, Length, ValidationError
+from wtforms.validators import DataRequired, Length, ValidationError
 
 from gateway.admin.forms.fields import CheckList, LinesField, OverrideField, parse_object
 from gateway.core.catalog import Model
 from gateway.core.chat import Json
 from gateway.pages.foreign import translated
 from gateway.pages.words import _, _l
-from gateway.policy.options import KEYS, KeyRule, WrongValue, check_value
+from gateway.policy.option_values import WrongValue, check_value
+from gateway.policy.options import KEYS, KeyRule
 
 GROUPS: Mapping[str, str] = {
     "sampling": _l("Sampling"),
@@ -33,7 +34,7 @@ class PullForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF ships no types
 
     model = StringField(
         _l("Model"),
-        validators=[InputRequired(_l("Type a model's name.")), Length(max=256)],
+        validators=[DataRequired(_l("Type a model's name.")), Length(max=256)],
         description=_l(
             "As in Ollama's library, such as llama3.2 or qwen3:8b, or hf.co/user/model."
         ),
@@ -53,7 +54,7 @@ class NamesForm(FlaskForm):  # type: ignore[misc]  # as above
 
     display_name = StringField(
         _l("Name for clients"),
-        validators=[InputRequired(_l("Give the model a name.")), Length(max=200)],
+        validators=[DataRequired(_l("Give the model a name.")), Length(max=200)],
         description=_l("Shown in /v1/models. Ollama's own tag works as well."),
         render_kw={"autocomplete": "off", "spellcheck": "false"},
     )
@@ -80,7 +81,7 @@ class CopyForm(FlaskForm):  # type: ignore[misc]  # as above
 
     destination = StringField(
         _l("New tag in Ollama"),
-        validators=[InputRequired(_l("Type the new tag.")), Length(max=256)],
+        validators=[DataRequired(_l("Type the new tag.")), Length(max=256)],
         render_kw={"autocomplete": "off", "spellcheck": "false"},
     )
     submit = SubmitField(_l("Copy"))
