@@ -15,6 +15,7 @@ type are taken as far as they go and the usage is marked as estimated.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -35,6 +36,8 @@ from gateway.core.events import (
 from gateway.errors import GatewayError, InvalidRequest
 from gateway.ollama import faults, records
 from gateway.ollama.records import ABSENT, WHOLE_NUMBER, Call, Counts, Last, Line
+
+log = logging.getLogger(__name__)
 
 _NO_EVENTS: Final[list[Event]] = []
 _BOM: Final = b"\xef\xbb\xbf"
@@ -229,6 +232,7 @@ class Decoder:
         self.finished = True
         if not self.records:
             return [Failed(faults.bad_response("an empty answer"))]
+        log.warning("an answer of ollama ended without its last line")
         return [Finish("length", self.estimate())]
 
     def estimate(self) -> Usage:

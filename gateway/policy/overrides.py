@@ -17,6 +17,7 @@ keys are limits instead, `max_tokens_cap` and `max_num_ctx`: the smallest of all
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
@@ -51,6 +52,8 @@ __all__ = [
     "validate_text",
 ]
 
+log = logging.getLogger(__name__)
+
 R = TypeVar("R", bound=ChatRequest | CompletionRequest | EmbedRequest)
 Reason: TypeAlias = Literal["forced", "capped", "not allowed", "unknown", "no use"]
 ReasoningField: TypeAlias = Literal["reasoning_content", "reasoning", "both"]
@@ -62,6 +65,8 @@ _RUNNER: Final = frozenset(
 """What `allow_client_runner_options` is about: not `num_ctx`, which has its own limit."""
 _CAPS: Final = ("max_tokens_cap", "max_num_ctx")
 _REQUEST: Final = "request"
+_MOST_LOGGED: Final = 1_000
+_logged: set[str] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +243,8 @@ class _Merge:
         for."""
         for name, (source, _) in list(self._won.items()):
             rule = KEYS.get(name)
+            if rule is None:
+                _log_once(name, behaviour.allow_unverified_options)
             if rule is None and not behaviour.allow_unverified_options:
                 del self._won[name]
                 self._change(f"options.{name}"[:80], "unknown", told=True)
@@ -256,6 +263,13 @@ class _Merge:
         self.changes.append(Change(name, reason))
         if told:
             self.ignored.append(name)
+
+
+def _log_once(option: str, passed: bool) -> None:
+    """Log an option nobody here knows, once a process: the names come from callers (D46)."""
+    if option not in _logged and len(_logged) < _MOST_LOGGED:
+        _logged.add(option)
+        log.info("option %.80r is not known and %s", option, "passed on" if passed else "dropped")
 
 
 def _asked(params: Params) -> dict[str, Json]:

@@ -338,6 +338,14 @@ def test_reasoning_tokens_are_a_share_of_the_characters() -> None:
     assert last.usage.reasoning_tokens == round(4 * 30 / 39)
 
 
+def test_an_answer_that_is_cut_off_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    decode(said("secret words"))
+    decode(said("secret words", done=DONE))
+
+    assert len(caplog.records) == 1
+    assert "secret" not in caplog.text
+
+
 def test_the_decoder_counts_records() -> None:
     decoder = wire.Decoder()
     decoder.feed([said("a"), said(thinking="b"), said(tool_calls=calls(("f", {}))), b"{}"])
