@@ -10,6 +10,7 @@ costs about 0.2 ms, five times a second.
 from __future__ import annotations
 
 import logging
+import os
 import select
 import socket
 import threading
@@ -121,8 +122,8 @@ class Watcher:
         for fd, watched in list(self._watched.items()):
             if watched.is_stuck():
                 self.forget(fd)
-                with suppress(OSError):  # wakes the writer, with EPIPE
-                    watched.sock.shutdown(socket.SHUT_RDWR)
+                with suppress(OSError):
+                    _shut_down(fd)
                 self._tell(watched.on_gone)
 
     def __len__(self) -> int:
@@ -134,3 +135,13 @@ class Watcher:
             on_gone()
         except Exception:
             log.exception("ending the call of a client that left failed")
+
+
+def _shut_down(fd: int) -> None:
+    """End a connection so that its writer wakes with EPIPE, as when the client had reset it.
+
+    Through a descriptor of our own: gevent's `shutdown` of the writer's own socket would wake it
+    with an error the server takes for a fault of ours.
+    """
+    with socket.socket(fileno=os.dup(fd)) as own:
+        own.shutdown(socket.SHUT_RDWR)
