@@ -17,6 +17,7 @@ from gateway.config import ConfigError, Settings
 from gateway.core.admin import SYSTEM, Admin
 from gateway.core.catalog import Server
 from gateway.core.passwords import problem
+from gateway.errors import InvalidRequest
 from gateway.store import admins, audit, passwords, revisions, schema, servers
 from gateway.store.engine import Database
 from gateway.store.tables import AuditRow
@@ -45,7 +46,7 @@ def seed(database: Database, settings: Settings, now: datetime) -> list[str]:
         with database.write() as session:
             notes += _seed_admin(session, settings, now)
             notes += _seed_servers(session, settings, now)
-    except IntegrityError:
+    except (IntegrityError, InvalidRequest):
         return []  # another instance was first; its seeds count
     return notes
 
