@@ -22,6 +22,7 @@ ADMIN_API = "/api/admin"
 def create_app(settings: Settings | None = None) -> Flask:
     """Make the application. Opens no connection and starts nothing; raises ConfigError."""
     from gateway import admin, admin_api, api, auth, cli, extensions, logs
+    from gateway.api.closing import Closing
     from gateway.services import build
 
     settings = settings or Settings.load()
@@ -43,6 +44,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     cli.register(app)
     app.before_request(_note_connection)
     app.register_error_handler(HTTPException, _no_view)
+    app.wsgi_app = Closing(app.wsgi_app)  # type: ignore[method-assign]  # Flask's documented way
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]  # Flask's documented way

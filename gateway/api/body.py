@@ -24,6 +24,7 @@ BODY_TOTAL_S = 30.0
 BYTES_PER_S = 64 * 1024
 MAX_DEPTH = 128
 _PIECE = 64 * 1024
+_CLOSE = {"Connection": "close"}
 
 
 class Stream(Protocol):
@@ -90,7 +91,7 @@ def _read(stream: Stream, length: int | None, limit: int, sock: Any) -> bytes:
             if size > limit:
                 raise _too_large(limit)
             if time.monotonic() - started_s > allowed_s:
-                raise RequestTimeout("The request body came too slowly.")
+                raise _too_slow()
             pieces.append(piece)
     finally:
         if sock is not None:
@@ -106,7 +107,7 @@ def _piece(stream: Stream, size: int) -> bytes:
     try:
         return stream.read(size)
     except TimeoutError as error:
-        raise RequestTimeout("The request body came too slowly.") from error
+        raise _too_slow() from error
     except OSError as error:
         raise InvalidRequest(
             "The connection broke while the body was read.", code="invalid_json"
@@ -120,10 +121,14 @@ def _piece(stream: Stream, size: int) -> bytes:
         raise
 
 
+def _too_slow() -> RequestTimeout:
+    return RequestTimeout("The request body came too slowly.", headers=_CLOSE)
+
+
 def _too_large(limit: int) -> TooLarge:
     return TooLarge(
         f"The request body is larger than {limit // (1024 * 1024)} MB.",
-        headers={"Connection": "close"},
+        headers=_CLOSE,
     )
 
 

@@ -21,6 +21,8 @@ def embeddings() -> Response:
     request = openai_embeddings.parse(body, storing.reading(parts, g.key))
     running, effective = calls.start_embedding(parts, request, g.key, caller("embeddings"), body)
     with running:
-        found = running.answer.vectors(effective)
-        g.headers = running.headers()
+        try:
+            found = running.answer.vectors(effective)
+        finally:
+            g.headers = running.headers()
         return Response(openai_embeddings.render(found, request), mimetype="application/json")

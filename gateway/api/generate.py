@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import chain, islice
 from typing import Any, cast
 
 import orjson
@@ -41,15 +42,17 @@ def serve(name: str) -> Response:
     running = calls.start(parts, call, g.key, caller(name), body)
     with ExitStack() as stack:
         stack.enter_context(running)
-        if not call.stream:
-            return _whole(dialect, running)
-        running.answer.begin()
+        try:
+            if not call.stream:
+                return _whole(dialect, running)
+            running.answer.begin()
+        finally:
+            g.headers = running.headers()
         response = Response(
             _stream(dialect, running, stack),
             content_type=dialect.MEDIA_TYPE,
             headers=STREAM_HEADERS,
         )
-        g.headers = running.headers()
         response.call_on_close(stack.pop_all().close)
         return response
 
@@ -60,15 +63,22 @@ def _whole(dialect: Dialect, running: Running[Answer]) -> Response:
     body = dialect.render(replies, envelope)
     if dialect is openai_responses:
         storing.keep(running, envelope, body)
-    g.headers = running.headers()
     return Response(orjson.dumps(body), mimetype="application/json")
 
 
 def _stream(dialect: Dialect, running: Running[Answer], stack: ExitStack) -> Iterator[bytes]:
     envelope = running.envelope()
     if dialect is openai_responses:
-        return storing.kept_stream(running, envelope, stack)
-    return dialect.stream(running.answer.batches(), envelope)
+        frames = storing.kept_stream(running, envelope, stack)
+    else:
+        frames = dialect.stream(running.answer.batches(), envelope)
+    return _together(frames) if running.answer.has_begun else frames
+
+
+def _together(frames: Iterator[bytes]) -> Iterator[bytes]:
+    """Join the opening with the first words, which are there: one packet, not two."""
+    first = b"".join(islice(frames, 2))
+    return chain((first,), frames)
 
 
 def _view(name: str) -> Callable[[], Response]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 from flask import Response, current_app, g, request
@@ -20,7 +21,7 @@ from gateway.api.errors import from_http, response_for, speaks_anthropic
 from gateway.errors import GatewayError, Unavailable
 from gateway.logs import REQUEST_ID, clean
 from gateway.policy import access
-from gateway.services import services
+from gateway.services import offload, services
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -33,6 +34,7 @@ EXPOSED = (
     "anthropic-ratelimit-tokens-limit, anthropic-ratelimit-tokens-remaining, "
     "anthropic-ratelimit-tokens-reset"
 )
+_NO_BODY = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 METHODS = "GET, POST, DELETE, OPTIONS"
 _failures = Failures()
 
@@ -87,7 +89,16 @@ def finish(response: Response) -> Response:
     for name, value in g.get("headers", {}).items():
         headers.setdefault(name, value)
     _allow_origin(response)
+    if _has_body(response):
+        offload.expect_body(request.environ.get("gunicorn.socket"))
     return response
+
+
+def _has_body(response: Response) -> bool:
+    """Whether something follows the head for certain; streams say something before they wait."""
+    if request.method == "HEAD" or response.status_code in _NO_BODY:
+        return False
+    return response.is_streamed or bool(response.content_length)
 
 
 def _allow_origin(response: Response) -> None:

@@ -52,6 +52,6 @@ def delete_model(model_id: str) -> Response:
 def _limit(text: str | None) -> int | None:
     if text is None:
         return None
-    if not text.isdigit() or not 1 <= int(text) <= 1000:
+    if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= 1000:
         raise InvalidRequest("limit must be a whole number from 1 to 1000.", param="limit")
     return int(text)
