@@ -11,6 +11,7 @@ writer's own path, so that rollups and counters are the real ones.
 from __future__ import annotations
 
 import argparse
+import functools
 import random
 import statistics
 import tempfile
@@ -78,17 +79,24 @@ def _hot_path(store: Store, secret: str, folder: Path) -> Iterator[tuple[str, st
     both = Key(id=2, name="k", prefix="sk", limits=budget)
     for workers in (1, 4):
         limiter = Limiter(store, folder=folder, workers=workers)
-        cost = _cpu_us(lambda: limiter.admit(limited, 100).settle(120), 20_000)
+        cost = _cpu_us(functools.partial(_pass, limiter, limited), 20_000)
         name = f"admit and settle, three limits per minute, {workers} workers (CPU)"
         yield name, f"{cost:.1f} us", f"key + limits <= 100 us: {find_us + cost:.0f}"
-        cost = _cpu_us(lambda: limiter.admit(both, 100).settle(120), 20_000)
+        cost = _cpu_us(functools.partial(_pass, limiter, both), 20_000)
         yield f"the same with a daily budget, {workers} workers (CPU)", f"{cost:.1f} us", ""
         limiter.stop()
+
+
+def _pass(limiter: Limiter, key: Key) -> None:
+    limiter.admit(key, 100).settle(120)
 
 
 def _writer(store: Store) -> Iterator[tuple[str, str, str]]:
     """Feed 2,000 calls a second for some seconds, each admitted and settled 50 ms apart, and watch
     how long a thread that only sleeps is kept from running."""
+    quiet = _Stalls()
+    time.sleep(5)
+    usual_ms = quiet.stop()
     writer = UsageWriter(store)
     writer.start()
     stalls = _Stalls()
@@ -119,7 +127,8 @@ def _writer(store: Store) -> Iterator[tuple[str, str, str]]:
         f"{drained_s:.2f} s",
         f"keeps up (deepest queue {deepest:,})",
     )
-    yield "longest stall of another thread meanwhile", f"{longest_ms:.0f} ms", "<= 50 ms"
+    target = f"<= 50 ms (without the writer {usual_ms:.0f} ms)"
+    yield "longest stall of another thread meanwhile", f"{longest_ms:.0f} ms", target
 
 
 def _fill(store: Store, rows: int) -> float:
@@ -173,33 +182,35 @@ def _queries(store: Store) -> Iterator[tuple[str, str, str]]:
     )  # fmt: skip
     for name, run in work:
         run()
-        times = []
+        times, cpu = [], []
         for _ in range(7):
-            started_s = time.perf_counter()
+            started_s, cpu_s = time.perf_counter(), time.process_time()
             run()
             times.append((time.perf_counter() - started_s) * 1000)
-        yield name, f"{statistics.median(times):.1f} ms", "<= 50 ms"
+            cpu.append((time.process_time() - cpu_s) * 1000)
+        seen = f"{statistics.median(times):.1f} ms"
+        yield name, seen, f"<= 50 ms (CPU {statistics.median(cpu):.1f} ms)"
 
 
 def _call(number: int, prefix: str, at: datetime) -> tuple[Admission, Settlement]:
     dice = random.Random(number)
     name = f"req_{prefix}{number:012}"
-    model = dice.randrange(MODELS)
     failed = dice.random() < 0.02
     key = 1 + int(dice.random() ** 2 * KEYS)
+    model = (key + dice.randrange(2)) % MODELS  # a key has its application, and two models
     tokens = 0 if failed else dice.randrange(10, 800)
     admission = Admission(
         request_id=name,
         at=at,
         key_id=key,
         key_name=f"key {key}",
-        endpoint="messages" if dice.random() < 0.2 else "chat",
+        endpoint="messages" if key % 5 == 0 else "chat",
         model_id=model + 1,
         model=f"model-{model}",
         requested_model=f"model-{model}",
         streamed=dice.random() < 0.8,
         client_ip="10.0.0.7",
-        client_app=("openai-python", "claude-code", "curl")[dice.randrange(3)],
+        client_app=("openai-python", "claude-code", "curl")[key % 3],
         worker="bench",
     )
     settlement = Settlement(

@@ -63,8 +63,8 @@ def merge(texts: Iterable[str], metrics: Iterable[str] = METRICS) -> Histograms:
     """Add up stored histograms, of some metrics only."""
     wanted = tuple(metrics)
     raw: dict[str, dict[str, int]] = {metric: {} for metric in wanted}
-    for text in texts:
-        stored = json.loads(text)
+    # one array is read much faster than its parts one by one
+    for stored in json.loads(f"[{','.join(texts)}]"):
         for metric in wanted:
             mine = raw[metric]
             for number, times in stored.get(metric, {}).items():

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 IDLE_S = 1.0
 HEADROOM = 16_384
 """Tokens set aside for an answer whose length nobody bounded."""
-_CHUNKS = {"requests": 10, "tokens": 100_000}
+_CHUNKS = {"requests": 100, "tokens": 1_000_000}
 _SHARE = 100
 _NEAR = 16
 

@@ -97,14 +97,15 @@ def settle(
     changes = _changes(session, calls)
     if not changes:
         return
-    names = sorted(changes)
-    _ensure(session, names)
-    for name in names:
-        session.execute(
-            update(_counter)
-            .where(*_at(_counter, name))
-            .values(used=_counter.c.used + changes[name])
-        )
+    rows = [_named(name) | {"used": changes[name], "reserved": 0} for name in sorted(changes)]
+    insert = _upsert(session, _counter)
+    session.connection().execute(
+        insert.on_conflict_do_update(
+            index_elements=list(_counter.primary_key),
+            set_={"used": _counter.c.used + insert.excluded.used},
+        ),
+        rows,
+    )
     _unreserve(session, {name: units for name, units in changes.items() if units > 0}, worker)
 
 

@@ -22,9 +22,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import orjson
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.orm import Session
-from sqlalchemy.pool import NullPool
 
 BUSY_TIMEOUT_S = 5.0
 _RETRY_S = 0.005
@@ -88,11 +88,7 @@ def sqlite_engine(
     arguments: dict[str, Any] = {"check_same_thread": False, "timeout": BUSY_TIMEOUT_S}
     if not threads:
         arguments |= {"timeout": 0, "factory": PatientConnection}
-    engine = create_engine(
-        url,
-        connect_args=arguments,
-        **({"poolclass": NullPool} if threads else {"pool_size": 8, "max_overflow": 32}),
-    )
+    engine = create_engine(url, connect_args=arguments, pool_size=8, max_overflow=32)
     level = "FULL" if synchronous == "full" else "NORMAL"
 
     @event.listens_for(engine, "connect")
@@ -109,6 +105,7 @@ def sqlite_engine(
         ):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
+        connection.create_function("merge_histograms", 2, merge_histograms, deterministic=True)
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
@@ -141,6 +138,17 @@ def postgresql_engine(
             " -c idle_in_transaction_session_timeout=60000 -c timezone=UTC",
         },
     )
+
+
+def merge_histograms(stored: str, more: str) -> str:
+    """Add two sets of histograms, both as JSON text; SQLite calls this from our statements, and
+    PostgreSQL has a function of the same name (migration 0002)."""
+    merged = orjson.loads(stored)
+    for metric, counts in orjson.loads(more).items():
+        mine = merged.setdefault(metric, {})
+        for bucket, times in counts.items():
+            mine[bucket] = mine.get(bucket, 0) + times
+    return orjson.dumps(merged).decode()
 
 
 def create_private(url: URL) -> None:

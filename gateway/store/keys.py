@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, cast
 
+from sqlalchemy import Table, bindparam, func, or_, select, update
 from sqlalchemy import delete as sql_delete
-from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
 from gateway.core.chat import Json
@@ -16,6 +16,16 @@ from gateway.core.keys import Budget, Key, Limits, Priority, Scope
 from gateway.errors import NotFound
 from gateway.store.tables import ApiKeyRow, CounterLeaseRow, KeyCounterRow
 
+_api_key = cast(Table, ApiKeyRow.__table__)
+TOUCH_EVERY = timedelta(seconds=10)
+_TOUCH = (
+    update(_api_key)
+    .where(
+        _api_key.c.id == bindparam("which"),
+        or_(_api_key.c.last_used_at.is_(None), _api_key.c.last_used_at < bindparam("stale")),
+    )
+    .values(last_used_at=bindparam("seen"))
+)
 _LISTS = ("allow", "deny", "model_ids", "cidrs", "scopes", "tags")
 
 
@@ -77,16 +87,14 @@ def delete(session: Session, key_id: int) -> None:
 
 
 def touch(session: Session, used: Mapping[int, datetime]) -> None:
-    """Note when keys were last used."""
-    for key_id, at in sorted(used.items()):
-        session.execute(
-            update(ApiKeyRow)
-            .where(
-                ApiKeyRow.id == key_id,
-                or_(ApiKeyRow.last_used_at.is_(None), ApiKeyRow.last_used_at < at),
-            )
-            .values(last_used_at=at)
-        )
+    """Note when keys were last used, to the nearest TOUCH_EVERY."""
+    if not used:
+        return
+    rows = [
+        {"which": key_id, "seen": at, "stale": at - TOUCH_EVERY}
+        for key_id, at in sorted(used.items())
+    ]
+    session.connection().execute(_TOUCH, rows)
 
 
 def to_key(row: ApiKeyRow) -> Key:

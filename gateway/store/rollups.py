@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
-from sqlalchemy import bindparam, select, tuple_, update
+from sqlalchemy import Table, func
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -34,7 +34,9 @@ SUMS = (
     "ollama_eval_ms",
     "timed_tokens",
 )
-_CHUNK = 100
+_HOURS = cast(Table, UsageHourRow.__table__)
+_DAYS = cast(Table, UsageDayRow.__table__)
+_TABLES = (_HOURS, _DAYS)
 
 
 @dataclass(slots=True)
@@ -45,13 +47,11 @@ class _Cell:
 
 def count(session: Session, calls: Sequence[Counted]) -> None:
     """Add calls to the sums of their hour and day."""
-    hours = _cells(calls, lambda at: at.replace(minute=0, second=0, microsecond=0))
-    days = _cells(calls, lambda at: at.replace(hour=0, minute=0, second=0, microsecond=0))
-    for table, cells in ((UsageHourRow.__table__, hours), (UsageDayRow.__table__, days)):
-        names = sorted(cells)
-        for start in range(0, len(names), _CHUNK):
-            chunk = {name: cells[name] for name in names[start : start + _CHUNK]}
-            _add(session, table, chunk)
+    hours = _cells(calls)
+    if not hours:
+        return
+    _add(session, _HOURS, hours)
+    _add(session, _DAYS, _days(hours))
 
 
 def is_error(settlement: Settlement) -> bool:
@@ -59,11 +59,11 @@ def is_error(settlement: Settlement) -> bool:
     return settlement.status != 499 and (settlement.status >= 400 or bool(settlement.error_code))
 
 
-def _cells(calls: Iterable[Counted], begin: Any) -> dict[tuple[Any, ...], _Cell]:
+def _cells(calls: Iterable[Counted]) -> dict[tuple[Any, ...], _Cell]:
     cells: dict[tuple[Any, ...], _Cell] = {}
     for admission, settlement, sign in calls:
         name = (
-            begin(admission.at),
+            admission.at.replace(minute=0, second=0, microsecond=0),
             admission.key_id or 0,
             admission.model[:256],
             settlement.server_id or 0,
@@ -76,6 +76,23 @@ def _cells(calls: Iterable[Counted], begin: Any) -> dict[tuple[Any, ...], _Cell]
             cell = cells[name] = _Cell()
         _count(cell, admission, settlement, sign)
     return cells
+
+
+def _days(hours: Mapping[tuple[Any, ...], _Cell]) -> dict[tuple[Any, ...], _Cell]:
+    """Add hours up to days."""
+    days: dict[tuple[Any, ...], _Cell] = {}
+    for (hour, *rest), cell in hours.items():
+        name = (hour.replace(hour=0), *rest)
+        day = days.get(name)
+        if day is None:
+            days[name] = _Cell(cell.sums, cell.histograms)  # shared until a second hour comes
+            continue
+        merged: Histograms = {}
+        histogram.add(merged, day.histograms)
+        histogram.add(merged, cell.histograms)
+        sums = [old + new for old, new in zip(day.sums, cell.sums, strict=True)]
+        days[name] = _Cell(sums, merged)
+    return days
 
 
 def _count(cell: _Cell, admission: Admission, settlement: Settlement, sign: int) -> None:
@@ -106,36 +123,31 @@ def _count(cell: _Cell, admission: Admission, settlement: Settlement, sign: int)
             histogram.count(cell.histograms, metric, measured)
 
 
-def _add(session: Session, table: Any, cells: dict[tuple[Any, ...], _Cell]) -> None:
-    """Add to rows that may not exist yet. The rows are locked in order, so that two workers wait
-    for one another instead of blocking one another."""
-    dialect = session.get_bind().dialect.name
-    upsert = sqlite.insert if dialect == "sqlite" else postgresql.insert
-    empty = dict.fromkeys(SUMS, 0) | {"histograms": "{}"}
-    blanks = [dict(zip(DIMENSIONS, name, strict=True)) | empty for name in cells]
-    session.execute(upsert(table).on_conflict_do_nothing(), blanks)
-    columns = [table.c[name] for name in DIMENSIONS]
-    stored = session.execute(
-        select(*columns, *(table.c[name] for name in SUMS), table.c.histograms)
-        .where(tuple_(*columns).in_(list(cells)))
-        .order_by(*columns)
-        .with_for_update()
+def _add(session: Session, table: Table, cells: dict[tuple[Any, ...], _Cell]) -> None:
+    """Add to rows that may not exist yet: one statement, in the order of the primary key, so that
+    two workers wait for one another instead of blocking one another."""
+    rows = [
+        dict(zip(DIMENSIONS, name, strict=True))
+        | dict(zip(SUMS, cells[name].sums, strict=True))
+        | {"histograms": histogram.dump(cells[name].histograms)}
+        for name in sorted(cells)
+    ]
+    session.connection().execute(_UPSERTS[table.name, session.get_bind().dialect.name], rows)
+
+
+def _upsert(table: Table, insert: Any) -> Any:
+    statement = insert(table)
+    new = statement.excluded
+    changes: dict[str, Any] = {name: table.c[name] + new[name] for name in SUMS}
+    merged = func.merge_histograms(table.c.histograms, new.histograms)
+    return statement.on_conflict_do_update(
+        index_elements=[table.c[name] for name in DIMENSIONS],
+        set_=changes | {"histograms": merged},
     )
-    rows = []
-    for row in stored.all():
-        name = tuple(row[: len(DIMENSIONS)])
-        cell = cells[name]
-        sums = [old + new for old, new in zip(row[len(DIMENSIONS) : -1], cell.sums, strict=True)]
-        found = histogram.load(row[-1])
-        histogram.add(found, cell.histograms)
-        rows.append(
-            {f"at_{key}": value for key, value in zip(DIMENSIONS, name, strict=True)}
-            | {f"new_{key}": value for key, value in zip(SUMS, sums, strict=True)}
-            | {"new_histograms": histogram.dump(found)}
-        )
-    statement = (
-        update(table)
-        .where(*(table.c[name] == bindparam(f"at_{name}") for name in DIMENSIONS))
-        .values({name: bindparam(f"new_{name}") for name in (*SUMS, "histograms")})
-    )
-    session.connection().execute(statement, rows)
+
+
+_UPSERTS = {
+    (table.name, dialect): _upsert(table, insert)
+    for table in _TABLES
+    for dialect, insert in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
+}

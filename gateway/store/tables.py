@@ -23,7 +23,13 @@ from gateway.store.tables_catalog import (
     ServerRow,
 )
 from gateway.store.tables_keys import ApiKeyRow, CounterLeaseRow, KeyCounterRow
-from gateway.store.tables_usage import UsageBodyRow, UsageDayRow, UsageHourRow, UsageRow
+from gateway.store.tables_usage import (
+    MERGE_HISTOGRAMS,
+    UsageBodyRow,
+    UsageDayRow,
+    UsageHourRow,
+    UsageRow,
+)
 from gateway.store.tables_work import (
     CommandRow,
     NoticeRow,
@@ -36,6 +42,7 @@ from gateway.store.tables_work import (
 
 __all__ = [
     "AUDIT_TRIGGERS",
+    "MERGE_HISTOGRAMS",
     "AdminRow",
     "AdminSessionRow",
     "AdminTokenRow",

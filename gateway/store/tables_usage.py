@@ -9,7 +9,17 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, String, Text, text
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    ForeignKey,
+    Index,
+    String,
+    Table,
+    Text,
+    event,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from gateway.store.tables_base import Base, Name, RowId, Word
@@ -93,6 +103,10 @@ class UsageBodyRow(Base):
     response_body: Mapped[str | None] = mapped_column(Text)
 
 
+_CLUSTERED = {"sqlite_with_rowid": False}
+"""Rows lie in the order of their key: a range of time is read in one go."""
+
+
 class _Rollup:
     """Sums over settled calls of one time step and one combination of properties.
 
@@ -127,9 +141,41 @@ class UsageHourRow(_Rollup, Base):
     """Sums per UTC hour."""
 
     __tablename__ = "usage_hour"
+    __table_args__ = _CLUSTERED
 
 
 class UsageDayRow(_Rollup, Base):
     """Sums per UTC day."""
 
     __tablename__ = "usage_day"
+    __table_args__ = _CLUSTERED
+
+
+MERGE_HISTOGRAMS = """
+CREATE OR REPLACE FUNCTION merge_histograms(stored text, more text) RETURNS text
+LANGUAGE sql IMMUTABLE AS $$
+  SELECT COALESCE(jsonb_object_agg(metric, counts)::text, '{}')
+  FROM (
+    SELECT metric, jsonb_object_agg(bucket, times) AS counts
+    FROM (
+      SELECT m.key AS metric, b.key AS bucket, SUM(b.value::bigint) AS times
+      FROM (
+        SELECT * FROM jsonb_each(stored::jsonb)
+        UNION ALL
+        SELECT * FROM jsonb_each(more::jsonb)
+      ) AS m(key, value), LATERAL jsonb_each_text(m.value) AS b(key, value)
+      GROUP BY m.key, b.key
+    ) AS summed
+    GROUP BY metric
+  ) AS sets
+$$
+"""
+"""PostgreSQL's twin of `engine.merge_histograms`; the migration makes the same one."""
+
+
+def _create_function(target: Table, connection: Connection, **_: object) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(MERGE_HISTOGRAMS)
+
+
+event.listen(UsageHourRow.__table__, "after_create", _create_function)

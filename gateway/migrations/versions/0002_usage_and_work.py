@@ -6,6 +6,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
+from gateway.store.tables import MERGE_HISTOGRAMS
+
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
@@ -163,6 +165,7 @@ def upgrade() -> None:
             "client_app",
             name="pk_usage_day",
         ),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "usage_hour",
@@ -197,6 +200,7 @@ def upgrade() -> None:
             "client_app",
             name="pk_usage_hour",
         ),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "worker_state",
@@ -249,6 +253,8 @@ def upgrade() -> None:
     )
     op.create_index("ix_usage_body_at", "usage_body", ["at"], unique=False)
     # ### end Alembic commands ###
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute(sa.text(MERGE_HISTOGRAMS.replace(":", "\\:")))
 
 
 def downgrade() -> None:
@@ -264,3 +270,5 @@ def downgrade() -> None:
     op.drop_table("revision")
     op.drop_table("notice")
     op.drop_table("command")
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute("DROP FUNCTION merge_histograms(text, text)")
