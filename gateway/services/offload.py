@@ -154,6 +154,15 @@ def quicken(sock: Any) -> None:
         gevent_quicken(sock)
 
 
+def expect_body(sock: Any) -> None:
+    """Let the head of the answer that comes next leave together with its body. Call it only when
+    a body is certain to follow at once."""
+    if sock is not None and patched():
+        from gateway.services.waits import expect_body as gevent_expect_body
+
+        gevent_expect_body(sock)
+
+
 def yield_now() -> None:
     """Let others run."""
     time.sleep(0)

@@ -93,6 +93,11 @@ class Answer:
         return 0, 0
 
     @property
+    def has_begun(self) -> bool:
+        """Whether the first events are there and wait to be taken."""
+        return self._waiting is not None
+
+    @property
     def stopped(self) -> GatewayError | None:
         """Why the call was ended from outside, if it was."""
         return self._stop

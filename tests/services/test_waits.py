@@ -1,0 +1,114 @@
+"""How answers leave through gevent's sockets: heads travel with what follows them."""
+
+from __future__ import annotations
+
+import socket as standard
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from gevent import socket as gevent_socket
+
+from gateway.services import waits
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
+
+
+class Line:
+    """A connection; `ours` is the end we write to."""
+
+    def __init__(self) -> None:
+        listener = standard.create_server(("127.0.0.1", 0))
+        self.peer = standard.create_connection(listener.getsockname())
+        accepted, _ = listener.accept()
+        listener.close()
+        self.ours: Any = gevent_socket.socket(fileno=accepted.detach())
+        self.peer.settimeout(5)
+
+    def arrived(self) -> bytes:
+        self.ours.shutdown(standard.SHUT_WR)
+        return b"".join(iter(lambda: self.peer.recv(65_536), b""))
+
+    def waiting(self) -> bytes:
+        """Give what has arrived so far, without waiting."""
+        self.peer.setblocking(False)
+        try:
+            return self.peer.recv(65_536)
+        except BlockingIOError:
+            return b""
+        finally:
+            self.peer.settimeout(5)
+
+    def close(self) -> None:
+        self.ours.close()
+        self.peer.close()
+
+
+@pytest.fixture
+def line() -> Iterator[Line]:
+    made = Line()
+    yield made
+    made.close()
+
+
+def test_a_head_waits_for_its_body(line: Line) -> None:
+    waits.expect_body(line.ours)
+    line.ours.sendall(HEAD)
+
+    assert line.waiting() == b""
+
+    line.ours.sendall(b"ok")
+
+    assert line.arrived() == HEAD + b"ok"
+
+
+def test_only_the_next_head_waits(line: Line) -> None:
+    waits.expect_body(line.ours)
+    line.ours.sendall(HEAD)
+    line.ours.sendall(b"ok")
+    line.ours.sendall(HEAD)
+
+    assert line.arrived() == HEAD + b"ok" + HEAD
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"data: one\n\n", id="a piece of a stream"),
+        pytest.param(HEAD + b"ok", id="a head with its body"),
+        pytest.param(b"\x00\x00\x12\x04\r\n\r\n", id="a frame of HTTP/2"),
+        pytest.param(b"HTTP/1.1 200 OK\r\n", id="half a head"),
+    ],
+)
+def test_what_is_no_head_is_sent_at_once(line: Line, data: bytes) -> None:
+    waits.expect_body(line.ours)
+    line.ours.sendall(data)
+
+    assert line.arrived() == data
+
+
+def test_a_large_body_follows_its_head(line: Line) -> None:
+    body = b"x" * (waits._JOIN_BELOW + 1)
+    line.ours.setsockopt(standard.SOL_SOCKET, standard.SO_SNDBUF, 4 * len(body))
+    line.peer.setsockopt(standard.SOL_SOCKET, standard.SO_RCVBUF, 4 * len(body))
+    waits.expect_body(line.ours)
+    line.ours.sendall(HEAD)
+    line.ours.sendall(body)
+
+    assert line.arrived() == HEAD + body
+
+
+def test_a_head_that_is_never_followed_is_forgotten_with_its_socket(line: Line) -> None:
+    waits.expect_body(line.ours)
+    line.ours.sendall(HEAD)
+    line.ours.close()
+    line.ours = gevent_socket.socket()
+
+    assert not waits._heads
+
+
+def test_other_sockets_stay_as_they_are() -> None:
+    with standard.socket() as sock:
+        waits.expect_body(sock)
+
+        assert type(sock) is standard.socket
