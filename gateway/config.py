@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 _PREFIX = "GATEWAY_"
 _SECRET_FILE = "session_secret"
 _MIN_SECRET = 16
+_OWN_HOSTS = ("localhost", "127.0.0.1")
 
 
 class ConfigError(Exception):
@@ -116,6 +117,8 @@ class Settings:
                 "synchronous": self.sqlite_synchronous,
             },
             "GATEWAY_DEMO": self.demo,
+            # Probes of this machine, such as the container's, always come through.
+            "TRUSTED_HOSTS": [*self.trusted_hosts, *_OWN_HOSTS] if self.trusted_hosts else None,
             "BOOTSTRAP_SERVE_LOCAL": True,
             "WTF_CSRF_TIME_LIMIT": None,
             "SESSION_COOKIE_HTTPONLY": True,
