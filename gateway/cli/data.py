@@ -36,6 +36,7 @@ def restore(source: Path, force: bool, yes: bool) -> None:
     """Replace everything by a backup. Stop the gateway first."""
     if not yes:
         click.confirm("Everything now in the gateway will be replaced. Go on?", abort=True)
+    services().store.database.close()  # what is open would go on reading the replaced file
     kept = backups.restore(services().config, source, force=force)
     click.echo(f"{source} was restored.")
     if kept is not None:
