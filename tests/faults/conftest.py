@@ -32,7 +32,7 @@ def one(one_server: Site) -> Iterator[Site]:
 
 @pytest.fixture(scope="module")
 def three_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with Site(tmp_path_factory.mktemp("three"), 3, **QUICK) as site:
+    with Site(tmp_path_factory.mktemp("three"), 3, **{**QUICK, "idle_timeout_s": 60}) as site:
         yield site
 
 
