@@ -24,4 +24,3 @@ def bind(state: BlueprintSetupState) -> None:
     app = cast(Flask, state.app)
     pages.init_app(app)
     accounts.init_app(app)
-    app.add_url_rule("/", "root", views.root)

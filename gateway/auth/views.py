@@ -139,11 +139,6 @@ def preferences() -> AnyResponse:
     return redirect(safe_next(request.form.get("next"), _home()), 303)
 
 
-def root() -> AnyResponse:
-    """Lead whoever opens the bare address to the console."""
-    return redirect(_home(), 303)
-
-
 def _enter(
     username: str, word: str, code_text: str, target: str
 ) -> AnyResponse | str | GatewayError:

@@ -62,16 +62,22 @@ class EmbedAnswer:
     def vectors(self, request: EmbedRequest) -> Embeddings:
         """Give the vectors, from another server when the first could not begin (D50).
 
-        Raises the error of the last try.
+        Raises the error of the last try, unless that only says that nobody else is left.
         """
         excluded: frozenset[int] = frozenset()
+        first: GatewayError | None = None
         for remaining in reversed(range(MAX_TRIES)):
             try:
                 return self._once(request, excluded)
             except GatewayError as error:
                 server_id = self.tally.server_id
                 failed = self._stop or error
-                if not remaining or server_id is None or not may_repeat(failed):
+                if first is not None and failed.code == "no_upstream_available":
+                    failed = first
+                first = first or failed
+                if not remaining or server_id is None or server_id in excluded:
+                    raise failed from error
+                if not may_repeat(failed):
                     raise failed from error
                 excluded |= {server_id}
         raise AssertionError("the last try returns or raises")
