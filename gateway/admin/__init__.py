@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from flask import Blueprint
 from flask.blueprints import BlueprintSetupState
-from werkzeug.routing import IntegerConverter
+from werkzeug.routing import IntegerConverter, Map
 
 bp = Blueprint("admin", __name__, url_prefix="/admin")
 
@@ -16,8 +16,8 @@ bp = Blueprint("admin", __name__, url_prefix="/admin")
 class RowId(IntegerConverter):
     """A row's number in an address; none is larger than the databases can hold."""
 
-    def __init__(self, *args: object, **kwargs: object) -> None:
-        super().__init__(*args, max=2**63 - 1, **kwargs)  # type: ignore[arg-type]  # passed on
+    def __init__(self, map: Map) -> None:
+        super().__init__(map, max=2**63 - 1)
 
 
 @bp.record_once

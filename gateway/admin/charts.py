@@ -17,6 +17,7 @@ from flask import url_for
 from gateway.core.analytics import Cell, Sums
 from gateway.core.requests import Filter
 from gateway.pages import language
+from gateway.pages.formats import linked
 from gateway.pages.words import _
 from gateway.services import services
 from gateway.store import console_usage
@@ -55,9 +56,9 @@ class Chart:
 
     def link(self, index: int, line: Line | None = None) -> str:
         """Give the address of the requests behind a step (and a series)."""
-        query: dict[str, Any] = dict(self.query) | dict(() if line is None else line.query)
+        query = dict(self.query) | dict(() if line is None else line.query)
         query |= {"since": stamp(self.starts[index]), "until": stamp(self.starts[index + 1])}
-        return url_for("admin.requests", **query)
+        return linked("admin.requests", query)
 
     def data(self) -> dict[str, Any]:
         """Give the chart as the browser draws it; times are unix seconds."""

@@ -160,13 +160,15 @@ def _server(server_id: int) -> Server:
 
 
 def _values(form: ServerForm) -> dict[str, object]:
-    names = ("url", "weight", "tls_verify", "tls_ca_file")
+    names = ("url", "weight", "tls_verify")
     values: dict[str, object] = {name: form[name].data for name in names}
+    values["tls_ca_file"] = form.tls_ca_file.data or ""
     values["slots"] = form.slots.data or 0
     values["name"] = (form.name.data or "").strip() or urlsplit(form.url.data).hostname or "ollama"
     values["tags"] = list(form.tags.data or ())
-    if form.auth_header.data:
-        values["auth_header"] = form.auth_header.data.strip()
+    header = request.form.get("auth_header", "").strip()  # what was typed, not what is stored
+    if header:
+        values["auth_header"] = header
     elif form.forget_header.data:
         values["auth_header"] = ""
     return values

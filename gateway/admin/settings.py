@@ -25,9 +25,9 @@ LOG_LIMIT = 50
 _PACKAGES = ("Flask", "gunicorn", "gevent", "SQLAlchemy", "requests", "Bootstrap-Flask")
 
 
-@bp.route("/settings", methods=["GET", "POST"], defaults={"tab": "general"})
+@bp.route("/settings", methods=["GET", "POST"])
 @bp.route("/settings/<tab>", methods=["GET", "POST"])
-def settings(tab: str) -> AnyResponse | str:
+def settings(tab: str = "general") -> AnyResponse | str:
     """Show and change one tab of settings."""
     if tab not in TABS:
         abort(404)

@@ -48,14 +48,14 @@ def timeline(call: CallDetail) -> list[Segment]:
     if not call.row.settled or total <= 0:
         return []
     first = call.row.first_token_ms
-    answer = call.first_answer_ms
+    answer = min(call.first_answer_ms or total, total)
     queue, load, prompt = call.queue_ms or 0.0, call.load_ms or 0.0, call.prompt_ms or 0.0
     until_first = total if first is None else min(first, total)
     known = queue + load + prompt
     scale = until_first / known if known > until_first else 1.0
     queue, load, prompt = queue * scale, load * scale, prompt * scale
     waiting = max(0.0, until_first - queue - load - prompt)
-    thinking = max(0.0, (answer or total) - until_first) if call.row.had_thinking and first else 0.0
+    thinking = max(0.0, answer - until_first) if call.row.had_thinking and first else 0.0
     answering = max(0.0, total - until_first - thinking)
     parts = [
         (_("Queue"), _("until a place on a server was free"), queue, 8),

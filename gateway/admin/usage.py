@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import cast
 
 import orjson
-from flask import Response, abort, render_template, request
+from flask import Response, render_template, request
 
 from gateway.admin import bp, explorer
 from gateway.admin.charts import STEPS, Step, stamp
@@ -59,26 +59,38 @@ def usage() -> str:
     )
 
 
-@bp.get("/usage/export.<kind>")
-def usage_export(kind: str) -> Response:
-    """Give the table behind the chart as CSV or JSON."""
-    question = _question()
-    answer = explorer.ask(services().store, question, _labels(question.group), language.zone_info())
-    if kind not in {"csv", "json"}:
-        abort(404)
-    body = _csv(answer) if kind == "csv" else _json(question, answer)
-    name = f"usage-{question.metric}-{question.since:%Y%m%d}-{question.until:%Y%m%d}.{kind}"
-    return Response(
-        body,
-        mimetype="text/csv; charset=utf-8" if kind == "csv" else "application/json",
-        headers={"Content-Disposition": f'attachment; filename="{name}"'},
-    )
+@bp.get("/usage/export.csv")
+def usage_export_csv() -> Response:
+    """Give the table behind the chart as CSV."""
+    question, answer = _asked()
+    return _attached(_csv(answer), question, "csv", "text/csv; charset=utf-8")
+
+
+@bp.get("/usage/export.json")
+def usage_export_json() -> Response:
+    """Give the table behind the chart as JSON."""
+    question, answer = _asked()
+    return _attached(_json(question, answer), question, "json", "application/json")
 
 
 def plain_cell(value: object) -> str:
     """Give a text that no spreadsheet takes for a formula."""
     text = "" if value is None else str(value).replace("\0", "")
     return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def _asked() -> tuple[explorer.Question, explorer.Answer]:
+    question = _question()
+    labels = _labels(question.group)
+    return question, explorer.ask(services().store, question, labels, language.zone_info())
+
+
+def _attached(
+    body: bytes | Iterator[str], question: explorer.Question, kind: str, content_type: str
+) -> Response:
+    span = f"{question.since:%Y%m%d}-{question.until:%Y%m%d}"
+    disposition = f'attachment; filename="usage-{question.metric}-{span}.{kind}"'
+    return Response(body, content_type=content_type, headers={"Content-Disposition": disposition})
 
 
 def _question() -> explorer.Question:

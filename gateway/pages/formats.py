@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -39,7 +40,7 @@ def init_app(app: Flask) -> None:
         foreign=translated,
         browser=browser,
     )
-    app.jinja_env.globals.update(asset=asset, here_with=here_with)
+    app.jinja_env.globals.update(asset=asset, here_with=here_with, linked=linked)
     app.jinja_env.trim_blocks = True
     app.jinja_env.lstrip_blocks = True
 
@@ -185,15 +186,16 @@ def _version(file: str) -> str:
     return sha256(Path(file).read_bytes()).hexdigest()[:12]
 
 
-def here_with(**changes: Any) -> str:
+def linked(view: str, query: Mapping[str, Any] | Iterable[tuple[str, Any]] = ()) -> str:
+    """Give the address of a view with query values, whatever they are called."""
+    pairs = query.items() if isinstance(query, Mapping) else query
+    values = [(name, value) for name, value in pairs if value not in (None, "")]
+    return f"{url_for(view)}?{urlencode(values, doseq=True)}" if values else url_for(view)
+
+
+def here_with(changed: Mapping[str, Any] | None = None, **changes: Any) -> str:
     """Give the current address with some query values changed; None removes one."""
-    values: dict[str, list[str]] = request.args.to_dict(flat=False)
-    values.pop("page", None)
-    for name, value in changes.items():
-        values.pop(name, None)
-        if value is not None and value != "":
-            values[name] = (
-                [str(item) for item in value] if isinstance(value, list) else [str(value)]
-            )
-    query = urlencode(values, doseq=True)
+    values: dict[str, Any] = request.args.to_dict(flat=False)
+    values |= {**(changed or {}), **changes}
+    query = urlencode([(k, v) for k, v in values.items() if v not in (None, "")], doseq=True)
     return f"{request.path}?{query}" if query else request.path

@@ -233,6 +233,8 @@ ODD = (
     "/admin/requests?after=x&has=%00&id=%27%22&server=99999999999999999999999999",
     "/admin/requests?since=0001-01-01&until=9999-12-31",
     "/admin/usage?metric=x&group=x&step=minute&range=x&since=0001-01-01&until=9999-12-31",
+    "/admin/usage?endpoint=x&_external=1&_scheme=javascript&_anchor=y&_method=POST&kind=z",
+    "/admin/requests?endpoint=x&_external=1&_scheme=javascript&_anchor=y&values=z",
     "/admin/usage?since=2030-01-01&until=2020-01-01&step=hour",
     "/admin/keys?sort=column;drop&offset=-5&q=%25_%5C",
     "/admin/keys?offset=1000000000&state=%3Cx%3E",
@@ -252,6 +254,7 @@ def test_an_odd_address_gives_a_page_all_the_same(
     answer = admin.get(path)
 
     assert answer.status_code == 200
+    assert "javascript:" not in answer.text
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1:1", "a" * 200, "[::1]"])

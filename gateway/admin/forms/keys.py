@@ -17,7 +17,7 @@ from wtforms import (
     SubmitField,
     TextAreaField,
 )
-from wtforms.validators import InputRequired, Length, NumberRange, Optional, ValidationError
+from wtforms.validators import DataRequired, Length, NumberRange, Optional, ValidationError
 
 from gateway.admin.forms.fields import CheckList, JsonField, LinesField, Networks, Zone, chosen_from
 from gateway.core.keys import PERIODS, SCOPES, Key
@@ -57,7 +57,7 @@ class KeyForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF ships no types
 
     name = StringField(
         _l("Name"),
-        validators=[InputRequired(_l("Give the key a name.")), Length(max=100)],
+        validators=[DataRequired(_l("Give the key a name.")), Length(max=100)],
         description=_l("Who or what will use it, such as “Claude Code on my laptop”."),
         render_kw={"autocomplete": "off", "autofocus": True},
     )
@@ -153,13 +153,14 @@ class KeyForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF ships no types
         if self.access.data == "some" and not field.data and not self.patterns.data:
             raise ValidationError(_("Choose at least one model, or allow all."))
 
-    def validate_expires_on(self, field: Field) -> None:
+    def validate_lifetime(self, field: Field) -> None:
         """A date is needed when one was promised, and it must not be over."""
-        if self.lifetime.data != "date":
+        if field.data != "date" or self.expires_on.errors:
             return
-        if field.data is None:
+        day = self.expires_on.data
+        if day is None:
             raise ValidationError(_("Choose the last day."))
-        if field.data < datetime.now(UTC).date():
+        if day < datetime.now(UTC).date():
             raise ValidationError(_("This day is over."))
 
     def validate_scopes(self, field: Field) -> None:

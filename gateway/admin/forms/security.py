@@ -7,7 +7,7 @@ from typing import Any
 
 from flask_wtf import FlaskForm
 from wtforms import PasswordField, SelectField, StringField, SubmitField
-from wtforms.validators import EqualTo, InputRequired, Length, Regexp
+from wtforms.validators import DataRequired, EqualTo, InputRequired, Length, Regexp
 
 from gateway.admin.forms.fields import chosen_from
 from gateway.pages.passwords import Strong
@@ -81,7 +81,7 @@ class AdminForm(FlaskForm):  # type: ignore[misc]  # as above
 
     username = StringField(
         _l("User name"),
-        validators=[InputRequired(_l("Type a user name.")), _NAME],
+        validators=[DataRequired(_l("Type a user name.")), _NAME],
         render_kw={"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"},
     )
     role = SelectField(_l("Role"), choices=chosen_from(ROLE_WORDS.items()), default="admin")
@@ -101,7 +101,7 @@ class TokenForm(FlaskForm):  # type: ignore[misc]  # as above
 
     name = StringField(
         _l("Name"),
-        validators=[InputRequired(_l("Give the token a name.")), Length(max=100)],
+        validators=[DataRequired(_l("Give the token a name.")), Length(max=100)],
         render_kw={"autocomplete": "off"},
     )
     role = SelectField(_l("Role"), choices=chosen_from(ROLE_WORDS.items()), default="viewer")

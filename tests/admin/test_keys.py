@@ -1,0 +1,300 @@
+"""Keys at the console: made and shown once, changed, rotated, revoked, watched for a first call."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from gateway.core.keys import Budget, Key, Limits
+from gateway.core.usage import Admission, Settlement
+from gateway.services import Services
+from gateway.store import usage
+from tests.admin.conftest import ACTOR, Visitor
+from tests.fake_ollama import FakeOllama
+
+SECRET = re.compile(r"sk-o2a-[0-9A-Za-z]{49}")
+PLAIN: dict[str, Any] = {
+    "name": "Support bot",
+    "access": "all",
+    "lifetime": "never",
+    "scopes": ["chat", "completions", "embeddings", "responses", "messages", "models"],
+    "priority": "normal",
+    "log_bodies": "inherit",
+    "enabled": "y",
+}
+
+
+def make(admin: Visitor, **fields: Any) -> str:
+    """Make a key by the form; give its secret."""
+    answer = admin.post("/admin/keys/new", PLAIN | fields)
+    assert answer.status_code == 303, answer.text[:4_000]
+    found = SECRET.search(admin.get(answer.headers["Location"]).text)
+    assert found is not None
+    return found.group()
+
+
+def test_a_new_key_works_and_is_shown_only_once(admin: Visitor, parts: Services) -> None:
+    answer = admin.post("/admin/keys/new", PLAIN)
+    first = admin.get(answer.headers["Location"])
+    second = admin.get(answer.headers["Location"])
+    secret = SECRET.search(first.text)
+
+    assert secret is not None
+    assert parts.keyring.find(secret.group()).name == "Support bot"
+    assert "no-store" in first.headers["Cache-Control"]
+    assert second.status_code == 303
+    assert secret.group() not in admin.get("/admin/keys").text
+    assert secret.group() not in answer.headers["Location"]
+
+
+def test_the_secret_stands_nowhere_but_on_its_page(admin: Visitor, parts: Services) -> None:
+    answer = admin.post("/admin/keys/new", PLAIN)
+    with admin.client.session_transaction() as session:
+        cookie = str(dict(session))
+    secret = SECRET.search(admin.get(answer.headers["Location"]).text)
+    pages = [admin.get(path).text for path in ("/admin/keys/1", "/admin/settings/audit")]
+
+    assert secret is not None
+    assert secret.group() not in cookie + "".join(pages)
+
+
+def test_every_limit_of_the_form_reaches_the_key(
+    admin: Visitor, parts: Services, served: FakeOllama
+) -> None:
+    model = parts.catalog.models()[0]
+    secret = make(
+        admin,
+        access="some",
+        models=[str(model.id)],
+        patterns="qwen3*\nllama3.2, gemma3*",
+        deny="secret*",
+        requests_per_minute="60",
+        tokens_per_minute="9000",
+        concurrent="2",
+        requests_day="100",
+        tokens_month="1000000",
+        zone="Europe/Berlin",
+        priority="batch",
+        cidrs="10.0.0.0/8\n192.168.1.7",
+        scopes=["chat", "models"],
+        default_params='{"temperature": 0.2}',
+        forced_params='{"num_ctx": 8192, "think": false}',
+        log_bodies="on",
+        owner="Mara",
+        tags="a, b",
+        notes="for tests",
+    )
+    key = parts.keyring.find(secret)
+
+    assert key.limits == Limits(
+        60, 9000, 2, (Budget("requests", "day", 100), Budget("tokens", "month", 1_000_000))
+    )
+    assert (key.model_ids, key.allow, key.deny) == (
+        (model.id,),
+        ("qwen3*", "llama3.2", "gemma3*"),
+        ("secret*",),
+    )
+    assert (key.zone, key.priority, key.scopes) == ("Europe/Berlin", "batch", ("chat", "models"))
+    assert key.cidrs == ("10.0.0.0/8", "192.168.1.7/32")
+    assert dict(key.default_params) == {"temperature": 0.2}
+    assert dict(key.forced_params) == {"num_ctx": 8192, "think": False}
+    assert (key.log_bodies, key.owner, key.tags, key.notes) == (
+        True,
+        "Mara",
+        ("a", "b"),
+        "for tests",
+    )
+
+
+WRONG = [
+    ({"name": " "}, "Give the key a name."),
+    ({"name": "a" * 300}, "100 characters"),
+    ({"access": "some"}, "Choose at least one model"),
+    ({"lifetime": "date"}, "Choose the last day."),
+    ({"lifetime": "date", "expires_on": "2020-01-01"}, "This day is over."),
+    ({"requests_per_minute": "-1"}, "Number must be between"),
+    ({"tokens_day": "many"}, "Not a valid integer value"),
+    ({"cidrs": "10.0.0.0/99"}, "is no address"),
+    ({"scopes": []}, "Choose at least one endpoint."),
+    ({"zone": "Mars/Olympus"}, "Name a time zone"),
+    ({"default_params": '{\n"temperature": "hot"\n}'}, "Line 2: temperature: must be a number"),
+    ({"forced_params": '{"num_ctx": 1'}, "Line 1"),
+    ({"forced_params": '{"num_ctxx": 1}'}, "did you mean &#39;num_ctx&#39;"),
+]
+
+
+@pytest.mark.parametrize(("fields", "words"), WRONG, ids=[str(list(w[0])[-1]) for w in WRONG])
+def test_a_wrong_entry_is_explained_and_nothing_typed_is_lost(
+    admin: Visitor, parts: Services, fields: dict[str, Any], words: str
+) -> None:
+    answer = admin.post("/admin/keys/new", PLAIN | {"owner": "still here"} | fields)
+
+    assert answer.status_code == 200
+    assert words in answer.text
+    assert "still here" in answer.text
+    assert parts.keys.search() == []
+
+
+def test_an_edit_keeps_what_the_form_does_not_touch(admin: Visitor, parts: Services) -> None:
+    until = datetime.now(UTC).replace(microsecond=0) + timedelta(days=3, hours=5)
+    key, secret = parts.keys.issue({"name": "one", "expires_at": until.isoformat()}, ACTOR)
+    page = admin.get(f"/admin/keys/{key.id}/edit").text
+    day = re.search(r'name="expires_on"[^>]*value="([^"]+)"', page)
+    assert day is not None
+    fields = PLAIN | {"name": "two", "lifetime": "date", "expires_on": day.group(1)}
+    answer = admin.post(f"/admin/keys/{key.id}/edit", fields)
+    changed = parts.keyring.find(secret)
+
+    assert answer.status_code == 303
+    assert (changed.name, changed.expires_at) == ("two", until)
+
+
+def test_extra_fields_change_nothing(admin: Visitor, parts: Services) -> None:
+    key, _ = parts.keys.issue({"name": "one"}, ACTOR)
+    fields = PLAIN | {
+        "id": "7",
+        "digest": "x",
+        "prefix": "sk-o2a-zz",
+        "lineage_id": "9",
+        "used": "0",
+    }
+    admin.post(f"/admin/keys/{key.id}/edit", fields)
+    changed = parts.keys.get(key.id)
+
+    assert (changed.prefix, changed.lineage_id, changed.id) == (key.prefix, None, key.id)
+
+
+def test_rotating_gives_a_new_secret_while_the_old_one_still_works(
+    admin: Visitor, parts: Services
+) -> None:
+    key, old = parts.keys.issue({"name": "one", "owner": "Mara"}, ACTOR)
+    answer = admin.post(f"/admin/keys/{key.id}/rotate", {"grace_hours": "24"})
+    found = SECRET.search(admin.get(answer.headers["Location"]).text)
+    assert found is not None
+    new = parts.keyring.find(found.group())
+
+    assert (new.owner, new.rotated_from) == ("Mara", key.id)
+    assert parts.keyring.find(old).expires_at is not None
+    assert "has not been used since" in admin.get(f"/admin/keys/{new.id}").text
+
+
+def test_rotating_a_leaked_key_ends_the_old_one_at_once(admin: Visitor, parts: Services) -> None:
+    key, _ = parts.keys.issue({"name": "one"}, ACTOR)
+    admin.post(f"/admin/keys/{key.id}/rotate", {"grace_hours": "0"})
+
+    assert parts.keys.get(key.id).revoked_at is not None
+
+
+def test_revoking_says_what_it_affects_before_it_does_it(admin: Visitor, parts: Services) -> None:
+    key, _ = parts.keys.issue({"name": "one"}, ACTOR)
+    asked = admin.get(f"/admin/keys/{key.id}/revoke")
+    still = parts.keys.get(key.id).revoked_at
+    done = admin.post(f"/admin/keys/{key.id}/revoke")
+
+    assert "get an error from now on" in asked.text
+    assert still is None
+    assert done.status_code == 303
+    assert parts.keys.get(key.id).revoked_at is not None
+
+
+def test_deleting_needs_the_name_typed(admin: Visitor, parts: Services) -> None:
+    key, _ = parts.keys.issue({"name": "one"}, ACTOR)
+    wrong = admin.post(f"/admin/keys/{key.id}/delete", {"typed": "two"})
+    left = [found.id for found in parts.keys.search()]
+    right = admin.post(f"/admin/keys/{key.id}/delete", {"typed": "one"})
+
+    assert "This is not the same." in wrong.text
+    assert left == [key.id]
+    assert right.status_code == 303
+    assert parts.keys.search() == []
+
+
+def test_several_keys_are_switched_together(admin: Visitor, parts: Services) -> None:
+    ids = [parts.keys.issue({"name": name}, ACTOR)[0].id for name in "abc"]
+    admin.post("/admin/keys/bulk", {"action": "disable", "id": [str(ids[0]), str(ids[2])]})
+
+    assert {key.name: key.enabled for key in parts.keys.search()} == {
+        "a": False,
+        "b": True,
+        "c": False,
+    }
+
+
+def test_a_bulk_change_with_a_vanished_key_changes_none(admin: Visitor, parts: Services) -> None:
+    key, _ = parts.keys.issue({"name": "a"}, ACTOR)
+    admin.post("/admin/keys/bulk", {"action": "disable", "id": [str(key.id), "99"]})
+
+    assert parts.keys.get(key.id).enabled
+
+
+def call(parts: Services, key: Key, **settled: Any) -> None:
+    """Write one call of a key."""
+    request_id = "req_" + "a" * 32
+    at = datetime.now(UTC)
+    admission = Admission(request_id, at, key.id, key.name, "chat", 1, "llama3.2", "llama3.2", True)
+    settlement = Settlement(request_id, **{"status": 200, **settled})
+    parts.store.write(usage.write, [usage.Entry(admission, settlement)], worker="w", now=at)
+
+
+def test_the_wait_ends_with_the_first_call(admin: Visitor, parts: Services) -> None:
+    key, _ = parts.keys.issue({"name": "one"}, ACTOR)
+    path = f"/admin/keys/{key.id}/first-call?since=0"
+    before = admin.get(path).json
+    call(parts, key, first_token_ms=120.0, completion_tokens=40, ollama_eval_ms=1000.0)
+    after = admin.get(path).json
+
+    assert before == {"arrived": False}
+    assert (after["arrived"], after["kind"]) == (True, "good")
+    assert "llama3.2 · first token 120 ms · 40 tok/s · 40 tokens" in after["words"]
+
+
+def test_the_wait_explains_a_refusal(admin: Visitor, parts: Services) -> None:
+    key, _ = parts.keys.issue({"name": "one"}, ACTOR)
+    words = "The model 'gpt-4o' does not exist here; did you mean 'gpt-oss'?"
+    call(parts, key, status=404, error_code="model_not_found", error_message=words)
+    told = admin.get(f"/admin/keys/{key.id}/first-call?since=0").json
+
+    assert (told["kind"], told["words"]) == ("warn", words)
+
+
+def test_every_change_is_in_the_audit_log_without_the_secret(
+    admin: Visitor, parts: Services
+) -> None:
+    secret = make(admin)
+    key = parts.keyring.find(secret)
+    admin.post(f"/admin/keys/{key.id}/edit", PLAIN | {"name": "renamed"})
+    admin.post(f"/admin/keys/{key.id}/enabled", {"to": "off"})
+    admin.post(f"/admin/keys/{key.id}/revoke")
+    log = admin.get("/admin/settings/audit?kind=key").text
+
+    for word in ("key.create", "key.update", "key.disable", "key.revoke"):
+        assert word in log
+    assert secret not in log
+
+
+@pytest.mark.parametrize(
+    "client", ["curl", "python", "node", "claude", "openwebui", "continue", "cline", "codex"]
+)
+def test_each_snippet_has_address_and_key(admin: Visitor, parts: Services, client: str) -> None:
+    answer = admin.post("/admin/keys/new", PLAIN)
+    page = admin.get(answer.headers["Location"]).text
+    number = re.search(rf'id="s-{client}"', page)
+    secret = SECRET.search(page)
+
+    assert number is not None
+    assert secret is not None
+    assert page.count(secret.group()) == 9
+
+
+def test_names_cannot_break_out_of_snippets(admin: Visitor, parts: Services) -> None:
+    from gateway.admin.snippets import snippets
+
+    name = "a'b\"c$(touch x)`y`\\"
+    pieces = {piece.id: piece.text for piece in snippets("sk-o2a-x", name, "http://h")}
+
+    assert "'\"'\"'" in pieces["curl"]
+    assert '"a\'b\\"c$(touch x)`y`\\\\"' in pieces["python"]
+    assert "$(touch x)" not in re.sub(r"'[^']*'|\"'\"", "", pieces["claude"])

@@ -1,0 +1,217 @@
+"""Models at the console: names, parameters with history, switches, pulls, and what asks first."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from gateway.core.catalog import Model
+from gateway.services import Services
+from tests.admin.conftest import ACTOR, Visitor
+from tests.fake_ollama import FakeOllama
+
+
+def named(parts: Services, name: str) -> Model:
+    """Give a model by Ollama's tag."""
+    return next(model for model in parts.catalog.models() if model.name == name)
+
+
+@pytest.fixture
+def model(parts: Services, served: FakeOllama) -> Model:
+    """A model that thinks and uses tools."""
+    return named(parts, "qwen3:8b")
+
+
+def test_names_and_patterns_reach_routing(admin: Visitor, parts: Services, model: Model) -> None:
+    fields = {
+        "display_name": "house-model",
+        "aliases": "gpt-4o-mini\nclaude-*-haiku*",
+        "notes": "n",
+    }
+    answer = admin.post(f"/admin/models/{model.id}/names", fields)
+    index = parts.catalog.index()
+
+    assert answer.status_code == 303
+    for name in ("house-model", "gpt-4o-mini", "claude-3-5-haiku-latest", "qwen3:8b"):
+        from gateway.policy.routing import resolve
+
+        assert resolve(name, index, "").model.id == model.id
+
+
+def test_a_taken_name_is_told_at_its_field(admin: Visitor, parts: Services, model: Model) -> None:
+    other = next(m for m in parts.catalog.models() if m.id != model.id)
+    answer = admin.post(f"/admin/models/{model.id}/names", {"display_name": other.display_name})
+
+    assert answer.status_code == 200
+    assert "already means" in answer.text
+    assert named(parts, model.name).display_name == model.display_name
+
+
+def test_a_name_given_to_a_model_outlives_a_refresh(
+    admin: Visitor, parts: Services, model: Model
+) -> None:
+    admin.post(f"/admin/models/{model.id}/names", {"display_name": "kept"})
+    admin.post("/admin/servers/refresh", {"back": "models"})
+
+    assert named(parts, model.name).display_name == "kept"
+
+
+def test_parameters_are_saved_from_json(admin: Visitor, parts: Services, model: Model) -> None:
+    text = '{"num_ctx": 16384, "think": false, "force": {"temperature": 0}}'
+    answer = admin.post(
+        f"/admin/models/{model.id}/parameters", {"from": "json", "override": text, "note": "why"}
+    )
+
+    assert answer.status_code == 303
+    assert dict(named(parts, model.name).override) == {
+        "num_ctx": 16384,
+        "think": False,
+        "force": {"temperature": 0},
+    }
+    assert "why" in admin.get(f"/admin/models/{model.id}/parameters").text
+
+
+def test_parameters_are_saved_from_the_form_and_keep_what_it_cannot_say(
+    admin: Visitor, parts: Services, model: Model
+) -> None:
+    parts.models.set_override(model.id, {"force": {"num_ctx": 8192}, "options": {"new": 1}}, ACTOR)
+    fields = {"from": "fields", "p-temperature": "0.7", "p-stop": "END\nSTOP", "p-think": "low"}
+    answer = admin.post(f"/admin/models/{model.id}/parameters", fields)
+
+    assert answer.status_code == 303
+    assert dict(named(parts, model.name).override) == {
+        "force": {"num_ctx": 8192},
+        "options": {"new": 1},
+        "temperature": 0.7,
+        "stop": ["END", "STOP"],
+        "think": "low",
+    }
+
+
+BROKEN = [
+    (
+        '{"num_ctx": 1,\n "temperature": "hot",\n "num_ctxx": 2}',
+        ["Line 2: temperature", "Line 3: num_ctxx", "num_ctx"],
+    ),
+    ('{"num_ctx": }', ["Line 1"]),
+    ("[1, 2]", ["must be an object"]),
+    ('{"stop": 5}', ["Line 1: stop"]),
+    ('{"a": 1, "a": 2}', ["stands here twice"]),
+]
+
+
+@pytest.mark.parametrize(("text", "words"), BROKEN)
+def test_broken_json_is_told_line_by_line_and_kept(
+    admin: Visitor, parts: Services, model: Model, text: str, words: list[str]
+) -> None:
+    answer = admin.post(f"/admin/models/{model.id}/parameters", {"from": "json", "override": text})
+    kept = re.search(
+        r"<textarea[^>]*id=\"override\"[^>]*>\r?\n?(.*?)</textarea>", answer.text, re.DOTALL
+    )
+
+    assert kept is not None
+    assert kept.group(1).replace("&#34;", '"') == text
+    assert [word for word in words if word not in answer.text] == []
+    assert dict(named(parts, model.name).override) == {}
+
+
+def test_a_wrong_field_of_the_form_is_told_beside_it(
+    admin: Visitor, parts: Services, model: Model
+) -> None:
+    fields = {"from": "fields", "p-top_p": "7", "p-seed": "42"}
+    page = admin.post(f"/admin/models/{model.id}/parameters", fields).text
+
+    assert "Must be from 0 to 1." in page
+    assert re.search(r'id="p-seed"[^>]*value="42"', page)
+    assert dict(named(parts, model.name).override) == {}
+
+
+def test_an_earlier_version_can_be_put_in_force_again(
+    admin: Visitor, parts: Services, model: Model
+) -> None:
+    for value in (1024, 2048):
+        parts.models.set_override(model.id, {"num_ctx": value}, ACTOR)
+    page = admin.get(f"/admin/models/{model.id}/parameters").text
+    older = re.findall(rf"/admin/models/{model.id}/parameters/(\d+)/restore", page)
+    admin.post(f"/admin/models/{model.id}/parameters/{older[0]}/restore")
+
+    assert "<ins>+   &#34;num_ctx&#34;: 2048</ins>" in page
+    assert dict(named(parts, model.name).override) == {"num_ctx": 1024}
+
+
+def test_a_disabled_model_cannot_be_called(admin: Visitor, parts: Services, model: Model) -> None:
+    admin.post(f"/admin/models/{model.id}/enabled", {"to": "off"})
+    off = named(parts, model.name).enabled
+    admin.post(f"/admin/models/{model.id}/enabled", {"to": "on"})
+
+    assert (off, named(parts, model.name).enabled) == (False, True)
+
+
+def test_a_model_is_loaded_and_unloaded(
+    admin: Visitor, parts: Services, model: Model, served: FakeOllama
+) -> None:
+    admin.post(f"/admin/models/{model.id}/memory", {"to": "load"})
+    loaded = [one.name for one in parts.fleet.client(1).ps()]  # type: ignore[union-attr]  # it is there
+    admin.post(f"/admin/models/{model.id}/memory", {"to": "unload"})
+    left = [one.name for one in parts.fleet.client(1).ps()]  # type: ignore[union-attr]  # as above
+
+    assert (loaded, left) == (["qwen3:8b"], [])
+
+
+def test_deleting_names_the_keys_that_use_the_model(
+    admin: Visitor, parts: Services, model: Model, served: FakeOllama
+) -> None:
+    parts.keys.issue({"name": "Support bot", "allow": [], "model_ids": [model.id]}, ACTOR)
+    asked = admin.get(f"/admin/models/{model.id}/delete").text
+    admin.post(f"/admin/models/{model.id}/delete", {"typed": "wrong"})
+    still = named(parts, model.name).available
+    admin.post(f"/admin/models/{model.id}/delete", {"typed": "qwen3:8b"})
+
+    assert "Support bot" in asked
+    assert "workstation" in asked
+    assert still
+    assert not named(parts, model.name).available
+
+
+def test_a_missing_model_keeps_its_settings_until_it_is_forgotten(
+    admin: Visitor, parts: Services, model: Model
+) -> None:
+    parts.models.set_override(model.id, {"num_ctx": 1024}, ACTOR)
+    parts.operations.delete(model.name, [1], ACTOR)
+    kept = dict(named(parts, model.name).override)
+    answer = admin.post(f"/admin/models/{model.id}/delete", {"typed": "qwen3:8b"})
+
+    assert kept == {"num_ctx": 1024}
+    assert answer.status_code == 303
+    assert [m for m in parts.catalog.models() if m.name == model.name] == []
+
+
+def test_a_pull_shows_its_progress_and_its_end(
+    admin: Visitor, parts: Services, served: FakeOllama
+) -> None:
+    answer = admin.post("/admin/models/pull", {"model": "mistral", "servers": ["1"]})
+    job = parts.pulls.all()[0].job
+    parts.pulls._work(job.id)
+    told = admin.get("/admin/models/pulls.json").json["pulls"][0]
+
+    assert answer.status_code == 303
+    assert (told["model"], told["server"]) == ("mistral:latest", "workstation")
+    assert isinstance(told["figures"], str)
+
+
+@pytest.mark.parametrize("name", ["", "not a name!", "a" * 300])
+def test_a_pull_of_no_model_is_explained(
+    admin: Visitor, parts: Services, served: FakeOllama, name: str
+) -> None:
+    answer = admin.post("/admin/models/pull", {"model": name, "servers": ["1"]})
+
+    assert answer.status_code == 200
+    assert "invalid-feedback" in answer.text
+    assert parts.pulls.all() == []
+
+
+def test_a_copy_appears_as_a_model(admin: Visitor, parts: Services, model: Model) -> None:
+    admin.post(f"/admin/models/{model.id}/copy", {"destination": "mine:v1"})
+
+    assert named(parts, "mine:v1").available

@@ -1,0 +1,173 @@
+"""The requests page: filters, pages that never skip or repeat, and one call explained."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from gateway.admin.timeline import timeline
+from gateway.core.requests import Filter
+from gateway.core.usage import Admission, Settlement
+from gateway.services import Services
+from gateway.store import console_requests, usage
+from gateway.store.tables import to_us
+from tests.admin.conftest import Visitor
+
+NOW = datetime.now(UTC)
+
+
+def write(parts: Services, number: int, **changes: object) -> str:
+    """Write one call; give its id."""
+    request_id = f"req_{number:032x}"
+    admitted = {"endpoint": "chat", "model": "llama3.2", "streamed": True, "key_id": 1}
+    admitted |= {name: changes.pop(name) for name in list(changes) if name in _ADMITTED}
+    at = changes.pop("at", NOW - timedelta(seconds=number))
+    admission = Admission(
+        request_id=request_id, at=at, key_name="one", model_id=1, requested_model="m", **admitted
+    )  # type: ignore[arg-type]  # a test's shorthand
+    settled = Settlement(request_id, **({"status": 200, "duration_ms": 100.0} | changes))  # type: ignore[arg-type]  # as above
+    parts.store.write(usage.write, [usage.Entry(admission, settled)], worker="w", now=NOW)
+    return request_id
+
+
+_ADMITTED = {"endpoint", "model", "streamed", "key_id", "has_tools", "has_images", "client_app"}
+
+
+def test_pages_show_every_call_once(admin: Visitor, parts: Services) -> None:
+    for number in range(130):
+        write(parts, number, at=NOW - timedelta(seconds=number // 10))
+    seen, path = [], "/admin/requests"
+    for _page in range(5):
+        page = admin.get(path).text
+        seen += re.findall(r'href="/admin/requests/(req_[0-9a-f]+)"', page)
+        following = re.search(r'href="(/admin/requests\?[^"]*after=[^"]+)"', page)
+        if following is None:
+            break
+        path = following.group(1).replace("&amp;", "&")
+
+    assert len(seen) == len(set(seen)) == 130
+
+
+FILTERS = [
+    ("status=failed", {2, 3, 4}),
+    ("status=ok", {0, 1, 6, 7}),
+    ("status=4xx", {2, 5}),
+    ("status=499", {5}),
+    ("model=gemma3", {1}),
+    ("endpoint=messages", {6}),
+    ("has=tools", {6}),
+    ("has=thinking", {7}),
+    ("has=whole", {1}),
+    ("min_s=2", {7}),
+    ("finish=length", {7}),
+    ("key=2", {0}),
+    ("client=curl", {0}),
+    (f"id=req_{3:032x}", {3}),
+    ("status=failed&status=ok&model=nothing", set()),
+]
+
+
+@pytest.mark.parametrize(("query", "wanted"), FILTERS)
+def test_a_filter_shows_what_fits(
+    admin: Visitor, parts: Services, query: str, wanted: set[int]
+) -> None:
+    write(parts, 0, key_id=2, client_app="curl")
+    write(parts, 1, model="gemma3", streamed=False)
+    write(parts, 2, status=429, error_code="rate_limit_exceeded")
+    write(parts, 3, status=502, error_code="upstream_error")
+    write(parts, 4, status=200, error_code="upstream_disconnected", finish="error")
+    write(parts, 5, status=499, finish="client_closed")
+    write(parts, 6, endpoint="messages", has_tools=True)
+    write(parts, 7, duration_ms=4000.0, finish="length", had_thinking=True)
+    page = admin.get(f"/admin/requests?{query}").text
+    found = {int(hexa, 16) for hexa in re.findall(r'href="/admin/requests/req_([0-9a-f]+)"', page)}
+
+    assert found == wanted
+
+
+def test_a_day_means_the_viewers_day(admin: Visitor, parts: Services) -> None:
+    admin.post("/auth/preferences", {"zone": "Asia/Tokyo"})
+    inside = write(parts, 1, at=datetime(2026, 11, 20, 15, 30, tzinfo=UTC))
+    before = write(parts, 2, at=datetime(2026, 11, 20, 14, 30, tzinfo=UTC))
+    page = admin.get("/admin/requests?since=2026-11-21&until=2026-11-21").text
+
+    assert inside in page
+    assert before not in page
+
+
+def test_the_live_tail_gives_only_what_is_newer(admin: Visitor, parts: Services) -> None:
+    write(parts, 1)
+    newest = parts.store.read(console_requests.page, Filter())[0].id
+    fresh = write(parts, 2, at=NOW + timedelta(seconds=1))
+    told = admin.get(f"/admin/requests/newer.json?than={newest}").json
+
+    assert fresh in told["rows"]
+    assert told["rows"].count("<tr") == 1
+    assert told["newest"] > newest
+
+
+def test_a_call_is_explained(admin: Visitor, parts: Services) -> None:
+    explain = {
+        "from": {"num_ctx": "force:model", "temperature": "request"},
+        "options": {"num_ctx": 8192, "temperature": 0.5},
+        "changes": [["num_ctx", "forced"]],
+    }
+    request_id = write(
+        parts,
+        1,
+        server_name="workstation",
+        route_reason="has the model loaded",
+        queue_ms=50.0,
+        first_token_ms=400.0,
+        first_answer_ms=1400.0,
+        duration_ms=3000.0,
+        ollama_load_ms=100.0,
+        ollama_prompt_ms=200.0,
+        ollama_eval_ms=2500.0,
+        completion_tokens=100,
+        had_thinking=True,
+        explain=explain,
+        request_body='{"messages": "hello <b>"}',
+        response_body="good <i>day</i>",
+    )
+    page = admin.get(f"/admin/requests/{request_id}").text
+
+    for words in (
+        "Queue", "Load", "Prompt", "Thinking", "Answer", "workstation", "fixed by the model",
+        "the request", "another value is fixed", "hello &lt;b&gt;", "good &lt;i&gt;day", "40 tok/s",
+    ):  # fmt: skip
+        assert words in page
+
+
+TIMES = [
+    {"duration_ms": 100.0},
+    {"duration_ms": 100.0, "first_token_ms": 10.0, "queue_ms": 500.0, "ollama_load_ms": 900.0},
+    {"duration_ms": 5.0, "first_token_ms": 50.0, "first_answer_ms": 70.0, "had_thinking": True},
+    {"duration_ms": 1e7, "first_token_ms": 1.0, "first_answer_ms": 2.0, "had_thinking": True},
+]
+
+
+@pytest.mark.parametrize("times", TIMES)
+def test_the_parts_of_a_timeline_are_the_whole(
+    app, parts: Services, times: dict[str, float]
+) -> None:  # type: ignore[no-untyped-def]  # a fixture
+    request_id = write(parts, 1, **times)
+    call = parts.store.read(console_requests.detail, request_id)
+    with app.test_request_context("/"):
+        found = timeline(call)
+
+    assert sum(segment.share for segment in found) == pytest.approx(1, abs=0.01)
+    assert all(segment.ms > 0 for segment in found)
+
+
+def test_a_place_names_one_call_even_among_equal_times(parts: Services) -> None:
+    for number in range(6):
+        write(parts, number, at=NOW)
+    first = parts.store.read(console_requests.page, Filter(), limit=3)
+    place = (to_us(first[-1].at), first[-1].id)
+    second = parts.store.read(console_requests.page, Filter(), older_than=place)
+
+    assert {call.id for call in first} & {call.id for call in second} == set()
+    assert len(second) == 3

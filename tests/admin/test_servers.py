@@ -1,0 +1,159 @@
+"""Servers at the console: tried before they are kept, drained, switched off, removed."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from gateway.services import Services
+from tests.admin.conftest import ACTOR, Visitor
+from tests.fake_ollama import FakeOllama
+
+PLAIN = {"weight": "1", "slots": "0", "tls_verify": "y", "do": "save"}
+
+
+@pytest.fixture
+def dead_url() -> str:
+    """An address on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+
+
+def test_a_server_that_answers_is_added(
+    admin: Visitor, parts: Services, shared_ollama: FakeOllama
+) -> None:
+    shared_ollama.reset()
+    answer = admin.post("/admin/servers/new", PLAIN | {"url": shared_ollama.url, "name": "box"})
+
+    assert answer.status_code == 303
+    assert [server.name for server in parts.catalog.servers()] == ["box"]
+    assert len(parts.catalog.models()) > 3
+
+
+def test_a_test_tells_version_and_models_and_keeps_nothing(
+    admin: Visitor, parts: Services, shared_ollama: FakeOllama
+) -> None:
+    shared_ollama.reset()
+    answer = admin.post("/admin/servers/new", PLAIN | {"url": shared_ollama.url, "do": "test"})
+
+    assert "Ollama 0.33.0 answers." in answer.text
+    assert parts.catalog.servers() == ()
+
+
+def test_a_server_that_refuses_is_explained_with_the_fix(
+    admin: Visitor, parts: Services, dead_url: str
+) -> None:
+    answer = admin.post("/admin/servers/new", PLAIN | {"url": dead_url})
+
+    assert "Nothing listens on port" in answer.text
+    assert "ollama serve" in answer.text
+    assert parts.catalog.servers() == ()
+
+
+def test_a_server_can_be_kept_although_it_is_away(
+    admin: Visitor, parts: Services, dead_url: str
+) -> None:
+    answer = admin.post("/admin/servers/new", PLAIN | {"url": dead_url, "anyway": "1"})
+
+    assert answer.status_code == 303
+    assert [server.url for server in parts.catalog.servers()] == [dead_url]
+
+
+def test_an_unknown_name_is_explained(admin: Visitor, parts: Services) -> None:
+    answer = admin.post("/admin/servers/new", PLAIN | {"url": "http://no-such-host.invalid:11434"})
+
+    assert "The name no-such-host.invalid is unknown." in answer.text
+
+
+WRONG = [
+    ("", "Type the server"),
+    ("ftp://host", "must begin with http"),
+    ("http://user:secret@host", "must not hold a name or password"),
+    ("http://host:99999", "cannot be read"),
+    ("http://169.254.169.254", "metadata addresses are not allowed"),
+    ("http://metadata.google.internal", "metadata addresses are not allowed"),
+    ("http://host/?a=b", "must not hold a query"),
+    ("http://ho st", "only plain characters"),
+]
+
+
+@pytest.mark.parametrize(("url", "words"), WRONG)
+def test_a_wrong_address_is_explained_at_its_field(
+    admin: Visitor, parts: Services, url: str, words: str
+) -> None:
+    answer = admin.post("/admin/servers/new", PLAIN | {"url": url, "notes": "kept"})
+
+    assert words in answer.text
+    assert parts.catalog.servers() == ()
+
+
+def test_a_header_is_kept_secret_and_kept_when_left_empty(
+    admin: Visitor, parts: Services, served: FakeOllama
+) -> None:
+    fields = PLAIN | {"url": served.url, "name": "workstation"}
+    admin.post("/admin/servers/1", fields | {"auth_header": "Authorization: Bearer hidden-value"})
+    admin.post("/admin/servers/1", fields | {"weight": "3"})
+    pages = "".join(
+        admin.get(path).text
+        for path in ("/admin/servers", "/admin/servers/1", "/admin/settings/audit")
+    )
+
+    assert parts.catalog.server(1).auth_header == "Authorization: Bearer hidden-value"
+    assert parts.catalog.server(1).weight == 3
+    assert "hidden-value" not in pages
+
+
+def test_a_header_can_be_forgotten(admin: Visitor, parts: Services, served: FakeOllama) -> None:
+    parts.servers.update(1, {"auth_header": "X-Key: v"}, ACTOR)
+    fields = PLAIN | {"url": served.url, "name": "workstation", "forget_header": "y"}
+    admin.post("/admin/servers/1", fields)
+
+    assert parts.catalog.server(1).auth_header == ""
+
+
+STATES = [
+    ("draining", (True, True)),
+    ("disabled", (False, False)),
+    ("enabled", (True, False)),
+]
+
+
+@pytest.mark.parametrize(("state", "wanted"), STATES)
+def test_a_server_is_switched(
+    admin: Visitor, parts: Services, served: FakeOllama, state: str, wanted: tuple[bool, bool]
+) -> None:
+    admin.post("/admin/servers/1/state", {"to": state})
+    server = parts.catalog.server(1)
+
+    assert (server.enabled, server.draining) == wanted
+
+
+def test_removing_names_the_models_that_leave_with_it(
+    admin: Visitor, parts: Services, served: FakeOllama
+) -> None:
+    asked = admin.get("/admin/servers/1/delete").text
+    kept = len(parts.catalog.models())
+    admin.post("/admin/servers/1/delete")
+
+    assert "are only there and cannot be called any more" in asked
+    assert parts.catalog.servers() == ()
+    assert len(parts.catalog.models()) == kept
+
+
+def test_a_refresh_that_fails_is_told(admin: Visitor, parts: Services, dead_url: str) -> None:
+    parts.servers.create({"url": dead_url, "name": "away"}, ACTOR)
+    admin.post("/admin/servers/refresh")
+    page = admin.get("/admin/servers").text
+
+    assert "away: Nothing listens" in page
+
+
+def test_the_top_bar_is_told_how_the_servers_are(
+    admin: Visitor, parts: Services, served: FakeOllama
+) -> None:
+    told = admin.get("/admin/status.json").json
+
+    assert set(told) == {"kind", "words", "reason", "in_flight"}
+    assert told["in_flight"] == 0

@@ -1,0 +1,181 @@
+"""Settings: every one has words, is checked, takes effect, and is written down."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+from flask import Flask
+
+from gateway.admin.forms.settings import WORDS
+from gateway.core.behaviour import Behaviour
+from gateway.services import Services
+from tests.admin.conftest import ACTOR, PASSWORD, Visitor, account
+
+
+def given(behaviour: Behaviour, tab: str) -> dict[str, str]:
+    """Give a tab's form as a browser would send it back unchanged."""
+    values = {name: getattr(behaviour, name) for name in WORDS[tab]}
+    return {
+        name: "y" if value is True else str(value)
+        for name, value in values.items()
+        if value is not False
+    }
+
+
+def test_every_setting_stands_on_exactly_one_tab() -> None:
+    shown = [name for tab in WORDS.values() for name in tab]
+
+    assert sorted(shown) == sorted(field.name for field in fields(Behaviour))
+
+
+@pytest.mark.parametrize("tab", WORDS)
+def test_sending_a_tab_unchanged_changes_nothing(admin: Visitor, parts: Services, tab: str) -> None:
+    before = parts.settings.behaviour()
+    answer = admin.post(f"/admin/settings/{tab}", given(before, tab))
+
+    assert answer.status_code == 303
+    assert parts.settings.behaviour() == before
+
+
+CHANGES = [
+    ("general", "public_url", "https://ai.example.org", "https://ai.example.org"),
+    ("general", "display_timezone", "Asia/Shanghai", "Asia/Shanghai"),
+    ("api", "reasoning_field", "both", "both"),
+    ("api", "idle_timeout_s", "900", 900),
+    ("privacy", "body_retention_days", "3", 3),
+    ("limits", "max_images", "0", 0),
+]
+
+
+@pytest.mark.parametrize(("tab", "name", "text", "value"), CHANGES)
+def test_a_changed_setting_is_in_force(
+    admin: Visitor, parts: Services, tab: str, name: str, text: str, value: object
+) -> None:
+    admin.post(f"/admin/settings/{tab}", given(parts.settings.behaviour(), tab) | {name: text})
+
+    assert getattr(parts.settings.behaviour(), name) == value
+    assert name in admin.get("/admin/settings/audit").text
+
+
+def test_a_switch_is_switched_off_by_its_absence(admin: Visitor, parts: Services) -> None:
+    sent = given(parts.settings.behaviour(), "api")
+    del sent["allow_remote_images"]
+    admin.post("/admin/settings/api", sent)
+
+    assert not parts.settings.behaviour().allow_remote_images
+
+
+WRONG = [
+    ("general", "public_url", "ai.example.org"),
+    ("general", "display_timezone", "Mars/Olympus"),
+    ("api", "idle_timeout_s", "0"),
+    ("api", "idle_timeout_s", "soon"),
+    ("api", "reasoning_field", "thoughts"),
+    ("api", "cors_allow_origins", "chat.example.org/path"),
+    ("privacy", "usage_max_rows", "5"),
+    ("limits", "max_body_mb", "999999999999999999999"),
+]
+
+
+@pytest.mark.parametrize(("tab", "name", "text"), WRONG)
+def test_a_wrong_setting_is_told_at_its_field(
+    admin: Visitor, parts: Services, tab: str, name: str, text: str
+) -> None:
+    before = parts.settings.behaviour()
+    answer = admin.post(f"/admin/settings/{tab}", given(before, tab) | {name: text})
+
+    assert answer.status_code == 200
+    assert "invalid-feedback" in answer.text
+    assert parts.settings.behaviour() == before
+
+
+def test_the_defaults_can_be_restored(admin: Visitor, parts: Services) -> None:
+    parts.settings.update({"max_images": 3, "idle_timeout_s": 77}, ACTOR)
+    admin.post("/admin/settings/limits/reset")
+
+    assert parts.settings.behaviour().max_images == Behaviour().max_images
+    assert parts.settings.behaviour().idle_timeout_s == 77
+
+
+def test_an_export_has_everything_but_secrets(admin: Visitor, parts: Services) -> None:
+    _, secret = parts.keys.issue({"name": "one"}, ACTOR)
+    answer = admin.get("/admin/settings/backup/configuration.json")
+
+    assert answer.json["keys"][0]["name"] == "one"
+    assert set(answer.json) >= {"settings", "servers", "models", "keys"}
+    assert "digest" not in answer.text
+    assert secret not in answer.text
+
+
+def test_an_account_is_added_and_must_choose_a_password(
+    app: Flask, admin: Visitor, parts: Services
+) -> None:
+    fields = {"username": "Ada", "role": "viewer", "password": PASSWORD}
+    admin.post("/admin/settings/security/admins/new", fields)
+    ada = Visitor(app)
+    answer = ada.login("ada", PASSWORD)
+
+    assert answer.headers["Location"] == "/auth/password"
+    assert parts.admins.accounts.find("ada").role == "viewer"  # type: ignore[union-attr]  # just added
+
+
+def test_the_last_owner_stays(admin: Visitor, parts: Services) -> None:
+    admin.post("/admin/settings/security/admins/1", {"to": "viewer"})
+    admin.post("/admin/settings/security/admins/1/delete")
+    page = admin.get("/admin/settings/security").text
+
+    assert parts.admins.accounts.get(1).role == "owner"
+    assert "There must be an owner" in page
+
+
+def test_a_session_is_ended_from_the_list(app: Flask, admin: Visitor, parts: Services) -> None:
+    other = Visitor(app)
+    other.login()
+    sessions = parts.admins.sessions(1)
+    admin.post(f"/admin/settings/security/sessions/{max(s.id for s in sessions)}/end")
+
+    assert other.get("/admin/keys").status_code == 303
+    assert admin.get("/admin/keys").status_code == 200
+
+
+def test_a_session_of_somebody_else_is_out_of_reach(
+    app: Flask, admin: Visitor, parts: Services
+) -> None:
+    account(parts, "ada", "admin")
+    ada = Visitor(app)
+    ada.login("ada", PASSWORD)
+    mine = parts.admins.sessions(1)[0].id
+    ada.post(f"/admin/settings/security/sessions/{mine}/end")
+
+    assert admin.get("/admin/keys").status_code == 200
+
+
+def test_a_token_is_shown_once_and_revoked(admin: Visitor, parts: Services) -> None:
+    fields = {"name": "ci", "role": "viewer", "lifetime": "30"}
+    answer = admin.post("/admin/settings/security/tokens/new", fields)
+    first = admin.get(answer.headers["Location"]).text
+    second = admin.get(answer.headers["Location"])
+    secret = first.split('id="secret">')[1].split("<")[0]
+    token = parts.admins.tokens.find(secret)
+    admin.post(f"/admin/settings/security/tokens/{token.id}/revoke")
+
+    assert second.status_code == 303
+    assert parts.admins.tokens.all()[0].revoked_at is not None
+
+
+def test_the_second_factor_is_switched_on_and_off(admin: Visitor, parts: Services) -> None:
+    import pyotp
+
+    page = admin.get("/admin/settings/security/two-factor").text
+    secret = page.split('id="secret">')[1].split("<")[0]
+    wrong = admin.post("/admin/settings/security/two-factor", {"code": "000000"})
+    admin.post("/admin/settings/security/two-factor", {"code": pyotp.TOTP(secret).now()})
+    on = parts.admins.accounts.get(1).totp_enabled
+    refused = admin.post("/admin/settings/security/two-factor", {"current": "not it"})
+    admin.post("/admin/settings/security/two-factor", {"current": PASSWORD})
+
+    assert "This code is wrong" in wrong.text
+    assert on
+    assert "The password is wrong." in refused.text
+    assert not parts.admins.accounts.get(1).totp_enabled
