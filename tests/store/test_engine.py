@@ -1,0 +1,215 @@
+"""Transactions on SQLite: writers do not trip over one another, and the event loop is not held."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, make_url, select, text
+from sqlalchemy.exc import OperationalError, StatementError
+from sqlalchemy.orm import Session
+
+from gateway.store import revisions, schema
+from gateway.store.engine import Database, begin_write, merge_histograms, sqlite_engine
+from gateway.store.tables import NoticeRow, SettingRow, UsageRow, from_us, to_us
+
+NOW = datetime(2030, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    address = f"sqlite:///{tmp_path / 'gateway.db'}"
+    schema.upgrade(address)
+    return address
+
+
+@pytest.fixture
+def loop_engine(url: str) -> Iterator[Engine]:
+    """An engine as sessions on the event loop have it."""
+    engine = sqlite_engine(make_url(url), threads=False)
+    yield engine
+    engine.dispose()
+
+
+def setting(name: str, value: object = 1, at: datetime = NOW) -> SettingRow:
+    return SettingRow(name=name, value=value, updated_at=at, updated_by="dana")
+
+
+def test_a_writing_transaction_is_alone_from_its_first_statement(url: str) -> None:
+    database = Database(url)
+    other = sqlite3.connect(url.removeprefix("sqlite:///"), timeout=0, isolation_level=None)
+    with database.write() as session:
+        session.scalars(select(NoticeRow)).all()
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            other.execute("BEGIN IMMEDIATE")
+        session.add(setting("x"))
+    other.execute("BEGIN IMMEDIATE")
+    found = other.execute("SELECT name FROM setting").fetchall()
+    other.close()
+    database.close()
+
+    assert found == [("x",)]
+
+
+def test_a_locked_database_is_waited_for_in_small_sleeps(
+    url: str, loop_engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    holder = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 20:
+            holder.execute("COMMIT")
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    with Session(loop_engine) as session:
+        begin_write(session)
+        session.add(setting("x"))
+        session.commit()
+    holder.close()
+
+    assert len(slept) == 20
+    assert max(slept) <= 0.01
+
+
+def test_reading_goes_on_while_somebody_writes(url: str, loop_engine: Engine) -> None:
+    holder = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    with Session(loop_engine) as session:
+        found = session.scalars(select(SettingRow)).all()
+    holder.close()
+
+    assert found == []
+
+
+def test_a_full_disk_is_an_error_and_damages_nothing(url: str) -> None:
+    database = Database(url)
+
+    def fill() -> None:
+        with database.write() as session:
+            pages = session.scalar(text("PRAGMA page_count"))
+            session.execute(text(f"PRAGMA max_page_count={pages}"))
+            for number in range(2_000):
+                session.add(setting(f"n{number}", "x" * 1000))
+
+    with pytest.raises(OperationalError):
+        fill()
+    with database.read() as session:
+        left = session.scalars(select(SettingRow)).all()
+        state = session.scalar(text("PRAGMA quick_check"))
+    database.close()
+
+    assert (left, state) == ([], "ok")
+
+
+def test_a_failed_write_leaves_nothing(database: Database) -> None:
+    def fail() -> None:
+        with database.write() as session:
+            session.add(setting("x"))
+            session.flush()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    with database.read() as session:
+        found = session.scalars(select(SettingRow)).all()
+
+    assert found == []
+
+
+def test_instants_and_json_come_back_as_they_were(database: Database) -> None:
+    value = {"a": [1, 2.5, None, "漢字 🧭"], "b": {"c": True}}
+    with database.write() as session:
+        session.add(setting("x", value))
+    with database.read() as session:
+        row = session.scalars(select(SettingRow)).one()
+
+    assert (row.updated_at, row.value) == (NOW, value)
+    assert from_us(to_us(NOW)) == NOW
+
+
+def test_a_naive_time_is_refused(database: Database) -> None:
+    with database.read() as session:
+        session.add(setting("x", at=NOW.replace(tzinfo=None)))
+        with pytest.raises(StatementError, match="naive"):
+            session.flush()
+
+
+@pytest.mark.parametrize(
+    ("stored", "more", "merged"),
+    [
+        ("{}", '{"a":{"1":2}}', {"a": {"1": 2}}),
+        (
+            '{"a":{"1":2,"3":1}}',
+            '{"a":{"1":5},"b":{"9":1}}',
+            {"a": {"1": 7, "3": 1}, "b": {"9": 1}},
+        ),
+        ('{"a":{"1":1}}', "{}", {"a": {"1": 1}}),
+        ("{}", "{}", {}),
+    ],
+)
+def test_both_databases_merge_histograms_alike(
+    database: Database, stored: str, more: str, merged: dict[str, dict[str, int]]
+) -> None:
+    with database.read() as session:
+        found = session.scalar(
+            text("SELECT merge_histograms(:stored, :more)"), {"stored": stored, "more": more}
+        )
+
+    assert json.loads(found) == json.loads(merge_histograms(stored, more)) == merged
+
+
+def test_a_change_mark_is_seen_by_another_connection_at_once(url: str) -> None:
+    database = Database(url)
+    watch = revisions.FileWatch(url.removeprefix("sqlite:///"))
+    before = watch.look()
+    with database.write() as session:
+        revisions.bump(session, "keys", NOW)
+    first = watch.look()
+    same = watch.look()
+    with database.write() as session:
+        revisions.bump(session, "keys", NOW)
+        revisions.bump(session, "models", NOW)
+    second = watch.look()
+    watch.close()
+    database.close()
+
+    assert (before, first, second) == ({}, {"keys": 1}, {"keys": 2, "models": 1})
+    assert same is first
+
+
+def test_marks_are_counted_on_both_databases(database: Database) -> None:
+    for _ in range(3):
+        with database.write() as session:
+            revisions.bump(session, "settings", NOW)
+    with database.read() as session:
+        found = revisions.numbers(session)
+
+    assert found == {"settings": 3}
+
+
+def test_the_newest_page_walks_an_index(url: str) -> None:
+    database = Database(url)
+    with database.read() as session:
+        for query in (
+            "SELECT * FROM usage ORDER BY at DESC, id DESC LIMIT 50",
+            "SELECT * FROM usage WHERE (at, id) < (5, 5) ORDER BY at DESC, id DESC LIMIT 50",
+            "SELECT * FROM usage WHERE key_id = 3 ORDER BY at DESC, id DESC LIMIT 50",
+            "SELECT * FROM usage WHERE model = 'm' ORDER BY at DESC, id DESC LIMIT 50",
+            "SELECT * FROM usage WHERE status = 502 ORDER BY at DESC, id DESC LIMIT 50",
+            "SELECT DISTINCT worker FROM usage WHERE settled_at IS NULL",
+        ):
+            plan = " ".join(
+                str(row[3]) for row in session.execute(text(f"EXPLAIN QUERY PLAN {query}"))
+            )
+            assert "USING INDEX" in plan or "USING COVERING INDEX" in plan, (query, plan)
+            assert "TEMP B-TREE FOR ORDER BY" not in plan, (query, plan)
+    database.close()
+    assert UsageRow.__tablename__ == "usage"
