@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from itertools import chain, islice
+from itertools import chain
 from typing import Any, cast
 
 import orjson
@@ -72,12 +72,14 @@ def _stream(dialect: Dialect, running: Running[Answer], stack: ExitStack) -> Ite
         frames = storing.kept_stream(running, envelope, stack)
     else:
         frames = dialect.stream(running.answer.batches(), envelope)
-    return _together(frames) if running.answer.has_begun else frames
+    return _together(frames, running.answer) if running.answer.has_begun else frames
 
 
-def _together(frames: Iterator[bytes]) -> Iterator[bytes]:
+def _together(frames: Iterator[bytes], answer: Answer) -> Iterator[bytes]:
     """Join the opening with the first words, which are there: one packet, not two."""
-    first = b"".join(islice(frames, 2))
+    first = next(frames, b"")
+    if answer.has_begun:  # that was an opening, which not every dialect has
+        first += next(frames, b"")
     return chain((first,), frames)
 
 

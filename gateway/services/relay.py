@@ -157,10 +157,11 @@ class Answer:
         """Give the batches of a streamed answer, pings where it is silent; ends with `Finish` or
         `Failed`."""
         tally, source = self.tally, self._open()
-        if self._waiting is not None:
-            tally.see(self._waiting[1])
+        first, self._waiting = self._waiting, None
+        if first is not None:
+            tally.see(first[1])
             self._given_s = time.monotonic()
-            yield self._waiting
+            yield first
         said_s = loud_s = time.monotonic()
         comment_s = self._behaviour.sse_comment_interval_s
         chunk_s = self._behaviour.sse_chunk_interval_s
