@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from weakref import WeakKeyDictionary
+
 import orjson
 from flask import Response, g, request
 
 from gateway.api import bp
 from gateway.api.errors import unknown_path
+from gateway.core.keys import Key
 from gateway.dialects import openai_models
 from gateway.errors import InvalidRequest
 from gateway.policy import access, routing
+from gateway.policy.routing import Index
 from gateway.services import services
+
+_LISTS_KEPT = 64
+_lists: WeakKeyDictionary[Index, dict[Hashable, bytes]] = WeakKeyDictionary()
 
 
 @bp.get("/v1/models", strict_slashes=False)
@@ -19,9 +27,11 @@ from gateway.services import services
 def list_models() -> Response:
     """List the models of the key, in one shape for both SDKs (D7)."""
     access.check_scope(g.key, "models")
-    visible = access.visible(g.key, services().catalog.models())
+    index = services().catalog.index()
+    if not request.query_string:
+        return Response(_whole_list(index, g.key), mimetype="application/json")
     body = openai_models.render_list(
-        visible,
+        access.visible(g.key, index.models),
         limit=_limit(request.args.get("limit")),
         after_id=request.args.get("after_id"),
         before_id=request.args.get("before_id"),
@@ -47,6 +57,19 @@ def one_model(model_id: str) -> Response:
 def delete_model(model_id: str) -> Response:
     """Refuse: models are managed in the console."""
     raise unknown_path("DELETE", request.path)
+
+
+def _whole_list(index: Index, key: Key) -> bytes:
+    """Give the whole list as JSON, made once for each set of rules as long as the models stay."""
+    rules = (key.allow, key.deny, key.model_ids)
+    known = _lists.setdefault(index, {})
+    found = known.get(rules)
+    if found is None:
+        if len(known) >= _LISTS_KEPT:
+            known.clear()
+        listed = openai_models.render_list(access.visible(key, index.models))
+        found = known[rules] = orjson.dumps(listed)
+    return found
 
 
 def _limit(text: str | None) -> int | None:

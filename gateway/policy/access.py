@@ -101,7 +101,8 @@ def _spellings(resolved: Resolved) -> Iterator[str]:
         yield resolved.alias.name
 
 
-def _any_fits(entries: Iterable[str], spellings: tuple[str, ...], canonical: str) -> bool:
+@lru_cache(maxsize=4096)
+def _any_fits(entries: tuple[str, ...], spellings: tuple[str, ...], canonical: str) -> bool:
     for entry in entries:
         rule = entry.strip()
         if rule == "*" or any(names.matches(rule, spelling) for spelling in spellings):
