@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -19,6 +22,14 @@ PAGES = ("/admin", "/auth", "/static", "/bootstrap")
 ADMIN_API = "/api/admin"
 
 
+class _Gateway(Flask):
+    """Our application: every view and hook is a plain function."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Give `func`; Flask would look for coroutines, a dozen times a request."""
+        return func
+
+
 def create_app(settings: Settings | None = None) -> Flask:
     """Make the application. Opens no connection and starts nothing; raises ConfigError."""
     from gateway import admin, admin_api, api, auth, cli, extensions, logs
@@ -27,7 +38,7 @@ def create_app(settings: Settings | None = None) -> Flask:
 
     settings = settings or Settings.load()
     logs.configure(settings.log_level.upper(), settings.log_format)
-    app = Flask(
+    app = _Gateway(
         __name__,
         template_folder="../templates",
         static_folder="../static",

@@ -1,8 +1,8 @@
 """The models that can be called: a snapshot of the store that routing reads without asking anybody.
 
 The snapshot is built anew when the change marks of models or servers move, so an edit in one
-worker is seen by the others within the bound of `services.revisions` (the next request on SQLite,
-half a second on PostgreSQL). While the store is away the last snapshot holds.
+worker is seen by the others within the bound of `services.revisions` (a tenth of a second on
+SQLite, half a second on PostgreSQL). While the store is away the last snapshot holds.
 """
 
 from __future__ import annotations

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 
 
 def worker_name() -> str:
     """Give `host:pid` of this process; ask after the fork."""
-    return f"{os.uname().nodename}:{os.getpid()}"
+    return _name(os.getpid())
+
+
+@lru_cache(maxsize=1)
+def _name(pid: int) -> str:
+    return f"{os.uname().nodename}:{pid}"

@@ -1,7 +1,7 @@
 """Finds the key a caller presents: in memory, while the store says that nothing has changed.
 
 Found keys and unknown digests are kept until the topic `keys` changes, so a warm key costs no
-query and a revoked one is refused by every worker within a second (SQLite: at its next request).
+query and a revoked one is refused by every worker within a second (SQLite: a twentieth of one).
 
 When the store is away: a key that was verified less than STALE_S ago is honoured, anything else is
 503, never 401: a caller must not throw away a good key because our database is down.

@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import sys
 import threading
 import time
 from typing import Any
@@ -24,6 +25,9 @@ from gateway.services import Services, of, offload
 log = logging.getLogger(__name__)
 
 LOOK_S = 0.1
+SWITCH_S = 0.000_5
+"""How long a thread that writes to the store may keep the event loop from the interpreter. Python's
+own 5 ms are asked for again at each system call of the loop, and a call has a dozen."""
 SETTLE_S = 5.0
 _running: list[Services] = []
 
@@ -37,6 +41,7 @@ def start(worker: Any) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 50, 50)
+    sys.setswitchinterval(SWITCH_S)
     log.info("worker %d is ready", os.getpid())
 
 
