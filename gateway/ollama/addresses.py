@@ -18,11 +18,24 @@ Address: TypeAlias = tuple[socket.AddressFamily, Any]
 FRESH_S: Final = 30.0
 
 
-class AddressBook:
-    """Addresses by host and port. Safe for use by many threads or greenlets."""
+class ForbiddenAddress(OSError):
+    """All addresses of a host are of the kind no server may have."""
 
-    def __init__(self, lookup: Callable[..., Any] | None = None) -> None:
+
+class AddressBook:
+    """Addresses by host and port. Safe for use by many threads or greenlets.
+
+    `allows` is asked about every address (as text) before it is used, so a name that leads
+    elsewhere tomorrow is refused tomorrow.
+    """
+
+    def __init__(
+        self,
+        lookup: Callable[..., Any] | None = None,
+        allows: Callable[[str], bool] = lambda address: True,
+    ) -> None:
         self._lookup = lookup
+        self._allows = allows
         self._known: dict[tuple[str, int], tuple[float, list[Address]]] = {}
         self._running: dict[tuple[str, int], _Lookup] = {}
         self._lock = threading.Lock()
@@ -31,7 +44,7 @@ class AddressBook:
         """Give the addresses of a host, best first.
 
         Raises socket.gaierror when it has none, or when the resolver takes longer than `timeout_s`
-        and no earlier answer is known.
+        and no earlier answer is known; ForbiddenAddress when it has none that may be used.
         """
         host = host.strip("[]")
         key = (host, port)
@@ -74,7 +87,11 @@ class AddressBook:
     def _ask(self, host: str, port: int) -> list[Address]:
         lookup = self._lookup or socket.getaddrinfo
         found = lookup(host, port, socket.AF_UNSPEC, socket.SOCK_STREAM)
-        return [(family, address) for family, _, _, _, address in found]
+        addresses = [(family, address) for family, _, _, _, address in found]
+        allowed = [entry for entry in addresses if self._allows(str(entry[1][0]))]
+        if addresses and not allowed:
+            raise ForbiddenAddress("the address is not allowed")
+        return allowed
 
     def _remember(self, key: tuple[str, int], addresses: list[Address]) -> list[Address]:
         self._known[key] = (time.monotonic(), addresses)

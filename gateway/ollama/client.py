@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
@@ -47,6 +47,7 @@ class OllamaClient:
         connect_timeout_s: float = 5,
         pool_size: int = 64,
         read_wait: MakeWait | None = None,
+        allows: Callable[[str], bool] = lambda address: True,
     ) -> None:
         self.server = server
         self._read_wait = read_wait
@@ -55,7 +56,7 @@ class OllamaClient:
         if not server.tls_verify:
             self._verify = False
         self._root, self._fields = _address(server)
-        self._adapter = OllamaAdapter(pool_size)
+        self._adapter = OllamaAdapter(pool_size, allows)
         # The session is what carries the rule "nothing from the environment": no proxy, no netrc,
         # no cookies, no redirects. Hot calls go to its adapter directly.
         self.session = requests.Session()

@@ -16,7 +16,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import requests
@@ -247,9 +247,11 @@ class TlsPool(_FreshOnWish, HTTPSConnectionPool):
 class OllamaAdapter(HTTPAdapter):
     """The adapter for one Ollama server: one pool, no proxies from the environment, no retries."""
 
-    def __init__(self, pool_size: int) -> None:
+    def __init__(
+        self, pool_size: int, allows: Callable[[str], bool] = lambda address: True
+    ) -> None:
         self._only_pool: Any = None
-        self._addresses = AddressBook()
+        self._addresses = AddressBook(allows=allows)
         super().__init__(
             pool_connections=1, pool_maxsize=pool_size, max_retries=0, pool_block=False
         )

@@ -12,6 +12,7 @@ from gateway.core.behaviour import Behaviour
 from gateway.core.catalog import Server
 from gateway.errors import InvalidRequest
 from gateway.ollama.client import OllamaClient
+from gateway.policy import server_url
 from gateway.services import offload
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class Clients:
                 connect_timeout_s=self._behaviour().connect_timeout_s,
                 pool_size=self._pool_size,
                 read_wait=offload.read_wait,
+                allows=_allows,
             )
         except ValueError as error:
             raise InvalidRequest(str(error), param="url") from error
@@ -61,3 +63,12 @@ class Clients:
             known = self._clients.pop(server_id, None)
         if known is not None:
             known[1].close()
+
+
+def _allows(address: str) -> bool:
+    """Whether a server may have this address; a name may lead to any."""
+    try:
+        server_url.check_address(address)
+    except InvalidRequest:
+        return False
+    return True

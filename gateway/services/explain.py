@@ -14,10 +14,19 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from gateway.errors import GatewayError, UpstreamTimeout, UpstreamUnreachable
+from gateway.ollama.addresses import ForbiddenAddress
 from gateway.policy import server_url
 
 Kind: TypeAlias = Literal[
-    "refused", "dns", "no_route", "timeout", "tls", "not_ollama", "unauthorized", "failed"
+    "refused",
+    "forbidden",
+    "dns",
+    "no_route",
+    "timeout",
+    "tls",
+    "not_ollama",
+    "unauthorized",
+    "failed",
 ]
 _NO_ROUTE = frozenset(
     {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN, errno.EADDRNOTAVAIL}
@@ -48,6 +57,12 @@ def explain(error: GatewayError, url: str) -> Trouble:
     causes = tuple(_causes(error))
     if any(isinstance(cause, ssl.SSLError) for cause in causes):
         return _tls(causes)
+    if any(isinstance(cause, ForbiddenAddress) for cause in causes):
+        return Trouble(
+            "forbidden",
+            f"{host} leads to an address that no server may have.",
+            "Link-local, multicast and cloud metadata addresses are refused: use another one.",
+        )
     if any(isinstance(cause, socket.gaierror) for cause in causes):
         return Trouble(
             "dns",

@@ -7,7 +7,6 @@ transaction. The authorization header goes in here and never out again.
 from __future__ import annotations
 
 import re
-import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -155,12 +154,9 @@ class Servers:
             return Tried(server.url, trouble=Trouble("failed", error.message, ""))
         started_s = time.monotonic()
         try:
-            check_resolved(server.url)
             version = client.version(timeout_s=DISCOVERY_S)
             latency_ms = (time.monotonic() - started_s) * 1000
             names = tuple(sorted(tag.name for tag in client.tags()))
-        except InvalidRequest as error:
-            return Tried(server.url, trouble=Trouble("failed", error.message, ""))
         except GatewayError as error:
             return Tried(server.url, trouble=explain(error, server.url))
         finally:
@@ -207,18 +203,6 @@ def read(raw: Mapping[str, Json], before: Server) -> Server:
                 param="auth_header",
             )
     return server
-
-
-def check_resolved(url: str) -> None:
-    """Refuse a name that stands for an address no server may have. Raises InvalidRequest; a name
-    nobody knows is left to the connection, which explains that better."""
-    _, host, port = server_url.split(url)
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError:
-        return
-    for *_, address in found:
-        server_url.check_address(str(address[0]))
 
 
 def _text(limit: int) -> Callable[[str, Json], Json]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.ollama import addresses
-from gateway.ollama.addresses import AddressBook
+from gateway.ollama.addresses import AddressBook, ForbiddenAddress
 
 FOUND = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 80))]
 ADDRESSES = [(socket.AF_INET, ("192.0.2.1", 80))]
@@ -104,3 +104,22 @@ def test_an_old_answer_serves_while_the_new_one_is_late(resolver: Resolver, old:
         assert book.find("x.test", 80, 0.01) == ADDRESSES
     finally:
         resolver.go.set()
+
+
+def test_an_address_that_is_not_allowed_is_left_out() -> None:
+    def lookup(host: str, port: int, *_: object) -> list[tuple[object, ...]]:
+        return [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))
+            for address in ("169.254.169.254", "10.0.0.5")
+        ]
+
+    book = AddressBook(lookup, allows=lambda address: not address.startswith("169.254."))
+
+    assert book.find("box", 80, 1) == [(socket.AF_INET, ("10.0.0.5", 80))]
+
+
+def test_a_host_with_no_allowed_address_is_refused() -> None:
+    book = AddressBook(allows=lambda address: False)
+
+    with pytest.raises(ForbiddenAddress):
+        book.find("127.0.0.1", 80, 1)
