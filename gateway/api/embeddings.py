@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Response, g
 
 from gateway.api import bp, storing
-from gateway.api.inbound import caller, read_body
+from gateway.api.inbound import caller, read_body, recorded
 from gateway.dialects import openai_embeddings
 from gateway.policy import access
 from gateway.services import calls, services
@@ -16,10 +16,13 @@ from gateway.services import calls, services
 def embeddings() -> Response:
     """Give one vector a text, in input order."""
     parts = services()
-    access.check_scope(g.key, "embeddings")
-    body = read_body(parts)
-    request = openai_embeddings.parse(body, storing.reading(parts, g.key))
-    running, effective = calls.start_embedding(parts, request, g.key, caller("embeddings"), body)
+    with recorded(parts, "embeddings") as body:
+        access.check_scope(g.key, "embeddings")
+        body |= read_body(parts)
+        request = openai_embeddings.parse(body, storing.reading(parts, g.key))
+        running, effective = calls.start_embedding(
+            parts, request, g.key, caller("embeddings"), body
+        )
     with running:
         try:
             found = running.answer.vectors(effective)

@@ -11,7 +11,7 @@ import orjson
 from flask import Response, g
 
 from gateway.api import bp, storing
-from gateway.api.inbound import caller, read_body
+from gateway.api.inbound import caller, read_body, recorded
 from gateway.core.events import fold
 from gateway.dialects import anthropic_messages, openai_chat, openai_completions, openai_responses
 from gateway.dialects.base import Dialect
@@ -36,10 +36,11 @@ def serve(name: str) -> Response:
     """Answer one call of the dialect `name`, streamed or whole."""
     dialect = cast(Dialect, DIALECTS[name][0])
     parts = services()
-    access.check_scope(g.key, name)
-    body = read_body(parts)
-    call = dialect.parse(body, storing.reading(parts, g.key))
-    running = calls.start(parts, call, g.key, caller(name), body)
+    with recorded(parts, name) as body:
+        access.check_scope(g.key, name)
+        body |= read_body(parts)
+        call = dialect.parse(body, storing.reading(parts, g.key))
+        running = calls.start(parts, call, g.key, caller(name), body)
     with ExitStack() as stack:
         stack.enter_context(running)
         try:

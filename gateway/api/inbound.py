@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from flask import g, request
 
 from gateway.api.body import read_json
 from gateway.core.chat import Json
+from gateway.errors import GatewayError
 from gateway.logs import clean
-from gateway.services import Services, offload
+from gateway.services import Services, calls, offload
 from gateway.services.calls import Caller
 
 
@@ -21,6 +25,23 @@ def read_body(parts: Services) -> Json:
         limit_bytes=parts.settings.behaviour().max_body_mb << 20,
         sock=environ.get("gunicorn.socket"),
     )
+
+
+@contextmanager
+def recorded(parts: Services, endpoint: str) -> Iterator[dict[str, Json]]:
+    """Record a refusal that comes before the call is admitted, so that an admin can see why.
+
+    Gives a place for the body, from which the record takes the model's name. What a call raises
+    later is recorded by the call itself.
+    """
+    body: dict[str, Json] = {}
+    try:
+        yield body
+    except GatewayError as error:
+        model = body.get("model")
+        name = model if isinstance(model, str) else ""
+        calls.refused(parts, g.key, caller(endpoint), name, error)
+        raise
 
 
 def caller(endpoint: str) -> Caller:
