@@ -136,12 +136,15 @@ class Dispatcher:
             slot.answered = True
             now_s = self._clock()
             lane, slots = slot.lane, slot.lane.slots
+            was_cold = not lane.context_tokens
             was_ill = lane.station.breaker.retry_at_s is not None
             lane.answered(now_s)
             if was_ill:
                 lane.station.look(now_s)
             if was_ill or lane.slots > slots:
                 self.serve(lane.name, now_s)
+        if was_cold:  # how large its window is, and what left memory for it, only a probe tells
+            self.probe_now(lane.server_id)
 
     def note_end(self, slot: Slot, error: GatewayError | None) -> None:
         """Learn from how a call ended."""

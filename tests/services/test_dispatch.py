@@ -287,6 +287,18 @@ def test_after_a_call_the_model_counts_as_loaded_there():
     assert bench.run().server.name == "s1"
 
 
+def test_a_model_that_was_just_loaded_is_looked_at():
+    bench = Bench(server(1, slots=2))
+    probed: list[int] = []
+    bench.fleet.dispatcher.probe_now = probed.append
+    for _ in range(3):
+        slot = bench.run()
+        slot.answering()
+        slot.release()
+
+    assert probed == [1]
+
+
 def test_a_waiting_call_takes_the_first_slot_of_any_server():
     bench = Bench(server(1, slots=1), server(2, slots=1))
     slots = [bench.run(), bench.run()]
