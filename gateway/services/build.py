@@ -32,6 +32,7 @@ from gateway.services.refresh import Refresher
 from gateway.services.responses import Responses
 from gateway.services.retention import Retention
 from gateway.services.revisions import Revisions
+from gateway.services.revocation import Revocation
 from gateway.services.servers import Servers
 from gateway.services.settings import SettingsCache
 from gateway.services.sharing import LocalBoard, RedisBoard, Sharing
@@ -82,6 +83,8 @@ def make(config: Settings) -> Services:
         folder=config.data_dir,
         workers=config.web_concurrency,
     )
+    keyring = Keyring(store, marks)
+    Revocation(marks, keyring, live)
     jobs = (
         marks,
         limiter,
@@ -105,7 +108,7 @@ def make(config: Settings) -> Services:
         servers=Servers(store, clients, refresher),
         models=Models(store, catalog),
         operations=Operations(store, fleet, refresher),
-        keyring=Keyring(store, marks),
+        keyring=keyring,
         keys=Keys(store, marks, check_params=_checked),
         limiter=limiter,
         fleet=fleet,
