@@ -36,6 +36,7 @@ class Settlement:
 
     `status` is what the client got (200 also for a stream that failed inside; then `error_code`
     tells; 499 client gone).
+    `model_id` and `model` name the model that answered, where it is another than was asked for.
     `finish` is stop, length, tool_calls, stop_sequence, error, client_closed, cancelled,
     worker_lost. `ollama_*_ms` are Ollama's own.
     `explain` holds effective parameters with where each came from, and the route with its reason:
@@ -67,6 +68,8 @@ class Settlement:
     explain: Mapping[str, Json] = field(default_factory=lambda: EMPTY)
     request_body: str | None = None
     response_body: str | None = None
+    model_id: int | None = None
+    model: str = ""
 
     @property
     def total_tokens(self) -> int:

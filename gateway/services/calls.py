@@ -64,7 +64,11 @@ class Running(Generic[A]):
         self.caller = caller
         self.created = int(time.time())
         self.seed = secrets.token_hex(16)
-        self.tally = Tally(_admission(prepared, caller))
+        self.tally = Tally(
+            _admission(prepared, caller),
+            choices_a_prompt=prepared.request.n,
+            prompt_estimate=prepared.estimate,
+        )
         self.answer: A = answer(self.tally)
         self._lease: Lease | None = None
         self._stack = ExitStack()

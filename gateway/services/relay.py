@@ -141,16 +141,15 @@ class Answer:
                 break
             self._tick_s = min(self._tick_s, left_s)
         self._tick_s = float(self._behaviour.sse_comment_interval_s)
-        self._sent = True
+        self._sent = self.tally.head_sent = True
 
     def whole(self) -> Iterator[Batch]:
         """Give the batches of an answer that is not streamed. Raises instead of giving `Failed`."""
         for choice, events in self._open():
             if events:
+                self.tally.see(events, choice)
                 if isinstance(events[-1], Failed):
-                    self.tally.see(events)
                     raise events[-1].error
-                self.tally.see(events)
                 yield choice, events
 
     def batches(self) -> Iterator[Batch]:
@@ -159,7 +158,7 @@ class Answer:
         tally, source = self.tally, self._open()
         first, self._waiting = self._waiting, None
         if first is not None:
-            tally.see(first[1])
+            tally.see(first[1], first[0])
             self._given_s = time.monotonic()
             yield first
         said_s = loud_s = time.monotonic()
@@ -168,7 +167,7 @@ class Answer:
         self._given_s = 0.0
         for batch in source:
             if batch[1]:
-                tally.see(batch[1])
+                tally.see(batch[1], batch[0])
                 self._given_s = time.monotonic()
                 yield batch
                 self._given_s = said_s = 0.0
@@ -247,6 +246,7 @@ class Answer:
                     following = self._fall_back(prepared, error) if self._stop is None else None
                     if following is not None:
                         prepared = self.prepared = following
+                        self.tally.take_over(following.model)
                         break
                 yield events
             else:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from gateway.core.chat import EMPTY, Json
@@ -16,6 +16,7 @@ from gateway.core.usage import Admission, Settlement
 from gateway.errors import ClientGone, GatewayError
 
 if TYPE_CHECKING:
+    from gateway.core.catalog import Model
     from gateway.services.queue import Slot
 
 Phase = Literal["queued", "loading", "thinking", "answering"]
@@ -26,11 +27,15 @@ class Tally:
     """Counts of one call. Written by the call's own greenlet, read by the live view.
 
     Times are monotonic seconds; `records` approximates tokens while the true count is not known
-    yet.
+    yet. `choices_a_prompt` is how many answers each prompt gets, `prompt_estimate` stands in for
+    the prompt where Ollama could not count it, `head_sent` tells that a stream has begun.
     """
 
     admission: Admission
     started_s: float = field(default_factory=time.monotonic)
+    choices_a_prompt: int = 1
+    prompt_estimate: int = 0
+    head_sent: bool = False
     phase: Phase = "queued"
     records: int = 0
     queued_ms: float | None = None
@@ -50,6 +55,8 @@ class Tally:
     request_body: str | None = None
     texts: list[str] | None = None
     _room: int = 0
+    _prompts: set[int] = field(default_factory=set)
+    _took_over: bool = False
 
     @property
     def has_images(self) -> bool:
@@ -63,18 +70,18 @@ class Tally:
         self.texts = []
         self._room = limit_bytes
 
-    def see(self, events: Sequence[Event]) -> None:
-        """Count one batch on its way to the client."""
+    def see(self, events: Sequence[Event], choice: int = 0) -> None:
+        """Count one batch of a choice on its way to the client."""
         last = events[-1]
         if self.first_answer_s is not None and isinstance(last, TextDelta):
             self.records += len(events)
         else:
             for event in events:
-                self._see(event)
+                self._see(event, choice)
         if self.texts is not None:
             self._keep(events)
 
-    def _see(self, event: Event) -> None:
+    def _see(self, event: Event, choice: int) -> None:
         match event:
             case TextDelta() | ToolCallDone():
                 self.records += 1
@@ -91,11 +98,23 @@ class Tally:
                 self.phase = "thinking"
             case Finish():
                 self.finish = self._finish_word(event)
-                self.usage = event.usage if self.usage is None else self.usage + event.usage
+                self._count(event.usage, choice // self.choices_a_prompt)
             case Failed(error):
                 self.fail(error)
             case Ping():
                 pass
+
+    def _count(self, usage: TokenUsage, prompt: int) -> None:
+        """Add what a choice took; a prompt that is answered several times counts once (D16)."""
+        if prompt in self._prompts:
+            usage = replace(usage, prompt_tokens=0, cached_tokens=0)
+        self._prompts.add(prompt)
+        self.usage = usage if self.usage is None else self.usage + usage
+
+    def take_over(self, model: Model) -> None:
+        """Remember that another model answers than was asked for."""
+        self.admission = replace(self.admission, model_id=model.id, model=model.display_name)
+        self._took_over = True
 
     def note_ignored(self, path: str) -> None:
         """Remember a field that turned out to have no effect."""
@@ -114,14 +133,12 @@ class Tally:
     def fail(self, error: GatewayError) -> None:
         """Remember why the call failed."""
         self.error = error
-        self.finish = {"client_closed": "client_closed", "cancelled": "cancelled"}.get(
-            error.code, "error"
-        )
+        self.finish = finish_of(error)
 
     def settlement(self, now_s: float) -> Settlement:
         """Give the record's second half. `now_s` is monotonic."""
-        usage = self.usage or TokenUsage(completion_tokens=self.records, estimated=self.records > 0)
-        error = self.error
+        usage = self.usage or self._guess()
+        admission, error = self.admission, self.error
         return Settlement(
             request_id=self.admission.request_id,
             status=200 if error is None else self._status(error),
@@ -148,11 +165,19 @@ class Tally:
             explain=self.explain,
             request_body=self.request_body,
             response_body=None if self.texts is None else "".join(self.texts),
+            model_id=admission.model_id if self._took_over else None,
+            model=admission.model if self._took_over else "",
         )
+
+    def _guess(self) -> TokenUsage:
+        """Give what an answer took whose counts never came: nothing, if it never began."""
+        if not self.records:
+            return TokenUsage()
+        return TokenUsage(self.prompt_estimate, self.records, estimated=True)
 
     def _status(self, error: GatewayError) -> int:
         """Give what the client got: a stream that failed inside had begun with 200."""
-        begun = self.admission.streamed and self.first_token_s is not None
+        begun = self.head_sent or (self.admission.streamed and self.first_token_s is not None)
         return 200 if begun and not isinstance(error, ClientGone) else error.status
 
     def _since_start(self, at_s: float | None) -> float | None:
@@ -180,12 +205,18 @@ class Tally:
             self._room -= len(text)
 
 
-def refusal(request_id: str, error: GatewayError) -> Settlement:
+def finish_of(error: GatewayError) -> str:
+    """Give the word a record has for the end of a call that failed so."""
+    return error.code if error.code in {"client_closed", "cancelled"} else "error"
+
+
+def refusal(request_id: str, error: GatewayError, duration_ms: float = 0.0) -> Settlement:
     """Give the second half of the record of a call that never began."""
     return Settlement(
         request_id=request_id,
         status=error.status,
-        finish="error",
+        finish=finish_of(error),
+        duration_ms=duration_ms,
         error_code=error.code,
         error_message=error.message[:500],
     )

@@ -35,11 +35,12 @@ _LIMITS: dict[str, int] = {
 _SETTLED = tuple(
     field.name
     for field in fields(Settlement)
-    if field.name not in {"request_id", "request_body", "response_body"}
+    if field.name not in {"request_id", "request_body", "response_body", "model_id", "model"}
 )
 _NUMBERS = tuple(
     name for name in _SETTLED if name.endswith(("_tokens", "_ms")) or name == "upstream_calls"
 )
+_SETTLED_TOO = ("settled_at", "counted", "model_id", "model")
 _ADMITTED = tuple(field.name for field in fields(Admission))
 
 
@@ -51,6 +52,14 @@ class Entry:
     admission: Admission
     settlement: Settlement | None = None
     stored: bool = False
+
+    @property
+    def final(self) -> Admission:
+        """The admission, under the model that answered in the end."""
+        settlement = self.settlement
+        if settlement is None or not settlement.model:
+            return self.admission
+        return replace(self.admission, model_id=settlement.model_id, model=settlement.model)
 
 
 def write(
@@ -124,10 +133,10 @@ def _settle(
         elif state == LOST and entry.settlement and entry.settlement.finish != LOST:
             revived.append(entry)
     if new:
-        _insert(session, [_admitted(e.admission) | _settled(e.settlement, now) for e in new])
+        _insert(session, [_admitted(e.final) | _settled(e.settlement, now) for e in new])
     if old or revived:
         _update(session, [*old, *revived], now)
-    counted = [(e.admission, e.settlement, 1) for e in (*new, *old, *revived) if e.settlement]
+    counted = [(e.final, e.settlement, 1) for e in (*new, *old, *revived) if e.settlement]
     taken_back = [(e.admission, lost_settlement(e.admission.request_id), -1) for e in revived]
     rollups.count(session, [*taken_back, *counted])
     counters.settle(session, [*taken_back, *counted], worker)
@@ -167,11 +176,13 @@ def _update(session: Session, entries: Sequence[Entry], now: datetime) -> None:
     statement = (
         update(_usage)
         .where(_usage.c.request_id == bindparam("which"))
-        .values({name: bindparam(f"new_{name}") for name in (*_SETTLED, "settled_at", "counted")})
+        .values({name: bindparam(f"new_{name}") for name in (*_SETTLED, *_SETTLED_TOO)})
     )
     rows = []
     for entry in entries:
+        final = entry.final
         values = _settled(entry.settlement, now)
+        values |= {"model_id": final.model_id, "model": _short("model", final.model)}
         rows.append(
             {"which": entry.admission.request_id}
             | {f"new_{name}": value for name, value in values.items()}
