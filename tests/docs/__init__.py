@@ -1,0 +1,1 @@
+"""The documentation as readers use it: what can be run is run, what can be checked is checked."""

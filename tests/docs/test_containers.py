@@ -1,0 +1,174 @@
+"""Container files: what Compose makes of them, and rules the image keeps."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from gateway.config import VARIABLES, Settings
+from tests.docs.reading import ROOT
+
+COMPOSE = ("docker-compose.yml", "docker-compose.external.yml", "deploy/compose.scale.yml")
+SECRETS = {"SESSION_SECRET": "sixteen characters", "POSTGRES_PASSWORD": "hush"}
+
+
+def composed(name: str, env: dict[str, str], folder: Path) -> tuple[int, str, str]:
+    """Run Compose's own check on a file; give exit code, document, complaints."""
+    command = _compose()
+    done = subprocess.run(
+        [*command, "-f", str(ROOT / name), "config"],
+        cwd=folder,
+        env={"PATH": "/usr/bin:/bin:/usr/local/bin", "HOME": str(folder), **env},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def _compose() -> list[str]:
+    if shutil.which("docker-compose"):
+        return ["docker-compose"]
+    docker = shutil.which("docker")
+    if (
+        docker
+        and not subprocess.run([docker, "compose", "version"], capture_output=True).returncode
+    ):
+        return [docker, "compose"]
+    pytest.skip("Compose is not installed: apt-get install docker-compose")
+
+
+def services(name: str, env: dict[str, str], folder: Path) -> dict[str, Any]:
+    """Give the services of a file as Compose reads it."""
+    code, document, complaints = composed(name, env, folder)
+    assert code == 0, complaints
+    return dict(yaml.safe_load(document)["services"])
+
+
+@pytest.mark.parametrize("name", COMPOSE)
+def test_compose_takes_the_file(tmp_path: Path, name: str) -> None:
+    gateway = services(name, SECRETS, tmp_path)["gateway"]
+
+    assert set(gateway["environment"]) <= set(VARIABLES)
+    assert gateway["read_only"] is True
+    assert gateway["cap_drop"] == ["ALL"]
+    assert gateway["security_opt"] == ["no-new-privileges:true"]
+    grace = gateway["stop_grace_period"]
+    assert _seconds(grace) >= Settings().graceful_timeout + 10
+
+
+def _seconds(text: str) -> int:
+    minutes, seconds = re.fullmatch(r"(?:(\d+)m)?(?:(\d+)s)?", text).groups()  # type: ignore[union-attr]
+    return int(minutes or 0) * 60 + int(seconds or 0)
+
+
+@pytest.mark.parametrize("name", COMPOSE[:2])
+def test_the_quick_start_needs_no_env_file_and_heeds_one(tmp_path: Path, name: str) -> None:
+    bare = services(name, {}, tmp_path)["gateway"]
+    told = services(name, {"PORT": "8080", "OLLAMA_URL": "http://box:1"}, tmp_path)["gateway"]
+
+    assert _published(bare) == "3000"
+    assert _published(told) == "8080"
+    assert told["environment"]["OLLAMA_URL"] == "http://box:1"
+
+
+def _published(gateway: dict[str, Any]) -> str:
+    (port,) = gateway["ports"]
+    return str(port["published"]) if isinstance(port, dict) else str(port).split(":")[0]
+
+
+@pytest.mark.parametrize("missing", sorted(SECRETS))
+def test_the_scaled_site_asks_for_its_secrets(tmp_path: Path, missing: str) -> None:
+    given = {name: value for name, value in SECRETS.items() if name != missing}
+    code, _, complaints = composed("deploy/compose.scale.yml", given, tmp_path)
+
+    assert code != 0
+    assert missing in complaints
+
+
+def test_only_the_gateway_is_published(tmp_path: Path) -> None:
+    simple = services("docker-compose.yml", {}, tmp_path)
+    scaled = services("deploy/compose.scale.yml", SECRETS, tmp_path)
+
+    assert [name for name, service in simple.items() if service.get("ports")] == ["gateway"]
+    assert [name for name, service in scaled.items() if service.get("ports")] == ["nginx"]
+
+
+def test_the_example_of_env_is_a_working_one(tmp_path: Path) -> None:
+    environ = tmp_path / "env"
+    environ.write_text((ROOT / ".env.example").read_text())
+    settings = Settings.load({"DATA_DIR": str(tmp_path / "data")}, environ)
+    named = set(re.findall(r"^#? ?([A-Z_]+)=", environ.read_text(), re.M))
+
+    assert settings.port == 3000
+    assert settings.ollama_urls == ("http://localhost:11434",)
+    assert named <= set(VARIABLES)
+
+
+class Dockerfile:
+    """The instructions of the Dockerfile, by stage."""
+
+    def __init__(self) -> None:
+        text = re.sub(r"^#.*\n", "", (ROOT / "Dockerfile").read_text(), flags=re.M)
+        lines = text.replace("\\\n", " ").splitlines()
+        self.stages: list[list[tuple[str, str]]] = []
+        for line in filter(str.strip, lines):
+            word, _, rest = line.strip().partition(" ")
+            if word == "FROM":
+                self.stages.append([])
+            self.stages[-1].append((word, " ".join(rest.split())))
+
+    def all(self, word: str, stage: int = -1) -> list[str]:
+        """Give the arguments of an instruction in a stage."""
+        return [rest for name, rest in self.stages[stage] if name == word]
+
+
+@pytest.fixture
+def dockerfile() -> Dockerfile:
+    return Dockerfile()
+
+
+def test_the_image_is_small_and_harmless(dockerfile: Dockerfile) -> None:
+    final = dockerfile.stages[-1]
+
+    assert len(dockerfile.stages) == 2
+    assert all(
+        "slim" in stage[0][1] and ":latest" not in stage[0][1] for stage in dockerfile.stages
+    )
+    assert dockerfile.all("USER") == ["gateway"]
+    assert final.index(("USER", "gateway")) > max(
+        place for place, (word, _) in enumerate(final) if word == "RUN"
+    )
+    assert not any("pip" in rest or "apt-get" in rest for rest in dockerfile.all("RUN"))
+    assert dockerfile.all("ADD") == []
+    assert dockerfile.all("STOPSIGNAL") == ["SIGTERM"]
+    assert dockerfile.all("VOLUME") == ["/data"]
+    assert dockerfile.all("EXPOSE") == ["3000"]
+    assert '"gateway.healthcheck"' in dockerfile.all("HEALTHCHECK")[0]
+    assert dockerfile.all("CMD") == ['["python", "-m", "gateway.start"]']
+
+
+def test_dependencies_are_pinned_and_come_before_the_code(dockerfile: Dockerfile) -> None:
+    build = dockerfile.stages[0]
+    copies = [rest for word, rest in build if word == "COPY"]
+    install = next(place for place, (w, rest) in enumerate(build) if w == "RUN" and "pip" in rest)
+
+    assert "--require-hashes" in build[install][1]
+    assert copies[0] == "requirements.txt ./"
+    assert build.index(("COPY", "gateway ./gateway")) > install
+
+
+def test_everything_the_program_needs_is_copied_and_nothing_private(dockerfile: Dockerfile) -> None:
+    copied = {source for rest in dockerfile.all("COPY", 0) for source in rest.split()[:-1]}
+    ignored = (ROOT / ".dockerignore").read_text().split()
+
+    assert {"requirements.txt", "gateway", "templates", "static", "wsgi.py", "LICENSE"} <= copied
+    assert all((ROOT / source).exists() for source in copied)
+    assert {".git", ".env", "instance", "tests", ".venv"} <= set(ignored)
+    assert not copied & set(ignored)
