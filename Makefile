@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run demo test lint types unit golden bench soak screenshots translations requirements docker clean
+.PHONY: help setup setup-dev run demo test lint types unit golden bench soak screenshots docs scale translations requirements docker clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -66,9 +66,14 @@ soak: setup-dev  ## the long forms of the crash, limit and disconnect tests
 screenshots: setup-dev  ## pictures of every console page
 	@$(BIN)/python -m tests.browser.screenshots
 
+docs: setup-dev  ## write the API reference and the tables of the documentation anew
+	@$(BIN)/python -m tests.docs.write
+
+scale: setup-dev  ## four gateways, PostgreSQL, Redis and nginx, tried as one
+	@$(BIN)/pytest -s tests/scale
+
 translations: setup-dev  ## collect the console's texts into the catalogue and compile it
-	@$(BIN)/pybabel -q extract -F babel.cfg -k lazy_gettext -o /tmp/o2a-messages.pot .
-	@$(BIN)/pybabel -q update -i /tmp/o2a-messages.pot -d gateway/translations --no-fuzzy-matching
+	@$(BIN)/python -m gateway.translations
 	@$(BIN)/pybabel -q compile -d gateway/translations
 
 requirements: setup-dev  ## pin all packages again, with hashes
