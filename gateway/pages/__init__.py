@@ -6,9 +6,12 @@ own responses.
 
 from __future__ import annotations
 
-from flask import Flask
+from flask import Flask, Response, request
 
 from gateway.pages import cookies, formats, language
+
+_YEAR_S = 31_536_000
+_HOUR_S = 3_600
 
 
 def init_app(app: Flask) -> None:
@@ -16,3 +19,15 @@ def init_app(app: Flask) -> None:
     app.session_interface = cookies.ConsoleSession()
     language.init_app(app)
     formats.init_app(app)
+    app.after_request(_keep_files)
+
+
+def _keep_files(response: Response) -> Response:
+    """Let browsers keep our files: for ever where the address has a version."""
+    if request.endpoint in {"static", "bootstrap.static"}:
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        if response.status_code in {200, 304} and "v" in request.args:
+            response.headers["Cache-Control"] = f"public, max-age={_YEAR_S}, immutable"
+        elif response.status_code in {200, 304} and request.endpoint == "bootstrap.static":
+            response.headers["Cache-Control"] = f"public, max-age={_HOUR_S}"
+    return response

@@ -171,7 +171,13 @@ def _plain(value: Any) -> Any:
 
 
 def asset(path: str) -> str:
-    """Give the address of a file of ours, with its version: changed files have new addresses."""
+    """Give the address of a file of ours, with its version: changed files have new addresses.
+
+    Modules have none: they import each other by plain names, and a second address would be a second
+    module. Browsers ask for them again each time (ETag).
+    """
+    if path.startswith("js/") and path != "js/theme.js":
+        return url_for("static", filename=path)
     known: dict[str, str] = current_app.extensions.setdefault("gateway.assets", {})
     if path not in known or current_app.debug:
         file = f"{current_app.static_folder}/{path}"

@@ -233,8 +233,8 @@ class Pulls:
         elif meter.status != "success":
             self._finish(job, "failed", "The server stopped before the model was complete.")
         else:
+            self._refresher.refresh(job.server_id)  # "done" means that it can be called
             self._finish(job, "done", "")
-            self._refresher.refresh(job.server_id)
 
     def _follow(self, job: PullJob, upstream: Upstream, meter: Meter) -> bool:
         """Read the progress to its end; False when the pull is no longer wanted."""

@@ -27,4 +27,5 @@ async function look() {
   if (!running) clearInterval(timer);
 }
 
+for (const stop of box?.querySelectorAll("[data-stop]") ?? []) stop.closest("[data-pull]").dataset.was = "open";
 if (box?.querySelector("[data-stop]")) timer = setInterval(look, 1000);

@@ -190,13 +190,13 @@ def test_a_missing_model_keeps_its_settings_until_it_is_forgotten(
 def test_a_pull_shows_its_progress_and_its_end(
     admin: Visitor, parts: Services, served: FakeOllama
 ) -> None:
-    answer = admin.post("/admin/models/pull", {"model": "mistral", "servers": ["1"]})
+    answer = admin.post("/admin/models/pull", {"model": "smollm2:135m", "servers": ["1"]})
     job = parts.pulls.all()[0].job
     parts.pulls._work(job.id)
     told = admin.get("/admin/models/pulls.json").json["pulls"][0]
 
     assert answer.status_code == 303
-    assert (told["model"], told["server"]) == ("mistral:latest", "workstation")
+    assert (told["model"], told["server"]) == ("smollm2:135m", "workstation")
     assert isinstance(told["figures"], str)
 
 

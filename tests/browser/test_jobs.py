@@ -129,7 +129,7 @@ def test_who_used_most_is_two_clicks_away(tab: Visit) -> None:
     tab.page.select_option("#f-group", "key")
     tab.page.wait_for_url("**group=key**")
     expect(tab.page.locator("canvas").first).to_be_visible()
-    first = tab.page.locator("main table.t tbody tr td a").first.inner_text()
+    first = tab.page.locator("main .grid-2 table.t tbody tr td a").first.inner_text()
     tab.page.locator("main .u-over").first.click(position={"x": 500, "y": 100})
     tab.page.wait_for_url("**/admin/requests?**since=**")
 
@@ -148,11 +148,11 @@ def test_a_model_is_pulled_with_progress(
     tab: Visit, parts: Services, ollama_with_models: FakeOllama
 ) -> None:
     tab.open("/admin/models")
-    tab.page.fill("#model", "mistral")
+    tab.page.fill("#model", "smollm2:135m")
     tab.page.click("#pull button.btn-primary")
-    row = tab.page.locator("[data-pull]", has_text="mistral")
+    row = tab.page.locator("[data-pull]", has_text="smollm2")
     expect(row).to_be_visible()
-    expect(tab.page.locator("a.t-name", has_text="mistral")).to_be_visible(timeout=30_000)
+    expect(tab.page.locator("a.t-name", has_text="smollm2")).to_be_visible(timeout=30_000)
 
 
 def test_two_models_answer_side_by_side_and_stop(tab: Visit, parts: Services) -> None:
