@@ -151,6 +151,19 @@ def fall_back(
     return None
 
 
+def measure(error: ContextOverflow, prepared: Prepared, loaded_tokens: int) -> None:
+    """Add the sizes Ollama did not tell: agents that read both shorten their conversation.
+
+    The prompt is estimated. The window is the one asked for, else the one the model is loaded
+    with, else the largest the model knows.
+    """
+    asked = prepared.request.params.options.get("num_ctx")
+    window = asked or (loaded_tokens if loaded_tokens > 1 else prepared.model.context_tokens)
+    known = {"prompt_tokens": prepared.estimate, "context_tokens": window}
+    told = {name: size for name, size in known.items() if isinstance(size, int) and size > 0}
+    error.detail = {**told, **error.detail}
+
+
 def _lay(
     services: Services,
     call: Call,

@@ -25,14 +25,14 @@ from types import TracebackType
 from gateway.core.behaviour import Behaviour
 from gateway.core.chat import Request
 from gateway.core.events import Batch, Event, Failed, Ping
-from gateway.errors import ClientGone, GatewayError
+from gateway.errors import ClientGone, ContextOverflow, GatewayError
 from gateway.ollama import wire
 from gateway.ollama.client import Upstream
 from gateway.policy import fidelity
 from gateway.services import offload
 from gateway.services.fleet import Fleet
 from gateway.services.holds import Hold, may_repeat, start
-from gateway.services.prepare import Prepared
+from gateway.services.prepare import Prepared, measure
 from gateway.services.queue import Slot
 from gateway.services.tally import Tally
 
@@ -241,9 +241,8 @@ class Answer:
         prepared = self.prepared
         while True:
             for events in self._answers(prepared, choice):
-                if events and isinstance(events[-1], Failed) and not self._sent:
-                    error = events[-1].error
-                    following = self._fall_back(prepared, error) if self._stop is None else None
+                if events and isinstance(events[-1], Failed):
+                    following = self._following(prepared, events[-1].error)
                     if following is not None:
                         prepared = self.prepared = following
                         self.tally.take_over(following.model)
@@ -251,6 +250,14 @@ class Answer:
                 yield events
             else:
                 return
+
+    def _following(self, prepared: Prepared, error: GatewayError) -> Prepared | None:
+        """Give what may be tried after a failure, None when it stands; then it says all it can."""
+        if isinstance(error, ContextOverflow):
+            measure(error, prepared, self.tally.loaded_tokens)
+        if self._sent or self._stop is not None:
+            return None
+        return self._fall_back(prepared, error)
 
     def _answers(self, prepared: Prepared, choice: int) -> Iterator[Sequence[Event]]:
         def attempt(request: Request) -> Iterator[Sequence[Event]]:

@@ -29,6 +29,7 @@ class Tally:
     Times are monotonic seconds; `records` approximates tokens while the true count is not known
     yet. `choices_a_prompt` is how many answers each prompt gets, `prompt_estimate` stands in for
     the prompt where Ollama could not count it, `head_sent` tells that a stream has begun.
+    `loaded_tokens` is the window the model was loaded with where the call runs, 0 if it was not.
     """
 
     admission: Admission
@@ -47,6 +48,7 @@ class Tally:
     server_name: str = ""
     route_reason: str = ""
     upstream_calls: int = 0
+    loaded_tokens: int = 0
     usage: TokenUsage | None = None
     finish: str = ""
     error: GatewayError | None = None
@@ -126,6 +128,7 @@ class Tally:
         self.server_id = slot.server.id
         self.server_name = slot.server.name
         self.route_reason = slot.reason
+        self.loaded_tokens = slot.lane.context_tokens
         self.queued_ms = (self.queued_ms or 0.0) + slot.queued_ms
         if self.phase == "queued":
             self.phase = "loading"
