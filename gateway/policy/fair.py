@@ -16,7 +16,7 @@ Pure data: no lock and no clock; `now_s` is monotonic seconds.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from math import inf
 from typing import Generic, TypeVar
 
@@ -24,6 +24,7 @@ from gateway.core.keys import Priority
 
 CLASSES: tuple[Priority, ...] = ("interactive", "normal", "batch")
 T = TypeVar("T")
+_REMEMBERED = 64
 
 
 class Entry(Generic[T]):
@@ -121,12 +122,14 @@ class FairLine(Generic[T]):
         greedy = max(self._waiting, key=lambda key: self._waiting[key])
         if self._waiting[greedy] - 1 < self._waiting.get(key_id, 0) + 1:
             return None
-        for row in reversed(self._rows):
-            for entry in reversed(row):
-                if entry.key_id == greedy:
-                    self.leave(entry)
-                    return entry
-        return None
+        last = next(
+            entry
+            for row in reversed(self._rows)
+            for entry in reversed(row)
+            if entry.key_id == greedy
+        )
+        self.leave(last)
+        return last
 
     def _remove(self, entry: Entry[T]) -> bool:
         row = self._rows[entry.row]
@@ -147,13 +150,19 @@ class FairLine(Generic[T]):
         return turn
 
     def _note(self, key_id: int | None, turn: int) -> None:
-        """Note that `turn` was served; forget keys that are owed nothing, as their next turn is
-        the current one anyway."""
+        """Note that `turn` was served."""
         self._served = max(self._served, turn)
         self._after[key_id] = turn + 1
-        if len(self._next_turn) > 2 * len(self._waiting) + 64:
-            self._next_turn = {k: t for k, t in self._next_turn.items() if t > self._served}
-            self._after = {k: t for k, t in self._after.items() if t > self._served}
+        if len(self._next_turn) > _REMEMBERED * 2 + len(self._waiting):
+            self._next_turn = self._worth_remembering(self._next_turn)
+            self._after = self._worth_remembering(self._after)
+
+    def _worth_remembering(self, turns: Mapping[int | None, int]) -> dict[int | None, int]:
+        """Give the turns of keys that wait, and of those that had the most; the next turn of all
+        others is the current one, or might as well be."""
+        most = sorted(turns, key=lambda key: -turns[key])[:_REMEMBERED]
+        kept = {key: turns[key] for key in most if turns[key] > self._served}
+        return kept | {key: turns[key] for key in self._waiting if key in turns}
 
     def _age(self, now_s: float) -> None:
         if now_s < self._ages_at_s:

@@ -28,7 +28,7 @@ from gateway.store.tables import ServerRow
 
 log = logging.getLogger(__name__)
 
-Key = tuple[int, int, bool]
+Key = tuple[int, int, bool, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Catalog:
         self._behaviour = behaviour
         self._lock = threading.Lock()
         self._snapshot: Snapshot | None = None
-        self._dropped = False
+        self._drops = 0
         self.listener: Callable[[Snapshot], None] = lambda snapshot: None
         self.refresher: Callable[[int | None], tuple[Refreshed, ...]] = lambda server_id: ()
 
@@ -84,11 +84,11 @@ class Catalog:
         ever read."""
         known = self._snapshot
         key = self._key()
-        if known is not None and known.key == key and not self._dropped:
+        if known is not None and known.key == key:
             return known
         with self._lock:
             known = self._snapshot
-            if known is not None and known.key == key and not self._dropped:
+            if known is not None and known.key == key:
                 return known
             try:
                 fresh = self._load(key)
@@ -97,7 +97,7 @@ class Catalog:
                     raise
                 log.warning("the list of models cannot be read; the last known one holds")
                 return known
-            self._snapshot, self._dropped = fresh, False
+            self._snapshot = fresh
             self.listener(fresh)
         return fresh
 
@@ -145,7 +145,7 @@ class Catalog:
     def drop(self) -> None:
         """Read everything anew at the next look: this worker has just changed something."""
         self._marks.look()
-        self._dropped = True
+        self._drops += 1
 
     def follow(self) -> None:
         """Take in what changed, also when no request asks. Never raises for a store that is
@@ -157,7 +157,8 @@ class Catalog:
 
     def _key(self) -> Key:
         allow_cloud = self._behaviour().allow_cloud_models
-        return self._marks.peek("models"), self._marks.peek("servers"), allow_cloud
+        marks = self._marks
+        return marks.peek("models"), marks.peek("servers"), allow_cloud, self._drops
 
     def _load(self, key: Key) -> Snapshot:
         found_servers, notes, models = self._store.read(_everything)

@@ -195,6 +195,13 @@ def test_a_conversation_does_not_wait_for_its_own_server():
     assert choose(places, prefix="talk")[0].server_id == other
 
 
+def test_places_that_draw_the_same_are_told_apart_by_id(monkeypatch):
+    monkeypatch.setattr("gateway.policy.choose._MASK", 0)
+
+    assert {choose(order, prefix="talk")[0].server_id for order in ORDERS} == {1}
+
+
+ORDERS = list(itertools.permutations(warm(1, 2, 3)))
 REASONS = {
     "alone": (warm(1), "", "model loaded, 4/4 slots free"),
     "sticky": (warm(1, 2), "talk", "model loaded, 4/4 slots free; conversation of 2"),

@@ -149,6 +149,25 @@ def test_a_key_cannot_push_itself_out_or_its_equals():
     assert len(line) == 6
 
 
+def test_thousands_of_keys_are_forgotten_when_nothing_is_owed_to_them():
+    line: FairLine[str] = FairLine()
+    for key in range(5000):
+        line.charge(key)
+
+    assert len(line._next_turn) < 200
+    assert len(line._after) < 200
+
+
+def test_an_entry_that_left_has_no_place():
+    line: FairLine[str] = FairLine()
+    entry = line.join("a", 1, "normal", 0)
+    line.join("b", 2, "normal", 0)
+    line.serve(0)
+
+    assert not line.leave(entry)
+    assert line.position(entry, 0) == 0
+
+
 def test_an_empty_line_serves_and_displaces_nobody():
     line: FairLine[str] = FairLine()
 

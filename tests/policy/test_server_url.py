@@ -70,6 +70,8 @@ BAD = {
     "http://" + "a" * 64: "host name",
     "http://" + "a." * 300 + "b": "plain characters",
     "http://[::1": "brackets",
+    "http://[::zz]": "IPv6|brackets",
+    "http://[1:2:3]": "IPv6|brackets",
     "http://169.254.169.254": "metadata",
     "169.254.169.254": "metadata",
     "http://169.254.1.1:11434": "metadata",

@@ -376,6 +376,20 @@ def test_calls_on_a_drained_server_go_on():
     assert bench.state(1)[1] == "It takes no new calls; 0 calls still running."
 
 
+def test_states_are_told_in_words():
+    bench = Bench(server(1, slots=1), server(2, enabled=False))
+    assert bench.state(1) == ("unknown", "It has not been asked yet.")
+    assert bench.state(2) == ("draining", "It is switched off.")
+    bench.well(1)
+    assert bench.state(1) == ("ready", "It answers.")
+    slot = bench.run()
+    assert bench.state(1) == ("loading", "It is loading tern:latest.")
+    slot.answering()
+    assert bench.state(1) == ("ready", "1 call running.")
+    bench.ask()
+    assert bench.state(1) == ("busy", "1 call running, 1 waiting.")
+
+
 # Learning from calls
 
 
