@@ -10,9 +10,10 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from gateway.core.behaviour import Behaviour
-from gateway.core.catalog import Model
+from gateway.core.catalog import Model, Server
 from gateway.core.keys import Key
 from gateway.errors import (
     ClientGone,
@@ -34,6 +35,16 @@ _NOT_THE_MODEL = frozenset(
     {"upstream_unauthorized", "upstream_endpoint_missing", "tool_call_parse_error"}
 )
 """Upstream errors that say nothing against this model on this server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What a server would mean to a call: whether it could run there, whether it would, and why."""
+
+    server: Server
+    is_usable: bool
+    is_chosen: bool
+    words: str
 
 
 class Dispatcher:
@@ -86,6 +97,20 @@ class Dispatcher:
             if is_free:
                 self.serve(model.name, now_s)
         return ticket
+
+    def routes(self, model: Model, num_ctx: int | None) -> tuple[Route, ...]:
+        """Say where a call would go right now, and why not elsewhere; nothing is changed."""
+        with self.lock:
+            now_s = self._clock()
+            lanes = self._lanes(model, now_s)
+            best = choose(lanes, num_ctx=num_ctx)
+            found = []
+            for lane in lanes:
+                alone = choose((lane,), num_ctx=num_ctx)
+                words = lane.station.state(now_s, {})[1] if alone is None else alone[1].reason
+                is_chosen = best is not None and best[0] is lane
+                found.append(Route(lane.station.server, alone is not None, is_chosen, words))
+            return tuple(found)
 
     # -- what tickets ask ------------------------------------------------------------------------
 

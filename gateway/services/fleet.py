@@ -26,7 +26,7 @@ from gateway.core.behaviour import Behaviour
 from gateway.core.catalog import Loaded, Model, Server, ServerView
 from gateway.core.keys import Key
 from gateway.errors import InvalidRequest, UpstreamUnreachable
-from gateway.services.dispatch import Dispatcher
+from gateway.services.dispatch import Dispatcher, Route
 from gateway.services.lanes import Station
 from gateway.services.queue import Slot, Ticket
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from gateway.ollama.client import OllamaClient
     from gateway.services.catalog import Snapshot
 
-__all__ = ["Fleet", "Slot", "Ticket"]
+__all__ = ["Fleet", "Route", "Slot", "Ticket"]
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +78,10 @@ class Fleet:
         draining or excluded, `upstream_busy` when the line is full.
         """
         return self.dispatcher.ticket(model, key, num_ctx, prefix, exclude)
+
+    def routes(self, model: Model, num_ctx: int | None = None) -> tuple[Route, ...]:
+        """Say for each server that has the model whether a call would go there now, and why."""
+        return self.dispatcher.routes(model, num_ctx)
 
     # -- life ------------------------------------------------------------------------------------
 

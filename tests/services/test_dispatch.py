@@ -342,6 +342,29 @@ def test_affinity_can_be_switched_off():
     assert sorted(slot.server.id for slot in slots) == [1, 1, 2, 2]
 
 
+def test_the_way_of_a_call_is_explained_without_making_one():
+    bench = Bench(server(1, slots=1), server(2, slots=1), server(3), server(4, draining=True))
+    bench.well(1, "tern:latest")
+    bench.run(exclude=frozenset({2, 3}))
+    bench.dead(3)
+
+    routes = bench.fleet.routes(model(1, 2, 3, 4))
+
+    assert [(route.server.name, route.is_usable, route.is_chosen) for route in routes] == [
+        ("s1", True, False),
+        ("s2", True, True),
+        ("s3", False, False),
+        ("s4", False, False),
+    ]
+    assert [route.words for route in routes] == [
+        "every slot taken",
+        "idle, must load, 1/1 slots free",
+        "Nothing listens there.",
+        "It takes no new calls; 0 calls still running.",
+    ]
+    assert bench.fleet.in_flight() == {(1, "tern:latest"): 1}
+
+
 NOBODY = {
     "no server has it": (lambda bench: bench.ask(model())),
     "its server is unknown": (lambda bench: bench.ask(model(9))),
