@@ -96,6 +96,9 @@ class Refresher:
             for server in self._catalog.servers()
             if (server.enabled if server_id is None else server.id == server_id)
         ]
+        return self._refresh(chosen, believe_empty)
+
+    def _refresh(self, chosen: Sequence[Server], believe_empty: bool) -> tuple[Refreshed, ...]:
         tasks = [offload.spawn(self._ask, server, believe_empty) for server in chosen]
         results = [
             task.result() if task.wait(_WAIT_S) else _late(server)
@@ -132,8 +135,9 @@ class Refresher:
             return
         try:
             self._catalog.follow()
-            for server in self._due():
-                self.refresh(server.id)
+            due = list(self._due())
+            if due:
+                self._refresh(due, believe_empty=False)
         except StoreUnavailable:
             log.warning("models are not refreshed while the database is away")
         except Exception:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -252,6 +253,27 @@ def test_several_workers_ask_no_more_than_one(site: Site, box: FakeOllama, url: 
         worker.close()
     database.close()
     assert asked == 4
+
+
+def test_a_server_that_hangs_does_not_hold_the_others_up(
+    site: Site, box: FakeOllama, other_box: FakeOllama
+):
+    site.add(box)
+    site.add(other_box, "other")
+    turns(site)
+    site.clock.tick(66)
+    earlier = other_box.requests[-1].number
+    with box.hold("/api/tags", at=0) as gate:
+        turn = threading.Thread(target=site.refresher.turn)
+        turn.start()
+        gate.wait_reached()
+        other_box.wait_for(
+            lambda one: one.path == "/api/tags" and one.number > earlier and one.over
+        )
+        assert turn.is_alive()
+    turn.join(30)
+
+    assert not turn.is_alive()
 
 
 def test_a_server_that_failed_is_asked_sooner(site: Site, box: FakeOllama):
