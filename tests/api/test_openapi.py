@@ -15,13 +15,14 @@ from openapi_spec_validator import validate
 
 from gateway import create_app, openapi
 from gateway.config import Secret, Settings
+from gateway.core.catalog import Server
 from gateway.core.options import OPTIONS
 from gateway.dialects import params
-from gateway.openapi import extensions, messages, responses
+from gateway.openapi import admin, extensions, messages, responses
 from tests.fake_ollama import FakeOllama, Script
 from tests.process import Gateway
 
-DOCUMENT = openapi.document()
+DOCUMENT = openapi.document(admin.fragment())
 SCHEMAS = DOCUMENT["components"]["schemas"]
 GENERATING = ("ChatRequest", "CompletionRequest", "ResponseRequest", "MessagesRequest")
 
@@ -42,7 +43,7 @@ def _routes(tmp_path: Path) -> Iterator[tuple[str, str]]:
         session_secret=Secret("x" * 32),
     )
     for rule in create_app(settings).url_map.iter_rules():
-        if rule.endpoint.startswith("api."):
+        if rule.endpoint.startswith(("api.", "admin_api.")):
             path = re.sub(r"<(?:[^:<>]+:)?([^<>]+)>", r"{\1}", rule.rule)
             for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
                 yield method, path
@@ -90,6 +91,19 @@ VENDOR_NAMES = [
 @pytest.mark.parametrize(("name", "names"), VENDOR_NAMES, ids=[c[0] for c in VENDOR_NAMES])
 def test_every_vendor_name_of_an_option_is_described(name: str, names: dict[str, Any]) -> None:
     assert set(names) <= set(SCHEMAS[name]["properties"])
+
+
+def test_the_fields_of_a_key_are_those_that_are_read() -> None:
+    from gateway.policy import key_rules
+
+    known = {*key_rules._READERS, *key_rules._LIMITS, "budgets", "expires_at"}
+    assert set(SCHEMAS["AdminKeyIn"]["properties"]) == known
+
+
+def test_the_fields_of_a_server_are_those_that_are_read() -> None:
+    assert set(SCHEMAS["AdminServerIn"]["properties"]) == {
+        field for field in Server.__dataclass_fields__ if field != "id"
+    }
 
 
 def _check(instance: Any, schema: str) -> None:

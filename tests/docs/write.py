@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway import openapi
-from gateway.openapi import extensions, parts
+from gateway.openapi import admin, extensions, parts
 from gateway.policy import client_kit
 from gateway.policy.options import KEYS, KeyRule
 
@@ -45,7 +45,7 @@ def written() -> dict[Path, str]:
     return {
         parameters: _KEYS.sub(lambda found: found[1] + _key_table(), parameters.read_text()),
         clients: _CLIENT.sub(_client, clients.read_text()),
-        DOCS / "api.md": "\n".join(_reference(openapi.document())),
+        DOCS / "api.md": "\n".join(_reference(openapi.document(admin.fragment()))),
     }
 
 
