@@ -83,9 +83,8 @@ def _remembered(raw: bytes) -> Mapping[str, Json]:
 
 def _normalised(parameters: Mapping[str, Json], param: str) -> Schema:
     schema = _rewritten(inline_refs(parameters, param))
-    if not isinstance(schema.get("type"), str):
-        schema["type"] = "object"
-    if schema["type"] == "object" and not isinstance(schema.get("properties"), dict):
+    schema["type"] = "object"  # the arguments of a call are one, whatever was written
+    if not isinstance(schema.get("properties"), dict):
         schema["properties"] = {}
     return schema
 

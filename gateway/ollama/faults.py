@@ -62,6 +62,10 @@ _CAPABILITIES: Final[tuple[tuple[re.Pattern[str], str, str | None], ...]] = tupl
         (r"audio input is not supported|not support audio", "audio_not_supported", None),
     )
 )
+_FORMAT: Final = re.compile(
+    r"invalid (?:json schema|format)\b|failed to (?:parse|load) grammar", re.IGNORECASE
+)
+"""Ollama answers 500 for these, though the caller wrote them."""
 _TOOL_CALL: Final = re.compile(r"invalid tool call arguments|error parsing tool call")
 _BUSY: Final = re.compile(r"server busy|maximum pending requests|no slots available", re.IGNORECASE)
 _MODEL_GONE: Final = re.compile(r"model .{0,400}not found|try pulling it first", re.IGNORECASE)
@@ -199,6 +203,8 @@ def _from_text(said: Said, endpoint: str) -> GatewayError | None:
             return CapabilityMissing(
                 text, code=code, param=param or _PROMPT_PARAM.get(endpoint, "messages")
             )
+    if _FORMAT.search(text):
+        return InvalidRequest(text, param="response_format")
     if _TOOL_CALL.search(text):
         return UpstreamError(text, code="tool_call_parse_error")
     if _BUSY.search(text):

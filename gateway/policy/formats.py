@@ -184,9 +184,10 @@ def starts_of(wanted: Json) -> str:
     kinds = wanted.get("type") if isinstance(wanted, Mapping) else ["object", "array"]
     if isinstance(kinds, str):
         kinds = [kinds]
-    if not isinstance(kinds, list) or not kinds or any(kind not in _STARTS for kind in kinds):
+    if not isinstance(kinds, list) or not kinds:
         return _ANY
-    return "".join(_STARTS[kind] for kind in kinds)
+    starts = [_STARTS.get(kind, "") if isinstance(kind, str) else "" for kind in kinds]
+    return "".join(starts) if all(starts) else _ANY
 
 
 def satisfies(text: str, wanted: Json) -> bool:

@@ -32,7 +32,7 @@ TOP = {
     "empty": ({}, EMPTY),
     "type list": ({"type": ["object", "null"]}, EMPTY),
     "type number": ({"type": 5}, EMPTY),
-    "type kept": ({"type": "string"}, {"type": "string"}),
+    "type no object": ({"type": "string"}, EMPTY),
     "no properties": ({"type": "object"}, EMPTY),
     "properties broken": ({"type": "object", "properties": []}, EMPTY),
     "required": (

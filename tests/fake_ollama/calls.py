@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from tests.fake_ollama.decode import CHAT, GENERATE, parse_fields
 from tests.fake_ollama.refusals import Refused
+from tests.fake_ollama.schema import satisfy
 from tests.fake_ollama.scripts import tokenise
 
 Endpoint = Literal["chat", "generate"]
@@ -111,7 +112,13 @@ def _common(endpoint: Endpoint, body: dict[str, Any]) -> Call:
 
 def check_format(value: Any) -> None:
     """Check a ``format`` value. Raises Refused (500)."""
-    if value in (None, "", "json") or isinstance(value, dict):
+    if value in (None, "", "json"):
+        return
+    if isinstance(value, dict):
+        try:
+            satisfy(value)
+        except (AttributeError, TypeError, ValueError, LookupError) as error:
+            raise Refused(500, "invalid JSON schema in format") from error
         return
     shown = json.dumps(json.dumps(value, separators=(",", ":")))
     raise Refused(500, f'invalid format: {shown}; expected "json" or a valid JSON Schema object')
