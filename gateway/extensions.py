@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from click import get_current_context
 from flask import Flask, has_request_context, request
 from flask_babel import Babel
 from flask_bootstrap import Bootstrap5
 from flask_login import LoginManager
-from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from flask_wtf import CSRFProtect
 from sqlalchemy import Engine, make_url
@@ -42,7 +42,6 @@ class _Database(SQLAlchemy):
 
 
 db = _Database(model_class=Base, disable_autonaming=True)
-migrate = Migrate()
 csrf = CSRFProtect()
 login = LoginManager()
 bootstrap = Bootstrap5()
@@ -52,6 +51,14 @@ babel = Babel()
 def init_app(app: Flask) -> None:
     """Bind the extensions that need nothing of ours; the console binds login and languages."""
     db.init_app(app)
-    migrate.init_app(app, db, directory=str(MIGRATIONS))
     csrf.init_app(app)
     bootstrap.init_app(app)
+    if get_current_context(silent=True) is not None:
+        _bind_migrations(app)
+
+
+def _bind_migrations(app: Flask) -> None:
+    """Bind Flask-Migrate for the command line (`flask db`): a worker has no use for its 11 MB."""
+    from flask_migrate import Migrate
+
+    Migrate(app, db, directory=str(MIGRATIONS))

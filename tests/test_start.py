@@ -17,6 +17,7 @@ import pytest
 import requests
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
 from gateway import start
@@ -298,7 +299,7 @@ def _value(name: str, kind: str, required: bool) -> object:
     return "[]" if "JSON" in kind else ""
 
 
-SCRIPTS = schema.ScriptDirectory(str(schema.MIGRATIONS))
+SCRIPTS = ScriptDirectory(str(schema.MIGRATIONS))
 OLD = sorted({script.revision for script in SCRIPTS.walk_revisions()} - {schema.head()})
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import click
-import yaml
 
 from gateway.cli.common import OPERATOR, command
 from gateway.core.chat import Json
@@ -49,6 +48,8 @@ def restore(source: Path, force: bool, yes: bool) -> None:
 def export_config(target: Path | None, with_digests: bool) -> None:
     """Write settings, servers, models and keys as YAML, without secrets."""
     document = _portable().export(digests=with_digests)
+    import yaml
+
     text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
     if target is None:
         click.echo(text, nl=False)
@@ -94,6 +95,8 @@ def _portable() -> Portable:
 
 
 def _read_document(source: Path) -> Json:
+    import yaml
+
     if source.stat().st_size > _MOST_BYTES:
         raise InvalidRequest(f"{source} is too large.")
     try:

@@ -35,7 +35,7 @@ from gateway.services.revisions import Revisions
 from gateway.services.revocation import Revocation
 from gateway.services.servers import Servers
 from gateway.services.settings import SettingsCache
-from gateway.services.sharing import LocalBoard, RedisBoard, Sharing
+from gateway.services.sharing import Board, LocalBoard, Sharing
 from gateway.services.stored import Store
 from gateway.services.tracing import Traces
 from gateway.services.usage_writer import UsageWriter
@@ -71,11 +71,6 @@ def make(config: Settings) -> Services:
     metrics = Metrics(VERSION)
     traces = _traces(config)
     draining = threading.Event()
-    board = (
-        RedisBoard.at(config.redis_url)
-        if config.redis_url
-        else LocalBoard(config.data_dir / "running")
-    )
     limiter = Limiter(
         store,
         config.redis_url,
@@ -92,7 +87,7 @@ def make(config: Settings) -> Services:
         Retention(store, settings.behaviour),
         Prober(fleet),
         refresher,
-        Sharing(fleet, board),
+        Sharing(fleet, _board(config)),
         pulls,
         Watchdog(metrics, fleet, live, usage, draining),
         traces,
@@ -124,6 +119,15 @@ def make(config: Settings) -> Services:
         ratios=Ratios(),
         draining=draining,
     )
+
+
+def _board(config: Settings) -> Board:
+    """Give the place where processes tell each other what they run."""
+    if not config.redis_url:
+        return LocalBoard(config.data_dir / "running")
+    from gateway.services.redis_board import RedisBoard
+
+    return RedisBoard.at(config.redis_url)
 
 
 def _traces(config: Settings) -> Traces:

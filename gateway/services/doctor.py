@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from redis import Redis
-from redis.exceptions import RedisError
 from sqlalchemy import make_url, text
 
 from gateway.config import Settings
@@ -156,6 +154,9 @@ def _server(server: Server, attempts: Servers | None) -> Finding:
 
 
 def _redis(url: str) -> Finding:
+    from redis import Redis
+    from redis.exceptions import RedisError
+
     client = Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1)
     ping: Callable[[], object] = client.ping
     try:

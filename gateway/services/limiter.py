@@ -15,6 +15,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from gateway.core.behaviour import Behaviour
 from gateway.core.keys import Key
@@ -26,9 +27,11 @@ from gateway.services.identity import worker_name
 from gateway.services.offload import every
 from gateway.services.rate_windows import LimitReached, LocalWindows, Place, Windows, machine_counts
 from gateway.services.reaper import lives
-from gateway.services.redis_windows import RedisWindows
 from gateway.services.shared_counts import SharedCounts
 from gateway.services.stored import Store
+
+if TYPE_CHECKING:
+    from gateway.services.redis_windows import RedisWindows
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +113,7 @@ class Limiter:
         self._now = now
         self._counts = SharedCounts() if folder is None else machine_counts(folder, workers)
         local = LocalWindows(self._counts, clock)
-        self._redis = RedisWindows(redis_url, local) if redis_url else None
+        self._redis = _redis(redis_url, local) if redis_url else None
         self._windows: Windows = self._redis or local
         self._budgets = Budgets(store, worker or worker_name(), now=now, clock=clock)
         self._stop: threading.Event | None = None
@@ -181,3 +184,10 @@ class Limiter:
     ) -> RateLimited:
         error.headers = {**error.headers, **windows.headers(seen, form, self._now())}
         return error
+
+
+def _redis(url: str, local: LocalWindows) -> RedisWindows:
+    """Give the windows in Redis; its client is loaded only here, as it takes 6 MB."""
+    from gateway.services.redis_windows import RedisWindows
+
+    return RedisWindows(url, local)

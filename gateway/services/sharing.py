@@ -1,7 +1,7 @@
 """Tells other processes how many calls run here, and hears the same from them.
 
 Without Redis the workers of one machine share a small file in memory (`LocalBoard`); with
-`REDIS_URL` all instances share a hash (`RedisBoard`). Both only carry counts, by server and model:
+`REDIS_URL` all instances share a hash (`redis_board`). Both only carry counts, by server and model:
 an exchange takes microseconds or one round trip and never stands in the way of a call. Every
 process keeps its own line; `services.fleet` says what follows.
 
@@ -19,15 +19,10 @@ import os
 import struct
 import threading
 import time
-import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeAlias
-
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
+from typing import Final, Protocol, TypeAlias
 
 from gateway.services.fleet import Fleet
 
@@ -36,13 +31,9 @@ log = logging.getLogger(__name__)
 BUSY_S: Final = 0.05
 IDLE_S: Final = 0.5
 SILENT_S: Final = 3.0
-FORGET_S: Final = 60.0
 _ROWS: Final = 64
 _ROW_BYTES: Final = 16_384
 _HEAD: Final = struct.Struct("<QQI")
-_HASH: Final = "o2a:calls"
-_REDIS_S: Final = 0.1
-_REST_S: Final = 5.0
 
 Counts: TypeAlias = Mapping[tuple[int, str], int]
 
@@ -51,7 +42,7 @@ class Board(Protocol):
     """Where processes leave their counts."""
 
     def exchange(self, mine: Counts) -> Counts:
-        """Leave ours, and give the sum of the others'. Raises OSError or redis.RedisError."""
+        """Leave ours, and give the sum of the others'. Raises OSError."""
         ...
 
     def close(self) -> None:
@@ -82,7 +73,7 @@ class LocalBoard:
             self._row = self._free_row(memory)
         if self._row is not None:
             self._write(memory, self._row, mine)
-        return _sum(self._others(memory))
+        return total(self._others(memory))
 
     def close(self) -> None:
         """See `Board`."""
@@ -113,7 +104,7 @@ class LocalBoard:
         return None
 
     def _write(self, memory: mmap.mmap, row: int, mine: Counts) -> None:
-        data = _encode(mine)
+        data = encode(mine)
         start = row * _ROW_BYTES
         self._beat += 2
         _HEAD.pack_into(memory, start, self._beat - 1, os.getpid(), len(data))
@@ -132,73 +123,10 @@ class LocalBoard:
                 data = memory[start + _HEAD.size : start + _HEAD.size + length]
                 if _HEAD.unpack_from(memory, start)[0] == number:
                     first = known is None  # left behind by a process that ended before we began
-                    known = (number, now_s - SILENT_S if first else now_s, _decode(data))
+                    known = (number, now_s - SILENT_S if first else now_s, decode(data))
                     self._heard[row] = known
             if known is not None and now_s - known[1] < SILENT_S:
                 yield known[2]
-
-
-class RedisBoard:
-    """A hash in Redis shared by all instances: one field a process."""
-
-    def __init__(self, client: Any, clock: Callable[[], float] = time.monotonic) -> None:
-        self._redis = client
-        self._clock = clock
-        self._name = uuid.uuid4().hex
-        self._beat = 0
-        self._heard: dict[str, tuple[str, float]] = {}
-        self._away_until_s = 0.0
-
-    @classmethod
-    def at(cls, url: str) -> RedisBoard:
-        """Give the board at a Redis address; nothing is connected yet."""
-        return cls(
-            redis.Redis.from_url(
-                url,
-                socket_timeout=_REDIS_S,
-                socket_connect_timeout=_REDIS_S,
-                retry=Retry(NoBackoff(), 0),
-                decode_responses=True,
-            )
-        )
-
-    def exchange(self, mine: Counts) -> Counts:
-        """See `Board`. After a failure Redis is left alone for a few seconds."""
-        now_s = self._clock()
-        if now_s < self._away_until_s:
-            return {}
-        self._beat += 1
-        text = f"{self._beat} {_encode(mine).decode()}"
-        try:
-            with self._redis.pipeline(transaction=False) as pipeline:
-                pipeline.hset(_HASH, self._name, text)
-                pipeline.hgetall(_HASH)
-                fields: dict[str, str] = pipeline.execute()[1]
-        except redis.RedisError:
-            self._away_until_s = now_s + _REST_S
-            self._heard.clear()
-            raise
-        fields.pop(self._name, None)
-        return _sum(self._believed(fields, now_s))
-
-    def close(self) -> None:
-        """See `Board`."""
-        self._redis.hdel(_HASH, self._name)
-        self._redis.close()
-
-    def _believed(self, fields: Mapping[str, str], now_s: float) -> Iterator[Counts]:
-        for name in [name for name in self._heard if name not in fields]:
-            del self._heard[name]
-        for name, text in fields.items():
-            known = self._heard.get(name)
-            if known is None or known[0] != text:
-                # what was there before we looked may be of a process long gone
-                at_s = now_s - SILENT_S if known is None else now_s
-                known = self._heard[name] = (text, at_s)
-            if now_s - known[1] < SILENT_S:
-                yield _decode(text.partition(" ")[2].encode())
-            elif now_s - known[1] > FORGET_S:
-                self._redis.hdel(_HASH, name)
 
 
 class Sharing:
@@ -227,7 +155,7 @@ class Sharing:
         mine = self._fleet.in_flight()
         try:
             others = self._board.exchange(mine)
-        except (OSError, ValueError, redis.RedisError) as error:
+        except (OSError, ValueError) as error:
             if not self._is_away:
                 log.warning("calls of other processes are unknown: %s", type(error).__name__)
             self._is_away, others = True, {}
@@ -242,11 +170,11 @@ class Sharing:
             pause_s = BUSY_S if self.turn() else IDLE_S
         try:
             self._board.close()
-        except (OSError, ValueError, redis.RedisError):
+        except (OSError, ValueError):
             log.debug("our counts could not be taken away")
 
 
-def _encode(counts: Counts) -> bytes:
+def encode(counts: Counts) -> bytes:
     """Give counts as JSON that fits a row; the smallest are left out where it does not."""
     entries: list[tuple[int, str, int]] = [
         (server, name, count) for (server, name), count in counts.items()
@@ -259,7 +187,7 @@ def _encode(counts: Counts) -> bytes:
     return data
 
 
-def _decode(data: bytes) -> Counts:
+def decode(data: bytes) -> Counts:
     """Read what another process wrote; nonsense counts nothing."""
     try:
         return {
@@ -269,8 +197,9 @@ def _decode(data: bytes) -> Counts:
         return {}
 
 
-def _sum(counts: Iterator[Counts]) -> Counts:
-    total: Counter[tuple[int, str]] = Counter()
+def total(counts: Iterable[Counts]) -> Counts:
+    """Add counts up."""
+    found: Counter[tuple[int, str]] = Counter()
     for one in counts:
-        total.update(one)
-    return total
+        found.update(one)
+    return found
