@@ -32,6 +32,8 @@ from tests.process import Gateway
 
 TERN = FakeModel("tern:latest", ("completion", "tools"), context_length=8192, slots=64)
 WAIT_S = 10.0
+SEEN_S = 0.1
+"""How old the gateway's look at its settings may be."""
 
 
 def until(look: Callable[[], Any], what: str, timeout_s: float = WAIT_S) -> Any:
@@ -93,6 +95,7 @@ class Site:
         marks = Revisions(store)
         SettingsCache(store, marks).update(settings, SYSTEM)
         marks.stop()
+        time.sleep(2 * SEEN_S)
 
     def change_servers(self, **values: Any) -> None:
         """Change all servers, as another worker would."""
