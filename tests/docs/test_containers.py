@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from gateway.config import VARIABLES, Settings
+from tests.docs.dockerfile import Dockerfile
 from tests.docs.reading import ROOT
 
 COMPOSE = ("docker-compose.yml", "docker-compose.external.yml", "deploy/compose.scale.yml")
@@ -121,24 +122,6 @@ def test_every_variable_in_the_example_of_env_is_one(tmp_path: Path) -> None:
     assert settings.port == 3000
     assert len(named) > 5
     assert named - {"POSTGRES_PASSWORD"} <= set(VARIABLES)
-
-
-class Dockerfile:
-    """The instructions of the Dockerfile, by stage."""
-
-    def __init__(self) -> None:
-        text = re.sub(r"^#.*\n", "", (ROOT / "Dockerfile").read_text(), flags=re.M)
-        lines = text.replace("\\\n", " ").splitlines()
-        self.stages: list[list[tuple[str, str]]] = []
-        for line in filter(str.strip, lines):
-            word, _, rest = line.strip().partition(" ")
-            if word == "FROM":
-                self.stages.append([])
-            self.stages[-1].append((word, " ".join(rest.split())))
-
-    def all(self, word: str, stage: int = -1) -> list[str]:
-        """Give the arguments of an instruction in a stage."""
-        return [rest for name, rest in self.stages[stage] if name == word]
 
 
 @pytest.fixture
