@@ -1,62 +1,187 @@
-"""Backup: take the configuration along."""
+"""Backup: take configuration or everything along, and bring a configuration in.
+
+An import is looked at before it is done: what was uploaded waits in a folder of the data directory,
+for an hour, under a name nobody can guess, while the page says what it would change.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import orjson
-from flask import Response, render_template
+import yaml
+from flask import Response, abort, flash, redirect, render_template, request, send_file, url_for
 from flask_login import current_user
+from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.admin import bp
+from gateway.admin.actor import actor
 from gateway.admin.settings import tabs
 from gateway.core.chat import Json
+from gateway.errors import InvalidRequest
+from gateway.pages.foreign import translated
+from gateway.pages.words import _, ngettext
+from gateway.services import backup as backups
 from gateway.services import services
-from gateway.store import keys as stored_keys
-from gateway.store import servers as stored_servers
+from gateway.services.import_node import Imported, NodeImport
+from gateway.services.offload import run_blocking
+from gateway.services.portable import Portable
+from gateway.services.revisions import Revisions
+from gateway.store import audit
+
+NODE_FILES = frozenset(
+    {"config.json", "api_keys.json", "models.json", "overrides.json", "logs.json"}
+)
+_DOCUMENT = "document"
+_KEPT_S = 3_600
+_TOKEN_LENGTH = 43
 
 
 @bp.get("/settings/backup")
 def settings_backup() -> str:
-    """Tell what can be taken along, and how to bring it back."""
-    config = services().config
+    """Show what can be taken along and brought in."""
     return render_template(
         "admin/settings/backup.html",
         tab="backup",
         tabs=tabs(),
-        is_sqlite=config.uses_sqlite,
-        data_dir=config.data_dir,
-        may_export=current_user.role != "viewer",
+        is_sqlite=services().config.uses_sqlite,
+        data_dir=services().config.data_dir,
+        is_owner=current_user.role == "owner",
+        node_files=sorted(NODE_FILES),
     )
 
 
-@bp.get("/settings/backup/configuration.json")
-def settings_export() -> Response:
-    """Give settings, servers, models and keys as JSON; secrets and digests stay here."""
-    now = datetime.now(UTC)
-    body = orjson.dumps(_configuration(now), option=orjson.OPT_INDENT_2, default=str)
-    name = f"ollama2openai-{now:%Y%m%d-%H%M}.json"
+@bp.get("/settings/backup/configuration.<kind>")
+def settings_export(kind: str) -> Response:
+    """Give settings, servers, models and keys; digests of keys only to whom may change them."""
+    digests = bool(request.args.get("digests")) and current_user.role != "viewer"
+    document = _portable().export(digests=digests)
+    if kind not in {"json", "yaml"}:
+        abort(404)
+    if kind == "json":
+        body = orjson.dumps(document, option=orjson.OPT_INDENT_2, default=str)
+    else:
+        body = yaml.safe_dump(document, sort_keys=False, allow_unicode=True).encode()
+    name = f"ollama2openai-{datetime.now(UTC):%Y%m%d-%H%M}.{kind}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return Response(body, mimetype="application/json", headers=headers)
+    return Response(body, content_type=f"application/{kind}", headers=headers)
 
 
-def _configuration(now: datetime) -> dict[str, Json]:
-    parts = services()
-    return {
-        "product": "ollama2openai",
-        "exported_at": now.isoformat(),
-        "settings": asdict(parts.settings.behaviour()),
-        "servers": [stored_servers.as_json(server) for server in parts.catalog.servers()],
-        "models": [
-            {
-                "name": model.name,
-                "display_name": model.display_name,
-                "enabled": model.enabled,
-                "override": dict(model.override),
-                "names": {alias.name: dict(alias.override) for alias in model.aliases},
-            }
-            for model in parts.catalog.models()
-        ],
-        "keys": [stored_keys.as_json(key) for key in parts.keys.search()],
-    }
+@bp.post("/settings/backup/everything")
+def settings_everything() -> AnyResponse:
+    """Make a backup of the whole store and give it; owners only."""
+    if current_user.role != "owner":
+        abort(403)
+    folder = Path(tempfile.mkdtemp(dir=services().config.data_dir, prefix="backup-"))
+    try:
+        made = run_blocking(backups.make, services().config, folder)
+        found = made.open("rb")
+    except backups.BackupError as error:
+        flash(str(error), "danger")
+        return redirect(url_for("admin.settings_backup"), 303)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)  # the open file lives on until it is sent
+    now = datetime.now(UTC)
+    services().store.write(audit.record, actor(), "backup.download", "store", "", "", now=now)
+    return send_file(found, "application/octet-stream", as_attachment=True, download_name=made.name)
+
+
+@bp.post("/settings/backup/import")
+def settings_import() -> AnyResponse:
+    """Take in files and show what they would change."""
+    files = [file for file in request.files.getlist("files") if file.filename]
+    folder, token = _new_place()
+    names = {Path(file.filename or "").name for file in files}
+    is_node = bool(names & NODE_FILES)
+    if not files or (not is_node and len(files) > 1):
+        flash(_("Choose one configuration file, or the files of the old data folder."), "warning")
+        return redirect(url_for("admin.settings_backup"), 303)
+    for file in files:
+        name = Path(file.filename or "").name
+        if not is_node or name in NODE_FILES:
+            file.save(folder / (name if is_node else _DOCUMENT))
+        file.close()
+    return redirect(url_for("admin.settings_import_plan", token=token), 303)
+
+
+@bp.route("/settings/backup/import/<token>", methods=["GET", "POST"])
+def settings_import_plan(token: str) -> AnyResponse | str:
+    """Say what an import would change; do it when told to."""
+    folder = _place(token)
+    try:
+        done = _imported(folder, is_real=request.method == "POST")
+    except InvalidRequest as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        flash(translated(error.message), "danger")
+        return redirect(url_for("admin.settings_backup"), 303)
+    if request.method == "POST":
+        shutil.rmtree(folder, ignore_errors=True)
+        services().catalog.drop()
+        count = len(done.changes)
+        flash(ngettext("%(num)d thing changed.", "%(num)d things changed.", count), "success")
+        return redirect(url_for("admin.settings_backup"), 303)
+    return render_template("admin/settings/import.html", done=done, token=token)
+
+
+def _imported(folder: Path, *, is_real: bool) -> Imported:
+    """Import what waits in a folder, or say what that would do. Raises InvalidRequest."""
+    portable = _portable()
+    if (folder / _DOCUMENT).is_file():
+        document = _read(folder / _DOCUMENT)
+        changes = portable.apply(document, actor()) if is_real else portable.plan(document)
+        return Imported(changes, 0, ())
+    node = NodeImport(services().store, portable)
+    return node.apply(folder, actor()) if is_real else node.plan(folder)
+
+
+def _read(path: Path) -> Json:
+    """Read a document. Raises InvalidRequest."""
+    try:
+        return yaml.safe_load(path.read_text("utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = "" if mark is None else f"Line {mark.line + 1}: "
+        raise InvalidRequest(f"{place}This is neither YAML nor JSON.") from error
+
+
+def _portable() -> Portable:
+    store = services().store
+    return Portable(store, Revisions(store))
+
+
+def _imports() -> Path:
+    folder = services().config.data_dir / "imports"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
+
+
+def _new_place() -> tuple[Path, str]:
+    """Make a folder for an upload; older ones that nobody wanted go."""
+    for old in _entries(_imports()):
+        if time.time() - old.stat().st_mtime > _KEPT_S:
+            shutil.rmtree(old, ignore_errors=True)
+    token = secrets.token_urlsafe(32)
+    folder = _imports() / token
+    folder.mkdir(mode=0o700)
+    return folder, token
+
+
+def _place(token: str) -> Path:
+    """Give the folder of an upload; the page for what is gone where there is none."""
+    folder = _imports() / token
+    if len(token) != _TOKEN_LENGTH or not set(token) <= _ALPHABET or not folder.is_dir():
+        abort(404)
+    return folder
+
+
+def _entries(folder: Path) -> Sequence[Path]:
+    return [entry for entry in folder.iterdir() if entry.is_dir()]
+
+
+_ALPHABET = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")

@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from gateway.admin import bp
 from gateway.admin.actor import actor
 from gateway.admin.forms.errors import into_form
-from gateway.admin.forms.settings import TABS, WORDS, changes, settings_form
+from gateway.admin.forms.settings import HEADINGS, TABS, WORDS, changes, settings_form
 from gateway.admin.query import read_id
 from gateway.core.behaviour import Behaviour
 from gateway.errors import InvalidRequest
@@ -47,6 +47,7 @@ def settings(tab: str = "general") -> AnyResponse | str:
         tab=tab,
         tabs=tabs(),
         changed=_changed(behaviour, tab),
+        headings=HEADINGS,
         zones=sorted(available_timezones()),
         models=[model.display_name for model in services().catalog.models()],
     )

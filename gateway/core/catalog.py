@@ -118,6 +118,8 @@ class ServerView:
     slots: int = 1
     checked_at: datetime | None = None
     latency_ms: float | None = None
+    latencies_ms: tuple[float, ...] = ()
+    """The last probes, oldest first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,16 @@ own responses.
 
 from __future__ import annotations
 
-from flask import Flask, Response, request
+from flask import Flask, Response, request, session
 
 from gateway.pages import cookies, formats, language
 
 _YEAR_S = 31_536_000
 _HOUR_S = 3_600
+_STRANGERS_BYTES = 64 << 10
+_FORM_BYTES = 4 << 20
+_LARGE_BYTES = 512 << 20
+_LARGE = ("/admin/settings/backup/import", "/admin/playground/run")
 
 
 def init_app(app: Flask) -> None:
@@ -20,6 +24,20 @@ def init_app(app: Flask) -> None:
     language.init_app(app)
     formats.init_app(app)
     app.after_request(_keep_files)
+    # before the form is read for its token, which happens first of all
+    app.before_request_funcs.setdefault(None, []).insert(0, _limit_forms)
+
+
+def _limit_forms() -> None:
+    """Bound what is read of a form: little from strangers, much only where files are taken."""
+    if not request.path.startswith(("/admin", "/auth")):
+        return
+    if "_user_id" not in session:
+        request.max_content_length = _STRANGERS_BYTES
+    elif request.path.startswith(_LARGE):
+        request.max_content_length = _LARGE_BYTES
+    else:
+        request.max_content_length = _FORM_BYTES
 
 
 def _keep_files(response: Response) -> Response:

@@ -80,6 +80,8 @@ SENTENCES = (
     "A revoked key cannot be rotated.",
     "'%(field)s' must be one line without control characters.",
     "'%(field)s' lies in the past.",
+    # gateway/admin/backup.py
+    "This is neither YAML nor JSON.",
     # services/admins.py, services/accounts.py, store/admins.py
     "There is already an account '%(name)s'.",
     "There must be an owner who can log in.",

@@ -13,6 +13,7 @@ and only during a trial.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -33,6 +34,7 @@ queue there keeps it busy between them."""
 _UNKNOWN_CONTEXT = 1
 _BUSY_PAUSE_S = 1.0
 _AVERAGE = 0.2
+_LATENCIES = 60
 
 
 class Lane:
@@ -186,6 +188,7 @@ class Station:
         self.version = ""
         self.loaded: Mapping[str, Loaded] = {}
         self.latency_ms: float | None = None
+        self.latencies_ms: deque[float] = deque(maxlen=_LATENCIES)
         self.checked_at: datetime | None = None
         self.probe_error = ""
         self.failed_probes = 0
@@ -245,6 +248,7 @@ class Station:
         self.probe_error = ""
         self.version = version
         self.latency_ms = latency_ms
+        self.latencies_ms.append(latency_ms)
         self.checked_at = at
         self.loaded = loaded
         for name, lane in self.lanes.items():
@@ -333,6 +337,7 @@ class Station:
             slots=self.server.slots or max((lane.learned for lane in lanes), default=1),
             checked_at=self.checked_at,
             latency_ms=self.latency_ms,
+            latencies_ms=tuple(self.latencies_ms),
         )
 
 

@@ -98,16 +98,6 @@ def test_the_defaults_can_be_restored(admin: Visitor, parts: Services) -> None:
     assert parts.settings.behaviour().idle_timeout_s == 77
 
 
-def test_an_export_has_everything_but_secrets(admin: Visitor, parts: Services) -> None:
-    _, secret = parts.keys.issue({"name": "one"}, ACTOR)
-    answer = admin.get("/admin/settings/backup/configuration.json")
-
-    assert answer.json["keys"][0]["name"] == "one"
-    assert set(answer.json) >= {"settings", "servers", "models", "keys"}
-    assert "digest" not in answer.text
-    assert secret not in answer.text
-
-
 def test_an_account_is_added_and_must_choose_a_password(
     app: Flask, admin: Visitor, parts: Services
 ) -> None:

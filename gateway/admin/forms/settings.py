@@ -210,6 +210,24 @@ WORDS: Mapping[str, Mapping[str, Words]] = {
     },
 }
 
+HEADINGS: Mapping[str, str] = {
+    "reasoning_field": _l("Thinking"),
+    "strip_attribution_header": _l("Coding agents"),
+    "forced_tool_choice": _l("Tools and formats"),
+    "completions_raw": _l("Completions"),
+    "usage_on_finish_chunk": _l("Streams"),
+    "allow_remote_images": _l("Images"),
+    "allow_client_keep_alive": _l("What clients may set"),
+    "responses_store": _l("Responses API"),
+    "cors_allow_origins": _l("Web pages"),
+    "request_timeout_ms": _l("Time limits"),
+    "default_key_concurrency": _l("Queue"),
+    "max_body_mb": _l("Size of a request"),
+    "log_bodies": _l("Texts"),
+    "usage_retention_days": _l("Records"),
+}
+"""What stands above a setting: the beginning of a group, up to the next one."""
+
 _CHOICES: Mapping[str, str] = {
     "emulate": _l("Emulate: make sure of it"),
     "best_effort": _l("Ask the model, take what comes"),

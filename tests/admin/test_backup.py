@@ -1,0 +1,180 @@
+"""Taking the configuration along, bringing one in after a look, and what uploads may not do."""
+
+from __future__ import annotations
+
+import io
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from flask import Flask
+
+from gateway.services import Services
+from tests.admin.conftest import ACTOR, PASSWORD, Visitor, account
+
+
+def upload(admin: Visitor, **files: str | bytes) -> Any:
+    """Send files to be looked at; names have __ for the dot."""
+    sent = [
+        (io.BytesIO(text.encode() if isinstance(text, str) else text), name.replace("__", "."))
+        for name, text in files.items()
+    ]
+    return admin.post(
+        "/admin/settings/backup/import", {"files": sent}, content_type="multipart/form-data"
+    )
+
+
+@pytest.mark.parametrize("kind", ["yaml", "json"])
+def test_an_export_has_everything_but_secrets(admin: Visitor, parts: Services, kind: str) -> None:
+    _, secret = parts.keys.issue({"name": "one"}, ACTOR)
+    answer = admin.get(f"/admin/settings/backup/configuration.{kind}")
+    document = yaml.safe_load(answer.text)
+
+    assert document["keys"][0]["name"] == "one"
+    assert set(document) >= {"settings", "servers", "models", "keys"}
+    assert "digest" not in answer.text
+    assert secret not in answer.text
+
+
+def test_an_exported_key_works_where_it_is_imported_with_its_fingerprint(
+    admin: Visitor, parts: Services
+) -> None:
+    key, secret = parts.keys.issue({"name": "one"}, ACTOR)
+    text = admin.get("/admin/settings/backup/configuration.yaml?digests=1").text
+    parts.keys.delete(key.id, ACTOR)
+    answer = upload(admin, config__yaml=text)
+    admin.post(answer.headers["Location"])
+
+    assert parts.keyring.find(secret).name == "one"
+
+
+def test_fingerprints_are_not_given_to_viewers(app: Flask, parts: Services) -> None:
+    account(parts, "vera", "viewer")
+    parts.keys.issue({"name": "one"}, ACTOR)
+    vera = Visitor(app)
+    vera.login("vera", PASSWORD)
+
+    assert "digest" not in vera.get("/admin/settings/backup/configuration.yaml?digests=1").text
+
+
+def test_an_import_is_looked_at_before_it_is_done(admin: Visitor, parts: Services) -> None:
+    document = {"product": "ollama2openai", "version": 1, "settings": {"max_images": 3}}
+    answer = upload(admin, new__json=json.dumps(document))
+    plan = admin.get(answer.headers["Location"]).text
+    before = parts.settings.behaviour().max_images
+    admin.post(answer.headers["Location"])
+    again = admin.get(answer.headers["Location"])
+
+    assert "max_images" in plan
+    assert before == 64
+    assert parts.settings.behaviour().max_images == 3
+    assert again.status_code == 404
+
+
+def test_the_node_products_files_are_taken_over(admin: Visitor, parts: Services) -> None:
+    old = "sk-old-0123456789abcdef0123456789abcdef"
+    keys = [{"id": "1", "name": "from before", "key": old, "allowedModels": ["*"]}]
+    answer = upload(admin, api_keys__json=json.dumps(keys))
+    plan = admin.get(answer.headers["Location"]).text
+    admin.post(answer.headers["Location"])
+
+    assert "from before" in plan
+    assert old not in plan
+    assert parts.keyring.find(old).name == "from before"
+
+
+BROKEN = [
+    ("half.json", '{"settings": {"max_im'),
+    ("wrong.yaml", "settings: {max_images: many}"),
+    ("list.json", "[1, 2, 3]"),
+    ("binary.yaml", b"\xff\xfe\x00\x01"),
+    ("bomb.yaml", "a: &a [x, x]\nb: &b [*a, *a]\nc: !!python/object/apply:os.system ['true']"),
+    ("api_keys.json", '{"not": "a list"}'),
+    ("empty.yaml", ""),
+]
+
+
+@pytest.mark.parametrize(("name", "text"), BROKEN, ids=[case[0] for case in BROKEN])
+def test_a_broken_file_changes_nothing(
+    admin: Visitor, parts: Services, name: str, text: str | bytes
+) -> None:
+    before = parts.settings.behaviour()
+    answer = upload(admin, **{name.replace(".", "__"): text})
+    answer = admin.get(answer.headers["Location"])
+    page = admin.get("/admin/settings/backup").text if answer.status_code == 303 else answer.text
+
+    assert answer.status_code == 303
+    assert "toast-bad" in page
+    assert parts.settings.behaviour() == before
+    assert parts.keys.search() == []
+
+
+@pytest.mark.parametrize("token", ["x", "a" * 43, ".." + "a" * 41, "%2e%2e%2f" + "a" * 34])
+def test_a_guessed_upload_is_not_there(admin: Visitor, token: str) -> None:
+    answer = admin.get(f"/admin/settings/backup/import/{token}")
+
+    assert answer.status_code == 404
+
+
+def test_a_file_name_cannot_leave_its_folder(admin: Visitor, app: Flask, parts: Services) -> None:
+    sent = [(io.BytesIO(b"[]"), "../../../api_keys.json"), (io.BytesIO(b"{}"), "../../evil.json")]
+    admin.post("/admin/settings/backup/import", {"files": sent}, content_type="multipart/form-data")
+    kept = list(parts.config.data_dir.rglob("*.json"))
+
+    assert [path.name for path in kept] == ["api_keys.json"]
+    assert kept[0].parent.parent == parts.config.data_dir / "imports"
+    assert not (parts.config.data_dir.parent / "evil.json").exists()
+
+
+def test_a_backup_is_a_whole_database(admin: Visitor, parts: Services, tmp_path: Path) -> None:
+    parts.keys.issue({"name": "one"}, ACTOR)
+    answer = admin.post("/admin/settings/backup/everything")
+    file = tmp_path / "copy.db"
+    file.write_bytes(answer.data)
+    answer.close()
+    with sqlite3.connect(file) as copy:
+        names = [row[0] for row in copy.execute("SELECT name FROM api_key")]
+    copy.close()
+
+    assert names == ["one"]
+    assert "attachment" in answer.headers["Content-Disposition"]
+    assert list(parts.config.data_dir.glob("backup-*")) == []
+    assert "backup.download" in admin.get("/admin/settings/audit").text
+
+
+def test_only_owners_take_the_whole_store(app: Flask, parts: Services) -> None:
+    account(parts, "ada", "admin")
+    ada = Visitor(app)
+    ada.login("ada", PASSWORD)
+
+    assert ada.post("/admin/settings/backup/everything").status_code == 403
+
+
+SIZES = [
+    ("/auth/login", 70_000),
+    ("/admin/settings/backup/import", 70_000),
+    ("/admin/keys/new", 70_000),
+]
+
+
+@pytest.mark.parametrize(("path", "size"), SIZES)
+def test_a_stranger_cannot_upload_much(visitor: Visitor, path: str, size: int) -> None:
+    visitor.get("/auth/login")
+    sent = {"file": (io.BytesIO(b"x" * size), "x.bin")}
+    answer = visitor.post(path, sent, content_type="multipart/form-data")
+
+    assert answer.status_code == 413
+
+
+def test_a_form_of_an_owner_is_bounded_too(admin: Visitor) -> None:
+    answer = admin.client.post(
+        "/admin/keys/new",
+        data=b"x" * (5 << 20),
+        content_type="multipart/form-data; boundary=x",
+        headers={"X-CSRFToken": admin.token},
+    )
+
+    assert answer.status_code == 413
