@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from tests.fake_ollama import FakeOllama, Recorded
+
 HELLO: list[dict[str, str]] = [{"role": "user", "content": "Hello?"}]
 
 
@@ -88,3 +90,11 @@ def is_refusal(body: Any, *, anthropic: bool) -> bool:
             and bool(error["message"])
         )
     return set(error) == {"message", "type", "param", "code"} and bool(error["message"])
+
+
+_ASKING = frozenset({"/api/chat", "/api/generate", "/api/embed"})
+
+
+def asked(ollama: FakeOllama) -> list[Recorded]:
+    """Give the requests that had a model do something; servers are looked at all the time."""
+    return [one for one in ollama.requests if one.path in _ASKING]

@@ -305,6 +305,19 @@ def test_a_used_up_budget_is_not_worth_a_retry(caller: Caller, operator: Operato
     assert reply.headers["x-should-retry"] == "false"
 
 
+def test_calls_that_failed_do_not_use_up_a_budget(
+    caller: Caller, operator: Operator, ollama: FakeOllama
+) -> None:
+    """SDKs repeat by themselves: three failures are three records, and none of the budget."""
+    key = operator.key(budgets=[{"metric": "requests", "period": "day", "limit": 1}])
+    stopped = Script(fault=error(500, "model runner has unexpectedly stopped"))
+    ollama.script("llama3.2", stopped, stopped, stopped, Script(content="Here again."))
+
+    statuses = [caller.post(CHAT, chat(), key=key).status for _ in range(5)]
+
+    assert statuses == [502, 502, 502, 200, 429]
+
+
 def test_a_time_limit_is_not_worth_a_retry(caller: Caller, ollama: FakeOllama) -> None:
     with ollama.hold("llama3.2"):
         reply = caller.post(CHAT, chat(timeout_ms=200))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.contract.asking import ENDPOINTS, is_refusal
+from tests.contract.asking import ENDPOINTS, asked, is_refusal
 from tests.contract.conftest import Caller, Operator
 from tests.contract.wire import Reply
 from tests.fake_ollama import FakeOllama
@@ -100,7 +100,7 @@ def test_a_key_in_the_body_opens_nothing(caller: Caller, ollama: FakeOllama, nam
     )
 
     assert reply.status == 401
-    assert ollama.requests == []
+    assert asked(ollama) == []
 
 
 def test_the_key_is_judged_before_the_body_is_read(caller: Caller) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.asking import ENDPOINTS, is_refusal
+from tests.contract.asking import ENDPOINTS, asked, is_refusal
 from tests.contract.conftest import Caller
 from tests.fake_ollama import FakeOllama
 
@@ -135,7 +135,7 @@ def test_what_ollama_cannot_serve_is_an_honest_404(
     assert reply.status == 404
     assert reply.code == ("not_found_error" if "/messages" in path else "unsupported_endpoint")
     assert f"{method} {path} is not supported by this gateway" in reply.json["error"]["message"]
-    assert ollama.requests == []
+    assert asked(ollama) == []
 
 
 UNKNOWN = ["/v1/nothing", "/v2/chat/completions", "/v1", "/v1/chat", "/v1/chat/completion",
@@ -153,7 +153,7 @@ def test_what_nobody_knows_is_a_404(
     assert reply.status == 404
     assert is_refusal(reply.json, anthropic=False)
     assert reply.code == "unknown_url"
-    assert ollama.requests == []
+    assert asked(ollama) == []
 
 
 WRONG_METHOD = [
@@ -214,7 +214,7 @@ def test_no_trick_with_the_path_gets_past_the_key(
         reply = wire.reply()
 
         assert reply.status in {400, 401, 404, 405}
-    assert ollama.requests == []
+    assert asked(ollama) == []
 
 
 DIALECTS: list[tuple[str, dict[str, Any], bool]] = [

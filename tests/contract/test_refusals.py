@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.asking import ENDPOINTS, GENERATING, Endpoint, is_refusal
+from tests.contract.asking import ENDPOINTS, GENERATING, Endpoint, asked, is_refusal
 from tests.contract.conftest import Caller, Operator
 from tests.contract.wire import Reply
 from tests.fake_ollama import FakeOllama, Fault, Script, error
@@ -167,7 +167,7 @@ def test_a_refusal_needs_no_ollama(
     reply = refusal.send(caller, operator, endpoint)
 
     _check(refusal, endpoint, reply)
-    assert [one for one in ollama.requests if one.path == endpoint.upstream] == []
+    assert asked(ollama) == []
 
 
 @pytest.mark.parametrize("name", CALLING)

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import pytest
 
+from tests.contract.asking import asked
 from tests.contract.conftest import Caller
 from tests.fake_ollama import FakeOllama
 
@@ -90,7 +91,7 @@ def test_an_ambiguous_head_gets_one_refusal(
 
     assert len(found) == 1
     assert 400 <= found[0] < 500 or found[0] == 501
-    assert ollama.requests == []
+    assert asked(ollama) == []
 
 
 @pytest.mark.parametrize("body", CHUNKS.values(), ids=CHUNKS)
@@ -109,7 +110,7 @@ def test_a_malformed_chunk_gets_one_refusal(
 
     assert len(found) == 1
     assert 400 <= found[0] < 500
-    assert ollama.requests == []
+    assert asked(ollama) == []
 
 
 def test_a_prefix_of_the_path_is_nobodys_to_say(caller: Caller, ollama: FakeOllama) -> None:
@@ -120,7 +121,7 @@ def test_a_prefix_of_the_path_is_nobodys_to_say(caller: Caller, ollama: FakeOlla
     )
 
     assert _answers(caller, raw) == [401]
-    assert ollama.requests == []
+    assert asked(ollama) == []
 
 
 LINES: dict[str, bytes] = {
