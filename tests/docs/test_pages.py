@@ -101,7 +101,8 @@ def test_settings_in_the_documentation_exist() -> None:
         r"`((?:allow|max|queue|sse|usage|body|default|stream|idle|connect|anthropic|strip"
         r"|responses|enable|drain|prefix|server)_[a-z_]+)`"
     )
-    named = {name for page in PAGES for name in looks_like_one.findall(page.read_text())}
+    pages = [page for page in PAGES if page.name != "api.md"]  # that one is written from tables
+    named = {name for page in pages for name in looks_like_one.findall(page.read_text())}
     at_vendors = {
         "max_tokens", "max_completion_tokens", "max_output_tokens", "enable_thinking",
         "max_tool_calls", "stream_options",
