@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Literal, TypeAlias
 
-from sqlalchemy.exc import DataError, IntegrityError, StatementError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
 
 from gateway.core.usage import Admission, Settlement
 from gateway.errors import GatewayError
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 FLUSH_S = 0.1
 _BATCH = 1_000
 _RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)
-_REFUSED = (DataError, IntegrityError, StatementError, ValueError, TypeError, OverflowError)
+_FAILURES = (GatewayError, StatementError, ValueError, TypeError, OverflowError)
 
 State: TypeAlias = Literal["ok", "behind", "unavailable"]
 
@@ -65,11 +65,12 @@ class UsageWriter:
 
     def admit(self, admission: Admission) -> None:
         """Record that a call was let in."""
-        self._put(admission)
+        self._put(admission, self._capacity)
 
     def settle(self, settlement: Settlement) -> None:
-        """Record how an admitted call ended."""
-        self._put(settlement)
+        """Record how an admitted call ended; ends are kept longer than beginnings, so that what
+        was begun is not left open."""
+        self._put(settlement, 2 * self._capacity)
 
     def start(self) -> None:
         """Begin to write in the background."""
@@ -110,8 +111,8 @@ class UsageWriter:
             return "unavailable"
         return "behind" if self.backlog() > self._capacity // 10 else "ok"
 
-    def _put(self, record: Admission | Settlement) -> None:
-        if len(self._queue) >= self._capacity:
+    def _put(self, record: Admission | Settlement, most: int) -> None:
+        if len(self._queue) >= most:
             if not self.dropped:
                 log.error("the usage queue is full: records are being dropped")
             self.dropped += 1
@@ -151,18 +152,20 @@ class UsageWriter:
                 self._store.write(
                     usage.write, entries, worker=self._worker, now=self._now(), again=again
                 )
-            except StoreUnavailable as exc:
-                if not self._failures:
-                    log.warning("usage cannot be written: %s", exc.message)
-                self._failures += 1
-                self._retry = entries
-                if isinstance(exc.__cause__, _REFUSED):
-                    self._one_by_one(entries)
-                return False
-            except (GatewayError, *_REFUSED):
-                self._one_by_one(entries)
-            self._done(entries)
+            except _FAILURES as exc:
+                left = self._one_by_one(entries) if _is_refusal(exc) else entries
+                if left:
+                    self._wait_for_store(left)
+                    return False
+            else:
+                self._done(entries)
             return True
+
+    def _wait_for_store(self, entries: Sequence[Entry]) -> None:
+        if not self._failures:
+            log.warning("usage cannot be written: the database is not available")
+        self._failures += 1
+        self._retry = list(entries)
 
     def _take(self) -> list[Entry]:
         """Pair what is queued: a call that was admitted and settled meanwhile is one entry."""
@@ -188,14 +191,26 @@ class UsageWriter:
             else:
                 self._stored.discard(entry.admission.request_id)
 
-    def _one_by_one(self, entries: Sequence[Entry]) -> None:
-        """Store what can be stored of a batch with a record in it that the database refuses."""
-        for entry in entries:
+    def _one_by_one(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """Store what can be stored of a batch with a record in it that the database refuses; give
+        what is left when the store went away meanwhile."""
+        for number, entry in enumerate(entries):
             try:
                 self._store.write(
                     usage.write, [entry], worker=self._worker, now=self._now(), again=True
                 )
-            except (GatewayError, *_REFUSED):
+            except _FAILURES as exc:
+                if not _is_refusal(exc):
+                    return entries[number:]
                 self.dropped += 1
                 log.exception("a usage record was refused and dropped")
-        self._done(entries)
+            self._done([entry])
+        return ()
+
+
+def _is_refusal(error: BaseException) -> bool:
+    """Whether the database refuses a value: trying again would not help. Everything else passes."""
+    cause = error.__cause__ if isinstance(error, StoreUnavailable) else error
+    if isinstance(cause, DBAPIError):
+        return isinstance(cause, DataError | IntegrityError)
+    return not isinstance(error, StoreUnavailable)

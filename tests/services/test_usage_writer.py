@@ -250,6 +250,29 @@ def test_a_store_that_is_away_costs_nothing_but_time(
     assert_sums_agree(any_store)
 
 
+def test_a_record_the_database_refuses_does_not_take_its_batch_along(
+    writer: UsageWriter, any_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gateway.store import usage
+
+    real = usage.write
+
+    def picky(session, entries, **more):
+        if any(entry.admission.request_id.endswith("3") for entry in entries):
+            session.execute(text("INSERT INTO usage (id) VALUES (NULL)"))
+        real(session, entries, **more)
+
+    monkeypatch.setattr(usage, "write", picky)
+    for number in range(1, 11):
+        writer.admit(admission(number))
+        writer.settle(settlement(number))
+    written = writer.flush()
+
+    assert (written, writer.dropped, writer.backlog()) == (True, 1, 0)
+    assert sums(any_store)["rows"] == (9, 270)
+    assert_sums_agree(any_store)
+
+
 def test_a_full_queue_drops_and_counts(any_store: Store, key_id: int) -> None:
     writer = UsageWriter(any_store, worker="here:1", capacity=10)
     for number in range(20):
