@@ -13,11 +13,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeAlias, cast
 
-from sqlalchemy import Table, delete, select, update
+from sqlalchemy import Table, bindparam, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from gateway.core.keys import PERIODS, Period
+from gateway.core.keys import PERIODS
 from gateway.core.periods import period_start
 from gateway.core.usage import Admission, Settlement
 from gateway.store.tables import ApiKeyRow, CounterLeaseRow, KeyCounterRow
@@ -27,6 +27,20 @@ CounterName: TypeAlias = tuple[int, str, str, datetime]
 
 _counter = cast(Table, KeyCounterRow.__table__)
 _lease = cast(Table, CounterLeaseRow.__table__)
+_key = cast(Table, ApiKeyRow.__table__)
+_IDS: Any = bindparam("ids", expanding=True)
+_OWNERS = select(_key.c.id, _key.c.lineage_id, _key.c.zone).where(_key.c.id.in_(_IDS))
+_LOCK = (
+    select(_counter.c.key_id)
+    .where(_counter.c.key_id.in_(_IDS))
+    .order_by(*_counter.primary_key)
+    .with_for_update()
+)
+_LEASED = (
+    select(_lease)
+    .where(_lease.c.worker == bindparam("worker"), _lease.c.key_id.in_(_IDS), _lease.c.units > 0)
+    .order_by(*_lease.primary_key)
+)
 
 
 def used(session: Session, key_id: int, periods: Mapping[str, datetime]) -> dict[Any, int]:
@@ -98,14 +112,7 @@ def settle(
     if not changes:
         return
     rows = [_named(name) | {"used": changes[name], "reserved": 0} for name in sorted(changes)]
-    insert = _upsert(session, _counter)
-    session.connection().execute(
-        insert.on_conflict_do_update(
-            index_elements=list(_counter.primary_key),
-            set_={"used": _counter.c.used + insert.excluded.used},
-        ),
-        rows,
-    )
+    session.connection().execute(_ADD[session.get_bind().dialect.name], rows)
     _unreserve(session, {name: units for name, units in changes.items() if units > 0}, worker)
 
 
@@ -124,53 +131,51 @@ def _changes(
 ) -> dict[CounterName, int]:
     key_ids = {admission.key_id for admission, _, _ in calls if admission.key_id is not None}
     keys = _owners(session, key_ids)
-    changes: dict[CounterName, int] = defaultdict(int)
-    starts: dict[tuple[str, datetime], tuple[tuple[Period, datetime], ...]] = {}
+    # every zone's days, hours and months begin with a quarter of an hour
+    quarters: dict[tuple[int, str, datetime], list[int]] = defaultdict(lambda: [0, 0])
     for admission, settlement, sign in calls:
         owner = keys.get(admission.key_id or 0)
         if owner is None:
             continue  # the key was deleted, and its counters with it
-        key_id, zone = owner
-        hour = admission.at.replace(minute=admission.at.minute // 15 * 15, second=0, microsecond=0)
-        periods = starts.get((zone, hour))
-        if periods is None:
-            periods = tuple((period, period_start(period, hour, zone)) for period in PERIODS)
-            starts[zone, hour] = periods
-        for period, start in periods:
-            if settlement.is_counted:
-                changes[key_id, "requests", period, start] += sign
-            if settlement.total_tokens:
-                changes[key_id, "tokens", period, start] += sign * settlement.total_tokens
-    return changes
+        at = admission.at
+        sums = quarters[*owner, at.replace(minute=at.minute // 15 * 15, second=0, microsecond=0)]
+        sums[0] += sign * settlement.is_counted
+        sums[1] += sign * settlement.total_tokens
+    changes: dict[CounterName, int] = defaultdict(int)
+    for (key_id, zone, quarter), (requests, tokens) in quarters.items():
+        for period in PERIODS:
+            start = period_start(period, quarter, zone)
+            changes[key_id, "requests", period, start] += requests
+            changes[key_id, "tokens", period, start] += tokens
+    return {name: change for name, change in changes.items() if change}
 
 
 def _owners(session: Session, key_ids: set[int]) -> dict[int, tuple[int, str]]:
     """Give, for each key, whose counters it uses and in which zone its days begin."""
     ids = sorted(key_ids)
-    query = select(ApiKeyRow.id, ApiKeyRow.lineage_id, ApiKeyRow.zone)
     found: dict[int, tuple[int, str]] = {}
     for start in range(0, len(ids), 400):
-        rows = session.execute(query.where(ApiKeyRow.id.in_(ids[start : start + 400])))
-        found |= {row.id: (row.lineage_id or row.id, row.zone) for row in rows}
+        rows = session.connection().execute(_OWNERS, {"ids": ids[start : start + 400]})
+        found |= {key_id: (lineage_id or key_id, zone) for key_id, lineage_id, zone in rows}
     return found
 
 
 def _unreserve(session: Session, wanted: Mapping[CounterName, int], worker: str) -> None:
     """Take units off this worker's leases and off what is reserved: never more than is leased.
 
-    Whoever changes a lease holds the lock of its counter, so the units read here are true.
+    Whoever changes a lease holds the lock of its counter, so the units read after that are true.
+    Most keys have no budget, so that is asked first: what a call was let in with was leased, and
+    committed, before the call began.
     """
     if not wanted:
         return
     key_ids = sorted({name[0] for name in wanted})
-    locked = select(_counter.c.key_id).where(_counter.c.key_id.in_(key_ids))
-    session.execute(locked.order_by(*_counter.primary_key).with_for_update()).all()
-    query = (
-        select(_lease)
-        .where(_lease.c.worker == worker, _lease.c.key_id.in_(key_ids), _lease.c.units > 0)
-        .order_by(*_lease.primary_key)
-    )
-    for row in session.execute(query).all():
+    connection = session.connection()
+    ours = {"worker": worker, "ids": key_ids}
+    if connection.execute(_LEASED, ours).first() is None:
+        return
+    connection.execute(_LOCK, {"ids": key_ids}).all()
+    for row in connection.execute(_LEASED, ours).all():
         name = (row.key_id, row.metric, row.period, row.start)
         units = min(row.units, wanted.get(name, 0))
         if units <= 0:
@@ -195,6 +200,19 @@ def _ensure(session: Session, names: Sequence[CounterName]) -> None:
 def _upsert(session: Session, table: Any) -> Any:
     dialect = session.get_bind().dialect.name
     return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+
+
+def _add_to(insert: Any) -> Any:
+    return insert.on_conflict_do_update(
+        index_elements=list(_counter.primary_key),
+        set_={"used": _counter.c.used + insert.excluded.used},
+    )
+
+
+_ADD = {
+    "sqlite": _add_to(sqlite.insert(_counter)),
+    "postgresql": _add_to(postgresql.insert(_counter)),
+}
 
 
 def _named(name: CounterName) -> dict[str, Any]:

@@ -12,17 +12,17 @@ settles it after all, is taken back from the sums and counted as what it was.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, cast
 
 from sqlalchemy import Table, bindparam, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from gateway.core.usage import Admission, Settlement
-from gateway.store import counters, keys, rollups
+from gateway.store import bulk, counters, keys, rollups
 from gateway.store.tables import UsageBodyRow, UsageRow
 
 LOST = "worker_lost"
@@ -42,6 +42,11 @@ _NUMBERS = tuple(
 )
 _SETTLED_TOO = ("settled_at", "counted", "model_id", "model")
 _ADMITTED = tuple(field.name for field in fields(Admission))
+_SETTLE = (
+    update(_usage)
+    .where(_usage.c.request_id == bindparam("which"))
+    .values({name: bindparam(f"new_{name}") for name in (*_SETTLED, *_SETTLED_TOO)})
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +78,7 @@ def write(
         if entry.settlement is not None
     ]
     if open_ones:
-        _insert(session, [_admitted(entry.admission) for entry in open_ones])
+        bulk.insert_new(session, _usage, [_admitted(entry.admission) for entry in open_ones])
     if settled:
         _settle(session, settled, worker, now, again)
     used: dict[int, datetime] = {}
@@ -133,7 +138,8 @@ def _settle(
         elif state == LOST and entry.settlement and entry.settlement.finish != LOST:
             revived.append(entry)
     if new:
-        _insert(session, [_admitted(e.final) | _settled(e.settlement, now) for e in new])
+        rows = [_admitted(e.final) | _settled(e.settlement, now) for e in new]
+        bulk.insert_new(session, _usage, rows)
     if old or revived:
         _update(session, [*old, *revived], now)
     counted = [(e.final, e.settlement, 1) for e in (*new, *old, *revived) if e.settlement]
@@ -156,28 +162,7 @@ def _known(session: Session, request_ids: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _insert(session: Session, rows: list[dict[str, Any]]) -> None:
-    dialect = session.get_bind().dialect.name
-    upsert = sqlite.insert if dialect == "sqlite" else postgresql.insert
-    connection = session.connection()
-    for group in _alike(rows):
-        connection.execute(upsert(_usage).on_conflict_do_nothing(), group)
-
-
-def _alike(rows: Iterable[dict[str, Any]]) -> Iterable[list[dict[str, Any]]]:
-    """Group rows of the same columns: one statement each."""
-    groups: dict[int, list[dict[str, Any]]] = {}
-    for row in rows:
-        groups.setdefault(len(row), []).append(row)
-    return groups.values()
-
-
 def _update(session: Session, entries: Sequence[Entry], now: datetime) -> None:
-    statement = (
-        update(_usage)
-        .where(_usage.c.request_id == bindparam("which"))
-        .values({name: bindparam(f"new_{name}") for name in (*_SETTLED, *_SETTLED_TOO)})
-    )
     rows = []
     for entry in entries:
         final = entry.final
@@ -187,7 +172,7 @@ def _update(session: Session, entries: Sequence[Entry], now: datetime) -> None:
             {"which": entry.admission.request_id}
             | {f"new_{name}": value for name, value in values.items()}
         )
-    session.connection().execute(statement, rows)
+    session.connection().execute(_SETTLE, rows)
 
 
 def _write_bodies(session: Session, entries: Sequence[Entry], now: datetime) -> None:
@@ -273,6 +258,7 @@ def _tame(settlement: Settlement) -> Settlement:
     return replace(settlement, **odd) if odd else settlement
 
 
+@lru_cache(maxsize=4096)
 def _short(name: str, text: str) -> str:
     return (_text(text) or "")[: _LIMITS[name]]
 
@@ -286,12 +272,15 @@ def _text(text: str | None) -> str | None:
 
 def _plain(value: Any) -> Any:
     """Make a value storable as JSON on both databases."""
-    if isinstance(value, str):
+    kind = type(value)
+    if kind is str:
         return _text(value)
-    if isinstance(value, Mapping):
+    if value is None or kind is bool or kind is int:
+        return value
+    if kind is dict or isinstance(value, Mapping):
         return {str(_text(str(name))): _plain(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_plain(inner) for inner in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    return value if value is None or isinstance(value, bool | int | float) else str(value)
+    return value if isinstance(value, int | float) else str(value)
