@@ -78,14 +78,17 @@ def test_a_key_is_known_everywhere_at_once(site: Site) -> None:
 
 def test_the_limit_of_a_key_holds_across_all_gateways(site: Site) -> None:
     key = issue(site, "limited", "--requests-per-minute", "24")
+    start_s = time.monotonic()
     with ThreadPoolExecutor(12) as pool:
         urls = [site.nodes[number % len(site.nodes)].url for number in range(72)]
         results = list(pool.map(lambda url: call(url, key, stream=False)[0], urls))
+    took_s = time.monotonic() - start_s
     refused = [result for result in results if result.startswith("429")]
 
     told(f"limit 24 a minute, 72 calls over 4 gateways: {results.count('')} answered")
-    assert results.count("") == 24
-    assert len(refused) == 48
+    # The window slides: what it lets through beyond the limit is what has slid out meanwhile.
+    assert 24 <= results.count("") <= 24 + 24 * took_s / 60
+    assert len(refused) == 72 - results.count("")
 
 
 def test_a_budget_of_a_key_holds_across_all_gateways(site: Site) -> None:
