@@ -13,7 +13,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from gateway.config import Settings
-from gateway.services import services
+from gateway.services import offload, services
 from gateway.version import VERSION
 
 __version__ = VERSION
@@ -37,7 +37,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     from gateway.services import build
 
     settings = settings or Settings.load()
-    logs.configure(settings.log_level.upper(), settings.log_format)
+    logs.configure(settings.log_level.upper(), settings.log_format, offload.system_thread)
     app = _Gateway(
         __name__,
         template_folder="../templates",

@@ -1,8 +1,7 @@
 """Logs: one event one line, a request id on each, secrets masked, and never a wait for a full pipe.
 
 Records go to a bounded queue and are written by a thread of their own; when the reader of our
-output stalls, lines are dropped and
-counted rather than requests held up.
+output stalls, lines are dropped and counted rather than requests held up.
 """
 
 from __future__ import annotations
@@ -10,18 +9,24 @@ from __future__ import annotations
 import contextvars
 import json
 import logging
-import queue
 import re
 import sys
 import threading
+from _queue import SimpleQueue  # the interpreter's own, which gevent leaves as it is
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from copy import copy
 from datetime import UTC, datetime
-from logging.handlers import QueueHandler, QueueListener
+from queue import Empty
 
 REQUEST_ID: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="-")
 
 _MAX_VALUE = 256
 _MAX_LINE = 8_192
 _QUEUE = 10_000
+_AT_ONCE = 1_000
+PAUSE_S = 0.02
+FLUSH_S = 2.0
 _SECRET = re.compile(
     r"(sk-[A-Za-z0-9_-]{2})[A-Za-z0-9_\-]{6,}"
     r"|(?i:(authorization|x-api-key|api-key|cookie)(['\"]?\s*[:=]\s*))(?:(?i:bearer|basic)\s+)?\S+"
@@ -108,52 +113,105 @@ def _message(record: logging.LogRecord) -> str:
     return text
 
 
-class DroppingQueueHandler(QueueHandler):
-    """Never waits: a full queue drops the record and counts it."""
+class QueuedWriter(logging.Handler):
+    """Hands records to a thread of the system, which makes lines of them and writes those.
+
+    Never waits: a full queue drops the record and counts it. The thread is one that no event loop
+    knows, since a reader that stalls must hold up nothing else; it takes what came within PAUSE_S
+    at once, so that it seldom asks for the interpreter.
+    """
 
     dropped = 0
 
-    def enqueue(self, record: logging.LogRecord) -> None:
-        """Put without waiting."""
-        try:
-            self.queue.put_nowait(record)
-        except queue.Full:
+    def __init__(self, start: Callable[[Callable[[], None]], None]) -> None:
+        super().__init__()
+        self.addFilter(RequestIdFilter())
+        self._queue: SimpleQueue[logging.LogRecord | SimpleQueue[None]] = SimpleQueue()
+        self._clock: SimpleQueue[None] = SimpleQueue()
+        start(self._work)
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Queue a record; no lock is needed for that."""
+        if not self.filter(record):
+            return False
+        if self._queue.qsize() >= _QUEUE:
             type(self).dropped += 1
+            return True
+        try:
+            self._queue.put(_detached(record))
+        except (TypeError, ValueError):  # the arguments do not fit the words
+            self.handleError(record)
+        return True
 
-    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
-        """Keep the record whole: it stays in this process."""
-        return record
+    def flush(self) -> None:
+        """Wait until everything that is queued is written, at most FLUSH_S."""
+        mark: SimpleQueue[None] = SimpleQueue()
+        self._queue.put(mark)
+        with suppress(Empty):
+            mark.get(timeout=FLUSH_S)
+
+    def _work(self) -> None:
+        while True:
+            entries = [self._queue.get()]
+            with suppress(Empty):
+                if isinstance(entries[0], logging.LogRecord):
+                    self._clock.get(timeout=PAUSE_S)  # sleeps, whatever time.sleep has become
+            with suppress(Empty):
+                while len(entries) < _AT_ONCE:
+                    entries.append(self._queue.get_nowait())
+            self._write([entry for entry in entries if isinstance(entry, logging.LogRecord)])
+            for entry in entries:
+                if not isinstance(entry, logging.LogRecord):
+                    entry.put(None)
+
+    def _write(self, records: Sequence[logging.LogRecord]) -> None:
+        with suppress(OSError, ValueError):  # a closed or broken stderr is nobody's fault here
+            sys.stderr.write("".join(self.format(record) + "\n" for record in records))
+            sys.stderr.flush()
 
 
-_lock = threading.Lock()
-_listener: QueueListener | None = None
+def _detached(record: logging.LogRecord) -> logging.LogRecord:
+    """Give a record of texts only: what else hangs on it must not end in a foreign thread."""
+    detached = copy(record)
+    detached.msg, detached.args = _message(record), None
+    detached.exc_info = None
+    return detached
 
 
-def configure(level: str = "INFO", style: str = "text") -> None:
-    """Set up the root logger once a process; later calls only change level and style."""
-    global _listener
-    formatter = JsonFormatter() if style == "json" else LineFormatter()
-    with _lock:
-        root = logging.getLogger()
-        root.setLevel(level.upper())
-        if _listener is not None:
-            _listener.handlers[0].setFormatter(formatter)
-            return
-        output = logging.StreamHandler(sys.stderr)
-        output.setFormatter(formatter)
-        entrance = DroppingQueueHandler(queue.Queue(_QUEUE))
-        entrance.addFilter(RequestIdFilter())
-        _listener = QueueListener(entrance.queue, output)
-        _listener.start()
-        root.handlers[:] = [entrance]
+def _start_thread(work: Callable[[], None]) -> None:
+    threading.Thread(target=work, name="logs", daemon=True).start()
+
+
+_writer: QueuedWriter | None = None
+
+
+def configure(
+    level: str = "INFO",
+    style: str = "text",
+    start: Callable[[Callable[[], None]], None] = _start_thread,
+) -> None:
+    """Set up the root logger once a process; later calls only change level and style.
+
+    `start` begins the thread that writes.
+    """
+    global _writer
+    root = logging.getLogger()
+    root.setLevel(level.upper())
+    if _writer is None:
+        _writer = QueuedWriter(start)
+        root.handlers[:] = [_writer]
         for noisy in ("urllib3", "alembic", "werkzeug"):
             logging.getLogger(noisy).setLevel(logging.WARNING)
+    _writer.setFormatter(JsonFormatter() if style == "json" else LineFormatter())
+
+
+def spare() -> None:
+    """Leave out of records what no line shows: where they come from, threads, processes."""
+    logging._srcfile = None  # documented: saves a walk up the stack
+    logging.logThreads = logging.logMultiprocessing = logging.logProcesses = False
 
 
 def close() -> None:
-    """Write what is queued and stop."""
-    global _listener
-    with _lock:
-        if _listener is not None:
-            _listener.stop()
-            _listener = None
+    """Write what is queued."""
+    if _writer is not None:
+        _writer.flush()

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
+import threading
+import weakref
+from collections.abc import Callable
 
 import pytest
 
-from gateway.logs import JsonFormatter, LineFormatter, clean, redact
+from gateway import logs
+from gateway.logs import JsonFormatter, LineFormatter, QueuedWriter, clean, redact
 
 SECRETS = [
     ("sk-o2a-abcdefghijklmnopqrstuvwxyz0123456789", "abcdefghij"),
@@ -51,3 +56,56 @@ def test_a_traceback_names_places_but_no_values() -> None:
     assert "ValueError" in entry["message"]
     assert "test_logs.py" in entry["message"]
     assert "diary" not in entry["message"]
+
+
+def _record(message: str, *args: object) -> logging.LogRecord:
+    return logging.LogRecord("gateway", logging.INFO, __file__, 1, message, args, None)
+
+
+def _never(work: Callable[[], None]) -> None:
+    """Stands for a thread whose reader stalled."""
+
+
+def _thread(work: Callable[[], None]) -> None:
+    threading.Thread(target=work, daemon=True).start()
+
+
+def test_lines_stand_in_order_after_a_flush(capsys: pytest.CaptureFixture[str]) -> None:
+    writer = QueuedWriter(_thread)
+    writer.setFormatter(LineFormatter())
+    for number in range(2_500):
+        writer.handle(_record("line %d", number))
+    writer.flush()
+
+    written = [line.rpartition(" ")[2] for line in capsys.readouterr().err.splitlines()]
+    assert written == [str(number) for number in range(2_500)]
+
+
+def test_a_reader_that_stalls_costs_lines_not_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "_QUEUE", 10)
+    monkeypatch.setattr(QueuedWriter, "dropped", 0)
+    writer = QueuedWriter(_never)
+    for number in range(15):
+        writer.handle(_record("line %d", number))
+
+    assert QueuedWriter.dropped == 5
+
+
+def test_a_waiting_line_keeps_nothing_alive() -> None:
+    class Held:
+        pass
+
+    held = Held()
+    gone = weakref.ref(held)
+    writer = QueuedWriter(_never)
+    writer.handle(_record("holding %s", held))
+    del held
+    gc.collect()
+
+    assert gone() is None
+
+
+def test_arguments_that_do_not_fit_raise_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    writer = QueuedWriter(_never)
+
+    assert writer.handle(_record("%d of %d", "one"))

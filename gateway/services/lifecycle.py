@@ -36,6 +36,7 @@ def start(worker: Any) -> None:
     """Start the background work of this worker (gunicorn's `post_worker_init`)."""
     parts = of(_flask(worker.wsgi))
     _running.append(parts)
+    logs.spare()
     begin(parts)
     threading.Thread(target=_drain_when_told, args=(worker, parts), daemon=True).start()
     gc.collect()

@@ -163,6 +163,17 @@ def expect_body(sock: Any) -> None:
         gevent_expect_body(sock)
 
 
+def system_thread(work: Callable[[], None]) -> None:
+    """Run `work` in a thread of the system that the event loop knows nothing of. It must touch
+    nothing cooperative: no lock, socket or sleep of the patched library."""
+    if not patched():
+        threading.Thread(target=work, daemon=True).start()
+        return
+    from gevent import monkey
+
+    monkey.get_original("_thread", "start_new_thread")(work, ())
+
+
 def yield_now() -> None:
     """Let others run."""
     time.sleep(0)
