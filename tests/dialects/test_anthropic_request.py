@@ -124,7 +124,9 @@ REFUSED = [
     pytest.param(
         {"mcp_servers": [{"url": "x"}]}, "mcp_servers", "unsupported_parameter", id="mcp_servers"
     ),
-    pytest.param({"thread": {"type": "create"}}, "thread", "thread_unsupported_request", id="thread"),
+    pytest.param(
+        {"thread": {"type": "create"}}, "thread", "thread_unsupported_request", id="thread"
+    ),
     pytest.param({"thinking": 5}, "thinking", "invalid_type", id="thinking a number"),
     pytest.param(
         {"thinking": {"type": "sometimes"}}, "thinking.type", "invalid_value", id="thinking type"
