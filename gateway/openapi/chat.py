@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from gateway.openapi.extensions import (
     effort,
+    generation_fields,
     response_format,
-    steering,
     stops,
     token_limit,
     waiting,
@@ -119,7 +119,7 @@ def _tool() -> Schema:
 def _chat_request() -> Schema:
     return request(
         {
-            **steering(),
+            **generation_fields(),
             **sampling(),
             "model": text("Name, alias or pattern of a model."),
             "messages": listed(ref("ChatMessage"), minItems=1),
@@ -266,7 +266,7 @@ def _completion_request() -> Schema:
     prompt = either(text(), listed(text()), about="Token lists are refused.")
     return request(
         {
-            **steering(),
+            **generation_fields(),
             **sampling(),
             "model": text(),
             "prompt": prompt,

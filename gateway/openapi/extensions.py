@@ -43,7 +43,7 @@ def schemas() -> dict[str, Schema]:
     }
 
 
-def steering() -> dict[str, Schema]:
+def generation_fields() -> dict[str, Schema]:
     """Give the fields of every generating endpoint that OpenAI and Anthropic do not have."""
     root = {name: option(rule) for name, rule in OPTIONS.items() if name not in NOT_AT_ROOT}
     return {

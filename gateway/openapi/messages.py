@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.openapi.extensions import effort, response_format, steering
+from gateway.openapi.extensions import effort, generation_fields, response_format
 from gateway.openapi.parts import (
     Schema,
     answer,
@@ -60,7 +60,7 @@ def _request() -> Schema:
     cached = anything("Without effect: Ollama caches prefixes by itself.")
     return request(
         {
-            **steering(),
+            **generation_fields(),
             "model": text(),
             "messages": listed(
                 request(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.openapi.chat import sampling
-from gateway.openapi.extensions import effort, response_format, steering, token_limit
+from gateway.openapi.extensions import effort, generation_fields, response_format, token_limit
 from gateway.openapi.parts import (
     Schema,
     answer,
@@ -73,7 +73,7 @@ def schemas() -> dict[str, Schema]:
 def _request() -> Schema:
     return request(
         {
-            **steering(),
+            **generation_fields(),
             **sampling(),
             "model": text(),
             "input": either(

@@ -20,7 +20,7 @@ from gateway.policy.options import KEYS, KeyRule
 ROOT = Path(__file__).resolve().parent.parent.parent
 DOCS = ROOT / "docs"
 BASE, KEY, MODEL = "http://localhost:3000", "YOUR_KEY", "llama3.2"
-_COMMON = parts.request(extensions.steering())["properties"]
+_COMMON = parts.request(extensions.generation_fields())["properties"]
 _METHODS = ("get", "post", "patch", "put", "delete")
 _CLIENT = re.compile(r"(<!-- client: (\w+) (\w+) -->\n).*?(?=<!-- end -->)", re.S)
 _KEYS = re.compile(r"(<!-- keys:[^>]*-->\n).*?(?=<!-- end -->)", re.S)
