@@ -99,10 +99,12 @@ class Writer:
     def feed(self, choice: int, events: Sequence[Event]) -> bytes:
         """Give the frames of one batch, joined; empty when there is nothing to say."""
         parts: list[bytes] = []
+        head, tail = self.text_heads[choice], self.tail
         for event in events:
+            if type(event) is TextDelta and not event.logprobs:  # a match costs twice as much
+                parts += (head, quote(event.text), tail)
+                continue
             match event:
-                case TextDelta(text, ()):
-                    parts += (self.text_heads[choice], quote(text), self.tail)
                 case TextDelta(text, logprobs):
                     parts += (self.text_heads[choice], quote(text), self._tail_with(logprobs))
                 case ThinkingDelta(text):
@@ -144,8 +146,9 @@ class Writer:
 
     def _thinking(self, choice: int, text: str) -> tuple[bytes, ...]:
         quoted = quote(text)
-        named = b",".join(name + quoted for name in self._thinking_names)
-        return (self._starts[choice], b"{", named, self.tail)
+        first, *more = self._thinking_names
+        again = b"".join([b"," + name + quoted for name in more]) if more else b""
+        return (self._starts[choice], b"{", first, quoted, again, self.tail)
 
     def _call(self, choice: int, call: ToolCallDone) -> list[bytes]:
         """Give two chunks; calls are counted over the whole stream of a choice."""

@@ -81,10 +81,12 @@ class Writer:
     def feed(self, choice: int, events: Sequence[Event]) -> bytes:
         """Give the frames of one batch, joined; empty when there is nothing to say."""
         parts: list[bytes] = []
+        head, tail = self.text_heads[choice], self.tail
         for event in events:
+            if type(event) is TextDelta and not event.logprobs:  # a match costs twice as much
+                parts += (head, quote(event.text), tail)
+                continue
             match event:
-                case TextDelta(text, ()):
-                    parts += (self.text_heads[choice], quote(text), self.tail)
                 case TextDelta(text, logprobs):
                     told = orjson.dumps(logprob_lists(logprobs, self._offsets[choice]))
                     self._offsets[choice] += sum(len(token.token) for token in logprobs)
