@@ -1,7 +1,7 @@
 """The usage explorer: one metric, by one group, over time, against the time before.
 
-Sums come from the rollups; percentiles from their histograms. Ranges up to `_FINE` are read by the
-hour, so that days begin where the viewer's do; longer ones by UTC days.
+Sums come from the rollups; percentiles from their histograms. What is not grouped, and ranges up to
+`_FINE`, are read by the hour, so that days begin where the viewer's do; the rest by UTC days.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ Metric: TypeAlias = Literal[
 METRICS: tuple[Metric, ...] = get_args(Metric)
 SHOWN = 6
 _MOST_GROUPS = 20_000
-_FINE = timedelta(days=40)
+_FINE = timedelta(days=8)
+_HEAT = timedelta(days=40)
 _SUMS: Mapping[str, Callable[[Sums], float | None]] = {
     "requests": lambda sums: sums.requests,
     "input": lambda sums: sums.prompt_tokens,
@@ -74,7 +75,8 @@ class Question:
     @property
     def daily(self) -> bool:
         """Whether to read daily sums."""
-        return self.until - self.since > _FINE
+        is_long = self.until - self.since > _FINE
+        return is_long and (self.group != "none" or self.wanted.is_narrow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +138,8 @@ def heat(
     store: Store, question: Question, zone: ZoneInfo
 ) -> tuple[tuple[tuple[int, ...], ...], int]:
     """Give calls by weekday (Monday first) and hour of the viewer, and the most in one field."""
-    since = max(question.since, question.until - _FINE)
+    longest = _FINE if question.wanted.is_narrow else _HEAT
+    since = max(question.since, question.until - longest)
     wanted = replace(question.wanted, since=since, until=question.until)
     field = [[0] * 24 for _day in range(7)]
     for cell in store.analyse(console_usage.series, wanted, "none"):
@@ -248,9 +251,9 @@ def _percentiles(
     labels: Mapping[str, str],
 ) -> list[Line]:
     metric = _HISTOGRAMS[question.metric]
-    rows = store.analyse(
-        console_usage.histograms, wanted, question.group, shown, daily=question.step != "hour"
-    )
+    is_fine = question.group == "none" and not wanted.is_narrow
+    daily = question.daily or (question.step != "hour" and not is_fine)
+    rows = store.analyse(console_usage.histograms, wanted, question.group, shown, daily=daily)
     place = {start: index for index, start in enumerate(starts[:-1])}
     texts: dict[tuple[str, int], list[str]] = {}
     for start, name, text in rows:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 from flask import Response, abort, jsonify, render_template, request
 
@@ -18,6 +19,8 @@ from gateway.store import console_keys, console_requests
 from gateway.store.tables import to_us
 
 LIMIT = 50
+SLOW_DAYS = 30
+"""How far back is looked for what no index knows, unless a time is chosen."""
 _LIVE_LIMIT = 100
 ENDPOINTS = ("chat", "completions", "responses", "messages", "embeddings")
 FINISHES = (
@@ -35,7 +38,11 @@ FINISHES = (
 @bp.get("/requests")
 def requests() -> str:
     """List calls by the filter in the address."""
-    wanted = read_filter(request.args, datetime.now(UTC), language.zone_info())
+    now = datetime.now(UTC)
+    wanted = read_filter(request.args, now, language.zone_info())
+    is_bounded = wanted.since is None and wanted.is_slow
+    if is_bounded:
+        wanted = replace(wanted, since=now - timedelta(days=SLOW_DAYS))
     place = read_place(request.args.get("after", ""))
     store = services().store
     calls = store.analyse(console_requests.page, wanted, older_than=place, limit=LIMIT + 1)
@@ -46,6 +53,8 @@ def requests() -> str:
         wanted=wanted,
         older=_place(shown[-1]) if len(calls) > LIMIT else None,
         is_first=place is None,
+        is_bounded=is_bounded,
+        slow_days=SLOW_DAYS,
         is_filtered=bool(set(request.args) - {"after"}),
         keys=sorted(store.read(console_keys.names).items(), key=lambda item: item[1].lower()),
         models=[model.display_name for model in services().catalog.models()],

@@ -27,6 +27,17 @@ class Filter:
     features: frozenset[str] = frozenset()
     request_id: str = ""
 
+    @property
+    def is_narrow(self) -> bool:
+        """Whether sums of everything in this time do not answer it: a key, a model … is named."""
+        names = (self.model, self.endpoint, self.status, self.client_app)
+        return self.key_id is not None or self.server_id is not None or any(names)
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether rows must be looked at one by one to find those that are meant."""
+        return bool(self.features or self.finish or self.client_app or self.endpoint or self.min_ms)
+
 
 @dataclass(frozen=True, slots=True)
 class CallRow:

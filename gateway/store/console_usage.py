@@ -7,6 +7,7 @@ come from; ids of keys and servers are looked up by whoever shows them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -25,9 +26,10 @@ from sqlalchemy.orm import Session
 
 from gateway.core.analytics import Cell, Group, Sums
 from gateway.core.requests import Filter
-from gateway.store.tables import UsageDayRow, UsageHourRow, UsageRow, from_us
+from gateway.store.tables import UsageDayRow, UsageHourRow, UsageRow, UsageSumRow, from_us
 
 Rollup = type[UsageHourRow] | type[UsageDayRow]
+Table = Rollup | type[UsageSumRow]
 _COLUMNS = {
     "key": "key_id",
     "model": "model",
@@ -42,8 +44,8 @@ ALL = "all"
 
 def totals(session: Session, wanted: Filter, *, daily: bool = False) -> Sums:
     """Give the sums of everything that is meant."""
-    table = _table(daily)
-    row = session.execute(select(*_sums(table)).where(*_conditions(table, wanted))).one()
+    source = _source(wanted, "none", daily)
+    row = session.execute(select(*_sums(source.table)).where(*source.conditions)).one()
     return _to_sums(row)
 
 
@@ -51,13 +53,12 @@ def by_group(
     session: Session, wanted: Filter, group: Group, *, daily: bool = False, limit: int = 500
 ) -> list[tuple[str, Sums]]:
     """Give the sums of each group, busiest first."""
-    table = _table(daily)
-    name = _name(table, group)
+    source = _source(wanted, group, daily)
     query = (
-        select(name, *_sums(table))
-        .where(*_conditions(table, wanted))
-        .group_by(name)
-        .order_by(func.sum(table.requests).desc(), name)
+        select(source.name, *_sums(source.table))
+        .where(*source.conditions)
+        .group_by(source.name)
+        .order_by(func.sum(source.table.requests).desc(), source.name)
         .limit(limit)
     )
     return [(str(row[0]), _to_sums(row[1:])) for row in session.execute(query)]
@@ -73,15 +74,13 @@ def series(
 ) -> list[Cell]:
     """Give the sums of each hour (or UTC day) and group in time order; groups that are not in
     `shown` are added up under ""."""
-    table = _table(daily)
-    name = _name(table, group)
-    if group != "none":
-        name = case((name.in_(list(shown)), name), else_=literal(""))
+    source = _source(wanted, group, daily)
+    name = source.among(shown)
     query = (
-        select(table.start, name, *_sums(table))
-        .where(*_conditions(table, wanted))
-        .group_by(table.start, name)
-        .order_by(table.start)
+        select(source.table.start, name, *_sums(source.table))
+        .where(*source.conditions)
+        .group_by(source.table.start, name)
+        .order_by(source.table.start)
     )
     return [Cell(row[0], str(row[1]), _to_sums(row[2:])) for row in session.execute(query)]
 
@@ -94,12 +93,11 @@ def histograms(
     *,
     daily: bool = False,
 ) -> list[tuple[datetime, str, str]]:
-    """Give (start, group, histograms as text) of every rollup row that is meant."""
-    table = _table(daily)
-    name = _name(table, group)
-    if group != "none":
-        name = case((name.in_(list(shown)), name), else_=literal(""))
-    query = select(table.start, name, table.histograms).where(*_conditions(table, wanted))
+    """Give (start, group, histograms as text) of every row of sums that is meant."""
+    source = _source(wanted, group, daily)
+    query = select(source.table.start, source.among(shown), source.table.histograms).where(
+        *source.conditions
+    )
     return [(row[0], str(row[1]), row[2]) for row in session.execute(query)]
 
 
@@ -124,17 +122,38 @@ def minutes(session: Session, since: datetime) -> list[tuple[datetime, int, int]
     return [(from_us(int(row[0])), int(row[1]), int(row[2])) for row in session.execute(query)]
 
 
-def _table(daily: bool) -> Rollup:
-    return UsageDayRow if daily else UsageHourRow
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where the sums of a question are: a table, the rows of it, and the group's column."""
+
+    table: Table
+    conditions: list[ColumnElement[bool]]
+    name: Any
+    is_grouped: bool
+
+    def among(self, shown: Sequence[str]) -> Any:
+        """Give the group's name, "" where it is not among those shown."""
+        if not self.is_grouped:
+            return self.name
+        return case((self.name.in_(list(shown)), self.name), else_=literal(""))
 
 
-def _name(table: Rollup, group: Group) -> Any:
-    if group == "none":
-        return literal(ALL)
-    return cast(getattr(table, _COLUMNS[group]), String(256))
+def _source(wanted: Filter, group: Group, daily: bool) -> _Source:
+    """Choose the smallest sums that know the answer: those by one property alone, where nothing
+    else is asked for."""
+    is_grouped = group != "none"
+    if not wanted.is_narrow and (daily or not is_grouped):
+        alone = UsageSumRow
+        found = _span(alone, wanted)
+        found.append(alone.dimension == (group if is_grouped else ALL))
+        found.append(alone.step == ("day" if daily else "hour"))
+        return _Source(alone, found, alone.value if is_grouped else literal(ALL), is_grouped)
+    table = UsageDayRow if daily else UsageHourRow
+    name = cast(getattr(table, _COLUMNS[group]), String(256)) if is_grouped else literal(ALL)
+    return _Source(table, _conditions(table, wanted), name, is_grouped)
 
 
-def _sums(table: Rollup) -> list[Any]:
+def _sums(table: Table) -> list[Any]:
     names = (
         "requests",
         "errors",
@@ -157,12 +176,17 @@ def _to_sums(row: Any) -> Sums:
     return Sums(*(kind(value) for kind, value in zip(kinds, row, strict=True)))
 
 
-def _conditions(table: Rollup, wanted: Filter) -> list[ColumnElement[bool]]:
+def _span(table: Table, wanted: Filter) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = []
     if wanted.since is not None:
         found.append(table.start >= wanted.since)
     if wanted.until is not None:
         found.append(table.start < wanted.until)
+    return found
+
+
+def _conditions(table: Rollup, wanted: Filter) -> list[ColumnElement[bool]]:
+    found = _span(table, wanted)
     if wanted.key_id is not None:
         found.append(table.key_id == wanted.key_id)
     if wanted.server_id is not None:

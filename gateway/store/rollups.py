@@ -1,4 +1,8 @@
-"""Hourly and daily sums of settled calls, kept in step with the rows they are sums of."""
+"""Hourly and daily sums of settled calls, kept in step with the rows they are sums of.
+
+Sums by every property together answer any question; beside them stand sums by one property alone,
+which answer the common ones by reading a hundred times less.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from sqlalchemy.orm import Session
 from gateway.core import histogram
 from gateway.core.histogram import Histograms
 from gateway.core.usage import Admission, Settlement
-from gateway.store.tables import UsageDayRow, UsageHourRow
+from gateway.store.tables import UsageDayRow, UsageHourRow, UsageSumRow
 
 Counted: TypeAlias = tuple[Admission, Settlement, int]
 """A call, how it ended, and whether it comes (1) or is taken back (-1)."""
@@ -36,7 +40,10 @@ SUMS = (
 )
 _HOURS = cast(Table, UsageHourRow.__table__)
 _DAYS = cast(Table, UsageDayRow.__table__)
-_TABLES = (_HOURS, _DAYS)
+_ALONE = cast(Table, UsageSumRow.__table__)
+_TABLES = (_HOURS, _DAYS, _ALONE)
+ALONE_NAMES = ("dimension", "step", "start", "value")
+_ALONE_DIMENSIONS = ("key", "model", "server", "endpoint", "status", "client")
 
 
 @dataclass(slots=True)
@@ -51,7 +58,9 @@ def count(session: Session, calls: Sequence[Counted]) -> None:
     if not hours:
         return
     _add(session, _HOURS, hours)
-    _add(session, _DAYS, _days(hours))
+    days = _days(hours)
+    _add(session, _DAYS, days)
+    _add(session, _ALONE, _alone("hour", hours) | _alone("day", days, _ALONE_DIMENSIONS))
 
 
 def is_error(settlement: Settlement) -> bool:
@@ -95,6 +104,23 @@ def _days(hours: Mapping[tuple[Any, ...], _Cell]) -> dict[tuple[Any, ...], _Cell
     return days
 
 
+def _alone(
+    step: str, cells: Mapping[tuple[Any, ...], _Cell], dimensions: Sequence[str] = ()
+) -> dict[tuple[Any, ...], _Cell]:
+    """Add cells up by each property alone, and by none."""
+    found: dict[tuple[Any, ...], _Cell] = {}
+    for (start, *values), cell in cells.items():
+        named = [("all", ""), *zip(dimensions, values, strict=False)]
+        for dimension, value in named:
+            name = (dimension, step, start, str(value))
+            known = found.get(name)
+            if known is None:
+                known = found[name] = _Cell()
+            known.sums = [old + new for old, new in zip(known.sums, cell.sums, strict=True)]
+            histogram.add(known.histograms, cell.histograms)
+    return found
+
+
 def _count(cell: _Cell, admission: Admission, settlement: Settlement, sign: int) -> None:
     timed = settlement.completion_tokens if settlement.ollama_eval_ms else 0
     values = (
@@ -126,13 +152,18 @@ def _count(cell: _Cell, admission: Admission, settlement: Settlement, sign: int)
 def _add(session: Session, table: Table, cells: dict[tuple[Any, ...], _Cell]) -> None:
     """Add to rows that may not exist yet: one statement, in the order of the primary key, so that
     two workers wait for one another instead of blocking one another."""
+    names = _names(table)
     rows = [
-        dict(zip(DIMENSIONS, name, strict=True))
+        dict(zip(names, name, strict=True))
         | dict(zip(SUMS, cells[name].sums, strict=True))
         | {"histograms": histogram.dump(cells[name].histograms)}
         for name in sorted(cells)
     ]
     session.connection().execute(_UPSERTS[table.name, session.get_bind().dialect.name], rows)
+
+
+def _names(table: Table) -> tuple[str, ...]:
+    return ALONE_NAMES if table is _ALONE else DIMENSIONS
 
 
 def _upsert(table: Table, insert: Any) -> Any:
@@ -141,7 +172,7 @@ def _upsert(table: Table, insert: Any) -> Any:
     changes: dict[str, Any] = {name: table.c[name] + new[name] for name in SUMS}
     merged = func.merge_histograms(table.c.histograms, new.histograms)
     return statement.on_conflict_do_update(
-        index_elements=[table.c[name] for name in DIMENSIONS],
+        index_elements=[table.c[name] for name in _names(table)],
         set_=changes | {"histograms": merged},
     )
 

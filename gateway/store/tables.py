@@ -29,6 +29,7 @@ from gateway.store.tables_usage import (
     UsageDayRow,
     UsageHourRow,
     UsageRow,
+    UsageSumRow,
 )
 from gateway.store.tables_work import (
     CommandRow,
@@ -69,6 +70,7 @@ __all__ = [
     "UsageDayRow",
     "UsageHourRow",
     "UsageRow",
+    "UsageSumRow",
     "WorkerStateRow",
     "from_us",
     "to_us",

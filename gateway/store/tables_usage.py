@@ -107,20 +107,10 @@ _CLUSTERED = {"sqlite_with_rowid": False}
 """Rows lie in the order of their key: a range of time is read in one go."""
 
 
-class _Rollup:
-    """Sums over settled calls of one time step and one combination of properties.
+class _Sums:
+    """Sums over settled calls. `histograms` is JSON text: metric to bucket to count
+    (`core/histogram`), merged by addition."""
 
-    Absent ids are 0. `histograms` is JSON text: metric to bucket to count (`core/histogram`),
-    merged by addition.
-    """
-
-    start: Mapped[datetime] = mapped_column(primary_key=True)
-    key_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
-    model: Mapped[str] = mapped_column(String(256), primary_key=True)
-    server_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
-    endpoint: Mapped[str] = mapped_column(String(64), primary_key=True)
-    status: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    client_app: Mapped[str] = mapped_column(String(64), primary_key=True)
     requests: Mapped[int] = mapped_column(BigInteger, default=0)
     errors: Mapped[int] = mapped_column(BigInteger, default=0)
     streamed: Mapped[int] = mapped_column(BigInteger, default=0)
@@ -135,6 +125,18 @@ class _Rollup:
     ollama_eval_ms: Mapped[float] = mapped_column(default=0.0)
     timed_tokens: Mapped[int] = mapped_column(BigInteger, default=0)
     histograms: Mapped[str] = mapped_column(Text, default="{}")
+
+
+class _Rollup(_Sums):
+    """Sums of one time step and one combination of properties. Absent ids are 0."""
+
+    start: Mapped[datetime] = mapped_column(primary_key=True)
+    key_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    model: Mapped[str] = mapped_column(String(256), primary_key=True)
+    server_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    endpoint: Mapped[str] = mapped_column(String(64), primary_key=True)
+    status: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    client_app: Mapped[str] = mapped_column(String(64), primary_key=True)
 
 
 class UsageHourRow(_Rollup, Base):
@@ -179,3 +181,19 @@ def _create_function(target: Table, connection: Connection, **_: object) -> None
 
 
 event.listen(UsageHourRow.__table__, "after_create", _create_function)
+
+
+class UsageSumRow(_Sums, Base):
+    """Sums of one time step and one property alone (or of everything), for charts over a long time.
+
+    `dimension` is all, key, model, server, endpoint, status or client; `value` the property as text
+    ("" for all). Days have every dimension, hours only `all`.
+    """
+
+    __tablename__ = "usage_sum"
+    __table_args__ = _CLUSTERED
+
+    dimension: Mapped[str] = mapped_column(String(16), primary_key=True)
+    step: Mapped[str] = mapped_column(String(8), primary_key=True)
+    start: Mapped[datetime] = mapped_column(primary_key=True)
+    value: Mapped[str] = mapped_column(String(256), primary_key=True)

@@ -19,8 +19,8 @@ PLACES = re.compile(r"%\((\w+)\)[sd]")
 UNTRANSLATED = frozenset(
     re.split(
         " ",
-        "Ollama2OpenAI Bootstrap Icons uPlot MIT CSV JSON curl Python JavaScript Prometheus tok/s"
-        " GPU ollama.com/library LOG_LEVEL LOG_FORMAT Claude Code",
+        "Ollama2OpenAI Bootstrap Icons uPlot MIT CSV JSON YAML curl Python JavaScript Prometheus"
+        " tok/s GPU ollama.com/library LOG_LEVEL LOG_FORMAT Claude Code",
     )
 )
 

@@ -10,15 +10,18 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import text
 
 from gateway.admin import explorer
 from gateway.admin.charts import Step, following, steps
 from gateway.admin.usage import plain_cell
+from gateway.core import histogram
 from gateway.core.requests import Filter
 from gateway.core.usage import Admission, Settlement
 from gateway.services import Services
 from gateway.store import usage
 from tests.admin.conftest import Visitor
+from tests.browser.sample import fill
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOW = datetime(2026, 11, 24, 21, 30, tzinfo=UTC)
@@ -73,6 +76,39 @@ def test_the_parts_of_a_chart_add_up_to_the_total(parts: Services) -> None:
 
     assert drawn == answer.total.completion_tokens == 60
     assert {top.label: top.sums.completion_tokens for top in answer.tops} == {"a": 40, "b": 20}
+
+
+@pytest.mark.parametrize("dimension", DIMENSIONS)
+def test_sums_by_one_property_equal_those_by_all_together(parts: Services, dimension: str) -> None:
+    fill(parts, NOW, calls=200)
+    column = {"server": "server_id", "key": "key_id", "client": "client_app"}.get(
+        dimension, dimension
+    )
+    value = "''" if dimension == "all" else f"CAST({column} AS VARCHAR(256))"
+    group = "start" if dimension == "all" else f"start, {value}"
+    sums = "sum(requests), sum(errors), sum(prompt_tokens), round(sum(duration_ms), 3)"
+    together = f"SELECT start, {value}, {sums} FROM usage_day GROUP BY {group} ORDER BY 1, 2"
+    alone = (
+        "SELECT start, value, requests, errors, prompt_tokens, round(duration_ms, 3) FROM usage_sum"
+        f" WHERE dimension = '{dimension}' AND step = 'day' ORDER BY 1, 2"
+    )
+    found = [
+        parts.store.read(lambda s, q=query: s.execute(text(q)).all()) for query in (together, alone)
+    ]
+
+    assert len(found[0]) > 20
+    assert found[0] == found[1]
+
+
+def test_percentiles_by_one_property_are_kept_as_well(parts: Services) -> None:
+    fill(parts, NOW, calls=200)
+    together = "SELECT histograms FROM usage_day"
+    alone = "SELECT histograms FROM usage_sum WHERE dimension = 'all' AND step = 'hour'"
+    texts = [rows(parts, query) for query in (together, alone)]
+
+    assert histogram.merge(row[0] for row in texts[0]) == histogram.merge(
+        row[0] for row in texts[1]
+    )
 
 
 def test_more_groups_than_colours_are_shown_together(parts: Services) -> None:
