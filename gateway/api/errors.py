@@ -70,6 +70,23 @@ def response_for(error: GatewayError, request: Request, request_id: str) -> Resp
     return response
 
 
+def error_event(error: GatewayError, endpoint: str, request_id: str) -> bytes:
+    """Give the last event of a stream whose own writer broke (D37)."""
+    if endpoint == "messages":
+        body = orjson.dumps(anthropic_common.error_body(error, request_id))
+        return b"event: error\ndata: %b\n\n" % body
+    if endpoint == "responses":
+        told = openai_common.error_body(error)["error"]
+        return b"event: error\ndata: %b\n\n" % orjson.dumps({**told, "type": "error"})
+    return openai_common.error_frame(error)
+
+
+def fault_of(error: Exception, request_id: str) -> GatewayError:
+    """Give what a caller is told of a fault of ours; the log has the places, never the values."""
+    log.error("fault in the gateway", exc_info=error)
+    return GatewayError(f"The gateway failed on this request (request id {request_id}).")
+
+
 def from_http(error: HTTPException, request: Request) -> GatewayError:
     """Turn what Werkzeug raises while routing or reading into ours."""
     status = error.code or 500

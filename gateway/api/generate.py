@@ -11,6 +11,7 @@ import orjson
 from flask import Response, g
 
 from gateway.api import bp, storing
+from gateway.api.errors import error_event, fault_of
 from gateway.api.inbound import caller, read_body, recorded
 from gateway.core.events import fold
 from gateway.dialects import anthropic_messages, openai_chat, openai_completions, openai_responses
@@ -73,7 +74,19 @@ def _stream(dialect: Dialect, running: Running[Answer], stack: ExitStack) -> Ite
         frames = storing.kept_stream(running, envelope, stack)
     else:
         frames = dialect.stream(running.answer.batches(), envelope)
-    return _together(frames, running.answer) if running.answer.has_begun else frames
+    if running.answer.has_begun:
+        frames = _together(frames, running.answer)
+    return _ended(frames, running)
+
+
+def _ended(frames: Iterator[bytes], running: Running[Answer]) -> Iterator[bytes]:
+    """Pass frames on; should writing one fail, end with an error, never without a word."""
+    try:
+        yield from frames
+    except Exception as error:
+        fault = fault_of(error, running.caller.request_id)
+        running.tally.fail(fault)
+        yield error_event(fault, running.caller.endpoint, running.caller.request_id)
 
 
 def _together(frames: Iterator[bytes], answer: Answer) -> Iterator[bytes]:

@@ -17,7 +17,7 @@ from werkzeug.exceptions import HTTPException
 
 from gateway.api import bp
 from gateway.api.auth import Failures, authenticate
-from gateway.api.errors import from_http, response_for, speaks_anthropic
+from gateway.api.errors import fault_of, from_http, response_for, speaks_anthropic
 from gateway.errors import GatewayError, Unavailable
 from gateway.logs import REQUEST_ID, clean
 from gateway.policy import access
@@ -138,7 +138,5 @@ def refuse_http(error: HTTPException) -> Response:
 @bp.errorhandler(Exception)
 def fail(error: Exception) -> Response:
     """Answer a fault of ours: the log has the places, the caller the request id."""
-    current_app.logger.exception("fault while answering %s", request.endpoint)
     request_id = g.get("request_id") or new_request_id()
-    fault = GatewayError(f"The gateway failed on this request (request id {request_id}).")
-    return response_for(fault, request, request_id)
+    return response_for(fault_of(error, request_id), request, request_id)

@@ -55,4 +55,12 @@ def caller(endpoint: str) -> Caller:
         application=clean(request.headers.get("User-Agent", ""), 120),
         sock=sock,
         traceparent=request.headers.get("traceparent", ""),
+        their_id=_their_id(),
     )
+
+
+def _their_id() -> str:
+    """Give what the caller calls the request: logged, never adopted (D4)."""
+    headers = request.headers
+    given = headers.get("X-Request-Id") or headers.get("X-Client-Request-Id") or ""
+    return clean(given, 128)

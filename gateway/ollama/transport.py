@@ -301,6 +301,8 @@ class OllamaAdapter(HTTPAdapter):
         return response
 
     def close(self) -> None:
-        """End all idle connections."""
-        self._only_pool = None
+        """End all idle connections; those in use end when they are given back."""
+        pool, self._only_pool = self._only_pool, None
         super().close()
+        if pool is not None:  # urllib3 would leave that to the garbage collector
+            pool.close()

@@ -20,7 +20,7 @@ from typing import Any, Generic, TypeVar
 from gateway.core.chat import Call, ChatRequest, Envelope, Json
 from gateway.core.embed import EmbedRequest
 from gateway.core.keys import Key
-from gateway.core.usage import Admission
+from gateway.core.usage import Admission, Settlement
 from gateway.errors import ClientGone, GatewayError
 from gateway.policy import media
 from gateway.policy.windows import Form
@@ -40,7 +40,8 @@ A = TypeVar("A", Answer, EmbedAnswer)
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls, and over which line. `sock` is the client's socket where there is one."""
+    """Who calls, and over which line. `sock` is the client's socket where there is one,
+    `their_id` what the caller calls the request."""
 
     request_id: str
     endpoint: str
@@ -48,6 +49,7 @@ class Caller:
     application: str = ""
     sock: Any = None
     traceparent: str = ""
+    their_id: str = ""
 
 
 class Running(Generic[A]):
@@ -166,24 +168,33 @@ class Running(Generic[A]):
         self.answer.cancel(ClientGone("The client closed the connection."))
 
     def _settle(self) -> None:
-        """Report the end to usage, limits and estimate. Failures are logged, never raised."""
-        tally, prepared = self.tally, self.prepared
+        """Report the end to whoever counts. One that fails is logged and does not stop the next."""
+        tally = self.tally
         if not tally.finish:
             tally.fail(self.answer.stopped or ClientGone("The client closed the connection."))
-        try:
-            settlement = tally.settlement(time.monotonic())
-            self.services.usage.settle(settlement)
-            self.services.metrics.settled(tally.admission, settlement)
-            self.services.traces.settled(tally.admission, settlement, self.caller.traceparent)
-            if self._lease is not None:
-                self._lease.settle(settlement.prompt_tokens + settlement.completion_tokens)
+        settlement = tally.settlement(time.monotonic())
+        for report in (self._give_back, self._learn, self._report):
+            try:
+                report(settlement)
+            except Exception:
+                log.exception("settling a call failed")
+
+    def _give_back(self, settlement: Settlement) -> None:
+        if self._lease is not None:
+            try:
+                self._lease.settle(settlement.total_tokens)
+            finally:
                 self._lease.release()
-            if tally.usage is not None and not tally.usage.estimated and not tally.has_images:
-                self.services.ratios.learn(
-                    prepared.model.name, prepared.characters, tally.usage.prompt_tokens
-                )
-        except Exception:
-            log.exception("settling a call failed")
+
+    def _learn(self, settlement: Settlement) -> None:
+        prepared, tally = self.prepared, self.tally
+        if tally.usage is not None and not tally.usage.estimated and not tally.has_images:
+            self.services.ratios.learn(
+                prepared.model.name, prepared.characters, tally.usage.prompt_tokens
+            )
+
+    def _report(self, settlement: Settlement) -> None:
+        _tell(self.services, self.tally.admission, settlement, self.caller)
 
 
 def start(
@@ -225,23 +236,43 @@ def refused(
     services: Services, key: Key, caller: Caller, requested_model: str, error: GatewayError
 ) -> None:
     """Record a call that was refused before it could be admitted, so that an admin can see why."""
-    services.usage.admit(
-        Admission(
-            request_id=caller.request_id,
-            at=datetime.now(UTC),
-            key_id=key.id,
-            key_name=key.name,
-            endpoint=caller.endpoint,
-            model_id=None,
-            model="",
-            requested_model=requested_model[:200],
-            streamed=False,
-            client_ip=caller.address,
-            client_app=caller.application,
-            worker=worker_name(),
-        )
+    admission = Admission(
+        request_id=caller.request_id,
+        at=datetime.now(UTC),
+        key_id=key.id,
+        key_name=key.name,
+        endpoint=caller.endpoint,
+        model_id=None,
+        model="",
+        requested_model=requested_model[:200],
+        streamed=False,
+        client_ip=caller.address,
+        client_app=caller.application,
+        worker=worker_name(),
     )
-    services.usage.settle(refusal(caller.request_id, error))
+    services.usage.admit(admission)
+    _tell(services, admission, refusal(caller.request_id, error), caller)
+
+
+def _tell(services: Services, admission: Admission, settlement: Settlement, caller: Caller) -> None:
+    """Tell everybody who counts how a call ended: records, log, metrics, traces."""
+    services.usage.settle(settlement)
+    told = settlement.error_code or settlement.finish
+    log.info(
+        "%s %s %d %s, %d+%d tokens in %d ms, key %d%s%s",
+        admission.endpoint,
+        admission.model or admission.requested_model or "-",
+        settlement.status,
+        told,
+        settlement.prompt_tokens,
+        settlement.completion_tokens,
+        settlement.duration_ms,
+        admission.key_id or 0,
+        f", user {admission.end_user[:64]!r}" if admission.end_user else "",
+        f", their id {caller.their_id!r}" if caller.their_id else "",
+    )
+    services.metrics.settled(admission, settlement)
+    services.traces.settled(admission, settlement, caller.traceparent)
 
 
 def _kept(running: Running[A], body: Mapping[str, Json]) -> Running[A]:

@@ -203,8 +203,11 @@ class Answer:
         return self._source
 
     def _one(self, choice: int) -> Iterator[Batch]:
-        for events in self._choice(choice):
-            yield choice, events
+        try:
+            for events in self._choice(choice):
+                yield choice, events
+        except Exception as error:
+            yield choice, (Failed(self._fault(error)),)
 
     def _many(self, choices: int) -> Iterator[Batch]:
         """Run every choice beside the others; the first failure ends all (3.3)."""
@@ -230,11 +233,18 @@ class Answer:
         try:
             for events in self._choice(choice):
                 box.put((choice, events))
-        except Exception:
-            log.exception("a choice failed in the gateway")
-            box.put((choice, (Failed(GatewayError("internal error")),)))
+        except Exception as error:
+            box.put((choice, (Failed(self._fault(error)),)))
         finally:
             box.put(None)
+
+    def _fault(self, error: Exception) -> GatewayError:
+        """Give the failure a caller is told of when something broke in here."""
+        if isinstance(error, GatewayError):
+            return error
+        log.exception("an answer broke in the gateway")
+        request_id = self.tally.admission.request_id
+        return GatewayError(f"The gateway failed on this request (request id {request_id}).")
 
     def _choice(self, choice: int) -> Iterator[Sequence[Event]]:
         """Give one choice's events, from the model asked for or its fallbacks."""
