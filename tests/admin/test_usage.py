@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import io
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import text
+from sqlalchemy import Row, text
 
 from gateway.admin import explorer
 from gateway.admin.charts import Step, following, steps
@@ -78,6 +79,14 @@ def test_the_parts_of_a_chart_add_up_to_the_total(parts: Services) -> None:
     assert {top.label: top.sums.completion_tokens for top in answer.tops} == {"a": 40, "b": 20}
 
 
+def rows(parts: Services, query: str) -> list[Row[Any]]:
+    """Read by SQL."""
+    return list(parts.store.read(lambda session: session.execute(text(query)).all()))
+
+
+DIMENSIONS = ("all", "key", "model", "server", "endpoint", "status", "client")
+
+
 @pytest.mark.parametrize("dimension", DIMENSIONS)
 def test_sums_by_one_property_equal_those_by_all_together(parts: Services, dimension: str) -> None:
     fill(parts, NOW, calls=200)
@@ -92,9 +101,7 @@ def test_sums_by_one_property_equal_those_by_all_together(parts: Services, dimen
         "SELECT start, value, requests, errors, prompt_tokens, round(duration_ms, 3) FROM usage_sum"
         f" WHERE dimension = '{dimension}' AND step = 'day' ORDER BY 1, 2"
     )
-    found = [
-        parts.store.read(lambda s, q=query: s.execute(text(q)).all()) for query in (together, alone)
-    ]
+    found = [rows(parts, query) for query in (together, alone)]
 
     assert len(found[0]) > 20
     assert found[0] == found[1]
@@ -104,11 +111,9 @@ def test_percentiles_by_one_property_are_kept_as_well(parts: Services) -> None:
     fill(parts, NOW, calls=200)
     together = "SELECT histograms FROM usage_day"
     alone = "SELECT histograms FROM usage_sum WHERE dimension = 'all' AND step = 'hour'"
-    texts = [rows(parts, query) for query in (together, alone)]
+    merged = [histogram.merge(row[0] for row in rows(parts, query)) for query in (together, alone)]
 
-    assert histogram.merge(row[0] for row in texts[0]) == histogram.merge(
-        row[0] for row in texts[1]
-    )
+    assert merged[0] == merged[1] != {}
 
 
 def test_more_groups_than_colours_are_shown_together(parts: Services) -> None:
