@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.fake_ollama import FakeOllama
 from tests.process import Gateway
+
+# Machines are slow at times: no test fails for the time it took, or for data that came slowly.
+hypothesis.settings.register_profile(
+    "calm", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("calm")
+
+
+@pytest.fixture(autouse=True)
+def _log_level() -> None:
+    """Undo what an application of another test did to the level of all logs."""
+    logging.getLogger().setLevel(logging.WARNING)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
