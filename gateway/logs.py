@@ -205,6 +205,14 @@ def configure(
     _writer.setFormatter(JsonFormatter() if style == "json" else LineFormatter())
 
 
+def adopt(name: str) -> None:
+    """Let a foreign logger with writers of its own write through ours: masked, and never waiting
+    for a full pipe."""
+    logger = logging.getLogger(name)
+    logger.handlers.clear()
+    logger.propagate = True
+
+
 def spare() -> None:
     """Leave out of records what no line shows: where they come from, threads, processes."""
     logging._srcfile = None  # documented: saves a walk up the stack

@@ -21,7 +21,7 @@ from gateway.core.chat import Call, ChatRequest, Envelope, Json
 from gateway.core.embed import EmbedRequest
 from gateway.core.keys import Key
 from gateway.core.usage import Admission, Settlement
-from gateway.errors import ClientGone, GatewayError
+from gateway.errors import ClientGone, GatewayError, Unavailable
 from gateway.policy import media
 from gateway.policy.windows import Form
 from gateway.services import Services
@@ -34,6 +34,8 @@ from gateway.services.tally import Tally, refusal
 
 log = logging.getLogger(__name__)
 
+_CALLS_SHARE = 0.8
+"""How much of a worker's connections calls may take."""
 
 A = TypeVar("A", Answer, EmbedAnswer)
 
@@ -86,6 +88,7 @@ class Running(Generic[A]):
             services.usage.admit(tally.admission)
             stack.callback(self._settle)
             try:
+                self._check_room()
                 self._lease = services.limiter.admit(
                     key,
                     self.prepared.reservation,
@@ -147,6 +150,12 @@ class Running(Generic[A]):
         if place:
             found["x-gateway-queue"] = f"{place}/{length}"
         return found
+
+    def _check_room(self) -> None:
+        """Refuse before connections run out: health and the console need some as well (E8)."""
+        room = self.services.config.worker_connections * _CALLS_SHARE
+        if len(self.services.live) >= room:
+            raise Unavailable("The gateway holds as many calls as it can; try again.")
 
     def _is_stuck(self) -> bool:
         return isinstance(self.answer, Answer) and self.answer.is_stuck()

@@ -37,6 +37,7 @@ def start(worker: Any) -> None:
     parts = of(_flask(worker.wsgi))
     _running.append(parts)
     logs.spare()
+    logs.adopt("gunicorn.error")
     begin(parts)
     threading.Thread(target=_drain_when_told, args=(worker, parts), daemon=True).start()
     gc.collect()

@@ -79,7 +79,7 @@ class Watcher:
                 continue
             self._connections.discard(sock)
             with suppress(OSError):
-                sock.shutdown(socket.SHUT_RD)
+                _shut_down(sock.fileno(), socket.SHUT_RD)
 
     def watch(
         self,
@@ -123,7 +123,7 @@ class Watcher:
             if watched.is_stuck():
                 self.forget(fd)
                 with suppress(OSError):
-                    _shut_down(fd)
+                    _shut_down(fd, socket.SHUT_RDWR)
                 self._tell(watched.on_gone)
 
     def __len__(self) -> int:
@@ -137,11 +137,11 @@ class Watcher:
             log.exception("ending the call of a client that left failed")
 
 
-def _shut_down(fd: int) -> None:
-    """End a connection so that its writer wakes with EPIPE, as when the client had reset it.
+def _shut_down(fd: int, how: int) -> None:
+    """End a connection so that whoever reads or writes wakes as if the client had done it.
 
-    Through a descriptor of our own: gevent's `shutdown` of the writer's own socket would wake it
-    with an error the server takes for a fault of ours.
+    Through a descriptor of our own: gevent's `shutdown` of the socket that is waited for would
+    wake the waiting one with an error the server takes for a fault of ours.
     """
     with socket.socket(fileno=os.dup(fd)) as own:
-        own.shutdown(socket.SHUT_RDWR)
+        own.shutdown(how)
