@@ -41,7 +41,7 @@ def worker_class():  # type: ignore[no-untyped-def]
     refusals that API clients can read."""
     from gunicorn.workers.ggevent import GeventWorker
 
-    class Worker(GeventWorker):
+    class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no types
         def __init__(self, *args, **kwargs):  # type: ignore[no-untyped-def]
             super().__init__(*args, **kwargs)
             self._open = {}  # by greenlet: the connection, and whether it has asked something
@@ -105,14 +105,14 @@ class _Page:
         self.first_line = data.split(b"\r\n")[0].decode("latin-1").partition(" ")[2]
 
 
-def _stop_reading(client):  # type: ignore[no-untyped-def]
+def _stop_reading(client: socket.socket) -> None:
     """Let a connection end as if its client had closed it. Through a descriptor of our own: gevent
     would wake the reader with an error that counts as a fault."""
     with contextlib.suppress(OSError), socket.socket(fileno=os.dup(client.fileno())) as own:
         own.shutdown(socket.SHUT_RD)
 
 
-def _refusal(status, reason):  # type: ignore[no-untyped-def]
+def _refusal(status: str, reason: str) -> bytes:
     request_id = f"req_{secrets.token_hex(16)}"
     server = status.startswith("5")
     error = {
