@@ -61,7 +61,7 @@ class Visitor:
 
 def settings_for(folder: Path, **environ: str) -> Settings:
     """Give settings on a data folder."""
-    values = {"DATA_DIR": str(folder), "ADMIN_PASSWORD": PASSWORD, "LOG_LEVEL": "error", **environ}
+    values = {"DATA_DIR": str(folder), "ADMIN_PASSWORD": PASSWORD, "LOG_LEVEL": "info", **environ}
     return Settings.load({name: value for name, value in values.items() if value}, None)
 
 

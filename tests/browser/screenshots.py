@@ -191,6 +191,7 @@ def _documents(browser: Browser, gateway: Gateway, secrets: list[str]) -> None:
 
 def _play(tab: Visit) -> None:
     """Have two models answer side by side."""
+    tab.page.select_option("#key", "1")
     tab.page.select_option("#model", "qwen3:8b")
     tab.page.select_option("#second", "llama3.2")
     tab.page.fill("#prompt", "Why is the sky blue?")
