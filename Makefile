@@ -80,7 +80,7 @@ requirements: setup-dev  ## pin all packages again, with hashes
 	@$(BIN)/python -m pip install --quiet uv
 	@$(BIN)/uv pip compile -q pyproject.toml --generate-hashes --no-header --python-version 3.11 -o requirements.txt
 	@$(BIN)/uv pip compile -q pyproject.toml --group dev -c requirements.txt --generate-hashes --no-header --python-version 3.11 -o requirements-dev.txt
-	@$(BIN)/uv pip compile -q pyproject.toml --group dev --group sdk -c requirements.txt -c requirements-dev.txt --generate-hashes --no-header --python-version 3.11 -o requirements-sdk.txt
+	@$(BIN)/uv pip compile -q pyproject.toml --group sdk -c requirements.txt --generate-hashes --no-header --no-annotate --python-version 3.11 -o requirements-sdk.txt
 
 docker:  ## build the container image
 	docker build -t ollama2openai .
