@@ -10,7 +10,7 @@ from flask import Response, abort, jsonify, render_template, request
 from gateway.admin import bp
 from gateway.admin.query import FEATURES, RANGES, read_filter, read_place
 from gateway.admin.timeline import parts_of, timeline
-from gateway.core.requests import CallRow
+from gateway.core.requests import CallRow, Filter
 from gateway.errors import NotFound
 from gateway.pages import language
 from gateway.pages.words import _
@@ -38,11 +38,7 @@ FINISHES = (
 @bp.get("/requests")
 def requests() -> str:
     """List calls by the filter in the address."""
-    now = datetime.now(UTC)
-    wanted = read_filter(request.args, now, language.zone_info())
-    is_bounded = wanted.since is None and wanted.is_slow
-    if is_bounded:
-        wanted = replace(wanted, since=now - timedelta(days=SLOW_DAYS))
+    wanted, is_bounded = _bounded(datetime.now(UTC))
     place = read_place(request.args.get("after", ""))
     store = services().store
     calls = store.analyse(console_requests.page, wanted, older_than=place, limit=LIMIT + 1)
@@ -94,6 +90,14 @@ def request_detail(request_id: str) -> str:
         timeline=timeline(call),
         explained=parts_of(call.explain),
     )
+
+
+def _bounded(now: datetime) -> tuple[Filter, bool]:
+    """Give the filter of the address, and whether it was bounded in time."""
+    wanted = read_filter(request.args, now, language.zone_info())
+    if wanted.since is not None or not wanted.is_slow:
+        return wanted, False
+    return replace(wanted, since=now - timedelta(days=SLOW_DAYS)), True
 
 
 def _place(call: CallRow) -> str:

@@ -152,3 +152,21 @@ SAID = [
 def test_sentences_of_lower_rooms_are_translated(app, sentence: str, wanted: str) -> None:  # type: ignore[no-untyped-def]  # a fixture
     with app.test_request_context("/admin/", headers={"Accept-Language": "zh"}):
         assert foreign.translated(sentence) == wanted
+
+
+def test_every_icon_that_is_named_is_in_the_sprite() -> None:
+    sprite = (ROOT / "static" / "vendor" / "icons" / "icons.svg").read_text()
+    known = set(re.findall(r'<symbol id="([^"]+)"', sprite))
+    source = "".join(path.read_text() for path in (*TEMPLATES, *SCRIPTS))
+    named = set(re.findall(r'\bicon\("([a-z0-9-]+)"', source))
+
+    assert len(named) > 40
+    assert named - known == set()
+
+
+@pytest.mark.parametrize("folder", ["uplot", "icons"])
+def test_vendored_files_have_licence_and_version(folder: str) -> None:
+    path = ROOT / "static" / "vendor" / folder
+
+    assert "MIT" in (path / "LICENSE").read_text()
+    assert re.fullmatch(r"\d+\.\d+\.\d+\n", (path / "VERSION").read_text())
