@@ -17,11 +17,19 @@ import orjson
 import zstandard
 
 from gateway.core.chat import Json
-from gateway.errors import InvalidRequest, RequestTimeout, TooLarge, UnsupportedEncoding
+from gateway.errors import (
+    ClientGone,
+    InvalidRequest,
+    RequestTimeout,
+    TooLarge,
+    UnsupportedEncoding,
+)
 
 BODY_IDLE_S = 10.0
-BODY_TOTAL_S = 30.0
-BYTES_PER_S = 64 * 1024
+BODY_GRACE_S = 30.0
+BYTES_PER_S = 16 * 1024
+"""After BODY_GRACE_S a body must have come at this rate on average: a bad mobile line does, who
+sends a byte now and then to hold a place does not (E6)."""
 MAX_DEPTH = 128
 _PIECE = 64 * 1024
 _CLOSE = {"Connection": "close"}
@@ -43,7 +51,8 @@ def read_json(
 ) -> Json:
     """Give the JSON object of a request.
 
-    Raises InvalidRequest (`invalid_json`), TooLarge, UnsupportedEncoding, RequestTimeout.
+    Raises InvalidRequest (`invalid_json`), TooLarge, UnsupportedEncoding, RequestTimeout, and
+    ClientGone when the connection breaks.
     """
     if content_length is not None and content_length > limit_bytes:
         raise _too_large(limit_bytes)
@@ -79,7 +88,6 @@ def parse_object(raw: bytes) -> Json:
 def _read(stream: Stream, length: int | None, limit: int, sock: Any) -> bytes:
     """Read all of the body, at most `limit` bytes, in bounded time."""
     started_s = time.monotonic()
-    allowed_s = BODY_TOTAL_S + (length or limit) / BYTES_PER_S
     pieces: list[bytes] = []
     size = 0
     before = None if sock is None else sock.gettimeout()
@@ -90,7 +98,7 @@ def _read(stream: Stream, length: int | None, limit: int, sock: Any) -> bytes:
             size += len(piece)
             if size > limit:
                 raise _too_large(limit)
-            if time.monotonic() - started_s > allowed_s:
+            if time.monotonic() - started_s > BODY_GRACE_S + size / BYTES_PER_S:
                 raise _too_slow()
             pieces.append(piece)
     finally:
@@ -109,9 +117,7 @@ def _piece(stream: Stream, size: int) -> bytes:
     except TimeoutError as error:
         raise _too_slow() from error
     except OSError as error:
-        raise InvalidRequest(
-            "The connection broke while the body was read.", code="invalid_json"
-        ) from error
+        raise ClientGone("The connection broke while the body was read.") from error
     except Exception as error:
         # gunicorn raises its own ParseException family (not OSError) on malformed chunks.
         if type(error).__module__.startswith("gunicorn"):

@@ -25,15 +25,23 @@ from gateway.services import offload, services
 
 View = TypeVar("View", bound=Callable[..., Any])
 
-EXPOSED = (
-    "x-request-id, request-id, retry-after, x-should-retry, x-gateway-ignored, x-gateway-server, "
-    "x-gateway-fallback, x-ratelimit-limit-requests, x-ratelimit-remaining-requests, "
-    "x-ratelimit-reset-requests, x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, "
-    "x-ratelimit-reset-tokens, anthropic-ratelimit-requests-limit, "
-    "anthropic-ratelimit-requests-remaining, anthropic-ratelimit-requests-reset, "
-    "anthropic-ratelimit-tokens-limit, anthropic-ratelimit-tokens-remaining, "
-    "anthropic-ratelimit-tokens-reset"
+_LIMITS = tuple(
+    f"x-ratelimit-{what}-{unit}"
+    for unit in ("requests", "tokens")
+    for what in ("limit", "remaining", "reset")
 )
+_ANTHROPIC_LIMITS = tuple(
+    f"anthropic-ratelimit-{unit}-{what}"
+    for unit in ("requests", "tokens")
+    for what in ("limit", "remaining", "reset")
+)
+EXPOSED = ", ".join(
+    (
+        "x-request-id", "request-id", "retry-after", "x-should-retry", "x-gateway-ignored",
+        "x-gateway-server", "x-gateway-fallback", "x-gateway-queue", "openai-processing-ms",
+        *_LIMITS, *_ANTHROPIC_LIMITS,
+    )
+)  # fmt: skip
 _NO_BODY = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 METHODS = "GET, POST, DELETE, OPTIONS"
 _failures = Failures()

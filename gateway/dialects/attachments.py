@@ -10,7 +10,7 @@ import binascii
 import re
 
 from gateway.core.chat import Media
-from gateway.core.media import sniff
+from gateway.core.media import MOST_PIXELS, pixels, sniff
 from gateway.dialects.reading import invalid, missing
 from gateway.errors import InvalidRequest
 
@@ -63,6 +63,8 @@ def read_image_data(data: str, param: str) -> Media:
     data, raw = _base64(data, param, _BASE64)
     if sniff(raw) is None:
         raise _no_image(param)
+    if pixels(raw) > MOST_PIXELS:
+        raise invalid("The image has too many pixels.", param, "image_too_large")
     return Media("image", data=data, param=param)
 
 

@@ -16,14 +16,22 @@ def all_media(request: Request) -> tuple[Media, ...]:
     return request.media
 
 
-def check_count(request: Request, most: int) -> None:
-    """Raise InvalidRequest when a request holds more than `most` images."""
+def check(request: Request, most: int, most_mb: int) -> None:
+    """Raise InvalidRequest when a request holds more than `most` images or sounds, or one larger
+    than `most_mb`. Those still to be fetched are measured then."""
     found = all_media(request)
     if len(found) > most:
         raise InvalidRequest(
             f"The request holds {len(found)} images; at most {most} are allowed.",
             param=found[most].param,
         )
+    for item in found:
+        if len(item.data) * 3 // 4 > most_mb << 20:
+            raise InvalidRequest(
+                f"The {item.kind} is larger than {most_mb} MB.",
+                param=item.param,
+                code="image_too_large" if item.kind == "image" else "invalid_value",
+            )
 
 
 def fill(request: Request, load: Callable[[Media], str]) -> Request:

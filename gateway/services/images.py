@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import ipaddress
 import logging
+import math
 import re
 import socket
 import time
@@ -26,13 +27,15 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from gateway.core.behaviour import Behaviour
 from gateway.core.chat import Media, Request
-from gateway.core.media import sniff
+from gateway.core.media import MOST_PIXELS, pixels, sniff
 from gateway.errors import InvalidRequest
 from gateway.policy import media
 
 log = logging.getLogger(__name__)
 
 TIMEOUT_S = 10.0
+ALL_S = 30.0
+"""For all pictures of a request together: nobody has admitted the call yet."""
 MAX_REDIRECTS = 3
 _PIECE = 64 * 1024
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f\\]")
@@ -150,16 +153,18 @@ class Images:
         """Give the request with every `Media.url` fetched into `Media.data`. Raises
         InvalidRequest."""
         seen: dict[str, str] = {}
+        until_s = time.monotonic() + ALL_S
 
         def load(item: Media) -> str:
             if item.url not in seen:
-                seen[item.url] = self.fetch(item.url, item.param)
+                seen[item.url] = self.fetch(item.url, item.param, until_s)
             return seen[item.url]
 
         return media.fill(request, load)
 
-    def fetch(self, url: str, param: str | None) -> str:
-        """Give one image as base64. Raises InvalidRequest with the codes of api-mapping 2.3.6."""
+    def fetch(self, url: str, param: str | None, until_s: float = math.inf) -> str:
+        """Give one image as base64, by `until_s` at the latest. Raises InvalidRequest with the
+        codes of api-mapping 2.3.6."""
         behaviour = self._behaviour()
         if not behaviour.allow_remote_images:
             raise InvalidRequest(
@@ -167,7 +172,10 @@ class Images:
                 param=param,
                 code="remote_images_disabled",
             )
-        deadline_s = time.monotonic() + TIMEOUT_S
+        now_s = time.monotonic()
+        if now_s >= until_s:
+            raise _failed("The images took too long to download.", param)
+        deadline_s = min(now_s + TIMEOUT_S, until_s)
         session = requests.Session()
         session.trust_env = False
         adapter = GuardedAdapter(allow_private=behaviour.allow_private_image_urls)
@@ -183,6 +191,10 @@ class Images:
                 "The URL did not give an image (PNG, JPEG, WebP, GIF or BMP).",
                 param=param,
                 code="unsupported_image_media_type",
+            )
+        if pixels(raw) > MOST_PIXELS:
+            raise InvalidRequest(
+                "The image has too many pixels.", param=param, code="image_too_large"
             )
         return base64.b64encode(raw).decode("ascii")
 

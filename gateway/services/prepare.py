@@ -86,7 +86,7 @@ def prepare(
     behaviour = services.settings.behaviour()
     resolved = routing.resolve(call.model, services.catalog.index(), behaviour.fallback_model)
     access.check_model(key, resolved)
-    media.check_count(call.request, behaviour.max_images)
+    media.check(call.request, behaviour.max_images, behaviour.max_image_mb)
     prepared = _lay(services, call, key, resolved, behaviour, endpoint)
     if not fetch:
         return prepared
