@@ -74,7 +74,8 @@ class LineFormatter(logging.Formatter):
             f"{_time(record)} {record.levelname:<7} {record.name} "
             f"[{getattr(record, 'request_id', '-')}] {_message(record)}"
         )
-        return clean(line, _MAX_LINE)
+        told = "".join(f" {name}={value!r}" for name, value in _fields(record).items())
+        return clean(line + told, _MAX_LINE)
 
 
 class JsonFormatter(logging.Formatter):
@@ -89,10 +90,13 @@ class JsonFormatter(logging.Formatter):
             "request_id": getattr(record, "request_id", "-"),
             "message": clean(_message(record), _MAX_LINE),
         }
-        extra = getattr(record, "fields", None)
-        if isinstance(extra, dict):
-            entry |= {k: clean(v) if isinstance(v, str) else v for k, v in extra.items()}
-        return json.dumps(entry, ensure_ascii=False, default=str)
+        return json.dumps(entry | _fields(record), ensure_ascii=False, default=str)
+
+
+def _fields(record: logging.LogRecord) -> dict[str, object]:
+    """Give what a record says beside its words: `extra={"fields": {...}}`, harmless texts."""
+    given = getattr(record, "fields", None) or {}
+    return {name: clean(v) if isinstance(v, str) else v for name, v in given.items()}
 
 
 def _time(record: logging.LogRecord) -> str:

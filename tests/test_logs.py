@@ -58,6 +58,19 @@ def test_a_traceback_names_places_but_no_values() -> None:
     assert "diary" not in entry["message"]
 
 
+@pytest.mark.parametrize("formatter", [LineFormatter(), JsonFormatter()])
+def test_what_stands_beside_the_words_is_told_and_masked(formatter: logging.Formatter) -> None:
+    record = _record("a call failed")
+    record.fields = {"server": "attic", "cause": "Bearer topsecretvalue\n", "status": 502}
+
+    line = formatter.format(record)
+
+    assert "attic" in line
+    assert "502" in line
+    assert "topsecretvalue" not in line
+    assert len(line.splitlines()) == 1
+
+
 def _record(message: str, *args: object) -> logging.LogRecord:
     return logging.LogRecord("gateway", logging.INFO, __file__, 1, message, args, None)
 

@@ -191,10 +191,12 @@ class Upstream:
         log.info(
             "ollama refused a call",
             extra={
-                "server": self._server_name,
-                "path": self._path,
-                "upstream_status": response.status_code,
-                "code": error.code,
+                "fields": {
+                    "server": self._server_name,
+                    "path": self._path,
+                    "upstream_status": response.status_code,
+                    "code": error.code,
+                }
             },
         )
         return error
@@ -217,10 +219,12 @@ class Upstream:
         log.warning(
             "a call to ollama failed",
             extra={
-                "server": self._server_name,
-                "path": self._path,
-                "code": mapped.code,
-                "cause": f"{type(error).__name__}: {error}",
+                "fields": {
+                    "server": self._server_name,
+                    "path": self._path,
+                    "code": mapped.code,
+                    "cause": f"{type(error).__name__}: {error}",
+                }
             },
         )
         return mapped
