@@ -147,7 +147,7 @@ class Tally:
             status=200 if error is None else self._status(error),
             finish=self.finish or "stop",
             error_code="" if error is None else error.code,
-            error_message="" if error is None else error.message[:500],
+            error_message="" if error is None else recorded_words(error),
             server_id=self.server_id,
             server_name=self.server_name,
             route_reason=self.route_reason,
@@ -213,6 +213,14 @@ def finish_of(error: GatewayError) -> str:
     return error.code if error.code in {"client_closed", "cancelled"} else "error"
 
 
+def recorded_words(error: GatewayError) -> str:
+    """Give what a record says of a failure: never what a model said, which one of Ollama's
+    sentences quotes."""
+    if error.code == "tool_call_parse_error":
+        return "Ollama could not read the model's tool call."
+    return error.message[:500]
+
+
 def refusal(request_id: str, error: GatewayError, duration_ms: float = 0.0) -> Settlement:
     """Give the second half of the record of a call that never began."""
     return Settlement(
@@ -221,5 +229,5 @@ def refusal(request_id: str, error: GatewayError, duration_ms: float = 0.0) -> S
         finish=finish_of(error),
         duration_ms=duration_ms,
         error_code=error.code,
-        error_message=error.message[:500],
+        error_message=recorded_words(error),
     )
