@@ -78,5 +78,5 @@ def _no_view(error: HTTPException) -> Response:
     if "request_id" not in g:
         g.request_id = hooks.new_request_id()
     if request.method == "OPTIONS":
-        return hooks.finish(Response(status=204))
+        return hooks.finish(hooks.no_content())
     return hooks.finish(hooks.refuse_http(error))

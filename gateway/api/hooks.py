@@ -58,6 +58,13 @@ def new_request_id() -> str:
     return "req_" + secrets.token_hex(16)
 
 
+def no_content() -> Response:
+    """Give an answer without a body, and without a word about its type."""
+    response = Response(status=HTTPStatus.NO_CONTENT)
+    del response.headers["Content-Type"]
+    return response
+
+
 @bp.before_request
 def begin() -> Response | None:
     """Name the request, answer preflights, demand a key."""
@@ -65,7 +72,7 @@ def begin() -> Response | None:
     g.started_s = time.monotonic()
     REQUEST_ID.set(g.request_id)
     if request.method == "OPTIONS":
-        return Response(status=204)
+        return no_content()
     view = current_app.view_functions[request.endpoint or ""]
     if getattr(view, "open_to_all", False):
         return None

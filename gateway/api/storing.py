@@ -10,6 +10,7 @@ from gateway.core.keys import Key
 from gateway.dialects import responses_stored
 from gateway.dialects.base import Reading
 from gateway.dialects.responses_stream import Builder
+from gateway.errors import ClientGone
 from gateway.services import Services
 from gateway.services.calls import Running
 from gateway.services.relay import Answer
@@ -41,8 +42,7 @@ def kept_stream(running: Running[Answer], envelope: Envelope, stack: ExitStack) 
 
 class _Keeper:
     """Stores the response of one stream once: before its last event is sent, so that a client may
-    refer to it at once, or when the
-    client has left."""
+    refer to it at once, or when the client has left."""
 
     def __init__(self, running: Running[Answer], envelope: Envelope) -> None:
         self._running = running
@@ -53,6 +53,8 @@ class _Keeper:
     def frames(self) -> Iterator[bytes]:
         yield self._builder.open()
         for batch in self._running.answer.batches():
+            if isinstance(self._running.answer.stopped, ClientGone):
+                return  # nobody listens; what came so far is kept as incomplete
             piece = self._builder.feed(batch)
             if self._builder.finished:
                 self.keep()

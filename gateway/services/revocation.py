@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, Unauthenticated
 from gateway.services.keyring import Keyring
 from gateway.services.live import Live
 from gateway.services.offload import spawn
@@ -54,4 +54,4 @@ class Revocation:
 
 def _cut(error: GatewayError) -> GatewayError:
     """Give a failure of its own for each call: an error carries a traceback once raised."""
-    return GatewayError(error.message, code=error.code, status=401, should_retry=False)
+    return Unauthenticated(error.message, code=error.code, should_retry=False)

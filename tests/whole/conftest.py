@@ -44,12 +44,10 @@ class Records:
         assert len(found) == 1
         return found[0]
 
-    def detail(self, reply: Reply) -> dict[str, Any]:
+    def detail(self, reply: Reply | str) -> dict[str, Any]:
         """Give everything known of a call."""
-        self.of(reply)
-        found: dict[str, Any] = self._operator.call(
-            "GET", f"/requests/{reply.headers['x-request-id']}"
-        )
+        request_id = self.of(reply)["request_id"]
+        found: dict[str, Any] = self._operator.call("GET", f"/requests/{request_id}")
         return found
 
 

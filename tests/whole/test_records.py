@@ -8,7 +8,7 @@ import pytest
 
 from tests.contract.asking import ENDPOINTS, GENERATING
 from tests.contract.conftest import Caller, Operator
-from tests.contract.wire import post
+from tests.contract.wire import events, post
 from tests.fake_ollama import FakeOllama, Script, error
 from tests.whole.conftest import Records, until
 
@@ -178,3 +178,43 @@ def test_a_call_ended_by_an_admin_is_recorded_so(
     assert found["finish"] == "cancelled"
     assert found["error_code"] == "cancelled"
     assert "cancelled" in reply.body.decode()
+
+
+def test_a_call_of_a_revoked_key_ends_in_its_dialect(
+    caller: Caller, operator: Operator, ollama: FakeOllama, records: Records
+) -> None:
+    key = operator.key()
+    messages = GENERATING["messages"]
+    wire = caller.wire()
+    with ollama.hold("llama3.2", at=2) as gate:
+        wire.send(post(messages.path, messages.with_(stream=True), key))
+        _, headers = wire.head()
+        gate.wait_reached()
+        operator.call("POST", f"/keys/{operator.key_id(key)}/revoke")
+        name, last = events(b"".join(wire.body(headers)))[-1]
+
+    found = records.of(headers["x-request-id"])
+    assert (name, last["error"]["type"]) == ("error", "authentication_error")
+    assert (found["status"], found["error_code"]) == (200, "api_key_revoked")
+
+
+def test_a_call_left_in_the_middle_took_its_prompt(
+    caller: Caller, ollama: FakeOllama, records: Records
+) -> None:
+    """Ollama's counts never come; who always leaves before the end would read for nothing."""
+    ollama.script("llama3.2", Script(content=["a", "b", "c"]))
+    long = [{"role": "user", "content": "ebb and flow " * 200}]
+    wire = caller.wire()
+    with ollama.hold("llama3.2", at=2) as gate:
+        wire.send(post(CHAT.path, CHAT.with_(messages=long, stream=True), caller.key))
+        _, headers = wire.head()
+        gate.wait_reached()
+        until(lambda: b'"b"' in wire.line(), "the second word")
+        wire.sock.close()
+        ollama.wait_disconnect()
+
+    found = records.detail(headers["x-request-id"])
+    assert (found["row"]["status"], found["row"]["finish"]) == (499, "client_closed")
+    assert found["row"]["completion_tokens"] == 2
+    assert 400 < found["row"]["prompt_tokens"] < 1600
+    assert found["estimated"]
