@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -21,6 +21,7 @@ from gateway.api.errors import fault_of, from_http, response_for, speaks_anthrop
 from gateway.errors import GatewayError, Unavailable
 from gateway.logs import REQUEST_ID, clean
 from gateway.policy import access
+from gateway.policy.windows import Form
 from gateway.services import offload, services
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -101,12 +102,22 @@ def finish(response: Response) -> Response:
         elapsed_ms = (time.monotonic() - g.get("started_s", time.monotonic())) * 1000
         headers["openai-processing-ms"] = str(int(elapsed_ms))
     headers["X-Content-Type-Options"] = "nosniff"
-    for name, value in g.get("headers", {}).items():
+    for name, value in _of_the_call().items():
         headers.setdefault(name, value)
     _allow_origin(response)
     if _has_body(response):
         offload.expect_body(request.environ.get("gunicorn.socket"))
     return response
+
+
+def _of_the_call() -> Mapping[str, str]:
+    """Give the headers that the call left; where none was admitted, what its key has left."""
+    found: Mapping[str, str] | None = g.get("headers")
+    if found is not None or "key" not in g:
+        return found or {}
+    version = request.headers.get("anthropic-version")
+    form: Form = "anthropic" if speaks_anthropic(request.path, version) else "openai"
+    return services().limiter.left(g.key, form)
 
 
 def _has_body(response: Response) -> bool:

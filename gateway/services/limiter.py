@@ -141,6 +141,13 @@ class Limiter:
             raise
         return Lease(place, holds, self._windows, self._budgets, self._now)
 
+    def left(self, key: Key, form: Form) -> dict[str, str]:
+        """Give the headers of a key's limits for an answer that counts nothing."""
+        limits = key.limits
+        if not (limits.requests_per_minute or limits.tokens_per_minute):
+            return {}
+        return windows.headers(self._windows.look(key.counter_id, limits), form, self._now())
+
     def state(self) -> dict[str, object]:
         """Say where limits are counted: for the health page and the metrics."""
         if self._redis is None:

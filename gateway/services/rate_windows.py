@@ -57,6 +57,10 @@ class Windows(Protocol):
         """Count what a call took in the end, and give its place back."""
         ...
 
+    def look(self, key_id: int, limits: Limits) -> Mapping[str, RateWindow]:
+        """Give what is left of each limit per minute; counts nothing."""
+        ...
+
 
 class LocalWindows:
     """The windows of this machine's workers."""
@@ -90,6 +94,12 @@ class LocalWindows:
             counts.tokens += max(0, tokens)
             counts.running -= 1
             counts.reserved -= place.reserved
+
+    def look(self, key_id: int, limits: Limits) -> Mapping[str, RateWindow]:
+        """Give what is left."""
+        now_s = self._clock()
+        with self._counts.change(key_id, now_s) as counts:
+            return _seen(counts, limits, now_s % WINDOW_S)
 
 
 def machine_counts(folder: Path, workers: int) -> SharedCounts:

@@ -15,7 +15,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from limits import RateLimitItemPerMinute
@@ -112,6 +112,15 @@ class RedisWindows:
                 self._count(_tokens(limit), place.key_id, tokens)
         except (RedisError, OSError) as exc:
             self._leave_redis(exc)
+
+    def look(self, key_id: int, limits: Limits) -> Mapping[str, RateWindow]:
+        """Give what is left."""
+        if not self._away:
+            try:
+                return self._seen(key_id, limits)
+            except (RedisError, OSError) as exc:
+                self._leave_redis(exc)
+        return self._local.look(key_id, limits)
 
     def stop(self) -> None:
         """Stop confirming, and close the connections."""

@@ -458,3 +458,27 @@ def test_a_frozen_redis_delays_one_call_only(store: Store, redis: Redis) -> None
 
     assert granted == 500
     assert (state["degraded"], state["failures"]) == (True, 1)
+
+
+def test_looking_at_what_is_left_takes_nothing(limiter: Limiter) -> None:
+    mine = key(requests_per_minute=5, tokens_per_minute=100)
+    limiter.admit(mine, 10).settle(30)
+
+    seen = [limiter.left(mine, "openai") for _ in range(20)]
+
+    assert {headers["x-ratelimit-remaining-requests"] for headers in seen} == {"4"}
+    assert {headers["x-ratelimit-remaining-tokens"] for headers in seen} == {"70"}
+    assert limiter.left(key(2), "openai") == {}
+
+
+@pytest.mark.services
+def test_looking_works_with_redis_and_without(store: Store, redis: Redis) -> None:
+    limiter = Limiter(store, redis.url)
+    mine = key(requests_per_minute=5)
+    limiter.admit(mine, 1).settle(1)
+    with_redis = [limiter.left(mine, "openai")["x-ratelimit-remaining-requests"] for _ in "ab"]
+    redis.stop(signal.SIGKILL)
+    without = limiter.left(mine, "openai")["x-ratelimit-remaining-requests"]
+    limiter.stop()
+
+    assert (with_redis, without) == (["4", "4"], "5")

@@ -114,3 +114,37 @@ def test_a_place_in_line_is_told(caller: Caller, operator: Operator, ollama: Fak
     assert [head.get("x-gateway-queue") for head in heads] == [None, None, "1/1", "2/2"]
     assert "x-gateway-queue" in heads[0]["access-control-expose-headers"]
     assert any(line.startswith(b": keep-alive, queued 2/2") for line in said)
+
+
+TOLD = [
+    ("an unknown model", "POST", "/v1/chat/completions", {"model": "nobody", "messages": HELLO}),
+    ("no JSON", "POST", "/v1/messages", b"{"),
+    ("the models", "GET", "/v1/models", None),
+    ("a count", "POST", "/v1/messages/count_tokens", {"model": "llama3.2", "messages": HELLO}),
+    ("a response that is not there", "GET", "/v1/responses/resp_1", None),
+]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"), [case[1:] for case in TOLD], ids=[case[0] for case in TOLD]
+)
+def test_what_is_left_is_told_where_nothing_is_taken(
+    caller: Caller, operator: Operator, method: str, path: str, body: Any
+) -> None:
+    key = operator.key(requests_per_minute=9, tokens_per_minute=900)
+
+    for _ in range(3):
+        reply = (
+            caller.ask(method, path, key=key) if body is None else caller.post(path, body, key=key)
+        )
+
+    family = "anthropic-ratelimit-requests-{}" if "messages" in path else "x-ratelimit-{}-requests"
+    assert reply.headers[family.format("limit")] == "9"
+    assert reply.headers[family.format("remaining")] == "9"
+
+
+def test_a_stranger_is_told_of_no_limits(caller: Caller) -> None:
+    reply = caller.ask("GET", "/v1/models", key="sk-nobody-at-all")
+
+    assert reply.status == 401
+    assert not any("ratelimit" in name for name in reply.headers)
