@@ -92,6 +92,7 @@ class Process:
             return
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(number)
+            self.process.send_signal(signal.SIGCONT)
         try:
             self.process.wait(15)
         except subprocess.TimeoutExpired:
@@ -157,6 +158,25 @@ class Postgres(Process):
                 return
             time.sleep(0.05)
         raise AssertionError("PostgreSQL does not answer")
+
+    def freeze(self) -> None:
+        """Suspend the server and its backends: connections stay, and nobody answers."""
+        self._signal_all(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._signal_all(signal.SIGCONT)
+
+    def _signal_all(self, number: int) -> None:
+        """Signal the postmaster first, so that it starts no more backends, then those: each has
+        a process group of its own."""
+        assert self.process is not None
+        master = self.process.pid
+        os.kill(master, number)
+        children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
+        for child in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(child), number)
 
     def _admin(self):
         import psycopg

@@ -152,7 +152,7 @@ class Budgets:
         needed = max(1, least - account.available)
         chunk = min(_CHUNKS[budget.metric], budget.limit // _SHARE, account.free // _NEAR)
         try:
-            units, account.free = self._store.write(
+            units, account.free = self._store.write_soon(
                 counters.lease,
                 name,
                 worker=self._worker,
@@ -175,7 +175,7 @@ class Budgets:
 
     def _give_back(self, name: CounterName, units: int) -> None:
         try:
-            self._store.write(counters.give_back, name, worker=self._worker, units=units)
+            self._store.write_soon(counters.give_back, name, worker=self._worker, units=units)
         except StoreUnavailable:
             account = self._account(name)
             with account.lock:

@@ -33,20 +33,19 @@ class _Prepared:
     converts: tuple[tuple[str, Convert], ...]
 
 
-def insert_new(session: Session, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert rows that all have the same columns; those that are there already are left alone."""
+def insert_new(session: Session, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Insert rows that all have the same columns; those that are there already are left alone.
+    Give how many were new."""
     if not rows:
-        return
+        return 0
     connection = session.connection()
     prepared = _prepare(connection.dialect, table, tuple(rows[0]))
     converted = [_converted(row, prepared.converts) for row in rows]
     if prepared.by_name:
-        connection.exec_driver_sql(prepared.sql, converted)
-        return
+        return connection.exec_driver_sql(prepared.sql, converted).rowcount
     names = prepared.names
-    connection.exec_driver_sql(
-        prepared.sql, [tuple([row[name] for name in names]) for row in converted]
-    )
+    values = [tuple([row[name] for name in names]) for row in converted]
+    return connection.exec_driver_sql(prepared.sql, values).rowcount
 
 
 def _converted(row: Mapping[str, Any], converts: Sequence[tuple[str, Convert]]) -> dict[str, Any]:

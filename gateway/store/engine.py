@@ -29,6 +29,7 @@ from sqlalchemy.orm import Session
 BUSY_TIMEOUT_S = 5.0
 _RETRY_S = 0.005
 _BEGIN = "sqlite_begin"
+_WAIT = "sqlite_wait_ms"
 _STATEMENT_TIMEOUT_MS = 10_000
 
 
@@ -55,22 +56,27 @@ class Database:
             yield session
 
     @contextmanager
-    def write(self) -> Iterator[Session]:
+    def write(self, *, wait_ms: int | None = None) -> Iterator[Session]:
         """Give a session that may write from its first statement; commits, or rolls back on any
-        exception."""
+        exception. `wait_ms` is for SQLite's lock, by default BUSY_TIMEOUT_S."""
         with Session(self.engine, expire_on_commit=False) as session:
-            begin_write(session)
+            begin_write(session, wait_ms)
             yield session
             session.commit()
+
+    def forget_idle(self) -> None:
+        """Close what is pooled and begin with an empty pool; connections in use end with their
+        use."""
+        self.engine.dispose()
 
     def close(self) -> None:
         """Close every pooled connection."""
         self.engine.dispose()
 
 
-def begin_write(session: Session) -> None:
+def begin_write(session: Session, wait_ms: int | None = None) -> None:
     """Begin the session's transaction as a writing one. Call before its first statement."""
-    session.connection(execution_options={_BEGIN: "IMMEDIATE"})
+    session.connection(execution_options={_BEGIN: "IMMEDIATE", _WAIT: wait_ms})
 
 
 def sqlite_engine(
@@ -112,7 +118,15 @@ def sqlite_engine(
         mode = connection.get_execution_options().get(_BEGIN)
         if mode is None:
             mode = "IMMEDIATE" if begins_writing() else "DEFERRED"
-        connection.exec_driver_sql(f"BEGIN {mode}")
+        wait_ms = connection.get_execution_options().get(_WAIT)
+        if wait_ms is None:
+            connection.exec_driver_sql(f"BEGIN {mode}")
+            return
+        connection.exec_driver_sql(f"PRAGMA busy_timeout={wait_ms:d}")
+        try:
+            connection.exec_driver_sql(f"BEGIN {mode}")
+        finally:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={arguments['timeout'] * 1000:.0f}")
 
     return engine
 

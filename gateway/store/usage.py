@@ -22,6 +22,7 @@ from sqlalchemy import Table, bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
 from gateway.core.usage import Admission, Settlement
+from gateway.errors import Unavailable
 from gateway.store import bulk, counters, keys, rollups
 from gateway.store.tables import UsageBodyRow, UsageRow
 
@@ -139,7 +140,9 @@ def _settle(
             revived.append(entry)
     if new:
         rows = [_admitted(e.final) | _settled(e.settlement, now) for e in new]
-        bulk.insert_new(session, _usage, rows)
+        if bulk.insert_new(session, _usage, rows) != len(rows):
+            # an earlier try of ours commits right now; counting them again would count them twice
+            raise Unavailable("Calls of this batch were stored meanwhile; write it again.")
     if old or revived:
         _update(session, [*old, *revived], now)
     counted = [(e.final, e.settlement, 1) for e in (*new, *old, *revived) if e.settlement]

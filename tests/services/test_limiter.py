@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, make_url, select
 
 from gateway.core.admin import SYSTEM
 from gateway.core.behaviour import Behaviour
@@ -24,7 +25,7 @@ from gateway.services.keys import Keys
 from gateway.services.limiter import Limiter
 from gateway.services.revisions import Revisions
 from gateway.services.shared_counts import SharedCounts
-from gateway.services.stored import Store, StoreUnavailable
+from gateway.services.stored import PAUSE_S, Store, StoreUnavailable
 from gateway.store import counters
 from gateway.store.tables import CounterLeaseRow, KeyCounterRow
 from tests.servers import Redis, running_redis
@@ -261,7 +262,7 @@ def test_leases_may_be_spent_while_the_store_is_away(
     def away(*args: object, **kwargs: object) -> None:
         raise StoreUnavailable("away")
 
-    monkeypatch.setattr(any_store, "write", away)
+    monkeypatch.setattr(any_store, "write_soon", away)
     spent = 0
     with contextlib.suppress(StoreUnavailable):
         for spent in range(1000):  # noqa: B007 - how far it came is the result
@@ -482,3 +483,32 @@ def test_looking_works_with_redis_and_without(store: Store, redis: Redis) -> Non
     limiter.stop()
 
     assert (with_redis, without) == (["4", "4"], "5")
+
+
+def test_a_locked_database_is_waited_for_once_and_then_not_at_all(
+    store: Store, url: str, clock: FakeClock
+) -> None:
+    """Another program holds SQLite's lock: calls of keys with budgets must not queue up behind it,
+    each with a thread of its own (P10)."""
+    soon = Store(store.database, clock.seconds)
+    limiter = Limiter(soon, worker="here:1", now=clock.now, clock=clock.seconds)
+    mine = key(budgets=(Budget("requests", "total", 3),))
+    asked: list[str] = []
+    event.listen(
+        store.database.engine, "before_cursor_execute", lambda c, cur, sql, *_: asked.append(sql)
+    )
+    holder = sqlite3.connect(make_url(url).database, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    refused = []
+    for _ in range(20):
+        with pytest.raises(StoreUnavailable) as caught:
+            limiter.admit(mine, 1)
+        refused.append(caught.value.status)
+    tries = asked.count("BEGIN IMMEDIATE")
+    holder.execute("ROLLBACK")
+    holder.close()
+    clock.tick(PAUSE_S)
+    limiter.admit(mine, 1).settle(1)
+
+    assert refused == [503] * 20
+    assert tries == 1

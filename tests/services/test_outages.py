@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
+import requests
 from sqlalchemy import func, select
 
 from gateway.core.admin import SYSTEM
@@ -12,12 +16,14 @@ from gateway.services.stored import Store, StoreUnavailable
 from gateway.services.usage_writer import UsageWriter
 from gateway.store import schema
 from gateway.store.engine import Database
-from gateway.store.tables import UsageRow
+from gateway.store.tables import KeyCounterRow, UsageRow
+from tests.fake_ollama import FakeOllama
+from tests.process import Gateway
 from tests.servers import Postgres, running_postgres
 from tests.services.conftest import FakeClock, Worker
 from tests.services.test_usage_writer import admission, assert_sums_agree, settlement
 
-pytestmark = pytest.mark.services
+pytestmark = [pytest.mark.services, pytest.mark.timeout(300)]
 
 
 @pytest.fixture
@@ -58,3 +64,76 @@ def test_a_restarted_postgresql_costs_nothing(server: Postgres, clock: FakeClock
     assert away == (False, "unavailable")
     assert back == ("cold", True, "ok")
     assert rows == 50
+
+
+@pytest.mark.process
+def test_a_frozen_postgresql_holds_up_no_call_and_loses_no_record(
+    server: Postgres, tmp_path: Path, ollama: FakeOllama
+) -> None:
+    """Frozen, it keeps connections and accepts new ones: no time limit of its client fires (P13).
+
+    What each call may take is bounded by the time limits of the requests below.
+    """
+    env = {"DATABASE_URL": server.url(), "SESSION_SECRET": "s" * 32, "GRACEFUL_TIMEOUT": "30"}
+    with Gateway(tmp_path, ollama_url=ollama.url, env=env) as gateway:
+        warm, cold = gateway.key, gateway.issue_key("cold")
+        budgeted = gateway.issue_key("budgeted", "--budget", "requests/day=100000")
+        admin = gateway.run("-m", "flask", "--app", "wsgi", "issue-admin-token", "t").stdout.strip()
+        before = [ask(gateway, key) for key in (warm, budgeted)]
+        server.freeze()
+        try:
+            with ThreadPoolExecutor(16) as pool:
+                leased = list(pool.map(lambda _: ask(gateway, budgeted), range(200)))
+                unlimited = list(pool.map(lambda _: ask(gateway, warm), range(60)))
+                unknown = list(pool.map(lambda _: ask(gateway, cold), range(32)))
+            console = requests.get(
+                f"{gateway.url}/api/admin/v1/keys",
+                headers={"Authorization": f"Bearer {admin}"},
+                timeout=10,
+            ).status_code
+            ready = requests.get(f"{gateway.url}/readyz", timeout=5).json()
+            still = ask(gateway, warm)
+        finally:
+            server.thaw()
+        wait_for(lambda: ask(gateway, cold) == 200, "the database is back")
+        after = [ask(gateway, budgeted) for _ in range(3)]
+        code = gateway.stop()
+        database = Database(env["DATABASE_URL"])
+        store = Store(database)
+        rows = store.read(lambda s: s.scalar(select(func.count(UsageRow.id))))
+        open_ones = store.read(
+            lambda s: s.scalar(select(func.count(UsageRow.id)).where(UsageRow.settled_at.is_(None)))
+        )
+        reserved = store.read(lambda s: s.scalar(select(func.sum(KeyCounterRow.reserved))))
+        assert_sums_agree(store)
+        database.close()
+        log = "".join(gateway.log)
+
+    assert before == [200, 200]
+    assert (unlimited, still) == ([200] * 60, 200)
+    assert set(unknown) == {503}
+    assert set(leased) == {200, 503}
+    assert console == 503
+    assert ready["usage_store"] in {"ok", "behind", "unavailable"}
+    assert after == [200] * 3
+    assert code == 0
+    assert rows >= 2 + 61 + leased.count(200) + 4
+    assert (open_ones, reserved) == (0, 0)
+    assert "Traceback" not in log, log
+
+
+def ask(gateway: Gateway, key: str) -> int:
+    """Make a small call; give its status. A call that hangs fails the test."""
+    body = {"model": "llama3.2", "messages": [{"role": "user", "content": "Hi"}]}
+    headers = {"Authorization": f"Bearer {key}"}
+    return requests.post(
+        f"{gateway.url}/v1/chat/completions", json=body, headers=headers, timeout=10
+    ).status_code
+
+
+def wait_for(seen: Callable[[], bool], what: str) -> None:
+    """Wait until it is seen."""
+    until_s = time.monotonic() + 30
+    while not seen():
+        assert time.monotonic() < until_s, f"{what}: not seen"
+        time.sleep(0.05)

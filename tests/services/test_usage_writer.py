@@ -17,6 +17,7 @@ from sqlalchemy import func, select, text
 from gateway.core import histogram
 from gateway.core.admin import SYSTEM
 from gateway.core.usage import Admission, Settlement
+from gateway.errors import Unavailable
 from gateway.services.keys import Keys
 from gateway.services.reaper import Reaper
 from gateway.services.revisions import Revisions
@@ -224,6 +225,24 @@ def test_a_batch_written_twice_counts_once(writer: UsageWriter, any_store: Store
     for _ in range(2):
         any_store.write(usage.write, entries, worker="here:1", now=AT, again=True)
 
+    assert sums(any_store)["rows"] == (5, 150)
+    assert_sums_agree(any_store)
+
+
+def test_a_batch_that_was_stored_meanwhile_is_not_counted_again(
+    any_store: Store, key_id: int
+) -> None:
+    """As when the database was frozen in our commit: it goes through after we gave it up."""
+    from gateway.store import usage
+
+    entries = [usage.Entry(admission(n), settlement(n)) for n in range(1, 6)]
+    any_store.write(usage.write, entries[:3], worker="here:1", now=AT)
+    with pytest.raises(Unavailable):
+        any_store.write(usage.write, entries, worker="here:1", now=AT)
+    before = sums(any_store)["rows"]
+    any_store.write(usage.write, entries, worker="here:1", now=AT, again=True)
+
+    assert before == (3, 90)
     assert sums(any_store)["rows"] == (5, 150)
     assert_sums_agree(any_store)
 
