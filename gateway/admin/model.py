@@ -37,6 +37,7 @@ from gateway.services import services
 from gateway.store import catalog, console_requests, console_usage
 
 DAYS = 30
+_CAPABILITIES = ("completion", "tools", "thinking", "vision", "audio", "embedding", "insert")
 EXAMPLES = (
     ('{"num_ctx": 16384}', "num_ctx"),
     ('{"temperature": 0.2, "top_p": 0.9}', "sampling"),
@@ -67,6 +68,7 @@ def model(model_id: int) -> str:
         keys=[key for key in keys if access.visible(key, [found])][:50],
         notes=services().store.read(catalog.notes, model_id),
         fallbacks=_fallbacks(found),
+        capabilities=sorted(found.capabilities or (), key=_place),
     )
 
 
@@ -229,8 +231,10 @@ def _save_names(found: Model, form: NamesForm, notes: str) -> None:
     names = form.aliases.data or ()
     if tuple(names) != tuple(kept):
         models.set_aliases(found.id, [kept.get(name) or Alias(name) for name in names], who)
-    if tuple(form.fallbacks.data or ()) != found.fallbacks:
-        models.set_fallbacks(found.id, form.fallbacks.data or (), who)
+    chosen = form.fallbacks.data or ()
+    if set(chosen) != set(found.fallbacks):
+        kept_ids = [id_ for id_ in found.fallbacks if id_ in chosen]
+        models.set_fallbacks(found.id, list(dict.fromkeys([*kept_ids, *chosen])), who)
     if (form.notes.data or "").strip() != notes:
         models.set_notes(found.id, form.notes.data or "", who)
 
@@ -246,6 +250,11 @@ def _versions(model_id: int) -> list[Version]:
         changes = tuple((line[:1], line[1:]) for line in lines if not line.startswith("@@"))
         found.append(Version(version, changes))
     return found
+
+
+def _place(capability: str) -> tuple[int, str]:
+    is_known = capability in _CAPABILITIES
+    return (_CAPABILITIES.index(capability) if is_known else len(_CAPABILITIES), capability)
 
 
 def _fallbacks(found: Model) -> list[Model]:

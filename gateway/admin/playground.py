@@ -7,7 +7,7 @@ is streamed to the browser as small events of our own: thinking, text, tool, pin
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +17,7 @@ from flask import Response, render_template, request, stream_with_context, url_f
 
 from gateway.admin import bp, snippets
 from gateway.admin.timeline import parts_of
+from gateway.core.catalog import Model
 from gateway.core.chat import Json
 from gateway.core.events import Event, Failed, Finish, TextDelta, ThinkingDelta, ToolCallDone
 from gateway.core.keys import Key
@@ -32,6 +33,7 @@ from gateway.services.relay import Answer
 
 _APPLICATION = "playground"
 _ENDPOINT = "chat"
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _PARAMETERS = ("temperature", "top_p", "num_ctx", "num_predict", "seed")
 
 
@@ -46,8 +48,9 @@ def playground() -> str:
         "admin/playground/index.html",
         keys=usable,
         models=chat,
-        chosen=request.args.get("model", ""),
-        chosen_key=request.args.get("key", 0, int),
+        chosen=request.args.get("model", "") or _likely_model(chat),
+        chosen_key=request.args.get("key", 0, int) or _likely_key(usable),
+        examples=_examples(),
         parameters=_PARAMETERS,
         base=snippets.base_url(),
     )
@@ -72,6 +75,30 @@ def playground_run() -> Response:
         response.headers["X-Accel-Buffering"] = "no"
         response.call_on_close(stack.pop_all().close)
         return response
+
+
+def _likely_model(models: Sequence[Model]) -> str:
+    """Give a model that answers at once: one in memory, else one that is on a disk of ours."""
+    loaded = {name for view in services().fleet.views() for name in view.loaded}
+    ranked = sorted(models, key=lambda m: (m.name not in loaded, m.remote, m.display_name))
+    return ranked[0].display_name if ranked else ""
+
+
+def _likely_key(keys: Sequence[Key]) -> int:
+    """Give a key that may use every model, so that the first try is not refused."""
+    ranked = sorted(
+        (key for key in keys if _ENDPOINT in key.scopes),
+        key=lambda key: (key.allow == ("*",) and not key.deny, key.last_used_at or _LONG_AGO),
+    )
+    return ranked[-1].id if ranked else 0
+
+
+def _examples() -> tuple[str, ...]:
+    return (
+        _("Explain in two sentences why the sky is blue."),
+        _("Write a haiku about a busy graphics card."),
+        _("Which is larger, 9.11 or 9.9? Think it through."),
+    )
 
 
 def _begin(parts: Services, request_id: str) -> Running[Answer]:

@@ -61,6 +61,17 @@ SENTENCES = (
     "%(host)s closed the connection without an answer.",
     "Check that Ollama runs there, and not something else on this port.",
     "Look into the log of Ollama on that machine.",
+    # policy/choose.py
+    "model loaded",
+    "idle, must load",
+    "must load beside others",
+    "every slot taken",
+    "failed just now, no other left",
+    "model loaded, %(free)s/%(slots)s slots free",
+    "idle, must load, %(free)s/%(slots)s slots free",
+    "must load beside others, %(free)s/%(slots)s slots free",
+    "%(reason)s; conversation of %(count)s",
+    "%(reason)s; least busy of %(count)s",
     # services/operations.py
     "This is not a model name; write it like llama3.2 or hf.co/user/model:Q4_K_M.",
     "The registry does not know this model: check its name and tag.",

@@ -102,20 +102,25 @@ def rate(value: float | None) -> str:
 
 
 def when(value: datetime | None, form: str = "short") -> Markup | str:
-    """Give an instant in the viewer's zone, UTC in the tooltip. `form`: short, full, date, time."""
+    """Give an instant in the viewer's zone, UTC in the tooltip.
+
+    `form`: short, second (short with seconds), full, date, time.
+    """
     if value is None:
         return NOTHING
     patterns = {
         "short": "MMM d, HH:mm",
+        "second": "MMM d, HH:mm:ss",
         "full": "yyyy-MM-dd HH:mm:ss",
         "date": "yyyy-MM-dd",
         "time": "HH:mm:ss",
     }
     pattern = patterns[form]
-    if form == "short" and (locale := get_locale()) is not None and locale.language == "zh":
-        pattern = "M月d日 HH:mm"
-    if form == "short" and value.year != datetime.now(UTC).year:
-        pattern = patterns["date"]
+    if form in {"short", "second"}:
+        if (locale := get_locale()) is not None and locale.language == "zh":
+            pattern = pattern.replace("MMM d,", "M月d日")
+        if value.year != datetime.now(UTC).year:
+            pattern = patterns["date"]
     return _time(value, format_datetime(value, pattern))
 
 

@@ -158,6 +158,7 @@ async function send(event) {
   const group = field("answers");
   const cards = models.map((model) => new Card(model));
   if (cards.length === 1) cards[0].box.classList.add("turn");
+  field("examples").hidden = true;
   group.prepend(element("div", { class: "muted small turn" }, element("b", {}, `${words.you}: `), shown), ...cards.map((card) => card.box));
   lastBody = bodyFor(models[0], messages);
   showCopy();
@@ -203,6 +204,9 @@ if (form) {
   field("prompt").addEventListener("keydown", (event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); if (!field("send").disabled) form.requestSubmit(); } });
   field("stop").addEventListener("click", () => running.forEach((control) => control.abort()));
   field("fresh").addEventListener("click", () => { turns = []; field("answers").replaceChildren(); field("fresh").hidden = true; field("prompt").focus(); });
+  for (const button of document.querySelectorAll("[data-prompt]")) {
+    button.addEventListener("click", () => { field("prompt").value = button.textContent; field("prompt").focus(); });
+  }
   for (const button of document.querySelectorAll("[data-copy-as]")) {
     button.addEventListener("click", () => {
       copyAs = button.dataset.copyAs;

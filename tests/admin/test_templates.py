@@ -144,6 +144,10 @@ SAID = [
     ("The name 'a' already means 'b'.", "名称“a”已经指向“b”。"),
     ("must be a number", "必须是数字"),
     ("It is loading llama3.2:latest, qwen3:8b.", "正在加载 llama3.2:latest, qwen3:8b。"),
+    (
+        "idle, must load, 3/4 slots free; least busy of 2",
+        "空闲，需要加载模型，3/4 个并发位空闲；2 台中最空闲",
+    ),
     ("Something nobody has heard of.", "Something nobody has heard of."),
 ]
 

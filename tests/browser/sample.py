@@ -125,7 +125,7 @@ def _answered(
         finish=chance.choices(["stop", "length", "tool_calls"], [0.84, 0.04, 0.12])[0],
         server_id=1,
         server_name="workstation",
-        route_reason="has the model loaded, 1 of 4 slots free",
+        route_reason="model loaded, 3/4 slots free",
         prompt_tokens=prompt,
         completion_tokens=output,
         reasoning_tokens=reasoning,

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 from flask_wtf import FlaskForm
-from wtforms import SelectMultipleField, StringField, SubmitField, TextAreaField
+from wtforms import StringField, SubmitField, TextAreaField
 from wtforms.validators import DataRequired, Length, ValidationError
 
 from gateway.admin.forms.fields import CheckList, LinesField, OverrideField, parse_object
@@ -66,11 +66,10 @@ class NamesForm(FlaskForm):  # type: ignore[misc]  # as above
         ),
         render_kw={"rows": 4, "placeholder": "gpt-4o-mini\nclaude-*-haiku*", "spellcheck": "false"},
     )
-    fallbacks = SelectMultipleField(
+    fallbacks = CheckList(
         _l("If it cannot answer, try"),
         coerce=int,
-        description=_l("Another model, when no server can run this one. Hold Ctrl for several."),
-        render_kw={"size": 4},
+        description=_l("Other models, when no server can run this one."),
     )
     notes = TextAreaField(_l("Notes"), validators=[Length(max=5_000)], render_kw={"rows": 2})
     submit = SubmitField(_l("Save names"))
