@@ -26,7 +26,10 @@ from math import log
 from typing import Protocol, TypeVar
 
 _SLACK = 0.5
-_MASK = 0xFFFFFFFF
+_DIGIT = 0x3FFFFFFF
+_SPREAD = 0x9E37
+_PRIME = 1073741789
+"""The largest below 2**30."""
 _NOBODY: frozenset[int] = frozenset()
 
 
@@ -153,23 +156,22 @@ def choose(
 def _own_server(members: Sequence[P], prefix: str) -> P:
     """Give the place a conversation belongs to, among those not much busier than the rest.
 
-    Each place draws a number that depends on it and on the prefix only (murmur3's mix), and the
-    lowest wins; exponentially distributed numbers may be divided by weights.
+    Each place draws a number that depends on it and on the prefix only, and the lowest wins;
+    exponentially distributed numbers may be divided by weights. Cubes modulo this prime hit every
+    number once (it is 2 modulo 3) in an order without a pattern, and are quick as they fit one
+    digit of Python's integers.
     """
-    if any(place.in_flight for place in members):
+    calls = [place.in_flight for place in members]
+    if any(calls):
         shares = [place.in_flight / (place.slots or 1) for place in members]
         limit = min(shares) + _SLACK
         members = [place for place, share in zip(members, shares, strict=True) if share <= limit]
-    digest = zlib.crc32(prefix.encode())
-    draws: list[float] = [
-        ((x := (digest ^ place.server_id * 0x9E3779B1) * 0x85EBCA6B & _MASK) ^ x >> 15) * 0xC2B2AE35
-        & _MASK
-        for place in members
-    ]
-    weights = [place.weight or 1 for place in members]
-    if min(weights) != max(weights):
+    digest = zlib.crc32(prefix.encode()) & _DIGIT
+    draws: list[float] = [(digest ^ place.server_id * _SPREAD) ** 3 % _PRIME for place in members]
+    weights = [place.weight for place in members]
+    if weights.count(weights[0]) != len(weights):
         draws = [
-            -log((draw + 1) / (_MASK + 1)) / weight
+            -log((draw + 1) / (_PRIME + 1)) / (weight or 1)
             for draw, weight in zip(draws, weights, strict=True)
         ]
     least = min(draws)

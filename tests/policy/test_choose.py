@@ -176,6 +176,16 @@ def test_a_server_that_leaves_moves_only_its_own_conversations():
     assert moved == {name for name, server in before.items() if server == 2}
 
 
+def test_the_conversations_of_a_server_that_leaves_spread_over_all_others():
+    before = by_prefix(warm(1, 2, 3, 4), 4000)
+    after = by_prefix(warm(1, 3, 4), 4000)
+
+    heirs = Counter(after[name] for name, server in before.items() if server == 2)
+
+    assert set(heirs) == {1, 3, 4}
+    assert all(270 < share < 400 for share in heirs.values())
+
+
 def test_a_conversation_leaves_a_server_that_is_much_busier():
     own, _ = choose(warm(1, 2), prefix="talk")
     other = 3 - own.server_id
@@ -196,7 +206,7 @@ def test_a_conversation_does_not_wait_for_its_own_server():
 
 
 def test_places_that_draw_the_same_are_told_apart_by_id(monkeypatch):
-    monkeypatch.setattr("gateway.policy.choose._MASK", 0)
+    monkeypatch.setattr("gateway.policy.choose._PRIME", 1)
 
     assert {choose(order, prefix="talk")[0].server_id for order in ORDERS} == {1}
 
