@@ -239,12 +239,13 @@ def _per_minute(at: datetime) -> Chart:
     zone = language.zone_info()
     starts = steps(at - timedelta(minutes=59), at, "minute", zone)
     place = {start: index for index, start in enumerate(starts[:-1])}
-    tracks = {kind: [0.0] * len(place) for kind in (2, 4, 5, 0)}
+    tracks = {kind: [0.0] * len(place) for kind in (2, 3, 4, 5, 0)}
     for minute, kind, count in services().store.analyse(console_usage.minutes, starts[0]):
         if minute in place:
             tracks[kind][place[minute]] += count
     names = {
         2: (_("OK"), 5, (("status", "ok"),)),
+        3: (_("cancelled").capitalize(), 8, (("status", "cancelled"),)),
         4: (_("Refused"), 3, (("status", "4xx"),)),
         5: (_("Failed"), 6, (("status", "failed"),)),
         0: (_("Running"), 1, (("status", "running"),)),

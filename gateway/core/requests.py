@@ -11,8 +11,9 @@ from gateway.core.chat import EMPTY, Json
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which calls are meant. Empty fields do not matter; `status` is a number (429) or a class
-    (4xx, ok, failed); `features` are tools, images, thinking, streamed, whole."""
+    """Which calls are meant. Empty fields do not matter; `status` is a number (429), a class
+    (4xx), an outcome (ok, failed, cancelled) or running; `features` are tools, images, thinking,
+    streamed, whole."""
 
     since: datetime | None = None
     until: datetime | None = None

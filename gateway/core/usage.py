@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal, TypeAlias
 
 from gateway.core.chat import EMPTY, Json
+
+Outcome: TypeAlias = Literal["ok", "failed", "cancelled"]
+OUTCOMES: tuple[Outcome, ...] = ("ok", "failed", "cancelled")
+CANCELLED = frozenset({"client_closed", "cancelled"})
+"""Words for the end (`Settlement.finish`) of calls that were not wanted any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,14 @@ class Settlement:
     def total_tokens(self) -> int:
         """What the call takes from token limits."""
         return self.prompt_tokens + self.completion_tokens
+
+    @property
+    def outcome(self) -> Outcome:
+        """How the call came out. `cancelled`: its client left, or an admin ended it, which is
+        nobody's failure."""
+        if self.status == 499 or self.finish in CANCELLED:
+            return "cancelled"
+        return "failed" if self.status >= 400 or self.error_code else "ok"
 
     @property
     def is_counted(self) -> bool:

@@ -85,7 +85,7 @@ _FILTERS = {
     "server_id": integer(),
     "model": text(),
     "endpoint": text(),
-    "status": text("A status, or 4xx, 5xx, ok, failed, running."),
+    "status": text("A status, or 4xx, 5xx, ok, failed, cancelled, running."),
     "finish": text(),
     "client_app": text(),
     "min_ms": integer("Shortest duration."),

@@ -130,7 +130,7 @@ class Metrics:
         model = self._model(admission)
         self._requests.labels(endpoint, model, str(settlement.status)).inc()
         self._duration.labels(endpoint).observe(settlement.duration_ms / 1000)
-        if settlement.error_code:
+        if settlement.error_code and settlement.outcome == "failed":
             self._errors.labels(endpoint, settlement.error_code).inc()
             if settlement.error_code in _LIMITS:
                 self._limits.labels(settlement.error_code).inc()

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Select, and_, literal, or_, select, tuple_
 from sqlalchemy.orm import Session, load_only
 
 from gateway.core.requests import CallDetail, CallRow, Filter
+from gateway.core.usage import CANCELLED
 from gateway.errors import NotFound
 from gateway.store.tables import Instant, UsageBodyRow, UsageRow, from_us
 
@@ -138,16 +139,28 @@ _FEATURES: dict[str, ColumnElement[bool]] = {
 }
 
 
+def is_cancelled() -> ColumnElement[bool]:
+    """Whether a client left or an admin ended the call, as `Settlement.outcome` says it."""
+    return or_(UsageRow.status == 499, UsageRow.finish.in_(sorted(CANCELLED)))
+
+
 def _status(word: str) -> ColumnElement[bool]:
     if word == "running":
         return UsageRow.settled_at.is_(None)
+    if word == "cancelled":
+        return is_cancelled()
     if word == "ok":
-        return and_(UsageRow.status.between(200, 399), UsageRow.error_code == "")
+        return and_(
+            UsageRow.settled_at.is_not(None),
+            UsageRow.status < 400,
+            UsageRow.error_code == "",
+            UsageRow.finish.not_in(CANCELLED),
+        )
     if word == "failed":
         return and_(
             or_(UsageRow.status >= 400, UsageRow.error_code != ""),
             UsageRow.status != 499,
-            UsageRow.finish != "cancelled",
+            UsageRow.finish.not_in(CANCELLED),
         )
     if word.endswith("xx") and word[:1].isdigit():
         hundred = int(word[0]) * 100

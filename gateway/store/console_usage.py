@@ -26,6 +26,8 @@ from sqlalchemy.orm import Session
 
 from gateway.core.analytics import Cell, Group, Sums
 from gateway.core.requests import Filter
+from gateway.core.usage import OUTCOMES
+from gateway.store import console_requests
 from gateway.store.tables import UsageDayRow, UsageHourRow, UsageRow, UsageSumRow, from_us
 
 Rollup = type[UsageHourRow] | type[UsageDayRow]
@@ -102,21 +104,22 @@ def histograms(
 
 
 def minutes(session: Session, since: datetime) -> list[tuple[datetime, int, int]]:
-    """Give (minute, status class such as 2, calls) since a recent moment; from single calls, as
-    rollups have no minutes."""
+    """Give (minute, kind, calls) since a recent moment; from single calls, as rollups have no
+    minutes. The kind is 0 for running, 2 for ok, 3 for cancelled, 4 and 5 for failed calls."""
     at = type_coerce(UsageRow.at, BigInteger)
     minute = at - at % literal(_MINUTE_US, BigInteger)
-    failed = case(
+    kind = case(
         (UsageRow.settled_at.is_(None), literal(0)),
+        (console_requests.is_cancelled(), literal(3)),
         (UsageRow.status >= 500, literal(5)),
         (UsageRow.status >= 400, literal(4)),
         (UsageRow.error_code != "", literal(5)),
         else_=literal(2),
     )
     query = (
-        select(minute, failed, func.count())
+        select(minute, kind, func.count())
         .where(UsageRow.at >= since)
-        .group_by(minute, failed)
+        .group_by(minute, kind)
         .order_by(minute)
     )
     return [(from_us(int(row[0])), int(row[1]), int(row[2])) for row in session.execute(query)]
@@ -200,10 +203,8 @@ def _conditions(table: Rollup, wanted: Filter) -> list[ColumnElement[bool]]:
 
 
 def _status(table: Rollup, word: str) -> ColumnElement[bool]:
-    if word == "ok":
-        return table.status.between(200, 399)
-    if word == "failed":
-        return table.errors > 0
+    if word in OUTCOMES:
+        return table.outcome == word
     if word.endswith("xx") and word[:1].isdigit():
         hundred = int(word[0]) * 100
         return table.status.between(hundred, hundred + 99)

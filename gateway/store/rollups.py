@@ -22,7 +22,16 @@ from gateway.store.tables import UsageDayRow, UsageHourRow, UsageSumRow
 Counted: TypeAlias = tuple[Admission, Settlement, int]
 """A call, how it ended, and whether it comes (1) or is taken back (-1)."""
 
-DIMENSIONS = ("start", "key_id", "model", "server_id", "endpoint", "status", "client_app")
+DIMENSIONS = (
+    "start",
+    "key_id",
+    "model",
+    "server_id",
+    "endpoint",
+    "status",
+    "client_app",
+    "outcome",
+)
 SUMS = (
     "requests",
     "errors",
@@ -63,11 +72,6 @@ def count(session: Session, calls: Sequence[Counted]) -> None:
     _add(session, _ALONE, _alone("hour", hours) | _alone("day", days, _ALONE_DIMENSIONS))
 
 
-def is_error(settlement: Settlement) -> bool:
-    """Whether the caller was failed: not by leaving, and not by an admin's cancelling."""
-    return settlement.status != 499 and (settlement.status >= 400 or bool(settlement.error_code))
-
-
 def _cells(calls: Iterable[Counted]) -> dict[tuple[Any, ...], _Cell]:
     cells: dict[tuple[Any, ...], _Cell] = {}
     for admission, settlement, sign in calls:
@@ -79,6 +83,7 @@ def _cells(calls: Iterable[Counted]) -> dict[tuple[Any, ...], _Cell]:
             admission.endpoint[:64],
             settlement.status,
             admission.client_app[:64],
+            settlement.outcome,
         )
         cell = cells.get(name)
         if cell is None:
@@ -125,7 +130,7 @@ def _count(cell: _Cell, admission: Admission, settlement: Settlement, sign: int)
     timed = settlement.completion_tokens if settlement.ollama_eval_ms else 0
     values = (
         1,
-        int(is_error(settlement)),
+        int(settlement.outcome == "failed"),
         int(admission.streamed),
         settlement.prompt_tokens,
         settlement.completion_tokens,

@@ -108,8 +108,8 @@ _CLUSTERED = {"sqlite_with_rowid": False}
 
 
 class _Sums:
-    """Sums over settled calls. `histograms` is JSON text: metric to bucket to count
-    (`core/histogram`), merged by addition."""
+    """Sums over settled calls; `errors` are those that failed. `histograms` is JSON text: metric to
+    bucket to count (`core/histogram`), merged by addition."""
 
     requests: Mapped[int] = mapped_column(BigInteger, default=0)
     errors: Mapped[int] = mapped_column(BigInteger, default=0)
@@ -128,7 +128,8 @@ class _Sums:
 
 
 class _Rollup(_Sums):
-    """Sums of one time step and one combination of properties. Absent ids are 0."""
+    """Sums of one time step and one combination of properties. Absent ids are 0; `outcome` is
+    ok, failed or cancelled (`core.usage.Outcome`)."""
 
     start: Mapped[datetime] = mapped_column(primary_key=True)
     key_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
@@ -137,6 +138,7 @@ class _Rollup(_Sums):
     endpoint: Mapped[str] = mapped_column(String(64), primary_key=True)
     status: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     client_app: Mapped[str] = mapped_column(String(64), primary_key=True)
+    outcome: Mapped[str] = mapped_column(String(16), primary_key=True)
 
 
 class UsageHourRow(_Rollup, Base):

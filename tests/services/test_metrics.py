@@ -70,6 +70,16 @@ def test_an_answered_call_is_counted(metrics: Metrics, series: str, expected: fl
     assert value(metrics, series) == expected
 
 
+@pytest.mark.parametrize(("status", "finish"), [(499, "client_closed"), (503, "cancelled")])
+def test_a_call_nobody_wanted_any_more_is_no_error(
+    metrics: Metrics, status: int, finish: str
+) -> None:
+    left = Settlement("req_1", status, finish=finish, error_code=finish)
+    metrics.settled(CHAT, left)
+
+    assert value(metrics, f'o2a_errors_total{{code="{finish}",endpoint="chat"}}') is None
+
+
 LIMITS = ["rate_limit_exceeded", "concurrency_limit_exceeded", "insufficient_quota"]
 
 

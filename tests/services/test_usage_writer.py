@@ -16,13 +16,15 @@ from sqlalchemy import func, select, text
 
 from gateway.core import histogram
 from gateway.core.admin import SYSTEM
-from gateway.core.usage import Admission, Settlement
+from gateway.core.requests import Filter
+from gateway.core.usage import OUTCOMES, Admission, Settlement
 from gateway.errors import Unavailable
 from gateway.services.keys import Keys
 from gateway.services.reaper import Reaper
 from gateway.services.revisions import Revisions
 from gateway.services.stored import Store, StoreUnavailable
 from gateway.services.usage_writer import UsageWriter
+from gateway.store import console_requests, console_usage
 from gateway.store.engine import Database
 from gateway.store.tables import (
     CounterLeaseRow,
@@ -195,6 +197,45 @@ def test_rollups_tell_groups_apart_and_hold_percentiles(
             value, rel=0.1
         )
     assert_sums_agree(any_store)
+
+
+ENDS: list[tuple[dict, str]] = [
+    ({"status": 200, "finish": "stop"}, "ok"),
+    ({"status": 200, "finish": "length"}, "ok"),
+    ({"status": 429, "finish": "error", "error_code": "rate_limit_exceeded"}, "failed"),
+    ({"status": 502, "finish": "error", "error_code": "upstream_error"}, "failed"),
+    ({"status": 200, "finish": "error", "error_code": "upstream_disconnected"}, "failed"),
+    ({"status": 500, "finish": "worker_lost", "error_code": "worker_lost"}, "failed"),
+    ({"status": 499, "finish": "client_closed", "error_code": "client_closed"}, "cancelled"),
+    ({"status": 200, "finish": "cancelled", "error_code": "cancelled"}, "cancelled"),
+    ({"status": 503, "finish": "cancelled", "error_code": "cancelled"}, "cancelled"),
+]
+
+
+def test_rows_sums_and_charts_agree_on_what_failed(
+    writer: UsageWriter, any_store: Store, key_id: int
+) -> None:
+    for number, (end, _) in enumerate(ENDS, 1):
+        writer.admit(admission(number))
+        writer.settle(settlement(number, **end))
+    writer.admit(admission(100))  # still runs
+    assert writer.flush()
+    wanted = {outcome: [outcome for _, outcome in ENDS].count(outcome) for outcome in OUTCOMES}
+    rows, hours, days = {}, {}, {}
+    for outcome in OUTCOMES:
+        meant = Filter(status=outcome)
+        rows[outcome] = len(any_store.read(console_requests.page, meant))
+        hours[outcome] = any_store.read(console_usage.totals, meant).requests
+        days[outcome] = any_store.read(console_usage.totals, meant, daily=True).requests
+    whole = any_store.read(console_usage.totals, Filter())
+    by_key = dict(any_store.read(console_usage.by_group, Filter(), "key", daily=True))
+    minutes = any_store.read(console_usage.minutes, AT - timedelta(hours=1))
+    kinds = {kind: sum(n for _, k, n in minutes if k == kind) for _, kind, _ in minutes}
+
+    assert rows == hours == days == wanted
+    assert (whole.requests, whole.errors) == (len(ENDS), wanted["failed"])
+    assert by_key[str(key_id)].errors == wanted["failed"]
+    assert kinds == {0: 1, 2: wanted["ok"], 3: wanted["cancelled"], 4: 1, 5: wanted["failed"] - 1}
 
 
 @pytest.mark.parametrize(

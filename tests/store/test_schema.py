@@ -11,14 +11,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import create_engine, select, text
 from sqlalchemy.exc import DBAPIError
 
-from gateway.store import schema
+from gateway.store import rollups, schema
 from gateway.store.engine import Database
-from gateway.store.tables import Base
+from gateway.store.tables import Base, UsageHourRow
 
 _START = "import sys; from gateway.store import schema; schema.upgrade(sys.argv[1])"
 
@@ -47,6 +49,40 @@ def test_a_database_of_a_newer_version_is_refused(database: Database, empty_url:
         schema.upgrade(empty_url)
     with pytest.raises(schema.SchemaError, match="newer version"):
         schema.check(empty_url)
+
+
+def test_sums_of_before_come_out_as_their_status_says(empty_url: str) -> None:
+    engine = create_engine(empty_url)
+    config = Config()
+    config.set_main_option("script_location", str(schema.MIGRATIONS))
+    config.set_main_option("path_separator", "os")
+    names = ("start", "key_id", "model", "server_id", "endpoint", "status", "client_app")
+    sums = rollups.SUMS
+    with engine.connect() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0003")
+        for status in (200, 429, 499, 503):
+            values = "0, 1, 'm', 1, 'chat', :status, 'sdk'" + ", 2" * len(sums) + ", '{}'"
+            connection.execute(
+                text(f"INSERT INTO usage_hour ({', '.join((*names, *sums))}, histograms)"
+                     f" VALUES ({values})"),
+                {"status": status},
+            )  # fmt: skip
+        connection.commit()
+    engine.dispose()
+    schema.upgrade(empty_url)
+    database = Database(empty_url)
+    with database.read() as session:
+        query = select(UsageHourRow.status, UsageHourRow.outcome, UsageHourRow.requests)
+        found = [tuple(row) for row in session.execute(query.order_by(UsageHourRow.status))]
+    database.close()
+
+    assert found == [
+        (200, "ok", 2),
+        (429, "failed", 2),
+        (499, "cancelled", 2),
+        (503, "failed", 2),
+    ]
 
 
 def test_processes_that_start_together_migrate_once(empty_url: str) -> None:
