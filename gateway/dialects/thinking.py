@@ -22,6 +22,9 @@ _THINKING_TYPES = {"enabled": True, "adaptive": True, "auto": True, "disabled": 
 _TEMPLATE_SWITCHES = ("enable_thinking", "thinking")
 TEMPLATE_WORDS = (*_TEMPLATE_SWITCHES, "reasoning_effort")
 """What is understood of `chat_template_kwargs`."""
+_MANNERS = frozenset({"summary", "generate_summary", "context", "mode"})
+"""Words of `reasoning` that say how to show or carry thinking, not whether to think: coding agents
+send a summary's form with every call, and an override that switches thinking off must hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +114,7 @@ def _read_thinking_field(value: Json, param: str) -> Thinking | None:
 
 
 def _read_reasoning(value: Json, param: str) -> Thinking | None:
-    """Read `reasoning`; its presence alone asks for thinking."""
+    """Read `reasoning`; its presence alone asks for thinking, unless it only tells manners."""
     reasoning = as_fields(value, param)
     enabled = reasoning.flag("enabled")
     if enabled is False:
@@ -123,8 +126,8 @@ def _read_reasoning(value: Json, param: str) -> Thinking | None:
     budget = reasoning.integer("max_tokens")
     if enabled or budget is not None:
         return Thinking(enabled or budget != 0)
-    said = any(entry is not None for entry in reasoning.raw.values())
-    return Thinking(True) if said or not reasoning.raw else None
+    said = {name for name, entry in reasoning.raw.items() if entry is not None}
+    return Thinking(True) if said - _MANNERS or not reasoning.raw else None
 
 
 _THINKERS: tuple[tuple[str, Callable[[Json, str], Thinking | None]], ...] = (

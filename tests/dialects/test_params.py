@@ -288,6 +288,13 @@ THINKING = {
     "reasoning empty": ({"reasoning": {}}, True),
     "reasoning nulls": ({"reasoning": {"effort": None, "summary": None}}, None),
     "reasoning null": ({"reasoning": None}, None),
+    "reasoning summary only": ({"reasoning": {"summary": "auto"}}, None),
+    "reasoning manners only": (
+        {"reasoning": {"generate_summary": "detailed", "context": "auto", "mode": "x"}},
+        None,
+    ),
+    "reasoning summary and exclude": ({"reasoning": {"summary": "auto", "exclude": True}}, True),
+    "reasoning summary and effort": ({"reasoning": {"summary": "auto", "effort": "low"}}, "low"),
     "options.think": ({"options": {"think": "low"}}, "low"),
     "root over options.think": ({"options": {"think": "low"}, "reasoning_effort": "high"}, "high"),
     "extra_body": ({"extra_body": {"think": "low"}}, "low"),

@@ -124,7 +124,7 @@ PARAMS = [
         {"think": False, "effort": "minimal"},
         id="reasoning.effort minimal",
     ),
-    pytest.param({"reasoning": {"summary": "auto"}}, {"think": True}, id="reasoning.summary"),
+    pytest.param({"reasoning": {"summary": "auto"}}, {"think": None}, id="reasoning.summary"),
     pytest.param({"reasoning": None}, {"think": None}, id="reasoning null"),
     pytest.param({"text": {"format": {"type": "text"}}}, {"format": None}, id="text.format text"),
     pytest.param(
