@@ -1,9 +1,10 @@
 """Names to addresses, with a time limit and a memory.
 
-The system's resolver has no time limit of its own, and under gevent every look-up occupies one of a
-few resolver threads: a name server that hangs would block look-ups of all other servers. So each
-name has at most one look-up under way, nobody waits for it longer than he may, and the last good
-answer is used while a new one is late.
+The system's resolver has no time limit of its own, and under gevent every look-up occupies one of
+ten threads that the database needs too: a name server that hangs would stop everything. So each
+name has at most one look-up under way and all together a few, nobody waits for it longer than he
+may, the last good answer is used while a new one is late, and what is an address already is never
+looked up.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from typing import Any, Final, TypeAlias
 
 Address: TypeAlias = tuple[socket.AddressFamily, Any]
 FRESH_S: Final = 30.0
+LATE_S: Final = 1.0
+"""A look-up that takes longer is not waited for where an earlier answer is known."""
+_TURNS: Final = threading.BoundedSemaphore(4)
 
 
 class ForbiddenAddress(OSError):
@@ -51,10 +55,13 @@ class AddressBook:
         known = self._known.get(key)
         if known is not None and time.monotonic() - known[0] < FRESH_S:
             return known[1]
-        if _is_literal(host):
-            return self._remember(key, self._ask(host, port))
+        literal = _literal(host, port)
+        if literal is not None:
+            return self._remember(key, self._allowed([literal]))
         lookup = self._start(key)
-        if not lookup.done.wait(timeout_s if known is None else min(timeout_s, 1.0)):
+        if known is not None:
+            timeout_s = min(timeout_s, max(lookup.started_s + LATE_S - time.monotonic(), 0.0))
+        if not lookup.done.wait(timeout_s):
             if known is not None:
                 return known[1]
             raise socket.gaierror(socket.EAI_AGAIN, "the name server does not answer")
@@ -74,7 +81,9 @@ class AddressBook:
 
     def _run(self, key: tuple[str, int], lookup: _Lookup) -> None:
         try:
-            lookup.addresses = self._remember(key, self._ask(*key))
+            with _TURNS:
+                found = self._ask(*key)
+            lookup.addresses = self._remember(key, self._allowed(found))
         except OSError as error:
             lookup.error = error
         except UnicodeError:
@@ -87,7 +96,9 @@ class AddressBook:
     def _ask(self, host: str, port: int) -> list[Address]:
         lookup = self._lookup or socket.getaddrinfo
         found = lookup(host, port, socket.AF_UNSPEC, socket.SOCK_STREAM)
-        addresses = [(family, address) for family, _, _, _, address in found]
+        return [(family, address) for family, _, _, _, address in found]
+
+    def _allowed(self, addresses: list[Address]) -> list[Address]:
         allowed = [entry for entry in addresses if self._allows(str(entry[1][0]))]
         if addresses and not allowed:
             raise ForbiddenAddress("the address is not allowed")
@@ -101,19 +112,20 @@ class AddressBook:
 class _Lookup:
     """A question on its way to the name server."""
 
-    __slots__ = ("addresses", "done", "error")
+    __slots__ = ("addresses", "done", "error", "started_s")
 
     def __init__(self) -> None:
+        self.started_s = time.monotonic()
         self.done = threading.Event()
         self.addresses: list[Address] = []
         self.error: OSError | None = None
 
 
-def _is_literal(host: str) -> bool:
-    for family in (socket.AF_INET, socket.AF_INET6):
+def _literal(host: str, port: int) -> Address | None:
+    for family, rest in ((socket.AF_INET, ()), (socket.AF_INET6, (0, 0))):
         try:
             socket.inet_pton(family, host)
         except (OSError, ValueError):
             continue
-        return True
-    return False
+        return family, (host, port, *rest)
+    return None

@@ -15,6 +15,7 @@ import logging
 import math
 import re
 import socket
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -30,6 +31,7 @@ from gateway.core.chat import Media, Request
 from gateway.core.media import MOST_PIXELS, pixels, sniff
 from gateway.errors import InvalidRequest
 from gateway.policy import media
+from gateway.services import offload
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +40,8 @@ ALL_S = 30.0
 """For all pictures of a request together: nobody has admitted the call yet."""
 MAX_REDIRECTS = 3
 _PIECE = 64 * 1024
+_LOOK_UPS = threading.BoundedSemaphore(3)
+"""A look-up that hangs keeps one of the few threads that the database needs too."""
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f\\]")
 Net = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -80,7 +84,7 @@ class _Guard:
     def _new_conn(self) -> socket.socket:
         host, port, timeout = self._dns_host, self.port, self.timeout  # type: ignore[attr-defined]
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            found = _addresses(host, port, timeout)
         except (OSError, UnicodeError) as error:
             raise urllib3.exceptions.NewConnectionError(self, str(error)) from error  # type: ignore[arg-type]
         if not self.allow_private and not all(is_public(str(info[4][0])) for info in found):
@@ -102,6 +106,25 @@ class _Guard:
                 raise
             return sock
         raise urllib3.exceptions.NewConnectionError(self, "no address answered") from last  # type: ignore[arg-type]
+
+
+def _addresses(host: str, port: int, timeout_s: float) -> list[Any]:
+    """Look a name up within a time limit, which the system's resolver lacks. Raises OSError and
+    UnicodeError."""
+
+    def ask() -> list[Any]:
+        if not _LOOK_UPS.acquire(timeout=timeout_s):
+            raise late
+        try:
+            return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        finally:
+            _LOOK_UPS.release()
+
+    late = socket.gaierror(socket.EAI_AGAIN, "the name server does not answer")
+    task = offload.spawn(ask)
+    if not task.wait(timeout_s):
+        raise late
+    return task.result()
 
 
 class _PublicHTTP(_Guard, HTTPConnection):

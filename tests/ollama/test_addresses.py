@@ -60,11 +60,12 @@ def test_an_old_answer_is_asked_for_again(resolver: Resolver, old: None) -> None
     assert resolver.asked == 2
 
 
-def test_an_address_needs_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(addresses.threading, "Thread", None)
+def test_an_address_is_not_looked_up(resolver: Resolver) -> None:
+    book = AddressBook(resolver)
 
-    assert AddressBook().find("127.0.0.1", 80, 5)[0][1] == ("127.0.0.1", 80)
-    assert AddressBook().find("[::1]", 80, 5)[0][1][:2] == ("::1", 80)
+    assert book.find("127.0.0.1", 80, 5) == [(socket.AF_INET, ("127.0.0.1", 80))]
+    assert book.find("[::1]", 80, 5) == [(socket.AF_INET6, ("::1", 80, 0, 0))]
+    assert resolver.asked == 0
 
 
 @pytest.mark.parametrize("error", [socket.gaierror(-2, "unknown"), UnicodeError("label too long")])
@@ -104,6 +105,53 @@ def test_an_old_answer_serves_while_the_new_one_is_late(resolver: Resolver, old:
         assert book.find("x.test", 80, 0.01) == ADDRESSES
     finally:
         resolver.go.set()
+
+
+def test_a_look_up_known_to_be_late_is_not_waited_for_again(
+    resolver: Resolver, old: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(addresses, "LATE_S", 0.0)
+    book = AddressBook(resolver)
+    book.find("x.test", 80, 5)
+    resolver.go.clear()
+    waited: list[float | None] = []
+    wait = threading.Event.wait
+    monkeypatch.setattr(
+        addresses.threading.Event,
+        "wait",
+        lambda self, timeout=None: (waited.append(timeout), wait(self, timeout))[1],
+    )
+    try:
+        found = [book.find("x.test", 80, 20) for _ in range(3)]
+    finally:
+        resolver.go.set()
+
+    assert found == [ADDRESSES] * 3
+    assert waited.count(0.0) == 3
+
+
+def test_names_that_hang_leave_threads_to_others(resolver: Resolver) -> None:
+    """Whoever else needs one of the few threads, such as the database, must get it."""
+    asked = threading.Semaphore(0)
+    resolver.go.clear()
+
+    def lookup(*_: object) -> Any:
+        asked.release()
+        return resolver()
+
+    books = [AddressBook(lookup) for _ in range(12)]
+    try:
+        for number, book in enumerate(books):
+            with pytest.raises(socket.gaierror):
+                book.find(f"x{number}.test", 80, 0)
+        for _ in range(4):
+            assert asked.acquire(timeout=20)
+
+        assert not asked.acquire(timeout=0.05)
+    finally:
+        resolver.go.set()
+    for number, book in enumerate(books):
+        assert book.find(f"x{number}.test", 80, 20) == ADDRESSES
 
 
 def test_an_address_that_is_not_allowed_is_left_out() -> None:

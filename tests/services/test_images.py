@@ -101,6 +101,27 @@ def test_a_name_that_changes_its_answer_is_caught_at_the_socket(monkeypatch) -> 
     server.close()
 
 
+def test_a_name_server_that_hangs_is_not_waited_for(monkeypatch) -> None:
+    """Ten callers may hang in it; only three of the process's few threads do."""
+    answer, asked = threading.Event(), []
+
+    def hanging(host: str, *_: object, **__: object) -> list[object]:
+        asked.append(host)
+        answer.wait(30)
+        raise socket.gaierror(socket.EAI_AGAIN, "try again")
+
+    monkeypatch.setattr(images, "TIMEOUT_S", 0.1)
+    monkeypatch.setattr(images.socket, "getaddrinfo", hanging)
+    try:
+        for number in range(10):
+            with pytest.raises(InvalidRequest) as caught:
+                Images(Behaviour).fetch(f"http://slow{number}.test/a.png", None)
+            assert caught.value.code == "failed_to_download_image"
+        assert len(asked) == 3
+    finally:
+        answer.set()
+
+
 class _Pictures(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
