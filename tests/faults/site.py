@@ -50,10 +50,21 @@ def until(look: Callable[[], Any], what: str, timeout_s: float = WAIT_S) -> Any:
 class Site:
     """A gateway with `count` servers that all have the model `tern`. A context manager."""
 
-    def __init__(self, folder: Path, count: int = 1, workers: int = 1, **settings: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        count: int = 1,
+        workers: int = 1,
+        *,
+        urls: Callable[[list[FakeOllama]], list[str]] = lambda found: [one.url for one in found],
+        environ: dict[str, str] | None = None,
+        **settings: Any,
+    ) -> None:
         self._stack = ExitStack()
         self._folder = folder
         self._workers = workers
+        self._urls = urls
+        self._environ = environ
         self._settings = settings
         self.ollamas = [FakeOllama([TERN]) for _ in range(count)]
 
@@ -62,8 +73,9 @@ class Site:
             self._stack.enter_context(ollama)
         self.gateway = Gateway(
             self._folder / "data",
-            ollama_url=",".join(ollama.url for ollama in self.ollamas),
+            ollama_url=",".join(self._urls(self.ollamas)),
             workers=self._workers,
+            env=self._environ,
         )
         self._stack.enter_context(self.gateway)
         self.database = Database(f"sqlite:///{self._folder / 'data' / 'gateway.db'}")
