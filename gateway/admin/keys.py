@@ -20,6 +20,7 @@ from gateway.core.requests import Filter
 from gateway.errors import InvalidRequest, NotFound
 from gateway.pages.handover import given, hand_over
 from gateway.pages.words import _, ngettext
+from gateway.policy import access
 from gateway.services import services
 from gateway.store import audit, console_keys, console_requests, console_usage
 
@@ -65,7 +66,8 @@ def key_new() -> AnyResponse | str:
     form = _form(name=request.args.get("name", ""), zone=_default_zone())
     if form.validate_on_submit():
         try:
-            key, secret = services().keys.issue(form.values(datetime.now(UTC)), actor())
+            values = form.values(datetime.now(UTC)) | {"enabled": True}
+            key, secret = services().keys.issue(values, actor())
         except InvalidRequest as error:
             into_form(form, error)
         else:
@@ -86,7 +88,12 @@ def key_created(token: str) -> AnyResponse | str:
     key = _key(key_id)
     pieces = snippets.snippets(secret, example_model(key), snippets.base_url())
     return render_template(
-        "admin/keys/created.html", key=key, secret=secret, pieces=pieces, since=_since_now()
+        "admin/keys/created.html",
+        key=key,
+        secret=secret,
+        pieces=pieces,
+        since=_since_now(),
+        old=_predecessor(key),
     )
 
 
@@ -247,8 +254,7 @@ def example_model(key: Key) -> str:
     """Give a model this key may use, for snippets."""
     models = services().catalog.models()
     usable = [m for m in models if m.enabled and m.available and m.can("completion") is not False]
-    allowed = [m for m in usable if m.id in key.model_ids] or usable
-    return allowed[0].display_name if allowed else "llama3.2"
+    return snippets.likely_model(access.visible(key, usable) or usable) or "llama3.2"
 
 
 def _rows(search: str) -> list[key_views.KeyRow]:
@@ -299,12 +305,9 @@ def _form_page(form: KeyForm, heading: str, words: str, back: str, editing: bool
 
 def _opened(form: KeyForm) -> tuple[str, ...]:
     """Give the folded fields that say something, so that their fold starts open."""
-    plain = {"zone", "priority", "scopes", "log_bodies"}
-    return tuple(
-        field.name
-        for field in form
-        if field.data and field.name not in plain and field.name != "enabled"
-    )
+    plain = {"zone", "priority", "scopes", "log_bodies", "enabled"}
+    asked = ("concurrent",) if request.args.get("open") == "limits" else ()
+    return asked + tuple(field.name for field in form if field.data and field.name not in plain)
 
 
 def _kept_expiry(form: KeyForm, key: Key) -> dict[str, object]:

@@ -17,7 +17,6 @@ from flask import Response, render_template, request, stream_with_context, url_f
 
 from gateway.admin import bp, snippets
 from gateway.admin.timeline import parts_of
-from gateway.core.catalog import Model
 from gateway.core.chat import Json
 from gateway.core.events import Event, Failed, Finish, TextDelta, ThinkingDelta, ToolCallDone
 from gateway.core.keys import Key
@@ -48,7 +47,7 @@ def playground() -> str:
         "admin/playground/index.html",
         keys=usable,
         models=chat,
-        chosen=request.args.get("model", "") or _likely_model(chat),
+        chosen=request.args.get("model", "") or snippets.likely_model(chat),
         chosen_key=request.args.get("key", 0, int) or _likely_key(usable),
         examples=_examples(),
         parameters=_PARAMETERS,
@@ -75,13 +74,6 @@ def playground_run() -> Response:
         response.headers["X-Accel-Buffering"] = "no"
         response.call_on_close(stack.pop_all().close)
         return response
-
-
-def _likely_model(models: Sequence[Model]) -> str:
-    """Give a model that answers at once: one in memory, else one that is on a disk of ours."""
-    loaded = {name for view in services().fleet.views() for name in view.loaded}
-    ranked = sorted(models, key=lambda m: (m.name not in loaded, m.remote, m.display_name))
-    return ranked[0].display_name if ranked else ""
 
 
 def _likely_key(keys: Sequence[Key]) -> int:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from flask import Response, abort, jsonify, render_template, request
 
 from gateway.admin import bp
+from gateway.admin.advice import advice
 from gateway.admin.query import FEATURES, RANGES, read_filter, read_place
 from gateway.admin.timeline import parts_of, timeline
 from gateway.core.requests import CallRow, Filter
@@ -89,6 +90,7 @@ def request_detail(request_id: str) -> str:
         row=call.row,
         timeline=timeline(call),
         explained=parts_of(call.explain),
+        advice=advice(call.row) if call.row.failed else None,
     )
 
 

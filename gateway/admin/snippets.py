@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from flask import request
 
+from gateway.core.catalog import Model
 from gateway.policy import client_kit
 from gateway.policy.client_kit import Snippet
 from gateway.services import services
@@ -21,3 +24,10 @@ def base_url() -> str:
 def snippets(key: str, model: str, base: str) -> tuple[Snippet, ...]:
     """Give a piece for each client that has a tab, in the order they are offered."""
     return client_kit.snippets(key, model, base)[:_SHOWN]
+
+
+def likely_model(models: Iterable[Model]) -> str:
+    """Give a model that answers at once: one in memory, else one on a disk of ours; "" for none."""
+    loaded = {name for view in services().fleet.views() for name in view.loaded}
+    ranked = sorted(models, key=lambda m: (m.name not in loaded, m.remote, m.display_name))
+    return ranked[0].display_name if ranked else ""

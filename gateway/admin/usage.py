@@ -93,6 +93,11 @@ def _attached(
     return Response(body, content_type=content_type, headers={"Content-Disposition": disposition})
 
 
+def _default_group() -> str:
+    """Who used most is what is asked first; a metric chosen alone is of everything."""
+    return "none" if "metric" in request.args else "key"
+
+
 def _question() -> explorer.Question:
     now = datetime.now(UTC)
     zone = language.zone_info()
@@ -102,7 +107,7 @@ def _question() -> explorer.Question:
     wanted = replace(read_filter(request.args, now, zone), since=None, until=None)
     return explorer.Question(
         metric=explorer.read_metric(request.args.get("metric", "")),
-        group=explorer.read_group(request.args.get("group", "")),
+        group=explorer.read_group(request.args.get("group", _default_group())),
         step=_step(request.args.get("step", ""), until - since),
         wanted=wanted,
         since=since,

@@ -23,7 +23,6 @@ PLAIN: dict[str, Any] = {
     "scopes": ["chat", "completions", "embeddings", "responses", "messages", "models"],
     "priority": "normal",
     "log_bodies": "inherit",
-    "enabled": "y",
 }
 
 
@@ -44,6 +43,7 @@ def test_a_new_key_works_and_is_shown_only_once(admin: Visitor, parts: Services)
 
     assert secret is not None
     assert parts.keyring.find(secret.group()).name == "Support bot"
+    assert parts.keyring.find(secret.group()).enabled
     assert "no-store" in first.headers["Cache-Control"]
     assert second.status_code == 303
     assert secret.group() not in admin.get("/admin/keys").text
@@ -144,7 +144,7 @@ def test_an_edit_keeps_what_the_form_does_not_touch(admin: Visitor, parts: Servi
     page = admin.get(f"/admin/keys/{key.id}/edit").text
     day = re.search(r'name="expires_on"[^>]*value="([^"]+)"', page)
     assert day is not None
-    fields = PLAIN | {"name": "two", "lifetime": "date", "expires_on": day.group(1)}
+    fields = PLAIN | {"enabled": "y", "name": "two", "lifetime": "date", "expires_on": day.group(1)}
     answer = admin.post(f"/admin/keys/{key.id}/edit", fields)
     changed = parts.keyring.find(secret)
 
@@ -265,7 +265,7 @@ def test_every_change_is_in_the_audit_log_without_the_secret(
 ) -> None:
     secret = make(admin)
     key = parts.keyring.find(secret)
-    admin.post(f"/admin/keys/{key.id}/edit", PLAIN | {"name": "renamed"})
+    admin.post(f"/admin/keys/{key.id}/edit", PLAIN | {"enabled": "y", "name": "renamed"})
     admin.post(f"/admin/keys/{key.id}/enabled", {"to": "off"})
     admin.post(f"/admin/keys/{key.id}/revoke")
     log = admin.get("/admin/settings/audit?kind=key").text

@@ -108,6 +108,36 @@ def test_the_live_tail_gives_only_what_is_newer(admin: Visitor, parts: Services)
     assert told["newest"] > newest
 
 
+ADVICE = [
+    ("rate_limit_exceeded", 429, "/admin/keys/1/edit?open=limits"),
+    ("insufficient_quota", 429, "/admin/keys/1/edit?open=limits"),
+    ("model_access_denied", 403, "/admin/keys/1/edit"),
+    ("model_not_found", 404, "/admin/models"),
+    ("context_length_exceeded", 400, "/admin/models/1/parameters"),
+    ("upstream_unreachable", 502, "/admin/servers"),
+    ("upstream_timeout", 504, "/admin/"),
+]
+
+
+@pytest.mark.parametrize(("code", "status", "place"), ADVICE, ids=[row[0] for row in ADVICE])
+def test_a_failure_says_where_it_can_be_helped(
+    admin: Visitor, parts: Services, code: str, status: int, place: str
+) -> None:
+    request_id = write(parts, 1, status=status, error_code=code, error_message="So it went.")
+    page = admin.get(f"/admin/requests/{request_id}").text
+    note = page[page.index("note-bad") : page.index("tiles mb-4")]
+
+    assert f'<a href="{place}">' in note
+
+
+def test_a_failure_nobody_knows_gets_no_advice(admin: Visitor, parts: Services) -> None:
+    request_id = write(parts, 1, status=500, error_code="odd", error_message="So it went.")
+    page = admin.get(f"/admin/requests/{request_id}").text
+    note = page[page.index("note-bad") : page.index("tiles mb-4")]
+
+    assert "<a " not in note
+
+
 def test_a_call_is_explained(admin: Visitor, parts: Services) -> None:
     explain = {
         "from": {"num_ctx": "force:model", "temperature": "request"},

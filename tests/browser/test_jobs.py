@@ -103,7 +103,10 @@ def test_a_key_with_limits_is_made_for_an_app(tab: Visit, parts: Services, busy:
     tab.page.click("label:has-text('Claude Code')")
     snippet = tab.page.locator(".snip-panel:visible").inner_text()
     made = next(key for key in parts.keys.search("limited app"))
+    with openai.OpenAI(base_url=f"{busy.url}/v1", api_key=secret, max_retries=0) as client:
+        allowed = [model.id for model in client.models.list()]
 
+    assert len(allowed) == 1
     assert made.limits.requests_per_minute == 7
     assert len(made.model_ids) == 1
     assert secret in snippet

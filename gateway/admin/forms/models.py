@@ -19,9 +19,9 @@ from gateway.policy.option_values import WrongValue, check_value
 from gateway.policy.options import KEYS, KeyRule
 
 GROUPS: Mapping[str, str] = {
+    "runner": _l("Memory and context"),
     "sampling": _l("Sampling"),
     "length": _l("Length and stop"),
-    "runner": _l("Memory and context"),
     "answer": _l("Thinking and format"),
     "prompt": _l("Prompt"),
     "limits": _l("Limits"),
