@@ -31,7 +31,7 @@ _socket.getaddrinfo = _slow
 
 
 class Names:
-    """Lets all names under `.internal` lead to this machine, and hang while `hang` is called for."""
+    """Lets all names under `.internal` lead to this machine, or hang."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
