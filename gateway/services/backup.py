@@ -1,8 +1,9 @@
 """Backups: one file with everything, taken while the gateway runs, checked before it is used.
 
-SQLite: `VACUUM INTO` copies a consistent state without holding up writers. PostgreSQL: `pg_dump`
-and `pg_restore` of its client package do it. A backup holds digests of keys and hashes of
-passwords, no key and no password; still it belongs in a safe place, with mode 0600.
+SQLite: `VACUUM INTO` copies a consistent state without holding up writers. PostgreSQL: `pg_dump`,
+`pg_restore` and `psql` of its client package do it (`services/postgres_dump.py`). A backup holds
+digests of keys and hashes of passwords, no key and no password; still it belongs in a safe place,
+with mode 0600.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,16 +18,15 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError
 
 from gateway.config import Settings
+from gateway.services import postgres_dump
+from gateway.services.postgres_dump import BackupError
 from gateway.services.reaper import lives
 from gateway.store import heartbeats, revisions, schema
 from gateway.store.engine import Database
 
+__all__ = ["BackupError", "check", "make", "restore"]
+
 _RECENT = timedelta(seconds=15)
-_DUMP_S = 3600
-
-
-class BackupError(Exception):
-    """A backup cannot be made or used; the text says why, on one line."""
 
 
 def make(settings: Settings, target: Path) -> Path:
@@ -45,7 +44,7 @@ def make(settings: Settings, target: Path) -> Path:
             _copy_sqlite(_file(settings), part)
             check(part)
         else:
-            _run(["pg_dump", "--format=custom", f"--file={part}"], settings.database_url)
+            postgres_dump.make(settings.database_url, part)
         part.rename(target)
     except (OSError, sqlite3.Error) as exc:
         raise BackupError(f"{target} cannot be written: {exc}") from exc
@@ -62,6 +61,7 @@ def restore(settings: Settings, source: Path, *, force: bool = False) -> Path | 
     """
     if not source.is_file():
         raise BackupError(f"{source} is not there")
+    _refuse_foreign(settings, source)
     if not force:
         _refuse_while_running(settings)
     kept: Path | None = None
@@ -69,8 +69,7 @@ def restore(settings: Settings, source: Path, *, force: bool = False) -> Path | 
         check(source)
         kept = _replace_sqlite(source, _file(settings))
     else:
-        command = ["pg_restore", "--clean", "--if-exists", "--no-owner", "--single-transaction"]
-        _run([*command, "--dbname", "", str(source)], settings.database_url)
+        postgres_dump.restore(settings.database_url, source)
     try:
         schema.upgrade(settings.database_url)
     except schema.SchemaError as exc:
@@ -96,7 +95,7 @@ def check(path: Path) -> str:
         raise BackupError(f"{path} is not a backup of the gateway: {exc}") from exc
     if found != "ok":
         raise BackupError(f"{path} is damaged: {str(found).splitlines()[-1]}")
-    if revision > schema.head():
+    if not schema.is_known(revision):
         raise BackupError(f"{path} was made by a newer version (schema {revision})")
     return str(revision)
 
@@ -147,6 +146,19 @@ def _fold_wal(database: Path) -> None:
         return  # a damaged one is kept as it is: it is being replaced for a reason
 
 
+def _refuse_foreign(settings: Settings, source: Path) -> None:
+    """Say so when a backup is of the other kind of database."""
+    try:
+        with source.open("rb") as file:
+            is_dump = file.read(5) == postgres_dump.MAGIC
+    except OSError as exc:
+        raise BackupError(f"{source} cannot be read: {exc.strerror}") from exc
+    if is_dump and settings.uses_sqlite:
+        raise BackupError(f"{source} is a backup of PostgreSQL: set DATABASE_URL to restore it")
+    if not is_dump and not settings.uses_sqlite:
+        raise BackupError(f"{source} is no backup of PostgreSQL, which DATABASE_URL names")
+
+
 def _refuse_while_running(settings: Settings) -> None:
     database = Database(settings.database_url)
     try:
@@ -165,20 +177,3 @@ def _refuse_while_running(settings: Settings) -> None:
 
 def _file(settings: Settings) -> Path:
     return Path(make_url(settings.database_url).database or "")
-
-
-def _run(command: list[str], url: str) -> None:
-    """Run a PostgreSQL client program; the password goes by its environment."""
-    parsed = make_url(url)
-    if shutil.which(command[0]) is None:
-        raise BackupError(f"{command[0]} is not installed: apt-get install postgresql-client")
-    bare = parsed.set(drivername="postgresql", password=None).render_as_string()
-    environment = {**os.environ, "PGPASSWORD": parsed.password or ""}
-    if "" in command:
-        command = [bare if part == "" else part for part in command]
-    else:
-        command = [*command, bare]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_DUMP_S)
-    if done.returncode != 0:
-        words = " ".join(done.stderr.split())[:300]
-        raise BackupError(f"{command[0]} failed: {words}")

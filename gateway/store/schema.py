@@ -72,6 +72,11 @@ def head() -> str:
     return _scripts().get_current_head() or ""
 
 
+def is_known(revision: str | None) -> bool:
+    """Whether this version made that schema, or can bring it along."""
+    return revision in {script.revision for script in _scripts().walk_revisions()}
+
+
 def shown(url: URL | str) -> str:
     """Give a database address without its password."""
     return make_url(url).render_as_string(hide_password=True)
@@ -166,8 +171,7 @@ def _scripts() -> ScriptDirectory:
 
 
 def _refuse_newer(revision: str | None) -> None:
-    known = {script.revision for script in _scripts().walk_revisions()}
-    if revision is not None and revision not in known:
+    if revision is not None and not is_known(revision):
         raise SchemaError(
             f"the database has schema {revision}, which a newer version of the gateway made: "
             "start that version, or restore an older backup"
