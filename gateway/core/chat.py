@@ -25,13 +25,17 @@ class Media:
     """An image or a sound beside a message: bare base64 in `data`, or an http(s) `url` still to
     be fetched.
 
-    `param` is where it stood in the caller's body, for errors.
+    A `file` is always still to be fetched and then becomes text, under its `name`, where `at`
+    characters of the message's own text come before it. `param` is where it stood in the caller's
+    body, for errors.
     """
 
-    kind: Literal["image", "audio"]
+    kind: Literal["image", "audio", "file"]
     data: str = ""
     url: str = ""
     param: str | None = None
+    name: str = ""
+    at: int = 0
 
 
 @dataclass(frozen=True, slots=True)

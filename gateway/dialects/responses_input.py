@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from gateway.core.chat import Json, Message, Role, ToolCall
+from gateway.core.chat import Json, Media, Message, Role, ToolCall
 from gateway.dialects.base import Reading
 from gateway.dialects.content import PARTS, Content, Reader, read_arguments, read_content
 from gateway.dialects.reading import Fields, invalid, label, missing
@@ -174,9 +174,10 @@ class _Reader:
             raise invalid(f"Unknown role {label(role)!r}.", item.path("role"))
         value = item.get("content")
         if role == "assistant":
-            self._turn.say(Content() if value is None else _read(value, item.path("content")))
+            where = item.path("content")
+            self._turn.say(Content() if value is None else _read(value, where, role))
             return
-        found = _read(value, item.path("content"))
+        found = _read(value, item.path("content"), role)
         self._append(Message(_ROLES[role], "\n".join(found.texts), media=tuple(found.media)))
 
     def _append(self, message: Message) -> None:
@@ -266,9 +267,23 @@ class _Turn:
 
 
 def _file_part(part: Fields, content: Content) -> None:
+    """Read a file that is here, or note one that is still to be fetched and where it belongs."""
+    if part.get("file_data") is not None or part.get("file_url") is None:
+        PARTS["input_file"](part, content)
+        return
+    where = part.path("file_url")
+    url = part.required_text("file_url").strip()
+    if not url.lower().startswith(("http://", "https://")):
+        raise invalid("A file URL must begin with http:// or https://.", where, "invalid_file_url")
+    before = len("\n".join(content.texts))
+    name = part.text("filename") or ""
+    content.media.append(Media("file", url=url, param=where, name=name, at=before))
+
+
+def _kept_file_part(part: Fields, content: Content) -> None:
     if part.get("file_data") is None and part.get("file_url") is not None:
         raise invalid(
-            "Files are not fetched here; send the content itself as 'file_data'.",
+            "Files are fetched for users and calls only; send the content as 'file_data'.",
             part.path("file_url"),
             "unsupported_value",
         )
@@ -276,10 +291,11 @@ def _file_part(part: Fields, content: Content) -> None:
 
 
 _PARTS: Mapping[str, Reader] = {**PARTS, "input_file": _file_part}
+_OTHERS_PARTS: Mapping[str, Reader] = {**PARTS, "input_file": _kept_file_part}
 
 
-def _read(value: Json, param: str) -> Content:
-    return read_content(value, param, _PARTS)
+def _read(value: Json, param: str, role: str) -> Content:
+    return read_content(value, param, _PARTS if role == "user" else _OTHERS_PARTS)
 
 
 def _kind(item: Fields) -> str:

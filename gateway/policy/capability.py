@@ -14,6 +14,11 @@ from gateway.core.chat import ChatRequest, CompletionRequest, Request
 from gateway.errors import CapabilityMissing, InvalidRequest
 from gateway.policy import thinking
 
+_SENSES = (
+    ("image", "vision", "cannot see images"),
+    ("audio", "audio", "cannot hear sounds"),
+)
+
 
 def settle(request: Request, model: Model, behaviour: Behaviour, think_from: str = "") -> Request:
     """Check a request; give it in the form the model can take.
@@ -37,15 +42,13 @@ def check(request: Request, model: Model, behaviour: Behaviour) -> None:
     if isinstance(request, ChatRequest):
         _check_tools(request, model, behaviour)
         media = [item for message in request.messages for item in message.media]
-        default_param = request.media_param
+        param = request.media_param
     else:
         _check_suffix(request, model)
-        media, default_param = list(request.media), "images"
-    for item in media:
-        capability = "vision" if item.kind == "image" else "audio"
-        if model.can(capability) is False:
-            what = "cannot see images" if item.kind == "image" else "cannot hear sounds"
-            raise _missing(model, capability, what, item.param or default_param)
+        media, param = list(request.media), "images"
+    for kind, capability, what in _SENSES:
+        if model.can(capability) is False and any(item.kind == kind for item in media):
+            raise _missing(model, capability, what, param)
 
 
 def without_unwanted_tools(request: ChatRequest) -> ChatRequest:

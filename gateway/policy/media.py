@@ -1,8 +1,8 @@
-"""Images and sounds inside a request: what they are, and how many."""
+"""Images, sounds and files inside a request: what they are, and how many."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from gateway.core.chat import ChatRequest, Media, Message, Request
@@ -10,7 +10,7 @@ from gateway.errors import InvalidRequest
 
 
 def all_media(request: Request) -> tuple[Media, ...]:
-    """Give every image and sound of a request in order."""
+    """Give every image, sound and file of a request in order."""
     if isinstance(request, ChatRequest):
         return tuple(item for message in request.messages for item in message.media)
     return request.media
@@ -35,7 +35,10 @@ def check(request: Request, most: int, most_mb: int) -> None:
 
 
 def fill(request: Request, load: Callable[[Media], str]) -> Request:
-    """Give the request with the data of every medium that is still a URL, as `load` gives it."""
+    """Give the request with the data of every medium that is still a URL, as `load` gives it.
+
+    What `load` gives for a file is text and joins the text of its message.
+    """
     if not any(item.url for item in all_media(request)):
         return request
     if isinstance(request, ChatRequest):
@@ -46,7 +49,18 @@ def fill(request: Request, load: Callable[[Media], str]) -> Request:
 def _message(message: Message, load: Callable[[Media], str]) -> Message:
     if not any(item.url for item in message.media):
         return message
-    return replace(message, media=_filled(message.media, load))
+    files = [(item.at, load(item)) for item in message.media if item.kind == "file"]
+    rest = tuple(item for item in message.media if item.kind != "file")
+    content = _with_files(message.content, files)
+    return replace(message, content=content, media=_filled(rest, load))
+
+
+def _with_files(content: str, files: Sequence[tuple[int, str]]) -> str:
+    """Put files where they stood among the texts, which are joined by newlines."""
+    for at, text in reversed(files):
+        after = content[at + 1 :] if at else content
+        content = "\n".join(filter(None, (content[:at], text, after)))
+    return content
 
 
 def _filled(items: tuple[Media, ...], load: Callable[[Media], str]) -> tuple[Media, ...]:

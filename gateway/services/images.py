@@ -1,5 +1,5 @@
-"""Fetches images named by URL, without letting a caller reach into our network (D21, reliability
-D1-D7).
+"""Fetches images and text files named by URL, without letting a caller reach into our network
+(D21, reliability D1-D7).
 
 Every address a name resolves to is checked, and the connected socket's peer once more before
 anything is sent, so a name that changes its
@@ -18,7 +18,9 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import unquote
 
 import requests
 import urllib3
@@ -29,6 +31,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from gateway.core.behaviour import Behaviour
 from gateway.core.chat import Media, Request
 from gateway.core.media import MOST_PIXELS, pixels, sniff
+from gateway.dialects.attachments import file_text
 from gateway.errors import InvalidRequest
 from gateway.policy import media
 from gateway.services import offload
@@ -37,7 +40,7 @@ log = logging.getLogger(__name__)
 
 TIMEOUT_S = 10.0
 ALL_S = 30.0
-"""For all pictures of a request together: nobody has admitted the call yet."""
+"""For all a request names, together: nobody has admitted the call yet."""
 MAX_REDIRECTS = 3
 _PIECE = 64 * 1024
 _LOOK_UPS = threading.BoundedSemaphore(3)
@@ -166,6 +169,32 @@ class GuardedAdapter(HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = self._pools
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What is fetched and where its URL stood: gives the errors, whose codes name what it is."""
+
+    what: Literal["image", "file"]
+    param: str | None
+
+    def refused(self, why: str) -> InvalidRequest:
+        """Give the error for a URL that may not be fetched."""
+        return InvalidRequest(
+            f"The {self.what} URL {why}.", param=self.param, code=f"invalid_{self.what}_url"
+        )
+
+    def failed(self, why: str) -> InvalidRequest:
+        """Give the error for a URL that gave nothing."""
+        return InvalidRequest(why, param=self.param, code=f"failed_to_download_{self.what}")
+
+    def large(self, limit: int) -> InvalidRequest:
+        """Give the error for more than `limit` bytes."""
+        return InvalidRequest(
+            f"The {self.what} is larger than {limit >> 20} MB.",
+            param=self.param,
+            code=f"{self.what}_too_large",
+        )
+
+
 class Images:
     """Fetches what a request names by URL; the same URL once a request."""
 
@@ -173,31 +202,56 @@ class Images:
         self._behaviour = behaviour
 
     def fill(self, request: Request) -> Request:
-        """Give the request with every `Media.url` fetched into `Media.data`. Raises
-        InvalidRequest."""
-        seen: dict[str, str] = {}
+        """Give the request with every `Media.url` fetched: images into `Media.data`, files into
+        the text of their message. Raises InvalidRequest."""
+        seen: dict[tuple[str, str, str], str] = {}
         until_s = time.monotonic() + ALL_S
 
         def load(item: Media) -> str:
-            if item.url not in seen:
-                seen[item.url] = self.fetch(item.url, item.param, until_s)
-            return seen[item.url]
+            known = (item.kind, item.url, item.name)
+            if known not in seen:
+                get = self.fetch_file if item.kind == "file" else self.fetch
+                seen[known] = get(item, until_s)
+            return seen[known]
 
         return media.fill(request, load)
 
-    def fetch(self, url: str, param: str | None, until_s: float = math.inf) -> str:
+    def fetch(self, image: Media, until_s: float = math.inf) -> str:
         """Give one image as base64, by `until_s` at the latest. Raises InvalidRequest with the
         codes of api-mapping 2.3.6."""
+        raw, _ = self._download(_Wanted("image", image.param), image.url, until_s)
+        kind = sniff(raw)
+        if kind is None:
+            raise InvalidRequest(
+                "The URL did not give an image (PNG, JPEG, WebP, GIF or BMP).",
+                param=image.param,
+                code="unsupported_image_media_type",
+            )
+        if pixels(raw) > MOST_PIXELS:
+            raise InvalidRequest(
+                "The image has too many pixels.", param=image.param, code="image_too_large"
+            )
+        return base64.b64encode(raw).decode("ascii")
+
+    def fetch_file(self, file: Media, until_s: float = math.inf) -> str:
+        """Give one text file with its name on a first line, by `until_s` at the latest. Raises
+        InvalidRequest, also for what is no text."""
+        raw, media_type = self._download(_Wanted("file", file.param), file.url, until_s)
+        name = file.name or _name_in(file.url)
+        return file_text(raw, media_type, name, file.param or "file_url")
+
+    def _download(self, wanted: _Wanted, url: str, until_s: float) -> tuple[bytes, str]:
+        """Give what a URL holds, and its media type."""
         behaviour = self._behaviour()
         if not behaviour.allow_remote_images:
             raise InvalidRequest(
-                "Fetching images by URL is switched off here; send them as data URLs.",
-                param=param,
-                code="remote_images_disabled",
+                f"Fetching {wanted.what}s by URL is switched off here; send the content itself.",
+                param=wanted.param,
+                code=f"remote_{wanted.what}s_disabled",
             )
         now_s = time.monotonic()
         if now_s >= until_s:
-            raise _failed("The images took too long to download.", param)
+            raise wanted.failed(f"The {wanted.what}s took too long to download.")
         deadline_s = min(now_s + TIMEOUT_S, until_s)
         session = requests.Session()
         session.trust_env = False
@@ -205,116 +259,94 @@ class Images:
         session.mount("http://", adapter)
         session.mount("https://", adapter)
         try:
-            raw = self._follow(session, url, param, behaviour.max_image_mb << 20, deadline_s)
+            return _follow(session, url, wanted, behaviour.max_image_mb << 20, deadline_s)
         finally:
             session.close()
-        kind = sniff(raw)
-        if kind is None:
-            raise InvalidRequest(
-                "The URL did not give an image (PNG, JPEG, WebP, GIF or BMP).",
-                param=param,
-                code="unsupported_image_media_type",
-            )
-        if pixels(raw) > MOST_PIXELS:
-            raise InvalidRequest(
-                "The image has too many pixels.", param=param, code="image_too_large"
-            )
-        return base64.b64encode(raw).decode("ascii")
-
-    def _follow(
-        self,
-        session: requests.Session,
-        url: str,
-        param: str | None,
-        limit: int,
-        deadline_s: float,
-    ) -> bytes:
-        secure = False
-        for _ in range(MAX_REDIRECTS + 1):
-            secure = _checked(url, param, secure)
-            response = self._get(session, url, param, deadline_s)
-            with response:
-                location = response.headers.get("location")
-                if response.is_redirect and location:
-                    url = requests.compat.urljoin(url, location)
-                    continue
-                if response.status_code != 200:
-                    raise _failed(f"The image server answered {response.status_code}.", param)
-                return _bounded(response, limit, param, deadline_s)
-        raise _failed("The image URL redirects too often.", param)
-
-    @staticmethod
-    def _get(
-        session: requests.Session, url: str, param: str | None, deadline_s: float
-    ) -> requests.Response:
-        left_s = max(0.1, deadline_s - time.monotonic())
-        try:
-            return session.get(
-                url,
-                stream=True,
-                allow_redirects=False,
-                timeout=(min(5.0, left_s), left_s),
-                headers={"Accept": "image/*", "Accept-Encoding": "identity"},
-            )
-        except Refused as error:
-            raise _refused(f"The image URL is refused: {error}.", param) from error
-        except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
-            raise _refused("The image URL is not valid.", param) from error
-        except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
-            raise _failed("The image could not be downloaded.", param) from error
 
 
-def _checked(url: str, param: str | None, must_be_secure: bool) -> bool:
+def _follow(
+    session: requests.Session, url: str, wanted: _Wanted, limit: int, deadline_s: float
+) -> tuple[bytes, str]:
+    secure = False
+    for _ in range(MAX_REDIRECTS + 1):
+        secure = _checked(url, wanted, secure)
+        response = _get(session, url, wanted, deadline_s)
+        with response:
+            location = response.headers.get("location")
+            if response.is_redirect and location:
+                url = requests.compat.urljoin(url, location)
+                continue
+            if response.status_code != 200:
+                raise wanted.failed(f"The {wanted.what} server answered {response.status_code}.")
+            raw = _bounded(response, limit, wanted, deadline_s)
+            media_type = response.headers.get("content-type", "").partition(";")[0]
+            return raw, media_type.strip().lower()
+    raise wanted.failed(f"The {wanted.what} URL redirects too often.")
+
+
+def _get(
+    session: requests.Session, url: str, wanted: _Wanted, deadline_s: float
+) -> requests.Response:
+    left_s = max(0.1, deadline_s - time.monotonic())
+    accept = "image/*" if wanted.what == "image" else "text/*, */*;q=0.5"
+    try:
+        return session.get(
+            url,
+            stream=True,
+            allow_redirects=False,
+            timeout=(min(5.0, left_s), left_s),
+            headers={"Accept": accept, "Accept-Encoding": "identity"},
+        )
+    except Refused as error:
+        raise wanted.refused(f"is refused: {error}") from error
+    except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
+        raise wanted.refused("is not valid") from error
+    except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
+        raise wanted.failed(f"The {wanted.what} could not be downloaded.") from error
+
+
+def _checked(url: str, wanted: _Wanted, must_be_secure: bool) -> bool:
     """Check a URL before it is used; tell whether it is https. Parsed by the parser that
     connects."""
     if _FORBIDDEN.search(url):
-        raise _refused("The image URL holds characters that are not allowed.", param)
+        raise wanted.refused("holds characters that are not allowed")
     try:
         parsed = urllib3.util.parse_url(url)
     except urllib3.exceptions.LocationParseError as error:
-        raise _refused("The image URL is not valid.", param) from error
+        raise wanted.refused("is not valid") from error
     if parsed.scheme not in {"http", "https"} or not parsed.host:
-        raise _refused("An image URL must begin with http:// or https://.", param)
+        raise wanted.refused("must begin with http:// or https://")
     if parsed.auth is not None:
-        raise _refused("An image URL may not hold a user name or password.", param)
+        raise wanted.refused("may not hold a user name or password")
     if must_be_secure and parsed.scheme != "https":
-        raise _refused("The image URL redirects from https to http.", param)
+        raise wanted.refused("redirects from https to http")
     return parsed.scheme == "https"
 
 
-def _bounded(
-    response: requests.Response, limit: int, param: str | None, deadline_s: float
-) -> bytes:
+def _bounded(response: requests.Response, limit: int, wanted: _Wanted, deadline_s: float) -> bytes:
     """Read at most `limit` bytes before the deadline; nothing is decompressed."""
     if response.headers.get("content-encoding", "identity").lower() not in {"", "identity"}:
-        raise _failed("The image server sent a compressed body.", param)
+        raise wanted.failed(f"The {wanted.what} server sent a compressed body.")
     length = response.headers.get("content-length", "")
     if length.isdigit() and int(length) > limit:
-        raise _large(limit, param)
+        raise wanted.large(limit)
     pieces: list[bytes] = []
     size = 0
     try:
         while piece := response.raw.read1(_PIECE):
             size += len(piece)
             if size > limit:
-                raise _large(limit, param)
+                raise wanted.large(limit)
             if time.monotonic() > deadline_s:
-                raise _failed("The image took too long to download.", param)
+                raise wanted.failed(f"The {wanted.what} took too long to download.")
             pieces.append(piece)
     except (urllib3.exceptions.HTTPError, OSError) as error:
-        raise _failed("The image could not be downloaded.", param) from error
+        raise wanted.failed(f"The {wanted.what} could not be downloaded.") from error
     return b"".join(pieces)
 
 
-def _refused(message: str, param: str | None) -> InvalidRequest:
-    return InvalidRequest(message, param=param, code="invalid_image_url")
-
-
-def _failed(message: str, param: str | None) -> InvalidRequest:
-    return InvalidRequest(message, param=param, code="failed_to_download_image")
-
-
-def _large(limit: int, param: str | None) -> InvalidRequest:
-    return InvalidRequest(
-        f"The image is larger than {limit >> 20} MB.", param=param, code="image_too_large"
-    )
+def _name_in(url: str) -> str:
+    """Give the last part of a URL's path as a name on one line."""
+    path = urllib3.util.parse_url(url).path or ""
+    name = unquote(path.rpartition("/")[2])
+    return "".join(c for c in name[:200] if c.isprintable())

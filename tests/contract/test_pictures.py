@@ -24,6 +24,7 @@ ANSWERS: dict[str, tuple[int, dict[str, str], bytes]] = {
     "/large.png": (200, {"Content-Type": "image/png"}, PNG + b"\0" * (2 << 20)),
     "/moved": (302, {"Location": "/dot.png"}, b""),
     "/inside": (302, {"Location": "file:///etc/passwd"}, b""),
+    "/tides.txt": (200, {"Content-Type": "text/plain"}, b"low tide at six"),
 }
 
 
@@ -156,6 +157,64 @@ def test_a_picture_for_a_model_without_eyes_is_refused(caller: Caller) -> None:
     reply = caller.post("/v1/chat/completions", {**body, "model": "llama3.2"})
 
     assert (reply.status, reply.code) == (400, "vision_not_supported")
+    assert reply.json["error"]["param"] == "messages"
+
+
+def read(url: str) -> dict[str, Any]:
+    file = {"type": "input_file", "file_url": url}
+    parts = [
+        {"type": "input_text", "text": "Read this:"},
+        file,
+        {"type": "input_text", "text": "When is low tide?"},
+    ]
+    return {
+        "model": "llama3.2",
+        "input": [
+            {"role": "user", "content": parts},
+            {"type": "function_call", "call_id": "c", "name": "look", "arguments": "{}"},
+            {"type": "function_call_output", "call_id": "c", "output": [file]},
+        ],
+    }
+
+
+def test_a_file_named_by_url_reaches_ollama_as_text(
+    caller: Caller, operator: Operator, ollama: FakeOllama, pictures: tuple[str, list[str]]
+) -> None:
+    url, asked = pictures
+    with operator.settings(allow_private_image_urls=True):
+        reply = caller.post("/v1/responses", read(f"{url}/tides.txt"))
+
+    assert reply.status == 200
+    question, _, found = sent(ollama)["messages"]
+    text = "tides.txt\nlow tide at six"
+    assert question["content"] == f"Read this:\n{text}\nWhen is low tide?"
+    assert found["content"] == text
+    assert "images" not in question
+    assert asked == ["/tides.txt"]
+
+
+def test_a_bad_file_is_a_refusal(
+    caller: Caller, operator: Operator, ollama: FakeOllama, pictures: tuple[str, list[str]]
+) -> None:
+    url = pictures[0]
+    with operator.settings(allow_private_image_urls=True):
+        missing = caller.post("/v1/responses", read(f"{url}/nothing"))
+    inside = caller.post("/v1/responses", read(f"{url}/tides.txt"))
+
+    assert (missing.status, missing.code) == (400, "failed_to_download_file")
+    assert (inside.status, inside.code) == (400, "invalid_file_url")
+    assert inside.json["error"]["param"] == "input[0].content[1].file_url"
+    assert ollama.calls("/api/chat") == []
+
+
+def test_a_file_is_not_fetched_to_be_counted(
+    caller: Caller, pictures: tuple[str, list[str]]
+) -> None:
+    url, asked = pictures
+    reply = caller.post("/v1/responses/input_tokens", read(f"{url}/tides.txt"))
+
+    assert reply.status == 200
+    assert asked == []
 
 
 def test_one_url_is_fetched_once_a_request(

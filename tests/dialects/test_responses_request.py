@@ -244,10 +244,28 @@ REFUSED = [
         id="file file_id",
     ),
     pytest.param(
-        {"input": [said("user", {"type": "input_file", "file_url": "https://x.test/a.txt"})]},
+        {"input": [said("user", {"type": "input_file", "file_url": "file:///etc/passwd"})]},
+        "input[0].content[0].file_url",
+        "invalid_file_url",
+        id="file_url of another scheme",
+    ),
+    pytest.param(
+        {"input": [said("user", {"type": "input_file", "file_url": ""})]},
+        "input[0].content[0].file_url",
+        "missing_required_parameter",
+        id="file_url empty",
+    ),
+    pytest.param(
+        {"input": [said("assistant", {"type": "input_file", "file_url": "https://x.test/a"})]},
         "input[0].content[0].file_url",
         "unsupported_value",
-        id="file_url",
+        id="file_url of the assistant",
+    ),
+    pytest.param(
+        {"input": [said("system", {"type": "input_file", "file_url": "https://x.test/a"})]},
+        "input[0].content[0].file_url",
+        "unsupported_value",
+        id="file_url of the system",
     ),
     pytest.param(
         {"input": [said("user", {"type": "hologram"})]},

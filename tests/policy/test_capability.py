@@ -14,6 +14,7 @@ from tests.policy.values import chat, model
 
 F, G = Tool("f"), Tool("g")
 PICTURE = Message("user", "see", media=(Media("image", "QQ==", param="messages[0].content[1]"),))
+FILE = Message("user", "read", media=(Media("file", url="https://a.example/a.txt"),))
 SOUND = Message("user", "hear", media=(Media("audio", "QQ=="),))
 REQUIRED = ToolChoice("required")
 
@@ -21,8 +22,9 @@ REFUSED: list[tuple[str, str, Any, Behaviour, str, str]] = [
     ("tools", "completion", chat(tools=[F]), Behaviour(), "tools_not_supported", "tools"),
     ("tools, asked for", "completion", chat(tools=[F], tool_choice=REQUIRED),
      Behaviour(forced_tool_choice="best_effort"), "tools_not_supported", "tools"),
-    ("image", "completion", chat(PICTURE), Behaviour(), "vision_not_supported",
-     "messages[0].content[1]"),
+    ("image", "completion", chat(PICTURE), Behaviour(), "vision_not_supported", "messages"),
+    ("image of an item", "completion", chat(PICTURE, media_param="input"), Behaviour(),
+     "vision_not_supported", "input"),
     ("sound", "completion vision", chat(SOUND, media_param="input"), Behaviour(),
      "audio_not_supported", "input"),
     ("image of a completion", "completion",
@@ -56,6 +58,7 @@ ACCEPTED: list[tuple[str, str | None, Any]] = [
     ("tools made with format", "completion", chat(tools=[F], tool_choice=REQUIRED)),
     ("image", "completion vision", chat(PICTURE)),
     ("sound", "completion audio", chat(SOUND)),
+    ("file that becomes text", "completion", chat(FILE)),
     ("suffix", "completion insert", CompletionRequest("m", ("p",), suffix="s")),
     ("no suffix", "completion", CompletionRequest("m", ("p",))),
     ("nothing known", None, chat(PICTURE, tools=[F])),

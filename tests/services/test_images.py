@@ -23,6 +23,11 @@ PNG = base64.b64decode(
 )
 PRIVATE = Behaviour(allow_private_image_urls=True, max_image_mb=1)
 
+
+def image(url: str, param: str | None = None) -> Media:
+    return Media("image", url=url, param=param)
+
+
 ADDRESSES_INSIDE = [
     "0.0.0.0", "10.0.0.1", "10.255.255.255", "100.64.0.1", "127.0.0.1", "127.255.255.254",
     "169.254.169.254", "172.16.0.1", "172.31.255.255", "192.0.0.8", "192.0.2.1", "192.88.99.1",
@@ -68,7 +73,7 @@ HOSTILE = [f"http://{host}{path}" for host in HOSTS_INSIDE for path in PATHS] + 
 @pytest.mark.parametrize("url", HOSTILE)
 def test_a_url_to_the_inside_is_refused(url: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        Images(Behaviour).fetch(url, "messages[0].content[1].image_url")
+        Images(Behaviour).fetch(image(url, "messages[0].content[1].image_url"))
 
     assert caught.value.code in {"invalid_image_url", "failed_to_download_image"}
     assert caught.value.param == "messages[0].content[1].image_url"
@@ -91,7 +96,7 @@ def test_a_name_that_changes_its_answer_is_caught_at_the_socket(monkeypatch) -> 
     )
 
     with pytest.raises(InvalidRequest) as caught:
-        Images(Behaviour).fetch(f"http://rebind.test:{port}/a.png", None)
+        Images(Behaviour).fetch(image(f"http://rebind.test:{port}/a.png"))
 
     server.settimeout(5)
     accepted, _ = server.accept()
@@ -115,7 +120,7 @@ def test_a_name_server_that_hangs_is_not_waited_for(monkeypatch) -> None:
     try:
         for number in range(10):
             with pytest.raises(InvalidRequest) as caught:
-                Images(Behaviour).fetch(f"http://slow{number}.test/a.png", None)
+                Images(Behaviour).fetch(image(f"http://slow{number}.test/a.png"))
             assert caught.value.code == "failed_to_download_image"
         assert len(asked) == 3
     finally:
@@ -150,6 +155,12 @@ ANSWERS = {
     "/loop": (302, {"Location": "/loop"}, b""),
     "/to-file": (302, {"Location": "file:///etc/passwd"}, b""),
     "/empty": (200, {"Content-Type": "image/png"}, b""),
+    "/tides.csv": (200, {"Content-Type": "text/csv; charset=utf-8"}, b"\xef\xbb\xbfsix,low"),
+    "/notes": (200, {"Content-Type": "text/plain"}, "Größe".encode()),
+    "/gr%C3%B6%C3%9Fe.md": (200, {}, b"# Size"),
+    "/moved": (302, {"Location": "/tides.csv"}, b""),
+    "/report.pdf": (200, {"Content-Type": "application/pdf"}, b"%PDF-1.7"),
+    "/program": (200, {"Content-Type": "application/octet-stream"}, b"\x7fELF\0\xff"),
 }
 
 
@@ -173,7 +184,7 @@ def _url(server: http.server.ThreadingHTTPServer, path: str) -> str:
 
 @pytest.mark.parametrize("path", ["/a.png", "/typeless", "/once"])
 def test_an_image_is_fetched(pictures, path: str) -> None:
-    found = Images(lambda: PRIVATE).fetch(_url(pictures, path), None)
+    found = Images(lambda: PRIVATE).fetch(image(_url(pictures, path)))
 
     assert base64.b64decode(found) == PNG
 
@@ -193,21 +204,99 @@ FAILURES = [
 @pytest.mark.parametrize(("path", "code"), FAILURES)
 def test_a_failure_names_its_reason(pictures, path: str, code: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        Images(lambda: PRIVATE).fetch(_url(pictures, path), "messages[0]")
+        Images(lambda: PRIVATE).fetch(image(_url(pictures, path), "messages[0]"))
 
     assert caught.value.code == code
 
 
+FILES = [
+    ("by its type", "/tides.csv", "", "tides.csv\nsix,low"),
+    ("with a name of its own", "/notes", "notes.txt", "notes.txt\nGröße"),
+    ("by its ending", "/gr%C3%B6%C3%9Fe.md", "", "größe.md\n# Size"),
+    ("after a redirect", "/moved", "", "moved\nsix,low"),
+]
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "text"), [case[1:] for case in FILES], ids=[case[0] for case in FILES]
+)
+def test_a_text_file_is_fetched(pictures, path: str, name: str, text: str) -> None:
+    file = Media("file", url=_url(pictures, path), name=name)
+
+    assert Images(lambda: PRIVATE).fetch_file(file) == text
+
+
+FILE_FAILURES = [
+    ("/missing", "failed_to_download_file"),
+    ("/report.pdf", "unsupported_value"),
+    ("/program", "unsupported_value"),
+    ("/a.png", "unsupported_value"),
+    ("/big", "file_too_large"),
+    ("/loop", "failed_to_download_file"),
+    ("/to-file", "invalid_file_url"),
+]
+
+
+@pytest.mark.parametrize(("path", "code"), FILE_FAILURES)
+def test_a_file_that_cannot_be_read_names_its_reason(pictures, path: str, code: str) -> None:
+    file = Media("file", url=_url(pictures, path), param="input[0].content[0].file_url")
+
+    with pytest.raises(InvalidRequest) as caught:
+        Images(lambda: PRIVATE).fetch_file(file)
+
+    assert (caught.value.code, caught.value.param) == (code, "input[0].content[0].file_url")
+
+
+def test_a_file_of_the_inside_is_never_asked_for(pictures) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        Images(Behaviour).fetch_file(Media("file", url=_url(pictures, "/notes")))
+
+    assert caught.value.code == "invalid_file_url"
+    assert pictures.seen == []
+
+
+def test_fetching_files_can_be_switched_off() -> None:
+    off = replace(PRIVATE, allow_remote_images=False)
+    with pytest.raises(InvalidRequest) as caught:
+        Images(lambda: off).fetch_file(Media("file", url="http://1.1.1.1/"))
+
+    assert caught.value.code == "remote_files_disabled"
+
+
+def test_files_stand_where_they_were_among_the_texts(pictures) -> None:
+    def file(at: int) -> Media:
+        return Media("file", url=_url(pictures, "/notes"), name="n", at=at)
+
+    picture = image(_url(pictures, "/a.png"))
+    text = "\none\ntwo"  # the first text begins with a newline of its own
+    media = (file(0), file(0), picture, file(4), file(8))
+    request = ChatRequest("m", (Message("user", text, media=media),))
+
+    (filled,) = Images(lambda: PRIVATE).fill(request).messages
+
+    whole = "n\nGröße"
+    assert filled.content == f"{whole}\n{whole}\n\none\n{whole}\ntwo\n{whole}"
+    assert [item.kind for item in filled.media] == ["image"]
+    assert pictures.seen == ["/notes", "/a.png"]
+
+
+def test_a_message_may_be_nothing_but_a_file(pictures) -> None:
+    alone = Media("file", url=_url(pictures, "/notes"), name="n")
+    request = ChatRequest("m", (Message("user", "", media=(alone,)),))
+
+    assert Images(lambda: PRIVATE).fill(request).messages == (Message("user", "n\nGröße"),)
+
+
 def test_a_redirect_to_the_inside_is_refused(pictures) -> None:
     with pytest.raises(InvalidRequest):
-        Images(Behaviour).fetch(_url(pictures, "/a.png"), None)
+        Images(Behaviour).fetch(image(_url(pictures, "/a.png")))
 
     assert pictures.seen == []
 
 
 def test_fetching_can_be_switched_off() -> None:
     with pytest.raises(InvalidRequest) as caught:
-        Images(lambda: replace(PRIVATE, allow_remote_images=False)).fetch("http://1.1.1.1/", None)
+        Images(lambda: replace(PRIVATE, allow_remote_images=False)).fetch(image("http://1.1.1.1/"))
 
     assert caught.value.code == "remote_images_disabled"
 
