@@ -127,6 +127,39 @@ def test_a_refusal_is_one_line_and_exit_code_1(run: Run, args: tuple[str, ...], 
     assert "Traceback" not in result.output
 
 
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ("missing", "is not set up: run 'flask --app wsgi db upgrade'"),
+        ("older", "has schema 0001, and"),
+        ("newer", "a newer version of the gateway made"),
+        ("garbage", "is damaged (file is not a database): restore a backup"),
+    ],
+)
+@pytest.mark.parametrize("name", ["list-keys", "usage", "prune", "backup", "export-config"])
+def test_a_database_that_cannot_be_used_is_explained(
+    tmp_path: Path, name: str, state: str, words: str
+) -> None:
+    settings = Settings.load({"DATA_DIR": str(tmp_path / "data"), "PORT": "1"}, None)
+    path = settings.data_dir / "gateway.db"
+    if state == "garbage":
+        path.write_bytes(b"garbage" * 1000)
+    elif state != "missing":
+        connection = sqlite3.connect(path)
+        connection.execute("CREATE TABLE alembic_version (version_num TEXT)")
+        revision = {"older": "0001", "newer": "9999"}[state]
+        connection.execute("INSERT INTO alembic_version VALUES (?)", (revision,))
+        connection.commit()
+        connection.close()
+    app = create_app(settings)
+    result = app.test_cli_runner().invoke(args=[name])
+    close(app)
+
+    assert result.exit_code == 1
+    assert words in result.stderr
+    assert result.output.count("\n") == 1, result.output
+
+
 def test_accounts_can_be_made_and_given_passwords(run: Run, parts: Services) -> None:
     made = run(
         "create-admin",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
 import click
@@ -11,7 +13,10 @@ from flask.cli import with_appcontext
 
 from gateway.core.admin import CLI
 from gateway.errors import GatewayError
+from gateway.services import services
 from gateway.services.backup import BackupError
+from gateway.services.stored import StoreUnavailable
+from gateway.store import schema
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -29,15 +34,38 @@ def command(name: str) -> Callable[[Callable[P, None]], click.Command]:
         @functools.wraps(function)
         def run(*args: P.args, **kwargs: P.kwargs) -> None:
             try:
-                function(*args, **kwargs)
+                with _quiet():
+                    function(*args, **kwargs)
+            except StoreUnavailable as error:
+                raise click.ClickException(_why(error)) from error
             except GatewayError as error:
                 raise click.ClickException(error.message) from error
-            except BackupError as error:
+            except (BackupError, schema.SchemaError) as error:
                 raise click.ClickException(str(error)) from error
 
         return run
 
     return wrap
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Let a command speak for itself: what is logged as a warning, its one line says better."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+def _why(error: StoreUnavailable) -> str:
+    """Say what is wrong with the database, and what to run."""
+    try:
+        schema.check(services().config.database_url)
+    except schema.SchemaError as found:
+        return str(found)
+    return f"{error.message} ({error.__cause__ or 'no answer'})".replace("\n", " ")[:400]
 
 
 def table(rows: Sequence[tuple[str, ...]]) -> str:

@@ -16,6 +16,7 @@ from gateway.services import services
 from gateway.services.import_node import NodeImport
 from gateway.services.portable import Change, Portable
 from gateway.services.revisions import Revisions
+from gateway.store import schema
 
 _MOST_BYTES = 64 << 20
 
@@ -24,6 +25,7 @@ _MOST_BYTES = 64 << 20
 @click.argument("target", type=click.Path(path_type=Path), default=".")
 def backup(target: Path) -> None:
     """Write everything to one file; TARGET is a new file, or a folder. Works while serving."""
+    schema.check(services().config.database_url)
     click.echo(f"Backup written to {backups.make(services().config, target)}")
 
 

@@ -31,6 +31,7 @@ MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 LOCK_WAIT_S = 30.0
 _ADVISORY_LOCK = 0x6F326F61
 _QUICK_CHECK_BYTES = 64 << 20
+HOW_TO_MIGRATE = "run 'flask --app wsgi db upgrade', or start the gateway once"
 _HOW_TO_REPAIR = "restore a backup with 'flask restore', or move the file away to start afresh"
 
 
@@ -63,7 +64,8 @@ def check(url: str) -> str:
         engine.dispose()
     if revision != head():
         _refuse_newer(revision)
-        raise SchemaError("the database is not up to date: run 'flask db upgrade'")
+        state = f"has schema {revision}, and {head()} is needed" if revision else "is not set up"
+        raise SchemaError(f"the database {shown(parsed)} {state}: {HOW_TO_MIGRATE}")
     return revision
 
 
