@@ -32,7 +32,9 @@ def frame(body: Json) -> bytes:
 
 
 def comment(ping: Ping) -> bytes:
-    """Give a comment of one line; never a bare colon, on which one client failed."""
-    if ping.note == "keep-alive":
-        return KEEP_ALIVE
-    return f": {' '.join(ping.note.split())}\n\n".encode()
+    """Give exactly `: keep-alive`; what else there is to tell stands in a second comment line.
+
+    Never a bare colon, on which one client failed (D33).
+    """
+    told = " ".join(ping.note.split()).removeprefix("keep-alive").lstrip(", ")
+    return f": keep-alive\n: {told}\n\n".encode() if told else KEEP_ALIVE

@@ -429,10 +429,21 @@ def test_a_loud_ping_speaks_for_a_choice_that_still_runs() -> None:
     assert chunks(found, call(n=2))[3]["choices"][0]["index"] == 1
 
 
-def test_a_note_in_a_ping_stays_on_its_line() -> None:
-    ping = chunks(batches((Ping(note="position 3\r\ndata: x"),), DONE), call())[1]
+NOTES = {
+    "none": ("keep-alive", b": keep-alive\n\n"),
+    "a place": ("keep-alive, queued 3/7", b": keep-alive\n: queued 3/7\n\n"),
+    "no more than a line": (
+        "position 3\r\ndata: x\n\n",
+        b": keep-alive\n: position 3 data: x\n\n",
+    ),
+}
 
-    assert ping == ": position 3 data: x"
+
+@pytest.mark.parametrize(("note", "expected"), NOTES.values(), ids=NOTES)
+def test_a_note_stands_on_a_line_of_its_own(note: str, expected: bytes) -> None:
+    found = batches((Ping(note=note),), DONE)
+
+    assert streamed(openai_chat, found, envelope(call()))[1] == expected
 
 
 def test_a_failure_ends_the_stream_without_done() -> None:

@@ -113,7 +113,7 @@ def test_a_place_in_line_is_told(caller: Caller, operator: Operator, ollama: Fak
 
     assert [head.get("x-gateway-queue") for head in heads] == [None, None, "1/1", "2/2"]
     assert "x-gateway-queue" in heads[0]["access-control-expose-headers"]
-    assert any(line.startswith(b": keep-alive, queued 2/2") for line in said)
+    assert said[said.index(b": keep-alive\n") + 1] == b": queued 2/2\n"
 
 
 TOLD = [
