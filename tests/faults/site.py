@@ -123,12 +123,12 @@ class Site:
         listed = requests.get(f"{self.gateway.url}/v1/models", headers=self.headers, timeout=5)
         return listed.ok and bool(listed.json()["data"])
 
-    def chat(self, timeout_s: float = 30, **more: Any) -> requests.Response:
+    def chat(self, timeout_s: float = 30, key: str = "", **more: Any) -> requests.Response:
         """Make one chat call."""
         return requests.post(
             f"{self.gateway.url}/v1/chat/completions",
             json={"model": "tern", "messages": [{"role": "user", "content": "Tide?"}], **more},
-            headers=self.headers,
+            headers={"Authorization": f"Bearer {key}"} if key else self.headers,
             timeout=timeout_s,
         )
 

@@ -41,6 +41,7 @@ def test_a_name_server_that_hangs_stops_nobody_else(tmp_path: Path):
         ) as site:
             site.ollama.script("tern", Script(content=TEXT))
             until(lambda: site.chat(model="gull").ok, "the named servers to be known")
+            newcomer = site.gateway.issue_key("newcomer")
             names.hang()
             site.gateway.stop()
             site.gateway.start()
@@ -49,7 +50,8 @@ def test_a_name_server_that_hangs_stops_nobody_else(tmp_path: Path):
                 lost = [pool.submit(site.chat, model="gull") for _ in range(4)]
                 well = [pool.submit(site.chat) for _ in range(20)]
                 lost_told = [told(future.result()) for future in lost]
-                answers = [future.result() for future in well]
+                unknown = pool.submit(site.chat, key=newcomer)  # asks the database
+                answers = [future.result() for future in (*well, unknown)]
             rows = [site.row(answer.headers["x-request-id"]) for answer in answers]
             names.answer()
             back = until(lambda: site.chat(model="gull").ok, "the named servers")
