@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from flask import Response, abort, flash, jsonify, redirect, render_template, request, url_for
@@ -18,6 +18,9 @@ from gateway.core.catalog import Server, ServerView
 from gateway.errors import InvalidRequest, NotFound
 from gateway.pages.words import _, ngettext
 from gateway.services import services
+from gateway.services.servers import read
+
+_NEW = Server(0, "", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,11 @@ def server_new() -> AnyResponse | str:
     heading = _("Add a server")
     if not form.validate_on_submit():
         return render_template("admin/servers/form.html", form=form, heading=heading)
-    tried = looked(_tried(form, None))
+    try:
+        tried = looked(read(_values(form), _NEW))
+    except InvalidRequest as error:
+        into_form(form, error)
+        return render_template("admin/servers/form.html", form=form, heading=heading)
     if request.form.get("do") == "test" or (_is_bad(tried) and not request.form.get("anyway")):
         return _tried_page(form, heading, tried)
     try:
@@ -72,7 +79,11 @@ def server(server_id: int) -> AnyResponse | str:
     heading = _("Edit “%(name)s”", name=found.name)
     if not form.validate_on_submit():
         return _form_page(form, heading, found)
-    tried = looked(_tried(form, found))
+    try:  # a header that was not typed again counts, though never at another host
+        tried = looked(replace(read(_values(form), found), id=0))
+    except InvalidRequest as error:
+        into_form(form, error)
+        return _form_page(form, heading, found)
     if request.form.get("do") == "test" or (_is_bad(tried) and not request.form.get("anyway")):
         return _tried_page(form, heading, tried, found)
     try:
@@ -172,20 +183,6 @@ def _values(form: ServerForm) -> dict[str, object]:
     elif form.forget_header.data:
         values["auth_header"] = ""
     return values
-
-
-def _tried(form: ServerForm, known: Server | None) -> Server:
-    """Give the server as the form has it, for a test; a header that was not typed again counts."""
-    values = _values(form)
-    kept = known.auth_header if known is not None else ""
-    return Server(
-        id=0,
-        name=str(values["name"]),
-        url=form.url.data,
-        auth_header=str(values.get("auth_header", kept)),
-        tls_verify=bool(form.tls_verify.data),
-        tls_ca_file=form.tls_ca_file.data or "",
-    )
 
 
 def _is_bad(tried: Found | Told) -> bool:

@@ -83,7 +83,7 @@ WRONG = [
 def test_a_wrong_address_is_explained_at_its_field(
     admin: Visitor, parts: Services, url: str, words: str
 ) -> None:
-    answer = admin.post("/admin/servers/new", PLAIN | {"url": url, "notes": "kept"})
+    answer = admin.post("/admin/servers/new", PLAIN | {"url": url, "tags": "kept"})
 
     assert words in answer.text
     assert parts.catalog.servers() == ()
@@ -103,6 +103,44 @@ def test_a_header_is_kept_secret_and_kept_when_left_empty(
     assert parts.catalog.server(1).auth_header == "Authorization: Bearer hidden-value"
     assert parts.catalog.server(1).weight == 3
     assert "hidden-value" not in pages
+
+
+@pytest.mark.parametrize("do", ["test", "save"])
+def test_a_header_is_asked_for_again_when_the_host_changes(
+    admin: Visitor, parts: Services, served: FakeOllama, do: str
+) -> None:
+    """The other host never sees it, not even in a trial."""
+    parts.servers.update(1, {"auth_header": "Authorization: Bearer hidden-value"}, ACTOR)
+    with FakeOllama() as other:
+        url = other.url.replace("127.0.0.1", "localhost")
+        fields = PLAIN | {"url": url, "name": "workstation", "do": do, "anyway": "1"}
+        asked = admin.post("/admin/servers/1", fields)
+        unseen = other.requests
+        typed = admin.post("/admin/servers/1", fields | {"auth_header": "X-Key: new"})
+        seen = {request.headers.get("x-key") for request in other.requests}
+
+    assert "enter its authorization header again" in asked.text
+    assert list(unseen) == []
+    assert typed.status_code == (303 if do == "save" else 200)
+    assert seen == {"new"}
+    assert parts.catalog.server(1).auth_header == (
+        "X-Key: new" if do == "save" else "Authorization: Bearer hidden-value"
+    )
+
+
+def test_a_header_can_be_forgotten_while_the_host_changes(
+    admin: Visitor, parts: Services, served: FakeOllama
+) -> None:
+    parts.servers.update(1, {"auth_header": "X-Key: v"}, ACTOR)
+    with FakeOllama() as other:
+        url = other.url.replace("127.0.0.1", "localhost")
+        fields = PLAIN | {"url": url, "name": "workstation", "forget_header": "y"}
+        answer = admin.post("/admin/servers/1", fields)
+        seen = [request.headers for request in other.requests]
+
+    assert answer.status_code == 303
+    assert parts.catalog.server(1).auth_header == ""
+    assert all("x-key" not in headers for headers in seen)
 
 
 def test_a_header_can_be_forgotten(admin: Visitor, parts: Services, served: FakeOllama) -> None:

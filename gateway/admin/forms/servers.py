@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask_bootstrap import SwitchField
 from flask_wtf import FlaskForm
-from wtforms import Field, IntegerField, PasswordField, StringField, SubmitField, TextAreaField
+from wtforms import Field, IntegerField, PasswordField, StringField, SubmitField
 from wtforms.validators import InputRequired, Length, NumberRange, ValidationError
 
 from gateway.admin.forms.fields import LinesField
@@ -62,7 +62,6 @@ class ServerForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF ships no types
         render_kw={"autocomplete": "off", "spellcheck": "false"},
     )
     tags = LinesField(_l("Tags"), render_kw={"rows": 1})
-    notes = TextAreaField(_l("Notes"), validators=[Length(max=5_000)], render_kw={"rows": 2})
     submit = SubmitField(_l("Save server"))
 
     def validate_url(self, field: Field) -> None:
