@@ -57,10 +57,15 @@ def timeline(call: CallDetail) -> list[Segment]:
     waiting = max(0.0, until_first - queue - load - prompt)
     thinking = max(0.0, answer - until_first) if call.row.had_thinking and first else 0.0
     answering = max(0.0, total - until_first - thinking)
+    waits = (
+        (_("Waiting"), _("network and Ollama's own queue"))
+        if call.upstream_calls
+        else (_("Gateway"), _("the call never reached Ollama"))
+    )
     parts = [
         (_("Queue"), _("until a place on a server was free"), queue, 8),
         (_("Load"), _("Ollama loaded the model into memory"), load, 7),
-        (_("Waiting"), _("network and Ollama's own queue"), waiting, 8),
+        (*waits, waiting, 8),
         (_("Prompt"), _("Ollama read the prompt"), prompt, 3),
         (_("Thinking"), _("the model thought"), thinking, 4),
         (_("Answer"), _("the model wrote"), answering, 1),

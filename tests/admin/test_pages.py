@@ -1,9 +1,7 @@
-"""Every page: with nothing, with a month of calls, in both languages, with hostile texts."""
+"""Every page: with nothing, with a month of calls, in both languages, in few questions."""
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -11,9 +9,7 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import Engine, event
 
-from gateway.core.usage import Admission, Settlement
 from gateway.services import Services
-from gateway.store import usage
 from tests.admin.conftest import ACTOR, Visitor
 from tests.browser.sample import fill
 from tests.fake_ollama import FakeOllama
@@ -132,76 +128,6 @@ def test_more_keys_need_no_more_questions(
         counts.append(len(statements))
 
     assert counts[0] == counts[1]
-
-
-HOSTILE = (
-    "<script>alert(1)</script>",
-    '"><img src=x onerror=alert(1)>',
-    "'-alert(1)-'",
-    "</script><script>alert(1)</script>",
-    "{{3333+4444}}{% raw %}",
-    "javascript:alert(1)",
-    "${alert(1)}`",
-    "<svg/onload=alert(1)>",
-    "&lt;b&gt;",
-    "]]><!--",
-)
-
-
-@pytest.mark.parametrize("text", HOSTILE)
-def test_hostile_text_stays_text(
-    admin: Visitor, parts: Services, served: FakeOllama, text: str
-) -> None:
-    key, _ = parts.keys.issue(
-        {"name": text, "owner": text, "tags": [text[:60]], "notes": text, "allow": [text]}, ACTOR
-    )
-    model = parts.catalog.models()[0]
-    parts.models.rename(model.id, text, ACTOR)
-    parts.models.set_notes(model.id, text, ACTOR)
-    parts.models.set_override(model.id, {"system": text}, ACTOR, text)
-    parts.servers.update(1, {"name": text, "tags": [text[:40]]}, ACTOR)
-    request_id = "req_" + "f" * 32
-    admission = Admission(
-        request_id, NOW, key.id, text, "chat", model.id, text, text, False, text[:60], text, text
-    )
-    settled = Settlement(
-        request_id,
-        500,
-        finish=text[:30],
-        error_code=text[:60],
-        error_message=text,
-        server_name=text,
-        route_reason=text[:60],
-        explain={"from": {text: text}, "options": {text: text}, "changes": [[text, text]]},
-        request_body=text,
-        response_body=text,
-    )
-    parts.store.write(usage.write, [usage.Entry(admission, settled)], worker="w", now=NOW)
-    pages = [
-        *PAGES,
-        f"/admin/requests/{request_id}",
-        f"/admin/models/{model.id}",
-        f"/admin/models/{model.id}/parameters",
-        "/admin/requests?model=" + text.replace("&", "%26").replace("#", "%23"),
-        "/admin/keys?q=" + text.replace("&", "%26").replace("#", "%23"),
-    ]
-    broken = {}
-    for path in pages:
-        body = admin.get(path).text
-        data = re.findall(r'<script type="application/json"[^>]*>(.*?)</script>', body, re.DOTALL)
-        outside = re.sub(
-            r"<script type=\"application/json\".*?</script>", "", body, flags=re.DOTALL
-        )
-        marks = ("<script>alert", "<img src=x", "<svg/onload", "7777", 'href="javascript:')
-        if any(mark in outside for mark in marks) or any(_wrong(part) for part in data):
-            broken[path] = True
-
-    assert broken == {}
-
-
-def _wrong(part: str) -> bool:
-    json.loads(part)
-    return "<" in part
 
 
 GONE = (

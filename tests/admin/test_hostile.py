@@ -1,0 +1,98 @@
+"""Each hostile text in each place that keeps text, over every page: all of it stays text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from urllib.parse import quote
+
+import pytest
+
+from gateway.core.analytics import GROUPS
+from gateway.services import Services
+from tests.admin import hostile
+from tests.admin.conftest import ACTOR, Visitor
+from tests.admin.hostile import PAYLOADS, alive, request_id
+from tests.admin.test_pages import PAGES
+from tests.fake_ollama import FakeOllama
+
+OF_A_KEY = ("", "/edit", "/rotate", "/revoke", "/delete")
+OF_A_MODEL = ("", "/names", "/parameters", "/usage", "/copy", "/delete")
+ASKED = (
+    "/admin/requests?model={}&client={}&id={}&since={}&finish={}",
+    "/admin/requests?endpoint={}&status={}&has={}&after={}",
+    "/admin/keys?q={}&state={}&sort={}",
+    "/admin/keys/new?name={}",
+    "/admin/models?pull={}",
+    "/admin/servers/new?url={}",
+    "/admin/playground?model={}",
+    "/admin/usage?model={}&endpoint={}&client={}&status={}&range={}&group={}",
+    "/admin/settings/audit?kind={}&action={}&who={}",
+    "/admin/welcome?step={}",
+    "/auth/login?next={}",
+    "/admin/{}",
+)
+
+
+@pytest.fixture
+def full(parts: Services) -> Iterator[Services]:
+    """A gateway where every text came from somebody hostile."""
+    with FakeOllama(hostile.models()) as server:
+        parts.servers.create({"url": server.url, "name": "one"}, ACTOR)
+        parts.refresher.refresh()
+        hostile.fill(parts)
+        yield parts
+
+
+def test_the_reader_sees_what_comes_alive() -> None:
+    dead = {
+        text
+        for text in PAYLOADS[:30]
+        if not alive(f"<p>{text}</p>") and not text.startswith(("<noscript", "<template"))
+    }
+    quotes = "\"'"
+    inside = [t for t in PAYLOADS[30:36] if any(alive(f"<p title={q}{t}{q}>") for q in quotes)]
+
+    assert dead == set()
+    assert len(inside) >= 5
+    assert alive('<script type="application/json">{"a": "</script><b>"}</script>')
+    assert alive('<p title="&lt;script&gt;">&lt;img onerror=x&gt;</p><a href="/admin/">x</a>') == []
+
+
+@pytest.mark.timeout(300)
+def test_hostile_text_stays_text_on_every_page(admin: Visitor, full: Services) -> None:
+    keys = [key.id for key in full.keys.search()]
+    ids = [model.id for model in full.catalog.models()]
+    paths = [
+        *(path for path in PAGES if "req_" not in path),
+        "/admin/keys?offset=50",
+        "/admin/requests/newer.json?than=0",
+        "/admin/keys?sort=name&offset=50",
+        *(f"/admin/usage?group={group}&range=24h" for group in GROUPS),
+        *(f"/admin/keys/{id_}{part}" for id_ in keys for part in OF_A_KEY),
+        *(f"/admin/models/{id_}{part}" for id_ in ids for part in OF_A_MODEL),
+        *(f"/admin/requests/{request_id(number)}" for number in range(len(PAYLOADS))),
+    ]
+    broken, shown = {}, 0
+    for path in paths:
+        answer = admin.get(path)
+        body = answer.json["rows"] if path.endswith("than=0") else answer.text
+        shown += "xss7" in body
+        if answer.status_code != 200 or (found := alive(body)):
+            broken[path] = (answer.status_code, found[:3])
+
+    assert len(keys) == len(ids) == len(PAYLOADS) >= 60
+    assert broken == {}
+    assert shown > 0.9 * len(paths) - len(PAGES)
+
+
+@pytest.mark.timeout(300)
+def test_hostile_text_in_an_address_stays_text(admin: Visitor) -> None:
+    broken = {}
+    for text in PAYLOADS:
+        for pattern in ASKED:
+            path = pattern.replace("{}", quote(text, safe=""))
+            answer = admin.get(path)
+            if answer.status_code not in {200, 303, 404} or (found := alive(answer.text)):
+                broken[path] = (answer.status_code, found[:3])
+
+    assert broken == {}
