@@ -10,6 +10,7 @@ from gateway.admin_api import bp
 from gateway.admin_api.reading import answer, body, body_or_nothing, field, number, only
 from gateway.core.chat import Json
 from gateway.core.keys import Key
+from gateway.policy import access
 from gateway.services import services
 from gateway.services.keyring import refusal
 from gateway.store import console_keys
@@ -33,19 +34,19 @@ def issue_key() -> Response:
     return answer({**_shown([key])[0], "secret": secret}, 201)
 
 
-@bp.get("/keys/<int:key_id>")
+@bp.get("/keys/<id:key_id>")
 def get_key(key_id: int) -> Response:
     """Give one key."""
     return answer(_shown([services().keys.get(key_id)])[0])
 
 
-@bp.patch("/keys/<int:key_id>")
+@bp.patch("/keys/<id:key_id>")
 def update_key(key_id: int) -> Response:
     """Change fields of a key; what is not named stays."""
     return answer(_shown([services().keys.update(key_id, body(), g.actor)])[0])
 
 
-@bp.post("/keys/<int:key_id>/rotate")
+@bp.post("/keys/<id:key_id>/rotate")
 def rotate_key(key_id: int) -> Response:
     """Issue a successor; the old key works `grace_hours` more."""
     raw = body_or_nothing()
@@ -55,13 +56,13 @@ def rotate_key(key_id: int) -> Response:
     return answer({**_shown([key])[0], "secret": secret}, 201)
 
 
-@bp.post("/keys/<int:key_id>/revoke")
+@bp.post("/keys/<id:key_id>/revoke")
 def revoke_key(key_id: int) -> Response:
     """Make a key useless for ever; running calls end within a second."""
     return answer(_shown(services().keys.revoke([key_id], g.actor))[0])
 
 
-@bp.delete("/keys/<int:key_id>")
+@bp.delete("/keys/<id:key_id>")
 def delete_key(key_id: int) -> Response:
     """Remove a key; its usage stays."""
     services().keys.delete(key_id, g.actor)
@@ -72,6 +73,7 @@ def _shown(found: list[Key]) -> list[dict[str, Json]]:
     now = datetime.now(UTC)
     spent = services().store.read(console_keys.spent, found, now)
     shown = []
+    models = services().catalog.models()
     for key in found:
         error = refusal(key, now)
         state = "active" if error is None else error.code.removeprefix("api_key_")
@@ -79,5 +81,8 @@ def _shown(found: list[Key]) -> list[dict[str, Json]]:
             {"metric": metric, "period": period, "used": units}
             for (metric, period), units in spent[key.id].items()
         ]
-        shown.append({**stored.as_json(key), "state": state, "budgets_used": used})
+        told = {"state": state, "budgets_used": used}
+        shown.append(
+            {**stored.as_json(key), **told, "unknown_models": access.unmatched(key, models)}
+        )
     return shown

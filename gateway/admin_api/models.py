@@ -23,14 +23,14 @@ def list_models() -> Response:
     return answer({"data": [_shown(model) for model in services().catalog.models()]})
 
 
-@bp.get("/models/<int:model_id>")
+@bp.get("/models/<id:model_id>")
 def get_model(model_id: int) -> Response:
     """Give one model with what Ollama tells of it."""
     shown = _shown(services().catalog.model(model_id))
     return answer({**shown, "details": services().store.read(catalog.details, model_id)})
 
 
-@bp.patch("/models/<int:model_id>")
+@bp.patch("/models/<id:model_id>")
 def update_model(model_id: int) -> Response:
     """Change a model: all fields of the body, or none."""
     parts, raw = services(), body()
@@ -45,7 +45,7 @@ def update_model(model_id: int) -> Response:
     return answer(_shown(parts.catalog.model(model_id)))
 
 
-@bp.get("/models/<int:model_id>/versions")
+@bp.get("/models/<id:model_id>/versions")
 def list_versions(model_id: int) -> Response:
     """List the overrides a model had, newest first."""
     services().catalog.model(model_id)
@@ -53,7 +53,7 @@ def list_versions(model_id: int) -> Response:
     return answer({"data": [asdict(version) for version in found]})
 
 
-@bp.delete("/models/<int:model_id>")
+@bp.delete("/models/<id:model_id>")
 def forget_model(model_id: int) -> Response:
     """Forget a model that no server lists."""
     services().models.forget(model_id, g.actor)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 
 from flask import Response, g
 
 from gateway.admin_api import bp
 from gateway.admin_api.guard import needs
 from gateway.admin_api.reading import answer, body, field, only
+from gateway.core.instants import parse_instant
 from gateway.errors import InvalidRequest
 from gateway.services import services
 from gateway.store import admins
@@ -38,7 +39,7 @@ def create_admin() -> Response:
     return answer(admins.as_json(admin), 201)
 
 
-@bp.patch("/admins/<int:admin_id>")
+@bp.patch("/admins/<id:admin_id>")
 @needs("owner")
 def update_admin(admin_id: int) -> Response:
     """Change an account's role, or switch it on or off; its logins end."""
@@ -53,7 +54,7 @@ def update_admin(admin_id: int) -> Response:
     return answer(admins.as_json(admin))
 
 
-@bp.delete("/admins/<int:admin_id>")
+@bp.delete("/admins/<id:admin_id>")
 @needs("owner")
 def delete_admin(admin_id: int) -> Response:
     """Remove an account with its logins and tokens."""
@@ -84,7 +85,7 @@ def issue_token() -> Response:
     return answer({**asdict(token), "secret": secret}, 201)
 
 
-@bp.delete("/tokens/<int:token_id>")
+@bp.delete("/tokens/<id:token_id>")
 @needs("owner")
 def revoke_token(token_id: int) -> Response:
     """Make an admin token useless."""
@@ -94,10 +95,9 @@ def revoke_token(token_id: int) -> Response:
 def _expiry(text: str | None) -> datetime | None:
     if text is None:
         return None
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
+    at = parse_instant(text)
+    if at is None:
         raise InvalidRequest(
             "'expires_at' must be a time such as 2030-01-31T12:00:00Z.", param="expires_at"
-        ) from None
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+        )
+    return at

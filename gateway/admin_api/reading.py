@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import re
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -10,9 +11,11 @@ from flask import Response, request
 
 from gateway.api.body import read_json
 from gateway.core.chat import Json
+from gateway.core.instants import parse_instant
 from gateway.errors import InvalidRequest, UnsupportedEncoding
 
 MOST_BYTES = 32 << 20
+_NUMBER = re.compile(r"-?[0-9]{1,18}")
 
 
 def body() -> dict[str, Json]:
@@ -65,7 +68,7 @@ def number(name: str, default: int, low: int, high: int) -> int:
     text = request.args.get(name, "")
     if not text:
         return default
-    if not text.lstrip("-").isdigit() or len(text) > 18 or not low <= int(text) <= high:
+    if not _NUMBER.fullmatch(text) or not low <= int(text) <= high:
         raise InvalidRequest(f"'{name}' must be from {low} to {high}.", param=name)
     return int(text)
 
@@ -75,13 +78,10 @@ def instant(name: str) -> datetime | None:
     text = request.args.get(name, "").strip().replace(" ", "+")
     if not text:
         return None
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidRequest(
-            f"'{name}' must be a time such as 2030-01-31T12:00:00Z.", param=name
-        ) from None
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    at = parse_instant(text)
+    if at is None:
+        raise InvalidRequest(f"'{name}' must be a time such as 2030-01-31T12:00:00Z.", param=name)
+    return at
 
 
 def one_of(name: str, words: tuple[str, ...], default: str) -> str:

@@ -31,26 +31,26 @@ def add_server() -> Response:
     return answer(stored.as_json(services().servers.create(body(), g.actor)), 201)
 
 
-@bp.get("/servers/<int:server_id>")
+@bp.get("/servers/<id:server_id>")
 def get_server(server_id: int) -> Response:
     """Give one server."""
     return answer(stored.as_json(services().catalog.server(server_id)))
 
 
-@bp.patch("/servers/<int:server_id>")
+@bp.patch("/servers/<id:server_id>")
 def update_server(server_id: int) -> Response:
     """Change fields of a server; calls that run there go on."""
     return answer(stored.as_json(services().servers.update(server_id, body(), g.actor)))
 
 
-@bp.post("/servers/<int:server_id>/test")
+@bp.post("/servers/<id:server_id>/test")
 def try_server(server_id: int) -> Response:
     """Try a server now, and say what is wrong with it."""
     tried = services().servers.attempt(services().catalog.server(server_id))
     return answer({"ok": tried.trouble is None, **asdict(tried)})
 
 
-@bp.delete("/servers/<int:server_id>")
+@bp.delete("/servers/<id:server_id>")
 def remove_server(server_id: int) -> Response:
     """Remove a server; models keep their settings."""
     services().servers.delete(server_id, g.actor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -17,6 +18,8 @@ from gateway.services import services, usage_export
 from gateway.store import audit, console_requests, console_usage
 from gateway.store.tables import to_us
 
+_CURSOR = re.compile(r"[0-9]{1,17}-[0-9]{1,18}")
+_NOT_IN_SUMS = ("finish", "request_id", "min_ms")
 _TEXTS = ("model", "endpoint", "status", "finish", "client_app", "request_id")
 
 
@@ -25,7 +28,12 @@ def sums() -> Response:
     """Give sums by group, and with `step` by hour or day as well."""
     group = cast(Group, one_of("group", GROUPS, "none"))
     step = one_of("step", ("none", "hour", "day"), "none")
+    for name in _NOT_IN_SUMS:
+        if request.args.get(name):
+            raise InvalidRequest(f"Sums do not know '{name}': see /requests.", param=name)
     wanted = _wanted(datetime.now(UTC) - timedelta(days=7))
+    if wanted.status == "running":
+        raise InvalidRequest("Sums are of calls that ended: see /live.", param="status")
     store = services().store
     totals = asdict(store.analyse(console_usage.totals, wanted, daily=step == "day"))
     found = store.analyse(console_usage.by_group, wanted, group, daily=step == "day")
@@ -118,6 +126,6 @@ def _cursor() -> tuple[int, int] | None:
     if not text:
         return None
     at_us, _, row_id = text.partition("-")
-    if not (at_us.isdigit() and row_id.isdigit() and len(text) < 40):
+    if not _CURSOR.fullmatch(text):
         raise InvalidRequest("'after' is not a cursor of this list.", param="after")
     return int(at_us), int(row_id)

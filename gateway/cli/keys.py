@@ -11,6 +11,7 @@ import click
 from gateway.cli.common import OPERATOR, command, table
 from gateway.core.keys import PERIODS, SCOPES, Key
 from gateway.errors import InvalidRequest, NotFound
+from gateway.policy import access
 from gateway.services import services
 from gateway.services.keyring import refusal
 from gateway.store import keys as stored
@@ -53,6 +54,8 @@ def issue_key(name: str, models: tuple[str, ...], **options: Any) -> None:
     key, secret = services().keys.issue(
         {"name": name, "allow": list(models) or ["*"], **raw}, OPERATOR
     )
+    for rule in access.unmatched(key, services().catalog.models()):
+        click.echo(f"note: no model there is now fits {rule!r}.", err=True)
     click.echo(f"Key {key.id} ({key.name}). It is shown this once:", err=True)
     click.echo(secret)
 

@@ -93,7 +93,7 @@ _FILTERS = {
 _QUERIES: dict[str, dict[str, Schema]] = {
     "listKeys": {**_PAGING, "offset": integer("", 0), "search": text()},
     "sumUsage": {
-        **_FILTERS,
+        **{name: _FILTERS[name] for name in _FILTERS if name not in {"finish", "min_ms"}},
         "group": word("none", "key", "model", "server", "endpoint", "client", "status"),
         "step": word("none", "hour", "day"),
     },

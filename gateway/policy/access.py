@@ -50,6 +50,20 @@ def check_model(key: Key, resolved: Resolved) -> None:
         )
 
 
+def unmatched(key: Key, models: Iterable[Model]) -> tuple[str, ...]:
+    """Give the rules of a key that mean no model there is: a slip, or a model yet to come."""
+    meant = [
+        (tuple(_spellings(Resolved(model, alias))), names.key_of(model.name))
+        for model in models
+        for alias in (None, *model.aliases)
+    ]
+    return tuple(
+        rule
+        for rule in dict.fromkeys((*key.allow, *key.deny))
+        if rule != "*" and not any(_any_fits((rule,), *one) for one in meant)
+    )
+
+
 def check_scope(key: Key, scope: str) -> None:
     """Raise Forbidden when the key may not use an endpoint group."""
     if scope not in key.scopes:

@@ -11,10 +11,11 @@ import ipaddress
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, get_args
 
 from gateway.core.chat import Json
+from gateway.core.instants import YEARS, in_utc, parse_instant
 from gateway.core.keys import PERIODS, SCOPES, Budget, Key, Limits, Priority
 from gateway.core.periods import is_zone
 from gateway.errors import InvalidRequest
@@ -183,15 +184,10 @@ def _budgets(value: Json) -> tuple[Budget, ...]:
 def _expiry(value: Json, key: Key, now: datetime) -> datetime | None:
     if value is None or value == "":
         return None
-    at = value
-    if isinstance(value, str):
-        try:
-            at = datetime.fromisoformat(value.strip())
-        except ValueError:
-            at = None
-    if not isinstance(at, datetime):
+    at = parse_instant(value) if isinstance(value, str) else value
+    if not isinstance(at, datetime) or at.year not in YEARS:
         raise _wrong("expires_at", "must be a time such as 2030-01-31T12:00:00Z")
-    at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    at = in_utc(at)
     if at <= now and at != key.expires_at:
         raise _wrong("expires_at", "lies in the past")
     return at

@@ -26,6 +26,7 @@ from sqlalchemy.orm import Session
 
 from gateway.core.admin import Actor
 from gateway.core.chat import Json
+from gateway.core.instants import parse_instant
 from gateway.core.secrets import digest, shown_end, shown_prefix
 from gateway.core.usage import Admission, Settlement
 from gateway.errors import InvalidRequest
@@ -282,13 +283,7 @@ def _count(value: Json) -> int:
 
 
 def _instant(value: Json) -> datetime | None:
-    if not isinstance(value, str):
-        return None
-    try:
-        at = datetime.fromisoformat(value)
-    except ValueError:
-        return None
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    return parse_instant(value) if isinstance(value, str) else None
 
 
 def _text(value: Any, where: str) -> str:

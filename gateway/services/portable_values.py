@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from gateway.core.catalog import Alias
 from gateway.core.chat import Json
+from gateway.core.instants import YEARS, in_utc, parse_instant
 from gateway.errors import InvalidRequest
 from gateway.policy import override_rules
 from gateway.services.models import read_name
@@ -99,10 +100,7 @@ def read_instant(raw: Mapping[str, Json], name: str, kept: datetime | None) -> d
     if value is None or value == "":
         return None
     if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError:
-            value = None
-    if not isinstance(value, datetime):
+        value = parse_instant(value)
+    if not isinstance(value, datetime) or value.year not in YEARS:
         raise InvalidRequest(f"'{name}' must be a time such as 2030-01-31T12:00:00Z.", param=name)
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    return in_utc(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, literal, or_, select, tuple_
@@ -39,6 +40,8 @@ _LISTED = (
     UsageRow.client_app,
 )
 _MOST = 500
+_STATUS = re.compile(r"[0-9]{1,4}")
+_CLASSES = frozenset({"1xx", "2xx", "3xx", "4xx", "5xx"})
 
 
 def page(
@@ -162,10 +165,10 @@ def _status(word: str) -> ColumnElement[bool]:
             UsageRow.status != 499,
             UsageRow.finish.not_in(CANCELLED),
         )
-    if word.endswith("xx") and word[:1].isdigit():
+    if word in _CLASSES:
         hundred = int(word[0]) * 100
         return UsageRow.status.between(hundred, hundred + 99)
-    return UsageRow.status == (int(word) if word.isdigit() and len(word) <= 4 else -1)
+    return UsageRow.status == (int(word) if _STATUS.fullmatch(word) else -1)
 
 
 def _before(at_us: int, row_id: int) -> ColumnElement[bool]:

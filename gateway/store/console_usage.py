@@ -6,6 +6,7 @@ come from; ids of keys and servers are looked up by whoever shows them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -41,6 +42,8 @@ _COLUMNS = {
     "status": "status",
 }
 _MINUTE_US = 60_000_000
+_STATUS = re.compile(r"[0-9]{1,4}")
+_CLASSES = frozenset({"1xx", "2xx", "3xx", "4xx", "5xx"})
 ALL = "all"
 
 
@@ -205,7 +208,7 @@ def _conditions(table: Rollup, wanted: Filter) -> list[ColumnElement[bool]]:
 def _status(table: Rollup, word: str) -> ColumnElement[bool]:
     if word in OUTCOMES:
         return table.outcome == word
-    if word.endswith("xx") and word[:1].isdigit():
+    if word in _CLASSES:
         hundred = int(word[0]) * 100
         return table.status.between(hundred, hundred + 99)
-    return table.status == (int(word) if word.isdigit() and len(word) <= 4 else -1)
+    return table.status == (int(word) if _STATUS.fullmatch(word) else -1)

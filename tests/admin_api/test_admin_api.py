@@ -167,6 +167,8 @@ def test_a_key_lives_from_issue_to_deletion(call: Call, parts: Services) -> None
         ({"name": "x", "tokens_per_minute": True}, "tokens_per_minute"),
         ({"name": "x", "expires_at": "2001-01-01"}, "expires_at"),
         ({"name": "x", "expires_at": "soon"}, "expires_at"),
+        ({"name": "x", "expires_at": "0001-01-01T00:00:00+14:00"}, "expires_at"),
+        ({"name": "x", "expires_at": "9999-12-31T23:59:59-14:00"}, "expires_at"),
         ({"name": "x", "budgets": [{"metric": "tokens"}]}, "budgets[0]"),
         (
             {"name": "x", "budgets": [{"metric": "gold", "period": "day", "limit": 1}]},
@@ -274,6 +276,16 @@ def test_usage_is_summed_listed_and_exported(call: Call, parts: Services) -> Non
         "/requests?key_id=x",
         "/audit?before=-1",
         "/requests/export?format=xls",
+        "/keys?limit=--5",
+        "/keys?offset=²",
+        "/requests?after=²-²",
+        "/requests?after=999999999999999999-1",
+        "/requests?after=1-9999999999999999999",
+        "/usage?since=0001-01-01T00:00:00%2B14:00",
+        "/requests?until=9999-12-31T23:59:59-14:00",
+        "/usage?finish=stop",
+        "/usage?min_ms=5",
+        "/usage?status=running",
     ],
 )
 def test_a_wrong_query_is_refused(call: Call, path: str) -> None:
@@ -344,6 +356,34 @@ def test_a_body_that_is_no_json_object_is_refused(
 
     assert response.status_code == status
     assert set(response.get_json()["error"]) == {"message", "type", "param", "code"}
+
+
+@pytest.mark.parametrize("path", ["/keys/{}", "/models/{}", "/servers/{}", "/tokens/{}"])
+@pytest.mark.parametrize("number", [0, 10**18, 2**63, 10**30])
+def test_a_number_no_row_has_is_not_found(call: Call, path: str, number: int) -> None:
+    method = "DELETE" if "tokens" in path else "GET"
+    response = call(method, path.format(number))
+
+    assert response.status_code == 404
+    assert response.get_json()["error"]["message"]
+
+
+@pytest.mark.parametrize("word", ["²", "\0", "9" * 40, "xx", "²xx", "0xx"])
+def test_a_status_there_cannot_be_finds_nothing(call: Call, parts: Services, word: str) -> None:
+    record(parts)
+    found = call("GET", "/requests", query_string={"status": word}).get_json()["data"]
+    total = call("GET", "/usage", query_string={"status": word}).get_json()["total"]
+
+    assert (found, total["requests"]) == ([], 0)
+
+
+def test_a_rule_that_fits_no_model_is_told(call: Call, parts: Services) -> None:
+    parts.store.write(catalog.ensure, "llama3.2:latest", datetime.now(UTC))
+    parts.catalog.drop()
+    body = {"name": "x", "allow": ["llama3.2", "lama*"], "deny": ["*vision*"]}
+    made = call("POST", "/keys", body).get_json()
+
+    assert made["unknown_models"] == ["lama*", "*vision*"]
 
 
 def test_unknown_paths_and_methods_answer_json(call: Call) -> None:
