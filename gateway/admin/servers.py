@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from flask import Response, abort, flash, jsonify, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from gateway.admin import ask, bp
+from gateway.admin import ask, bp, ways
 from gateway.admin.actor import actor
 from gateway.admin.forms.errors import into_form
 from gateway.admin.forms.servers import ServerForm
@@ -35,8 +35,16 @@ class Card:
 
 @bp.get("/servers")
 def servers() -> str:
-    """Show a card for each server."""
-    return render_template("admin/servers/list.html", cards=_cards())
+    """Show a card for each server, and which of them a call would get."""
+    num_ctx = request.args.get("num_ctx", 0, int)
+    num_ctx = num_ctx if 0 < num_ctx <= ways.MAX_WINDOW else 0
+    return render_template(
+        "admin/servers/list.html",
+        cards=_cards(),
+        models=ways.choices(),
+        num_ctx=num_ctx,
+        ways=ways.find(request.args.get("model", 0, int), num_ctx or None),
+    )
 
 
 @bp.get("/status.json")

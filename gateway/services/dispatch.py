@@ -27,7 +27,7 @@ from gateway.errors import (
 from gateway.policy import breaker
 from gateway.policy.choose import Choice, choose
 from gateway.policy.fair import FairLine
-from gateway.services.lanes import Lane, Station
+from gateway.services.lanes import UNKNOWN_CONTEXT, Lane, Station
 from gateway.services.queue import Slot, Ticket, busy, nobody, waited
 
 _LINES = 1024
@@ -39,12 +39,26 @@ _NOT_THE_MODEL = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What a server would mean to a call: whether it could run there, whether it would, and why."""
+    """What a server would mean to a call: what `choice` weighs there (None: it cannot run there),
+    whether it would go there, and why.
+
+    `others` counts our calls of other models there; `context_tokens` is the window the model is
+    loaded with, 0 while it is not in memory or unknown.
+    """
 
     server: Server
-    is_usable: bool
+    choice: Choice | None
     is_chosen: bool
     words: str
+    in_flight: int
+    slots: int
+    others: int
+    context_tokens: int
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether a call could run there at all."""
+        return self.choice is not None
 
 
 class Dispatcher:
@@ -98,18 +112,32 @@ class Dispatcher:
                 self.serve(model.name, now_s)
         return ticket
 
-    def routes(self, model: Model, num_ctx: int | None) -> tuple[Route, ...]:
+    def routes(self, model: Model, num_ctx: int | None, prefix: str) -> tuple[Route, ...]:
         """Say where a call would go right now, and why not elsewhere; nothing is changed."""
+        prefix = prefix if self._behaviour().prefix_affinity else ""
         with self.lock:
             now_s = self._clock()
             lanes = self._lanes(model, now_s)
-            best = choose(lanes, num_ctx=num_ctx)
+            best = choose(lanes, num_ctx=num_ctx, prefix=prefix)
             found = []
             for lane in lanes:
-                alone = choose((lane,), num_ctx=num_ctx)
-                words = lane.station.state(now_s, {})[1] if alone is None else alone[1].reason
                 is_chosen = best is not None and best[0] is lane
-                found.append(Route(lane.station.server, alone is not None, is_chosen, words))
+                alone = best if is_chosen else choose((lane,), num_ctx=num_ctx)
+                choice = None if alone is None else alone[1]
+                words = lane.station.state(now_s, {})[1] if choice is None else choice.reason
+                window = lane.context_tokens if lane.context_tokens > UNKNOWN_CONTEXT else 0
+                found.append(
+                    Route(
+                        lane.station.server,
+                        choice,
+                        is_chosen,
+                        words,
+                        lane.in_flight,
+                        lane.slots,
+                        lane.others,
+                        window,
+                    )
+                )
             return tuple(found)
 
     # -- what tickets ask ------------------------------------------------------------------------

@@ -79,9 +79,11 @@ class Fleet:
         """
         return self.dispatcher.ticket(model, key, num_ctx, prefix, exclude)
 
-    def routes(self, model: Model, num_ctx: int | None = None) -> tuple[Route, ...]:
+    def routes(
+        self, model: Model, num_ctx: int | None = None, prefix: str = ""
+    ) -> tuple[Route, ...]:
         """Say for each server that has the model whether a call would go there now, and why."""
-        return self.dispatcher.routes(model, num_ctx)
+        return self.dispatcher.routes(model, num_ctx, prefix)
 
     # -- life ------------------------------------------------------------------------------------
 

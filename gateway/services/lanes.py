@@ -31,7 +31,8 @@ MAX_LEARNED = 1024
 SHORT_CALL_SLOTS = 4
 """What a lane of an embedding model starts with: Ollama takes such calls one by one, and a short
 queue there keeps it busy between them."""
-_UNKNOWN_CONTEXT = 1
+UNKNOWN_CONTEXT = 1
+"""In memory, with a window nobody told us."""
 _BUSY_PAUSE_S = 1.0
 _AVERAGE = 0.2
 _LATENCIES = 60
@@ -151,7 +152,7 @@ class Lane:
         self.breaker = breaker.succeeded(self.breaker)
         self.station.breaker = breaker.succeeded(self.station.breaker)
         if not self.context_tokens:
-            self.context_tokens = _UNKNOWN_CONTEXT
+            self.context_tokens = UNKNOWN_CONTEXT
 
     def failed(self, now_s: float, *, certain: bool = False, stalled: bool = False) -> None:
         """Note a failure of this model here. One that `stalled` kept its caller waiting: until the
@@ -204,7 +205,7 @@ class Station:
             lane = self.lanes[name] = Lane(self, name, now_s, short_calls=short_calls)
             loaded = self.loaded.get(name)
             if loaded is not None:
-                lane.context_tokens = loaded.context_tokens or _UNKNOWN_CONTEXT
+                lane.context_tokens = loaded.context_tokens or UNKNOWN_CONTEXT
         return lane
 
     def look(self, now_s: float) -> None:
@@ -253,7 +254,7 @@ class Station:
         self.loaded = loaded
         for name, lane in self.lanes.items():
             model = loaded.get(name)
-            lane.context_tokens = 0 if model is None else model.context_tokens or _UNKNOWN_CONTEXT
+            lane.context_tokens = 0 if model is None else model.context_tokens or UNKNOWN_CONTEXT
         self.look(now_s)
 
     def unreachable(self, now_s: float, at: datetime, reason: str, *, certain: bool) -> bool:

@@ -41,6 +41,7 @@ PAGES = (
     "/admin/requests?status=failed&range=30d&has=tools&min_s=0.1",
     "/admin/requests/req_00000000000000000000000000000001",
     "/admin/servers",
+    "/admin/servers?model=1&num_ctx=4096",
     "/admin/servers/new",
     "/admin/servers/1",
     "/admin/servers/1/delete",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import socket
+from datetime import UTC, datetime
 
 import pytest
 
+from gateway.core.catalog import Loaded
 from gateway.services import Services
 from tests.admin.conftest import ACTOR, Visitor
 from tests.fake_ollama import FakeOllama
@@ -195,3 +197,49 @@ def test_the_top_bar_is_told_how_the_servers_are(
 
     assert set(told) == {"kind", "words", "reason", "in_flight"}
     assert told["in_flight"] == 0
+
+
+def model_id(parts: Services, name: str) -> int:
+    return next(model.id for model in parts.catalog.models() if model.name == name)
+
+
+def test_it_is_explained_which_server_a_call_would_get(
+    admin: Visitor, parts: Services, served: FakeOllama
+) -> None:
+    with FakeOllama() as second:
+        parts.servers.create({"url": second.url, "name": "attic", "weight": 3}, ACTOR)
+        parts.refresher.refresh()
+        wanted = model_id(parts, "llama3.2:latest")
+        page = admin.get(f"/admin/servers?model={wanted}").text
+        parts.servers.update(2, {"draining": True}, ACTOR)
+        alone = admin.get(f"/admin/servers?model={wanted}&num_ctx=4096").text
+        parts.servers.update(1, {"enabled": False}, ACTOR)
+        parts.servers.update(2, {"draining": False}, ACTOR)
+        parts.fleet.probed(
+            parts.fleet.stations()[1], datetime.now(UTC), {wanted_name(): in_memory()}, 1.0, "1"
+        )
+        loaded = admin.get(f"/admin/servers?model={wanted}").text
+
+    assert "A call would go to “attic”: of 2 equally well placed" in page
+    assert "A call would go to “workstation”: no other server is as well placed." in alone
+    assert "It takes no new calls; 0 calls still running." in alone
+    assert "Loaded, a slot is free" in loaded
+    assert "32,768" in loaded
+
+
+def wanted_name() -> str:
+    return "llama3.2:latest"
+
+
+def in_memory() -> Loaded:
+    return Loaded(wanted_name(), 1 << 30, 1 << 30, 32_768)
+
+
+@pytest.mark.parametrize("query", ["model=0", "model=x", "model=999999", "num_ctx=-1", "num_ctx=x"])
+def test_a_question_about_no_model_is_no_error(
+    admin: Visitor, served: FakeOllama, query: str
+) -> None:
+    page = admin.get(f"/admin/servers?{query}")
+
+    assert page.status_code == 200
+    assert "A call would" not in page.text

@@ -362,7 +362,25 @@ def test_the_way_of_a_call_is_explained_without_making_one():
         "Nothing listens there.",
         "It takes no new calls; 0 calls still running.",
     ]
+    assert [(route.in_flight, route.slots, route.context_tokens) for route in routes] == [
+        (1, 1, 8192),
+        (0, 1, 0),
+        (0, 2, 0),
+        (0, 2, 0),
+    ]
     assert bench.fleet.in_flight() == {(1, "tern:latest"): 1}
+
+
+@pytest.mark.parametrize("affinity", [True, False])
+def test_the_way_of_a_conversation_is_the_one_it_takes(affinity: bool):
+    bench = Bench(server(1, slots=4), server(2, slots=4), prefix_affinity=affinity)
+    for number in range(8):
+        routes = bench.fleet.routes(model(1, 2), prefix=f"talk {number}")
+        slot = bench.run(prefix=f"talk {number}")
+        taken = slot.server.id
+        slot.release()
+
+        assert [route.server.id for route in routes if route.is_chosen] == [taken]
 
 
 NOBODY = {
