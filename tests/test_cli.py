@@ -511,6 +511,7 @@ def test_the_node_products_data_is_taken_over(run: Run, parts: Services, tmp_pat
     rehearsed = run("import-ollama2openai", folder, "--dry-run")
     untouched = parts.keys.search()
     first = run("import-ollama2openai", folder)
+    used_at = parts.keys.search("Chat app")[0].last_used_at
     second = run("import-ollama2openai", folder)
     key = parts.keyring.find(OLD_KEY)
     models = {model.name: model for model in parts.catalog.models()}
@@ -533,6 +534,10 @@ def test_the_node_products_data_is_taken_over(run: Run, parts: Services, tmp_pat
         (key.id, 200, 20)
     ]
     assert len(calls) == 2
+    assert used_at == datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
+    assert "2 calls of the old log would be taken over" in rehearsed.stdout
+    assert "2 calls of the old log were taken over" in first.stdout
+    assert "0 calls of the old log were taken over" in second.stdout
     assert "Nothing to change." in second.stdout
     assert "temperature" in first.stdout
     assert "logs.json[2] has no time" in first.stdout
@@ -546,7 +551,7 @@ def test_the_node_products_data_is_taken_over(run: Run, parts: Services, tmp_pat
         ("api_keys.json", '[{"key": 5}]', "api_keys.json[0].key must be a text"),
         ("api_keys.json", '[{"key": "sk-aaaaaaaa", "allowedModels": "*"}]', "allowedModels"),
         ("models.json", '["x"]', "models.json[0] must be an object"),
-        ("config.json", '{"ollamaUrl": "file:///etc"}', ""),
+        ("config.json", '{"ollamaUrl": "file:///etc"}', "config.json: ollamaUrl"),
         ("config.json", '{"allowUnverifiedOptions": "yes"}', "true or false"),
         ("overrides.json", "[]", "overrides.json must be an object"),
         ("logs.json", "{}", "logs.json must be a list"),

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from gateway.core.admin import Actor
@@ -35,7 +35,7 @@ from gateway.policy.names import parse_name
 from gateway.services.portable import Change, Portable
 from gateway.services.stored import Store
 from gateway.store import usage
-from gateway.store.tables import ApiKeyRow
+from gateway.store.tables import ApiKeyRow, UsageRow
 from gateway.store.usage import Entry
 
 _FILES = ("config.json", "api_keys.json", "models.json", "overrides.json", "logs.json")
@@ -78,20 +78,28 @@ class NodeImport:
     def plan(self, folder: Path) -> Imported:
         """Say what would change. Raises InvalidRequest naming file and place."""
         found = read(folder)
-        return Imported(self._portable.plan(found.document), len(found.calls), found.notes)
+        known = sum(
+            self._store.read(_count_known, found.calls[start : start + _BATCH])
+            for start in range(0, len(found.calls), _BATCH)
+        )
+        changes = self._portable.plan(found.document)
+        return Imported(changes, len(found.calls) - known, found.notes)
 
     def apply(self, folder: Path, actor: Actor) -> Imported:
         """Import the configuration, all of it or nothing, then the history. Doing it again
         changes nothing. Raises InvalidRequest."""
         found = read(folder)
         changes = self._portable.apply(found.document, actor)
+        new = 0
         for start in range(0, len(found.calls), _BATCH):
-            self._store.write(self._write_calls, found.calls[start : start + _BATCH])
-        return Imported(changes, len(found.calls), found.notes)
+            new += self._store.write(self._write_calls, found.calls[start : start + _BATCH])
+        return Imported(changes, new, found.notes)
 
     def _write_calls(
         self, session: Session, calls: Sequence[tuple[str, Admission, Settlement]]
-    ) -> None:
+    ) -> int:
+        """Store calls; give how many were not there yet."""
+        known = _count_known(session, calls)
         ids = {
             row.digest.hex(): row.id
             for row in session.execute(select(ApiKeyRow.digest, ApiKeyRow.id))
@@ -107,6 +115,14 @@ class NodeImport:
             )
             entries.append(Entry(placed, settlement))
         usage.write(session, entries, worker=self._worker, now=datetime.now(UTC), again=True)
+        return len(calls) - known
+
+
+def _count_known(session: Session, calls: Sequence[tuple[str, Admission, Settlement]]) -> int:
+    """Give how many of the calls are stored already."""
+    ids = [admission.request_id for _, admission, _ in calls]
+    query = select(func.count()).where(UsageRow.request_id.in_(ids))
+    return session.scalar(query) or 0
 
 
 def read(folder: Path) -> Found:
@@ -142,7 +158,11 @@ def _load(path: Path) -> Json:
 def _config(raw: Mapping[str, Json], found: Found) -> None:
     url = raw.get("ollamaUrl")
     if url is not None:
-        address = server_url.normalise(_text(url, "config.json: ollamaUrl"))
+        where = "config.json: ollamaUrl"
+        try:
+            address = server_url.normalise(_text(url, where))
+        except InvalidRequest as exc:
+            raise InvalidRequest(f"{where}: {exc.message}", param=where) from exc
         name = urlsplit(address).hostname or "ollama"
         found.document["servers"] = [{"name": name, "url": address}]
     unverified = raw.get("allowUnverifiedOptions")

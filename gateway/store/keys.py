@@ -63,7 +63,12 @@ def count(session: Session, text: str = "") -> int:
 
 def insert(session: Session, key: Key, digest: bytes, created_by: str) -> Key:
     """Store a new key (its `id` is given here)."""
-    row = ApiKeyRow(digest=digest, created_by=created_by[:256], **_columns(key))
+    row = ApiKeyRow(
+        digest=digest,
+        created_by=created_by[:256],
+        last_used_at=key.last_used_at,
+        **_columns(key),
+    )
     session.add(row)
     session.flush()
     return to_key(row)
