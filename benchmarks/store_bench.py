@@ -164,7 +164,7 @@ def _fill(store: Store, rows: int) -> float:
 
 def _queries(store: Store) -> Iterator[tuple[str, str, str]]:
     now = datetime.now(UTC)
-    day, month = now - timedelta(days=1), now - timedelta(days=30)
+    day, week, heat = (now - timedelta(days=days) for days in (1, 8, 40))
     quarter = now - timedelta(days=DAYS)
 
     def read(function: Callable[..., object], *args: object, **kwargs: object) -> None:
@@ -183,8 +183,10 @@ def _queries(store: Store) -> Iterator[tuple[str, str, str]]:
         ("median time to first token, 24 h", lambda: percentiles(day, False)),
         ("requests per minute, last hour",
          lambda: read(console_usage.minutes, now - timedelta(hours=1))),
-        ("series by model, 30 days by hour",
-         lambda: read(console_usage.series, Filter(since=month), "model")),
+        ("series by model, 8 days by hour (longer ones are read by days)",
+         lambda: read(console_usage.series, Filter(since=week), "model")),
+        ("calls by hour, 40 days, for the heat map",
+         lambda: read(console_usage.series, Filter(since=heat), "none")),
         ("series by key, 90 days by day",
          lambda: read(console_usage.series, Filter(since=quarter), "key", daily=True)),
         ("median time to first token, 90 days",
