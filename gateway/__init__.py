@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from flask import Flask, Response, g, request
@@ -20,6 +22,8 @@ __version__ = VERSION
 
 PAGES = ("/admin", "/auth", "/static", "/bootstrap")
 ADMIN_API = "/api/admin"
+_PATIENCE: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)  # Linux only
+_BUFFERED = 64 * 1024
 
 
 class _Gateway(Flask):
@@ -54,6 +58,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     extensions.csrf.exempt(admin_api.bp)
     cli.register(app)
     app.before_request(_note_connection)
+    app.after_request(_bound_writing)
     app.register_error_handler(HTTPException, _no_view)
     app.wsgi_app = Closing(app.wsgi_app)  # type: ignore[method-assign]  # Flask's documented way
     if settings.trusted_proxies:
@@ -66,6 +71,18 @@ def create_app(settings: Settings | None = None) -> Flask:
 
 def _note_connection() -> None:
     services().watcher.note(request.environ.get("gunicorn.socket"))
+
+
+def _bound_writing(response: Response) -> Response:
+    """Let the system end a connection whose client takes nothing of an answer for too long: else
+    memory and connection are held for as long as the client likes. Small answers fit into the
+    system's own buffers, and nobody waits for them."""
+    sock, size = request.environ.get("gunicorn.socket"), response.content_length
+    if sock is not None and _PATIENCE is not None and (size is None or size > _BUFFERED):
+        limit_s = services().settings.behaviour().client_write_timeout_s
+        with suppress(OSError):  # it is gone already, or no TCP
+            sock.setsockopt(socket.IPPROTO_TCP, _PATIENCE, limit_s * 1000)
+    return response
 
 
 def _no_view(error: HTTPException) -> Response:

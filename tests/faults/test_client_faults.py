@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import socket
 import threading
 import time
 from contextlib import ExitStack
@@ -141,6 +142,42 @@ def test_a_caller_that_never_reads_is_let_go(one: Site):
     finally:
         one.change(client_write_timeout_s=60)
     in_line(one)
+
+
+def test_a_caller_that_never_reads_a_whole_answer_is_let_go(one: Site):
+    """K6: no model waits for it any more, yet its answer, its socket and its greenlet must go."""
+    one.change(client_write_timeout_s=1)
+    try:
+        one.ollama.script("tern", Script(content=["x" * 8000] * 2500))
+        before = one.sockets()
+        with caller(one) as found:
+            found.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            found.send()
+            until(lambda: one.ollama.calls("/api/chat"), "the call")
+            in_line(one)
+            until(lambda: one.open_calls() == 0, "the record")
+            assert one.sockets() > before
+            until(lambda: one.sockets() <= before + 1, "the end of the connection", 20)
+    finally:
+        one.change(client_write_timeout_s=60)
+
+
+def test_a_slow_reader_of_a_whole_answer_gets_all_of_it(one: Site):
+    """What counts is that something is taken, not how long the whole takes."""
+    one.change(client_write_timeout_s=1)
+    try:
+        one.ollama.script("tern", Script(content=["x" * 8000] * 300))
+        with caller(one) as found:
+            found.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+            found.send()
+            for _ in range(12):
+                time.sleep(0.25)  # the reader's own pace, three times the limit in all
+                found.received += found.sock.recv(65536)
+            body = found.read_until(b'"usage"')
+    finally:
+        one.change(client_write_timeout_s=60)
+
+    assert body.count(b"x") >= 300 * 8000
 
 
 def test_repeated_calls_are_recorded_one_by_one(one: Site):
