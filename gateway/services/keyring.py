@@ -3,8 +3,9 @@
 Found keys and unknown digests are kept until the topic `keys` changes, so a warm key costs no
 query and a revoked one is refused by every worker within a second (SQLite: a twentieth of one).
 
-When the store is away: a key that was verified less than STALE_S ago is honoured, anything else is
-503, never 401: a caller must not throw away a good key because our database is down.
+When the store is away: a key that was verified less than STALE_S ago is honoured, also if some key
+was changed meanwhile; anything else is 503, never 401: a caller must not throw away a good key
+because our database is down.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ class Keyring:
         self._seen = -1
         self._known: OrderedDict[bytes, Key] = OrderedDict()
         self._unknown: OrderedDict[bytes, None] = OrderedDict()
+        self._before: dict[bytes, tuple[Key, float]] = {}
 
     def find(self, secret: str) -> Key:
         """Give the usable key with this secret.
@@ -89,12 +91,13 @@ class Keyring:
         """Forget everything; the next look-ups ask the store."""
         self._known.clear()
         self._unknown.clear()
+        self._before = {}
         self._seen = -1
 
     def _look_up(self, wanted: bytes) -> Key | None:
         revision = self._revisions.of("keys")
         if revision != self._seen:
-            self._known.clear()
+            self._set_aside()
             self._unknown.clear()
             self._seen = revision
         key = self._known.get(wanted)
@@ -110,8 +113,26 @@ class Keyring:
         if self._revisions.age_s() > STALE_S:
             raise StoreUnavailable("The gateway's database is not available; try again.")
 
+    def _set_aside(self) -> None:
+        """Remember keys as they were before a change, with when that was."""
+        now_s = self._clock()
+        kept = {
+            wanted: (key, verified_s)
+            for wanted, (key, verified_s) in self._before.items()
+            if now_s - verified_s <= STALE_S
+        }
+        heard_s = now_s - self._revisions.age_s()
+        self._before = kept | {wanted: (key, heard_s) for wanted, key in self._known.items()}
+        self._known.clear()
+
     def _load(self, wanted: bytes, revision: int) -> Key | None:
-        key = self._store.read(keys.find_by_digest, wanted)
+        try:
+            key = self._store.read(keys.find_by_digest, wanted)
+        except StoreUnavailable:
+            stale, verified_s = self._before.get(wanted, (None, 0.0))
+            if stale is None or self._clock() - verified_s > STALE_S:
+                raise
+            return stale
         if revision != self._seen:
             return key  # something changed meanwhile: true now, not worth keeping
         if key is None:

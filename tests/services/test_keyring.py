@@ -127,6 +127,28 @@ def test_warm_keys_outlive_an_outage_of_a_minute_and_unknown_ones_are_503(
         worker.keyring.find(warm)
 
 
+def test_a_change_of_another_key_just_before_an_outage_cools_no_warm_key(
+    worker: Worker, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, warm = worker.keys.issue({"name": "warm"}, SYSTEM)
+    worker.keyring.find(warm)
+    worker.keys.issue({"name": "another"}, SYSTEM)
+    clock.tick(1)
+    worker.marks.look()
+
+    def away(*args: object, **kwargs: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(worker.marks, "_ask", away)
+    monkeypatch.setattr(worker.store, "_elsewhere", away)
+    clock.tick(50)
+
+    assert worker.keyring.find(warm).name == "warm"
+    clock.tick(20)
+    with pytest.raises(StoreUnavailable):
+        worker.keyring.find(warm)
+
+
 def test_every_change_of_a_key_is_in_the_audit_log_without_its_secret(worker: Worker) -> None:
     from gateway.store import audit
 

@@ -30,6 +30,7 @@ from gateway.store import counters
 from gateway.store.tables import CounterLeaseRow, KeyCounterRow
 from tests.servers import Redis, running_redis
 from tests.services.conftest import FakeClock
+from tests.soak import times
 
 
 def key(number: int = 1, *, budgets: tuple[Budget, ...] = (), **limits: int) -> Key:
@@ -322,9 +323,13 @@ def hammer(url: str, folder: Path, kind: str) -> list[int]:
     return [int(line) for line in done.stdout.split()]
 
 
+ROUNDS = range(times(1, 15))
+
+
 @pytest.mark.process
+@pytest.mark.parametrize("round_", ROUNDS)
 def test_eight_processes_share_a_budget_of_a_thousand_exactly(
-    any_url: str, any_store: Store, tmp_path: Path
+    any_url: str, any_store: Store, tmp_path: Path, round_: int
 ) -> None:
     granted = hammer(any_url, tmp_path, "budget")
 
@@ -335,7 +340,10 @@ def test_eight_processes_share_a_budget_of_a_thousand_exactly(
 
 
 @pytest.mark.process
-def test_eight_processes_share_a_limit_per_minute_exactly(url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("round_", ROUNDS)
+def test_eight_processes_share_a_limit_per_minute_exactly(
+    url: str, tmp_path: Path, round_: int
+) -> None:
     granted = hammer(url, tmp_path, "minute")
 
     assert len(granted) == 8

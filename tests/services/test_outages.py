@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psycopg
 import pytest
 import requests
 from sqlalchemy import func, select
@@ -22,8 +24,9 @@ from tests.process import Gateway
 from tests.servers import Postgres, running_postgres
 from tests.services.conftest import FakeClock, Worker
 from tests.services.test_usage_writer import admission, assert_sums_agree, settlement
+from tests.soak import times
 
-pytestmark = [pytest.mark.services, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.services, pytest.mark.timeout(times(300, 3600))]
 
 
 @pytest.fixture
@@ -122,6 +125,45 @@ def test_a_frozen_postgresql_holds_up_no_call_and_loses_no_record(
     assert "Traceback" not in log, log
 
 
+@pytest.mark.process
+def test_a_postgresql_that_restarts_again_and_again_fails_no_call_of_a_warm_key(
+    server: Postgres, tmp_path: Path, ollama: FakeOllama
+) -> None:
+    env = {"DATABASE_URL": server.url(), "SESSION_SECRET": "s" * 32}
+    with Gateway(tmp_path, ollama_url=ollama.url, env=env) as gateway:
+        codes = [ask(gateway, gateway.key)]
+        ended = threading.Event()
+
+        def call() -> list[int]:
+            found = []
+            while not ended.is_set():
+                found.append(ask(gateway, gateway.key))
+                ended.wait(0.02)
+            return found
+
+        with ThreadPoolExecutor(4) as pool:
+            callers = [pool.submit(call) for _ in range(4)]
+            try:
+                for _ in range(times(3, 30)):
+                    before = _written(env["DATABASE_URL"])
+                    server.stop()
+                    server.start()
+                    wait_for(lambda n=before: _written(env["DATABASE_URL"]) > n, "usage written")
+            finally:
+                ended.set()
+            for caller in callers:
+                codes += caller.result()
+        code = gateway.stop()
+        database = Database(env["DATABASE_URL"])
+        assert_sums_agree(Store(database))
+        database.close()
+        rows = _written(env["DATABASE_URL"])
+
+    assert set(codes) == {200}
+    assert code == 0
+    assert rows == len(codes)
+
+
 def ask(gateway: Gateway, key: str) -> int:
     """Make a small call; give its status. A call that hangs fails the test."""
     body = {"model": "llama3.2", "messages": [{"role": "user", "content": "Hi"}]}
@@ -129,6 +171,15 @@ def ask(gateway: Gateway, key: str) -> int:
     return requests.post(
         f"{gateway.url}/v1/chat/completions", json=body, headers=headers, timeout=10
     ).status_code
+
+
+def _written(url: str) -> int:
+    """Give how many calls are stored and settled."""
+    with psycopg.connect(url.replace("+psycopg", "")) as connection:
+        row = connection.execute(
+            "SELECT count(*) FROM usage WHERE settled_at IS NOT NULL"
+        ).fetchone()
+    return int(row[0]) if row else 0
 
 
 def wait_for(seen: Callable[[], bool], what: str) -> None:

@@ -19,8 +19,9 @@ import requests
 from tests.fake_ollama import FakeOllama, Script
 from tests.process import Gateway
 from tests.servers import Postgres, running_redis
+from tests.soak import times
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.process, pytest.mark.timeout(times(300, 3600))]
 
 WAIT_S = 20.0
 
@@ -138,12 +139,13 @@ def test_a_budget_holds_across_workers_and_killed_ones_leave_the_sums_right(
         with ThreadPoolExecutor(16) as pool:
             codes = list(pool.map(lambda _: chat(gateway.url, secret).status_code, range(120)))
         _, free = admin.issue("free")
-        workers = _children(gateway.pid)
-        with ThreadPoolExecutor(8) as pool:
-            running = [pool.submit(_quietly, gateway.url, free) for _ in range(60)]
-            os.kill(workers[0], signal.SIGKILL)
-            for call in running:
-                call.result()
+        for _ in range(times(1, 25)):
+            wait_for(lambda: len(_children(gateway.pid)) == 3, "three workers")
+            with ThreadPoolExecutor(8) as pool:
+                running = [pool.submit(_quietly, gateway.url, free) for _ in range(60)]
+                os.kill(_children(gateway.pid)[0], signal.SIGKILL)
+                for call in running:
+                    call.result()
         wait_for(
             lambda: rows(gateway, "SELECT count(*) FROM usage WHERE settled_at IS NULL")[0][0] == 0,
             "the end of every call",
