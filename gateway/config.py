@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from dotenv import dotenv_values
+from gateway.env_file import read_env_file
 
 ROOT = Path(__file__).resolve().parent.parent
 _PREFIX = "GATEWAY_"
@@ -167,10 +167,11 @@ def _merged(environ: Mapping[str, str], env_file: Path | None) -> dict[str, str]
     values: dict[str, str] = {}
     if env_file is not None and env_file.is_file():
         try:
-            given = dotenv_values(env_file, interpolate=False)
+            values.update(read_env_file(env_file, _READERS))
         except (OSError, UnicodeDecodeError) as exc:
             raise ConfigError(str(env_file), f"cannot be read: {exc}") from exc
-        values.update({name: value for name, value in given.items() if value is not None})
+        except ValueError as exc:
+            raise ConfigError(str(env_file), str(exc)) from exc
     values.update(environ)
     return values
 

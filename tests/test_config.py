@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import pickle
+import re
 import stat
 from pathlib import Path
 
@@ -108,6 +109,42 @@ def test_a_damaged_secret_file_stops_the_start(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match=r"^SESSION_SECRET: .*damaged"):
         load(tmp_path)
+
+
+WRONG_FILES = [
+    ("PORT=3000\n\nOLLAMA_URL\n", "line 3 must read NAME=value"),
+    ("=5\n", "line 1 must read NAME=value"),
+    ("SESSION SECRET=x\n", "line 1 must read NAME=value"),
+    ("ADMIN_PASSWORD='open\n", "line 1 must read NAME=value"),
+    (
+        "# c\nOLAMA_URL=http://x:1\n",
+        "line 2: 'OLAMA_URL' is not a setting; did you mean OLLAMA_URL?",
+    ),
+    (
+        "database_url=sqlite:///x\n",
+        "line 1: 'database_url' is not a setting; did you mean DATABASE_URL?",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "words"), WRONG_FILES, ids=[row[0][:12] for row in WRONG_FILES])
+def test_a_slip_in_a_dotenv_file_is_named_by_its_line(
+    tmp_path: Path, text: str, words: str
+) -> None:
+    file = tmp_path / ".env"
+    file.write_text(text)
+
+    with pytest.raises(ConfigError, match=re.escape(f"{file}: {words}")):
+        Settings.load({"DATA_DIR": str(tmp_path)}, file)
+
+
+def test_variables_of_others_may_stand_in_a_dotenv_file(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text(
+        "\ufeffPOSTGRES_PASSWORD=a\nOLLAMA_MODELS=/m\nexport PORT='3456'\nCOMPOSE_FILE=x\nTZ=UTC\n"
+    )
+
+    assert Settings.load({"DATA_DIR": str(tmp_path)}, file).port == 3456
 
 
 def test_a_dotenv_file_is_read_below_the_environment(tmp_path: Path) -> None:
