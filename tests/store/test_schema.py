@@ -51,6 +51,24 @@ def test_a_database_of_a_newer_version_is_refused(database: Database, empty_url:
         schema.check(empty_url)
 
 
+def test_a_key_is_the_beginning_of_a_table_without_rowid(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.db"
+    schema.upgrade(f"sqlite:///{path}")
+    with sqlite3.connect(path) as connection:
+        names = connection.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND sql LIKE '%WITHOUT ROWID%'"
+        ).fetchall()
+        tables = {
+            name: connection.execute(f"PRAGMA table_info({name})").fetchall() for (name,) in names
+        }
+
+    assert {"usage_hour", "usage_day"} <= set(tables)
+    for name, columns in tables.items():
+        places = [place for *_rest, place in columns]
+        length = max(places)
+        assert places[:length] == list(range(1, length + 1)), name
+
+
 def test_sums_of_before_come_out_as_their_status_says(empty_url: str) -> None:
     engine = create_engine(empty_url)
     config = Config()

@@ -5,6 +5,7 @@ Of sums that are there already, what the status says is taken.
 """
 
 from contextlib import AbstractContextManager
+from typing import Literal
 
 import sqlalchemy as sa
 from alembic import op
@@ -25,8 +26,11 @@ def upgrade() -> None:
     """Add the column to both tables and to what tells their rows apart."""
     for table in ("usage_hour", "usage_day"):
         with _altered(table) as batch:
+            # Beside the other columns of the key: where a key's columns are not a table's first
+            # ones, SQLite 3.40 takes a sound table WITHOUT ROWID for a damaged one.
             batch.add_column(
-                sa.Column("outcome", sa.String(length=16), nullable=False, server_default="ok")
+                sa.Column("outcome", sa.String(length=16), nullable=False, server_default="ok"),
+                **_place(),
             )
             batch.drop_constraint(f"pk_{table}", type_="primary")
             batch.create_primary_key(f"pk_{table}", [*_KEY, "outcome"])
@@ -46,4 +50,13 @@ def downgrade() -> None:
 
 
 def _altered(table: str) -> AbstractContextManager[BatchOperations]:
-    return op.batch_alter_table(table, table_kwargs={"sqlite_with_rowid": False})
+    recreate: Literal["always", "auto"] = "always" if _is_sqlite() else "auto"
+    return op.batch_alter_table(table, recreate=recreate, table_kwargs={"sqlite_with_rowid": False})
+
+
+def _place() -> dict[str, str]:
+    return {"insert_after": "client_app"} if _is_sqlite() else {}
+
+
+def _is_sqlite() -> bool:
+    return op.get_bind().dialect.name == "sqlite"
