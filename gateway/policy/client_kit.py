@@ -136,7 +136,9 @@ model_provider = "gateway"
 name = "Ollama2OpenAI"
 base_url = {_quoted(base + "/v1")}
 env_key = "GATEWAY_API_KEY"
-wire_api = "responses\""""
+wire_api = "responses"
+request_max_retries = 1
+stream_max_retries = 1"""
 
 
 def _anthropic(key: str, model: str, base: str) -> str:
