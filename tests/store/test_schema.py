@@ -89,10 +89,13 @@ def test_sums_of_before_come_out_as_their_status_says(empty_url: str) -> None:
         connection.commit()
     engine.dispose()
     schema.upgrade(empty_url)
+    schema.upgrade(empty_url)  # looks the file over as well
     database = Database(empty_url)
     with database.read() as session:
         query = select(UsageHourRow.status, UsageHourRow.outcome, UsageHourRow.requests)
         found = [tuple(row) for row in session.execute(query.order_by(UsageHourRow.status))]
+        if database.is_sqlite:
+            assert session.scalar(text("PRAGMA integrity_check")) == "ok"
     database.close()
 
     assert found == [

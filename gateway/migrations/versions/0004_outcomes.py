@@ -24,13 +24,15 @@ _FROM_STATUS = (
 
 def upgrade() -> None:
     """Add the column to both tables and to what tells their rows apart."""
+    is_sqlite = op.get_bind().dialect.name == "sqlite"
+    # Beside the other columns of the key: where a key's columns are not a table's first ones,
+    # SQLite 3.40 takes a sound table WITHOUT ROWID for a damaged one.
+    place = {"insert_after": "client_app"} if is_sqlite else {}
     for table in ("usage_hour", "usage_day"):
         with _altered(table) as batch:
-            # Beside the other columns of the key: where a key's columns are not a table's first
-            # ones, SQLite 3.40 takes a sound table WITHOUT ROWID for a damaged one.
             batch.add_column(
                 sa.Column("outcome", sa.String(length=16), nullable=False, server_default="ok"),
-                **_place(),
+                **place,
             )
             batch.drop_constraint(f"pk_{table}", type_="primary")
             batch.create_primary_key(f"pk_{table}", [*_KEY, "outcome"])
