@@ -20,6 +20,7 @@ from gateway.admin_api import (  # noqa: E402  # the views hang themselves on th
     people,
     servers,
     usage,
+    work,
 )
 
-__all__ = ["bp", "configuration", "guard", "keys", "models", "people", "servers", "usage"]
+__all__ = ["bp", "configuration", "guard", "keys", "models", "people", "servers", "usage", "work"]

@@ -44,6 +44,22 @@ _OPERATIONS: tuple[tuple[str, str, str, str, str, str], ...] = (
      "Forget a model that no server lists.", "", "200"),
     ("get", "/models/{model_id}/versions", "listModelVersions",
      "List the overrides a model had.", "", "200"),
+    ("get", "/models/{model_id}/routes", "listRoutes",
+     "Say which server a call would get now, and why.", "", "200"),
+    ("post", "/models/{model_id}/load", "loadModel",
+     "Bring a model into memory.", "AdminLoad", "200"),
+    ("post", "/models/{model_id}/pin", "pinModel",
+     "Bring a model into memory and keep it there.", "AdminPlaces", "200"),
+    ("post", "/models/{model_id}/unload", "unloadModel",
+     "Take a model out of memory.", "AdminPlaces", "200"),
+    ("post", "/models/{model_id}/copy", "copyModel",
+     "Give a model a second name on servers.", "AdminCopy", "200"),
+    ("post", "/models/{model_id}/erase", "eraseModel",
+     "Remove a model from the disks of servers.", "AdminErasure", "200"),
+    ("get", "/pulls", "listPulls", "List pulls, running ones first.", "", "200"),
+    ("post", "/pulls", "beginPull", "Have servers fetch a model.", "AdminPull", "202"),
+    ("get", "/pulls/{pull_id}", "getPull", "Give one pull with its layers.", "", "200"),
+    ("delete", "/pulls/{pull_id}", "cancelPull", "Stop a pull.", "", "202"),
     ("get", "/servers", "listServers", "List servers with their state.", "", "200"),
     ("post", "/servers", "addServer", "Add a server.", "AdminServerIn", "201"),
     ("get", "/servers/{server_id}", "getServer", "Give one server.", "", "200"),
@@ -77,6 +93,7 @@ _OPERATIONS: tuple[tuple[str, str, str, str, str, str], ...] = (
     ("delete", "/tokens/{token_id}", "revokeToken",
      "Make an admin token useless (owners).", "", "200"),
 )  # fmt: skip
+_OPTIONAL = frozenset({"AdminRotation", "AdminLoad", "AdminPlaces"})
 _PAGING = {"limit": integer("", 1, 1000)}
 _FILTERS = {
     "since": text("From when on.", format="date-time"),
@@ -104,6 +121,7 @@ _QUERIES: dict[str, dict[str, Schema]] = {
         "after": text("The cursor `next` of the page before."),
     },
     "exportRequests": {**_FILTERS, "format": word("csv", "jsonl")},
+    "listRoutes": {"num_ctx": integer("The context a call needs.", 1)},
     "listChanges": {
         **_PAGING,
         "before": integer("The cursor `next` of the page before."),
@@ -163,7 +181,7 @@ def _operation(name: str, summary: str, body: str, status: str) -> Schema:
         ]
     if body:
         content = {"application/json": {"schema": ref(body)}}
-        found["requestBody"] = {"required": body != "AdminRotation", "content": content}
+        found["requestBody"] = {"required": body not in _OPTIONAL, "content": content}
     return found
 
 
@@ -225,7 +243,22 @@ def _schemas() -> dict[str, Schema]:
         "slots": integer("Calls of one model at once; 0 is learned.", 0),
         "tags": texts,
     }
+    places = {"server_ids": listed(integer(), "Some of the servers that have it; else all.")}
     return {
+        "AdminLoad": answer(
+            {**places, "keep_alive": text("How long, such as `10m` or seconds.")},
+            optional="server_ids keep_alive",
+        ),
+        "AdminPlaces": answer(places, optional="server_ids"),
+        "AdminCopy": answer({**places, "destination": text()}, optional="server_ids"),
+        "AdminErasure": answer({"server_ids": listed(integer())}),
+        "AdminPull": answer(
+            {
+                "model": text("As `ollama pull` takes it."),
+                "server_ids": listed(integer(), "May be left out where there is one server."),
+            },
+            optional="server_ids",
+        ),
         "AdminObject": {"type": "object", "additionalProperties": anything()},
         "AdminKeyIn": answer(key, optional=" ".join(key)),
         "AdminModelIn": answer(model, optional=" ".join(model)),

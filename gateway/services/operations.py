@@ -58,7 +58,7 @@ class Operations:
         self, source: str, destination: str, server_ids: Sequence[int], actor: Actor
     ) -> list[Done]:
         """Give a model a second name on servers."""
-        new = valid_name(destination)
+        new = valid_name(destination, "destination")
         return self._each(
             server_ids,
             lambda server_id: client_of(self._fleet, server_id).copy(source, new),
@@ -157,13 +157,13 @@ def client_of(fleet: Fleet, server_id: int) -> OllamaClient:
     return client
 
 
-def valid_name(model: str) -> str:
-    """Give the canonical form of a model's name. Raises InvalidRequest."""
+def valid_name(model: str, param: str = "model") -> str:
+    """Give the canonical form of a model's name. Raises InvalidRequest naming `param`."""
     parsed = names.parse_name(model.strip())
     if parsed is None or len(parsed.short) > 256:
         raise InvalidRequest(
             "This is not a model name; write it like llama3.2 or hf.co/user/model:Q4_K_M.",
-            param="model",
+            param=param,
         )
     return parsed.short
 

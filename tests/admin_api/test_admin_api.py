@@ -4,56 +4,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
 from openapi_spec_validator import validate
-from werkzeug.test import TestResponse
 
 from gateway import openapi
 from gateway.core.admin import CLI, Role
 from gateway.errors import Unauthenticated
 from gateway.openapi import admin as fragment
-from gateway.services import Services, of
+from gateway.services import Services
 from gateway.store import catalog
-from tests.test_cli import close, make_app, record
-
-Call = Callable[..., TestResponse]
-ROLES: tuple[Role, ...] = ("viewer", "admin", "owner")
-
-
-@pytest.fixture
-def app(tmp_path: Path) -> Iterator[Flask]:
-    made = make_app(tmp_path / "data")
-    yield made
-    close(made)
-
-
-@pytest.fixture
-def parts(app: Flask) -> Services:
-    return of(app)
-
-
-@pytest.fixture
-def call(app: Flask, parts: Services) -> Call:
-    """Call the API with a token of a role (owner unless said otherwise)."""
-    secrets = {role: parts.admins.tokens.issue(role, role, CLI)[1] for role in ROLES}
-    client = app.test_client()
-
-    def send(
-        method: str, path: str, body: Any = None, *, role: Role | None = "owner", **more: Any
-    ) -> TestResponse:
-        headers = {} if role is None else {"Authorization": f"Bearer {secrets[role]}"}
-        headers |= more.pop("headers", {})
-        return client.open(
-            f"/api/admin/v1{path}", method=method, json=body, headers=headers, **more
-        )
-
-    return send
+from tests.admin_api.conftest import ROLES, Call
+from tests.test_cli import record
 
 
 def _routes(app: Flask) -> list[tuple[str, str]]:
