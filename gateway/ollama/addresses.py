@@ -26,6 +26,10 @@ class ForbiddenAddress(OSError):
     """All addresses of a host are of the kind no server may have."""
 
 
+class LateAnswer(socket.gaierror):
+    """The name server has not answered within the time there was."""
+
+
 class AddressBook:
     """Addresses by host and port. Safe for use by many threads or greenlets.
 
@@ -47,8 +51,9 @@ class AddressBook:
     def find(self, host: str, port: int, timeout_s: float) -> Sequence[Address]:
         """Give the addresses of a host, best first.
 
-        Raises socket.gaierror when it has none, or when the resolver takes longer than `timeout_s`
-        and no earlier answer is known; ForbiddenAddress when it has none that may be used.
+        Raises socket.gaierror when it has none, LateAnswer when the resolver takes longer than
+        `timeout_s` and no earlier answer is known, ForbiddenAddress when it has none that may be
+        used.
         """
         host = host.strip("[]")
         key = (host, port)
@@ -64,7 +69,7 @@ class AddressBook:
         if not lookup.done.wait(timeout_s):
             if known is not None:
                 return known[1]
-            raise socket.gaierror(socket.EAI_AGAIN, "the name server does not answer")
+            raise LateAnswer(socket.EAI_AGAIN, "the name server does not answer")
         if lookup.error is not None:
             if known is not None:
                 return known[1]

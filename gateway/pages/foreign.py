@@ -61,6 +61,11 @@ SENTENCES = (
     "%(host)s closed the connection without an answer.",
     "Check that Ollama runs there, and not something else on this port.",
     "Look into the log of Ollama on that machine.",
+    "The name server does not answer when asked for %(host)s.",
+    "Check the name server of the gateway's machine, or use the IP address.",
+    "The server refuses calls to the name %(host)s.",
+    "Ollama on 127.0.0.1 answers to few names: use its IP address, or have the proxy in front of "
+    "it send 'Host: localhost'.",
     # policy/choose.py
     "model loaded",
     "idle, must load",

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from gateway.errors import GatewayError, UpstreamTimeout, UpstreamUnreachable
-from gateway.ollama.addresses import ForbiddenAddress
+from gateway.ollama.addresses import ForbiddenAddress, LateAnswer
 from gateway.policy import server_url
 
 Kind: TypeAlias = Literal[
@@ -62,6 +62,12 @@ def explain(error: GatewayError, url: str) -> Trouble:
             "forbidden",
             f"{host} leads to an address that no server may have.",
             "Link-local, multicast and cloud metadata addresses are refused: use another one.",
+        )
+    if any(isinstance(cause, LateAnswer) for cause in causes):
+        return Trouble(
+            "failed",
+            f"The name server does not answer when asked for {host}.",
+            "Check the name server of the gateway's machine, or use the IP address.",
         )
     if any(isinstance(cause, socket.gaierror) for cause in causes):
         return Trouble(
@@ -127,6 +133,13 @@ def _by_error(
             "unauthorized",
             "The server wants other credentials.",
             "Enter the header that the proxy in front of Ollama asks for.",
+        )
+    if error.code == "upstream_forbidden":
+        return Trouble(
+            "failed",
+            f"The server refuses calls to the name {host}.",
+            "Ollama on 127.0.0.1 answers to few names: use its IP address, or have the proxy in "
+            "front of it send 'Host: localhost'.",
         )
     if error.code in {"upstream_bad_response", "upstream_endpoint_missing"}:
         return Trouble(
