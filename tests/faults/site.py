@@ -109,12 +109,13 @@ class Site:
         marks.stop()
         time.sleep(2 * SEEN_S)
 
-    def change_servers(self, **values: Any) -> None:
-        """Change all servers, as another worker would."""
+    def change_servers(self, urls: list[str] | None = None, **values: Any) -> None:
+        """Change all servers, as another worker would; `urls` gives each another address."""
 
         def write(session: Session) -> None:
-            for server in servers.all_servers(session):
-                servers.save(session, replace(server, **values))
+            for number, server in enumerate(servers.all_servers(session)):
+                moved = {} if urls is None else {"url": urls[number]}
+                servers.save(session, replace(server, **moved, **values))
             revisions.bump(session, "servers", datetime.now(UTC))
 
         Store(self.database).write(write)

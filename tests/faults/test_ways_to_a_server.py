@@ -62,6 +62,25 @@ def test_a_name_server_that_hangs_stops_nobody_else(tmp_path: Path):
     assert back
 
 
+def test_a_name_nobody_knows_is_told_and_its_calls_go_elsewhere(tmp_path: Path):
+    """U1: the address of one of two servers becomes a name that does not exist."""
+    with Site(tmp_path, count=2, **QUICK) as site:
+        for ollama in site.ollamas:
+            ollama.script("tern", Script(content=TEXT))
+        site.change_servers(urls=["http://no-such-host.invalid:11434", site.ollamas[1].url])
+        until(lambda: "is unknown" in site.log(), "a look at the name")
+        seen = len(site.ollama.calls("/api/chat"))
+        codes = [site.chat().status_code for _ in range(12)]
+        unseen = len(site.ollama.calls("/api/chat"))
+        site.change_servers(urls=["http://no-such-host.invalid:11434", "http://also.invalid"])
+        until(lambda: not site.chat().ok, "the last server to be gone")
+        alone = [told(site.chat()) for _ in range(3)]
+
+    assert set(codes) == {200}
+    assert unseen == seen
+    assert set(alone) <= {(502, "upstream_unreachable"), (503, "no_upstream_available")}
+
+
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate")
 def test_a_certificate_nobody_vouches_for_gets_no_prompt(tmp_path: Path):
     """U3: a proxy with its own certificate is put in front of a known server."""
