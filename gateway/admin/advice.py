@@ -44,12 +44,12 @@ def advice(call: CallRow) -> Advice | None:
             _("Models"),
             url_for("admin.models"),
         )
-    if code == "context_length_exceeded" and call.model_id:
-        return Advice(
-            _("Give the model a larger num_ctx, or let the app send less."),
-            _("Parameters of %(name)s", name=call.model),
-            url_for("admin.model_parameters", model_id=call.model_id),
-        )
+    if code == "context_length_exceeded":
+        words = _("Give the model a larger num_ctx, or let the app send less.")
+        if call.model_id is None:
+            return Advice(words, _("Models"), url_for("admin.models"))
+        place = url_for("admin.model_parameters", model_id=call.model_id)
+        return Advice(words, _("Parameters of %(name)s", name=call.model), place)
     if code in _AWAY:
         return Advice(
             _("Look whether Ollama runs there and can be reached; a test says what is wrong."),

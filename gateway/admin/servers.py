@@ -70,8 +70,11 @@ def server_new() -> AnyResponse | str:
         return render_template("admin/servers/form.html", form=form, heading=heading)
     if request.form.get("do") == "test" or (_is_bad(tried) and not request.form.get("anyway")):
         return _tried_page(form, heading, tried)
+    values = _values(form)
+    if not (form.name.data or "").strip():
+        del values["name"]  # the service finds one that is free
     try:
-        made = services().servers.create(_values(form), actor())
+        made = services().servers.create(values, actor())
     except InvalidRequest as error:
         into_form(form, error)
         return render_template("admin/servers/form.html", form=form, heading=heading)

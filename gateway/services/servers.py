@@ -90,13 +90,13 @@ class Servers:
         server = read(raw, Server(0, "", ""))
         if not server.url:
             raise InvalidRequest("Enter the address of the server.", param="url")
-        if not server.name:
-            server = replace(server, name=server_url.split(server.url)[1])
+        is_named = bool(server.name)
         self._clients.fresh(server).close()
         now = self._now()
 
         def change(session: Session) -> Server:
-            stored = servers.insert(session, server, now)
+            named = server if is_named else _with_free_name(session, server)
+            stored = servers.insert(session, named, now)
             _record(session, actor, "server.create", stored, None, now)
             return stored
 
@@ -182,6 +182,13 @@ class Servers:
         """Have a changed server asked for its models; wait for that only a moment."""
         self._refresher.adopt()
         offload.spawn(self._refresher.refresh, server_id).wait(_FIRST_LIST_S)
+
+
+def _with_free_name(session: Session, server: Server) -> Server:
+    """Call a server as its host; with the port if another server there has that name."""
+    _scheme, host, port = server_url.split(server.url)
+    taken = {one.name.lower() for one in servers.all_servers(session)}
+    return replace(server, name=host if host.lower() not in taken else f"{host}:{port}")
 
 
 def read(raw: Mapping[str, Json], before: Server) -> Server:

@@ -34,6 +34,18 @@ def test_a_server_that_answers_is_added(
     assert len(parts.catalog.models()) > 3
 
 
+def test_a_second_server_of_a_host_is_called_after_its_port(
+    admin: Visitor, parts: Services, shared_ollama: FakeOllama
+) -> None:
+    shared_ollama.reset()
+    admin.post("/admin/servers/new", PLAIN | {"url": shared_ollama.url})
+    with FakeOllama() as other:
+        admin.post("/admin/servers/new", PLAIN | {"url": other.url})
+        names = {server.name for server in parts.catalog.servers()}
+
+        assert names == {"127.0.0.1", other.url.removeprefix("http://")}
+
+
 def test_a_test_tells_version_and_models_and_keeps_nothing(
     admin: Visitor, parts: Services, shared_ollama: FakeOllama
 ) -> None:

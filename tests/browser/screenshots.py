@@ -43,7 +43,6 @@ BEST = {
     "request": ("light", "en"),
     "parameters": ("light", "en"),
     "playground": ("dark", "en"),
-    "keys": ("light", "zh"),
 }
 _CALLS = (("qwen3:8b", "high"), ("llama3.2", "none"), ("gpt-oss:20b", "medium"))
 
