@@ -13,6 +13,7 @@ import pytest
 from gateway.core.admin import Actor
 from gateway.core.catalog import Server
 from gateway.errors import (
+    Forbidden,
     GatewayError,
     InvalidRequest,
     NotFound,
@@ -20,6 +21,7 @@ from gateway.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from gateway.ollama.addresses import LateAnswer
 from gateway.services.explain import explain
 from gateway.services.servers import read
 from gateway.services.stored import Store
@@ -314,6 +316,7 @@ EXPLAINED = {
     "refused": (caused(ConnectionRefusedError()), "refused"),
     "refused, wrapped": (caused(wrapped(ConnectionRefusedError())), "refused"),
     "dns": (caused(socket.gaierror()), "dns"),
+    "dns, late": (caused(LateAnswer()), "failed"),
     "no route": (caused(OSError(113, "No route to host")), "no_route"),
     "network down": (caused(OSError(101, "unreachable")), "no_route"),
     "certificate": (caused(certificate), "tls"),
@@ -321,6 +324,7 @@ EXPLAINED = {
     "slow": (UpstreamTimeout("slow"), "timeout"),
     "slow to connect": (caused(TimeoutError()), "timeout"),
     "login": (UpstreamError("x", code="upstream_unauthorized"), "unauthorized"),
+    "name refused": (Forbidden("x", code="upstream_forbidden"), "failed"),
     "nonsense": (UpstreamError("x", code="upstream_bad_response"), "not_ollama"),
     "reset": (caused(ConnectionResetError()), "failed"),
     "anything": (UpstreamError("It burns."), "failed"),
