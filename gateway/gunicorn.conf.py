@@ -80,6 +80,8 @@ def worker_class():  # type: ignore[no-untyped-def]
 
         def handle_error(self, req, client, addr, exc):  # type: ignore[no-untyped-def]
             """Refuse in JSON, without repeating what was sent (C14)."""
+            if isinstance(exc, TimeoutError):
+                return  # the system ended the connection of a client that read nothing (K6)
             page = _Page()
             super().handle_error(req, page, addr, exc)
             status, _, reason = page.first_line.partition(" ")

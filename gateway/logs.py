@@ -15,7 +15,6 @@ import threading
 from _queue import SimpleQueue  # the interpreter's own, which gevent leaves as it is
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from copy import copy
 from datetime import UTC, datetime
 from queue import Empty
 
@@ -175,11 +174,10 @@ class QueuedWriter(logging.Handler):
 
 
 def _detached(record: logging.LogRecord) -> logging.LogRecord:
-    """Give a record of texts only: what else hangs on it must not end in a foreign thread."""
-    detached = copy(record)
-    detached.msg, detached.args = _message(record), None
-    detached.exc_info = None
-    return detached
+    """Leave only texts on a record: what else hangs on it must not end in a foreign thread."""
+    record.msg, record.args = _message(record), None
+    record.exc_info = None
+    return record
 
 
 def _start_thread(work: Callable[[], None]) -> None:

@@ -15,7 +15,7 @@ from gateway.errors import RateLimited, Unauthenticated
 from gateway.services.keyring import Keyring
 
 _SHAPE = re.compile(r"[\x21-\x7e]{8,200}")
-_HEADERS = ("x-api-key", "api-key")
+_HEADERS = ("HTTP_X_API_KEY", "HTTP_API_KEY")
 
 FAILURES_PER_MINUTE = 30
 _REMEMBERED_ADDRESSES = 10_000
@@ -50,12 +50,13 @@ def presented(request: Request) -> list[str]:
     Only well-shaped ones: printable ASCII, bounded. A malformed one counts as an unknown key.
     """
     found: list[str] = []
-    bearer = request.headers.get("Authorization", "").strip()
+    environ = request.environ
+    bearer = environ.get("HTTP_AUTHORIZATION", "").strip()
     if bearer:
         scheme, _, rest = bearer.partition(" ")
         rest = rest.strip()
         found.append(rest if scheme.lower() == "bearer" else bearer)
-    found.extend(request.headers.get(name, "") for name in _HEADERS)
+    found.extend(environ[name] for name in _HEADERS if name in environ)
     trimmed = [value.strip().strip("\"'").strip() for value in found]
     shaped = [value if _SHAPE.fullmatch(value) else "malformed-key" for value in trimmed if value]
     return list(dict.fromkeys(shaped))

@@ -13,11 +13,13 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 
 from flask import Response, current_app, g, request
+from flask.ctx import _AppCtxGlobals
 from werkzeug.exceptions import HTTPException
 
 from gateway.api import bp
 from gateway.api.auth import Failures, authenticate
 from gateway.api.errors import fault_of, from_http, response_for, speaks_anthropic
+from gateway.api.inbound import this_request
 from gateway.errors import GatewayError, Unavailable
 from gateway.logs import REQUEST_ID, clean
 from gateway.policy import access
@@ -69,68 +71,76 @@ def no_content() -> Response:
 @bp.before_request
 def begin() -> Response | None:
     """Name the request, answer preflights, demand a key."""
-    g.request_id = new_request_id()
-    g.started_s = time.monotonic()
-    REQUEST_ID.set(g.request_id)
-    if request.method == "OPTIONS":
+    here, kept = this_request(), _this_g()
+    kept.request_id = request_id = new_request_id()
+    kept.started_s = time.monotonic()
+    REQUEST_ID.set(request_id)
+    if here.method == "OPTIONS":
         return no_content()
-    view = current_app.view_functions[request.endpoint or ""]
+    view = current_app.view_functions[here.endpoint or ""]
     if getattr(view, "open_to_all", False):
         return None
     parts = services()
     if parts.draining.is_set():
         raise Unavailable("The gateway is shutting down; try again.", code="shutting_down")
-    address = request.remote_addr or ""
-    key = authenticate(request, parts.keyring, _failures, address)
+    address = here.remote_addr or ""
+    key = authenticate(here, parts.keyring, _failures, address)
     access.check_address(key, address)
-    g.key = key
+    kept.key = key
     return None
 
 
 @bp.after_request
 def finish(response: Response) -> Response:
     """Add what every answer carries."""
+    here, kept = this_request(), _this_g()
+    environ = here.environ
     headers = response.headers
-    request_id = g.get("request_id") or new_request_id()
+    request_id = kept.get("request_id") or new_request_id()
     headers["x-request-id"] = request_id
-    if speaks_anthropic(request.path, request.headers.get("anthropic-version")):
+    version = environ.get("HTTP_ANTHROPIC_VERSION")
+    form: Form = "anthropic" if speaks_anthropic(here.path, version) else "openai"
+    if form == "anthropic":
         headers["request-id"] = request_id
-        if "anthropic-version" in request.headers:
-            headers["anthropic-version"] = clean(request.headers["anthropic-version"], 32)
+        if version is not None:
+            headers["anthropic-version"] = clean(version, 32)
     else:
         headers["openai-version"] = "2020-10-01"
-        elapsed_ms = (time.monotonic() - g.get("started_s", time.monotonic())) * 1000
+        elapsed_ms = (time.monotonic() - kept.get("started_s", time.monotonic())) * 1000
         headers["openai-processing-ms"] = str(int(elapsed_ms))
     headers["X-Content-Type-Options"] = "nosniff"
-    for name, value in _of_the_call().items():
+    for name, value in _of_the_call(kept, form).items():
         headers.setdefault(name, value)
-    _allow_origin(response)
-    if _has_body(response):
-        offload.expect_body(request.environ.get("gunicorn.socket"))
+    if "HTTP_ORIGIN" in environ:
+        _allow_origin(response)
+    if _has_body(response, here.method):
+        offload.expect_body(environ.get("gunicorn.socket"))
     return response
 
 
-def _of_the_call() -> Mapping[str, str]:
+def _this_g() -> _AppCtxGlobals:
+    """Give Flask's `g` itself, not the proxy."""
+    found: _AppCtxGlobals = g._get_current_object()
+    return found
+
+
+def _of_the_call(kept: _AppCtxGlobals, form: Form) -> Mapping[str, str]:
     """Give the headers that the call left; where none was admitted, what its key has left."""
-    found: Mapping[str, str] | None = g.get("headers")
-    if found is not None or "key" not in g:
+    found: Mapping[str, str] | None = kept.get("headers")
+    if found is not None or "key" not in kept:
         return found or {}
-    version = request.headers.get("anthropic-version")
-    form: Form = "anthropic" if speaks_anthropic(request.path, version) else "openai"
-    return services().limiter.left(g.key, form)
+    return services().limiter.left(kept.key, form)
 
 
-def _has_body(response: Response) -> bool:
+def _has_body(response: Response, method: str) -> bool:
     """Whether something follows the head for certain; streams say something before they wait."""
-    if request.method == "HEAD" or response.status_code in _NO_BODY:
+    if method == "HEAD" or response.status_code in _NO_BODY:
         return False
     return response.is_streamed or bool(response.content_length)
 
 
 def _allow_origin(response: Response) -> None:
     """CORS without credentials (D6): keys travel in headers, never in cookies."""
-    if "Origin" not in request.headers:
-        return
     allowed = services().settings.behaviour().cors_allow_origins
     headers = response.headers
     if allowed.strip() == "*":
@@ -152,6 +162,8 @@ def _allow_origin(response: Response) -> None:
 @bp.errorhandler(GatewayError)
 def refuse(error: GatewayError) -> Response:
     """Answer a failure in the caller's dialect."""
+    if "key" not in g and error.status == HTTPStatus.UNAUTHORIZED:
+        services().metrics.turned_away(error.status, error.code)
     return response_for(error, request, g.get("request_id") or new_request_id())
 
 

@@ -166,9 +166,7 @@ class OllamaClient:
         prepared.method = method
         prepared.url = self._root + path
         prepared.body = body
-        fields = self._fields.copy()
-        fields["Content-Length"] = str(len(body))
-        prepared.headers = fields
+        prepared.headers = self._fields  # their lines are written once; the length is added there
         exchange = Exchange(self._connect_s, idle_s, total_s)
         exchange.read_wait = self._read_wait
         return Upstream(self.exchange, self.server.name, path, prepared, exchange)

@@ -6,16 +6,19 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from gateway.errors import ClientGone
 
+RECV_BYTES: Final = 65_536
+
 
 class ReadWait(Protocol):
-    """Waits, again and again, until one socket has something to read."""
+    """Reads from one socket, again and again, waiting until something is there."""
 
-    def wait(self, timeout_s: float) -> bool:
-        """Wait at most `timeout_s`; False when nothing came."""
+    def read(self, timeout_s: float) -> bytes | None:
+        """Give what is there, at most RECV_BYTES, or comes within `timeout_s`; None when nothing
+        came, b"" at the end. Raises OSError."""
         ...
 
     def close(self) -> None:
@@ -24,7 +27,7 @@ class ReadWait(Protocol):
 
 
 MakeWait: TypeAlias = Callable[[socket.socket], ReadWait | None]
-"""Gives a cheaper way to wait than `recv` with a timeout, or None."""
+"""Gives a cheaper way to read than `recv` with a timeout, or None."""
 
 
 class Stalled(Exception):

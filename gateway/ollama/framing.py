@@ -26,6 +26,7 @@ MAX_TRAILERS: Final = 8_192
 _STATUS: Final = re.compile(rb"HTTP/1\.([01]) ([1-9]\d\d)(?: ([^\r\n]*))?")
 _FIELD: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\x00]*)")
 _HEX: Final = re.compile(rb"[0-9A-Fa-f]{1,15}")
+_SHORT_SIZE: Final = 10
 _NUMBER: Final = re.compile(r"\d{1,15}")
 
 
@@ -164,6 +165,12 @@ class Chunked:
         """Give the payload of the chunks in `data`. Raises Malformed."""
         if self._carry:
             data, self._carry = self._carry + data, b""
+        elif self._state == "size":  # nearly always one whole chunk: a token
+            eol = data.find(b"\r\n", 0, _SHORT_SIZE)
+            if eol > 0 and _HEX.fullmatch(data, 0, eol):
+                after = eol + 2 + int(data[:eol], 16)
+                if after == len(data) - 2 and after > eol + 2 and data.endswith(b"\r\n"):
+                    return data[eol + 2 : after]
         position, end = 0, len(data)
         parts: list[bytes] = []
         while position < end and not self.finished:

@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import requests
+from requests.cookies import RequestsCookieJar
 
-from gateway.ollama.exchange import Exchange, ReadWait, Stalled
+from gateway.ollama.exchange import RECV_BYTES, Exchange, ReadWait, Stalled
 from gateway.ollama.framing import Framing, Head, LineSplitter, Malformed
 
-RECV_BYTES: Final = 65_536
 MAX_LINE: Final = 8 << 20
 """The cap of Ollama's own client (`api/client.go` maxBufferSize)."""
 _YIELD_EVERY: Final = 262_144
@@ -31,6 +31,7 @@ class Body:
         "_connection",
         "_early",
         "_pool",
+        "_read",
         "_sock",
         "_timeout_s",
         "_wait",
@@ -65,8 +66,13 @@ class Body:
         self._wait: ReadWait | None = None
         if exchange.read_wait is not None and not isinstance(sock, ssl.SSLSocket):
             self._wait = exchange.read_wait(sock)
+        self._read = self._read_slowly if self._wait is None else self._wait.read
         if body.finished and early:
             body.extra = True
+
+    def lend(self, pool: Any, connection: Any) -> None:
+        """Take the connection the body comes from, to give it back to its pool at the end."""
+        self._pool, self._connection = pool, connection
 
     def receive(self, timeout_s: float) -> bytes | None:
         """Give the next bytes of the payload; None after `timeout_s` of silence.
@@ -74,21 +80,27 @@ class Body:
         b"" means that bytes came which carry no payload, or that the body has ended: see
         `framing.finished`. Raises OSError, Malformed, Truncated.
         """
-        data, self._early = self._early, b""
-        if not data:
-            if self._wait is not None and not self._wait.wait(timeout_s):
+        if self._early:
+            data, self._early = self._early, b""
+        else:
+            taken = self._read(timeout_s)
+            if taken is None:
                 return None
-            if timeout_s != self._timeout_s:
-                self._sock.settimeout(timeout_s)
-                self._timeout_s = timeout_s
-            try:
-                data = self._sock.recv(RECV_BYTES)
-            except TimeoutError:
-                return None
+            data = taken
             if not data:
                 self.framing.eof()
                 return b""
         return self.framing.feed(data)
+
+    def _read_slowly(self, timeout_s: float) -> bytes | None:
+        """Read with a timeout of the socket: where nobody waits more cheaply, and for TLS."""
+        if timeout_s != self._timeout_s:
+            self._sock.settimeout(timeout_s)
+            self._timeout_s = timeout_s
+        try:
+            return self._sock.recv(RECV_BYTES)
+        except TimeoutError:
+            return None
 
     def receive_now(self) -> None:
         """Take what has already arrived, to find the end of the body without waiting."""
@@ -118,9 +130,26 @@ class Body:
 
 
 class NdjsonResponse(requests.Response):
-    """requests' Response, reading lines as they arrive: linear, capped, one batch a packet."""
+    """requests' Response, reading lines as they arrive: linear, capped, one batch a packet.
+
+    What requests would make for each response and nobody here asks for, a cookie jar above all, is
+    not made. The names of `headers` are lower case.
+    """
 
     raw: Body
+    cookies = RequestsCookieJar()
+
+    def __init__(self, body: Body, request: requests.PreparedRequest) -> None:
+        self.status_code = body.status
+        self.headers = body.headers  # type: ignore[assignment]  # nobody asks in another case
+        self.reason = body.reason
+        self.raw = body
+        self.url = request.url or ""
+        self.request = request
+        self.history = []
+        self.encoding = None
+        self._content = None
+        self._content_consumed = False
 
     def iter_batches(self, tick_s: float) -> Iterator[list[bytes]]:
         """Give the lines that arrived together, again and again; [] after each `tick_s` of silence.
@@ -130,38 +159,55 @@ class NdjsonResponse(requests.Response):
         """
         body, exchange = self.raw, self.raw.exchange
         receive, framed = body.receive, body.framing
-        splitter = LineSplitter(MAX_LINE)
+        cut = LineSplitter(MAX_LINE)
+        first_s = min(tick_s, exchange.idle_s)
         flood = 0
-        monotonic = time.monotonic
         while not framed.finished:
-            quiet_s = said_s = monotonic()
-            wait_s = exchange.left_s(min(tick_s, exchange.idle_s))
-            lines: list[bytes] = []
-            while not lines and not framed.finished:
-                payload = receive(wait_s)
-                if payload:
-                    flood += len(payload)
-                    lines = splitter.feed(payload)
-                    if lines:
-                        break
-                now_s = monotonic()
-                if now_s - quiet_s >= exchange.idle_s:
-                    raise Stalled("the time limit for silence")
-                if now_s - said_s >= tick_s:
-                    said_s = now_s
-                    yield []
-                    now_s = monotonic()
-                wait_s = exchange.left_s(
-                    max(min(said_s + tick_s - now_s, quiet_s + exchange.idle_s - now_s), 0.001)
-                )
+            wait_s = first_s if exchange.deadline_s is None else exchange.left_s(first_s)
+            payload = receive(wait_s)
+            lines = cut.feed(payload) if payload else None
             if lines:
                 yield lines
+            else:
+                yield from self._patiently(cut, tick_s, wait_s if payload is None else 0.0)
+            flood += len(payload) if payload else 0
             if flood >= _YIELD_EVERY:  # a peer that never pauses must not starve other calls
                 flood = 0
                 time.sleep(0)
-        rest = splitter.rest()
+        rest = cut.rest()
         if rest:
             yield [rest]
+
+    def _patiently(
+        self, cut: LineSplitter, tick_s: float, quiet_for_s: float
+    ) -> Iterator[list[bytes]]:
+        """Give [] after each tick until whole lines come, then those, if the body has not ended.
+
+        `quiet_for_s` has passed already. Raises as `iter_batches` does.
+        """
+        body, exchange = self.raw, self.raw.exchange
+        quiet_s = said_s = time.monotonic() - quiet_for_s
+        flood = 0
+        while not body.framing.finished:
+            now_s = time.monotonic()
+            if now_s - quiet_s >= exchange.idle_s:
+                raise Stalled("the time limit for silence")
+            if now_s - said_s >= tick_s:
+                said_s = now_s
+                yield []
+                now_s = time.monotonic()
+            left_s = max(min(said_s + tick_s - now_s, quiet_s + exchange.idle_s - now_s), 0.001)
+            payload = body.receive(exchange.left_s(left_s))
+            if not payload:
+                continue
+            lines = cut.feed(payload)
+            if lines:
+                yield lines
+                return
+            flood += len(payload)
+            if flood >= _YIELD_EVERY:
+                flood = 0
+                time.sleep(0)
 
     def iter_lines(self, *_: Any, **__: Any) -> Iterator[bytes]:
         """Give line by line, as `requests` does, but without its quadratic buffer."""

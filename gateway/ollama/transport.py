@@ -1,22 +1,23 @@
 """Requests' way to one Ollama server: urllib3's pool and TLS, our own writing and reading.
 
-    requests.HTTPAdapter (OllamaAdapter) -> urllib3 pool -> Connection.request, .getresponse
+    requests.HTTPAdapter (OllamaAdapter) -> urllib3's pool -> Connection.request, .getresponse
     requests.Response (NdjsonResponse)   -> Body -> socket
 
 The head of an answer is read here rather than by `http.client`, because a head that drips in byte
 by byte never meets a limit per read, and because the wait for it is most of a call: Ollama sends
 nothing before its first record, and the caller may leave meanwhile.
 
-An `Exchange` knows the limits and the cancel flag. It is handed down through a thread-local (under
-gevent: greenlet-local) because urllib3's signatures have no room for it.
+An `Exchange` knows the limits and the cancel flag; the connection that serves it carries it. The
+pool's `urlopen` is not used: its retries, redirects and decoding are switched off anyway, and going
+through them costs as much as the call itself.
 """
 
 from __future__ import annotations
 
 import socket
-import threading
+import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final
 
 import requests
@@ -24,13 +25,13 @@ from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import NewConnectionError
+from urllib3.exceptions import HTTPError, NewConnectionError
 
 from gateway.errors import ClientGone
 from gateway.ollama import framing
 from gateway.ollama.addresses import AddressBook
-from gateway.ollama.exchange import Exchange, Stalled
-from gateway.ollama.response import RECV_BYTES, Body, NdjsonResponse
+from gateway.ollama.exchange import RECV_BYTES, Exchange, Stalled
+from gateway.ollama.response import Body, NdjsonResponse
 
 HEAD_S: Final = 10.0
 """From the first byte of a head to its last."""
@@ -42,20 +43,6 @@ _SOCKET_OPTIONS: Final = [
 ]
 
 
-class _Local(threading.local):
-    exchange: Exchange | None = None
-
-
-_local = _Local()
-
-
-def _current() -> Exchange:
-    exchange = _local.exchange
-    if exchange is None:
-        raise RuntimeError("this connection is only used through OllamaAdapter.exchange")
-    return exchange
-
-
 class _OwnReading:
     """What both connection classes do differently from urllib3: one write, own reading, own
     connecting."""
@@ -63,10 +50,11 @@ class _OwnReading:
     sock: socket.socket | None
     is_used = False
     addresses: AddressBook
+    exchange: Exchange
 
     def connect_any(self, host: str, port: int) -> socket.socket:
         """Connect to one of the host's addresses within the connect limit. Raises OSError."""
-        exchange = _current()
+        exchange = self.exchange
         end_s = time.monotonic() + exchange.left_s(exchange.connect_s)
         failure: OSError = socket.gaierror("the name has no address")
         for family, address in self.addresses.find(host, port, exchange.left_s(exchange.connect_s)):
@@ -92,20 +80,17 @@ class _OwnReading:
                 raise ClientGone("the call was cancelled")
         raise failure
 
-    def send_whole(
-        self, method: str, url: str, body: bytes | None, fields: Mapping[str, str]
-    ) -> None:
+    def send_whole(self, method: str, url: str, body: bytes, fields: str) -> None:
         """Write head and body, in one piece where that is cheap. Raises OSError, Stalled."""
         sock = self.sock
         assert sock is not None
-        exchange = _current()
+        exchange = self.exchange
         exchange.reused, self.is_used = self.is_used, True
         exchange.attach(sock)
         sock.settimeout(exchange.left_s(exchange.idle_s))
-        head = [f"{method} {url} HTTP/1.1"]
-        head += [f"{name}: {value}" for name, value in fields.items()]
-        data = ("\r\n".join(head) + "\r\n\r\n").encode("latin-1")
-        parts = (data + body,) if body and len(body) < _JOIN_BELOW else (data, body or b"")
+        head = f"{method} {url} HTTP/1.1\r\n{fields}Content-Length: {len(body)}\r\n\r\n"
+        data = head.encode("latin-1")
+        parts = (data + body,) if len(body) < _JOIN_BELOW else (data, body)
         try:
             for part in parts:
                 sock.sendall(part)
@@ -119,7 +104,7 @@ class _OwnReading:
         """
         sock = self.sock
         assert sock is not None
-        exchange = _current()
+        exchange = self.exchange
         data = bytearray()
         limit_s, what = exchange.idle_s, "the time limit for the first record"
         end_s = 0.0
@@ -217,31 +202,17 @@ def _is_quiet(sock: socket.socket) -> bool:
     return False
 
 
-class _FreshOnWish:
-    """A pool that gives a new connection where the last one was found dead."""
-
-    def _get_conn(self, timeout: float | None = None) -> Any:
-        connection = super()._get_conn(timeout)  # type: ignore[misc]  # of the pool it is mixed into
-        if _current().want_fresh:
-            connection.close()
-        return connection
-
-
-class PlainPool(_FreshOnWish, HTTPConnectionPool):
+class PlainPool(HTTPConnectionPool):
     """Connections to one http server."""
 
     ConnectionCls = Connection  # type: ignore[assignment]  # answers with a Body
 
 
-class TlsPool(_FreshOnWish, HTTPSConnectionPool):
+class TlsPool(HTTPSConnectionPool):
     """Connections to one https server. An admin who switches verification off is warned where he
     does it, not by urllib3 at each call."""
 
     ConnectionCls = TlsConnection  # type: ignore[assignment]  # answers with a Body
-
-    def _validate_conn(self, conn: Any) -> None:
-        if conn.is_closed:
-            conn.connect()
 
 
 class OllamaAdapter(HTTPAdapter):
@@ -251,6 +222,7 @@ class OllamaAdapter(HTTPAdapter):
         self, pool_size: int, allows: Callable[[str], bool] = lambda address: True
     ) -> None:
         self._only_pool: Any = None
+        self._written: tuple[Any, str] = (None, "")
         self._addresses = AddressBook(allows=allows)
         super().__init__(
             pool_connections=1, pool_maxsize=pool_size, max_retries=0, pool_block=False
@@ -267,38 +239,53 @@ class OllamaAdapter(HTTPAdapter):
             "https": type("_TlsPool", (TlsPool,), {"ConnectionCls": tls}),
         }
 
-    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+    def send(self, *args: Any, **kwargs: Any) -> requests.Response:
+        """Refuse: a request without its limits could wait for ever."""
+        raise RuntimeError("an OllamaAdapter is only used through exchange()")
+
+    def _pool(self, prepared: requests.PreparedRequest, verify: bool | str) -> Any:
         """Give the one pool: there is one server, so there is nothing to look up."""
         if self._only_pool is None:
-            self._only_pool = super().get_connection_with_tls_context(*args, **kwargs)
+            pool = self.get_connection_with_tls_context(prepared, verify)
+            self.cert_verify(pool, prepared.url or "", verify, None)  # type: ignore[no-untyped-call]  # requests'
+            self._only_pool = pool
         return self._only_pool
 
-    def build_response(self, req: requests.PreparedRequest, resp: Any) -> NdjsonResponse:
-        """Wrap a Body. Cookies are not looked at: none is ever kept."""
-        response = NdjsonResponse()
-        response.status_code = resp.status
-        response.headers = CaseInsensitiveDict(resp.headers)
-        response.reason = resp.reason
-        response.raw = resp
-        response.url = req.url or ""
-        response.request = req
-        response.connection = self
-        return response
+    def _lines(self, fields: CaseInsensitiveDict[str]) -> str:
+        """Give the fields as they are written; they are the same for every request of a client."""
+        known, lines = self._written
+        if known is not fields:
+            lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+            self._written = fields, lines
+        return lines
 
     def exchange(
         self, exchange: Exchange, prepared: requests.PreparedRequest, verify: bool | str
     ) -> NdjsonResponse:
         """Send a request and wait for the head of its answer. Raises what requests raises, and
-        ClientGone, Stalled, Malformed."""
-        _local.exchange = exchange
+        ClientGone, Stalled, Malformed, OSError."""
         try:
-            response = self.send(
-                prepared, stream=True, timeout=(exchange.connect_s, None), verify=verify
-            )
-        finally:
-            _local.exchange = None
-        assert isinstance(response, NdjsonResponse)
-        return response
+            pool = self._pool(prepared, verify)
+            connection = pool._get_conn()
+        except HTTPError as error:
+            raise requests.ConnectionError(error, request=prepared) from error
+        connection.exchange = exchange
+        if exchange.want_fresh:
+            connection.close()
+        try:
+            fields = self._lines(prepared.headers)
+            connection.request(prepared.method, prepared.path_url, prepared.body, fields)
+            body: Body = connection.getresponse()
+        except BaseException as error:
+            connection.close()
+            pool._put_conn(connection)
+            if isinstance(error, ssl.SSLError):
+                raise requests.exceptions.SSLError(error, request=prepared) from error
+            if isinstance(error, HTTPError):
+                raise requests.ConnectionError(error, request=prepared) from error
+            raise
+        body.lend(pool, connection)
+        return NdjsonResponse(body, prepared)
 
     def close(self) -> None:
         """End all idle connections; those in use end when they are given back."""

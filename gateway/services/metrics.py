@@ -19,7 +19,7 @@ import time
 from collections import Counter as Tallied
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -83,6 +83,7 @@ class Metrics:
     def __init__(self, version: str) -> None:
         self._registry = None if SHARED_DIR in os.environ else CollectorRegistry()
         self._models: set[str] = set()
+        self._children: dict[tuple[Any, tuple[str, ...]], Any] = {}
         self._labelled: dict[str, set[str]] = {}
         self._requests = self._counter(
             "o2a_requests", "Calls that ended.", ("endpoint", "model", "status")
@@ -128,8 +129,9 @@ class Metrics:
         """Count a call that ended. Costs some 20 microseconds."""
         endpoint = admission.endpoint if admission.endpoint in _ENDPOINTS else OTHER
         model = self._model(admission)
-        self._requests.labels(endpoint, model, str(settlement.status)).inc()
-        self._duration.labels(endpoint).observe(settlement.duration_ms / 1000)
+        child = self._child
+        child(self._requests, endpoint, model, str(settlement.status)).inc()
+        child(self._duration, endpoint).observe(settlement.duration_ms / 1000)
         if settlement.error_code and settlement.outcome == "failed":
             self._errors.labels(endpoint, settlement.error_code).inc()
             if settlement.error_code in _LIMITS:
@@ -141,14 +143,19 @@ class Metrics:
             ("cached", settlement.cached_tokens),
         ):
             if count:
-                self._tokens.labels(model, kind).inc(count)
+                child(self._tokens, model, kind).inc(count)
         if settlement.queue_ms is not None:
             self._queue.observe(settlement.queue_ms / 1000)
         if settlement.first_token_ms is not None:
-            self._first.labels(model).observe(settlement.first_token_ms / 1000)
+            child(self._first, model).observe(settlement.first_token_ms / 1000)
             gap_s = mean_gap_s(settlement)
             if gap_s is not None:
-                self._gap.labels(model).observe(gap_s)
+                child(self._gap, model).observe(gap_s)
+
+    def turned_away(self, status: int, code: str) -> None:
+        """Count a request without a valid key, which no record tells of."""
+        self._child(self._requests, OTHER, OTHER, str(status)).inc()
+        self._child(self._errors, OTHER, code).inc()
 
     def late(self, lag_s: float) -> None:
         """Note by how much the event loop was late."""
@@ -184,6 +191,13 @@ class Metrics:
         return run_blocking(_of_all_workers)
 
     # -- helpers ---------------------------------------------------------------------------------
+
+    def _child(self, metric: Any, *labels: str) -> Any:
+        """Give one series; finding it again is most of what counting costs otherwise."""
+        found = self._children.get((metric, labels))
+        if found is None:
+            found = self._children[metric, labels] = metric.labels(*labels)
+        return found
 
     def _model(self, admission: Admission) -> str:
         """Give the label of a call's model: one of the catalogue's names, and not too many."""

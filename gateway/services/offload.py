@@ -19,6 +19,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
+from gateway.ollama.exchange import ReadWait
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -118,20 +120,8 @@ def real_poll() -> Poll:
     return select.poll()
 
 
-class ReadWait(Protocol):
-    """Waits, again and again, until one socket has something to read."""
-
-    def wait(self, timeout_s: float) -> bool:
-        """Wait at most `timeout_s`, give or take LOOK_S; False when nothing came."""
-        ...
-
-    def close(self) -> None:
-        """Forget the socket."""
-        ...
-
-
 def read_wait(sock: Any) -> ReadWait | None:
-    """Give a cheap way to wait for `sock`, None where reading with a timeout is as good.
+    """Give a cheap way to read from `sock`, None where reading with a timeout is as good.
 
     gevent's own way costs a failing system call and a timer object a wait. Here the wait comes
     first and one timer of the loop serves all: measured, a quarter of the cost of relaying a token.

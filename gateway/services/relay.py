@@ -33,7 +33,6 @@ from gateway.services import offload
 from gateway.services.fleet import Fleet
 from gateway.services.holds import Hold, may_repeat, start
 from gateway.services.prepare import Prepared, measure
-from gateway.services.queue import Slot
 from gateway.services.tally import Tally
 
 log = logging.getLogger(__name__)
@@ -203,9 +202,20 @@ class Answer:
         return self._source
 
     def _one(self, choice: int) -> Iterator[Batch]:
+        """Give one choice's batches, from the model asked for or its fallbacks. Never raises."""
+        prepared = self.prepared
         try:
-            for events in self._choice(choice):
-                yield choice, events
+            while True:
+                for events in self._answers(prepared, choice):
+                    if events and isinstance(events[-1], Failed):
+                        following = self._following(prepared, events[-1].error)
+                        if following is not None:
+                            prepared = self.prepared = following
+                            self.tally.take_over(following.model)
+                            break
+                    yield choice, events
+                else:
+                    return
         except Exception as error:
             yield choice, (Failed(self._fault(error)),)
 
@@ -231,10 +241,8 @@ class Answer:
 
     def _pump(self, choice: int, box: queue.SimpleQueue[Batch | None]) -> None:
         try:
-            for events in self._choice(choice):
-                box.put((choice, events))
-        except Exception as error:
-            box.put((choice, (Failed(self._fault(error)),)))
+            for batch in self._one(choice):
+                box.put(batch)
         finally:
             box.put(None)
 
@@ -245,21 +253,6 @@ class Answer:
         log.exception("an answer broke in the gateway")
         request_id = self.tally.admission.request_id
         return GatewayError(f"The gateway failed on this request (request id {request_id}).")
-
-    def _choice(self, choice: int) -> Iterator[Sequence[Event]]:
-        """Give one choice's events, from the model asked for or its fallbacks."""
-        prepared = self.prepared
-        while True:
-            for events in self._answers(prepared, choice):
-                if events and isinstance(events[-1], Failed):
-                    following = self._following(prepared, events[-1].error)
-                    if following is not None:
-                        prepared = self.prepared = following
-                        self.tally.take_over(following.model)
-                        break
-                yield events
-            else:
-                return
 
     def _following(self, prepared: Prepared, error: GatewayError) -> Prepared | None:
         """Give what may be tried after a failure, None when it stands; then it says all it can."""
@@ -326,41 +319,34 @@ class Answer:
             hold.upstream = start(slot, prepared, request, choice, self._behaviour)
             slot.on_lost = hold.lose
             try:
-                yield from self._read(hold.upstream, slot)
+                yield from self._head(hold.upstream)
+                decoder = wire.Decoder()
+                begun = False
+                for lines in hold.upstream.batches(self._tick_s):
+                    if not begun and lines:
+                        begun = True
+                        slot.answering()
+                    events = decoder.feed(lines) if lines else TICK
+                    if events or not lines:
+                        yield events
+                end = decoder.end()
+                if end:
+                    yield end
             except GatewayError as error:
                 told = self._stop or hold.lost or error
                 hold.report(told)
                 raise told from error
             hold.report(self.tally.error)
 
-    def _read(self, upstream: Upstream, slot: Slot) -> Iterator[Sequence[Event]]:
-        if self.prepared.call.stream:
-            opening = offload.spawn(upstream.open)
-            while not opening.wait(self._tick_s):
-                yield TICK
-            opening.result()
-        else:
-            upstream.open()  # nobody to keep alive meanwhile
-        decoder = wire.Decoder()
-        batches = upstream.batches(self._tick_s)
-        for lines in batches:
-            if lines:
-                slot.answering()
-                events = decoder.feed(lines)
-                if events:
-                    yield events
-                break
+    def _head(self, upstream: Upstream) -> Iterator[Sequence[Event]]:
+        """Wait for the head of the answer, with ticks where somebody must be kept alive."""
+        if not self.prepared.call.stream:
+            upstream.open()
+            return
+        opening = offload.spawn(upstream.open)
+        while not opening.wait(self._tick_s):
             yield TICK
-        for lines in batches:
-            if not lines:
-                yield TICK
-                continue
-            events = decoder.feed(lines)
-            if events:
-                yield events
-        end = decoder.end()
-        if end:
-            yield end
+        opening.result()
 
 
 def _is_running(source: Iterator[Batch]) -> bool:

@@ -9,11 +9,14 @@ from its body costs a system call and wakes the peer twice.
 from __future__ import annotations
 
 import socket as standard
+from collections.abc import Callable
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from gevent import get_hub, getcurrent
 from gevent import socket as gevent_socket
+
+from gateway.ollama.exchange import RECV_BYTES
 
 LOOK_S: Final = 0.25
 """How often the one timer looks for waits whose time is over."""
@@ -24,65 +27,88 @@ _HEAD_END: Final = b"\r\n\r\n"
 _heads: WeakKeyDictionary[_Quick, bytes] = WeakKeyDictionary()
 
 
-class _Over(BaseException):
-    """Thrown into a greenlet whose wait took too long; never leaves this module."""
-
-
 class Waits:
     """All waits of this worker."""
 
     def __init__(self) -> None:
         self._hub = get_hub()
-        self._waiting: dict[Wait, float] = {}
+        self._open: set[Wait] = set()
         self._timer = self._hub.loop.timer(LOOK_S, repeat=LOOK_S, ref=False)
         self._timer.start(self._look)
 
     def of(self, sock: Any) -> Wait:
         """Give the wait of one socket."""
-        return Wait(self, self._hub, self._hub.loop.io(sock.fileno(), _READ))
-
-    def begin(self, wait: Wait, timeout_s: float) -> None:
-        """Note a wait and when it is over."""
-        self._waiting[wait] = self._hub.loop.now() + timeout_s
-
-    def end(self, wait: Wait) -> None:
-        """Forget a wait."""
-        self._waiting.pop(wait, None)
+        wait = Wait(self._hub, sock, self._open.discard)
+        self._open.add(wait)
+        return wait
 
     def _look(self) -> None:
-        now = self._hub.loop.now()
-        for wait in [wait for wait, end in self._waiting.items() if end <= now]:
-            if wait in self._waiting and wait.greenlet is not None:
-                wait.greenlet.throw(_Over)
+        now_s = self._hub.loop.now()
+        for wait in [wait for wait in self._open if wait.until_s <= now_s]:
+            if wait.greenlet is not None and wait.until_s <= now_s:
+                wait.greenlet.switch(False)
 
 
 class Wait:
-    """Waits for one socket; one greenlet at a time."""
+    """Waits for one socket; one greenlet at a time.
 
-    __slots__ = ("_hub", "_waits", "_watcher", "greenlet")
+    The watcher stays started between waits, so that a stream which keeps up touches neither the
+    watcher nor the system's list. Whoever is slower than its server stops it, until it asks again.
+    """
 
-    def __init__(self, waits: Waits, hub: Any, watcher: Any) -> None:
-        self._waits = waits
-        self._hub = hub
-        self._watcher = watcher
+    __slots__ = (
+        "_forget",
+        "_is_on",
+        "_loop",
+        "_recv",
+        "_switch",
+        "_watcher",
+        "greenlet",
+        "until_s",
+    )
+
+    def __init__(self, hub: Any, sock: Any, forget: Callable[[Wait], None]) -> None:
+        self._loop = hub.loop
+        self._switch = hub.switch
+        self._watcher = hub.loop.io(sock.fileno(), _READ)
+        self._recv = sock._sock.recv  # the system's: there is something to read when it is called
+        self._forget = forget
+        self._is_on = False
         self.greenlet: Any = None
+        self.until_s = 0.0
 
-    def wait(self, timeout_s: float) -> bool:
-        """Wait until there is something to read; False when `timeout_s` passed first."""
-        self.greenlet = getcurrent()
-        self._waits.begin(self, timeout_s)
-        try:
-            self._hub.wait(self._watcher)
-        except _Over:
-            return False
-        finally:
-            self._waits.end(self)
-            self.greenlet = None
-        return True
+    def read(self, timeout_s: float) -> bytes | None:
+        """Give what comes within `timeout_s`; None when nothing came, b"" at the end."""
+        if not self._is_on:
+            self._is_on = True
+            self._watcher.start(self._ready)
+        self.until_s = self._loop.now() + timeout_s
+        while True:
+            self.greenlet = getcurrent()
+            try:
+                is_ready = self._switch()
+            finally:
+                self.greenlet = None
+            if not is_ready:
+                return None
+            try:
+                data: bytes = self._recv(RECV_BYTES)
+            except BlockingIOError:
+                continue  # woken for nothing
+            return data
+
+    def _ready(self) -> None:
+        """Called by the loop, again and again while there is something to read."""
+        if self.greenlet is None:
+            self._is_on = False
+            self._watcher.stop()
+        else:
+            self.greenlet.switch(True)
 
     def close(self) -> None:
         """Forget the socket."""
         self._watcher.close()
+        self._forget(self)
 
 
 class _Quick(gevent_socket.socket):  # type: ignore[misc]  # gevent ships no types
@@ -92,7 +118,10 @@ class _Quick(gevent_socket.socket):  # type: ignore[misc]  # gevent ships no typ
 
     def sendall(self, data: Any, flags: int = 0) -> None:
         """Send everything."""
-        sent = self.send(data, flags)
+        try:
+            sent = self._sock.send(data, flags)
+        except BlockingIOError:
+            sent = 0
         if sent < len(data):
             gevent_socket.socket.sendall(self, memoryview(data)[sent:], flags)
 

@@ -84,6 +84,18 @@ def test_a_call_shows_up_with_its_tokens(live: Gateway, shared_ollama: FakeOllam
 
 
 @pytest.mark.process
+def test_a_wrong_key_shows_up(live: Gateway) -> None:
+    before = requests.get(f"{live.url}/metrics", timeout=20).text
+    wrong = {"Authorization": "Bearer sk-nobody-has-this-one"}
+    answer = requests.get(f"{live.url}/v1/models", headers=wrong, timeout=20)
+    after = requests.get(f"{live.url}/metrics", timeout=20).text
+
+    assert answer.status_code == 401
+    for series in ("o2a_requests_total", "o2a_errors_total"):
+        assert _sum(after, series) == _sum(before, series) + 1
+
+
+@pytest.mark.process
 def test_every_worker_gives_the_counts_of_all(ollama: FakeOllama, tmp_path: Path) -> None:
     shared = tmp_path / "metrics"
     shared.mkdir()

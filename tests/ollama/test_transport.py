@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from gateway.errors import (
     ClientGone,
@@ -304,13 +305,14 @@ class PollWait:
     waits = 0
 
     def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
         self.is_closed = False
 
-    def wait(self, timeout_s: float) -> bool:
+    def read(self, timeout_s: float) -> bytes | None:
         PollWait.waits += 1
-        return bool(self._poll.poll(timeout_s * 1000))
+        return self._sock.recv(65_536) if self._poll.poll(timeout_s * 1000) else None
 
     def close(self) -> None:
         self.is_closed = True
@@ -391,10 +393,11 @@ def test_a_cancelled_answer_that_ends_with_its_connection_is_not_taken_for_whole
 
 
 def test_a_connection_is_only_used_for_an_exchange() -> None:
-    pool = transport.OllamaAdapter(1).poolmanager.connection_from_url("http://127.0.0.1:1")
+    session = requests.Session()
+    session.mount("http://", transport.OllamaAdapter(1))
 
     with pytest.raises(RuntimeError, match="only used through"):
-        pool.urlopen("GET", "/", retries=False)
+        session.get("http://127.0.0.1:1")
 
 
 # -- TLS -------------------------------------------------------------------------------------------
