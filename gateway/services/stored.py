@@ -112,7 +112,10 @@ class Store:
     def _elsewhere(self, work: Callable[[threading.Event], T], wait_s: float) -> T:
         given_up = threading.Event()
         if self.database.is_sqlite:
-            return run_blocking(work, given_up)
+            found, error = run_blocking(_held, work, given_up)
+            if error is not None:
+                raise error
+            return found  # type: ignore[return-value]  # the result, as there is no error
         if not patched():
             return work(given_up)
         task = spawn(work, given_up)
@@ -124,6 +127,16 @@ class Store:
             log.warning("the store has not answered for %.0f s", wait_s)
             raise StoreUnavailable("The gateway's database does not answer; try again.")
         return task.result()
+
+
+def _held(
+    work: Callable[[threading.Event], T], given_up: threading.Event
+) -> tuple[T | None, Exception | None]:
+    """Give what `work` returns, or raises: what is raised in a thread of gevent's, it prints."""
+    try:
+        return work(given_up), None
+    except Exception as error:  # raised again by the caller
+        return None, error
 
 
 class _Silence:

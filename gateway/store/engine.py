@@ -94,7 +94,9 @@ def sqlite_engine(
     arguments: dict[str, Any] = {"check_same_thread": False, "timeout": BUSY_TIMEOUT_S}
     if not threads:
         arguments |= {"timeout": 0, "factory": PatientConnection}
-    engine = create_engine(url, connect_args=arguments, pool_size=8, max_overflow=32)
+    engine = create_engine(
+        url, connect_args=arguments, pool_size=8, max_overflow=32, hide_parameters=True
+    )
     level = "FULL" if synchronous == "full" else "NORMAL"
 
     @event.listens_for(engine, "connect")
@@ -137,6 +139,7 @@ def postgresql_engine(
     """Give an engine for PostgreSQL; connections are checked before use and bounded in time."""
     return create_engine(
         url,
+        hide_parameters=True,
         pool_pre_ping=True,
         pool_size=pool,
         max_overflow=pool,
