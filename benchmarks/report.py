@@ -108,7 +108,22 @@ ROWS = [
     ),
     Row("base PSS MB, all processes", "memory", "idle_pss_kb", scale=1 / 1_024),
     Row("KB per open stream", "memory", "kb_per_stream", goal=60, stretch=40),
-    Row("two workers against one, saturated ×", "workers", "scaling", goal=1.8, least=True),
+    Row(
+        "two workers against one, calls a second ×",
+        "workers",
+        "calls_scaling",
+        goal=1.8,
+        least=True,
+    ),
+    Row("– the most this machine leaves room for", "workers", "calls_possible"),
+    Row(
+        "two workers against one, tokens a second ×",
+        "workers",
+        "tokens_scaling",
+        goal=1.8,
+        least=True,
+    ),
+    Row("– the most this machine leaves room for", "workers", "tokens_possible"),
 ]
 
 

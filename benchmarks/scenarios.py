@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import resource
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks import load, targets, wire
+from benchmarks import load, measure, targets, wire
 from benchmarks.fast_ollama import DEFAULT_MODELS
 from benchmarks.load import Figures
 from benchmarks.targets import Target
@@ -104,18 +106,41 @@ def memory(target: Target, quick: bool) -> Figures:
 
 
 def workers(target: Target, quick: bool) -> Figures:
-    """Saturated throughput of two workers and of one, in calls that follow one another."""
+    """What two workers give of one, as much as they can: tokens of streams, and small calls.
+
+    The cost of the fake and of this program comes from the same processors, so the most that two
+    workers could give on this machine is told as well.
+    """
     upstream = target.port  # the caller hands the fake over: the gateways are started here
     figures: Figures = {"failures": 0}
     for count in (1, 2):
         with targets.ours(upstream, workers=count) as gateway:
-            request = gateway.dialect.stream("flood-2000")
-            seen = _calls(gateway, request, 150 if quick else 1_200, 32, tokens=2_000)
-        figures[f"tokens_per_s_{count}"] = seen["tokens_per_s"]
-        figures["failures"] += seen["failures"]
-        figures[f"cpu_us_per_token_{count}"] = seen["cpu_us_per_call"] / 2_000
-    figures["scaling"] = figures["tokens_per_s_2"] / figures["tokens_per_s_1"]
+            flood = gateway.dialect.stream("flood-2000")
+            small = gateway.dialect.call("quick")
+            for kind, request, calls, tokens in (
+                ("tokens", flood, 150 if quick else 1_200, 2_000),
+                ("calls", small, 1_000 if quick else 6_000, 4),
+            ):
+                fake, generator_s = measure.cpu(target.pid), _children_s()
+                seen = _calls(gateway, request, calls, 32, tokens=tokens)
+                others_us = measure.cpu_us(fake, measure.cpu(target.pid))
+                others_us += (_children_s() - generator_s) * 1e6
+                figures[f"{kind}_per_s_{count}"] = seen[f"{kind}_per_s"]
+                figures[f"{kind}_cpu_us_{count}"] = seen["cpu_us_per_call"]
+                figures[f"{kind}_others_us_{count}"] = others_us / calls
+                figures["failures"] += seen["failures"]
+    for kind in ("tokens", "calls"):
+        figures[f"{kind}_scaling"] = figures[f"{kind}_per_s_2"] / figures[f"{kind}_per_s_1"]
+        mine, others = figures[f"{kind}_cpu_us_1"], figures[f"{kind}_others_us_1"]
+        cores = os.cpu_count() or 1
+        figures[f"{kind}_possible"] = min(2.0, cores * mine / (mine + others))
     return figures
+
+
+def _children_s() -> float:
+    """Return the processor seconds of the load generators that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 SCENARIOS = [

@@ -180,12 +180,20 @@ def issue_key(variables: dict[str, str], name: str = "bench") -> str:
     return found[0]
 
 
+def environment(variables: dict[str, str]) -> dict[str, str]:
+    """Return what a target finds around it: bytecode is kept, as wherever it is deployed; else
+    compiling at the start leaves its traces in the memory that is measured."""
+    found = os.environ | variables
+    found.pop("PYTHONDONTWRITEBYTECODE", None)
+    return found
+
+
 def run_module(module: list[str], variables: dict[str, str]) -> str:
     """Run a module with its arguments and return what it printed; raises when it fails."""
     done = subprocess.run(
         [sys.executable, "-m", *module],
         cwd=ROOT,
-        env=os.environ | variables,
+        env=environment(variables),
         capture_output=True,
         text=True,
         timeout=120,
@@ -221,7 +229,7 @@ def _folder() -> Path:
 def _start(command: list[str], folder: Path, variables: dict[str, str]) -> subprocess.Popen[bytes]:
     with (folder / "log").open("wb") as log:
         return subprocess.Popen(
-            command, cwd=ROOT, env=os.environ | variables, stdout=log, stderr=subprocess.STDOUT
+            command, cwd=ROOT, env=environment(variables), stdout=log, stderr=subprocess.STDOUT
         )
 
 

@@ -30,7 +30,8 @@ def healthz() -> Response:
 @bp.get("/readyz")
 @open_to_all
 def readyz() -> Response:
-    """Say whether calls can be served: 503 while draining or without the database."""
+    """Say whether calls can be served: 503 while draining. Without its database the gateway still
+    serves keys it knows, so that is told and not refused."""
     parts = services()
     ready = not parts.draining.is_set()
     body = {"status": "ready" if ready else "draining", "usage_store": parts.usage.state()}

@@ -165,14 +165,18 @@ class Chunked:
         """Give the payload of the chunks in `data`. Raises Malformed."""
         if self._carry:
             data, self._carry = self._carry + data, b""
-        elif self._state == "size":  # nearly always one whole chunk: a token
-            eol = data.find(b"\r\n", 0, _SHORT_SIZE)
-            if eol > 0 and _HEX.fullmatch(data, 0, eol):
-                after = eol + 2 + int(data[:eol], 16)
-                if after == len(data) - 2 and after > eol + 2 and data.endswith(b"\r\n"):
-                    return data[eol + 2 : after]
         position, end = 0, len(data)
         parts: list[bytes] = []
+        while self._state == "size":  # nearly always: whole chunks, each of one token
+            eol = data.find(b"\r\n", position, position + _SHORT_SIZE)
+            digits = data[position:eol] if eol > 0 else b""
+            if not _HEX.fullmatch(digits):
+                break
+            after = eol + 2 + int(digits, 16)
+            if after == eol + 2 or data[after : after + 2] != b"\r\n":
+                break
+            parts.append(data[eol + 2 : after])
+            position = after + 2
         while position < end and not self.finished:
             if self._state == "data":
                 part = data[position : position + self._left]
@@ -238,6 +242,10 @@ class LineSplitter:
     def feed(self, payload: bytes) -> list[bytes]:
         """Give the lines completed by `payload`. Raises OverflowError for a line over the
         limit."""
+        last = len(payload) - 1
+        if not self._parts and 0 < last <= self._limit and payload.find(b"\n") == last:
+            line = payload[:last]  # nearly always: one line, a token
+            return [] if line.isspace() else [line]
         lines = payload.split(b"\n")
         tail = lines.pop()
         if lines and self._parts:

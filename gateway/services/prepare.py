@@ -90,7 +90,7 @@ def prepare(
     prepared = _lay(services, call, key, resolved, behaviour, endpoint)
     if not fetch:
         return prepared
-    return replace(prepared, request=services.images.fill(prepared.request))
+    return _filled(services, prepared)
 
 
 def prepare_embedding(
@@ -145,9 +145,7 @@ def fall_back(
         except GatewayError:
             continue
         log.info("model %s takes over for %s: %s", model.name, failed.model.name, error.code)
-        return replace(
-            following, request=services.images.fill(following.request), fallback_of=origin
-        )
+        return replace(_filled(services, following), fallback_of=origin)
     return None
 
 
@@ -195,6 +193,23 @@ def _lay(
         reasoning_field=applied.reasoning_field,
         ignored=applied.ignored,
         explain=_explain(applied, request.params),
+    )
+
+
+def _filled(services: Services, prepared: Prepared) -> Prepared:
+    """Fetch what the request names by URL; the text of a file counts in the prompt."""
+    request = services.images.fill(prepared.request)
+    if request is prepared.request:
+        return prepared
+    characters = estimate.characters(request)
+    tokens = estimate.tokens(request, services.ratios.of(prepared.model.name))
+    reservation = prepared.reservation - prepared.estimate + tokens
+    return replace(
+        prepared,
+        request=request,
+        characters=characters,
+        estimate=tokens,
+        reservation=reservation,
     )
 
 

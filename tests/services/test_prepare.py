@@ -1,0 +1,46 @@
+"""What is known about a call before it is admitted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+from gateway.core.catalog import Resolved
+from gateway.core.chat import Call, ChatRequest, Media, Message
+from gateway.core.keys import Key
+from gateway.policy.estimate import Ratios
+from gateway.services import prepare
+from tests.policy.values import model
+
+
+def prepared(*media: Media) -> prepare.Prepared:
+    request = ChatRequest("llama3.2", (Message("user", "Read this:", media=media),))
+    return prepare.Prepared(
+        Call(request), Key(1, "k", "sk-"), Resolved(model("llama3.2")), request, 10, 10, reservation=110
+    )
+
+
+def services(text: str) -> Any:
+    def fill(request: ChatRequest) -> ChatRequest:
+        if not request.messages[0].media:
+            return request
+        message = replace(request.messages[0], content=text, media=())
+        return replace(request, messages=(message,))
+
+    return SimpleNamespace(images=SimpleNamespace(fill=fill), ratios=Ratios())
+
+
+def test_the_text_of_a_fetched_file_counts() -> None:
+    before = prepared(Media("file", url="http://files/tides.txt"))
+    after = prepare._filled(services("low tide at six " * 1_000), before)
+
+    assert after.characters >= 16_000
+    assert after.estimate > 3_000
+    assert after.reservation - after.estimate == 100  # what the answer may take stays
+
+
+def test_a_request_without_links_is_left_alone() -> None:
+    before = prepared()
+
+    assert prepare._filled(services(""), before) is before
