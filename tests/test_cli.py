@@ -8,14 +8,17 @@ import json
 import sqlite3
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import yaml
+from alembic import command
+from alembic.config import Config
 from click.testing import Result
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import create_engine, select
 
 from gateway import create_app
 from gateway.config import Settings
@@ -24,7 +27,7 @@ from gateway.core.usage import Admission, Settlement
 from gateway.errors import Unauthenticated
 from gateway.services import Services, of
 from gateway.services.usage_export import safe_cell
-from gateway.store import setup, usage
+from gateway.store import schema, setup, usage
 from gateway.store.tables import KeyCounterRow, UsageRow
 
 Run = Callable[..., Result]
@@ -127,19 +130,20 @@ def test_a_refusal_is_one_line_and_exit_code_1(run: Run, args: tuple[str, ...], 
     assert "Traceback" not in result.output
 
 
+UNUSABLE = {
+    "missing": "is not set up: run 'flask --app wsgi db upgrade'",
+    "older": "has schema 0001, and",
+    "newer": "a newer version of the gateway made",
+    "garbage": "is damaged (file is not a database): restore a backup",
+}
+COMMANDS = ("list-keys", "usage", "prune", "backup", "export-config")
+
+
 @pytest.mark.parametrize(
-    ("state", "words"),
-    [
-        ("missing", "is not set up: run 'flask --app wsgi db upgrade'"),
-        ("older", "has schema 0001, and"),
-        ("newer", "a newer version of the gateway made"),
-        ("garbage", "is damaged (file is not a database): restore a backup"),
-    ],
+    ("name", "state"),
+    [(c, s) for c in COMMANDS for s in UNUSABLE if (c, s) != ("backup", "older")],
 )
-@pytest.mark.parametrize("name", ["list-keys", "usage", "prune", "backup", "export-config"])
-def test_a_database_that_cannot_be_used_is_explained(
-    tmp_path: Path, name: str, state: str, words: str
-) -> None:
+def test_a_database_that_cannot_be_used_is_explained(tmp_path: Path, name: str, state: str) -> None:
     settings = Settings.load({"DATA_DIR": str(tmp_path / "data"), "PORT": "1"}, None)
     path = settings.data_dir / "gateway.db"
     if state == "garbage":
@@ -156,8 +160,27 @@ def test_a_database_that_cannot_be_used_is_explained(
     close(app)
 
     assert result.exit_code == 1
-    assert words in result.stderr
+    assert UNUSABLE[state] in result.stderr
     assert result.output.count("\n") == 1, result.output
+
+
+def test_a_database_can_be_backed_up_before_it_is_migrated(tmp_path: Path) -> None:
+    settings = Settings.load({"DATA_DIR": str(tmp_path / "data"), "PORT": "1"}, None)
+    config = Config()
+    config.set_main_option("script_location", str(schema.MIGRATIONS))
+    config.set_main_option("path_separator", "os")
+    engine = create_engine(settings.database_url)
+    with engine.connect() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0002")
+    engine.dispose()
+    app = create_app(settings)
+    result = app.test_cli_runner().invoke(args=["backup", str(tmp_path / "old.backup")])
+    close(app)
+
+    assert result.exit_code == 0, result.output
+    with closing(sqlite3.connect(tmp_path / "old.backup")) as copy:
+        assert copy.execute("SELECT version_num FROM alembic_version").fetchone() == ("0002",)
 
 
 def test_accounts_can_be_made_and_given_passwords(run: Run, parts: Services) -> None:

@@ -24,8 +24,9 @@ _MOST_BYTES = 64 << 20
 @command("backup")
 @click.argument("target", type=click.Path(path_type=Path), default=".")
 def backup(target: Path) -> None:
-    """Write everything to one file; TARGET is a new file, or a folder. Works while serving."""
-    schema.check(services().config.database_url)
+    """Write everything to one file; TARGET is a new file, or a folder. Works while serving, and
+    before an upgrade."""
+    schema.check(services().config.database_url, or_older=True)
     click.echo(f"Backup written to {backups.make(services().config, target)}")
 
 

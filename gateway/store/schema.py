@@ -48,9 +48,9 @@ def upgrade(url: str) -> None:
         _upgrade_postgresql(parsed)
 
 
-def check(url: str) -> str:
-    """Give the schema's revision. Raises SchemaError if the database is damaged, newer, or not
-    yet migrated."""
+def check(url: str, *, or_older: bool = False) -> str:
+    """Give the schema's revision. Raises SchemaError if the database is damaged, newer, empty, or,
+    unless `or_older`, not yet migrated."""
     parsed = make_url(url)
     engine = _engine(parsed)
     try:
@@ -64,6 +64,8 @@ def check(url: str) -> str:
         engine.dispose()
     if revision != head():
         _refuse_newer(revision)
+        if revision and or_older:
+            return revision
         state = f"has schema {revision}, and {head()} is needed" if revision else "is not set up"
         raise SchemaError(f"the database {shown(parsed)} {state}: {HOW_TO_MIGRATE}")
     return revision

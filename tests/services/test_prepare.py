@@ -16,9 +16,8 @@ from tests.policy.values import model
 
 def prepared(*media: Media) -> prepare.Prepared:
     request = ChatRequest("llama3.2", (Message("user", "Read this:", media=media),))
-    return prepare.Prepared(
-        Call(request), Key(1, "k", "sk-"), Resolved(model("llama3.2")), request, 10, 10, reservation=110
-    )
+    key, resolved = Key(1, "k", "sk-"), Resolved(model("llama3.2"))
+    return prepare.Prepared(Call(request), key, resolved, request, 10, 10, reservation=110)
 
 
 def services(text: str) -> Any:
