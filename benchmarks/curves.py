@@ -17,6 +17,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import orjson
 
@@ -28,7 +29,19 @@ from benchmarks.run import RESULTS, START, environment
 from benchmarks.targets import ROOT, Target
 
 PLOTS = ROOT / "docs" / "performance"
+PAGE = ROOT / "docs" / "performance.md"
 TOO_STEEP = 1.15
+_INTRODUCTION = """# Performance
+
+How the cost of a call grows, measured by `python -m benchmarks.curves`, which also writes this
+page. The *exponent* is the slope of the upper half in log-log: 1 is proportional, 0 is constant;
+more than 1.15 is a defect. Waiting (p99) is shown but not judged: it grows without bound as a
+worker gets full.
+
+Seen on {cores} × {cpu}, Linux {kernel}, Python {python}
+({python_ns_per_call:.0f} ns for a call of an empty function), commit {commit}. How one call
+compares with nginx and a naive gateway is told in `benchmarks/README.md`.
+"""
 
 
 @dataclass(slots=True)
@@ -157,25 +170,29 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer points, fewer calls, no plots")
     parser.add_argument("--target", choices=sorted(START), default="ours")
     options = parser.parse_args()
+    RESULTS.mkdir(exist_ok=True)
     path = RESULTS / "curves.json"
     kept = orjson.loads(path.read_bytes())["curves"] if path.exists() else {}
     steep = False
     for name in options.only or CURVES:
         curve = CURVES[name](options.quick, options.target)
-        steep |= _print(curve)
-        kept[name] = asdict(curve)
+        table, bad = _table(curve)
+        sys.stdout.write(f"\n### {curve.title}\n\n{table}\n")
+        sys.stdout.flush()
+        steep |= bad
+        kept[name] = asdict(curve) | {"table": table}
         if not options.quick and options.target == "ours":
             _write(curve)
             document = {"about": environment(), "curves": kept}
             path.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
+            PAGE.write_text(_page(document))
     sys.exit(1 if steep else 0)
 
 
-def _print(curve: Curve) -> bool:
-    """Print a curve as Markdown; True when a line is too steep or a call failed."""
+def _table(curve: Curve) -> tuple[str, bool]:
+    """Return the curve as Markdown, and whether a line is too steep or a call failed."""
     sizes = sorted({x for line in curve.lines.values() for x, _ in line})
-    out = [f"\n### {curve.title}\n"]
-    out.append(f"| {curve.x_label} | {' | '.join(f'{x:,.0f}' for x in sizes)} | exponent |")
+    out = [f"| {curve.x_label} | {' | '.join(f'{x:,.0f}' for x in sizes)} | exponent |"]
     out.append(f"|---|{'--:|' * (len(sizes) + 1)}")
     bad = curve.failures > 0
     for line, points in curve.lines.items():
@@ -187,8 +204,19 @@ def _print(curve: Curve) -> bool:
         out.append(f"| {line} | {cells} | {slope:.2f}{' TOO STEEP' * steep} |")
     if curve.failures:
         out.append(f"\n{curve.failures} calls failed.")
-    sys.stdout.write("\n".join(out) + "\n")
-    return bad
+    return "\n".join(out), bad
+
+
+def _page(document: dict[str, Any]) -> str:
+    """Return the page of the documentation with every curve measured so far."""
+    about, curves = document["about"], document["curves"]
+    parts = [_INTRODUCTION.format(**about)]
+    for name in CURVES:
+        if name in curves:
+            title = curves[name]["title"]
+            parts.append(f"## {title}\n\n![{title}](performance/{name}.svg)\n")
+            parts.append(curves[name]["table"] + "\n")
+    return "\n".join(parts)
 
 
 def _write(curve: Curve) -> None:

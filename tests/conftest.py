@@ -19,6 +19,19 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("calm")
 
 
+LONG = (
+    "tests/scale/",
+    "tests/faults/",
+    "tests/browser/",
+    "tests/docs/",
+    "tests/admin/test_hostile",
+    "tests/services/test_two_workers",
+    "tests/whole/",
+    "tests/sdk/",
+    "tests/store/",
+)
+
+
 @pytest.fixture(autouse=True)
 def _log_level() -> None:
     """Undo what an application of another test did to the level of all logs."""
@@ -29,6 +42,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--no-skips", action="store_true", help="a skipped test fails the run (used by CI)"
     )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take long: two processes then end at the same time."""
+
+    def rank(item: pytest.Item) -> int:
+        path = item.path.as_posix()
+        return next((n for n, long in enumerate(LONG) if long in path), len(LONG))
+
+    items.sort(key=rank)
 
 
 def pytest_terminal_summary(

@@ -8,7 +8,6 @@ the body is not chunked. So the bytes are taken from the socket as they come, an
 from __future__ import annotations
 
 import socket
-import ssl
 import time
 from collections.abc import Iterator
 from typing import Any, Final
@@ -34,7 +33,6 @@ class Body:
         "_read",
         "_sock",
         "_timeout_s",
-        "_wait",
         "exchange",
         "framing",
         "head",
@@ -48,7 +46,13 @@ class Body:
     length_remaining = None
 
     def __init__(
-        self, exchange: Exchange, sock: socket.socket, head: Head, body: Framing, early: bytes
+        self,
+        exchange: Exchange,
+        sock: socket.socket,
+        reader: ReadWait | None,
+        head: Head,
+        body: Framing,
+        early: bytes,
     ) -> None:
         self.exchange = exchange
         self.head = head
@@ -63,10 +67,7 @@ class Body:
         self._timeout_s = -1.0
         self._connection: Any = None
         self._pool: Any = None
-        self._wait: ReadWait | None = None
-        if exchange.read_wait is not None and not isinstance(sock, ssl.SSLSocket):
-            self._wait = exchange.read_wait(sock)
-        self._read = self._read_slowly if self._wait is None else self._wait.read
+        self._read = self._read_slowly if reader is None else reader.read
         if body.finished and early:
             body.extra = True
 
@@ -114,9 +115,6 @@ class Body:
 
     def close(self) -> None:
         """Give the connection back if another call may use it, else end it. Idempotent."""
-        wait, self._wait = self._wait, None
-        if wait is not None:
-            wait.close()
         connection, self._connection = self._connection, None
         if connection is None:
             return

@@ -30,7 +30,7 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 from gateway.errors import ClientGone
 from gateway.ollama import framing
 from gateway.ollama.addresses import AddressBook
-from gateway.ollama.exchange import RECV_BYTES, Exchange, Stalled
+from gateway.ollama.exchange import RECV_BYTES, Exchange, ReadWait, Stalled
 from gateway.ollama.response import Body, NdjsonResponse
 
 HEAD_S: Final = 10.0
@@ -51,6 +51,7 @@ class _OwnReading:
     is_used = False
     addresses: AddressBook
     exchange: Exchange
+    reader: ReadWait | None = None
 
     def connect_any(self, host: str, port: int) -> socket.socket:
         """Connect to one of the host's addresses within the connect limit. Raises OSError."""
@@ -87,6 +88,8 @@ class _OwnReading:
         exchange = self.exchange
         exchange.reused, self.is_used = self.is_used, True
         exchange.attach(sock)
+        if self.reader is None and exchange.read_wait is not None:
+            self.reader = None if isinstance(sock, ssl.SSLSocket) else exchange.read_wait(sock)
         sock.settimeout(exchange.left_s(exchange.idle_s))
         head = f"{method} {url} HTTP/1.1\r\n{fields}Content-Length: {len(body)}\r\n\r\n"
         data = head.encode("latin-1")
@@ -114,16 +117,15 @@ class _OwnReading:
                 head = framing.parse_head(bytes(data[:end]))
                 del data[: end + 4]
                 if head.status >= 200:
-                    return Body(exchange, sock, head, framing.framing_of(head, method), bytes(data))
+                    body = framing.framing_of(head, method)
+                    return Body(exchange, sock, self.reader, head, body, bytes(data))
                 continue  # 1xx: the real head follows
             if len(data) > framing.MAX_HEAD:
                 raise framing.Malformed("a head without an end")
-            sock.settimeout(exchange.left_s(limit_s))
-            try:
-                part = sock.recv(RECV_BYTES)
-            except TimeoutError:
+            part = self._take(sock, exchange.left_s(limit_s))
+            if part is None:
                 exchange.left_s(limit_s)
-                raise Stalled(what) from None
+                raise Stalled(what)
             if exchange.cancelled:
                 raise ClientGone("the call was cancelled")
             if not part:
@@ -133,6 +135,22 @@ class _OwnReading:
             now_s = time.monotonic()
             end_s = end_s or now_s + HEAD_S
             limit_s, what = max(end_s - now_s, 0.001), "the time limit for the head of the answer"
+
+    def _take(self, sock: socket.socket, timeout_s: float) -> bytes | None:
+        if self.reader is not None:
+            return self.reader.read(timeout_s)
+        sock.settimeout(timeout_s)
+        try:
+            return sock.recv(RECV_BYTES)
+        except TimeoutError:
+            return None
+
+    def close(self) -> None:
+        """End the connection, and the watch on it before its descriptor can be used again."""
+        reader, self.reader = self.reader, None
+        if reader is not None:
+            reader.close()
+        super().close()  # type: ignore[misc]  # of the connection it is mixed into
 
 
 class Connection(_OwnReading, HTTPConnection):

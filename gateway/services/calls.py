@@ -315,4 +315,6 @@ def _admission(prepared: Prepared, caller: Caller) -> Admission:
 
 def _header(text: str) -> str:
     """Make a name safe for a header line: ASCII, no control characters."""
+    if text.isascii() and text.isprintable():
+        return text[:100]
     return "".join(c if " " <= c <= "~" else "?" for c in text)[:100]

@@ -52,8 +52,9 @@ class Waits:
 class Wait:
     """Waits for one socket; one greenlet at a time.
 
-    The watcher stays started between waits, so that a stream which keeps up touches neither the
-    watcher nor the system's list. Whoever is slower than its server stops it, until it asks again.
+    It lives as long as the connection. The watcher stays started between waits, so that a stream
+    which keeps up touches neither the watcher nor the system's list. Whoever is slower than its
+    server stops it, until it asks again.
     """
 
     __slots__ = (
@@ -70,7 +71,8 @@ class Wait:
     def __init__(self, hub: Any, sock: Any, forget: Callable[[Wait], None]) -> None:
         self._loop = hub.loop
         self._switch = hub.switch
-        self._watcher = hub.loop.io(sock.fileno(), _READ)
+        # Calls under way come before new ones: what is answered soon is still in the caches.
+        self._watcher = hub.loop.io(sock.fileno(), _READ, True, hub.loop.MAXPRI)
         self._recv = sock._sock.recv  # the system's: there is something to read when it is called
         self._forget = forget
         self._is_on = False

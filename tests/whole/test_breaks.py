@@ -78,6 +78,7 @@ def fake() -> Iterator[FakeOllama]:
 
 @pytest.fixture
 def inside(fake: FakeOllama, tmp_path: Any) -> Iterator[Inside]:
+    before = set(threading.enumerate())
     environ = {"DATA_DIR": str(tmp_path / "data"), "OLLAMA_URL": fake.url}
     settings = Settings.load(environ, None)
     setup.prepare(settings)
@@ -85,7 +86,7 @@ def inside(fake: FakeOllama, tmp_path: Any) -> Iterator[Inside]:
     of(app).refresher.refresh()
     made = Inside(app)
     yield made
-    for thread in threading.enumerate():
+    for thread in set(threading.enumerate()) - before:
         if thread.name.endswith("(run)"):  # of `offload.spawn`: what was cancelled ends soon
             thread.join(5)
     for station in made.parts.fleet.stations():
