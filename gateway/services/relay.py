@@ -316,13 +316,14 @@ class Answer:
             self.tally.note(slot)
             if self._stop is not None:
                 raise self._stop
-            hold.upstream = start(slot, prepared, request, choice, self._behaviour)
+            upstream = start(slot, prepared, request, choice, self._behaviour)
+            hold.upstream = upstream  # from there it may be taken and closed at any time
             slot.on_lost = hold.lose
             try:
-                yield from self._head(hold.upstream)
+                yield from self._head(upstream)
                 decoder = wire.Decoder()
                 begun = False
-                for lines in hold.upstream.batches(self._tick_s):
+                for lines in upstream.batches(self._tick_s):
                     if not begun and lines:
                         begun = True
                         slot.answering()

@@ -93,7 +93,9 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
         parts.settings.update({"idle_timeout_s": 20, "stream_commit_ms": 2000}, actor)
         errors = Errors()
         logging.getLogger().addHandler(errors)
+        parts.usage.start()  # hundreds of thousands of calls leave as many records
         yield Target(app.test_client(), key, errors)
+        parts.usage.stop()
         logging.getLogger().removeHandler(errors)
         parts.limiter.stop()
         parts.store.database.close()
