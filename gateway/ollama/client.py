@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
@@ -171,9 +171,11 @@ class OllamaClient:
         exchange.read_wait = self._read_wait
         return Upstream(self.exchange, self.server.name, path, prepared, exchange)
 
-    def exchange(self, prepared: requests.PreparedRequest, exchange: Exchange) -> NdjsonResponse:
+    def exchange(
+        self, prepared: requests.PreparedRequest, exchange: Exchange, tick_s: float
+    ) -> Generator[None, None, NdjsonResponse]:
         """Send a prepared request; used by `Upstream`."""
-        return self._adapter.exchange(exchange, prepared, self._verify)
+        return self._adapter.exchange(exchange, prepared, self._verify, tick_s)
 
 
 def _address(server: Server) -> tuple[str, CaseInsensitiveDict[str]]:

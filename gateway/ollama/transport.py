@@ -1,6 +1,6 @@
 """Requests' way to one Ollama server: urllib3's pool and TLS, our own writing and reading.
 
-    requests.HTTPAdapter (OllamaAdapter) -> urllib3's pool -> Connection.request, .getresponse
+    requests.HTTPAdapter (OllamaAdapter) -> urllib3's pool -> Connection.request, .read_head
     requests.Response (NdjsonResponse)   -> Body -> socket
 
 The head of an answer is read here rather than by `http.client`, because a head that drips in byte
@@ -17,7 +17,7 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any, Final
 
 import requests
@@ -100,8 +100,9 @@ class _OwnReading:
         except TimeoutError:
             raise Stalled("the time limit for taking the request") from None
 
-    def read_head(self, method: str) -> Body:
-        """Wait for the head of the answer: at most the idle limit for its first byte.
+    def read_head(self, method: str, tick_s: float) -> Generator[None, None, Body]:
+        """Wait for the head of the answer: at most the idle limit for its first byte. Gives None
+        after each `tick_s`, and returns the answer.
 
         Raises Stalled, Malformed, ConnectionResetError, ClientGone.
         """
@@ -109,8 +110,7 @@ class _OwnReading:
         assert sock is not None
         exchange = self.exchange
         data = bytearray()
-        limit_s, what = exchange.idle_s, "the time limit for the first record"
-        end_s = 0.0
+        until_s, what = time.monotonic() + exchange.idle_s, "the time limit for the first record"
         while True:
             end = data.find(b"\r\n\r\n")
             if end >= 0:
@@ -122,19 +122,23 @@ class _OwnReading:
                 continue  # 1xx: the real head follows
             if len(data) > framing.MAX_HEAD:
                 raise framing.Malformed("a head without an end")
-            part = self._take(sock, exchange.left_s(limit_s))
-            if part is None:
-                exchange.left_s(limit_s)
+            left_s = until_s - time.monotonic()
+            if left_s <= 0:
                 raise Stalled(what)
+            part = self._take(sock, exchange.left_s(min(left_s, tick_s)))
             if exchange.cancelled:
                 raise ClientGone("the call was cancelled")
+            if part is None:
+                if left_s > tick_s:
+                    yield
+                continue
             if not part:
                 raise ConnectionResetError("the connection ended before the answer")
-            exchange.received = True
+            if not exchange.received:
+                exchange.received = True
+                until_s = time.monotonic() + HEAD_S
+                what = "the time limit for the head of the answer"
             data += part
-            now_s = time.monotonic()
-            end_s = end_s or now_s + HEAD_S
-            limit_s, what = max(end_s - now_s, 0.001), "the time limit for the head of the answer"
 
     def _take(self, sock: socket.socket, timeout_s: float) -> bytes | None:
         if self.reader is not None:
@@ -166,12 +170,7 @@ class Connection(_OwnReading, HTTPConnection):
         if self.sock is None:
             self.connect()
             self.is_used = False
-        self._method = method
         self.send_whole(method, url, body, headers)
-
-    def getresponse(self) -> Body:  # type: ignore[override]  # a Body is all the pool asks for
-        """Wait for the head."""
-        return self.read_head(self._method)
 
     @property
     def is_connected(self) -> bool:
@@ -196,12 +195,7 @@ class TlsConnection(_OwnReading, HTTPSConnection):
         """Send a request."""
         if self.sock is None:
             self.connect()
-        self._method = method
         self.send_whole(method, url, body, headers)
-
-    def getresponse(self) -> Body:  # type: ignore[override]  # as above
-        """Wait for the head."""
-        return self.read_head(self._method)
 
 
 def _connected(connection: Connection | TlsConnection, host: str) -> socket.socket:
@@ -223,14 +217,14 @@ def _is_quiet(sock: socket.socket) -> bool:
 class PlainPool(HTTPConnectionPool):
     """Connections to one http server."""
 
-    ConnectionCls = Connection  # type: ignore[assignment]  # answers with a Body
+    ConnectionCls = Connection
 
 
 class TlsPool(HTTPSConnectionPool):
     """Connections to one https server. An admin who switches verification off is warned where he
     does it, not by urllib3 at each call."""
 
-    ConnectionCls = TlsConnection  # type: ignore[assignment]  # answers with a Body
+    ConnectionCls = TlsConnection
 
 
 class OllamaAdapter(HTTPAdapter):
@@ -278,10 +272,15 @@ class OllamaAdapter(HTTPAdapter):
         return lines
 
     def exchange(
-        self, exchange: Exchange, prepared: requests.PreparedRequest, verify: bool | str
-    ) -> NdjsonResponse:
-        """Send a request and wait for the head of its answer. Raises what requests raises, and
-        ClientGone, Stalled, Malformed, OSError."""
+        self,
+        exchange: Exchange,
+        prepared: requests.PreparedRequest,
+        verify: bool | str,
+        tick_s: float,
+    ) -> Generator[None, None, NdjsonResponse]:
+        """Send a request and wait for the head of its answer. Gives None after each `tick_s` of
+        that wait, and returns the answer. Raises what requests raises, and ClientGone, Stalled,
+        Malformed, OSError."""
         try:
             pool = self._pool(prepared, verify)
             connection = pool._get_conn()
@@ -293,7 +292,7 @@ class OllamaAdapter(HTTPAdapter):
         try:
             fields = self._lines(prepared.headers)
             connection.request(prepared.method, prepared.path_url, prepared.body, fields)
-            body: Body = connection.getresponse()
+            body = yield from connection.read_head(prepared.method, tick_s)
         except BaseException as error:
             connection.close()
             pool._put_conn(connection)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Generator, Iterator
 from types import TracebackType
 from typing import Final, TypeAlias
 
@@ -17,7 +18,9 @@ from gateway.ollama.response import NdjsonResponse
 
 log = logging.getLogger(__name__)
 
-Send: TypeAlias = Callable[[requests.PreparedRequest, Exchange], NdjsonResponse]
+Send: TypeAlias = Callable[
+    [requests.PreparedRequest, Exchange, float], Generator[None, None, NdjsonResponse]
+]
 
 MAX_ERROR_BYTES: Final = 65_536
 MAX_ANSWER_BYTES: Final = 256 << 20
@@ -80,7 +83,12 @@ class Upstream:
         Raises ClientGone after `cancel`, UpstreamUnreachable, UpstreamTimeout, or what Ollama's
         refusal means.
         """
-        response = self._send()
+        for _ in self.opening(math.inf):
+            pass
+
+    def opening(self, tick_s: float) -> Iterator[None]:
+        """Do what `open` does, and give None after each `tick_s` of waiting for the head."""
+        response = yield from self._send(tick_s)
         self._response = response
         if self._closed or self._exchange.cancelled:
             response.close()
@@ -156,10 +164,10 @@ class Upstream:
 
     # -- details ---------------------------------------------------------------------------------
 
-    def _send(self) -> NdjsonResponse:
+    def _send(self, tick_s: float) -> Generator[None, None, NdjsonResponse]:
         exchange = self._exchange
         try:
-            return self._send_prepared(self._prepared, exchange)
+            return (yield from self._send_prepared(self._prepared, exchange, tick_s))
         except FOREIGN as error:
             # An idle connection may be closed by Ollama in the moment we choose it. Nothing was
             # answered, so nothing was computed: once more, on a new connection (U16).
@@ -169,7 +177,7 @@ class Upstream:
             raise ClientGone("the call was cancelled")
         exchange.want_fresh = True
         try:
-            return self._send_prepared(self._prepared, exchange)
+            return (yield from self._send_prepared(self._prepared, exchange, tick_s))
         except FOREIGN as error:
             raise self._mapped(error) from error
 

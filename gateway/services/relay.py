@@ -27,7 +27,6 @@ from gateway.core.chat import Request
 from gateway.core.events import Batch, Event, Failed, Ping
 from gateway.errors import ClientGone, ContextOverflow, GatewayError
 from gateway.ollama import wire
-from gateway.ollama.client import Upstream
 from gateway.policy import fidelity
 from gateway.services import offload
 from gateway.services.fleet import Fleet
@@ -320,7 +319,8 @@ class Answer:
             hold.upstream = upstream  # from there it may be taken and closed at any time
             slot.on_lost = hold.lose
             try:
-                yield from self._head(upstream)
+                for _ in upstream.opening(self._tick_s):
+                    yield TICK
                 decoder = wire.Decoder()
                 begun = False
                 for lines in upstream.batches(self._tick_s):
@@ -338,16 +338,6 @@ class Answer:
                 hold.report(told)
                 raise told from error
             hold.report(self.tally.error)
-
-    def _head(self, upstream: Upstream) -> Iterator[Sequence[Event]]:
-        """Wait for the head of the answer, with ticks where somebody must be kept alive."""
-        if not self.prepared.call.stream:
-            upstream.open()
-            return
-        opening = offload.spawn(upstream.open)
-        while not opening.wait(self._tick_s):
-            yield TICK
-        opening.result()
 
 
 def _is_running(source: Iterator[Batch]) -> bool:

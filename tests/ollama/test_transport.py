@@ -289,8 +289,8 @@ def test_an_answer_that_comes_after_the_call_was_closed_is_thrown_away() -> None
         upstream = call(client)
         send = upstream._send_prepared
 
-        def late(prepared: Any, exchange: Any) -> Any:
-            found = send(prepared, exchange)
+        def late(prepared: Any, exchange: Any, tick_s: float) -> Any:
+            found = yield from send(prepared, exchange, tick_s)
             upstream.close()
             return found
 
@@ -345,6 +345,36 @@ def test_another_way_to_wait_can_be_given() -> None:
     assert seen[1] == []
     assert seen[-1] == [DONE[:-1]]
     assert [wait.is_closed for wait in made] == [True]
+
+
+def test_the_wait_for_a_head_can_be_taken_in_steps() -> None:
+    over = threading.Event()
+
+    def slowly(sock: socket.socket) -> None:
+        over.wait(20)
+        sock.sendall(WHOLE)
+
+    with RawServer([slowly]) as raw, client_of(raw.url) as client, call(client) as upstream:
+        opening = upstream.opening(0.01)
+        assert [next(opening), next(opening)] == [None, None]
+        over.set()
+        assert set(opening) <= {None}
+        assert text_of(read(upstream)) == "Hello"
+
+
+def test_a_wait_for_a_head_that_is_given_up_ends_the_connection() -> None:
+    gone = threading.Event()
+
+    def silent(sock: socket.socket) -> None:
+        while sock.recv(1_024):
+            pass
+        gone.set()
+
+    with RawServer([silent]) as raw, client_of(raw.url) as client, call(client) as upstream:
+        opening = upstream.opening(0.01)
+        next(opening)
+        opening.close()  # type: ignore[attr-defined]  # a generator
+        assert gone.wait(10)
 
 
 def test_the_whole_limit_counts_before_anything_is_sent() -> None:
