@@ -72,7 +72,7 @@ class Settings:
 
     `trusted_proxies` is how many reverse proxies stand in front (0: forwarded headers are
     ignored). `admin_password` and `ollama_urls` seed an empty database and are not looked at
-    afterwards.
+    afterwards. `wrong_keys_per_minute` is how many wrong API keys one address may try.
     """
 
     host: str = "0.0.0.0"
@@ -91,6 +91,7 @@ class Settings:
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
     trusted_proxies: int = 0
+    wrong_keys_per_minute: int = 30
     trusted_hosts: tuple[str, ...] = ()
     cookie_secure: Literal["auto", "always", "never"] = "auto"
     metrics_token: Secret = _NO_SECRET
@@ -346,6 +347,7 @@ _READERS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "LOG_LEVEL": ("log_level", _one_of("debug", "info", "warning", "error")),
     "LOG_FORMAT": ("log_format", _one_of("text", "json")),
     "TRUSTED_PROXIES": ("trusted_proxies", _integer(0, 10)),
+    "WRONG_KEYS_PER_MINUTE": ("wrong_keys_per_minute", _integer(1, 1_000_000)),
     "TRUSTED_HOSTS": ("trusted_hosts", _hosts),
     "COOKIE_SECURE": ("cookie_secure", _one_of("auto", "always", "never")),
     "METRICS_TOKEN": ("metrics_token", Secret),

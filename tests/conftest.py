@@ -20,6 +20,7 @@ hypothesis.settings.load_profile("calm")
 
 
 LONG = (
+    "tests/sdk/",  # before the browser, whose library keeps an event loop running
     "tests/scale/",
     "tests/faults/",
     "tests/browser/",
@@ -27,7 +28,6 @@ LONG = (
     "tests/admin/test_hostile",
     "tests/services/test_two_workers",
     "tests/whole/",
-    "tests/sdk/",
     "tests/store/",
 )
 

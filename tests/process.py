@@ -54,6 +54,7 @@ class Gateway:
             "WEB_CONCURRENCY": str(workers),
             "PORT": str(self.port),
             "HOST": "127.0.0.1",
+            "WRONG_KEYS_PER_MINUTE": "100000",  # the tests share an address
             "PYTHONPATH": str(ROOT),
             "PYTHONDONTWRITEBYTECODE": "1",
             **(env or {}),

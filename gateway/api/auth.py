@@ -17,15 +17,16 @@ from gateway.services.keyring import Keyring
 _SHAPE = re.compile(r"[\x21-\x7e]{8,200}")
 _HEADERS = ("HTTP_X_API_KEY", "HTTP_API_KEY")
 
-FAILURES_PER_MINUTE = 30
 _REMEMBERED_ADDRESSES = 10_000
 
 
-def authenticate(request: Request, keyring: Keyring, failures: Failures, address: str) -> Key:
+def authenticate(
+    request: Request, keyring: Keyring, failures: Failures, address: str, limit: int
+) -> Key:
     """Give the key of the request: headers are tried in order, the first valid one wins (D3).
 
-    Happens before the body is read. Raises Unauthenticated, RateLimited after many wrong keys
-    from one address, and Unavailable when
+    Happens before the body is read. Raises Unauthenticated, RateLimited after `limit` wrong
+    keys a minute from one address, and Unavailable when
     the store cannot be asked.
     """
     candidates = list(presented(request))
@@ -40,7 +41,7 @@ def authenticate(request: Request, keyring: Keyring, failures: Failures, address
             return keyring.find(secret)
         except Unauthenticated as error:
             first_error = first_error or error
-    failures.count(address)
+    failures.count(address, limit)
     raise first_error or Unauthenticated("The API key is not valid.")
 
 
@@ -65,13 +66,12 @@ def presented(request: Request) -> list[str]:
 class Failures:
     """Wrong keys by address in the last minute: slows guessing, never locks a key out (A16)."""
 
-    def __init__(self, limit: int = FAILURES_PER_MINUTE) -> None:
-        self._limit = limit
+    def __init__(self) -> None:
         self._seen: OrderedDict[str, tuple[float, int]] = OrderedDict()
         self._lock = Lock()
 
-    def count(self, address: str) -> None:
-        """Count one failure. Raises RateLimited beyond the limit."""
+    def count(self, address: str, limit: int) -> None:
+        """Count one failure. Raises RateLimited beyond `limit` a minute."""
         now_s = time.monotonic()
         with self._lock:
             since_s, failures = self._seen.pop(address, (now_s, 0))
@@ -80,7 +80,7 @@ class Failures:
             self._seen[address] = (since_s, failures + 1)
             while len(self._seen) > _REMEMBERED_ADDRESSES:
                 self._seen.popitem(last=False)
-        if failures >= self._limit:
+        if failures >= limit:
             wait_s = max(1, int(60 - (now_s - since_s)))
             raise RateLimited(
                 f"Too many wrong API keys from your address; try again in {wait_s} s.",

@@ -84,7 +84,7 @@ def begin() -> Response | None:
     if parts.draining.is_set():
         raise Unavailable("The gateway is shutting down; try again.", code="shutting_down")
     address = here.remote_addr or ""
-    key = authenticate(here, parts.keyring, _failures, address)
+    key = authenticate(here, parts.keyring, _failures, address, parts.config.wrong_keys_per_minute)
     access.check_address(key, address)
     kept.key = key
     return None
