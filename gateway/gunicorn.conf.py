@@ -134,6 +134,10 @@ def _refusal(status: str, reason: str) -> bytes:
     return head.encode("latin-1") + body
 
 
+def pre_request(worker, req):  # type: ignore[no-untyped-def]
+    """Write no line with an address: gunicorn would at the level debug."""
+
+
 def post_worker_init(worker):  # type: ignore[no-untyped-def]
     """Start the worker's own background work, after the patching and the fork."""
     from gateway.services import lifecycle
