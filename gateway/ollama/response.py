@@ -32,24 +32,19 @@ class Body:
         "_pool",
         "_read",
         "_sock",
-        "_timeout_s",
         "exchange",
         "framing",
         "head",
         "headers",
         "reason",
-        "retries",
         "status",
-        "version_string",
     )
-
-    length_remaining = None
 
     def __init__(
         self,
         exchange: Exchange,
         sock: socket.socket,
-        reader: ReadWait | None,
+        reader: ReadWait,
         head: Head,
         body: Framing,
         early: bytes,
@@ -60,14 +55,11 @@ class Body:
         self.status = head.status
         self.reason = head.reason
         self.headers = head.fields
-        self.version_string = "HTTP/1.1"
-        self.retries: Any = None
         self._early = early
         self._sock = sock
-        self._timeout_s = -1.0
         self._connection: Any = None
         self._pool: Any = None
-        self._read = self._read_slowly if reader is None else reader.read
+        self._read = reader.read
         if body.finished and early:
             body.extra = True
 
@@ -93,21 +85,10 @@ class Body:
                 return b""
         return self.framing.feed(data)
 
-    def _read_slowly(self, timeout_s: float) -> bytes | None:
-        """Read with a timeout of the socket: where nobody waits more cheaply, and for TLS."""
-        if timeout_s != self._timeout_s:
-            self._sock.settimeout(timeout_s)
-            self._timeout_s = timeout_s
-        try:
-            return self._sock.recv(RECV_BYTES)
-        except TimeoutError:
-            return None
-
     def receive_now(self) -> None:
         """Take what has already arrived, to find the end of the body without waiting."""
         if not self.framing.finished:
             self._sock.settimeout(0)
-            self._timeout_s = 0.0
             try:
                 self.framing.feed(self._sock.recv(RECV_BYTES))
             except (OSError, Malformed):
@@ -123,8 +104,6 @@ class Body:
         if not self.head.keep_alive or not body.finished or body.extra or exchange.cancelled:
             connection.close()
         self._pool._put_conn(connection)
-
-    release_conn = close
 
 
 class NdjsonResponse(requests.Response):

@@ -30,13 +30,12 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 from gateway.errors import ClientGone
 from gateway.ollama import framing
 from gateway.ollama.addresses import AddressBook
-from gateway.ollama.exchange import RECV_BYTES, Exchange, ReadWait, Stalled
+from gateway.ollama.exchange import Exchange, PlainReads, ReadWait, Stalled
 from gateway.ollama.response import Body, NdjsonResponse
 
 HEAD_S: Final = 10.0
 """From the first byte of a head to its last."""
 _JOIN_BELOW: Final = 262_144
-_YIELD_EVERY: Final = 262_144
 _SOCKET_OPTIONS: Final = [
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
@@ -88,8 +87,9 @@ class _OwnReading:
         exchange = self.exchange
         exchange.reused, self.is_used = self.is_used, True
         exchange.attach(sock)
-        if self.reader is None and exchange.read_wait is not None:
-            self.reader = None if isinstance(sock, ssl.SSLSocket) else exchange.read_wait(sock)
+        if self.reader is None:
+            cheap = exchange.read_wait if not isinstance(sock, ssl.SSLSocket) else None
+            self.reader = (cheap and cheap(sock)) or PlainReads(sock)
         sock.settimeout(exchange.left_s(exchange.idle_s))
         head = f"{method} {url} HTTP/1.1\r\n{fields}Content-Length: {len(body)}\r\n\r\n"
         data = head.encode("latin-1")
@@ -106,8 +106,9 @@ class _OwnReading:
 
         Raises Stalled, Malformed, ConnectionResetError, ClientGone.
         """
-        sock = self.sock
+        sock, reader = self.sock, self.reader
         assert sock is not None
+        assert reader is not None
         exchange = self.exchange
         data = bytearray()
         until_s, what = time.monotonic() + exchange.idle_s, "the time limit for the first record"
@@ -118,14 +119,14 @@ class _OwnReading:
                 del data[: end + 4]
                 if head.status >= 200:
                     body = framing.framing_of(head, method)
-                    return Body(exchange, sock, self.reader, head, body, bytes(data))
+                    return Body(exchange, sock, reader, head, body, bytes(data))
                 continue  # 1xx: the real head follows
             if len(data) > framing.MAX_HEAD:
                 raise framing.Malformed("a head without an end")
             left_s = until_s - time.monotonic()
             if left_s <= 0:
                 raise Stalled(what)
-            part = self._take(sock, exchange.left_s(min(left_s, tick_s)))
+            part = reader.read(exchange.left_s(min(left_s, tick_s)))
             if exchange.cancelled:
                 raise ClientGone("the call was cancelled")
             if part is None:
@@ -140,14 +141,18 @@ class _OwnReading:
                 what = "the time limit for the head of the answer"
             data += part
 
-    def _take(self, sock: socket.socket, timeout_s: float) -> bytes | None:
-        if self.reader is not None:
-            return self.reader.read(timeout_s)
-        sock.settimeout(timeout_s)
-        try:
-            return sock.recv(RECV_BYTES)
-        except TimeoutError:
-            return None
+    def connect(self) -> None:
+        """Connect, and shake hands where that is due."""
+        self.is_used = False
+        super().connect()  # type: ignore[misc]  # of the connection it is mixed into
+
+    def request(
+        self, method: str, url: str, body: Any = None, headers: Any = None, **_: Any
+    ) -> None:
+        """Send a request."""
+        if self.sock is None:
+            self.connect()
+        self.send_whole(method, url, body, headers)
 
     def close(self) -> None:
         """End the connection, and the watch on it before its descriptor can be used again."""
@@ -163,15 +168,6 @@ class Connection(_OwnReading, HTTPConnection):
     def _new_conn(self) -> socket.socket:
         return _connected(self, self._dns_host)
 
-    def request(
-        self, method: str, url: str, body: Any = None, headers: Any = None, **_: Any
-    ) -> None:
-        """Send a request."""
-        if self.sock is None:
-            self.connect()
-            self.is_used = False
-        self.send_whole(method, url, body, headers)
-
     @property
     def is_connected(self) -> bool:
         """Whether the peer is still there and has not said anything unasked (U19)."""
@@ -183,19 +179,6 @@ class TlsConnection(_OwnReading, HTTPSConnection):
 
     def _new_conn(self) -> socket.socket:
         return _connected(self, self._dns_host)
-
-    def connect(self) -> None:
-        """Connect and shake hands."""
-        self.is_used = False
-        super().connect()
-
-    def request(
-        self, method: str, url: str, body: Any = None, headers: Any = None, **_: Any
-    ) -> None:
-        """Send a request."""
-        if self.sock is None:
-            self.connect()
-        self.send_whole(method, url, body, headers)
 
 
 def _connected(connection: Connection | TlsConnection, host: str) -> socket.socket:
