@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 from flask import Response, g
 
 from gateway.admin_api import bp
 from gateway.admin_api.reading import answer, body, body_or_nothing, field, number, only
+from gateway.core.admin import Actor
 from gateway.core.chat import Json
 from gateway.errors import InvalidRequest
 from gateway.services import services
@@ -61,23 +62,13 @@ def load_model(model_id: int) -> Response:
 @bp.post("/models/<id:model_id>/pin")
 def pin_model(model_id: int) -> Response:
     """Bring a model into memory and keep it there."""
-    raw = body_or_nothing()
-    only(raw, "server_ids")
-    model = services().catalog.model(model_id)
-    return _outcomes(
-        services().operations.pin(model.name, _servers(raw, model.server_ids), g.actor)
-    )
+    return _on_servers(model_id, services().operations.pin)
 
 
 @bp.post("/models/<id:model_id>/unload")
 def unload_model(model_id: int) -> Response:
     """Take a model out of memory as soon as it is idle."""
-    raw = body_or_nothing()
-    only(raw, "server_ids")
-    model = services().catalog.model(model_id)
-    return _outcomes(
-        services().operations.unload(model.name, _servers(raw, model.server_ids), g.actor)
-    )
+    return _on_servers(model_id, services().operations.unload)
 
 
 @bp.post("/models/<id:model_id>/copy")
@@ -122,6 +113,16 @@ def list_routes(model_id: int) -> Response:
         for route in routes
     ]
     return answer({"data": found, "waiting": services().fleet.waiting().get(model.name, 0)})
+
+
+def _on_servers(
+    model_id: int, work: Callable[[str, Sequence[int], Actor], Sequence[Done]]
+) -> Response:
+    """Do something with a model on the servers the body names, else on all that have it."""
+    raw = body_or_nothing()
+    only(raw, "server_ids")
+    model = services().catalog.model(model_id)
+    return _outcomes(work(model.name, _servers(raw, model.server_ids), g.actor))
 
 
 def _servers(raw: dict[str, Json], default: Sequence[int] | None) -> list[int]:

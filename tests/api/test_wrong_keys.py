@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from gateway import create_app
 from gateway.api import auth
 from gateway.api.auth import Failures
+from gateway.config import Settings
+from gateway.core.admin import SYSTEM
 from gateway.errors import RateLimited
+from gateway.services import of
+from gateway.store import setup
 
 LIMIT = 30
 
@@ -41,6 +48,28 @@ def test_a_minute_later_it_may_try_again(monkeypatch: pytest.MonkeyPatch) -> Non
     now_s += 61
 
     fail(failures, LIMIT)
+
+
+def test_the_setting_holds_for_requests_and_a_valid_key_still_works(tmp_path: Path) -> None:
+    settings = Settings.load({"DATA_DIR": str(tmp_path), "WRONG_KEYS_PER_MINUTE": "2"}, None)
+    setup.prepare(settings)
+    app = create_app(settings)
+    _, secret = of(app).keys.issue({"name": "valid", "allow": ["*"]}, SYSTEM)
+
+    def ask(key: str) -> int:
+        return (
+            app.test_client()
+            .get(
+                "/v1/models",
+                headers={"Authorization": f"Bearer {key}"},
+                environ_base={"REMOTE_ADDR": "198.51.100.7"},
+            )
+            .status_code
+        )
+
+    assert [ask(f"sk-nobody-{n}") for n in range(4)] == [401, 401, 429, 429]
+    assert ask(secret) == 200
+    of(app).store.database.close()
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
