@@ -8,7 +8,6 @@ fixed because streams depend on it.
 import contextlib
 import json
 import os
-import secrets
 import socket
 from pathlib import Path
 
@@ -37,15 +36,30 @@ umask = 0o077
 
 
 def worker_class():  # type: ignore[no-untyped-def]
+    """Give a worker that becomes gevent's in its own process: the master has no use for the 8 MB
+    of gevent, and every process counts them again."""
+    from gunicorn.workers.base import Worker
+
+    class Unborn(Worker):  # type: ignore[misc]  # gunicorn ships no types
+        def init_process(self):  # type: ignore[no-untyped-def]
+            self.__class__ = _gevent_worker()
+            self.begin()
+
+    return Unborn
+
+
+def _gevent_worker() -> type:
     """Give gevent's worker, with patience for those who send nothing while there is room, and
     refusals that API clients can read."""
     from gunicorn.workers.ggevent import GeventWorker
 
     class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no types
-        def __init__(self, *args, **kwargs):  # type: ignore[no-untyped-def]
-            super().__init__(*args, **kwargs)
+        def begin(self):  # type: ignore[no-untyped-def]
+            """Take up the worker's life where the master left it; runs until it ends."""
+            self.worker_connections = self.cfg.worker_connections
             self._open = {}  # by greenlet: the connection, and whether it has asked something
             self._waiting = {}  # those between two requests, or with half a head; oldest first
+            self.init_process()
 
         def handle(self, listener, client, addr):  # type: ignore[no-untyped-def]
             from gevent import getcurrent
@@ -115,7 +129,7 @@ def _stop_reading(client: socket.socket) -> None:
 
 
 def _refusal(status: str, reason: str) -> bytes:
-    request_id = f"req_{secrets.token_hex(16)}"
+    request_id = f"req_{os.urandom(16).hex()}"
     server = status.startswith("5")
     error = {
         "message": f"The gateway failed on this request (request id {request_id})."

@@ -14,11 +14,11 @@ from functools import lru_cache
 from typing import Any
 
 import orjson
-from sqlalchemy import JSON, Dialect, Table
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Dialect, Table
 from sqlalchemy.orm import Session
 
-from gateway.store.tables_base import Instant, to_us
+from gateway.store.tables_base import Instant, JsonText, to_us
+from gateway.store.upserts import insert
 
 Convert = Callable[[Any], Any]
 
@@ -59,8 +59,7 @@ def _converted(row: Mapping[str, Any], converts: Sequence[tuple[str, Convert]]) 
 
 @lru_cache(maxsize=16)
 def _prepare(dialect: Dialect, table: Table, names: tuple[str, ...]) -> _Prepared:
-    upsert = sqlite.insert if dialect.name == "sqlite" else postgresql.insert
-    statement = upsert(table).on_conflict_do_nothing()
+    statement = insert(dialect.name, table).on_conflict_do_nothing()
     compiled = statement.compile(dialect=dialect, column_keys=list(names))
     order = getattr(compiled, "positiontup", None)
     return _Prepared(
@@ -78,7 +77,7 @@ def _prepare(dialect: Dialect, table: Table, names: tuple[str, ...]) -> _Prepare
 def _converter(kind: Any) -> Convert | None:
     if isinstance(kind, Instant):
         return to_us
-    return to_json if isinstance(kind, JSON) else None
+    return to_json if isinstance(kind, JsonText) else None
 
 
 def to_json(value: Any) -> str:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from sqlalchemy import select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from gateway.store.tables import RevisionRow
+from gateway.store.upserts import insert_for
 
 
 def is_due(session: Session, job: str, now: datetime, period: timedelta) -> bool:
@@ -23,9 +23,8 @@ def is_due(session: Session, job: str, now: datetime, period: timedelta) -> bool
 
 def take(session: Session, job: str, now: datetime, period: timedelta) -> bool:
     """Take `job` for this period; False when another worker has it. At most 32 characters."""
-    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
     session.execute(
-        insert(RevisionRow)
+        insert_for(session, RevisionRow)
         .values(topic=job, revision=0, at=now - period)
         .on_conflict_do_nothing(index_elements=[RevisionRow.topic])
     )

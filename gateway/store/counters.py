@@ -11,16 +11,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any, TypeAlias, cast
 
 from sqlalchemy import Table, bindparam, delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from gateway.core.keys import PERIODS
 from gateway.core.periods import period_start
 from gateway.core.usage import Admission, Settlement
 from gateway.store.tables import ApiKeyRow, CounterLeaseRow, KeyCounterRow
+from gateway.store.upserts import insert, insert_for
 
 CounterName: TypeAlias = tuple[int, str, str, datetime]
 """Key, metric, period, and the period's first instant."""
@@ -74,7 +75,7 @@ def lease(
     if not getattr(taken, "rowcount", 0):
         return 0, max(0, free)
     session.execute(
-        _upsert(session, _lease)
+        insert_for(session, _lease)
         .values(worker=worker, units=units, **_named(name))
         .on_conflict_do_update(
             index_elements=list(_lease.primary_key), set_={"units": _lease.c.units + units}
@@ -112,7 +113,7 @@ def settle(
     if not changes:
         return
     rows = [_named(name) | {"used": changes[name], "reserved": 0} for name in sorted(changes)]
-    session.connection().execute(_ADD[session.get_bind().dialect.name], rows)
+    session.connection().execute(_adding(session.get_bind().dialect.name), rows)
     _unreserve(session, {name: units for name, units in changes.items() if units > 0}, worker)
 
 
@@ -194,25 +195,16 @@ def _unreserve(session: Session, wanted: Mapping[CounterName, int], worker: str)
 
 def _ensure(session: Session, names: Sequence[CounterName]) -> None:
     rows = [_named(name) | {"used": 0, "reserved": 0} for name in names]
-    session.execute(_upsert(session, _counter).on_conflict_do_nothing(), rows)
+    session.execute(insert_for(session, _counter).on_conflict_do_nothing(), rows)
 
 
-def _upsert(session: Session, table: Any) -> Any:
-    dialect = session.get_bind().dialect.name
-    return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
-
-
-def _add_to(insert: Any) -> Any:
-    return insert.on_conflict_do_update(
+@cache
+def _adding(dialect: str) -> Any:
+    statement = insert(dialect, _counter)
+    return statement.on_conflict_do_update(
         index_elements=list(_counter.primary_key),
-        set_={"used": _counter.c.used + insert.excluded.used},
+        set_={"used": _counter.c.used + statement.excluded.used},
     )
-
-
-_ADD = {
-    "sqlite": _add_to(sqlite.insert(_counter)),
-    "postgresql": _add_to(postgresql.insert(_counter)),
-}
 
 
 def _named(name: CounterName) -> dict[str, Any]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 
 from sqlalchemy import delete, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from gateway.store.tables import WorkerStateRow
+from gateway.store.upserts import insert_for
 
 
 def beat(
@@ -22,9 +22,8 @@ def beat(
     now: datetime,
 ) -> None:
     """Note that a worker lives; what it shows in its snapshot stays."""
-    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
     session.execute(
-        insert(WorkerStateRow)
+        insert_for(session, WorkerStateRow)
         .values(
             worker=worker,
             pid=pid,

@@ -15,19 +15,18 @@ from datetime import datetime
 from typing import Literal, TypeAlias
 
 from sqlalchemy import select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from gateway.store.tables import RevisionRow
+from gateway.store.upserts import insert_for
 
 Topic: TypeAlias = Literal["keys", "models", "servers", "settings", "admins", "commands"]
 
 
 def bump(session: Session, topic: Topic, now: datetime) -> None:
     """Raise the number of `topic`; call in the transaction that changes it."""
-    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
     session.execute(
-        insert(RevisionRow)
+        insert_for(session, RevisionRow)
         .values(topic=topic, revision=1, at=now)
         .on_conflict_do_update(
             index_elements=[RevisionRow.topic],

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, TypeAlias, cast
 
 from sqlalchemy import Table, func
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from gateway.core import histogram
 from gateway.core.histogram import Histograms
 from gateway.core.usage import Admission, Settlement
 from gateway.store.tables import UsageDayRow, UsageHourRow, UsageSumRow
+from gateway.store.upserts import insert
 
 Counted: TypeAlias = tuple[Admission, Settlement, int]
 """A call, how it ended, and whether it comes (1) or is taken back (-1)."""
@@ -164,15 +165,16 @@ def _add(session: Session, table: Table, cells: dict[tuple[Any, ...], _Cell]) ->
         | {"histograms": histogram.dump(cells[name].histograms)}
         for name in sorted(cells)
     ]
-    session.connection().execute(_UPSERTS[table.name, session.get_bind().dialect.name], rows)
+    session.connection().execute(_adding(table, session.get_bind().dialect.name), rows)
 
 
 def _names(table: Table) -> tuple[str, ...]:
     return ALONE_NAMES if table is _ALONE else DIMENSIONS
 
 
-def _upsert(table: Table, insert: Any) -> Any:
-    statement = insert(table)
+@cache
+def _adding(table: Table, dialect: str) -> Any:
+    statement = insert(dialect, table)
     new = statement.excluded
     changes: dict[str, Any] = {name: table.c[name] + new[name] for name in SUMS}
     merged = func.merge_histograms(table.c.histograms, new.histograms)
@@ -180,10 +182,3 @@ def _upsert(table: Table, insert: Any) -> Any:
         index_elements=[table.c[name] for name in _names(table)],
         set_=changes | {"histograms": merged},
     )
-
-
-_UPSERTS = {
-    (table.name, dialect): _upsert(table, insert)
-    for table in _TABLES
-    for dialect, insert in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
-}

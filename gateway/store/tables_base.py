@@ -12,9 +12,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 from sqlalchemy import JSON, BigInteger, Dialect, Integer, MetaData, String
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, mapped_column, registry
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -52,8 +51,25 @@ class Instant(TypeDecorator[datetime]):
         return None if value is None else from_us(value)
 
 
-JsonColumn = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
-"""JSON of any shape; Python None is SQL NULL."""
+class JsonText(TypeDecorator[Any]):
+    """JSON of any shape: text on SQLite, JSONB on PostgreSQL. Python None is SQL NULL.
+
+    PostgreSQL's types are loaded where there is PostgreSQL: they take 2 MB.
+    """
+
+    impl = JSON
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Give the type of the database at hand."""
+        if dialect.name == "postgresql":
+            from sqlalchemy.dialects.postgresql import JSONB
+
+            return dialect.type_descriptor(JSONB(none_as_null=True))
+        return dialect.type_descriptor(JSON(none_as_null=True))
+
+
+JsonColumn = JsonText()
 
 RowId = Annotated[
     int,

@@ -42,8 +42,8 @@ class UsageRow(Base):
         Index(
             "ix_usage_unsettled",
             "worker",
+            # PostgreSQL's is partial too, by its migration; to name it here loads its dialect
             sqlite_where=text("settled_at IS NULL"),
-            postgresql_where=text("settled_at IS NULL"),
         ),
     )
 
