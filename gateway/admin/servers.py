@@ -162,7 +162,7 @@ def server_delete(server_id: int) -> AnyResponse | str:
 
 
 def _cards() -> list[Card]:
-    waiting = services().fleet.waiting()
+    waiting = services().fleet.in_line()
     return [
         Card(
             view,

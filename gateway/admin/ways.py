@@ -9,7 +9,7 @@ from gateway.pages.foreign import translated
 from gateway.pages.words import _, ngettext
 from gateway.policy.choose import Rank
 from gateway.services import services
-from gateway.services.dispatch import Route
+from gateway.services.routes import Route
 
 MAX_WINDOW = 10_000_000
 
@@ -47,7 +47,7 @@ def find(model_id: int, num_ctx: int | None) -> Ways | None:
     parts = services()
     routes = sorted(parts.fleet.routes(model, num_ctx), key=_order)
     chosen = next((route for route in routes if route.is_chosen), None)
-    waiting = parts.fleet.waiting().get(model.name, 0)
+    waiting = parts.fleet.in_line().get(model.name, 0)
     return Ways(model, tuple(map(_way, routes)), _verdict(chosen, waiting), waiting)
 
 

@@ -112,7 +112,7 @@ def list_routes(model_id: int) -> Response:
         }
         for route in routes
     ]
-    return answer({"data": found, "waiting": services().fleet.waiting().get(model.name, 0)})
+    return answer({"data": found, "waiting": services().fleet.in_line().get(model.name, 0)})
 
 
 def _on_servers(

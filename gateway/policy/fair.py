@@ -10,17 +10,23 @@ entry that has waited `ageing_s` moves up one class with its turn, so nobody sta
 
 A full line makes room for a newcomer only at the expense of the key that holds most of it.
 
+Where several processes serve the same model, each has a line and `elsewhere` says what stands in
+the others: turns go on after theirs, places and lengths count theirs too. Whether a slot is ours
+to give is asked there.
+
 Pure data: no lock and no clock; `now_s` is monotonic seconds.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from math import inf
 from typing import Generic, TypeVar
 
 from gateway.core.keys import Priority
+from gateway.policy.elsewhere import Elsewhere, Run, Told
 
 CLASSES: tuple[Priority, ...] = ("interactive", "normal", "batch")
 T = TypeVar("T")
@@ -49,10 +55,11 @@ def _place(entry: Entry[T]) -> tuple[int, int]:
 
 
 class FairLine(Generic[T]):
-    """A bounded line of waiting items."""
+    """A bounded line of waiting items. `me` is this process's name among others."""
 
-    def __init__(self, ageing_s: float = 30.0) -> None:
+    def __init__(self, ageing_s: float = 30.0, me: str = "") -> None:
         self._ageing_s = ageing_s
+        self.elsewhere = Elsewhere(me)
         self._rows: tuple[list[Entry[T]], ...] = tuple([] for _ in CLASSES)
         self._next_turn: dict[int | None, int] = {}
         self._after: dict[int | None, int] = {}
@@ -91,16 +98,23 @@ class FairLine(Generic[T]):
             self._next_turn[entry.key_id] = self._after.get(entry.key_id, 0)
         return True
 
-    def serve(self, now_s: float, fits: Callable[[T], bool] = lambda _: True) -> Entry[T] | None:
+    def serve(
+        self, now_s: float, fits: Callable[[Entry[T]], bool] = lambda _: True
+    ) -> Entry[T] | None:
         """Take out the first entry that `fits`; None when there is none."""
         self._age(now_s)
         for row in self._rows:
             for entry in row:
-                if fits(entry.item):
+                if fits(entry):
                     self._remove(entry)
                     self._note(entry.key_id, entry.turn)
                     return entry
         return None
+
+    def goes_elsewhere(self, entry: Entry[T], server_id: int, now_s: float) -> bool:
+        """Whether a free slot of a server belongs to a call elsewhere rather than to `entry`."""
+        elsewhere = self.elsewhere
+        return elsewhere.count > 0 and elsewhere.goes_first(entry.row, entry.turn, server_id, now_s)
 
     def position(self, entry: Entry[T], now_s: float) -> int:
         """Give the 1-based place of `entry`; 0 when it is no longer in line."""
@@ -109,18 +123,26 @@ class FairLine(Generic[T]):
         at = bisect_left(row, _place(entry), key=_place)
         if at == len(row) or row[at] is not entry:
             return 0
-        return sum(len(before) for before in self._rows[: entry.row]) + at + 1
+        before = sum(len(row) for row in self._rows[: entry.row]) + at
+        return before + self.elsewhere.ahead(entry.row, entry.turn) + 1
 
-    def displace(self, key_id: int | None) -> Entry[T] | None:
-        """Make room for a call of `key_id` in a full line.
+    @property
+    def total(self) -> int:
+        """How many wait, here and elsewhere."""
+        return len(self) + self.elsewhere.count
 
-        Takes out and gives the last entry of the key that holds most of the line, provided that
-        this key would still hold at least as much as `key_id` afterwards; otherwise None.
-        """
-        if not self._waiting:
-            return None
-        greedy = max(self._waiting, key=lambda key: self._waiting[key])
-        if self._waiting[greedy] - 1 < self._waiting.get(key_id, 0) + 1:
+    def has_room_for(self, key_id: int | None) -> bool:
+        """Whether a full line makes room for a call of `key_id`: the key that holds most of it must
+        still hold at least as much as `key_id` afterwards."""
+        most = max(self._held().values(), default=0)
+        return most - 1 >= self._held().get(key_id, 0) + 1
+
+    def displace(self) -> Entry[T] | None:
+        """Make room: take out and give the last entry of the key that holds most of the line; None
+        where its calls wait elsewhere."""
+        held = self._held()
+        greedy = max(held, key=lambda key: held[key], default=None)
+        if greedy not in self._waiting:
             return None
         last = next(
             entry
@@ -130,6 +152,45 @@ class FairLine(Generic[T]):
         )
         self.leave(last)
         return last
+
+    def shed(self, limit: int) -> list[Entry[T]]:
+        """Take out our share of what `limit` is exceeded by: newcomers elsewhere may have a better
+        right to the place of a key that holds most of the line."""
+        gone = []
+        excess = self.total - limit
+        while excess > 0 and (last := self.displace()) is not None:
+            gone.append(last)
+            excess -= 1 + self.elsewhere.holders(last.key_id)
+        return gone
+
+    def told(self, exclude_of: Callable[[T], tuple[int, ...]]) -> Told:
+        """Give what other processes should know of this line."""
+        runs: dict[tuple[int, int | None, tuple[int, ...]], list[int]] = {}
+        for row in self._rows:
+            for entry in row:
+                run = runs.setdefault(
+                    (entry.row, entry.key_id, exclude_of(entry.item)), [entry.turn, 0, 0]
+                )
+                run[1] = entry.turn
+                run[2] += 1
+        return Told(
+            self._served,
+            tuple(
+                Run(row, key_id, first, last, calls, exclude)
+                for (row, key_id, exclude), (first, last, calls) in runs.items()
+            ),
+        )
+
+    def hear(self, told: Mapping[str, Told]) -> None:
+        """Take in what other processes tell of their lines."""
+        self.elsewhere.hear(told)
+        self._served = max(self._served, self.elsewhere.served)
+
+    def _held(self) -> Mapping[int | None, int]:
+        """Give how many calls each key has in line, here and elsewhere."""
+        return (
+            self.elsewhere.held + Counter(self._waiting) if self.elsewhere.count else self._waiting
+        )
 
     def _remove(self, entry: Entry[T]) -> bool:
         row = self._rows[entry.row]
@@ -146,6 +207,8 @@ class FairLine(Generic[T]):
 
     def _turn(self, key_id: int | None) -> int:
         turn = max(self._served, self._next_turn.get(key_id, 0))
+        if self.elsewhere.count:
+            turn = max(turn, self.elsewhere.next_turn(key_id))
         self._next_turn[key_id] = turn + 1
         return turn
 

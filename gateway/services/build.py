@@ -15,13 +15,14 @@ from gateway.services import Services, attach
 from gateway.services.admins import Admins
 from gateway.services.catalog import Catalog
 from gateway.services.clients import Clients
-from gateway.services.fleet import Fleet
+from gateway.services.fleet import Fleet, Job
 from gateway.services.identity import worker_name
 from gateway.services.images import Images
 from gateway.services.keyring import Keyring
 from gateway.services.keys import Keys
 from gateway.services.limiter import Limiter
 from gateway.services.live import Live
+from gateway.services.local_board import LocalBoard
 from gateway.services.metrics import Metrics, Watchdog
 from gateway.services.models import Models
 from gateway.services.operations import Operations
@@ -35,7 +36,7 @@ from gateway.services.revisions import Revisions
 from gateway.services.revocation import Revocation
 from gateway.services.servers import Servers
 from gateway.services.settings import SettingsCache
-from gateway.services.sharing import Board, LocalBoard, Sharing
+from gateway.services.sharing import InPassing, OnRequest
 from gateway.services.stored import Store
 from gateway.services.tracing import Traces
 from gateway.services.usage_writer import UsageWriter
@@ -87,7 +88,7 @@ def make(config: Settings) -> Services:
         Retention(store, settings.behaviour),
         Prober(fleet),
         refresher,
-        Sharing(fleet, _board(config)),
+        _sharing(fleet, config),
         pulls,
         Watchdog(metrics, fleet, live, usage, draining),
         traces,
@@ -121,13 +122,13 @@ def make(config: Settings) -> Services:
     )
 
 
-def _board(config: Settings) -> Board:
-    """Give the place where processes tell each other what they run."""
+def _sharing(fleet: Fleet, config: Settings) -> Job:
+    """Give what makes one line of the lines of several processes."""
     if not config.redis_url:
-        return LocalBoard(config.data_dir / "running")
+        return InPassing(fleet, LocalBoard(config.data_dir / "line"))
     from gateway.services.redis_board import RedisBoard
 
-    return RedisBoard.at(config.redis_url)
+    return OnRequest(fleet, RedisBoard.at(config.redis_url))
 
 
 def _traces(config: Settings) -> Traces:

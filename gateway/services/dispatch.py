@@ -2,18 +2,21 @@
 
 One lock guards stations, lanes and lines; nothing waits while holding it. `Fleet` shares it, as it
 changes the same things when servers come, go, fall ill and recover.
+
+Other processes may run calls on the same servers. Then slots are only given during our turn among
+them (`services.sharing`): either taken in passing, wherever slots are given (`turns`), or `ask`ed
+for, and whoever gives it calls `serve_in_turn`. Alone, every moment is our turn.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
 
 from gateway.core.behaviour import Behaviour
-from gateway.core.catalog import Model, Server
+from gateway.core.catalog import Model
 from gateway.core.keys import Key
 from gateway.errors import (
     ClientGone,
@@ -26,39 +29,19 @@ from gateway.errors import (
 )
 from gateway.policy import breaker
 from gateway.policy.choose import Choice, choose
-from gateway.policy.fair import FairLine
-from gateway.services.lanes import UNKNOWN_CONTEXT, Lane, Station
+from gateway.policy.fair import Entry, FairLine
+from gateway.services.lanes import Lane, Station
+from gateway.services.lines import Lines
 from gateway.services.queue import Slot, Ticket, busy, nobody, waited
 
-_LINES = 1024
+AMPLE = 8
+"""So many free slots need no asking: what others took in the meantime can hardly be as many."""
+ALONE: AbstractContextManager[None] = nullcontext()
+"""The turn of a process that has no neighbours."""
 _NOT_THE_MODEL = frozenset(
     {"upstream_unauthorized", "upstream_endpoint_missing", "tool_call_parse_error"}
 )
 """Upstream errors that say nothing against this model on this server."""
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """What a server would mean to a call: what `choice` weighs there (None: it cannot run there),
-    whether it would go there, and why.
-
-    `others` counts our calls of other models there; `context_tokens` is the window the model is
-    loaded with, 0 while it is not in memory or unknown.
-    """
-
-    server: Server
-    choice: Choice | None
-    is_chosen: bool
-    words: str
-    in_flight: int
-    slots: int
-    others: int
-    context_tokens: int
-
-    @property
-    def is_usable(self) -> bool:
-        """Whether a call could run there at all."""
-        return self.choice is not None
 
 
 class Dispatcher:
@@ -75,12 +58,18 @@ class Dispatcher:
     ) -> None:
         self.lock = threading.RLock()
         self.stations: dict[int, Station] = {}
+        self.lines = Lines()
+        self.busy: set[Lane] = set()
+        """Where calls of this process run."""
+        self.foreign: Mapping[tuple[int, str], tuple[int, int, int]] = {}
+        """By server and model, what others run there: see `Lane.hear`."""
+        self.turns = ALONE
+        self.ask: Callable[[], None] | None = None
         self.probe_now: Callable[[int], None] = lambda server_id: None
         self.on_missing: Callable[[int, str], None] = lambda server_id, name: None
         self._behaviour = behaviour
         self._clock = clock
         self._places: dict[str, tuple[tuple[int, ...], tuple[Lane, ...]]] = {}
-        self._lines: OrderedDict[str, FairLine[Ticket]] = OrderedDict()
         self._running: dict[int, Slot] = {}
 
     def ticket(
@@ -96,49 +85,23 @@ class Dispatcher:
         now_s = self._clock()
         prefix = prefix if behaviour.prefix_affinity else ""
         ticket = Ticket(self, model.name, key, num_ctx, prefix, exclude, now_s)
-        with self.lock:
-            lanes = self._lanes(model, now_s)
-            line = self._line(model.name)
+        with self.lock, self.turns:
+            lanes = self.lanes_of(model, now_s)
             found = choose(lanes, num_ctx=num_ctx, prefix=prefix, exclude=exclude)
             if found is None:
                 raise nobody()
-            is_free = found[1].is_free
-            if is_free and not len(line):
+            line = self.lines.of(model.name)
+            ask, free = self.ask, found[1].free
+            if free > (0 if ask is None else AMPLE) and not line.total:
                 line.charge(ticket.key_id)
                 self._grant(ticket, *found, now_s)
-                return ticket
-            self._join(ticket, line, behaviour, now_s)
-            if is_free:
-                self.serve(model.name, now_s)
+            else:
+                self._join(ticket, line, behaviour, now_s)
+                if free and ask is None:
+                    self.serve_in_turn(model.name, now_s)
+            if ask is not None:
+                ask()
         return ticket
-
-    def routes(self, model: Model, num_ctx: int | None, prefix: str) -> tuple[Route, ...]:
-        """Say where a call would go right now, and why not elsewhere; nothing is changed."""
-        prefix = prefix if self._behaviour().prefix_affinity else ""
-        with self.lock:
-            now_s = self._clock()
-            lanes = self._lanes(model, now_s)
-            best = choose(lanes, num_ctx=num_ctx, prefix=prefix)
-            found = []
-            for lane in lanes:
-                is_chosen = best is not None and best[0] is lane
-                alone = best if is_chosen else choose((lane,), num_ctx=num_ctx)
-                choice = None if alone is None else alone[1]
-                words = lane.station.state(now_s, {})[1] if choice is None else choice.reason
-                window = lane.context_tokens if lane.context_tokens > UNKNOWN_CONTEXT else 0
-                found.append(
-                    Route(
-                        lane.station.server,
-                        choice,
-                        is_chosen,
-                        words,
-                        lane.in_flight,
-                        lane.slots,
-                        lane.others,
-                        window,
-                    )
-                )
-            return tuple(found)
 
     # -- what tickets ask ------------------------------------------------------------------------
 
@@ -147,18 +110,16 @@ class Dispatcher:
         with self.lock:
             slot = ticket.claim()
             if slot is None and ticket.entry is not None and self.left_s(ticket) <= 0:
-                self._line(ticket.name).leave(ticket.entry)
-                ticket.settle(error=waited(self._clock() - ticket.joined_s))
+                self._drop(ticket, waited(self._clock() - ticket.joined_s))
                 return ticket.claim()
             return slot
 
     def leave(self, ticket: Ticket) -> None:
         """Take a ticket out of the line; a slot it was given but never took goes on."""
-        with self.lock:
+        with self.lock, self.turns:
             slot = ticket.withdraw()
             if ticket.entry is not None:
-                self._line(ticket.name).leave(ticket.entry)
-                ticket.entry = None
+                self._drop(ticket)
         if slot is not None:
             slot.release()
 
@@ -169,9 +130,11 @@ class Dispatcher:
     def ahead(self, ticket: Ticket) -> tuple[int, int]:
         """Give the ticket's place (0: no longer in line) and the length of its line."""
         with self.lock:
-            line, entry = self._line(ticket.name), ticket.entry
+            line, entry = self.lines.get(ticket.name), ticket.entry
+            if line is None:
+                return 0, 0
             place = 0 if entry is None else line.position(entry, self._clock())
-            return place, len(line)
+            return place, line.total
 
     def eta_s(self, ticket: Ticket) -> float | None:
         """Estimate when it is the ticket's turn, seconds from now."""
@@ -237,21 +200,48 @@ class Dispatcher:
 
     def release(self, slot: Slot) -> None:
         """Take a slot back and serve whoever is next."""
-        with self.lock:
+        lane = slot.lane
+        with self.lock, self.turns:
             if slot.released:
                 return
             slot.released = True
             slot.on_lost = None
             now_s = self._clock()
             self._running.pop(id(slot), None)
-            slot.lane.left(now_s, did_answer=slot.answered, lasted_s=now_s - slot.entered_s)
-            self.serve(slot.lane.name, now_s)
+            lane.left(now_s, did_answer=slot.answered, lasted_s=now_s - slot.entered_s)
+            if not lane.own:
+                self.busy.discard(lane)
+            if self.ask is None:
+                self.serve_in_turn(lane.name, now_s)
+            else:
+                self.ask()
+            self._forget(lane.name)
 
     # -- what the fleet asks, with the lock held ---------------------------------------------------
 
-    def waiting(self) -> Mapping[str, int]:
-        """Give how many calls wait, by model."""
-        return {name: len(line) for name, line in self._lines.items() if len(line)}
+    def lanes_of(self, model: Model, now_s: float) -> tuple[Lane, ...]:
+        """Give the lanes of a model, where the servers have it."""
+        known = self._places.get(model.name)
+        if known is not None and known[0] == model.server_ids:
+            return known[1]
+        short = model.can("embedding") is True and model.can("completion") is False
+        lanes = tuple(
+            station.lane(model.name, now_s, short_calls=short)
+            for server_id in model.server_ids
+            if (station := self.stations.get(server_id)) is not None
+        )
+        for lane in lanes:
+            lane.hear(*self.foreign.get((lane.server_id, lane.name), (0, 0, 0)), now_s)
+        self._places[model.name] = (model.server_ids, lanes)
+        return lanes
+
+    def has_free_slots(self) -> bool:
+        """Whether a line here waits for a model that has a free slot somewhere."""
+        return any(
+            (lane.open or lane.resting) and lane.in_flight < lane.slots
+            for name in self.lines.waiting()
+            for lane in self._places.get(name, ((), ()))[1]
+        )
 
     def running_count(self) -> int:
         """Give how many slots are taken, whether or not somebody fetched them."""
@@ -271,28 +261,47 @@ class Dispatcher:
 
     def serve_all(self, now_s: float) -> None:
         """Serve every line."""
-        for name in self.waiting():
+        for name in self.lines.waiting():
             self.serve(name, now_s)
 
     def serve(self, name: str, now_s: float) -> None:
-        """Give free slots to the line of a model, in its order; end those nobody can serve."""
-        line = self._lines.get(name)
+        """Give free slots to the line of a model, now or as soon as it is our turn."""
+        if not self.lines.get(name):
+            return
+        if self.ask is None:
+            with self.turns:
+                self.serve_in_turn(name, now_s)
+        else:
+            self._end_hopeless(name, now_s)
+            self.ask()
+
+    def serve_in_turn(self, name: str, now_s: float) -> None:
+        """Give free slots to the line of a model, in its order; end those nobody can serve.
+
+        To be called during our turn among the processes.
+        """
+        line = self.lines.get(name)
         if not line:
             return
-        known = self._places.get(name)
-        lanes = self._listed(name, now_s) if known is None else known[1]
-        open_ids = {lane.server_id for lane in lanes if lane.open or lane.resting}
-        for entry in [entry for entry in line if not open_ids - entry.item.exclude]:
-            line.leave(entry)
-            entry.item.settle(error=nobody())
+        lanes = self._end_hopeless(name, now_s)
         while any((lane.open or lane.resting) and lane.in_flight < lane.slots for lane in lanes):
             found: list[tuple[Lane, Choice]] = []
+            is_over = False
 
-            def fits(ticket: Ticket, found: list[tuple[Lane, Choice]] = found) -> bool:
+            def fits(entry: Entry[Ticket], found: list[tuple[Lane, Choice]] = found) -> bool:
+                nonlocal is_over
+                if is_over:
+                    return False
+                ticket = entry.item
                 best = choose(
                     lanes, num_ctx=ticket.num_ctx, prefix=ticket.prefix, exclude=ticket.exclude
                 )
-                if best is None or not best[1].is_free:
+                if (
+                    best is None
+                    or not best[1].is_free
+                    or line.goes_elsewhere(entry, best[0].server_id, now_s)
+                ):
+                    is_over = not ticket.exclude  # then nobody behind can go either
                     return False
                 found.append(best)
                 return True
@@ -301,21 +310,18 @@ class Dispatcher:
             if served is None:
                 return
             self._grant(served.item, *found[0], now_s)
+        line.elsewhere.none_free()
+
+    def shed(self, name: str) -> None:
+        """Push out our share of what is too much in the line of a model, here and elsewhere."""
+        line = self.lines.of(name)
+        limit = self._behaviour().queue_max_waiting
+        if line.total > limit:
+            refusal = busy(line.total, self._eta_s(name, line.total))
+            for entry in line.shed(limit):
+                entry.item.settle(error=refusal)
 
     # -- steps -------------------------------------------------------------------------------------
-
-    def _lanes(self, model: Model, now_s: float) -> tuple[Lane, ...]:
-        known = self._places.get(model.name)
-        if known is not None and known[0] == model.server_ids:
-            return known[1]
-        short = model.can("embedding") is True and model.can("completion") is False
-        lanes = tuple(
-            station.lane(model.name, now_s, short_calls=short)
-            for server_id in model.server_ids
-            if (station := self.stations.get(server_id)) is not None
-        )
-        self._places[model.name] = (model.server_ids, lanes)
-        return lanes
 
     def _listed(self, name: str, now_s: float) -> tuple[Lane, ...]:
         """Give the lanes of a model nobody has asked for since the servers changed."""
@@ -323,29 +329,46 @@ class Dispatcher:
             station.lane(name, now_s) for station in self.stations.values() if name in station.names
         )
 
-    def _line(self, name: str) -> FairLine[Ticket]:
-        line = self._lines.get(name)
-        if line is None:
-            line = self._lines[name] = FairLine()
-            idle = next((other for other, old in self._lines.items() if not len(old)), name)
-            if len(self._lines) > _LINES and idle != name:
-                del self._lines[idle]
-        return line
+    def _end_hopeless(self, name: str, now_s: float) -> Sequence[Lane]:
+        """End the waiting of those whom no server can take; give the lanes of the model."""
+        line = self.lines.of(name)
+        known = self._places.get(name)
+        lanes = self._listed(name, now_s) if known is None else known[1]
+        open_ids = {lane.server_id for lane in lanes if lane.open or lane.resting}
+        for entry in [entry for entry in line if not open_ids - entry.item.exclude]:
+            self._drop(entry.item, nobody())
+        return lanes
 
     def _join(
         self, ticket: Ticket, line: FairLine[Ticket], behaviour: Behaviour, now_s: float
     ) -> None:
-        if len(line) >= behaviour.queue_max_waiting:
-            refusal = busy(len(line), self._eta_s(ticket.name, len(line)))
-            pushed_out = line.displace(ticket.key_id)
-            if pushed_out is None:
+        if line.total >= behaviour.queue_max_waiting:
+            refusal = busy(line.total, self._eta_s(ticket.name, line.total))
+            if not line.has_room_for(ticket.key_id):
+                self._forget(ticket.name)
                 raise refusal
-            pushed_out.item.settle(error=refusal)
+            pushed_out = line.displace()
+            if pushed_out is not None:
+                pushed_out.item.settle(error=refusal)
         ticket.deadline_s = now_s + behaviour.queue_max_wait_s
         ticket.entry = line.join(ticket, ticket.key_id, ticket.priority, now_s)
 
+    def _drop(self, ticket: Ticket, error: GatewayError | None = None) -> None:
+        """Take a ticket out of its line, with an error for whoever waits."""
+        entry, ticket.entry = ticket.entry, None
+        if entry is not None:
+            self.lines.of(ticket.name).leave(entry)
+            self._forget(ticket.name)
+        if error is not None:
+            ticket.settle(error=error)
+
+    def _forget(self, name: str) -> None:
+        if all(lane.name != name for lane in self.busy):
+            self.lines.forget(name)
+
     def _grant(self, ticket: Ticket, lane: Lane, choice: Choice, now_s: float) -> None:
         lane.entered(now_s)
+        self.busy.add(lane)
         if lane.station.breaker.retry_at_s is not None:
             lane.station.look(now_s)
         slot = Slot(self, lane, choice, (now_s - ticket.joined_s) * 1000, now_s)

@@ -1,12 +1,11 @@
 """Several Ollama servers as one: who gets which call, who waits, who is well.
 
-**What the line promises.** Each process has one line a model and owns it alone: among the calls of
-one process the order is that of `policy.fair`, exactly. With one worker (the default) that is all
-calls. Several workers or instances each keep a line of their own; through `Sharing` they tell each
-other how many calls they run on each server, about twenty times a second. So together they respect
-the slots of a server up to what was granted within that moment (an excess call waits inside
-Ollama), but fairness between keys holds within each process only, and a slot freed by one is seen
-by the others a moment later. When Redis cannot be reached each process goes on by its own count.
+**What the line promises.** Each process keeps the line of the calls that came to it; `sharing`
+makes one line of them. With one worker (the default) the order is that of `policy.fair`, exactly.
+The workers of one machine take turns over a small file and compare what waits where: slots,
+priorities, turns between keys and lengths hold among all of them. With Redis the same holds among
+all instances, but for a model with many free slots, where nobody asks first. When Redis cannot be
+reached each process goes on by its own count and its own line.
 
 **What is bounded.** `queue_max_waiting` calls a model wait at most, each `queue_max_wait_s` at
 most. A call that leaves, for whatever reason, frees its place at once and the next is served in
@@ -26,9 +25,10 @@ from gateway.core.behaviour import Behaviour
 from gateway.core.catalog import Loaded, Model, Server, ServerView
 from gateway.core.keys import Key
 from gateway.errors import InvalidRequest, UpstreamUnreachable
-from gateway.services.dispatch import Dispatcher, Route
+from gateway.services.dispatch import Dispatcher
 from gateway.services.lanes import Station
 from gateway.services.queue import Slot, Ticket
+from gateway.services.routes import Route, routes
 
 if TYPE_CHECKING:
     from gateway.ollama.client import OllamaClient
@@ -59,6 +59,7 @@ class Fleet:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client_for = client_for
+        self._behaviour = behaviour
         self._clock = clock
         self._jobs: list[Job] = []
         self.dispatcher = Dispatcher(behaviour, clock)
@@ -83,7 +84,8 @@ class Fleet:
         self, model: Model, num_ctx: int | None = None, prefix: str = ""
     ) -> tuple[Route, ...]:
         """Say for each server that has the model whether a call would go there now, and why."""
-        return self.dispatcher.routes(model, num_ctx, prefix)
+        prefix = prefix if self._behaviour().prefix_affinity else ""
+        return routes(self.dispatcher, model, num_ctx, prefix, self._clock())
 
     # -- life ------------------------------------------------------------------------------------
 
@@ -162,36 +164,23 @@ class Fleet:
         """Give every server as it is right now."""
         with self.dispatcher.lock:
             now_s = self._clock()
-            waiting = self.dispatcher.waiting()
+            waiting = self.dispatcher.lines.in_line()
             return tuple(station.view(now_s, waiting) for station in self.stations())
 
     def waiting(self) -> Mapping[str, int]:
-        """Give how many calls wait, by model."""
+        """Give how many calls wait in this process, by model."""
         with self.dispatcher.lock:
-            return self.dispatcher.waiting()
+            return self.dispatcher.lines.waiting()
+
+    def in_line(self) -> Mapping[str, int]:
+        """Give how many calls wait in all processes, by model."""
+        with self.dispatcher.lock:
+            return self.dispatcher.lines.in_line()
 
     def in_flight(self) -> Mapping[tuple[int, str], int]:
         """Give how many calls of this process run, by server and model."""
         with self.dispatcher.lock:
-            return {
-                (lane.server_id, lane.name): lane.in_flight - lane.foreign
-                for station in self.stations()
-                for lane in station.lanes.values()
-                if lane.in_flight > lane.foreign
-            }
-
-    def share(self, others: Mapping[tuple[int, str], int]) -> None:
-        """Take in how many calls other processes run, by server and model."""
-        with self.dispatcher.lock:
-            now_s = self._clock()
-            for station in self.stations():
-                for lane in station.lanes.values():
-                    foreign = others.get((lane.server_id, lane.name), 0)
-                    freed = foreign < lane.foreign
-                    lane.in_flight += foreign - lane.foreign
-                    lane.foreign = foreign
-                    if freed:
-                        self.dispatcher.serve(lane.name, now_s)
+            return {(lane.server_id, lane.name): lane.own for lane in self.dispatcher.busy}
 
     # -- what probes tell --------------------------------------------------------------------------
 

@@ -41,11 +41,14 @@ _LATENCIES = 60
 class Lane:
     """One model on one server; a `policy.choose.Place`.
 
-    `in_flight` counts our calls here and those other instances told us of (`foreign`).
+    `in_flight` counts our calls here and those other processes told us of (`foreign`). `own_slots`
+    is what this process would let in at once, `slots` takes in what the others learned.
     """
 
     __slots__ = (
         "_first_slots",
+        "_foreign_answering",
+        "_foreign_slots",
         "_settled_s",
         "_trial_pause_s",
         "answering",
@@ -56,6 +59,7 @@ class Lane:
         "learned",
         "name",
         "open",
+        "own_slots",
         "paused_until_s",
         "resting",
         "server_id",
@@ -79,10 +83,13 @@ class Lane:
         self.paused_until_s = 0.0
         self.in_flight = 0
         self.foreign = 0
+        self._foreign_answering = 0
+        self._foreign_slots = 0
         self.answering = 0
         self.context_tokens = 0
         self._settled_s: float | None = None
         self.slots = 1
+        self.own_slots = 1
         self.open = True
         self.resting = False
         self.stalled = False
@@ -90,8 +97,13 @@ class Lane:
 
     @property
     def others(self) -> int:
-        """Our calls of other models on this server."""
-        return self.station.in_flight - (self.in_flight - self.foreign)
+        """Calls of other models on this server."""
+        return self.station.in_flight - self.in_flight
+
+    @property
+    def own(self) -> int:
+        """Calls of this process here."""
+        return self.in_flight - self.foreign
 
     @property
     def expected_s(self) -> float | None:
@@ -108,11 +120,24 @@ class Lane:
         self.resting = self.station.open and not self.open and not self.stalled
         fixed = self.station.server.slots
         is_trying = now_s >= self.trial_at_s
-        self.slots = fixed or (min(self.learned * 2, MAX_LEARNED) if is_trying else self.learned)
+        own = min(self.learned * 2, MAX_LEARNED) if is_trying else self.learned
+        self.own_slots = fixed or own
+        self.slots = fixed or max(own, self._foreign_slots)
         if self.open and (fixed or is_trying):
             self.station.passing.discard(self)
         else:
             self.station.passing.add(self)
+
+    def hear(self, running: int, answering: int, slots: int, now_s: float) -> None:
+        """Take in what other processes run here, how many of these calls answer, and how many the
+        boldest of them would let in at once."""
+        self.in_flight += running - self.foreign
+        self.station.in_flight += running - self.foreign
+        self.foreign = running
+        self._foreign_answering = answering
+        if slots != self._foreign_slots:
+            self._foreign_slots = slots
+            self.look(now_s)
 
     def entered(self, now_s: float) -> None:
         """Count a call that begins."""
@@ -125,8 +150,9 @@ class Lane:
     def answered(self, now_s: float) -> None:
         """Count a call whose first piece of answer has come: it holds one of Ollama's slots."""
         self.answering += 1
-        if self.answering > self.learned:
-            self.learned = min(self.answering, MAX_LEARNED)
+        at_once = self.answering + self._foreign_answering
+        if at_once > self.learned:
+            self.learned = min(at_once, MAX_LEARNED)
             self._trial_pause_s = FIRST_TRIAL_PAUSE_S
         self.succeeded()
         self.look(now_s)

@@ -1,205 +1,211 @@
-"""Tells other processes how many calls run here, and hears the same from them.
+"""Makes one line of the lines of several processes: they take turns at giving slots.
 
-Without Redis the workers of one machine share a small file in memory (`LocalBoard`); with
-`REDIS_URL` all instances share a hash (`redis_board`). Both only carry counts, by server and model:
-an exchange takes microseconds or one round trip and never stands in the way of a call. Every
-process keeps its own line; `services.fleet` says what follows.
+Without Redis the workers of one machine share a small file in memory (`local_board`); with
+`REDIS_URL` all instances share a hash (`redis_board`). During its turn a process knows what all
+others run and who waits there, gives the slots that are its to give, and tells the result. So no
+two of them give the same slot, and the order is that of one line (`policy.elsewhere`).
 
-A process is believed while its beat goes on: who has not been heard for `SILENT_S` seconds counts
-nothing. Nobody's clock is compared with anybody else's.
+The file is so quick that `InPassing` takes the turn wherever slots are given. Redis is `OnRequest`,
+in the background: a call then waits for the turn, about two round trips, but for models with many
+free slots (`dispatch.AMPLE`). Between turns everybody listens: often while calls wait or run,
+seldom while none do. Whoever cannot reach the board goes on alone, and nothing waits for it.
 """
 
 from __future__ import annotations
 
-import fcntl
-import json
 import logging
-import mmap
-import os
-import struct
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
-from typing import Final, Protocol, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol
 
+from gateway.services.dispatch import ALONE
 from gateway.services.fleet import Fleet
+from gateway.services.neighbours import EMPTY, Neighbours, Row
 
 log = logging.getLogger(__name__)
 
+WAITING_S: Final = 0.02
 BUSY_S: Final = 0.05
 IDLE_S: Final = 0.5
-SILENT_S: Final = 3.0
-_ROWS: Final = 64
-_ROW_BYTES: Final = 16_384
-_HEAD: Final = struct.Struct("<QQI")
-
-Counts: TypeAlias = Mapping[tuple[int, str], int]
 
 
 class Board(Protocol):
-    """Where processes leave their counts."""
+    """Where processes leave their rows. One caller at a time."""
 
-    def exchange(self, mine: Counts) -> Counts:
-        """Leave ours, and give the sum of the others'. Raises OSError."""
+    def open(self) -> str:
+        """Make ready, after the fork; give our name among the processes. Raises OSError."""
+        ...
+
+    def begin(self) -> Mapping[str, Row] | None:
+        """Take the turn, and give the rows of the others by name; the same object as before when
+        nothing changed, None when the turn is not to be had now. Raises OSError."""
+        ...
+
+    def end(self, mine: Row) -> None:
+        """Leave our row, and give the turn back. Raises OSError."""
         ...
 
     def close(self) -> None:
-        """Take ours away."""
+        """Take our row away. Raises OSError."""
         ...
 
 
-class LocalBoard:
-    """A file shared by the workers of one machine: one row each, written by its owner alone.
+class OpenBoard(Board, Protocol):
+    """A board that others may use meanwhile: it takes its time."""
 
-    A row is taken by locking one byte of the file, so the row of a killed worker is free again.
-    Its number is odd while it is being written: a reader then keeps what it read before.
-    """
+    def exchange(self, mine: Row) -> Mapping[str, Row]:
+        """Leave our row and give those of the others, whoever's turn it is. Raises OSError."""
+        ...
 
-    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
-        self._path = path
+
+class _Sharing:
+    """What both ways have in common: a job of the fleet."""
+
+    def __init__(
+        self, fleet: Fleet, board: Board, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._dispatcher = fleet.dispatcher
+        self._neighbours = Neighbours(fleet.dispatcher)
         self._clock = clock
-        self._fd = -1
-        self._memory: mmap.mmap | None = None
-        self._row: int | None = None
-        self._beat = 0
-        self._heard: dict[int, tuple[int, float, Counts]] = {}
-
-    def exchange(self, mine: Counts) -> Counts:
-        """See `Board`. With more processes than rows the surplus ones only listen."""
-        memory = self._memory or self._open()
-        if self._row is None:
-            self._row = self._free_row(memory)
-        if self._row is not None:
-            self._write(memory, self._row, mine)
-        return total(self._others(memory))
-
-    def close(self) -> None:
-        """See `Board`."""
-        memory, self._memory = self._memory, None
-        if memory is None:
-            return
-        if self._row is not None:
-            self._write(memory, self._row, {})
-        memory.close()
-        os.close(self._fd)
-
-    def _open(self) -> mmap.mmap:
-        """Open the file; not before it is needed, since that is after the fork."""
-        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-        os.ftruncate(self._fd, _ROWS * _ROW_BYTES)
-        self._memory = mmap.mmap(self._fd, _ROWS * _ROW_BYTES)
-        return self._memory
-
-    def _free_row(self, memory: mmap.mmap) -> int | None:
-        for row in range(_ROWS):
-            try:
-                fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, row)
-            except OSError:
-                continue
-            number, _, _ = _HEAD.unpack_from(memory, row * _ROW_BYTES)
-            self._beat = number + number % 2  # a writer killed half-way left an odd number
-            return row
-        return None
-
-    def _write(self, memory: mmap.mmap, row: int, mine: Counts) -> None:
-        data = encode(mine)
-        start = row * _ROW_BYTES
-        self._beat += 2
-        _HEAD.pack_into(memory, start, self._beat - 1, os.getpid(), len(data))
-        memory[start + _HEAD.size : start + _HEAD.size + len(data)] = data
-        _HEAD.pack_into(memory, start, self._beat, os.getpid(), len(data))
-
-    def _others(self, memory: mmap.mmap) -> Iterator[Counts]:
-        now_s = self._clock()
-        for row in range(_ROWS):
-            if row == self._row:
-                continue
-            start = row * _ROW_BYTES
-            number, _, length = _HEAD.unpack_from(memory, start)
-            known = self._heard.get(row)
-            if number and (known is None or known[0] != number) and number % 2 == 0:
-                data = memory[start + _HEAD.size : start + _HEAD.size + length]
-                if _HEAD.unpack_from(memory, start)[0] == number:
-                    first = known is None  # left behind by a process that ended before we began
-                    known = (number, now_s - SILENT_S if first else now_s, decode(data))
-                    self._heard[row] = known
-            if known is not None and now_s - known[1] < SILENT_S:
-                yield known[2]
-
-
-class Sharing:
-    """Exchanges counts in the background: often while calls run, seldom while none do."""
-
-    def __init__(self, fleet: Fleet, board: Board) -> None:
-        self._fleet = fleet
-        self._board = board
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._at_board = board
+        self._heard: Mapping[str, Row] = {}
         self._is_away = False
+        self._is_ended = False
+        self._wake = threading.Event()
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin to exchange."""
+        """Begin to take turns."""
+        with self._dispatcher.lock:
+            try:
+                self._dispatcher.lines.me = self._at_board.open()
+            except OSError as error:
+                self._lost(error)
+            self._meet()
         self._thread = threading.Thread(target=self._run, name="sharing", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Take our counts away and stop."""
-        self._stop.set()
+        """Take our row away and stop."""
+        self._is_ended = True
+        self._wake.set()
         if self._thread is not None:
             self._thread.join(1)
 
-    def turn(self) -> bool:
-        """Exchange once; give whether calls run or wait here. Never raises."""
-        mine = self._fleet.in_flight()
-        try:
-            others = self._board.exchange(mine)
-        except (OSError, ValueError) as error:
-            if not self._is_away:
-                log.warning("calls of other processes are unknown: %s", type(error).__name__)
-            self._is_away, others = True, {}
-        else:
+    def turn(self) -> None:
+        """Listen, and give what is ours to give. Never raises."""
+        raise NotImplementedError
+
+    def _meet(self) -> None:
+        """Let the dispatcher take turns."""
+
+    def _hear(self, rows: Mapping[str, Row]) -> None:
+        if self._is_away:
             self._is_away = False
-        self._fleet.share(others)
-        return bool(mine) or bool(self._fleet.waiting())
+            self._meet()
+        if rows is not self._heard:
+            self._heard = rows
+            self._neighbours.hear(rows, self._clock())
+
+    def _lost(self, error: OSError) -> None:
+        """Go on alone until the board is there again."""
+        self._dispatcher.ask = None
+        if not self._is_away:
+            log.warning("calls of other processes are unknown: %s", type(error).__name__)
+            self._is_away = True
+            self._heard = {}
+            self._neighbours.hear({}, self._clock())
+
+    def _serve(self) -> None:
+        now_s = self._clock()
+        for name in self._dispatcher.lines.waiting():
+            self._dispatcher.serve_in_turn(name, now_s)
 
     def _run(self) -> None:
         pause_s = IDLE_S
-        while not self._stop.wait(pause_s):
-            pause_s = BUSY_S if self.turn() else IDLE_S
+        while not self._is_ended:
+            self._wake.wait(pause_s)
+            self._wake.clear()
+            self.turn()
+            with self._dispatcher.lock:
+                if self._dispatcher.lines.waiting():
+                    pause_s = WAITING_S
+                else:
+                    pause_s = BUSY_S if self._dispatcher.busy else IDLE_S
+        with self._dispatcher.lock:
+            self._dispatcher.turns, self._dispatcher.ask = ALONE, None
         try:
-            self._board.close()
-        except (OSError, ValueError):
-            log.debug("our counts could not be taken away")
+            self._at_board.close()
+        except OSError:
+            log.debug("our calls could not be taken off the board")
 
 
-def encode(counts: Counts) -> bytes:
-    """Give counts as JSON that fits a row; the smallest are left out where it does not."""
-    entries: list[tuple[int, str, int]] = [
-        (server, name, count) for (server, name), count in counts.items()
-    ]
-    data = json.dumps(entries).encode()
-    while len(data) > _ROW_BYTES - _HEAD.size:
-        entries.sort(key=lambda entry: -entry[2])
-        entries = entries[: len(entries) // 2]
-        data = json.dumps(entries).encode()
-    return data
+class InPassing(_Sharing):
+    """Takes the turn wherever slots are given: as a context manager, under the dispatcher's
+    lock. It may be entered again meanwhile."""
+
+    _depth = 0
+    _is_ours = False
+
+    def turn(self) -> None:
+        """See `_Sharing`."""
+        with self._dispatcher.lock, self:
+            self._serve()
+
+    def __enter__(self) -> None:
+        self._depth += 1
+        if self._depth == 1:
+            try:
+                self._hear(self._at_board.begin() or {})
+            except OSError as error:
+                self._lost(error)
+            else:
+                self._is_ours = True
+
+    def __exit__(self, *error: object) -> None:
+        self._depth -= 1
+        if not self._depth and self._is_ours:
+            self._is_ours = False
+            try:  # nobody else, nothing to tell: whoever comes is told at our next turn
+                self._at_board.end(self._neighbours.ours() if self._heard else EMPTY)
+            except OSError as lost:
+                self._lost(lost)
+
+    def _meet(self) -> None:
+        self._dispatcher.turns = self
 
 
-def decode(data: bytes) -> Counts:
-    """Read what another process wrote; nonsense counts nothing."""
-    try:
-        return {
-            (int(server), str(name)): max(int(count), 0) for server, name, count in json.loads(data)
-        }
-    except (ValueError, TypeError):
-        return {}
+class OnRequest(_Sharing):
+    """Takes the turn in the background when asked to; no lock is held while the board is used."""
 
+    def __init__(
+        self, fleet: Fleet, board: OpenBoard, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        super().__init__(fleet, board, clock)
+        self._board = board
 
-def total(counts: Iterable[Counts]) -> Counts:
-    """Add counts up."""
-    found: Counter[tuple[int, str]] = Counter()
-    for one in counts:
-        found.update(one)
-    return found
+    def turn(self) -> None:
+        """See `_Sharing`."""
+        dispatcher, board = self._dispatcher, self._board
+        try:
+            with dispatcher.lock:
+                mine, wants = self._neighbours.ours(), dispatcher.has_free_slots()
+            if not wants:
+                rows = board.exchange(mine)
+                with dispatcher.lock:
+                    self._hear(rows)
+                    wants = dispatcher.has_free_slots()
+            if wants and (found := board.begin()) is not None:
+                with dispatcher.lock:
+                    self._hear(found)
+                    self._serve()
+                    mine = self._neighbours.ours()
+                board.end(mine)
+        except OSError as error:
+            with dispatcher.lock:
+                self._lost(error)
+                self._serve()
+
+    def _meet(self) -> None:
+        self._dispatcher.ask = self._wake.set

@@ -90,7 +90,7 @@ def test_nobody_starves_under_a_flood_of_higher_priority():
 def test_an_entry_that_fits_nowhere_lets_others_pass_and_keeps_its_place():
     line = line_of((1, "normal", 0), (2, "normal", 0))
 
-    entry = line.serve(0, lambda item: item != "1/1")
+    entry = line.serve(0, lambda entry: entry.item != "1/1")
 
     assert entry is not None
     assert entry.item == "2/1"
@@ -134,7 +134,7 @@ def test_a_key_is_not_punished_for_calls_it_took_back():
 def test_a_full_line_makes_room_at_the_expense_of_the_greediest():
     line = line_of(*[(1, "normal", 0)] * 5, (2, "normal", 0))
 
-    pushed = line.displace(2)
+    pushed = line.displace()
 
     assert pushed is not None
     assert pushed.item == "1/5"
@@ -144,8 +144,8 @@ def test_a_full_line_makes_room_at_the_expense_of_the_greediest():
 def test_a_key_cannot_push_itself_out_or_its_equals():
     line = line_of(*[(1, "normal", 0)] * 3, *[(2, "normal", 0)] * 3)
 
-    assert line.displace(1) is None
-    assert line.displace(2) is None
+    assert not line.has_room_for(1)
+    assert not line.has_room_for(2)
     assert len(line) == 6
 
 
@@ -172,7 +172,7 @@ def test_an_empty_line_serves_and_displaces_nobody():
     line: FairLine[str] = FairLine()
 
     assert line.serve(0) is None
-    assert line.displace(1) is None
+    assert not line.has_room_for(1)
 
 
 steps = st.lists(

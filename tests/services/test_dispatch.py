@@ -715,22 +715,6 @@ def test_an_admins_number_of_slots_is_kept():
     assert capacity(Bench(server(1, slots=3))) == 3
 
 
-# Other processes
-
-
-def test_calls_of_other_processes_take_slots_too():
-    bench = Bench(server(1, slots=2))
-    bench.run()
-    bench.fleet.share({(1, "tern:latest"): 1})
-    ticket = bench.ask()
-    assert ticket.wait(0) is None
-
-    bench.fleet.share({})
-
-    assert ticket.wait(0) is not None
-    assert bench.fleet.in_flight() == {(1, "tern:latest"): 2}
-
-
 # Changes of the fleet
 
 
