@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -102,29 +103,42 @@ def test_leaving_the_line_frees_the_place(
 ) -> None:
     """Calls beyond the slots wait in the gateway; one that leaves never reaches Ollama."""
     body = GENERATING["chat"].with_(model="tinyllama", stream=True)
-    with ollama.hold("tinyllama", at=1) as gate:
-        running = [caller.wire() for _ in range(4)]
-        for wire in running:
-            wire.send(post("/v1/chat/completions", body, caller.key))
-        gate.wait_reached()
-        waiting = _until(lambda: operator.call("GET", "/live"), lambda live: len(live["data"]) == 4)
-        for wire in running:
-            wire.sock.close()
-        empty = _until(lambda: operator.call("GET", "/live"), lambda live: not live["data"])
+    wires = [caller.wire() for _ in range(4)]
 
-    assert len(waiting["data"]) == 4
-    assert empty["data"] == []
+    def live() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = operator.call("GET", "/live")["data"]
+        return found
+
+    def in_line(calls: list[dict[str, Any]]) -> int:
+        return sum(call["position"] > 0 for call in calls)
+
+    with ollama.hold("tinyllama", at=1) as gate:
+        for count, wire in enumerate(wires, 1):  # one after the other, so that their order is known
+            wire.send(post("/v1/chat/completions", body, caller.key))
+            _until(live, lambda calls, count=count: len(calls) == count)
+        gate.wait_reached()
+        known = _until(live, lambda calls: in_line(calls) + len(ollama.calls("/api/chat")) == 4)
+        running = 4 - in_line(known)
+        for wire in wires[running:]:
+            wire.sock.close()
+        left = _until(live, lambda calls: len(calls) == running)
+        for wire in wires[:running]:
+            wire.sock.close()
+        _until(live, lambda calls: not calls)
+
     ollama.wait_idle(timeout=LIMIT_S)
-    assert len(ollama.calls("/api/chat")) < 4
+    assert 0 < running < 4
+    assert [call["request_id"] for call in left] == [call["request_id"] for call in known[:running]]
+    assert len(ollama.calls("/api/chat")) == running
 
 
 def _until(ask: Callable[[], Any], fits: Callable[[Any], bool]) -> Any:
-    """Ask until the answer fits; each question takes a while, so the number is a bound."""
-    for _ in range(300):
-        found = ask()
-        if fits(found):
-            return found
-    raise AssertionError(f"never came to be: {found}")
+    """Ask again and again until the answer fits, ten seconds at most."""
+    deadline_s = time.monotonic() + 10
+    while not fits(found := ask()):
+        assert time.monotonic() < deadline_s, f"never came to be: {found}"
+        time.sleep(0.01)
+    return found
 
 
 @pytest.mark.parametrize("name", GENERATING)

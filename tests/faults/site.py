@@ -226,6 +226,17 @@ class Streamed:
         return next((f["error"] for f in self.frames if isinstance(f, dict) and "error" in f), None)
 
     @property
+    def finishes(self) -> list[str]:
+        """Every reason to end that was told."""
+        return [
+            choice["finish_reason"]
+            for frame in self.frames
+            if isinstance(frame, dict)
+            for choice in frame.get("choices", ())
+            if choice.get("finish_reason")
+        ]
+
+    @property
     def is_complete(self) -> bool:
         """Whether it ended as a whole answer does."""
         return self.frames[-1:] == ["[DONE]"]

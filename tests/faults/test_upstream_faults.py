@@ -110,22 +110,30 @@ def test_a_fault_in_the_middle_fails_a_whole_answer(one: Site, fault, code):
     assert one.row(answer.headers["x-request-id"]).status == expected
 
 
-def test_a_stream_that_ends_without_done_is_not_taken_for_whole(one: Site):
-    """U8: the end is clean, the record that says `done` never came."""
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+def test_an_answer_that_ends_without_done_is_a_cut_off_one(one: Site, streamed):
+    """U8: the end is clean, the record that says `done` never came: Ollama gave up in the middle.
+    What came is kept and told as cut off; never as a natural end, never as a failure."""
     one.ollama.script("tern", Script(content=TEXT, fault="nodone"))
 
-    answer = one.stream()
+    if streamed:
+        answer = one.stream()
+        found = (answer.status, answer.error, answer.is_complete)
+        text, finishes, headers = answer.text, answer.finishes, answer.headers
+    else:
+        whole = one.chat()
+        (choice,) = whole.json()["choices"]
+        found = (whole.status_code, whole.json().get("error"), True)
+        text, finishes = choice["message"]["content"], [choice["finish_reason"]]
+        headers = whole.headers
 
-    row = one.row(answer.headers["x-request-id"])
-    finishes = [
-        choice["finish_reason"]
-        for frame in answer.frames
-        if isinstance(frame, dict)
-        for choice in frame.get("choices", ())
-        if choice.get("finish_reason")
-    ]
-    assert answer.error is not None or finishes == ["length"]
-    assert row.estimated
+    assert found == (200, None, True)
+    assert (text, finishes) == (TEXT, ["length"])
+    row = one.row(headers["x-request-id"])
+    assert (row.status, row.finish, row.error_code, row.estimated) == (200, "length", "", True)
+    assert row.completion_tokens > 0
+    assert any("ended without its last line" in line for line in one.gateway.log)
+    assert well_again(one)
 
 
 # Oddities nobody should notice.
