@@ -29,6 +29,7 @@ def bind(state: BlueprintSetupState) -> None:
 from gateway.admin import (  # noqa: E402  # the views hang themselves on the blueprint
     backup,
     guard,
+    jobs,
     keys,
     model,
     models,
@@ -46,6 +47,7 @@ __all__ = [
     "backup",
     "bp",
     "guard",
+    "jobs",
     "keys",
     "model",
     "models",

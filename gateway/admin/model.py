@@ -22,6 +22,7 @@ from gateway.admin.forms.models import (
     fields_of,
     read_fields,
 )
+from gateway.admin.jobs import jobs_of
 from gateway.admin.models import get_model, loaded_on, report
 from gateway.core.catalog import Alias, Model, OverrideVersion
 from gateway.core.chat import Json
@@ -65,6 +66,7 @@ def model(model_id: int) -> str:
         "overview",
         details=services().store.read(catalog.details, model_id),
         loaded=loaded_on(found),
+        jobs=jobs_of(found),
         keys=[key for key in keys if access.visible(key, [found])][:50],
         notes=services().store.read(catalog.notes, model_id),
         fallbacks=_fallbacks(found),

@@ -1,12 +1,12 @@
-"""Models: what can be called, where it is, who may use it; pulls, loads, and what can be undone."""
+"""Models: what can be called, where it is, who may use it. Pulls and loads begin here; `admin.jobs`
+shows them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from flask import Response, abort, flash, jsonify, redirect, render_template, request, url_for
+from flask import abort, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.admin import bp
@@ -14,17 +14,16 @@ from gateway.admin.actor import actor
 from gateway.admin.forms.errors import into_form
 from gateway.admin.forms.fields import chosen_from
 from gateway.admin.forms.models import PullForm
+from gateway.admin.jobs import being_loaded, jobs, stop_loading
 from gateway.core.analytics import Sums
 from gateway.core.catalog import Model, Server
 from gateway.core.requests import Filter
 from gateway.errors import InvalidRequest, NotFound
 from gateway.pages.foreign import translated
-from gateway.pages.formats import duration, size
-from gateway.pages.words import _, ngettext
+from gateway.pages.words import _
 from gateway.policy import access
 from gateway.services import services
 from gateway.services.operations import Done
-from gateway.services.pulls import Pull
 from gateway.store import console_usage
 
 DAYS = 7
@@ -32,25 +31,27 @@ DAYS = 7
 
 @dataclass(frozen=True, slots=True)
 class ModelRow:
-    """A model in the list. `loaded_on` names servers that have it in memory."""
+    """A model in the list. `loaded_on` names servers that have it in memory; `loading` is true
+    while one brings it there."""
 
     model: Model
     servers: tuple[str, ...]
     loaded_on: tuple[str, ...]
+    loading: bool
     keys: int
     sums: Sums
 
 
 @bp.get("/models")
 def models() -> str:
-    """List models, and pulls that run."""
+    """List models, and the pulls and loads that run."""
     rows = _rows()
     form = _pull_form(request.args.get("pull", ""))
     return render_template(
         "admin/models/list.html",
         rows=rows,
         form=form,
-        pulls=_pulls(),
+        pulls=jobs(),
         servers=services().catalog.servers(),
         pulling=bool(request.args.get("pull")),
     )
@@ -72,27 +73,10 @@ def model_pull() -> AnyResponse | str:
         "admin/models/list.html",
         rows=_rows(),
         form=form,
-        pulls=_pulls(),
+        pulls=jobs(),
         servers=services().catalog.servers(),
         pulling=True,
     )
-
-
-@bp.get("/models/pulls.json")
-def model_pulls() -> Response:
-    """Tell how far the pulls are."""
-    return jsonify(pulls=[pull for pull in _pulls() if pull["open"] or pull["recent"]])
-
-
-@bp.post("/models/pulls/<id:job_id>/cancel")
-def model_pull_cancel(job_id: int) -> AnyResponse:
-    """Stop a pull."""
-    try:
-        services().pulls.cancel(job_id, actor())
-    except NotFound:
-        abort(404)
-    flash(_("The pull was stopped. What is there already stays, so that it can go on."), "success")
-    return redirect(url_for("admin.models") + "#pulls", 303)
 
 
 @bp.post("/models/<id:model_id>/enabled")
@@ -108,16 +92,20 @@ def model_enabled(model_id: int) -> AnyResponse:
 
 @bp.post("/models/<id:model_id>/memory")
 def model_memory(model_id: int) -> AnyResponse:
-    """Load a model into memory, keep it there, or unload it."""
+    """Begin to load a model, for good or as usual, stop that, or take it out of memory."""
     found = get_model(model_id)
-    act = {
-        "load": services().operations.load,
-        "pin": services().operations.pin,
-        "unload": services().operations.unload,
-    }.get(request.form.get("to", ""))
-    if act is None:
-        abort(400)
-    report(act(found.name, list(found.server_ids), actor()), _done_words(found))
+    match request.form.get("to", ""):
+        case "load" | "pin" as to:
+            _begin_load(found, for_good=to == "pin")
+            return redirect(back_to_list_or(model_id) + "#pulls", 303)
+        case "stop":
+            stop_loading(found)
+            flash(_("Loading %(name)s was stopped.", name=found.display_name), "success")
+        case "unload":
+            words = _("%(name)s leaves memory as soon as it is idle.", name=found.display_name)
+            report(services().operations.unload(found.name, list(found.server_ids), actor()), words)
+        case _:
+            abort(400)
     return redirect(back_to_list_or(model_id), 303)
 
 
@@ -169,7 +157,7 @@ def _rows() -> list[ModelRow]:
     )
     names = {server.id: server.name for server in services().catalog.servers()}
     keys = [key for key in services().keys.search() if key.enabled and key.revoked_at is None]
-    found = services().catalog.models()
+    found, loading = services().catalog.models(), being_loaded()
     open_keys = sum(key.allow == ("*",) and not key.deny for key in keys)
     visible = [
         {model.id for model in access.visible(key, found)}
@@ -181,6 +169,7 @@ def _rows() -> list[ModelRow]:
             model,
             tuple(names[id_] for id_ in model.server_ids if id_ in names),
             loaded_on(model),
+            model.name in loading,
             open_keys + sum(model.id in allowed for allowed in visible),
             used.get(model.display_name, Sums()),
         )
@@ -195,53 +184,17 @@ def _pull_form(name: str) -> PullForm:
     return form
 
 
-def _pulls() -> list[Mapping[str, object]]:
-    names = {server.id: server.name for server in services().catalog.servers()}
-    now = datetime.now(UTC)
-    return [_pull(pull, names, now) for pull in services().pulls.all()[:20]]
-
-
-def _pull(pull: Pull, names: Mapping[int, str], now: datetime) -> Mapping[str, object]:
-    job = pull.job
-    words = {
-        "queued": ("idle", _("Waiting")),
-        "running": ("info", _("Pulling")),
-        "done": ("good", _("Done")),
-        "failed": ("bad", _("Failed")),
-        "cancelled": ("idle", _("Stopped")),
-    }
-    kind, state = words[job.state]
-    figures = []
-    if job.total_bytes:
-        figures.append(f"{size(job.completed_bytes)} / {size(job.total_bytes)}")
-    if job.is_open and pull.bytes_per_s:
-        figures.append(f"{size(pull.bytes_per_s)}/s")
-    if job.is_open and pull.eta_s:
-        figures.append(_("%(time)s left", time=duration(pull.eta_s * 1000)))
-    layers = len(job.layers)
-    if layers:
-        figures.append(ngettext("%(num)d layer", "%(num)d layers", layers))
-    recent = job.finished_at is not None and now - job.finished_at < timedelta(minutes=10)
-    return {
-        "id": job.id,
-        "model": job.model,
-        "server": names.get(job.server_id, ""),
-        "open": job.is_open,
-        "recent": recent,
-        "kind": kind,
-        "state": state,
-        "status": translated(job.error) if job.error else job.status,
-        "share": pull.share,
-        "figures": " · ".join(figures),
-        "at": job.created_at,
-        "by": job.actor_name,
-    }
-
-
-def _done_words(model: Model) -> str:
-    words = {
-        "load": _("%(name)s is loaded."),
-        "pin": _("%(name)s is loaded and stays in memory."),
-        "unload": _("%(name)s leaves memory as soon as it is idle."),
-    }
-    return words[request.form["to"]] % {"name": model.display_name}
+def _begin_load(model: Model, *, for_good: bool) -> None:
+    """Have the enabled servers that have a model load it, and say so."""
+    enabled = {server.id: server.name for server in pull_servers()}
+    chosen = [server_id for server_id in model.server_ids if server_id in enabled]
+    if not chosen:
+        flash(_("No server has this model."), "warning")
+        return
+    try:
+        services().pulls.load(model.name, chosen, actor(), for_good=for_good)
+    except InvalidRequest as error:  # a server was removed just now
+        flash(translated(error.message), "danger")
+        return
+    words = _("%(name)s is being loaded. You may leave this page.", name=model.display_name)
+    flash(f"{words} ({', '.join(enabled[server_id] for server_id in chosen)})", "success")

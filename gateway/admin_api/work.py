@@ -22,7 +22,7 @@ _MOST_TOKENS = 10_000_000
 @bp.get("/pulls")
 def list_pulls() -> Response:
     """List pulls: those that run, then the last that ended."""
-    return answer({"data": [_pull(pull) for pull in services().pulls.all()]})
+    return answer({"data": [_pull(pull) for pull in services().pulls.all("pull")]})
 
 
 @bp.post("/pulls")
@@ -39,18 +39,18 @@ def begin_pull() -> Response:
 @bp.get("/pulls/<id:pull_id>")
 def get_pull(pull_id: int) -> Response:
     """Give one pull with its layers."""
-    return answer(_pull(services().pulls.get(pull_id)))
+    return answer(_pull(services().pulls.get(pull_id, "pull")))
 
 
 @bp.delete("/pulls/<id:pull_id>")
 def cancel_pull(pull_id: int) -> Response:
     """Stop a pull, whichever worker runs it; what is there already is kept."""
-    return answer(_pull(services().pulls.cancel(pull_id, g.actor)), 202)
+    return answer(_pull(services().pulls.cancel(pull_id, g.actor, "pull")), 202)
 
 
 @bp.post("/models/<id:model_id>/load")
 def load_model(model_id: int) -> Response:
-    """Bring a model into memory; answers when it is there."""
+    """Bring a model into memory; answers when it is there, or after `LOAD_S`."""
     raw = body_or_nothing()
     only(raw, "server_ids", "keep_alive")
     model = services().catalog.model(model_id)
@@ -61,7 +61,7 @@ def load_model(model_id: int) -> Response:
 
 @bp.post("/models/<id:model_id>/pin")
 def pin_model(model_id: int) -> Response:
-    """Bring a model into memory and keep it there."""
+    """Bring a model into memory and keep it there; answers as `load_model` does."""
     return _on_servers(model_id, services().operations.pin)
 
 
@@ -145,6 +145,7 @@ def _outcomes(done: Sequence[Done]) -> Response:
 
 def _pull(pull: Pull) -> dict[str, Json]:
     found = asdict(pull.job)
+    del found["kind"]  # loads are not told of here
     layers = {
         digest: {"completed_bytes": done, "total_bytes": total}
         for digest, (done, total) in pull.job.layers.items()

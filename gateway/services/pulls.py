@@ -1,9 +1,9 @@
-"""Has servers fetch models, and shows how far they are.
+"""Has servers fetch models or load them into memory, and shows how far they are.
 
-A pull is a job in the store, so it survives the page that began it and any number of pages may
-watch it, in every worker. One puller works on a model and server at a time; it writes its progress
+Either takes minutes, so it is a job in the store: it survives the page that began it and any number
+of pages may watch it, in every worker. One worker is at a job at a time; it writes its progress
 once a second, so that whoever watches from another worker is at most that far behind, and a
-restarted gateway takes up what was left (Ollama itself continues where the download stood).
+restarted gateway takes up what was left (Ollama itself continues where a download stood).
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -21,13 +20,15 @@ import orjson
 from sqlalchemy.orm import Session
 
 from gateway.core.admin import Actor
-from gateway.errors import ClientGone, GatewayError, InvalidRequest
-from gateway.ollama.capabilities import Progress, read_progress
-from gateway.ollama.client import Upstream
+from gateway.core.chat import Json
+from gateway.errors import CapabilityMissing, ClientGone, GatewayError
+from gateway.ollama.capabilities import read_progress
+from gateway.ollama.client import OllamaClient, Upstream
 from gateway.services import offload
 from gateway.services.fleet import Fleet
 from gateway.services.identity import worker_name
-from gateway.services.operations import client_of, in_words, record, valid_name
+from gateway.services.meter import Meter, told_by
+from gateway.services.operations import FOREVER, LOAD_S, client_of, in_words, record, valid_name
 from gateway.services.refresh import Refresher
 from gateway.services.stored import Store, StoreUnavailable
 from gateway.store import pulls
@@ -40,13 +41,12 @@ LOOK_S: Final = 2.0
 STALE: Final = timedelta(seconds=15)
 IDLE_S: Final = 300.0
 _TICK_S: Final = 0.5
-_SPEED_OVER_S: Final = 10.0
-_MAX_LAYERS: Final = 500
+_AUDITED: Final[Mapping[pulls.Kind, str]] = {"pull": "pull", "load": "load", "pin": "load"}
 
 
 @dataclass(frozen=True, slots=True)
 class Pull:
-    """A pull as people see it. `bytes_per_s` and `eta_s` are None until they can be told."""
+    """A job as people see it. `bytes_per_s` and `eta_s` are None until they can be told."""
 
     job: PullJob
     bytes_per_s: float | None = None
@@ -58,44 +58,8 @@ class Pull:
         return self.job.completed_bytes / self.job.total_bytes if self.job.total_bytes else None
 
 
-class Meter:
-    """How far a pull is, and how fast. Not thread-safe: its puller's own."""
-
-    def __init__(self) -> None:
-        self.status = ""
-        self.layers: dict[str, tuple[int, int]] = {}
-        self._seen: deque[tuple[float, int]] = deque()
-
-    def see(self, step: Progress, now_s: float) -> None:
-        """Take in one line of Ollama's progress."""
-        self.status = step.status
-        known = step.digest in self.layers
-        if step.digest and step.total_bytes and (known or len(self.layers) < _MAX_LAYERS):
-            done = min(step.completed_bytes, step.total_bytes)
-            self.layers[step.digest] = (done, step.total_bytes)
-        done = sum(done for done, _ in self.layers.values())
-        self._seen.append((now_s, done))
-        while now_s - self._seen[0][0] > _SPEED_OVER_S:
-            self._seen.popleft()
-
-    @property
-    def bytes_per_s(self) -> float | None:
-        """The speed over the last seconds."""
-        if len(self._seen) < 2:
-            return None
-        (first_s, first), (last_s, last) = self._seen[0], self._seen[-1]
-        return (last - first) / (last_s - first_s) if last_s > first_s else None
-
-    @property
-    def eta_s(self) -> float | None:
-        """How long what is known to be left will take."""
-        speed = self.bytes_per_s
-        left = sum(total - done for done, total in self.layers.values())
-        return left / speed if speed else None
-
-
 class Pulls:
-    """Manages models on servers. Thread-safe."""
+    """Pulls and loads, those of all workers. Thread-safe."""
 
     def __init__(
         self,
@@ -116,11 +80,22 @@ class Pulls:
         self._upstreams: dict[int, Upstream] = {}
         self._stop: threading.Event | None = None
 
-    # -- pulls -------------------------------------------------------------------------------------
+    # -- orders ------------------------------------------------------------------------------------
 
     def begin(self, model: str, server_ids: Sequence[int], actor: Actor) -> list[Pull]:
         """Have servers fetch a model; joins pulls that run already. Raises InvalidRequest."""
-        name = valid_name(model)
+        return self._begin("pull", valid_name(model), server_ids, actor)
+
+    def load(
+        self, model: str, server_ids: Sequence[int], actor: Actor, *, for_good: bool = False
+    ) -> list[Pull]:
+        """Have servers bring a model into memory, `for_good` to keep it there until it is unloaded;
+        joins loads that run already. Raises InvalidRequest."""
+        return self._begin("pin" if for_good else "load", model, server_ids, actor)
+
+    def _begin(
+        self, kind: pulls.Kind, name: str, server_ids: Sequence[int], actor: Actor
+    ) -> list[Pull]:
         for server_id in server_ids:
             client_of(self._fleet, server_id)
         now = self._now()
@@ -129,11 +104,11 @@ class Pulls:
             jobs = []
             for server_id in server_ids:
                 job, is_new = pulls.open_or_insert(
-                    session, server_id, name, actor_name=actor.name, now=now
+                    session, server_id, name, kind=kind, actor_name=actor.name, now=now
                 )
                 jobs.append(job)
                 if is_new:
-                    record(session, actor, "model.pull", name, server_id, now)
+                    record(session, actor, f"model.{_AUDITED[kind]}", name, server_id, now)
             return jobs
 
         jobs = self._store.write(write)
@@ -141,22 +116,24 @@ class Pulls:
             offload.spawn(self._work, job.id)
         return [self._seen(job) for job in jobs]
 
-    def all(self) -> list[Pull]:
-        """Give running pulls, then the last ones that ended."""
-        return [self._seen(job) for job in self._store.read(pulls.recent)]
+    def all(self, kind: pulls.Kind | None = None) -> list[Pull]:
+        """Give running jobs, then the last ones that ended; all, or those of one kind."""
+        return [self._seen(job) for job in self._store.read(pulls.recent, kind)]
 
-    def get(self, job_id: int) -> Pull:
-        """Give a pull. Raises NotFound."""
-        return self._seen(self._store.read(pulls.get, job_id))
+    def get(self, job_id: int, kind: pulls.Kind | None = None) -> Pull:
+        """Give a job. Raises NotFound."""
+        return self._seen(self._store.read(pulls.get, job_id, kind))
 
-    def cancel(self, job_id: int, actor: Actor) -> Pull:
-        """Stop a pull, whichever worker runs it; what is there already is kept by Ollama. Raises
-        NotFound."""
+    def cancel(self, job_id: int, actor: Actor, kind: pulls.Kind | None = None) -> Pull:
+        """Stop a job, whichever worker runs it. What is there of a pull is kept by Ollama; what is
+        there of a load is let go. Raises NotFound."""
         now = self._now()
 
         def write(session: Session) -> PullJob:
+            pulls.get(session, job_id, kind)
             job = pulls.request_cancel(session, job_id, now)
-            record(session, actor, "model.pull_cancel", job.model, job.server_id, now)
+            action = f"model.{_AUDITED[job.kind]}_cancel"
+            record(session, actor, action, job.model, job.server_id, now)
             return job
 
         job = self._store.write(write)
@@ -167,11 +144,11 @@ class Pulls:
         return self._seen(job)
 
     def start(self) -> None:
-        """Begin to take up pulls that nobody works on."""
+        """Begin to take up jobs that nobody works on."""
         self._stop = offload.every(LOOK_S, self.turn, "pulls")
 
     def stop(self) -> None:
-        """Leave running pulls to whoever comes next."""
+        """Leave running jobs to whoever comes next."""
         if self._stop is not None:
             self._stop.set()
         with self._lock:
@@ -185,56 +162,83 @@ class Pulls:
             for job_id in self._store.read(pulls.waiting, self._now() - STALE):
                 offload.spawn(self._work, job_id)
         except StoreUnavailable:
-            log.debug("pulls are not looked for while the database is away")
+            log.debug("jobs are not looked for while the database is away")
         except Exception:
-            log.exception("looking for pulls failed")
+            log.exception("looking for jobs failed")
 
-    # -- the puller --------------------------------------------------------------------------------
+    # -- the work ----------------------------------------------------------------------------------
 
     def _work(self, job_id: int) -> None:
-        """Pull, if nobody else does. Never raises."""
+        """Pull or load, if nobody else does. Never raises."""
         try:
             now = self._now()
             if self._store.write(pulls.take, job_id, worker_name(), now, now - STALE):
-                self._pull(self._store.read(pulls.get, job_id))
+                self._do(self._store.read(pulls.get, job_id))
         except StoreUnavailable:
-            log.warning("pull %d goes on when the database is back", job_id)
+            log.warning("job %d goes on when the database is back", job_id)
         except Exception:
-            log.exception("pull %d failed in the gateway", job_id)
+            log.exception("job %d failed in the gateway", job_id)
         finally:
             with self._lock:
                 self._meters.pop(job_id, None)
                 self._upstreams.pop(job_id, None)
 
-    def _pull(self, job: PullJob) -> None:
+    def _do(self, job: PullJob) -> None:
+        """Do what a job is about, and write down what came of it."""
+        meter = Meter()
+        with self._lock:
+            self._meters[job.id] = meter
         try:
             client = client_of(self._fleet, job.server_id)
-        except InvalidRequest as error:
-            self._finish(job, "failed", error.message)
+            work = self._pull if job.kind == "pull" else self._load
+            is_wanted = work(job, client, meter)
+        except ClientGone:
+            is_wanted = False
+        except GatewayError as error:
+            self._finish(job, "failed", in_words(error))
             return
+        if is_wanted:
+            self._succeed(job, meter)
+        elif not self._is_stopping():  # else whoever comes next takes it up
+            self._finish(job, "cancelled", "")
+
+    def _pull(self, job: PullJob, client: OllamaClient, meter: Meter) -> bool:
+        """Fetch a model; False when it is no longer wanted."""
         body = orjson.dumps({"model": job.model, "stream": True})
         with client.call(
             "/api/pull", body, idle_timeout_s=IDLE_S, total_timeout_s=None
         ) as upstream:
-            meter = Meter()
-            with self._lock:
-                self._meters[job.id], self._upstreams[job.id] = meter, upstream
-            try:
-                is_wanted = self._follow(job, upstream, meter)
-            except ClientGone:
-                is_wanted = False
-            except GatewayError as error:
-                self._finish(job, "failed", in_words(error))
-                return
-        if not is_wanted:
-            if self._is_stopping():
-                return  # whoever comes next takes it up
-            self._finish(job, "cancelled", "")
-        elif meter.status != "success":
-            self._finish(job, "failed", "The server stopped before the model was complete.")
-        else:
-            self._refresher.refresh(job.server_id)  # "done" means that it can be called
-            self._finish(job, "done", "")
+            self._hold(job, upstream)
+            return self._follow(job, upstream, meter)
+
+    def _load(self, job: PullJob, client: OllamaClient, meter: Meter) -> bool:
+        """Bring a model into memory; False when it is no longer wanted, and Ollama, whose caller
+        then left, gives it up."""
+        body: dict[str, Json] = {"model": job.model}
+        if job.kind == "pin":
+            body["keep_alive"] = FOREVER
+        try:
+            return self._await(job, client, meter, "/api/generate", body)
+        except CapabilityMissing:  # an embedding model is loaded by embedding something
+            return self._await(job, client, meter, "/api/embed", body | {"input": [""]})
+
+    def _await(
+        self, job: PullJob, client: OllamaClient, meter: Meter, path: str, body: dict[str, Json]
+    ) -> bool:
+        with client.call(
+            path, orjson.dumps(body), idle_timeout_s=LOAD_S, total_timeout_s=LOAD_S
+        ) as upstream:
+            self._hold(job, upstream)
+            for _ in upstream.opening(WRITE_S):
+                if not self._write(job, meter):
+                    return False
+            upstream.read()
+        return True
+
+    def _hold(self, job: PullJob, upstream: Upstream) -> None:
+        """Let `cancel` find the call of a job."""
+        with self._lock:
+            self._upstreams[job.id] = upstream
 
     def _follow(self, job: PullJob, upstream: Upstream, meter: Meter) -> bool:
         """Read the progress to its end; False when the pull is no longer wanted."""
@@ -257,9 +261,21 @@ class Pulls:
         except StoreUnavailable:
             return True  # the download goes on; the page catches up later
 
+    def _succeed(self, job: PullJob, meter: Meter) -> None:
+        if job.kind != "pull":
+            self._fleet.dispatcher.probe_now(job.server_id)  # to see it in memory
+            self._finish(job, "done", "")
+        elif meter.status != "success":
+            self._finish(job, "failed", "The server stopped before the model was complete.")
+        else:
+            self._refresher.refresh(job.server_id)  # "done" means that it can be called
+            self._finish(job, "done", "")
+
     def _finish(self, job: PullJob, state: pulls.State, error: str) -> None:
         if error:
-            log.warning("pulling %s on server %d failed: %s", job.model, job.server_id, error)
+            log.warning(
+                "the %s of %s on server %d failed: %s", job.kind, job.model, job.server_id, error
+            )
         self._store.write(pulls.finish, job.id, state, error=error, now=self._now())
 
     def _is_stopping(self) -> bool:
@@ -271,7 +287,7 @@ class Pulls:
         with self._lock:
             meter = self._meters.get(job.id)
         if meter is None:
-            return Pull(job, *_told_by(job, self._now()))
+            return Pull(job, *told_by(job, self._now()))
         layers: Mapping[str, tuple[int, int]] = dict(meter.layers)
         fresh = replace(
             job,
@@ -281,11 +297,3 @@ class Pulls:
             total_bytes=sum(total for _, total in layers.values()),
         )
         return Pull(fresh, meter.bytes_per_s, meter.eta_s)
-
-
-def _told_by(job: PullJob, now: datetime) -> tuple[float | None, float | None]:
-    """Estimate speed and rest of another worker's pull from its start."""
-    if job.state != "running" or job.started_at is None or not job.completed_bytes:
-        return None, None
-    speed = job.completed_bytes / max((now - job.started_at).total_seconds(), 1.0)
-    return speed, (job.total_bytes - job.completed_bytes) / speed

@@ -1,4 +1,4 @@
-"""Pull jobs: models that servers fetch on our order. They outlive pages and workers."""
+"""Jobs: models that servers fetch or load on our order. They outlive pages and workers."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from gateway.errors import NotFound
 from gateway.store.tables import PullJobRow
 
+Kind: TypeAlias = Literal["pull", "load", "pin"]
 State: TypeAlias = Literal["queued", "running", "done", "failed", "cancelled"]
 OPEN: tuple[State, ...] = ("queued", "running")
 _KEPT_CLOSED = 200
@@ -20,9 +21,11 @@ _KEPT_CLOSED = 200
 
 @dataclass(frozen=True, slots=True)
 class PullJob:
-    """A job as stored; `layers` maps digest to (completed, total) bytes."""
+    """A job as stored; `layers` maps digest to (completed, total) bytes. A `pin` is a load for
+    good."""
 
     id: int
+    kind: Kind
     server_id: int
     model: str
     state: State
@@ -46,11 +49,18 @@ class PullJob:
 
 
 def open_or_insert(
-    session: Session, server_id: int, model: str, *, actor_name: str, now: datetime
+    session: Session,
+    server_id: int,
+    model: str,
+    *,
+    kind: Kind = "pull",
+    actor_name: str,
+    now: datetime,
 ) -> tuple[PullJob, bool]:
-    """Give the open job for this model on this server, made if there is none; and whether it was
-    made."""
+    """Give the open job of this kind for this model on this server, made if there is none; and
+    whether it was made."""
     query = select(PullJobRow).where(
+        PullJobRow.kind == kind,
         PullJobRow.server_id == server_id,
         PullJobRow.model == model,
         PullJobRow.state.in_(OPEN),
@@ -59,6 +69,7 @@ def open_or_insert(
     if row is not None:
         return _job(row), False
     row = PullJobRow(
+        kind=kind,
         server_id=server_id,
         model=model,
         state="queued",
@@ -71,23 +82,25 @@ def open_or_insert(
     return _job(row), True
 
 
-def get(session: Session, job_id: int) -> PullJob:
-    """Give a job. Raises NotFound."""
+def get(session: Session, job_id: int, kind: Kind | None = None) -> PullJob:
+    """Give a job, of this kind. Raises NotFound."""
     row = session.get(PullJobRow, job_id)
-    if row is None:
+    if row is None or kind not in (None, row.kind):
         raise NotFound(f"There is no pull {job_id}.", code="pull_not_found")
     return _job(row)
 
 
-def recent(session: Session, limit: int = 50) -> list[PullJob]:
-    """Give open jobs first, then those that ended last."""
+def recent(session: Session, kind: Kind | None = None, limit: int = 50) -> list[PullJob]:
+    """Give open jobs first, then those that ended last; all, or those of one kind."""
     query = select(PullJobRow).order_by(PullJobRow.id.desc()).limit(_KEPT_CLOSED)
+    if kind is not None:
+        query = query.where(PullJobRow.kind == kind)
     jobs = [_job(row) for row in session.scalars(query)]
     return sorted(jobs, key=lambda job: not job.is_open)[:limit]
 
 
 def take(session: Session, job_id: int, worker: str, now: datetime, stale: datetime) -> bool:
-    """Make `worker` the one that pulls: a job nobody has begun, or whose worker was not heard of
+    """Make `worker` the one that works: a job nobody has begun, or whose worker was not heard of
     since `stale`. False when another has it."""
     taken = session.execute(
         update(PullJobRow)
@@ -145,7 +158,7 @@ def finish(session: Session, job_id: int, state: State, *, error: str = "", now:
 
 
 def request_cancel(session: Session, job_id: int, now: datetime) -> PullJob:
-    """Ask whoever pulls to stop; a job nobody has begun ends at once. Raises NotFound."""
+    """Ask whoever works on it to stop; a job nobody has begun ends at once. Raises NotFound."""
     get(session, job_id)
     row = session.get(PullJobRow, job_id)
     assert row is not None
@@ -159,6 +172,7 @@ def request_cancel(session: Session, job_id: int, now: datetime) -> PullJob:
 def _job(row: PullJobRow) -> PullJob:
     return PullJob(
         id=row.id,
+        kind=cast(Kind, row.kind),
         server_id=row.server_id,
         model=row.model,
         state=cast(State, row.state),

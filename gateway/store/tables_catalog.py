@@ -115,15 +115,16 @@ class OverrideVersionRow(Base):
 
 
 class PullJobRow(Base):
-    """A model being fetched by a server on our order; survives the page and the worker.
+    """A model being fetched or loaded by a server on our order; survives the page and the worker.
 
-    `state` is queued, running, done, failed or cancelled; `layers` maps digest to
-    [completed, total] bytes.
+    `kind` is pull, load or pin; `state` is queued, running, done, failed or cancelled; `layers`
+    maps digest to [completed, total] bytes.
     """
 
     __tablename__ = "pull_job"
 
     id: Mapped[RowId]
+    kind: Mapped[Word] = mapped_column(server_default="pull")
     server_id: Mapped[int] = mapped_column(ForeignKey("server.id", ondelete="CASCADE"), index=True)
     model: Mapped[Name]
     state: Mapped[Word] = mapped_column(index=True)

@@ -1,8 +1,9 @@
-// How far pulls are: asked once a second while one runs.
+// How far pulls and loads are: asked once a second while one runs.
 import { element, icon } from "./gateway.js";
 
 const box = document.querySelector("[data-pulls]");
 let timer = null;
+const SEEN_MS = 600; // until the gateway has asked the server what is in its memory
 const names = { good: "check-circle-fill", bad: "x-circle-fill", info: "info-circle-fill" };
 
 async function look() {
@@ -21,11 +22,11 @@ async function look() {
     if (pull.share !== null) bar.value = pull.share;
     row.querySelector("[data-figures]").textContent = [pull.figures, pull.open || pull.kind === "bad" ? pull.status : ""].filter(Boolean).join(" · ");
     if (!pull.open) row.querySelector("[data-stop]")?.remove();
-    if (!pull.open && row.dataset.was === "open" && pull.kind === "good") location.reload();
+    const ended = !pull.open && row.dataset.was === "open";
+    if (ended && (pull.kind === "good" || pull.load)) setTimeout(() => location.reload(), pull.load ? SEEN_MS : 0);
     row.dataset.was = pull.open ? "open" : "closed";
   }
   if (!running) clearInterval(timer);
 }
 
-for (const stop of box?.querySelectorAll("[data-stop]") ?? []) stop.closest("[data-pull]").dataset.was = "open";
-if (box?.querySelector("[data-stop]")) timer = setInterval(look, 1000);
+if (box?.querySelector('[data-was="open"]')) timer = setInterval(look, 1000);

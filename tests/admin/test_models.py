@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 
 from gateway.core.catalog import Model
 from gateway.services import Services
 from tests.admin.conftest import ACTOR, Visitor
-from tests.fake_ollama import FakeOllama
+from tests.fake_ollama import FakeOllama, Script, status
 
 
 def named(parts: Services, name: str) -> Model:
@@ -148,15 +149,91 @@ def test_a_disabled_model_cannot_be_called(admin: Visitor, parts: Services, mode
     assert (off, named(parts, model.name).enabled) == (False, True)
 
 
-def test_a_model_is_loaded_and_unloaded(
+def test_loading_is_accepted_at_once_and_seen_to_its_end(
     admin: Visitor, parts: Services, model: Model, served: FakeOllama
 ) -> None:
-    admin.post(f"/admin/models/{model.id}/memory", {"to": "load"})
-    loaded = [one.name for one in parts.fleet.client(1).ps()]  # type: ignore[union-attr]  # it is there
+    with served.hold("qwen3:8b", at="load") as gate:
+        answer = admin.post(f"/admin/models/{model.id}/memory", {"to": "load"})
+        gate.wait_reached()
+        lists = admin.get("/admin/models").text
+        page = admin.get(f"/admin/models/{model.id}").text
+        (told,) = admin.get("/admin/models/pulls.json?model=qwen3:8b").json["pulls"]
+    job = parts.pulls.all()[0].job
+    ended(parts, job.id)
+    (after,) = admin.get("/admin/models/pulls.json").json["pulls"]
+    loaded = served.loaded()
     admin.post(f"/admin/models/{model.id}/memory", {"to": "unload"})
-    left = [one.name for one in parts.fleet.client(1).ps()]  # type: ignore[union-attr]  # as above
 
-    assert (loaded, left) == (["qwen3:8b"], [])
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/admin/models#pulls")
+    assert "is being loaded. You may leave this page." in lists
+    for text in (lists, page):
+        assert "Stop loading" in text
+        assert f"/admin/models/pulls/{job.id}/cancel" in text
+    assert (told["state"], told["open"], told["load"], told["share"]) == (
+        "Loading",
+        True,
+        True,
+        None,
+    )
+    assert (after["state"], after["open"]) == ("Loaded", False)
+    assert (loaded, served.loaded()) == (["qwen3:8b"], [])
+
+
+@pytest.mark.parametrize("way", ["row", "job"])
+def test_loading_is_stopped(
+    admin: Visitor, parts: Services, model: Model, served: FakeOllama, way: str
+) -> None:
+    with served.hold("qwen3:8b", at="load") as gate:
+        admin.post(f"/admin/models/{model.id}/memory", {"to": "pin", "back": "detail"})
+        gate.wait_reached()
+        job = parts.pulls.all()[0].job
+        path = {
+            "row": f"/admin/models/{model.id}/memory",
+            "job": f"/admin/models/pulls/{job.id}/cancel",
+        }[way]
+        answer = admin.post(path, {"to": "stop"})
+        served.wait_disconnect()
+        ended(parts, job.id)
+
+    assert answer.status_code == 303
+    assert served.loaded() == []
+    page = admin.get(f"/admin/models/{model.id}").text
+    assert "Stopped" in page
+    assert "Stop loading" not in page
+
+
+def test_why_a_model_was_not_loaded_stays_on_its_page(
+    admin: Visitor, parts: Services, model: Model, served: FakeOllama
+) -> None:
+    served.script("qwen3:8b", Script(fault=status(500, {"error": "not enough memory here"})))
+    admin.post(f"/admin/models/{model.id}/memory", {"to": "load"})
+    ended(parts, parts.pulls.all()[0].job.id)
+
+    assert "not enough memory here" in admin.get(f"/admin/models/{model.id}").text
+    assert "not enough memory here" in admin.get("/admin/models").text
+
+
+def test_a_model_on_no_server_that_is_on_is_not_loaded(
+    admin: Visitor, parts: Services, model: Model, served: FakeOllama
+) -> None:
+    parts.servers.update(1, {"enabled": False}, ACTOR)
+    admin.post(f"/admin/models/{model.id}/memory", {"to": "load"})
+
+    assert "No server has this model." in admin.get("/admin/models").text
+    assert parts.pulls.all() == []
+
+
+@pytest.mark.parametrize("to", ["", "away"])
+def test_memory_knows_four_words(admin: Visitor, model: Model, to: str) -> None:
+    assert admin.post(f"/admin/models/{model.id}/memory", {"to": to}).status_code == 400
+
+
+def ended(parts: Services, job_id: int) -> None:
+    """Wait for the end of a job, ten seconds at most."""
+    deadline_s = time.monotonic() + 10
+    while parts.pulls.get(job_id).job.is_open:
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
 
 
 def test_deleting_names_the_keys_that_use_the_model(

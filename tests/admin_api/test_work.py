@@ -75,6 +75,17 @@ def test_a_pull_is_watched_and_stopped(call: Call, boxes: list[FakeOllama]) -> N
     assert len(boxes[0].calls("/api/pull")) == 1
 
 
+def test_loads_that_the_console_began_are_no_pulls(
+    call: Call, boxes: list[FakeOllama], parts: Services
+) -> None:
+    (load,) = parts.pulls.load("tern:latest", [1], CLI)
+
+    assert call("GET", "/pulls").json == {"data": []}
+    for method in ("GET", "DELETE"):
+        answer = call(method, f"/pulls/{load.job.id}")
+        assert (answer.status_code, answer.json["error"]["code"]) == (404, "pull_not_found")
+
+
 PULL_FAULTS = {
     "unknown to the registry": ("no-such:1b", None, "registry does not know"),
     "cut off": ("mistral:7b", Fault("reset_mid_line", after=3), "broke in the middle"),

@@ -158,6 +158,43 @@ def test_a_model_is_pulled_with_progress(
     expect(tab.page.locator("a.t-name", has_text="smollm2")).to_be_visible(timeout=30_000)
 
 
+def test_a_slow_load_goes_on_without_its_page_and_can_be_stopped(
+    tab: Visit, ollama_with_models: FakeOllama
+) -> None:
+    row = tab.page.locator("main tr", has=tab.page.locator("a.t-name", has_text="tinyllama"))
+    with ollama_with_models.hold("tinyllama", at="load") as gate:
+        tab.open("/admin/models")
+        row.get_by_role("button", name="Load").click()
+        expect(row.locator(".state")).to_have_text("Loading")
+        gate.wait_reached()
+        tab.open("/admin/keys")
+        tab.open("/admin/models")
+        job = tab.page.locator("[data-pull]", has_text="tinyllama").first
+        expect(job.locator("[data-state]")).to_have_text("Loading")
+        expect(job.locator("progress")).to_be_visible()
+        row.get_by_role("button", name="Stop loading").click()
+        expect(job.locator("[data-state]")).to_have_text("Stopped")
+        expect(row.locator(".state")).to_have_text("On disk")
+
+    assert "tinyllama:latest" not in ollama_with_models.loaded()
+
+
+def test_the_page_of_a_model_tells_by_itself_when_it_is_loaded(
+    tab: Visit, parts: Services, ollama_with_models: FakeOllama
+) -> None:
+    model = next(m for m in parts.catalog.models() if m.name == "tinyllama:latest")
+    with ollama_with_models.hold("tinyllama", at="load") as gate:
+        tab.open(f"/admin/models/{model.id}")
+        tab.page.get_by_role("button", name="Load").click()
+        job = tab.page.locator("[data-pull]").first
+        expect(job.locator("[data-figures]")).to_contain_text("for ")
+        gate.wait_reached()
+    expect(job.locator("[data-state]")).to_have_text("Loaded")
+    expect(tab.page.locator(".facts .state", has_text="in memory")).to_be_visible()
+    tab.page.get_by_role("button", name="Unload").click()
+    expect(tab.page.locator(".toast-good")).to_be_visible()
+
+
 def test_two_models_answer_side_by_side_and_stop(tab: Visit, parts: Services) -> None:
     parts.keys.issue({"name": "play"}, ACTOR)
     tab.open("/admin/playground")

@@ -1,4 +1,4 @@
-"""Models are pulled and managed on servers."""
+"""Models are pulled, loaded and managed on servers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pytest
 from gateway.core.admin import Actor
 from gateway.errors import InvalidRequest, NotFound
 from gateway.ollama.capabilities import Progress
-from gateway.services.pulls import Meter, Pull
+from gateway.services.meter import Meter
+from gateway.services.pulls import Pull
 from gateway.services.stored import Store
 from gateway.store import audit, pulls
 from tests.fake_ollama import FakeModel, FakeOllama, Fault, Script, status
@@ -237,6 +238,135 @@ def test_a_pull_ends_with_its_server(site: Site, box: FakeOllama):
 
     with pytest.raises(NotFound):
         site.pulls.get(pull.job.id)
+
+
+# Loads
+
+
+def test_a_model_is_loaded_beside_whoever_asked(site: Site, box: FakeOllama):
+    server = site.add(box)
+    with box.hold("tern", at="load") as gate:
+        (load,) = site.pulls.load("tern:latest", [server.id], EVE)
+        gate.wait_reached()
+        seen = site.pulls.get(load.job.id).job
+
+    assert (seen.kind, seen.state) == ("load", "running")
+    assert ended(site, load).job.state == "done"
+    assert box.loaded() == ["tern:latest"]
+    assert actions(site) == ["model.load"]
+
+
+@pytest.mark.parametrize("name", ["tern:latest", "nomic:latest"], ids=["words", "vectors"])
+def test_what_is_pinned_stays_in_memory(site: Site, box: FakeOllama, name: str):
+    server = site.add(box)
+    (pin,) = site.pulls.load(name, [server.id], EVE, for_good=True)
+    pin = ended(site, pin)
+    box.advance(365 * 24 * 3600)
+
+    assert (pin.job.kind, pin.job.state) == ("pin", "done")
+    assert box.loaded() == [name]
+
+
+def test_what_is_loaded_leaves_when_it_is_idle(site: Site, box: FakeOllama):
+    server = site.add(box)
+    (load,) = site.pulls.load("nomic:latest", [server.id], EVE)
+    ended(site, load)
+    loaded = box.loaded()
+    box.advance(3600)
+
+    assert (loaded, box.loaded()) == (["nomic:latest"], [])
+
+
+def test_a_load_is_cancelled(site: Site, box: FakeOllama):
+    server = site.add(box)
+    with box.hold("tern", at="load") as gate:
+        (load,) = site.pulls.load("tern:latest", [server.id], EVE)
+        gate.wait_reached()
+        site.pulls.cancel(load.job.id, EVE)
+        box.wait_disconnect()
+        load = ended(site, load)
+
+    assert (load.job.state, load.job.error) == ("cancelled", "")
+    assert box.loaded() == []
+    assert actions(site) == ["model.load_cancel", "model.load"]
+
+
+def test_a_load_of_another_worker_is_watched_and_cancelled(site: Site, box: FakeOllama):
+    server = site.add(box)
+    other = Site(site.store, site.clock)
+    other.catalog.follow()
+    with box.hold("tern", at="load") as gate:
+        (load,) = site.pulls.load("tern:latest", [server.id], EVE)
+        gate.wait_reached()
+        seen = other.pulls.get(load.job.id).job
+        other.pulls.cancel(load.job.id, EVE)
+        box.wait_disconnect()
+        load = ended(site, load)
+
+    other.close()
+    assert seen.state == "running"
+    assert load.job.state == "cancelled"
+
+
+def test_a_model_is_loaded_once_however_often_it_is_asked_for(site: Site, box: FakeOllama):
+    server = site.add(box)
+    with box.hold("tern", at="load") as gate:
+        (first,) = site.pulls.load("tern:latest", [server.id], EVE)
+        gate.wait_reached()
+        (second,) = site.pulls.load("tern:latest", [server.id], EVE)
+        site.pulls.turn()
+    ended(site, first)
+
+    assert second.job.id == first.job.id
+    assert len(box.calls("/api/generate")) == 1
+
+
+def test_a_load_left_by_a_dead_worker_is_taken_up(site: Site, box: FakeOllama):
+    server = site.add(box)
+    now = site.clock.now()
+
+    def left(session) -> int:
+        job, _ = pulls.open_or_insert(
+            session, server.id, "tern:latest", kind="load", actor_name="eve", now=now
+        )
+        pulls.take(session, job.id, "gone:1", now, now - timedelta(seconds=15))
+        return job.id
+
+    job_id = site.store.write(left)
+    site.clock.tick(20)
+    site.pulls.turn()
+
+    assert ended(site, site.pulls.get(job_id)).job.state == "done"
+    assert box.loaded() == ["tern:latest"]
+
+
+def test_a_load_that_fails_says_why(site: Site, box: FakeOllama):
+    server = site.add(box)
+    box.script("tern", Script(fault=status(500, {"error": "model requires more system memory"})))
+    (load,) = site.pulls.load("tern:latest", [server.id], EVE)
+
+    load = ended(site, load)
+
+    assert load.job.state == "failed"
+    assert "more system memory" in load.job.error
+    assert box.loaded() == []
+
+
+def test_pulls_and_loads_are_told_apart(site: Site, box: FakeOllama):
+    server = site.add(box)
+    (load,) = site.pulls.load("tern:latest", [server.id], EVE)
+    (pull,) = site.pulls.begin("tern:latest", [server.id], EVE)
+    ended(site, load)
+    ended(site, pull)
+
+    assert [one.job.kind for one in site.pulls.all("pull")] == ["pull"]
+    assert {one.job.kind for one in site.pulls.all()} == {"pull", "load"}
+    with pytest.raises(NotFound):
+        site.pulls.get(load.job.id, "pull")
+    with pytest.raises(NotFound):
+        site.pulls.cancel(load.job.id, EVE, "pull")
+    with pytest.raises(InvalidRequest, match="no server 9"):
+        site.pulls.load("tern:latest", [9], EVE)
 
 
 # The meter

@@ -18,7 +18,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import create_engine, select, text
 from sqlalchemy.exc import DBAPIError
 
-from gateway.store import rollups, schema
+from gateway.store import pulls, rollups, schema
 from gateway.store.engine import Database
 from gateway.store.tables import Base, UsageHourRow
 
@@ -104,6 +104,40 @@ def test_sums_of_before_come_out_as_their_status_says(empty_url: str) -> None:
         (499, "cancelled", 2),
         (503, "failed", 2),
     ]
+
+
+def test_jobs_of_before_and_of_an_older_gateway_are_pulls(empty_url: str) -> None:
+    """A gateway of before knows no kinds, and may still write while others are renewed."""
+    server = (
+        "INSERT INTO server (id, name, url, weight, enabled, draining, auth_header, tls_verify,"
+        " tls_ca_file, slots, tags, notes, created_at, version, refresh_error)"
+        " VALUES (1, 'box', 'http://box', 1, true, false, '', true, '', 0, '[]', '', 1, '', '')"
+    )
+    insert = (
+        "INSERT INTO pull_job (server_id, model, state, status, completed_bytes, total_bytes,"
+        " layers, error, cancel_requested, actor_name, created_at, worker)"
+        " VALUES (1, :model, 'done', '', 0, 0, '{}', '', false, 'eve', 1, '')"
+    )
+    engine = create_engine(empty_url)
+    config = Config()
+    config.set_main_option("script_location", str(schema.MIGRATIONS))
+    config.set_main_option("path_separator", "os")
+    with engine.connect() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0004")
+        connection.execute(text(server))
+        connection.execute(text(insert), {"model": "before"})
+        connection.commit()
+    schema.upgrade(empty_url)
+    with engine.begin() as connection:
+        connection.execute(text(insert), {"model": "beside"})
+    engine.dispose()
+    database = Database(empty_url)
+    with database.read() as session:
+        found = [(job.model, job.kind) for job in pulls.recent(session)]
+    database.close()
+
+    assert found == [("beside", "pull"), ("before", "pull")]
 
 
 def test_processes_that_start_together_migrate_once(empty_url: str) -> None:
