@@ -15,7 +15,7 @@ What is not an option (`think`, `keep_alive`, time limits, ...) is looked for at
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -35,7 +35,13 @@ from gateway.dialects.reading import (
     wrong_type,
 )
 from gateway.dialects.schemas import inline_refs
-from gateway.dialects.thinking import TEMPLATE_WORDS, read_hiding, read_think, read_thinking
+from gateway.dialects.thinking import (
+    TEMPLATE_WORDS,
+    THINKING_NAMES,
+    read_hiding,
+    read_think,
+    read_thinking,
+)
 
 T = TypeVar("T")
 
@@ -77,6 +83,11 @@ _LIFTED = {"think", "keep_alive", "keepAlive", "format"}
 _OPTION_ALIASES = {"stop_sequences": "stop"}
 _TIMEOUTS = ("timeout_ms", "timeoutMs", "request_timeout", "requestTimeout")
 _KEEP_ALIVES = ("keep_alive", "keepAlive")
+_NO_OPTIONS = frozenset(
+    {*THINKING_NAMES, *_TIMEOUTS, *_KEEP_ALIVES, "format", "guided_json", "structured_outputs",
+     "truncate", "shift", "raw", "options", "metadata"}
+)  # fmt: skip
+"""Where `_laid_over` looks: most bodies have none of them."""
 _DIGITS = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)")
 _DURATION = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h))+")
 
@@ -210,13 +221,14 @@ def _options(layer: Fields, named: Mapping[str, Named]) -> dict[str, Json]:
             if value is not None and name not in _LIFTED:
                 option = _OPTION_ALIASES.get(name, name)
                 found[option] = check_option(option, value, listed.path(name))
-    for name, vendor in _chain(_OTHER_VENDORS, named):
-        value = layer.get(name)
-        if value is not None:
-            found[vendor.option] = check_option(vendor.option, value, layer.path(name), vendor.rule)
+    raw = layer.raw
+    for table in (_OTHER_VENDORS, named):
+        for name, vendor in table.items():
+            if name in raw and (value := raw[name]) is not None:
+                option = vendor.option
+                found[option] = check_option(option, value, layer.path(name), vendor.rule)
     for name in _AT_ROOT:
-        value = layer.get(name)
-        if value is not None and name not in named:
+        if name in raw and name not in named and (value := raw[name]) is not None:
             found[name] = check_option(name, value, layer.path(name))
     if found.get("stop") == []:
         # An empty list would switch off the stop strings of the Modelfile.
@@ -224,13 +236,10 @@ def _options(layer: Fields, named: Mapping[str, Named]) -> dict[str, Json]:
     return found
 
 
-def _chain(*tables: Mapping[str, Named]) -> Iterator[tuple[str, Named]]:
-    for table in tables:
-        yield from table.items()
-
-
 def _laid_over(below: Params, layer: Fields) -> Params:
     """Give `below` with everything one layer says that is no option."""
+    if _NO_OPTIONS.isdisjoint(layer.raw):
+        return below
     thinking = read_thinking(layer) or _lifted(layer, "think", read_think)
     said = {
         "think": thinking.think if thinking else None,

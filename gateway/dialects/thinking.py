@@ -139,3 +139,7 @@ _THINKERS: tuple[tuple[str, Callable[[Json, str], Thinking | None]], ...] = (
     ("chat_template_kwargs", _read_template_effort),
     ("reasoning", _read_reasoning),
 )
+THINKING_NAMES = frozenset(
+    {*(name for name, _ in _THINKERS), "include_reasoning", "exclude_reasoning", "hide_reasoning"}
+)
+"""Every name that says something about thinking or about seeing it."""

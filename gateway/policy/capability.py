@@ -13,6 +13,7 @@ from gateway.core.catalog import Model
 from gateway.core.chat import ChatRequest, CompletionRequest, Request
 from gateway.errors import CapabilityMissing, InvalidRequest
 from gateway.policy import thinking
+from gateway.policy.media import all_media
 
 _SENSES = (
     ("image", "vision", "cannot see images"),
@@ -29,7 +30,9 @@ def settle(request: Request, model: Model, behaviour: Behaviour, think_from: str
     params = thinking.adapt(request.params, model)
     if not isinstance(request, ChatRequest):
         return replace(request, params=params)
-    settled = replace(without_unwanted_tools(request), params=params)
+    settled = without_unwanted_tools(request)
+    if params is not settled.params:
+        settled = replace(settled, params=params)
     asked = think_from == "request" and bool(params.think)
     return thinking.settle_prefill(settled, asked)
 
@@ -41,11 +44,13 @@ def check(request: Request, model: Model, behaviour: Behaviour) -> None:
         raise _missing(model, "chat", "only makes embeddings", "model")
     if isinstance(request, ChatRequest):
         _check_tools(request, model, behaviour)
-        media = [item for message in request.messages for item in message.media]
         param = request.media_param
     else:
         _check_suffix(request, model)
-        media, param = list(request.media), "images"
+        param = "images"
+    media = all_media(request)
+    if not media:
+        return
     for kind, capability, what in _SENSES:
         if model.can(capability) is False and any(item.kind == kind for item in media):
             raise _missing(model, capability, what, param)

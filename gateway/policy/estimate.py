@@ -36,6 +36,11 @@ class Size:
     messages: int = 0
     images: int = 0
 
+    @property
+    def countable(self) -> int:
+        """The characters `Ratios` can learn from; 0 when an image makes the count useless."""
+        return 0 if self.images else self.characters
+
     def tokens(self, ratio: float = START_RATIO) -> int:
         """Give the estimate for a model whose tokens have `ratio` characters."""
         return (
@@ -48,20 +53,17 @@ class Size:
 def size(request: Request | EmbedRequest) -> Size:
     """Measure a request; of several prompts, all together."""
     if isinstance(request, ChatRequest):
-        characters = sum(_message(message) for message in request.messages)
-        characters += sum(_tool(tool) for tool in request.tools)
-        images = sum(len(message.media) for message in request.messages)
+        characters = images = 0
+        for message in request.messages:
+            characters += _message(message)
+            images += len(message.media)
+        for tool in request.tools:
+            characters += _tool(tool)
         return Size(characters, len(request.messages), images)
     if isinstance(request, EmbedRequest):
         return Size(sum(map(len, request.inputs)))
     characters = sum(map(len, request.prompts)) + len(request.suffix) + len(request.system or "")
     return Size(characters, 0, len(request.media))
-
-
-def characters(request: Request | EmbedRequest) -> int:
-    """Give the characters `Ratios` can learn from; 0 when an image makes the count useless."""
-    measured = size(request)
-    return 0 if measured.images else measured.characters
 
 
 def tokens(request: Request | EmbedRequest, ratio: float = START_RATIO) -> int:

@@ -12,7 +12,11 @@ from gateway.errors import InvalidRequest
 def all_media(request: Request) -> tuple[Media, ...]:
     """Give every image, sound and file of a request in order."""
     if isinstance(request, ChatRequest):
-        return tuple(item for message in request.messages for item in message.media)
+        found: list[Media] = []
+        for message in request.messages:
+            if message.media:
+                found += message.media
+        return tuple(found)
     return request.media
 
 

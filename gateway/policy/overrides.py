@@ -140,6 +140,8 @@ def apply(request: R, layers: Layers, behaviour: Behaviour) -> Applied[R]:
 def flatten(override: Mapping[str, Json]) -> dict[str, Json]:
     """Give an override's own keys in one level: its `options` below its flat keys, without
     `force`."""
+    if not override:
+        return {}
     options = override.get("options")
     flat = dict(options) if isinstance(options, Mapping) else {}
     for name, value in override.items():
@@ -149,7 +151,7 @@ def flatten(override: Mapping[str, Json]) -> dict[str, Json]:
 
 
 def _forced(override: Mapping[str, Json]) -> dict[str, Json]:
-    force = override.get("force")
+    force = override.get("force") if override else None
     return flatten(force) if isinstance(force, Mapping) else {}
 
 
@@ -175,13 +177,10 @@ class _Merge:
         for source, values in stack:
             for name, value in values.items():
                 self._won[name] = (source, value)
-        self._caps = {
-            name: min(found)
-            for name in _CAPS
-            if (found := [values[name] for _, values in stack if name in values])
-        }
+        self._caps: dict[str, int] = {}
         for name in _CAPS:
-            self._won.pop(name, None)
+            if self._won.pop(name, None) is not None:
+                self._caps[name] = min([values[name] for _, values in stack if name in values])
         self._drop_useless(behaviour)
         self._note_forced()
 
@@ -210,12 +209,14 @@ class _Merge:
 
     def params(self, asked: Params) -> Params:
         """Give the parameters in force."""
-        options = {
-            name: value
-            for name, (_, value) in self._won.items()
-            if name not in KEYS or KEYS[name].is_option
-        }
-        said = {name: self.get(name, None) for name in _PARAMS}
+        won = self._won
+        options: dict[str, Json] = {}
+        for name, (_, value) in won.items():
+            if name not in KEYS or KEYS[name].is_option:
+                options[name] = value
+        said: dict[str, Any] = dict.fromkeys(_PARAMS)
+        for name in won.keys() & said.keys():
+            said[name] = won[name][1]
         return replace(
             asked,
             options=options or EMPTY,
@@ -231,6 +232,8 @@ class _Merge:
     def _allowed(self, behaviour: Behaviour) -> dict[str, Json]:
         """Give what the caller asked for, without what callers may not ask for here."""
         asked = self._asked
+        if not asked:
+            return asked
         barred = set(_RUNNER) if not behaviour.allow_client_runner_options else set()
         if not behaviour.allow_client_keep_alive:
             barred.add("keep_alive")
@@ -290,10 +293,12 @@ def _defaults(layers: Layers) -> dict[str, Json]:
 
 
 def _with_params(request: R, params: Params) -> R:
-    if isinstance(request, CompletionRequest) and not request.suffix:
-        return replace(request, params=params)
     # `raw` belongs to text completions, and there a suffix needs the template (D24).
-    return replace(request, params=replace(params, raw=None))
+    if params.raw is not None and not (
+        isinstance(request, CompletionRequest) and not request.suffix
+    ):
+        params = replace(params, raw=None)
+    return replace(request, params=params)
 
 
 def _with_system(request: R, merge: _Merge) -> R:

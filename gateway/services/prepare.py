@@ -107,14 +107,15 @@ def prepare_embedding(
     effective = applied.request
     texts = CompletionRequest(request.model, request.inputs, effective.params)
     call = Call(texts, ignored=request.ignored, end_user=request.end_user)
-    tokens = estimate.tokens(texts, services.ratios.of(resolved.model.name))
+    measured = estimate.size(texts)
+    tokens = measured.tokens(services.ratios.of(resolved.model.name))
     prepared = Prepared(
         call=call,
         key=key,
         resolved=resolved,
         request=texts,
         estimate=tokens,
-        characters=estimate.characters(texts),
+        characters=measured.countable,
         reservation=tokens,
         timeout_ms=applied.timeout_ms,
         ignored=applied.ignored,
@@ -176,15 +177,15 @@ def _lay(
     request = capability.settle(
         applied.request, resolved.model, behaviour, applied.provenance.get("think", "")
     )
-    characters = estimate.characters(request)
-    tokens = estimate.tokens(request, services.ratios.of(resolved.model.name))
+    measured = estimate.size(request)
+    tokens = measured.tokens(services.ratios.of(resolved.model.name))
     return Prepared(
         call=call,
         key=key,
         resolved=resolved,
         request=request,
         estimate=tokens,
-        characters=characters,
+        characters=measured.countable,
         reservation=tokens + _asked_for(request),
         prefix=_prefix(request),
         timeout_ms=applied.timeout_ms,
@@ -201,13 +202,13 @@ def _filled(services: Services, prepared: Prepared) -> Prepared:
     request = services.images.fill(prepared.request)
     if request is prepared.request:
         return prepared
-    characters = estimate.characters(request)
-    tokens = estimate.tokens(request, services.ratios.of(prepared.model.name))
+    measured = estimate.size(request)
+    tokens = measured.tokens(services.ratios.of(prepared.model.name))
     reservation = prepared.reservation - prepared.estimate + tokens
     return replace(
         prepared,
         request=request,
-        characters=characters,
+        characters=measured.countable,
         estimate=tokens,
         reservation=reservation,
     )

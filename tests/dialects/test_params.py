@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.core.chat import Params
 from gateway.core.options import OPTIONS
+from gateway.dialects import params as module
 from gateway.dialects.params import (
     OPENAI_NAMES,
     as_keep_alive,
@@ -20,6 +22,7 @@ from gateway.dialects.params import (
     read_timeout_ms,
     root_of,
 )
+from gateway.dialects.reading import Fields
 from gateway.errors import InvalidRequest
 
 
@@ -513,3 +516,31 @@ def test_any_body_is_read_or_refused(body: dict[str, Any]) -> None:
 
     assert param
     assert all(value is not None for value in options.values())
+
+
+class _Watched(dict[str, Any]):
+    """A body that says nothing and remembers what it was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: set[str] = set()
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.asked.add(name)
+        return default
+
+
+def test_every_place_that_is_looked_at_is_one_that_makes_it_look(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = module._NO_OPTIONS
+    monkeypatch.setattr(module, "_NO_OPTIONS", _Never())
+    body = _Watched()
+    module._laid_over(Params(), Fields(body))
+
+    assert body.asked == known
+
+
+class _Never(frozenset[str]):
+    def isdisjoint(self, other: Any) -> bool:
+        return False

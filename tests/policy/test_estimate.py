@@ -45,8 +45,8 @@ def test_the_estimate_follows_the_formula() -> None:
 
 
 def test_images_make_a_count_useless_for_learning() -> None:
-    assert estimate.characters(chat(Message("user", "abc"))) == 3
-    assert estimate.characters(chat(Message("user", "abc", media=(IMAGE,)))) == 0
+    assert estimate.size(chat(Message("user", "abc"))).countable == 3
+    assert estimate.size(chat(Message("user", "abc", media=(IMAGE,)))).countable == 0
 
 
 def test_the_ratio_is_learned_slowly() -> None:
