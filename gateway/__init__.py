@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from flask import Flask, Response, g, request
+from flask import Flask, Request, Response, g, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -70,15 +70,24 @@ def create_app(settings: Settings | None = None) -> Flask:
 
 
 def _note_connection() -> None:
-    services().watcher.note(request.environ.get("gunicorn.socket"))
+    services().watcher.note(_connection())
+
+
+def _connection() -> Any:
+    """Give the socket of the client, None where there is none."""
+    here: Request = request._get_current_object()  # type: ignore[attr-defined]  # of the proxy
+    return here.environ.get("gunicorn.socket")
 
 
 def _bound_writing(response: Response) -> Response:
     """Let the system end a connection whose client takes nothing of an answer for too long: else
     memory and connection are held for as long as the client likes. Small answers fit into the
     system's own buffers, and nobody waits for them."""
-    sock, size = request.environ.get("gunicorn.socket"), response.content_length
-    if sock is not None and _PATIENCE is not None and (size is None or size > _BUFFERED):
+    sock = _connection()
+    if sock is None or _PATIENCE is None:
+        return response
+    size = response.content_length
+    if size is None or size > _BUFFERED:
         limit_s = services().settings.behaviour().client_write_timeout_s
         with suppress(OSError):  # it is gone already, or no TCP
             sock.setsockopt(socket.IPPROTO_TCP, _PATIENCE, limit_s * 1000)

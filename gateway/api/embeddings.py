@@ -5,7 +5,8 @@ from __future__ import annotations
 from flask import Response, g
 
 from gateway.api import bp, storing
-from gateway.api.inbound import caller, read_body, recorded
+from gateway.api.answers import Complete
+from gateway.api.inbound import Recorded, caller, read_body
 from gateway.dialects import openai_embeddings
 from gateway.policy import access
 from gateway.services import calls, services
@@ -16,7 +17,7 @@ from gateway.services import calls, services
 def embeddings() -> Response:
     """Give one vector a text, in input order."""
     parts = services()
-    with recorded(parts, "embeddings") as body:
+    with Recorded(parts, "embeddings") as body:
         access.check_scope(g.key, "embeddings")
         body |= read_body(parts)
         request = openai_embeddings.parse(body, storing.reading(parts, g.key))
@@ -28,4 +29,5 @@ def embeddings() -> Response:
             found = running.answer.vectors(effective)
         finally:
             g.headers = running.headers()
-        return Response(openai_embeddings.render(found, request), mimetype="application/json")
+        vectors = openai_embeddings.render(found, request)
+        return Complete(vectors, content_type="application/json")

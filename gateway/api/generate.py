@@ -8,11 +8,12 @@ from itertools import chain
 from typing import Any, cast
 
 import orjson
-from flask import Response, g
+from flask import Response
 
 from gateway.api import bp, storing
+from gateway.api.answers import Complete
 from gateway.api.errors import error_event, fault_of
-from gateway.api.inbound import caller, read_body, recorded
+from gateway.api.inbound import Recorded, caller, read_body, this_g
 from gateway.core.events import fold
 from gateway.dialects import anthropic_messages, openai_chat, openai_completions, openai_responses
 from gateway.dialects.base import Dialect
@@ -36,21 +37,26 @@ STREAM_HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering"
 def serve(name: str) -> Response:
     """Answer one call of the dialect `name`, streamed or whole."""
     dialect = cast(Dialect, DIALECTS[name][0])
-    parts = services()
-    with recorded(parts, name) as body:
-        access.check_scope(g.key, name)
+    parts, kept = services(), this_g()
+    key = kept.key
+    with Recorded(parts, name) as body:
+        access.check_scope(key, name)
         body |= read_body(parts)
-        call = dialect.parse(body, storing.reading(parts, g.key))
-        running = calls.start(parts, call, g.key, caller(name), body)
+        call = dialect.parse(body, storing.reading(parts, key))
+        running = calls.start(parts, call, key, caller(name), body)
+    if not call.stream:
+        with running:
+            try:
+                return _whole(dialect, running)
+            finally:
+                kept.headers = running.headers()
     with ExitStack() as stack:
         stack.enter_context(running)
         try:
-            if not call.stream:
-                return _whole(dialect, running)
             running.answer.begin()
         finally:
-            g.headers = running.headers()
-        return Response(
+            kept.headers = running.headers()
+        return Complete(
             _Frames(_stream(dialect, running, stack), stack.pop_all()),
             content_type=dialect.MEDIA_TYPE,
             headers=STREAM_HEADERS,
@@ -83,7 +89,7 @@ def _whole(dialect: Dialect, running: Running[Answer]) -> Response:
     body = dialect.render(replies, envelope)
     if dialect is openai_responses:
         storing.keep(running, envelope, body)
-    return Response(orjson.dumps(body), mimetype="application/json")
+    return Complete(orjson.dumps(body), content_type="application/json")
 
 
 def _stream(dialect: Dialect, running: Running[Answer], stack: ExitStack) -> Iterator[bytes]:

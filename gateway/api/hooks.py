@@ -6,7 +6,7 @@ The guard is stated here once: every route of the blueprint needs a key, unless 
 
 from __future__ import annotations
 
-import secrets
+import os
 import time
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
@@ -19,7 +19,7 @@ from werkzeug.exceptions import HTTPException
 from gateway.api import bp
 from gateway.api.auth import Failures, authenticate
 from gateway.api.errors import fault_of, from_http, response_for, speaks_anthropic
-from gateway.api.inbound import this_request
+from gateway.api.inbound import this_g, this_request
 from gateway.errors import GatewayError, Unavailable
 from gateway.logs import REQUEST_ID, clean
 from gateway.policy import access
@@ -58,7 +58,7 @@ def open_to_all(view: View) -> View:
 
 def new_request_id() -> str:
     """Give `req_` + 32 hex digits (D4)."""
-    return "req_" + secrets.token_hex(16)
+    return "req_" + os.urandom(16).hex()
 
 
 def no_content() -> Response:
@@ -71,7 +71,7 @@ def no_content() -> Response:
 @bp.before_request
 def begin() -> Response | None:
     """Name the request, answer preflights, demand a key."""
-    here, kept = this_request(), _this_g()
+    here, kept = this_request(), this_g()
     kept.request_id = request_id = new_request_id()
     kept.started_s = time.monotonic()
     REQUEST_ID.set(request_id)
@@ -93,35 +93,31 @@ def begin() -> Response | None:
 @bp.after_request
 def finish(response: Response) -> Response:
     """Add what every answer carries."""
-    here, kept = this_request(), _this_g()
+    here, kept = this_request(), this_g()
     environ = here.environ
     headers = response.headers
     request_id = kept.get("request_id") or new_request_id()
-    headers["x-request-id"] = request_id
+    add = headers.add  # nobody has set these: what replaces looks at every header first
+    add("x-request-id", request_id)
     version = environ.get("HTTP_ANTHROPIC_VERSION")
     form: Form = "anthropic" if speaks_anthropic(here.path, version) else "openai"
     if form == "anthropic":
-        headers["request-id"] = request_id
+        add("request-id", request_id)
         if version is not None:
-            headers["anthropic-version"] = clean(version, 32)
+            add("anthropic-version", clean(version, 32))
     else:
-        headers["openai-version"] = "2020-10-01"
+        add("openai-version", "2020-10-01")
         elapsed_ms = (time.monotonic() - kept.get("started_s", time.monotonic())) * 1000
-        headers["openai-processing-ms"] = str(int(elapsed_ms))
-    headers["X-Content-Type-Options"] = "nosniff"
+        add("openai-processing-ms", str(int(elapsed_ms)))
+    add("X-Content-Type-Options", "nosniff")
+    has_own = response.status_code >= HTTPStatus.BAD_REQUEST  # a refusal may bring its limits
     for name, value in _of_the_call(kept, form).items():
-        headers.setdefault(name, value)
+        (headers.setdefault if has_own else add)(name, value)
     if "HTTP_ORIGIN" in environ:
         _allow_origin(response)
     if _has_body(response, here.method):
         offload.expect_body(environ.get("gunicorn.socket"))
     return response
-
-
-def _this_g() -> _AppCtxGlobals:
-    """Give Flask's `g` itself, not the proxy."""
-    found: _AppCtxGlobals = g._get_current_object()
-    return found
 
 
 def _of_the_call(kept: _AppCtxGlobals, form: Form) -> Mapping[str, str]:
@@ -136,7 +132,7 @@ def _has_body(response: Response, method: str) -> bool:
     """Whether something follows the head for certain; streams say something before they wait."""
     if method == "HEAD" or response.status_code in _NO_BODY:
         return False
-    return response.is_streamed or bool(response.content_length)
+    return response.is_streamed or any(response.response)
 
 
 def _allow_origin(response: Response) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 
 from flask import Request, g, request
+from flask.ctx import _AppCtxGlobals
 
 from gateway.api.body import read_json
 from gateway.core.chat import Json
@@ -18,6 +18,12 @@ from gateway.services.calls import Caller
 def this_request() -> Request:
     """Give the request itself: every look at it through Flask's proxy costs three calls."""
     found: Request = request._get_current_object()  # type: ignore[attr-defined]  # of the proxy
+    return found
+
+
+def this_g() -> _AppCtxGlobals:
+    """Give Flask's `g` itself, not the proxy."""
+    found: _AppCtxGlobals = g._get_current_object()
     return found
 
 
@@ -34,21 +40,33 @@ def read_body(parts: Services) -> Json:
     )
 
 
-@contextmanager
-def recorded(parts: Services, endpoint: str) -> Iterator[dict[str, Json]]:
-    """Record a refusal that comes before the call is admitted, so that an admin can see why.
+class Recorded:
+    """Records a refusal that comes before the call is admitted, so that an admin can see why.
 
     Gives a place for the body, from which the record takes the model's name. What a call raises
     later is recorded by the call itself.
     """
-    body: dict[str, Json] = {}
-    try:
-        yield body
-    except GatewayError as error:
-        model = body.get("model")
-        name = model if isinstance(model, str) else ""
-        calls.refused(parts, g.key, caller(endpoint), name, error)
-        raise
+
+    __slots__ = ("_body", "_endpoint", "_parts")
+
+    def __init__(self, parts: Services, endpoint: str) -> None:
+        self._parts = parts
+        self._endpoint = endpoint
+        self._body: dict[str, Json] = {}
+
+    def __enter__(self) -> dict[str, Json]:
+        return self._body
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if isinstance(error, GatewayError):
+            model = self._body.get("model")
+            name = model if isinstance(model, str) else ""
+            calls.refused(self._parts, g.key, caller(self._endpoint), name, error)
 
 
 def caller(endpoint: str) -> Caller:
@@ -60,7 +78,7 @@ def caller(endpoint: str) -> Caller:
     # what the caller calls the request: logged, never adopted (D4)
     theirs = environ.get("HTTP_X_REQUEST_ID") or environ.get("HTTP_X_CLIENT_REQUEST_ID") or ""
     return Caller(
-        request_id=g.request_id,
+        request_id=this_g().request_id,
         endpoint=endpoint,
         address=here.remote_addr or "",
         application=clean(environ.get("HTTP_USER_AGENT", ""), 120),

@@ -75,7 +75,8 @@ def attach(app: Flask, parts: Services) -> None:
 
 def services() -> Services:
     """Give the services of the current application."""
-    return cast(Services, current_app.extensions[_NAME])
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # of the proxy
+    return cast(Services, app.extensions[_NAME])
 
 
 def of(app: Flask) -> Services:

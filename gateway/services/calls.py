@@ -8,7 +8,7 @@ whole or in batches.
 from __future__ import annotations
 
 import logging
-import secrets
+import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -67,7 +67,7 @@ class Running(Generic[A]):
         self.services = services
         self.caller = caller
         self.created = int(time.time())
-        self.seed = secrets.token_hex(16)
+        self.seed = os.urandom(16).hex()
         self.tally = Tally(
             _admission(prepared, caller),
             choices_a_prompt=prepared.request.n,

@@ -14,8 +14,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
@@ -92,6 +91,25 @@ class _Call:
     place: Place
 
 
+class _Shown:
+    """A context manager: a call stands among the running ones meanwhile."""
+
+    __slots__ = ("_call", "_calls", "_lock")
+
+    def __init__(self, calls: dict[str, _Call], lock: threading.Lock, call: _Call) -> None:
+        self._calls = calls
+        self._lock = lock
+        self._call = call
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._calls[self._call.tally.admission.request_id] = self._call
+
+    def __exit__(self, *exc: object) -> None:
+        with self._lock:
+            self._calls.pop(self._call.tally.admission.request_id, None)
+
+
 class Live:
     """The calls of this worker, and a view of those of the others. Thread-safe.
 
@@ -130,20 +148,10 @@ class Live:
     def __len__(self) -> int:
         return len(self._calls)
 
-    @contextmanager
-    def running(
-        self, tally: Tally, cancel: Cancel, place: Place = lambda: (0, 0)
-    ) -> Iterator[None]:
+    def running(self, tally: Tally, cancel: Cancel, place: Place = lambda: (0, 0)) -> _Shown:
         """Show a call while the block lasts; `cancel` must be callable from any thread, `place`
         gives its place in line and the length of the line."""
-        request_id = tally.admission.request_id
-        with self._lock:
-            self._calls[request_id] = _Call(tally, cancel, place)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._calls.pop(request_id, None)
+        return _Shown(self._calls, self._lock, _Call(tally, cancel, place))
 
     # -- looking -----------------------------------------------------------------------------------
 

@@ -53,8 +53,10 @@ class Revisions:
     def peek(self, topic: Topic) -> int:
         """Give the topic's number as of at most a moment ago; for what is asked many times a
         request."""
-        if self._stop is None or self._watch is not None:
-            self.look(_PEEK_S)
+        if self._clock() - self._looked_s >= _PEEK_S and (
+            self._stop is None or self._watch is not None
+        ):
+            self.look()
         return self._numbers.get(topic, 0)
 
     def age_s(self) -> float:
