@@ -6,6 +6,7 @@ from types import TracebackType
 
 from flask import Request, g, request
 from flask.ctx import _AppCtxGlobals
+from werkzeug.wsgi import get_content_length
 
 from gateway.api.body import read_json
 from gateway.core.chat import Json
@@ -29,11 +30,10 @@ def this_g() -> _AppCtxGlobals:
 
 def read_body(parts: Services) -> Json:
     """Give the JSON object of the current request. Raises as `body.read_json` does."""
-    here = this_request()
-    environ = here.environ
+    environ = this_request().environ
     return read_json(
         environ["wsgi.input"],
-        content_length=here.content_length,
+        content_length=get_content_length(environ),
         encoding=environ.get("HTTP_CONTENT_ENCODING", ""),
         limit_bytes=parts.settings.behaviour().max_body_mb << 20,
         sock=environ.get("gunicorn.socket"),

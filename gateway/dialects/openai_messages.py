@@ -78,6 +78,10 @@ class _History:
         self.messages.append(message)
 
     def _add_user(self, fields: Fields) -> None:
+        text = fields.get("content")
+        if isinstance(text, str):
+            self._add(Message("user", text))
+            return
         results: list[Message] = []
 
         def add_result(part: Fields, content: Content) -> None:

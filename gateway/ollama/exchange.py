@@ -21,6 +21,11 @@ class ReadWait(Protocol):
         came, b"" at the end. Raises OSError."""
         ...
 
+    def is_quiet(self) -> bool:
+        """Whether the peer is still there and has said nothing: looks, without taking or
+        waiting."""
+        ...
+
     def close(self) -> None:
         """Forget the socket."""
         ...
@@ -41,6 +46,15 @@ class PlainReads:
             return self._sock.recv(RECV_BYTES)
         except TimeoutError:
             return None
+
+    def is_quiet(self) -> bool:
+        """See `ReadWait`."""
+        self._sock.settimeout(0)
+        try:
+            self._sock.recv(1, socket.MSG_PEEK)
+        except OSError as error:
+            return isinstance(error, BlockingIOError)
+        return False
 
     def close(self) -> None:
         """See `ReadWait`; nothing is held."""

@@ -171,7 +171,7 @@ class Connection(_OwnReading, HTTPConnection):
     @property
     def is_connected(self) -> bool:
         """Whether the peer is still there and has not said anything unasked (U19)."""
-        return self.sock is not None and _is_quiet(self.sock)
+        return self.sock is not None and (self.reader or PlainReads(self.sock)).is_quiet()
 
 
 class TlsConnection(_OwnReading, HTTPSConnection):
@@ -186,15 +186,6 @@ def _connected(connection: Connection | TlsConnection, host: str) -> socket.sock
         return connection.connect_any(host, connection.port or 0)
     except (OSError, Stalled) as error:
         raise NewConnectionError(connection, f"Failed to connect: {error}") from error
-
-
-def _is_quiet(sock: socket.socket) -> bool:
-    sock.settimeout(0)
-    try:
-        sock.recv(1, socket.MSG_PEEK)
-    except OSError as error:
-        return isinstance(error, BlockingIOError)
-    return False
 
 
 class PlainPool(HTTPConnectionPool):

@@ -37,7 +37,9 @@ class Waits:
         self._timer.start(self._look)
 
     def of(self, sock: Any) -> Wait:
-        """Give the wait of one socket."""
+        """Give the wait of one socket, which becomes a quick one."""
+        if type(sock) is gevent_socket.socket:
+            sock.__class__ = _Quick
         wait = Wait(self._hub, sock, self._open.discard)
         self._open.add(wait)
         return wait
@@ -106,6 +108,14 @@ class Wait:
             self._watcher.stop()
         else:
             self.greenlet.switch(True)
+
+    def is_quiet(self) -> bool:
+        """Whether the peer is still there and has said nothing."""
+        try:
+            self._recv(1, standard.MSG_PEEK)
+        except OSError as error:
+            return isinstance(error, BlockingIOError)
+        return False
 
     def close(self) -> None:
         """Forget the socket."""
