@@ -57,7 +57,7 @@ def _gevent_worker() -> type:
         def begin(self):  # type: ignore[no-untyped-def]
             """Take up the worker's life where the master left it; runs until it ends."""
             # As plain attributes: gunicorn looks at 17 settings a request, two calls each.
-            vars(self.cfg).update({n: setting.get() for n, setting in self.cfg.settings.items()})
+            self.cfg.__dict__.update({n: setting.get() for n, setting in self.cfg.settings.items()})
             self.worker_connections = self.cfg.worker_connections
             self._open = {}  # by greenlet: the connection, and whether it has asked something
             self._waiting = {}  # those between two requests, or with half a head; oldest first
