@@ -78,9 +78,9 @@ translations: setup-dev  ## collect the console's texts into the catalogue and c
 
 requirements: setup-dev  ## pin all packages again, with hashes
 	@$(BIN)/python -m pip install --quiet uv
-	@$(BIN)/uv pip compile -q pyproject.toml --generate-hashes --no-header --python-version 3.11 -o requirements.txt
-	@$(BIN)/uv pip compile -q pyproject.toml --group dev -c requirements.txt --generate-hashes --no-header --python-version 3.11 -o requirements-dev.txt
-	@$(BIN)/uv pip compile -q pyproject.toml --group sdk -c requirements.txt --generate-hashes --no-header --no-annotate --python-version 3.11 -o requirements-sdk.txt
+	@$(BIN)/uv pip compile -q pyproject.toml --no-strip-extras --generate-hashes --no-header --python-version 3.11 -o requirements.txt
+	@$(BIN)/uv pip compile -q pyproject.toml --no-strip-extras --group dev -c requirements.txt --generate-hashes --no-header --python-version 3.11 -o requirements-dev.txt
+	@$(BIN)/uv pip compile -q pyproject.toml --no-strip-extras --group sdk -c requirements.txt --generate-hashes --no-header --no-annotate --python-version 3.11 -o requirements-sdk.txt
 
 docker:  ## build the container image
 	docker build -t ollama2openai .
