@@ -34,10 +34,13 @@ class Run(NamedTuple):
 
 class Told(NamedTuple):
     """What a process tells of its line for a model: the highest turn it has served or heard of,
-    and who waits, the first first."""
+    who waits, the first first, which keys have had a turn that others have not, by their next,
+    and how many calls it has served."""
 
     served: int
     runs: tuple[Run, ...] = ()
+    turns: tuple[tuple[int | None, int], ...] = ()
+    given: int = 0
 
 
 _Head = tuple[int, int, int | None]
@@ -46,35 +49,50 @@ _Head = tuple[int, int, int | None]
 class Elsewhere:
     """What the others told of their lines for one model. `me` breaks ties between processes."""
 
-    __slots__ = ("_free_for", "_me", "_passed_over", "_told", "count", "held", "served")
+    __slots__ = (
+        "_free_for",
+        "_given",
+        "_me",
+        "_passed_over",
+        "_told",
+        "count",
+        "held",
+        "served",
+        "turns",
+    )
 
     def __init__(self, me: str = "") -> None:
         self._me = me
         self._told: Mapping[str, Told] = {}
+        self._given = 0
         self._passed_over: set[tuple[str, _Head]] = set()
         self._free_for: dict[tuple[str, _Head], float] = {}
         self.served = 0
         self.count = 0
         self.held: Counter[int | None] = Counter()
+        self.turns: dict[int | None, int] = {}
+        """The next turn of each key, as far as others know better."""
 
     def hear(self, told: Mapping[str, Told]) -> None:
         """Take in what all other processes say, by name; it replaces what they said before."""
         self._told = told
+        given = sum(one.given for one in told.values())
+        if given != self._given:
+            self._given = given
+            self.was_given()
         self.served = max((one.served for one in told.values()), default=0)
         self.held = Counter()
         for run in self._runs():
             self.held[run.key_id] += run.calls
         self.count = self.held.total()
+        self.turns = {}
+        for one in told.values():
+            for key_id, turn in one.turns + tuple((run.key_id, run.last + 1) for run in one.runs):
+                self.turns[key_id] = max(turn, self.turns.get(key_id, 0))
         if self._free_for or self._passed_over:
             heads = {(name, _head(run)) for name, one in told.items() for run in one.runs}
             self._free_for = {at: since for at, since in self._free_for.items() if at in heads}
             self._passed_over &= heads
-
-    def next_turn(self, key_id: int | None) -> int:
-        """Give the turn after the last one that calls of a key elsewhere stand at."""
-        if key_id not in self.held:
-            return 0
-        return max(run.last + 1 for run in self._runs() if run.key_id == key_id)
 
     def ahead(self, row: int, turn: int) -> int:
         """Estimate how many calls elsewhere go before a place here."""
@@ -105,8 +123,8 @@ class Elsewhere:
             self._passed_over.add(at)
         return False
 
-    def none_free(self) -> None:
-        """Note that no slot is free: nobody can be blamed for not taking one."""
+    def was_given(self) -> None:
+        """Note that somebody took a slot, or that none is free: nobody keeps one empty."""
         self._free_for.clear()
 
     def _runs(self) -> Iterator[Run]:

@@ -22,6 +22,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from math import inf
 from typing import Generic, TypeVar
 
@@ -66,6 +67,8 @@ class FairLine(Generic[T]):
         self._waiting: dict[int | None, int] = {}
         self._served = 0
         self._arrivals = 0
+        self._told = 0
+        self._given = 0
         self._ages_at_s = inf
 
     def __len__(self) -> int:
@@ -108,6 +111,7 @@ class FairLine(Generic[T]):
                 if fits(entry):
                     self._remove(entry)
                     self._note(entry.key_id, entry.turn)
+                    self.elsewhere.was_given()
                     return entry
         return None
 
@@ -165,6 +169,7 @@ class FairLine(Generic[T]):
 
     def told(self, exclude_of: Callable[[T], tuple[int, ...]]) -> Told:
         """Give what other processes should know of this line."""
+        self._told = self._arrivals
         runs: dict[tuple[int, int | None, tuple[int, ...]], list[int]] = {}
         for row in self._rows:
             for entry in row:
@@ -179,12 +184,40 @@ class FairLine(Generic[T]):
                 Run(row, key_id, first, last, calls, exclude)
                 for (row, key_id, exclude), (first, last, calls) in runs.items()
             ),
+            tuple(self._owed()),
+            self._given,
         )
 
+    def _owed(self) -> Iterator[tuple[int | None, int]]:
+        """Give the next turns of keys that do not wait and have had one more than others."""
+        ahead = (
+            (key_id, turn)
+            for key_id, turn in self._next_turn.items()
+            if turn > self._served and key_id not in self._waiting
+        )
+        return islice(ahead, _REMEMBERED)
+
     def hear(self, told: Mapping[str, Told]) -> None:
-        """Take in what other processes tell of their lines."""
+        """Take in what other processes tell of their lines.
+
+        Calls that nobody was told of yet stand behind those that we hear of now.
+        """
         self.elsewhere.hear(told)
         self._served = max(self._served, self.elsewhere.served)
+        if self.has_news:
+            news = [entry for entry in self if entry.arrival > self._told]
+            news.sort(key=lambda entry: entry.arrival)
+            for entry in reversed(news):
+                self._take_out(entry)
+                self._next_turn[entry.key_id] = entry.turn
+            for entry in news:
+                entry.turn = self._turn(entry.key_id)
+                insort(self._rows[entry.row], entry, key=_place)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether somebody waits whom nobody was told of yet."""
+        return self._arrivals > self._told and len(self) > 0
 
     def _held(self) -> Mapping[int | None, int]:
         """Give how many calls each key has in line, here and elsewhere."""
@@ -192,12 +225,17 @@ class FairLine(Generic[T]):
             self.elsewhere.held + Counter(self._waiting) if self.elsewhere.count else self._waiting
         )
 
-    def _remove(self, entry: Entry[T]) -> bool:
+    def _take_out(self, entry: Entry[T]) -> bool:
         row = self._rows[entry.row]
         at = bisect_left(row, _place(entry), key=_place)
         if at == len(row) or row[at] is not entry:
             return False
         del row[at]
+        return True
+
+    def _remove(self, entry: Entry[T]) -> bool:
+        if not self._take_out(entry):
+            return False
         left = self._waiting[entry.key_id] - 1
         if left:
             self._waiting[entry.key_id] = left
@@ -207,13 +245,14 @@ class FairLine(Generic[T]):
 
     def _turn(self, key_id: int | None) -> int:
         turn = max(self._served, self._next_turn.get(key_id, 0))
-        if self.elsewhere.count:
-            turn = max(turn, self.elsewhere.next_turn(key_id))
+        if self.elsewhere.turns:
+            turn = max(turn, self.elsewhere.turns.get(key_id, 0))
         self._next_turn[key_id] = turn + 1
         return turn
 
     def _note(self, key_id: int | None, turn: int) -> None:
         """Note that `turn` was served."""
+        self._given += 1
         self._served = max(self._served, turn)
         self._after[key_id] = turn + 1
         if len(self._next_turn) > _REMEMBERED * 2 + len(self._waiting):

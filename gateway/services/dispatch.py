@@ -235,9 +235,9 @@ class Dispatcher:
         self._places[model.name] = (model.server_ids, lanes)
         return lanes
 
-    def has_free_slots(self) -> bool:
-        """Whether a line here waits for a model that has a free slot somewhere."""
-        return any(
+    def wants_turn(self) -> bool:
+        """Whether somebody has joined a line here, or waits for a model that has a free slot."""
+        return self.lines.has_news() or any(
             (lane.open or lane.resting) and lane.in_flight < lane.slots
             for name in self.lines.waiting()
             for lane in self._places.get(name, ((), ()))[1]
@@ -310,7 +310,7 @@ class Dispatcher:
             if served is None:
                 return
             self._grant(served.item, *found[0], now_s)
-        line.elsewhere.none_free()
+        line.elsewhere.was_given()
 
     def shed(self, name: str) -> None:
         """Push out our share of what is too much in the line of a model, here and elsewhere."""

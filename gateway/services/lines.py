@@ -60,3 +60,7 @@ class Lines:
         for name, told in self.told.items():
             found[name] += sum(run.calls for one in told.values() for run in one.runs)
         return +found
+
+    def has_news(self) -> bool:
+        """Whether somebody waits here whom other processes were not told of yet."""
+        return any(line.has_news for line in self._lines.values())

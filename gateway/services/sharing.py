@@ -190,12 +190,13 @@ class OnRequest(_Sharing):
         dispatcher, board = self._dispatcher, self._board
         try:
             with dispatcher.lock:
-                mine, wants = self._neighbours.ours(), dispatcher.has_free_slots()
+                wants = dispatcher.wants_turn()
+                mine = EMPTY if wants else self._neighbours.ours()
             if not wants:
                 rows = board.exchange(mine)
                 with dispatcher.lock:
                     self._hear(rows)
-                    wants = dispatcher.has_free_slots()
+                    wants = dispatcher.wants_turn()
             if wants and (found := board.begin()) is not None:
                 with dispatcher.lock:
                     self._hear(found)

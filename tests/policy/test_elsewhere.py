@@ -128,6 +128,35 @@ def test_calls_served_without_waiting_elsewhere_count_as_turns():
     assert keys_of(both.order()) == [2, 1]
 
 
+def test_a_key_that_has_its_turn_elsewhere_is_not_first_here():
+    both = Processes("a", "b")
+    both.charge("b", 1)  # and runs there
+    both.join("a", 1)
+    both.join("a", 2)
+
+    assert keys_of(both.order()) == [2, 1]
+
+
+def test_calls_nobody_was_told_of_stand_behind_those_heard_of_meanwhile():
+    both = Processes("a", "b")
+    a, b = both.lines["a"], both.lines["b"]
+    for number in range(2):
+        a.join(f"1/{number}", 1, "normal", 0)
+    b.join("1/2", 1, "normal", 0)
+    b.join("2/0", 2, "normal", 0)
+    gone = b.join("1/gone", 1, "normal", 0)
+    b.join("1/3", 1, "normal", 0)
+    b.leave(gone)
+    assert a.has_news
+    told = a.told(lambda item: ())
+    assert not a.has_news
+
+    b.hear({"a": told})
+    both.meet()
+
+    assert both.order() == ["1/0", "2/0", "1/1", "1/2", "1/3"]
+
+
 def test_places_and_lengths_count_all_processes():
     both = Processes("a", "b")
     first = both.join("a", 1)
@@ -174,9 +203,19 @@ def test_nobody_is_blamed_while_no_slot_is_free():
     elsewhere = Elsewhere("b")
     elsewhere.hear({"a": Told(0, (Run(NORMAL, 1, 2, 2, 1),))})
     assert waits(elsewhere, 10)
-    elsewhere.none_free()
+    elsewhere.was_given()
 
     assert waits(elsewhere, 20)
+
+
+def test_a_slot_that_another_took_in_the_meantime_was_not_left_empty():
+    elsewhere = Elsewhere("b")
+    runs = (Run(NORMAL, 1, 2, 2, 1),)
+    elsewhere.hear({"a": Told(0, runs), "c": Told(0, given=1)})
+    assert waits(elsewhere, 10)
+    elsewhere.hear({"a": Told(0, runs), "c": Told(0, given=2)})
+
+    assert waits(elsewhere, 10 + PATIENCE_S)
 
 
 def test_two_that_do_not_come_are_passed_over_one_after_the_other():

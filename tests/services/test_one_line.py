@@ -1,0 +1,161 @@
+"""Several real workers keep one line: the server's slots hold, and keys take turns whichever worker
+their calls came to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.fake_ollama import FakeOllama, Script
+from tests.process import Gateway
+from tests.servers import Postgres, running_redis
+
+pytestmark = [pytest.mark.process, pytest.mark.timeout(300)]
+
+MODEL = "llama3.2"
+WAIT_S = 30.0
+
+
+class Site:
+    """Gateways that serve the same keys, and the administrator's view of them."""
+
+    def __init__(self, urls: list[str], token: str, ollama: FakeOllama) -> None:
+        self._urls = urls
+        self._headers = {"Authorization": f"Bearer {token}"}
+        self.ollama = ollama
+        self.most = 0
+        ollama.script(MODEL, self._count)
+        (found,) = self.ask("GET", "/servers")["data"]
+        self._server = f"/servers/{found['id']}"
+        models = self.ask("GET", "/models")["data"]
+        self._model = next(one["id"] for one in models if one["name"].startswith(MODEL))
+
+    def _count(self, body: dict) -> Script:
+        """Count the calls that are in Ollama when one begins there."""
+        now = [one for one in self.ollama.calls("/api/chat") if not one.over]
+        self.most = max(self.most, len(now))
+        return Script(content="Well.", delay_s=0.01)
+
+    def ask(self, method: str, path: str, body: object = None) -> dict:
+        response = requests.request(
+            method,
+            f"{self._urls[0]}/api/admin/v1{path}",
+            json=body,
+            headers=self._headers,
+            timeout=30,
+        )
+        assert response.ok, response.text
+        return response.json()
+
+    def allow(self, slots: int) -> None:
+        """Tell all workers how many slots the server has."""
+        self.ask("PATCH", self._server, {"slots": slots})
+        time.sleep(1.0)  # the stated bound: every worker knows
+
+    def issue(self, name: str, priority: str = "normal") -> str:
+        secret: str = self.ask("POST", "/keys", {"name": name, "priority": priority})["secret"]
+        return secret
+
+    def in_line(self) -> int:
+        waiting: int = self.ask("GET", f"/models/{self._model}/routes")["waiting"]
+        return waiting
+
+    def chat(self, number: int, key: str, text: str) -> int:
+        """Ask on a connection of its own: some worker takes it."""
+        body = {"model": MODEL, "messages": [{"role": "user", "content": text}]}
+        return requests.post(
+            f"{self._urls[number % len(self._urls)]}/v1/chat/completions",
+            json=body,
+            headers={"Authorization": f"Bearer {key}", "Connection": "close"},
+            timeout=60,
+        ).status_code
+
+    def order(self) -> list[str]:
+        """Give what Ollama was asked, in order."""
+        asked = self.ollama.calls("/api/chat")
+        return [one.json["messages"][-1]["content"] for one in asked]
+
+
+@pytest.fixture(params=["workers", pytest.param("instances", marks=pytest.mark.services)])
+def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
+    with ExitStack() as stack:
+        ollama = stack.enter_context(FakeOllama())
+        env: dict[str, str] = {}
+        if request.param == "instances":
+            postgres: Postgres = request.getfixturevalue("postgres")
+            redis = stack.enter_context(running_redis())
+            env = {
+                "DATABASE_URL": postgres.url(),
+                "REDIS_URL": redis.url,
+                "SESSION_SECRET": "s" * 32,
+            }
+        gateways = [
+            stack.enter_context(
+                Gateway(
+                    tmp_path / name,
+                    ollama_url=ollama.url,
+                    workers=workers,
+                    env=env,
+                    issue_key=False,
+                )
+            )
+            for name, workers in ((("a", 3),) if not env else (("a", 2), ("b", 2)))
+        ]
+        done = gateways[0].run("-m", "flask", "--app", "wsgi", "issue-admin-token", "test")
+        yield Site([one.url for one in gateways], done.stdout.strip(), ollama)
+
+
+def wait_for(seen: Callable[[], bool], what: str) -> None:
+    until_s = time.monotonic() + WAIT_S
+    while not seen():
+        assert time.monotonic() < until_s, f"{what} did not come"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+def test_never_more_calls_reach_ollama_than_it_has_slots(site: Site, slots: int) -> None:
+    site.allow(slots)
+    key = site.issue("busy")
+
+    with ThreadPoolExecutor(16) as pool:
+        codes = list(pool.map(lambda n: site.chat(n, key, str(n)), range(80)))
+
+    assert set(codes) == {200}
+    assert site.most == slots
+
+
+def test_a_flood_through_all_workers_keeps_nobody_waiting(site: Site) -> None:
+    site.allow(1)
+    flood, modest, urgent = (
+        site.issue("flood"),
+        site.issue("modest"),
+        site.issue("u", "interactive"),
+    )
+    barrier: list[Future[int]] = []
+    with ThreadPoolExecutor(64) as pool, site.ollama.hold(MODEL, at=0) as gate:
+        barrier.append(pool.submit(site.chat, 0, flood, "flood"))
+        gate.wait_reached(WAIT_S)
+        barrier += [pool.submit(site.chat, n, flood, "flood") for n in range(40)]
+        wait_for(lambda: site.in_line() == 40, "the flood")
+        for number in range(3):
+            barrier.append(pool.submit(site.chat, number, modest, "modest"))
+            wait_for(lambda many=41 + number: site.in_line() == many, "a modest call")
+        barrier.append(pool.submit(site.chat, 1, urgent, "urgent"))
+        wait_for(lambda: site.in_line() == 44, "the urgent call")
+        assert len(site.ollama.calls("/api/chat")) == 1
+        gate.release()
+        codes = {call.result(WAIT_S) for call in barrier}
+    order = site.order()
+
+    assert codes == {200}
+    # the flood has had one turn, so have then the urgent call and the modest key
+    assert order[:3] == ["flood", "urgent", "modest"], order[:12]
+    # and on they go side by side: a modest call never waits for more than one of the flood
+    assert [sorted(order[at : at + 2]) for at in (3, 5)] == [["flood", "modest"]] * 2
+    assert order[7:] == ["flood"] * 38
