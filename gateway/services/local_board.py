@@ -3,7 +3,8 @@
 A row belongs to whoever holds the lock on its byte, and says nothing once nobody does: a killed
 worker leaves nothing behind. One more byte is the turn. What a row says has a number, odd while it
 is being written: who has waited too long for the turn reads without it, but never half a row. After
-the rows stands how many owners there have been, so that a new one is noticed at once.
+the rows stands how many owners there have been, so that a new one is noticed at once: whoever is
+alone takes no turn at all.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class LocalBoard:
         self._rows: Mapping[str, Row] = _NOBODY
         self._look_at_s = 0.0
         self._owners = 0
+        self._is_our_turn = False
 
     def open(self) -> str:
         """See `sharing.Board`."""
@@ -72,8 +74,13 @@ class LocalBoard:
             self.open()
         memory = self._memory
         assert memory is not None
-        self._take_turn()
         now_s, owners = self._clock(), self._owners_now(memory)
+        is_known = owners == self._owners and now_s < self._look_at_s
+        if is_known and not self._neighbours and not self._mine:
+            return self._rows
+        self._take_turn()
+        self._is_our_turn = True
+        owners = self._owners_now(memory)
         if now_s >= self._look_at_s or owners != self._owners:
             self._look_at_s, self._owners = now_s + _LOOK_S, owners
             self._look()
@@ -89,6 +96,9 @@ class LocalBoard:
 
     def end(self, mine: Row) -> None:
         """See `sharing.Board`."""
+        if not self._is_our_turn:
+            return
+        self._is_our_turn = False
         if self._row is not None and self._memory is not None:
             data = b"" if mine is EMPTY else encode(mine, ROW_BYTES - HEAD.size)
             if data != self._mine:

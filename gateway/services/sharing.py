@@ -157,11 +157,13 @@ class InPassing(_Sharing):
         self._depth += 1
         if self._depth == 1:
             try:
-                self._hear(self._at_board.begin() or {})
+                found = self._at_board.begin()
             except OSError as error:
                 self._lost(error)
             else:
                 self._is_ours = True
+                if found is not None:
+                    self._hear(found)
 
     def __exit__(self, *error: object) -> None:
         self._depth -= 1

@@ -513,6 +513,24 @@ def test_what_has_not_changed_is_the_same_object(path: Path, neighbour: Neighbou
     board.close()
 
 
+def test_whoever_is_alone_takes_no_turn_until_another_comes(path: Path):
+    board = LocalBoard(path, Seconds())
+    for _ in range(2):
+        assert board.begin() == {}
+        board.end(EMPTY)
+
+    board.begin()  # and does not end
+    other = Neighbour(path)
+    assert other.tells("hold") == 0  # nor is it waited for
+    other.tells(6)
+    board.end(EMPTY)
+
+    assert tell(board, 3) == 6
+    assert other.tells(1) == 3
+    other.close()
+    board.close()
+
+
 def test_a_killed_worker_counts_nothing_after_a_moment(path: Path, neighbour: Neighbour):
     clock = Seconds()
     board = LocalBoard(path, clock)
