@@ -128,9 +128,9 @@ def keys(quick: bool, kind: str) -> Curve:
 
 
 def usage(quick: bool, kind: str) -> Curve:
-    """Measure a small call while up to a million usage rows exist."""
+    """Measure a small call while up to ten million usage rows exist."""
     curve = Curve("usage", "Usage rows in the database", "rows", "in the unit of the line")
-    counts = (100, 10_000) if quick else (100, 10_000, 100_000, 1_000_000)
+    counts = (100, 10_000) if quick else (100, 10_000, 100_000, 1_000_000, 10_000_000)
     for count, target in _seeded("usage", counts):
         _small_call(curve, target, count, quick)
     return curve

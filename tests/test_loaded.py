@@ -30,7 +30,7 @@ CASES = [
     pytest.param(
         _WORKER,
         "sqlalchemy.dialects.sqlite",
-        ("sqlalchemy.dialects.postgresql", "psycopg", "alembic", "redis", "limits"),
+        ("sqlalchemy.dialects.postgresql", "psycopg", "alembic", "redis", "limits", "yaml"),
         id="worker on SQLite",
     ),
 ]

@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import orjson
-import yaml
 from flask import Response, abort, flash, redirect, render_template, request, send_file, url_for
 from flask_login import current_user
 from werkzeug.wrappers import Response as AnyResponse
@@ -67,6 +66,8 @@ def settings_export(kind: str) -> Response:
     if kind == "json":
         body = orjson.dumps(document, option=orjson.OPT_INDENT_2, default=str)
     else:
+        import yaml  # 1 MB, seldom used
+
         body = yaml.safe_dump(document, sort_keys=False, allow_unicode=True).encode()
     name = f"ollama2openai-{datetime.now(UTC):%Y%m%d-%H%M}.{kind}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
@@ -142,6 +143,8 @@ def _imported(folder: Path, *, is_real: bool) -> Imported:
 
 def _read(path: Path) -> Json:
     """Read a document. Raises InvalidRequest."""
+    import yaml
+
     try:
         return yaml.safe_load(path.read_text("utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
