@@ -18,13 +18,10 @@ class Operator:
     """Changes the running gateway by its admin API; what was changed is put back."""
 
     def __init__(self, gateway: Gateway) -> None:
-        made = gateway.run(
-            "-m", "flask", "--app", "wsgi", "issue-admin-token", "tests", "--role", "owner"
-        )
         self._url = f"{gateway.url}/api/admin/v1"
         self._http = requests.Session()
         self._http.trust_env = False
-        self._http.headers["Authorization"] = f"Bearer {made.stdout.split()[-1]}"
+        self._http.headers["Authorization"] = f"Bearer {gateway.issue_token()}"
 
     def close(self) -> None:
         self._http.close()

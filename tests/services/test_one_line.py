@@ -107,8 +107,7 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
             )
             for name, workers in ((("a", 3),) if not env else (("a", 2), ("b", 2)))
         ]
-        done = gateways[0].run("-m", "flask", "--app", "wsgi", "issue-admin-token", "test")
-        yield Site([one.url for one in gateways], done.stdout.strip(), ollama)
+        yield Site([one.url for one in gateways], gateways[0].issue_token(), ollama)
 
 
 def wait_for(seen: Callable[[], bool], what: str) -> None:

@@ -28,6 +28,8 @@ from tests.soak import times
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(times(300, 3600))]
 
+A_DAY = {"metric": "requests", "period": "day", "limit": 100_000}
+
 
 @pytest.fixture
 def server() -> Iterator[Postgres]:
@@ -80,8 +82,8 @@ def test_a_frozen_postgresql_holds_up_no_call_and_loses_no_record(
     env = {"DATABASE_URL": server.url(), "SESSION_SECRET": "s" * 32, "GRACEFUL_TIMEOUT": "30"}
     with Gateway(tmp_path, ollama_url=ollama.url, env=env) as gateway:
         warm, cold = gateway.key, gateway.issue_key("cold")
-        budgeted = gateway.issue_key("budgeted", "--budget", "requests/day=100000")
-        admin = gateway.run("-m", "flask", "--app", "wsgi", "issue-admin-token", "t").stdout.strip()
+        budgeted = gateway.issue_key("budgeted", budgets=[A_DAY])
+        admin = gateway.issue_token()
         before = [ask(gateway, key) for key in (warm, budgeted)]
         server.freeze()
         try:

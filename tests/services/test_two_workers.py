@@ -40,11 +40,10 @@ def wait_for(seen: Callable[[], bool], what: str) -> None:
 
 
 class Admin:
-    """The REST API of a gateway, with a token made by the command line."""
+    """The REST API of a gateway."""
 
     def __init__(self, gateway: Gateway) -> None:
-        done = gateway.run("-m", "flask", "--app", "wsgi", "issue-admin-token", "test")
-        self._headers = {"Authorization": f"Bearer {done.stdout.strip()}"}
+        self._headers = {"Authorization": f"Bearer {gateway.issue_token()}"}
         self._url = f"{gateway.url}/api/admin/v1"
 
     def post(self, path: str, body: object = None) -> dict:
