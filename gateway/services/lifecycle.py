@@ -38,6 +38,7 @@ def start(worker: Any) -> None:
     _running.append(parts)
     logs.spare()
     logs.adopt("gunicorn.error")
+    offload.quicken_answers()
     begin(parts)
     threading.Thread(target=_drain_when_told, args=(worker, parts), daemon=True).start()
     gc.collect()

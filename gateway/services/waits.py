@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 
 from gevent import get_hub, getcurrent
 from gevent import socket as gevent_socket
+from gunicorn.http import wsgi
 
 from gateway.ollama.exchange import RECV_BYTES
 
@@ -138,6 +139,28 @@ class _Quick(gevent_socket.socket):  # type: ignore[misc]  # gevent ships no typ
             gevent_socket.socket.sendall(self, memoryview(data)[sent:], flags)
 
 
+class _Response(wsgi.Response):  # type: ignore[misc]  # gunicorn ships no types
+    """An answer that writes a piece of a stream in one step; gunicorn takes five, for each token.
+
+    What is not a piece of a chunked body for a quick socket goes gunicorn's way.
+    """
+
+    def write(self, arg: bytes) -> None:
+        """Send a piece of the body."""
+        sock, size = self.sock, len(arg)
+        if not (size and self.chunked and self.headers_sent and type(sock) is _Quick):
+            super().write(arg)
+            return
+        self.sent += size
+        data = b"%X\r\n%b\r\n" % (size, arg)
+        try:
+            sent = sock._sock.send(data)
+        except BlockingIOError:
+            sent = 0
+        if sent < len(data):
+            gevent_socket.socket.sendall(sock, memoryview(data)[sent:])
+
+
 class _Expecting(_Quick):
     """A quick socket about to get the head of an answer that has a body."""
 
@@ -167,6 +190,11 @@ class _Holding(_Quick):
         else:
             self.sendall(head, flags)
             self.sendall(data, flags)
+
+
+def quicken_answers() -> None:
+    """Let gunicorn of this process make answers that write streams quickly."""
+    wsgi.Response = _Response
 
 
 def quicken(sock: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import gevent
 import pytest
 from gevent import socket as gevent_socket
+from gunicorn.config import Config
 
 from gateway.services import waits
 
@@ -170,3 +171,64 @@ def test_many_wait_side_by_side() -> None:
     for reader, line in zip(readers, lines, strict=True):
         reader.close()
         line.close()
+
+
+class _Request:
+    """What gunicorn's answer looks at in a request."""
+
+    method = "POST"
+    version = (1, 1)
+
+    def should_close(self) -> bool:
+        return False
+
+
+def _read_all(sock: standard.socket) -> bytes:
+    return b"".join(iter(lambda: sock.recv(65_536), b""))
+
+
+def _streaming(line: Line) -> waits._Response:
+    waits.quicken(line.ours)
+    made = waits._Response(_Request(), line.ours, Config())
+    made.start_response("200 OK", [("Content-Type", "text/event-stream")])
+    return made
+
+
+def test_a_stream_is_written_in_chunks(line: Line) -> None:
+    streamed = _streaming(line)
+    for piece in (b"data: one\n\n", b"", b"x" * 300):
+        streamed.write(piece)
+    streamed.close()
+
+    head, _, body = line.arrived().partition(b"\r\n\r\n")
+    assert b"Transfer-Encoding: chunked" in head
+    assert body == b"B\r\ndata: one\n\n\r\n12C\r\n" + b"x" * 300 + b"\r\n0\r\n\r\n"
+
+
+def test_a_stream_whose_reader_is_slow_arrives_whole(line: Line) -> None:
+    pieces = [b"%d," % number + b"x" * 50_000 for number in range(200)]
+    streamed = _streaming(line)
+
+    def write() -> None:
+        for piece in pieces:
+            streamed.write(piece)
+        line.ours.shutdown(standard.SHUT_WR)
+
+    writing = gevent.spawn(write)
+    reading = gevent.get_hub().threadpool.spawn(
+        lambda: b"".join(iter(lambda: line.peer.recv(65_536), b""))
+    )
+    body = reading.get(timeout=20).partition(b"\r\n\r\n")[2]
+    writing.get(timeout=5)
+
+    assert body == b"".join(b"%X\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
+
+
+def test_a_body_of_known_length_is_written_as_it_is(line: Line) -> None:
+    waits.quicken(line.ours)
+    whole = waits._Response(_Request(), line.ours, Config())
+    whole.start_response("200 OK", [("Content-Length", "2")])
+    whole.write(b"ok")
+    whole.close()
+
+    assert line.arrived().endswith(b"\r\n\r\nok")
