@@ -21,7 +21,7 @@ from gateway.core.behaviour import Behaviour
 from gateway.core.chat import Envelope
 from gateway.core.events import Batch, fold
 from gateway.dialects import anthropic_messages, openai_chat, openai_completions, openai_responses
-from gateway.dialects.base import Dialect, Reading
+from gateway.dialects.base import Dialect, Reading, frames
 from gateway.errors import GatewayError, InvalidRequest
 from gateway.ollama.wire import Decoder
 
@@ -111,7 +111,7 @@ def files(sample: Sample, recording: Path) -> Iterator[tuple[Path, bytes]]:
     envelope = Envelope(SEED, CREATED, call, REQUEST_ID, prompt_estimate=17)
     found = batches(recording)
     path = GOLDEN / dialect.NAME / recording.stem
-    yield path.with_suffix(".sse"), b"".join(dialect.stream(iter(found), envelope))
+    yield path.with_suffix(".sse"), b"".join(frames(dialect.writer(envelope), iter(found)))
     try:
         whole = dialect.render(fold(found), envelope)
     except GatewayError as error:

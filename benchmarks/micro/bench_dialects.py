@@ -19,7 +19,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from gateway.core.behaviour import Behaviour
 from gateway.core.chat import Envelope
 from gateway.core.events import Batch, Event, Finish, Reply, TextDelta, ThinkingDelta, Usage
-from gateway.dialects.base import Reading
+from gateway.dialects.base import Reading, frames
 
 CHUNKS = 1_000
 WORDS = ["Low", " tide", " is", " at", " six", ", the", " “harbour”", "\n", " opens", " später"]
@@ -74,7 +74,7 @@ def test_a_stream_of_a_thousand_chunks(benchmark: BenchmarkFixture, name: str, s
     envelope = _envelope(dialect, name)
 
     def write() -> int:
-        return sum(map(len, dialect.stream(iter(batches), envelope)))
+        return sum(map(len, frames(dialect.writer(envelope), iter(batches))))
 
     assert benchmark(write) > CHUNKS * 10
     benchmark.extra_info["us_per_chunk"] = benchmark.stats.stats.median * 1e6 / CHUNKS

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from itertools import chain
 from typing import Any, cast
 
 import orjson
@@ -16,7 +15,7 @@ from gateway.api.errors import error_event, fault_of
 from gateway.api.inbound import Recorded, caller, read_body, this_g
 from gateway.core.events import fold
 from gateway.dialects import anthropic_messages, openai_chat, openai_completions, openai_responses
-from gateway.dialects.base import Dialect
+from gateway.dialects.base import Dialect, frames
 from gateway.policy import access
 from gateway.services import calls, services
 from gateway.services.calls import Running
@@ -93,32 +92,19 @@ def _whole(dialect: Dialect, running: Running[Answer]) -> Response:
 
 
 def _stream(dialect: Dialect, running: Running[Answer], stack: ExitStack) -> Iterator[bytes]:
-    envelope = running.envelope()
+    envelope, answer = running.envelope(), running.answer
     if dialect is openai_responses:
-        frames = storing.kept_stream(running, envelope, stack)
+        writer = storing.keeping_writer(running, envelope, stack)
     else:
-        frames = dialect.stream(running.answer.batches(), envelope)
-    if running.answer.has_begun:
-        frames = _together(frames, running.answer)
-    return _ended(frames, running)
+        writer = dialect.writer(envelope)
 
-
-def _ended(frames: Iterator[bytes], running: Running[Answer]) -> Iterator[bytes]:
-    """Pass frames on; should writing one fail, end with an error, never without a word."""
-    try:
-        yield from frames
-    except Exception as error:
+    def broken(error: Exception) -> bytes:
+        """End with an error, never without a word."""
         fault = fault_of(error, running.caller.request_id)
         running.tally.fail(fault)
-        yield error_event(fault, running.caller.endpoint, running.caller.request_id)
+        return error_event(fault, running.caller.endpoint, running.caller.request_id)
 
-
-def _together(frames: Iterator[bytes], answer: Answer) -> Iterator[bytes]:
-    """Join the opening with the first words, which are there: one packet, not two."""
-    first = next(frames, b"")
-    if answer.has_begun:  # that was an opening, which not every dialect has
-        first += next(frames, b"")
-    return chain((first,), frames)
+    return frames(writer, answer.batches(), answer.words, has_begun=answer.has_begun, broken=broken)
 
 
 def _view(name: str) -> Callable[[], Response]:

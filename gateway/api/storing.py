@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import ExitStack
 
 from gateway.core.chat import Envelope, Json
+from gateway.core.events import Batch
 from gateway.core.keys import Key
 from gateway.dialects import responses_stored
-from gateway.dialects.base import Reading
+from gateway.dialects.base import Reading, Writer
 from gateway.dialects.responses_stream import Builder
 from gateway.errors import ClientGone
 from gateway.services import Services
@@ -33,15 +33,15 @@ def keep(running: Running[Answer], envelope: Envelope, response: Json) -> None:
         running.services.responses.save(running.prepared.key, kept)
 
 
-def kept_stream(running: Running[Answer], envelope: Envelope, stack: ExitStack) -> Iterator[bytes]:
-    """Stream a response and store how it ended, also when the client left."""
+def keeping_writer(running: Running[Answer], envelope: Envelope, stack: ExitStack) -> Writer:
+    """Give what writes a streamed response and stores how it ended, also when the client left."""
     keeper = _Keeper(running, envelope)
     stack.callback(keeper.keep)
-    return keeper.frames()
+    return keeper
 
 
 class _Keeper:
-    """Stores the response of one stream once: before its last event is sent, so that a client may
+    """A writer that stores the response once: before its last event is sent, so that a client may
     refer to it at once, or when the client has left."""
 
     def __init__(self, running: Running[Answer], envelope: Envelope) -> None:
@@ -49,17 +49,19 @@ class _Keeper:
         self._envelope = envelope
         self._builder = Builder(envelope)
         self._kept = False
+        self.over = False
+        self.open = self._builder.open
+        self.piece = self._builder.piece
 
-    def frames(self) -> Iterator[bytes]:
-        yield self._builder.open()
-        for batch in self._running.answer.batches():
-            if isinstance(self._running.answer.stopped, ClientGone):
-                return  # nobody listens; what came so far is kept as incomplete
-            piece = self._builder.feed(batch)
-            if self._builder.finished:
-                self.keep()
-            if piece:
-                yield piece
+    def feed(self, batch: Batch) -> bytes:
+        if isinstance(self._running.answer.stopped, ClientGone):
+            self.over = True
+            return b""  # nobody listens; what came so far is kept as incomplete
+        data = self._builder.feed(batch)
+        self.over = self._builder.over
+        if self.over:
+            self.keep()
+        return data
 
     def keep(self) -> None:
         if not self._kept:

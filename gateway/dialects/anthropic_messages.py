@@ -25,7 +25,7 @@ from gateway.dialects.anthropic_common import (
     tool_use_id,
 )
 from gateway.dialects.anthropic_input import read_messages
-from gateway.dialects.anthropic_stream import stream
+from gateway.dialects.anthropic_stream import writer
 from gateway.dialects.anthropic_tools import read_tools
 from gateway.dialects.base import Reading
 from gateway.dialects.content import read_arguments
@@ -44,7 +44,7 @@ __all__ = [
     "parse_count",
     "render",
     "render_count",
-    "stream",
+    "writer",
 ]
 
 NAME = "messages"

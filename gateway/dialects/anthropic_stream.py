@@ -7,8 +7,6 @@ around one escaped string; the part that names the open block is made when the b
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-
 import orjson
 
 from gateway.core.chat import Envelope, Json
@@ -45,15 +43,6 @@ _SIGNATURE = b',"delta":{"type":"signature_delta","signature":'
 _INPUT = b',"delta":{"type":"input_json_delta","partial_json":'
 
 
-def stream(batches: Iterable[Batch], envelope: Envelope) -> Iterator[bytes]:
-    """Give the answer as bytes: the opening first, then one object per batch."""
-    writer = Writer(envelope)
-    yield writer.open()
-    for batch in batches:
-        if data := writer.feed(batch):
-            yield data
-
-
 class Writer:
     """Turns batches of one answer into frames."""
 
@@ -67,12 +56,17 @@ class Writer:
         self._thought: list[str] = []
         self._calls = 0
         self._spoke = False
+        self.over = False
 
     def open(self) -> bytes:
         """Give `message_start`, with the estimated prompt, and the first `ping`."""
         usage = Usage(prompt_tokens=self._envelope.prompt_estimate)
         message = message_object(self._envelope, [], None, None, usage)
         return _frame("message_start", {"type": "message_start", "message": message}) + _PING
+
+    def piece(self, text: str) -> bytes:
+        """Give the delta of a piece of text of the open block of text."""
+        return self._delta + orjson.dumps(text) + _DELTA_END
 
     def feed(self, batch: Batch) -> bytes:
         """Give the frames of one batch, joined; empty when there is nothing to say."""
@@ -103,6 +97,7 @@ class Writer:
                     envelope = self._envelope
                     body = error_body(error, envelope.request_id, envelope.prompt_estimate)
                     parts.append(_frame("error", body))
+                    self.over = True
         return b"".join(parts)
 
     def _begin_text(self, parts: list[bytes]) -> None:
@@ -154,6 +149,12 @@ class Writer:
         }
         body = {"type": "message_delta", "delta": delta, "usage": usage_counts(finish.usage)}
         parts += (_frame("message_delta", body), _MESSAGE_STOP)
+        self.over = True
+
+
+def writer(envelope: Envelope) -> Writer:
+    """Give what writes a streamed answer."""
+    return Writer(envelope)
 
 
 def _frame(name: str, body: Json) -> bytes:

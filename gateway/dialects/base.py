@@ -5,12 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from gateway.core.behaviour import Behaviour
 from gateway.core.chat import Call, Envelope, Json
 from gateway.core.events import Batch, Reply
 from gateway.errors import GatewayError
+
+Words: TypeAlias = Callable[[], str | None]
+"""Gives the next piece of text where plain text of the only choice goes on, one piece after the
+other; None where the next batch has to say what comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,28 @@ class Reading:
     decode_tokens: Callable[[Sequence[int]], str] | None = None
 
 
+class Writer(Protocol):
+    """Turns the batches of one answer into server-sent events. Holds nothing that must be
+    released."""
+
+    over: bool
+    """Whether nothing may follow."""
+
+    def open(self) -> bytes:
+        """Give what stands before the first batch; b"" where a dialect has no opening."""
+        ...
+
+    def feed(self, batch: Batch) -> bytes:
+        """Give the frames of one batch, joined; b"" when there is nothing to say. A `Failed` event
+        is written, never raised."""
+        ...
+
+    def piece(self, text: str) -> bytes:
+        """Give the frame of a piece of text that follows a batch which was nothing but text of the
+        only choice."""
+        ...
+
+
 class Dialect(Protocol):
     """One generating endpoint's language."""
 
@@ -48,14 +74,45 @@ class Dialect(Protocol):
         """Give the whole answer as JSON-ready values."""
         ...
 
-    def stream(self, batches: Iterable[Batch], envelope: Envelope) -> Iterator[bytes]:
-        """Give the answer as server-sent events: one bytes object per batch, opening events
-        before the first batch.
-
-        A `Failed` event is written, never raised. The iterator holds nothing that must be released.
-        """
+    def writer(self, envelope: Envelope) -> Writer:
+        """Give what writes a streamed answer."""
         ...
 
     def error(self, error: GatewayError, request_id: str) -> Json:
         """Give the error body in this dialect."""
         ...
+
+
+def frames(
+    writer: Writer,
+    batches: Iterable[Batch],
+    words: Words = lambda: None,
+    *,
+    has_begun: bool = False,
+    broken: Callable[[Exception], bytes] | None = None,
+) -> Iterator[bytes]:
+    """Give a streamed answer, one bytes object per batch or piece of text, the opening before them.
+
+    `has_begun` tells that the first batch is there already: then the opening leaves with it, one
+    packet, not two. Whatever breaks in here becomes the last frame, which `broken` gives. One
+    generator does all this, because it is resumed for every token.
+    """
+    try:
+        data = writer.open()
+        if data and not has_begun:
+            yield data
+            data = b""
+        piece = writer.piece
+        for batch in batches:
+            data += writer.feed(batch)
+            if data:
+                yield data
+                data = b""
+            if writer.over:
+                return
+            while (text := words()) is not None:
+                yield piece(text)
+    except Exception as error:
+        if broken is None:
+            raise
+        yield broken(error)

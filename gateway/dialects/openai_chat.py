@@ -16,7 +16,7 @@ from gateway.core.events import Reply
 from gateway.dialects.base import Reading
 from gateway.dialects.formats import read_response_format
 from gateway.dialects.openai_calls import CallIds, Shown, call_word, shown_of, whole_calls
-from gateway.dialects.openai_chat_stream import stream
+from gateway.dialects.openai_chat_stream import writer
 from gateway.dialects.openai_common import (
     CHAT_ID,
     FINGERPRINT,
@@ -35,7 +35,7 @@ from gateway.dialects.reading import Fields, invalid, read_end_user, read_model,
 from gateway.dialects.sse import MEDIA_TYPE
 from gateway.errors import GatewayError
 
-__all__ = ["MEDIA_TYPE", "NAME", "error", "parse", "render", "stream"]
+__all__ = ["MEDIA_TYPE", "NAME", "error", "parse", "render", "writer"]
 
 NAME = "chat"
 

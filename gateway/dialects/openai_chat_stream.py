@@ -10,14 +10,13 @@ A chunk is constant bytes, made once an answer, around one JSON string: this run
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 
 import orjson
 
 from gateway.core.chat import Envelope, Json
 from gateway.core.events import (
     Batch,
-    Event,
     Failed,
     Finish,
     Ping,
@@ -49,30 +48,8 @@ from gateway.dialects.openai_common import (
 from gateway.dialects.sse import DATA, DONE, END, comment, quote
 
 
-def stream(batches: Iterable[Batch], envelope: Envelope) -> Iterator[bytes]:
-    """Give the answer as bytes: the opening first, then one object per batch."""
-    writer = Writer(envelope)
-    yield writer.open()
-    text_heads, tail = writer.text_heads, writer.tail
-    for choice, events in batches:
-        if len(events) == 1:
-            event = events[0]
-            if type(event) is TextDelta and not event.logprobs:
-                yield text_heads[choice] + quote(event.text) + tail
-                continue
-        data = writer.feed(choice, events)
-        if data:
-            yield data
-        if writer.over:
-            return
-
-
 class Writer:
-    """Turns the batches of one answer into frames.
-
-    `text_heads` are what stands before a piece of text, by choice, `tail` what stands after it;
-    `over` tells that nothing may follow.
-    """
+    """Turns the batches of one answer into frames."""
 
     def __init__(self, envelope: Envelope) -> None:
         self._envelope = envelope
@@ -81,8 +58,9 @@ class Writer:
         starts = [self._start(choice) for choice in range(self._choices)]
         self._starts = starts
         self._usage = b',"usage":null}' if envelope.call.include_usage else b"}"
-        self.text_heads = [start + b'{"content":' for start in starts]
-        self.tail = b'},"logprobs":null,"finish_reason":null}]' + self._usage + END
+        self._text_heads = [start + b'{"content":' for start in starts]
+        self._text_head = self._text_heads[0]
+        self._tail = b'},"logprobs":null,"finish_reason":null}]' + self._usage + END
         self.over = False
         names = [orjson.dumps(name) + b":" for name in reasoning_names(envelope)]
         self._thinking_names = names
@@ -94,19 +72,24 @@ class Writer:
     def open(self) -> bytes:
         """Give the chunk with the role of each choice, in order: helpers index by it."""
         delta = b'{"role":"assistant","content":""'
-        return b"".join(start + delta + self.tail for start in self._starts)
+        return b"".join(start + delta + self._tail for start in self._starts)
 
-    def feed(self, choice: int, events: Sequence[Event]) -> bytes:
+    def piece(self, text: str) -> bytes:
+        """Give the chunk of a piece of text of the only choice."""
+        return self._text_head + orjson.dumps(text) + self._tail
+
+    def feed(self, batch: Batch) -> bytes:
         """Give the frames of one batch, joined; empty when there is nothing to say."""
+        choice, events = batch
         parts: list[bytes] = []
-        head, tail = self.text_heads[choice], self.tail
+        head, tail = self._text_heads[choice], self._tail
         for event in events:
             if type(event) is TextDelta and not event.logprobs:  # a match costs twice as much
                 parts += (head, quote(event.text), tail)
                 continue
             match event:
                 case TextDelta(text, logprobs):
-                    parts += (self.text_heads[choice], quote(text), self._tail_with(logprobs))
+                    parts += (self._text_heads[choice], quote(text), self._tail_with(logprobs))
                 case ThinkingDelta(text):
                     parts += self._thinking(choice, text)
                 case ToolCallDone():
@@ -148,7 +131,7 @@ class Writer:
         quoted = quote(text)
         first, *more = self._thinking_names
         again = b"".join([b"," + name + quoted for name in more]) if more else b""
-        return (self._starts[choice], b"{", first, quoted, again, self.tail)
+        return (self._starts[choice], b"{", first, quoted, again, self._tail)
 
     def _call(self, choice: int, call: ToolCallDone) -> list[bytes]:
         """Give two chunks; calls are counted over the whole stream of a choice."""
@@ -159,7 +142,7 @@ class Writer:
             deltas = legacy_deltas(call) if index == 0 else ()
         else:
             deltas = call_deltas(call, index, self._custom, self._ids.take(call.id))
-        return [self._starts[choice] + orjson.dumps(delta)[:-1] + self.tail for delta in deltas]
+        return [self._starts[choice] + orjson.dumps(delta)[:-1] + self._tail for delta in deltas]
 
     def _ping(self, ping: Ping) -> bytes:
         match self._envelope.sse_keepalive:
@@ -167,7 +150,7 @@ class Writer:
                 return b""
             case "comments_and_chunks" if ping.loud:
                 # SDKs swallow comments, so those do not reset an application's timer.
-                return self._starts[self._waiting()] + b"{" + self.tail
+                return self._starts[self._waiting()] + b"{" + self._tail
             case _:
                 return comment(ping)
 
@@ -198,3 +181,8 @@ class Writer:
     def _total(self) -> bytes:
         n = self._choices
         return orjson.dumps(usage_object(total_usage([self._finished[i] for i in range(n)], n)))
+
+
+def writer(envelope: Envelope) -> Writer:
+    """Give what writes a streamed answer."""
+    return Writer(envelope)

@@ -26,7 +26,7 @@ from gateway.dialects.openai_completions_parts import (
     logprob_lists,
     request_of,
 )
-from gateway.dialects.openai_completions_stream import stream
+from gateway.dialects.openai_completions_stream import writer
 from gateway.dialects.params import OPENAI_NAMES, read_params, root_of
 from gateway.dialects.prompts import read_texts
 from gateway.dialects.reading import (
@@ -40,7 +40,7 @@ from gateway.dialects.reading import (
 from gateway.dialects.sse import MEDIA_TYPE
 from gateway.errors import GatewayError
 
-__all__ = ["MEDIA_TYPE", "NAME", "error", "parse", "render", "stream"]
+__all__ = ["MEDIA_TYPE", "NAME", "error", "parse", "render", "writer"]
 
 NAME = "completions"
 MAX_PROMPTS = 128

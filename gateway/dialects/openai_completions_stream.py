@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-
 import orjson
 
 from gateway.core.chat import Envelope
 from gateway.core.events import (
     Batch,
-    Event,
     Failed,
     Finish,
     Ping,
@@ -33,26 +30,6 @@ from gateway.dialects.openai_completions_parts import (
 from gateway.dialects.sse import DATA, DONE, END, comment, quote
 
 
-def stream(batches: Iterable[Batch], envelope: Envelope) -> Iterator[bytes]:
-    """Give the answer as bytes: the prompts first if they are echoed, then one object per batch."""
-    writer = Writer(envelope)
-    opening = writer.open()
-    if opening:
-        yield opening
-    text_heads, tail = writer.text_heads, writer.tail
-    for choice, events in batches:
-        if len(events) == 1:
-            event = events[0]
-            if type(event) is TextDelta and not event.logprobs:
-                yield text_heads[choice] + quote(event.text) + tail
-                continue
-        data = writer.feed(choice, events)
-        if data:
-            yield data
-        if writer.over:
-            return
-
-
 class Writer:
     """Turns the batches of one answer into frames, as the writer of chat completions does."""
 
@@ -61,10 +38,11 @@ class Writer:
         self._choices = envelope.call.request.choices
         self._base = DATA + orjson.dumps(head(envelope))[:-1] + b',"choices":['
         self._usage = b',"usage":null}' if envelope.call.include_usage else b"}"
-        self.text_heads = [
+        self._text_heads = [
             self._base + b'{"index":%d,"text":' % choice for choice in range(self._choices)
         ]
-        self.tail = b',"logprobs":null,"finish_reason":null}]' + self._usage + END
+        self._text_head = self._text_heads[0]
+        self._tail = b',"logprobs":null,"finish_reason":null}]' + self._usage + END
         self.over = False
         self._offsets = [0] * self._choices
         self._finished: dict[int, Usage] = {}
@@ -73,15 +51,20 @@ class Writer:
         """Give the prompts, where they are echoed: there is no other opening."""
         prompts = [echoed(self._envelope, choice) for choice in range(self._choices)]
         return b"".join(
-            start + quote(text) + self.tail
-            for start, text in zip(self.text_heads, prompts, strict=True)
+            start + quote(text) + self._tail
+            for start, text in zip(self._text_heads, prompts, strict=True)
             if text
         )
 
-    def feed(self, choice: int, events: Sequence[Event]) -> bytes:
+    def piece(self, text: str) -> bytes:
+        """Give the chunk of a piece of text of the only choice."""
+        return self._text_head + orjson.dumps(text) + self._tail
+
+    def feed(self, batch: Batch) -> bytes:
         """Give the frames of one batch, joined; empty when there is nothing to say."""
+        choice, events = batch
         parts: list[bytes] = []
-        head, tail = self.text_heads[choice], self.tail
+        head, tail = self._text_heads[choice], self._tail
         for event in events:
             if type(event) is TextDelta and not event.logprobs:  # a match costs twice as much
                 parts += (head, quote(event.text), tail)
@@ -90,7 +73,7 @@ class Writer:
                 case TextDelta(text, logprobs):
                     told = orjson.dumps(logprob_lists(logprobs, self._offsets[choice]))
                     self._offsets[choice] += sum(len(token.token) for token in logprobs)
-                    parts += (self.text_heads[choice], quote(text), b',"logprobs":', told)
+                    parts += (self._text_heads[choice], quote(text), b',"logprobs":', told)
                     parts += (b',"finish_reason":null}]', self._usage, END)
                 case Ping():
                     parts.append(self._ping(event))
@@ -111,7 +94,7 @@ class Writer:
                 return b""
             case "comments_and_chunks" if ping.loud:
                 waiting = next(i for i in range(self._choices) if i not in self._finished)
-                return self.text_heads[waiting] + b'""' + self.tail
+                return self._text_heads[waiting] + b'""' + self._tail
             case _:
                 return comment(ping)
 
@@ -122,7 +105,7 @@ class Writer:
         riding = last and not own_chunk and self._envelope.usage_on_finish_chunk
         word = finish_word(finish).encode()
         parts = [
-            self.text_heads[choice],
+            self._text_heads[choice],
             b'"","logprobs":null,"finish_reason":"%b"}]' % word,
             b',"usage":' + self._total() + b"}" if riding else self._usage,
             END,
@@ -137,3 +120,8 @@ class Writer:
     def _total(self) -> bytes:
         usages = [self._finished[choice] for choice in range(self._choices)]
         return orjson.dumps(short_usage_object(total_usage(usages, request_of(self._envelope).n)))
+
+
+def writer(envelope: Envelope) -> Writer:
+    """Give what writes a streamed answer."""
+    return Writer(envelope)

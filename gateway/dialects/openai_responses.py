@@ -10,11 +10,11 @@ responses_stored   what is kept, and how it is shown again
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from gateway.core.chat import Call, ChatRequest, Envelope, Json, Params
-from gateway.core.events import Batch, Reply
+from gateway.core.events import Reply
 from gateway.core.options import OptionRule
 from gateway.dialects.base import Reading
 from gateway.dialects.formats import read_response_format
@@ -37,7 +37,7 @@ from gateway.dialects.responses_tools import Offer, read_choice, read_tools
 from gateway.dialects.sse import MEDIA_TYPE
 from gateway.errors import GatewayError
 
-__all__ = ["MEDIA_TYPE", "NAME", "Builder", "error", "parse", "render", "stream"]
+__all__ = ["MEDIA_TYPE", "NAME", "Builder", "error", "parse", "render", "writer"]
 
 NAME = "responses"
 
@@ -109,16 +109,9 @@ def render(replies: Sequence[Reply], envelope: Envelope) -> Json:
     return response_of(replies, envelope)
 
 
-def stream(batches: Iterable[Batch], envelope: Envelope) -> Iterator[bytes]:
-    """Give the answer as bytes: the opening first, then one object per batch.
-
-    Whoever wants to store the answer drives a `Builder` instead and reads its `response`.
-    """
-    builder = Builder(envelope)
-    yield builder.open()
-    for batch in batches:
-        if data := builder.feed(batch):
-            yield data
+def writer(envelope: Envelope) -> Builder:
+    """Give what writes a streamed answer; whoever wants to store it reads its `response` then."""
+    return Builder(envelope)
 
 
 def error(error: GatewayError, request_id: str) -> Json:

@@ -74,6 +74,7 @@ class Builder:
         self._call_ids: set[str] = set()
         self._answered = False
         self._response: dict[str, Json] | None = None
+        self.over = False
 
     def open(self) -> bytes:
         """Give `response.created` and `response.in_progress`."""
@@ -81,6 +82,13 @@ class Builder:
         return self._event("response.created", {"response": begun}) + self._event(
             "response.in_progress", {"response": begun}
         )
+
+    def piece(self, text: str) -> bytes:
+        """Give the delta of a piece of text of the open message."""
+        self._pieces.append(text)
+        sequence, self._sequence = self._sequence, self._sequence + 1
+        quoted = orjson.dumps(text)
+        return b"%b%d%b%b%b" % (_TEXT_HEAD, sequence, self._middle, quoted, _TEXT_END)
 
     def feed(self, batch: Batch) -> bytes:
         """Give the frames of one batch, joined; empty when there is nothing to say."""
@@ -133,12 +141,8 @@ class Builder:
         if self._response is None:
             self._end_item([], "incomplete")
             self._response = response_object(self._envelope, "incomplete", self._output)
+            self.over = True
         return self._response
-
-    @property
-    def finished(self) -> bool:
-        """Whether the answer has ended."""
-        return self._response is not None
 
     @property
     def response(self) -> Json:
@@ -260,6 +264,7 @@ class Builder:
             completed_at=self._completed_at(finish) if status == "completed" else None,
         )
         parts.append(self._event(f"response.{status}", {"response": self._response}))
+        self.over = True
 
     def _completed_at(self, finish: Finish) -> int:
         clock = self._envelope.clock
@@ -271,6 +276,7 @@ class Builder:
         self._end_item(parts, "incomplete")
         self._response = response_object(self._envelope, "failed", self._output, error=failed.error)
         parts.append(self._event("response.failed", {"response": self._response}))
+        self.over = True
 
 
 def response_of(replies: Sequence[Reply], envelope: Envelope) -> Json:

@@ -54,6 +54,11 @@ class Framing(Protocol):
     finished: bool
     extra: bool
 
+    @property
+    def is_between_chunks(self) -> bool:
+        """Whether a chunk, whole and unread, comes next."""
+        ...
+
     def feed(self, data: bytes) -> bytes:
         """Give the payload in `data`. Raises Malformed."""
         ...
@@ -106,6 +111,7 @@ class Sized:
     """A body of known length."""
 
     __slots__ = ("_left", "extra", "finished")
+    is_between_chunks = False
 
     def __init__(self, length: int) -> None:
         self._left = length
@@ -134,6 +140,7 @@ class UntilClose:
     """A body that ends with the connection."""
 
     __slots__ = ("extra", "finished")
+    is_between_chunks = False
 
     def __init__(self) -> None:
         self.finished = False
@@ -160,6 +167,11 @@ class Chunked:
         self._trailers = 0
         self.finished = False
         self.extra = False
+
+    @property
+    def is_between_chunks(self) -> bool:
+        """Whether a chunk, whole and unread, comes next."""
+        return self._state == "size" and not self._carry
 
     def feed(self, data: bytes) -> bytes:
         """Give the payload of the chunks in `data`. Raises Malformed."""
@@ -261,6 +273,11 @@ class LineSplitter:
                 raise OverflowError
             self._parts.append(tail)
         return [line for line in lines if line and not line.isspace()]
+
+    @property
+    def is_between_lines(self) -> bool:
+        """Whether no line has begun."""
+        return not self._parts
 
     def rest(self) -> bytes:
         """Give the last line when the body ended without a line feed; b"" when nothing is left."""

@@ -21,21 +21,29 @@ from gateway.ollama.framing import Framing, Head, LineSplitter, Malformed
 MAX_LINE: Final = 8 << 20
 """The cap of Ollama's own client (`api/client.go` maxBufferSize)."""
 _YIELD_EVERY: Final = 262_144
+_GOES_ON: Final = b'"done":false}\n\r\n'
+"""How a record of Ollama's ends that is not the last, with its line and its chunk."""
+_SHORT_SIZE: Final = 10
 
 
 class Body:
-    """The answer's head, and its body as it comes. What requests calls the raw response."""
+    """The answer's head, and its body as it comes. What requests calls the raw response.
+
+    `read` takes bytes from the socket past the framing; `early` are bytes and `broken` is a failure
+    that `receive` gives first, because they were met before.
+    """
 
     __slots__ = (
         "_connection",
-        "_early",
         "_pool",
-        "_read",
         "_sock",
+        "broken",
+        "early",
         "exchange",
         "framing",
         "head",
         "headers",
+        "read",
         "reason",
         "status",
     )
@@ -55,11 +63,12 @@ class Body:
         self.status = head.status
         self.reason = head.reason
         self.headers = head.fields
-        self._early = early
+        self.early = early
+        self.broken: OSError | None = None
         self._sock = sock
         self._connection: Any = None
         self._pool: Any = None
-        self._read = reader.read
+        self.read = reader.read
         if body.finished and early:
             body.extra = True
 
@@ -73,10 +82,12 @@ class Body:
         b"" means that bytes came which carry no payload, or that the body has ended: see
         `framing.finished`. Raises OSError, Malformed, Truncated.
         """
-        if self._early:
-            data, self._early = self._early, b""
+        if self.early:
+            data, self.early = self.early, b""
+        elif self.broken is not None:
+            raise self.broken
         else:
-            taken = self._read(timeout_s)
+            taken = self.read(timeout_s)
             if taken is None:
                 return None
             data = taken
@@ -127,6 +138,10 @@ class NdjsonResponse(requests.Response):
         self.encoding = None
         self._content = None
         self._content_consumed = False
+        self._flood = 0
+        self._packet = b""
+        self._quick_s = 0.0
+        self._is_quiet = False
 
     def iter_batches(self, tick_s: float) -> Iterator[list[bytes]]:
         """Give the lines that arrived together, again and again; [] after each `tick_s` of silence.
@@ -138,22 +153,67 @@ class NdjsonResponse(requests.Response):
         receive, framed = body.receive, body.framing
         cut = LineSplitter(MAX_LINE)
         first_s = min(tick_s, exchange.idle_s)
-        flood = 0
         while not framed.finished:
             wait_s = first_s if exchange.deadline_s is None else exchange.left_s(first_s)
-            payload = receive(wait_s)
+            payload = None if self._is_quiet else receive(wait_s)
+            self._is_quiet = False
             lines = cut.feed(payload) if payload else None
             if lines:
+                self._quick_s = first_s if self._is_smooth(cut) else 0.0
                 yield lines
+                self._quick_s = 0.0
             else:
                 yield from self._patiently(cut, tick_s, wait_s if payload is None else 0.0)
-            flood += len(payload) if payload else 0
-            if flood >= _YIELD_EVERY:  # a peer that never pauses must not starve other calls
-                flood = 0
+            self._flood += len(payload) if payload else 0
+            if self._flood >= _YIELD_EVERY:  # a peer that never pauses must not starve other calls
+                self._flood = 0
                 time.sleep(0)
         rest = cut.rest()
         if rest:
             yield [rest]
+
+    def next_line(self) -> bytes | None:
+        """Give the next line where it is a record in a chunk and a packet of its own, and not the
+        last one; only between two batches of `iter_batches`.
+
+        None leaves what came, what failed, or that nothing came, to `iter_batches`. Nearly all
+        tokens of a model come this way: everything is looked at once.
+        """
+        body, quick_s = self.raw, self._quick_s
+        exchange = body.exchange
+        deadline_s = exchange.deadline_s
+        if not quick_s or body.early or self._flood >= _YIELD_EVERY:
+            return None
+        if deadline_s is not None and deadline_s - time.monotonic() < quick_s:
+            return None
+        try:
+            data = body.read(quick_s)
+        except OSError as error:
+            body.broken = error
+            return None
+        if not data:
+            self._is_quiet = data is None
+            return None
+        size = len(data)
+        self._flood += size
+        at = data.find(b"\r\n", 1, _SHORT_SIZE) + 2
+        if (
+            data.endswith(_GOES_ON)
+            and data[:at] == b"%x\r\n" % (size - at - 2)
+            and data.find(b"\n", at) == size - 3
+            and not exchange.cancelled
+        ):
+            self._packet = data
+            return data[at : size - 3]
+        body.early = data
+        return None
+
+    def _is_smooth(self, cut: LineSplitter) -> bool:
+        return self.raw.framing.is_between_chunks and cut.is_between_lines
+
+    def put_back(self) -> None:
+        """Leave the line that `next_line` gave last to `iter_batches`."""
+        self.raw.early = self._packet
 
     def _patiently(
         self, cut: LineSplitter, tick_s: float, quiet_for_s: float

@@ -131,6 +131,12 @@ class Upstream:
         self._drain(response)
         self.close()
 
+    def quick_lines(self) -> tuple[Callable[[], bytes | None], Callable[[], None]]:
+        """Give a short way to the next line, and how to put that back; see
+        `NdjsonResponse.next_line`. To be gone only between two of the `batches`."""
+        assert self._response is not None, "open() comes first"
+        return self._response.next_line, self._response.put_back
+
     def read(self) -> bytes:
         """Give the whole body. Raises as `batches` does."""
         response = self._response

@@ -68,6 +68,15 @@ def answers(
     return source
 
 
+def lets_text_pass(request: Request) -> bool:
+    """Whether nothing in here counts, collects or checks a text that leaves it as it came."""
+    if request.params.format:
+        return False
+    if not isinstance(request, ChatRequest) or not request.tools:
+        return True
+    return request.parallel_tool_calls and request.tool_choice.mode != "required"
+
+
 def _asked(tries: Tries, request: Request, behaviour: Behaviour) -> Batches:
     """Choose how to ask."""
     if not isinstance(request, ChatRequest):

@@ -31,6 +31,7 @@ from gateway.policy import fidelity
 from gateway.services import offload
 from gateway.services.fleet import Fleet
 from gateway.services.holds import Hold, may_repeat, start
+from gateway.services.outlet import Outlet
 from gateway.services.prepare import Prepared, measure
 from gateway.services.tally import Tally
 
@@ -62,7 +63,8 @@ class Answer:
         self._source: Iterator[Batch] | None = None
         self._waiting: Batch | None = None
         self._tick_s = float(behaviour.sse_comment_interval_s)
-        self._given_s = 0.0
+        self._outlet = Outlet(tally)
+        self.words = self._outlet.words
 
     def __enter__(self) -> Answer:
         return self
@@ -153,22 +155,22 @@ class Answer:
     def batches(self) -> Iterator[Batch]:
         """Give the batches of a streamed answer, pings where it is silent; ends with `Finish` or
         `Failed`."""
-        tally, source = self.tally, self._open()
-        first, self._waiting = self._waiting, None
-        if first is not None:
-            tally.see(first[1], first[0])
-            self._given_s = time.monotonic()
-            yield first
-        said_s = loud_s = time.monotonic()
+        source = self._open()
         comment_s = self._behaviour.sse_comment_interval_s
         chunk_s = self._behaviour.sse_chunk_interval_s
-        self._given_s = 0.0
+        said_s = loud_s = time.monotonic()  # 0: something was said, nobody looked when
+        first, self._waiting = self._waiting, None
+        if first is not None:
+            self._outlet.give(first)
+            yield first
+            self._outlet.taken()
+            said_s = 0.0
         for batch in source:
             if batch[1]:
-                tally.see(batch[1], batch[0])
-                self._given_s = time.monotonic()
+                self._outlet.give(batch)
                 yield batch
-                self._given_s = said_s = 0.0
+                self._outlet.taken()
+                said_s = 0.0
                 if isinstance(batch[1][-1], Failed):
                     return
                 continue
@@ -179,14 +181,14 @@ class Answer:
                 loud = now_s - loud_s >= chunk_s
                 said_s = now_s
                 loud_s = now_s if loud else loud_s
-                self._given_s = now_s
-                yield 0, (Ping(loud, self._ping_note()),)
-                self._given_s = 0.0
+                ping = 0, (Ping(loud, self._ping_note()),)
+                self._outlet.give(ping)
+                yield ping
+                self._outlet.taken()
 
     def is_stuck(self) -> bool:
         """Whether the caller has taken nothing of what we write for longer than it may."""
-        limit_s = self._behaviour.client_write_timeout_s
-        return self._given_s > 0 and time.monotonic() - self._given_s > limit_s
+        return self._outlet.is_stuck(self._behaviour.client_write_timeout_s)
 
     def _ping_note(self) -> str:
         place, length = self.place
@@ -322,12 +324,15 @@ class Answer:
                 for _ in upstream.opening(self._tick_s):
                     yield TICK
                 decoder = wire.Decoder()
+                may_pass = request.choices == 1 and fidelity.lets_text_pass(request)
                 begun = False
                 for lines in upstream.batches(self._tick_s):
                     if not begun and lines:
                         begun = True
                         slot.answering()
                     events = decoder.feed(lines) if lines else TICK
+                    if may_pass and len(lines) == 1:
+                        self._outlet.offer(events, upstream, decoder)
                     if events or not lines:
                         yield events
                 end = decoder.end()

@@ -13,6 +13,7 @@ import pytest
 from gateway.core.behaviour import Behaviour
 from gateway.core.chat import Call, Envelope
 from gateway.core.events import Batch, Event
+from gateway.dialects import base
 from gateway.dialects.base import Reading
 from gateway.errors import InvalidRequest
 
@@ -44,7 +45,7 @@ def batches(*groups: Sequence[Event], choice: int = 0) -> list[Batch]:
 
 def streamed(dialect: ModuleType, found: Iterable[Batch], around: Envelope) -> list[bytes]:
     """Give the pieces of a streamed answer."""
-    return list(dialect.stream(iter(found), around))
+    return list(base.frames(dialect.writer(around), iter(found)))
 
 
 def frames(pieces: Iterable[bytes]) -> list[Any]:

@@ -29,7 +29,7 @@ from gateway.core.events import (
     Usage,
     fold,
 )
-from gateway.dialects import anthropic_messages
+from gateway.dialects import anthropic_messages, base
 from gateway.dialects.anthropic_common import Shown
 from gateway.errors import ContextOverflow, GatewayError, Unavailable, UpstreamError
 
@@ -59,7 +59,7 @@ def frames(data: bytes) -> list[tuple[str, Any]]:
 
 
 def streamed(*groups: Sequence[Event], envelope: Envelope = ENVELOPE) -> list[tuple[str, Any]]:
-    return frames(b"".join(anthropic_messages.stream(batches(*groups), envelope)))
+    return frames(b"".join(base.frames(anthropic_messages.writer(envelope), batches(*groups))))
 
 
 def short(frame: tuple[str, Any]) -> str:
@@ -160,7 +160,7 @@ def test_the_order_is_the_same_event_by_event(events: list[Event], order: list[s
 
 
 def test_the_opening_goes_out_before_the_first_batch() -> None:
-    first = next(anthropic_messages.stream(iter(()), ENVELOPE))
+    first = next(base.frames(anthropic_messages.writer(ENVELOPE), iter(())))
 
     start, ping = frames(first)
     assert start[1]["message"] == {
@@ -185,7 +185,7 @@ def test_the_opening_goes_out_before_the_first_batch() -> None:
 def test_one_batch_is_one_bytes_object_and_silence_is_none() -> None:
     given = batches([TextDelta("a"), TextDelta("b")], [], [Finish("stop")])
 
-    assert len(list(anthropic_messages.stream(given, ENVELOPE))) == 3
+    assert len(list(base.frames(anthropic_messages.writer(ENVELOPE), given))) == 3
 
 
 def test_the_last_events_carry_the_real_counts_and_the_cached_part_apart() -> None:
@@ -388,7 +388,7 @@ def sdk(content: bytes, type: str) -> anthropic.Anthropic:
 
 def sdk_message(events: Sequence[Sequence[Event]], envelope: Envelope = ENVELOPE) -> Any:
     """Give what the official SDK makes of the streamed bytes."""
-    content = b"".join(anthropic_messages.stream(batches(*events), envelope))
+    content = b"".join(base.frames(anthropic_messages.writer(envelope), batches(*events)))
     with sdk(content, "text/event-stream").messages.stream(
         model="qwen3:8b", max_tokens=10, messages=[{"role": "user", "content": "hi"}]
     ) as stream:

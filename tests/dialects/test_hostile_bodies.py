@@ -19,7 +19,7 @@ from gateway.core.behaviour import Behaviour
 from gateway.core.chat import Envelope
 from gateway.core.events import Finish, Reply, ToolCallDone
 from gateway.dialects import anthropic_messages, openai_responses, responses_stored
-from gateway.dialects.base import Reading
+from gateway.dialects.base import Reading, frames
 from gateway.errors import InvalidRequest
 
 PNG = "iVBORw0KGgoAAAAAAAAAAA=="
@@ -227,7 +227,7 @@ def outcome(dialect: Any, body: Any) -> InvalidRequest | None:
     envelope = Envelope("0123456789abcdef01234567", 1, call, "req_1")
     answer = dialect.render([REPLY], envelope)
     orjson.dumps(answer)
-    b"".join(dialect.stream([(0, [REPLY.finish])], envelope))
+    b"".join(frames(dialect.writer(envelope), [(0, [REPLY.finish])]))
     if "output" in answer:
         kept = responses_stored.to_keep(envelope, answer)
         orjson.dumps(kept and (kept.input_items, kept.output_items))

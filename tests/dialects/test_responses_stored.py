@@ -15,7 +15,7 @@ from gateway.core.chat import ChatRequest, Envelope, Message
 from gateway.core.events import Event, Failed, Finish, Reply, TextDelta, ThinkingDelta, ToolCallDone
 from gateway.dialects import openai_responses
 from gateway.dialects import responses_stored as stored
-from gateway.dialects.base import Reading
+from gateway.dialects.base import Reading, frames
 from gateway.dialects.responses_stream import Builder
 from gateway.errors import InvalidRequest, UpstreamError
 
@@ -229,7 +229,7 @@ def test_the_plain_stream_is_the_builder_s() -> None:
     batches = [(0, [TextDelta("a")]), (0, []), (0, [Finish("stop")])]
     builder = Builder(given)
 
-    pieces = list(openai_responses.stream(batches, given))
+    pieces = list(frames(openai_responses.writer(given), batches))
 
     expected = builder.open() + b"".join(builder.feed(batch) for batch in batches)
     assert b"".join(pieces) == expected

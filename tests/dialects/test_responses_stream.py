@@ -465,10 +465,10 @@ def test_an_abandoned_answer_is_kept_as_incomplete() -> None:
 def test_an_answer_that_ended_cannot_be_abandoned() -> None:
     builder = Builder(ENVELOPE)
     sent(builder, [TextDelta("a")])
-    assert not builder.finished
+    assert not builder.over
     builder.feed((0, [Finish("stop")]))
 
-    assert builder.finished
+    assert builder.over
     assert builder.abandon()["status"] == "completed"
 
 
