@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -44,8 +44,11 @@ class Gateway:
         workers: int = 1,
         env: dict[str, str] | None = None,
         issue_key: bool = True,
+        around: Sequence[str] = (),
     ) -> None:
+        """`around` is a command that becomes the one given to it."""
         self.folder = folder
+        self._around = around
         self._sock = socket.create_server(("127.0.0.1", 0), backlog=1024)
         self.port: int = self._sock.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
@@ -69,9 +72,7 @@ class Gateway:
         }
 
     def __enter__(self) -> Gateway:
-        setup.prepare(self._settings())
-        with self.parts() as parts:
-            parts.refresher.refresh()  # what a worker did not hear of yet, it refuses
+        self.prepare()
         if self._issue:
             self.key = self.issue_key("test key")
         self.start()
@@ -97,11 +98,17 @@ class Gateway:
         """The master's exit code, None while it runs."""
         return None if self._process is None else self._process.poll()
 
+    def prepare(self) -> None:
+        """Make the store ready; a worker refuses models it has not heard of, so ask for them."""
+        setup.prepare(self._settings())
+        with self.parts() as parts:
+            parts.refresher.refresh()
+
     def start(self) -> None:
         """Start gunicorn and wait until it answers."""
         fd = self._sock.fileno()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", "-c", "gateway/gunicorn.conf.py",
+            [*self._around, sys.executable, "-m", "gunicorn", "-c", "gateway/gunicorn.conf.py",
              "--bind", f"fd://{fd}", "wsgi:app"],
             cwd=ROOT, env=self.environ, pass_fds=[fd], stderr=subprocess.PIPE, text=True,
         )  # fmt: skip

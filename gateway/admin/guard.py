@@ -10,8 +10,9 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.admin import bp
-from gateway.admin.status import overall
-from gateway.pages.errors import error_page, fault_page
+from gateway.admin.status import overall, store_trouble
+from gateway.errors import Unavailable
+from gateway.pages.errors import away_page, error_page, fault_page
 from gateway.pages.security import comes_from_elsewhere, protect
 from gateway.pages.words import _
 
@@ -43,6 +44,12 @@ bp.after_request(protect)
 def refuse(error: HTTPException) -> Response:
     """Answer with a page."""
     return error_page(error)
+
+
+@bp.errorhandler(Unavailable)
+def away(error: Unavailable) -> Response:
+    """Give the page for a database that does not answer or is full."""
+    return away_page(error)
 
 
 @bp.errorhandler(Exception)
@@ -77,6 +84,7 @@ def around() -> dict[str, Any]:
     return {
         "sidebar": _sidebar,
         "server_status": overall,
+        "store_trouble": store_trouble,
         "version": VERSION,
         "may_change": current_user.is_authenticated and current_user.role != "viewer",
     }

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
+from pathlib import Path
 
 from gateway.core.catalog import ServerView
 from gateway.pages.foreign import translated
 from gateway.pages.words import _, ngettext
 from gateway.services import services
+
+_ROOM = 1 << 20
+"""With less, a batch of records may not fit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,23 @@ def overall() -> Status:
     words = ngettext("Ollama ready", "%(num)d servers ready", len(views))
     versions = ", ".join(sorted({view.version for view in ready if view.version}))
     return Status("good", words, versions and _("Ollama %(version)s", version=versions), in_flight)
+
+
+def store_trouble() -> str:
+    """Say what is wrong while the usage of calls cannot be stored, "" while it can."""
+    parts = services()
+    if parts.usage.state() != "unavailable":
+        return ""
+    if parts.store.database.is_sqlite and _is_full(parts.config.data_dir):
+        return _("The disk of the data folder is full: make room on it.")
+    return _("The database does not take what is written to it; the log says why.")
+
+
+def _is_full(folder: Path) -> bool:
+    try:
+        return shutil.disk_usage(folder).free < _ROOM
+    except OSError:
+        return False
 
 
 def of(view: ServerView) -> Status:

@@ -14,9 +14,9 @@ from werkzeug.wrappers import Response as AnyResponse
 from gateway.auth import accounts, bp
 from gateway.auth.forms import CodeForm, LoginForm, NewPasswordForm
 from gateway.core.admin import Actor
-from gateway.errors import Forbidden, GatewayError, InvalidRequest, RateLimited
+from gateway.errors import Forbidden, GatewayError, InvalidRequest, RateLimited, Unavailable
 from gateway.pages import language
-from gateway.pages.errors import error_page, fault_page
+from gateway.pages.errors import away_page, error_page, fault_page
 from gateway.pages.foreign import translated
 from gateway.pages.handover import given, hand_over
 from gateway.pages.security import comes_from_elsewhere, protect, safe_next
@@ -47,6 +47,12 @@ bp.after_request(protect)
 def refuse(error: HTTPException) -> Response:
     """Answer with a page."""
     return error_page(error)
+
+
+@bp.errorhandler(Unavailable)
+def away(error: Unavailable) -> Response:
+    """Give the page for a database that does not answer or is full."""
+    return away_page(error)
 
 
 @bp.errorhandler(Exception)

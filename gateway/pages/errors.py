@@ -10,6 +10,8 @@ from flask.globals import request_ctx
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException
 
+from gateway.errors import Unavailable
+from gateway.pages.foreign import translated
 from gateway.pages.security import protect
 from gateway.pages.words import _
 
@@ -29,6 +31,17 @@ def error_page(error: HTTPException) -> Response:
     if status == 405 and "Allow" in dict(error.get_headers()):
         response.headers["Allow"] = dict(error.get_headers())["Allow"]
     return protect(response)
+
+
+def away_page(error: Unavailable) -> Response:
+    """Give the page for what will soon be possible again: nothing was changed."""
+    body = render_template(
+        "error.html",
+        status=error.status,
+        title=_("Not available right now"),
+        words=translated(error.message),
+    )
+    return protect(make_response(body, error.status))
 
 
 def fault_page(error: Exception) -> Response:

@@ -96,6 +96,9 @@ SENTENCES = (
     "A revoked key cannot be rotated.",
     "'%(field)s' must be one line without control characters.",
     "'%(field)s' lies in the past.",
+    # services/stored.py
+    "The gateway's database is not available; try again.",
+    "The gateway's database does not answer; try again.",
     # gateway/admin/backup.py
     "This is neither YAML nor JSON.",
     # services/admins.py, services/accounts.py, store/admins.py

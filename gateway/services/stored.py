@@ -103,7 +103,7 @@ class Store:
         except (DBAPIError, PoolTimeout, sqlite3.Error, OSError) as exc:
             if is_watched and (self.database.is_sqlite or isinstance(exc, PoolTimeout)):
                 self._silence.begin()
-            log.warning("the store failed: %s", type(getattr(exc, "orig", None) or exc).__name__)
+            log.warning("the store failed: %s", _name(exc))
             raise StoreUnavailable("The gateway's database is not available; try again.") from exc
         if is_watched:
             self._silence.end()
@@ -127,6 +127,12 @@ class Store:
             log.warning("the store has not answered for %.0f s", wait_s)
             raise StoreUnavailable("The gateway's database does not answer; try again.")
         return task.result()
+
+
+def _name(error: Exception) -> str:
+    """Give what an operator can look up, such as SQLITE_FULL; never a text with values in it."""
+    cause = getattr(error, "orig", None) or error
+    return str(getattr(cause, "sqlite_errorname", type(cause).__name__))
 
 
 def _held(
