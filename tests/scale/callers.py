@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 import requests
 
 WAIT_S = 120.0
+PAUSE_S = 0.05
+"""Between two calls of a caller: what happens to the site needs a processor, too."""
 QUESTION = [{"role": "user", "content": "When is low tide?"}]
 
 
@@ -86,3 +88,4 @@ class Callers:
     def _run(self, url: str, key: str, stream: bool) -> None:
         while not self._stop.is_set():
             self.outcome.note(*call(url, key, stream=stream), stream)
+            self._stop.wait(PAUSE_S)

@@ -50,9 +50,13 @@ def until(claim: Callable[[], bool], what: str) -> float:
     return time.monotonic() - start_s
 
 
-def issue(site: Site, name: str, *options: str) -> str:
+def issue(site: Site, name: str, **limits: object) -> str:
     """Make a key; give its secret."""
-    return site.command("issue-key", name, *options).splitlines()[-1].strip()
+    parts = build.make(site.settings())
+    try:
+        return parts.keys.issue({"name": name, "allow": ["*"], **limits}, SYSTEM)[1]
+    finally:
+        parts.store.database.close()
 
 
 def query(site: Site, text: str, *values: object) -> list[tuple[object, ...]]:
@@ -77,7 +81,7 @@ def test_a_key_is_known_everywhere_at_once(site: Site) -> None:
 
 
 def test_the_limit_of_a_key_holds_across_all_gateways(site: Site) -> None:
-    key = issue(site, "limited", "--requests-per-minute", "24")
+    key = issue(site, "limited", requests_per_minute=24)
     start_s = time.monotonic()
     with ThreadPoolExecutor(12) as pool:
         urls = [site.nodes[number % len(site.nodes)].url for number in range(72)]
@@ -92,7 +96,8 @@ def test_the_limit_of_a_key_holds_across_all_gateways(site: Site) -> None:
 
 
 def test_a_budget_of_a_key_holds_across_all_gateways(site: Site) -> None:
-    key = issue(site, "budgeted", "--budget", "requests/total=10")
+    budget = {"metric": "requests", "period": "total", "limit": 10}
+    key = issue(site, "budgeted", budgets=[budget])
     with ThreadPoolExecutor(12) as pool:
         urls = [site.nodes[number % len(site.nodes)].url for number in range(40)]
         results = list(pool.map(lambda url: call(url, key, stream=True)[0], urls))

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 import requests
@@ -29,12 +28,17 @@ class Site:
         self._urls = urls
         self._headers = {"Authorization": f"Bearer {token}"}
         self.ollama = ollama
-        self.most = 0
-        ollama.script(MODEL, self._count)
+        self.begin()
         (found,) = self.ask("GET", "/servers")["data"]
         self._server = f"/servers/{found['id']}"
         models = self.ask("GET", "/models")["data"]
         self._model = next(one["id"] for one in models if one["name"].startswith(MODEL))
+
+    def begin(self) -> None:
+        """Forget what Ollama was asked."""
+        self.most = 0
+        self.ollama.reset()
+        self.ollama.script(MODEL, self._count)
 
     def _count(self, body: dict) -> Script:
         """Count the calls that are in Ollama when one begins there."""
@@ -82,8 +86,13 @@ class Site:
         return [one.json["messages"][-1]["content"] for one in asked]
 
 
-@pytest.fixture(params=["workers", pytest.param("instances", marks=pytest.mark.services)])
-def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
+@pytest.fixture(
+    scope="module", params=["workers", pytest.param("instances", marks=pytest.mark.services)]
+)
+def gateways(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("line")
     with ExitStack() as stack:
         ollama = stack.enter_context(FakeOllama())
         env: dict[str, str] = {}
@@ -95,10 +104,10 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
                 "REDIS_URL": redis.url,
                 "SESSION_SECRET": "s" * 32,
             }
-        gateways = [
+        started = [
             stack.enter_context(
                 Gateway(
-                    tmp_path / name,
+                    folder / name,
                     ollama_url=ollama.url,
                     workers=workers,
                     env=env,
@@ -107,7 +116,13 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
             )
             for name, workers in ((("a", 3),) if not env else (("a", 2), ("b", 2)))
         ]
-        yield Site([one.url for one in gateways], gateways[0].issue_token(), ollama)
+        yield Site([one.url for one in started], started[0].issue_token(), ollama)
+
+
+@pytest.fixture
+def site(gateways: Site) -> Site:
+    gateways.begin()
+    return gateways
 
 
 def wait_for(seen: Callable[[], bool], what: str) -> None:
