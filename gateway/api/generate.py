@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from typing import Any, cast
 
 import orjson
@@ -15,7 +16,7 @@ from gateway.api.errors import error_event, fault_of
 from gateway.api.inbound import Recorded, caller, read_body, this_g
 from gateway.core.events import fold
 from gateway.dialects import anthropic_messages, openai_chat, openai_completions, openai_responses
-from gateway.dialects.base import Dialect, frames
+from gateway.dialects.base import Dialect, Writer, frames
 from gateway.policy import access
 from gateway.services import calls, services
 from gateway.services.calls import Running
@@ -52,24 +53,49 @@ def serve(name: str) -> Response:
     with ExitStack() as stack:
         stack.enter_context(running)
         try:
+            running.answer.send()
+            stream = _Stream(dialect, running)
+            response = Complete(
+                stream,
+                content_type=dialect.MEDIA_TYPE,
+                headers=STREAM_HEADERS,
+                direct_passthrough=True,
+            )
             running.answer.begin()
         finally:
             kept.headers = running.headers()
-        return Complete(
-            _Frames(_stream(dialect, running, stack), stack.pop_all()),
-            content_type=dialect.MEDIA_TYPE,
-            headers=STREAM_HEADERS,
-            direct_passthrough=True,
+        stream.begin(stack)
+        return response
+
+
+class _Stream:
+    """A streamed answer, its frames handed to the server as they are: Flask's own wrapping costs
+    two calls a token. Made while Ollama works; closing it ends the call and gives back what it
+    holds."""
+
+    def __init__(self, dialect: Dialect, running: Running[Answer]) -> None:
+        self._dialect = dialect
+        self._running = running
+        self._held = ExitStack()
+        self._frames: Iterator[bytes] = iter(())
+        self._open()
+
+    def begin(self, stack: ExitStack) -> None:
+        """Take over what the call holds; the status stands from here on."""
+        running, answer = self._running, self._running.answer
+        if running.prepared is not self._prepared:  # another model answers
+            self._open()
+        if isinstance(self._writer, storing.Keeper):
+            stack.callback(self._writer.keep)
+        self._held = stack.pop_all()
+        self._frames = frames(
+            self._writer,
+            answer.batches(),
+            answer.words,
+            opening=self._opening,
+            has_begun=answer.has_begun,
+            broken=self._broken,
         )
-
-
-class _Frames:
-    """The frames of one stream, handed to the server as they are: Flask's own wrapping costs two
-    calls a token. Closing it ends the call and gives back what it holds."""
-
-    def __init__(self, frames: Iterator[bytes], held: ExitStack) -> None:
-        self._frames = frames
-        self._held = held
 
     def __iter__(self) -> Iterator[bytes]:
         return self._frames
@@ -81,6 +107,23 @@ class _Frames:
             if close is not None:
                 close()
 
+    def _open(self) -> None:
+        """Make ready all that stands before the model's words."""
+        running = self._running
+        self._prepared = running.prepared
+        envelope = running.envelope()
+        stores = self._dialect is openai_responses
+        make = partial(storing.Keeper, running) if stores else self._dialect.writer
+        self._writer: Writer = make(envelope)
+        self._opening = self._writer.open()
+
+    def _broken(self, error: Exception) -> bytes:
+        """End with an error, never without a word."""
+        running = self._running
+        fault = fault_of(error, running.caller.request_id)
+        running.tally.fail(fault)
+        return error_event(fault, running.caller.endpoint, running.caller.request_id)
+
 
 def _whole(dialect: Dialect, running: Running[Answer]) -> Response:
     replies = fold(running.answer.whole(), running.prepared.request.choices)
@@ -89,22 +132,6 @@ def _whole(dialect: Dialect, running: Running[Answer]) -> Response:
     if dialect is openai_responses:
         storing.keep(running, envelope, body)
     return Complete(orjson.dumps(body), content_type="application/json")
-
-
-def _stream(dialect: Dialect, running: Running[Answer], stack: ExitStack) -> Iterator[bytes]:
-    envelope, answer = running.envelope(), running.answer
-    if dialect is openai_responses:
-        writer = storing.keeping_writer(running, envelope, stack)
-    else:
-        writer = dialect.writer(envelope)
-
-    def broken(error: Exception) -> bytes:
-        """End with an error, never without a word."""
-        fault = fault_of(error, running.caller.request_id)
-        running.tally.fail(fault)
-        return error_event(fault, running.caller.endpoint, running.caller.request_id)
-
-    return frames(writer, answer.batches(), answer.words, has_begun=answer.has_begun, broken=broken)
 
 
 def _view(name: str) -> Callable[[], Response]:

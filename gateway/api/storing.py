@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-
 from gateway.core.chat import Envelope, Json
 from gateway.core.events import Batch
 from gateway.core.keys import Key
 from gateway.dialects import responses_stored
-from gateway.dialects.base import Reading, Writer
+from gateway.dialects.base import Reading
 from gateway.dialects.responses_stream import Builder
 from gateway.errors import ClientGone
 from gateway.services import Services
@@ -33,16 +31,9 @@ def keep(running: Running[Answer], envelope: Envelope, response: Json) -> None:
         running.services.responses.save(running.prepared.key, kept)
 
 
-def keeping_writer(running: Running[Answer], envelope: Envelope, stack: ExitStack) -> Writer:
-    """Give what writes a streamed response and stores how it ended, also when the client left."""
-    keeper = _Keeper(running, envelope)
-    stack.callback(keeper.keep)
-    return keeper
-
-
-class _Keeper:
+class Keeper:
     """A writer that stores the response once: before its last event is sent, so that a client may
-    refer to it at once, or when the client has left."""
+    refer to it at once, or when the client has left, which `keep` is to be told."""
 
     def __init__(self, running: Running[Answer], envelope: Envelope) -> None:
         self._running = running
@@ -54,6 +45,7 @@ class _Keeper:
         self.piece = self._builder.piece
 
     def feed(self, batch: Batch) -> bytes:
+        """Give the frames of one batch; the response is stored before the last of them."""
         if isinstance(self._running.answer.stopped, ClientGone):
             self.over = True
             return b""  # nobody listens; what came so far is kept as incomplete
@@ -64,6 +56,7 @@ class _Keeper:
         return data
 
     def keep(self) -> None:
+        """Store the response as it is now, unless that was done."""
         if not self._kept:
             self._kept = True
             keep(self._running, self._envelope, self._builder.abandon())

@@ -88,17 +88,19 @@ def frames(
     batches: Iterable[Batch],
     words: Words = lambda: None,
     *,
+    opening: bytes | None = None,
     has_begun: bool = False,
     broken: Callable[[Exception], bytes] | None = None,
 ) -> Iterator[bytes]:
     """Give a streamed answer, one bytes object per batch or piece of text, the opening before them.
 
-    `has_begun` tells that the first batch is there already: then the opening leaves with it, one
-    packet, not two. Whatever breaks in here becomes the last frame, which `broken` gives. One
-    generator does all this, because it is resumed for every token.
+    `opening` is what the writer opens with, where that is made already. `has_begun` tells that the
+    first batch is there: then the opening leaves with it, one packet, not two. Whatever breaks in
+    here becomes the last frame, which `broken` gives. One generator does all this, because it is
+    resumed for every token.
     """
     try:
-        data = writer.open()
+        data = writer.open() if opening is None else opening
         if data and not has_begun:
             yield data
             data = b""

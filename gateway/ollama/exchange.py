@@ -75,8 +75,9 @@ class Stalled(Exception):
 class Exchange:
     """One request and its answer on one connection: time limits, cancel flag, what was received.
 
-    Limits are monotonic seconds. `cancel` may be called from anywhere, the rest by the greenlet
-    that makes the call.
+    Limits are monotonic seconds. `tells_sent` asks for one more step, when the request has been
+    sent and nothing was waited for yet. `cancel` may be called from anywhere, the rest by the
+    greenlet that makes the call.
     """
 
     __slots__ = (
@@ -89,6 +90,7 @@ class Exchange:
         "read_wait",
         "received",
         "reused",
+        "tells_sent",
         "want_fresh",
     )
 
@@ -100,6 +102,7 @@ class Exchange:
         self.received = False
         self.reused = False
         self.want_fresh = False
+        self.tells_sent = False
         self.read_wait: MakeWait | None = None
         self._sock: socket.socket | None = None
         self._lock = threading.Lock()

@@ -102,7 +102,8 @@ class _OwnReading:
 
     def read_head(self, method: str, tick_s: float) -> Generator[None, None, Body]:
         """Wait for the head of the answer: at most the idle limit for its first byte. Gives None
-        after each `tick_s`, and returns the answer.
+        after each `tick_s`, and before it waits where the exchange asks for that, and returns the
+        answer.
 
         Raises Stalled, Malformed, ConnectionResetError, ClientGone.
         """
@@ -110,6 +111,9 @@ class _OwnReading:
         assert sock is not None
         assert reader is not None
         exchange = self.exchange
+        if exchange.tells_sent:
+            exchange.tells_sent = False
+            yield
         data = bytearray()
         until_s, what = time.monotonic() + exchange.idle_s, "the time limit for the first record"
         while True:

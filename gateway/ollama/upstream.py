@@ -86,8 +86,10 @@ class Upstream:
         for _ in self.opening(math.inf):
             pass
 
-    def opening(self, tick_s: float) -> Iterator[None]:
-        """Do what `open` does, and give None after each `tick_s` of waiting for the head."""
+    def opening(self, tick_s: float, *, tells_sent: bool = False) -> Iterator[None]:
+        """Do what `open` does, and give None after each `tick_s` of waiting for the head; with
+        `tells_sent` also when the request has been sent."""
+        self._exchange.tells_sent = tells_sent
         response = yield from self._send(tick_s)
         self._response = response
         if self._closed or self._exchange.cancelled:

@@ -60,6 +60,8 @@ class Answer:
         self._held: list[Hold] = []
         self._stop: GatewayError | None = None
         self._sent = False
+        self._tells_sent = False
+        self._commit_by_s = 0.0
         self._source: Iterator[Batch] | None = None
         self._waiting: Batch | None = None
         self._tick_s = float(behaviour.sse_comment_interval_s)
@@ -121,25 +123,33 @@ class Answer:
 
     # -- what the views use ---------------------------------------------------------------------
 
+    def send(self) -> None:
+        """Send the request, if nobody is before it, and wait for nothing: what can be made ready
+        without the answer is made while Ollama works. `begin` follows, and tells what failed."""
+        commit_s = self._behaviour.stream_commit_ms / 1000
+        self._commit_by_s = time.monotonic() + commit_s
+        self._tick_s = min(self._tick_s, max(commit_s, 0.001))
+        self._tells_sent = True
+        self._waiting = self._step()
+
     def begin(self) -> None:
-        """Wait for the first events, at most `stream_commit_ms` (D33).
+        """Wait for the first events, at most `stream_commit_ms` after `send` (D33), which is done
+        here where nobody did it.
 
         Raises the error that came instead: it still has a status.
         """
-        commit_s = self._behaviour.stream_commit_ms / 1000
-        deadline_s = time.monotonic() + commit_s
-        self._tick_s = min(self._tick_s, max(commit_s, 0.001))
-        source = self._open()
-        for choice, events in source:
-            if events:
-                if isinstance(events[0], Failed):
-                    raise events[0].error
-                self._waiting = (choice, events)
-                break
-            left_s = deadline_s - time.monotonic()
+        if not self._tells_sent:
+            self.send()
+        while self._waiting is None:
+            self._waiting = self._step()
+            left_s = self._commit_by_s - time.monotonic()
             if left_s <= 0:
                 break
             self._tick_s = min(self._tick_s, left_s)
+        if self._waiting is not None:
+            first = self._waiting[1][0]
+            if isinstance(first, Failed):
+                raise first.error
         self._tick_s = float(self._behaviour.sse_comment_interval_s)
         self._sent = self.tally.head_sent = True
 
@@ -193,6 +203,11 @@ class Answer:
     def _ping_note(self) -> str:
         place, length = self.place
         return f"keep-alive, queued {place}/{length}" if place else "keep-alive"
+
+    def _step(self) -> Batch | None:
+        """Give the next batch; None where it is a tick."""
+        batch = next(self._open())
+        return batch if batch[1] else None
 
     # -- one choice after the other, or all at once ----------------------------------------------
 
@@ -321,7 +336,7 @@ class Answer:
             hold.upstream = upstream  # from there it may be taken and closed at any time
             slot.on_lost = hold.lose
             try:
-                for _ in upstream.opening(self._tick_s):
+                for _ in upstream.opening(self._tick_s, tells_sent=self._tells_sent):
                     yield TICK
                 decoder = wire.Decoder()
                 may_pass = request.choices == 1 and fidelity.lets_text_pass(request)

@@ -362,6 +362,21 @@ def test_the_wait_for_a_head_can_be_taken_in_steps() -> None:
         assert text_of(read(upstream)) == "Hello"
 
 
+def test_that_the_request_was_sent_can_be_told() -> None:
+    over = threading.Event()
+
+    def later(sock: socket.socket) -> None:
+        over.wait(20)
+        sock.sendall(WHOLE)
+
+    with RawServer([later]) as raw, client_of(raw.url) as client, call(client) as upstream:
+        opening = upstream.opening(30, tells_sent=True)
+        assert next(opening) is None
+        over.set()
+        assert list(opening) == []
+        assert text_of(read(upstream)) == "Hello"
+
+
 def test_a_wait_for_a_head_that_is_given_up_ends_the_connection() -> None:
     gone = threading.Event()
 
