@@ -51,22 +51,23 @@ PHASES = ("loading", "prefill", "silent after some words", "answering")
 @pytest.mark.parametrize("phase", PHASES)
 def test_a_caller_that_leaves_ends_the_call_upstream(one: Site, phase, streamed, way):
     """K1 to K4."""
+    before = len(one.rows())
     with ExitStack() as stack:
         found = reached(one, phase, streamed, stack)
         found.leave(way)
 
         (gone,) = one.ollama.wait_disconnect(1)
         assert gone.path == "/api/chat"
-        row = until(lambda: last_settled(one), "the record")
+        (row,) = until(lambda: settled_since(one, before), "the record")
 
     assert (row.status, row.finish, row.error_code) == (499, "client_closed", "client_closed")
     in_line(one)
 
 
-def last_settled(site: Site):
-    """Give the newest usage row once it is settled."""
-    rows = site.rows()
-    return rows[-1] if rows and rows[-1].settled_at is not None else None
+def settled_since(site: Site, before: int):
+    """Give the usage rows that have come, once they are settled."""
+    rows = site.rows()[before:]
+    return rows if all(settled(rows)) else []
 
 
 def test_a_caller_that_sends_more_and_leaves_is_noticed(one: Site):
