@@ -20,11 +20,18 @@ from gateway.config import ConfigError, Settings
 ROOT = Path(__file__).resolve().parent.parent
 EXIT_CONFIG = 2
 METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
+_USAGE = """usage: python -m gateway.start [--prepare]
+
+Migrates the database and serves; with --prepare only migrates. Where and how much is said by the
+environment and by a .env file: see Configuration in README.md."""
 
 
 def main(arguments: list[str]) -> int:
     """Prepare and serve; with `--prepare` only prepare. Returns the exit code when not serving."""
-    only_prepare = "--prepare" in arguments
+    if arguments not in ([], ["--prepare"]):
+        print(_USAGE, file=sys.stderr)
+        return 0 if arguments in (["--help"], ["-h"]) else EXIT_CONFIG
+    only_prepare = bool(arguments)
     try:
         settings = Settings.load()
         if not only_prepare:

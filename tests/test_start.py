@@ -102,6 +102,16 @@ def test_a_wrong_value_stops_the_start_with_one_line(
     check_refusal(run_start(tmp_path, **more), expected)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code"), [(["--help"], 0), (["--port", "80"], 2), (["--prepare", "now"], 2)]
+)
+def test_an_argument_nobody_knows_starts_nothing(
+    arguments: list[str], code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert start.main(arguments) == code
+    assert "usage: python -m gateway.start" in capsys.readouterr().err
+
+
 @pytest.mark.process
 def test_a_port_in_use_is_named(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -199,10 +209,13 @@ class Serving:
         return "".join(lines)
 
     def wait_ready(self) -> requests.Response:
-        """Wait until it answers; the loop ends with the process or with the test's time limit."""
+        """Wait until it is ready; the loop ends with the process or with the test's time limit."""
         while self.process.poll() is None:
             with suppress(requests.ConnectionError):
-                return requests.get(f"{self.url}/readyz", timeout=30)
+                answer = requests.get(f"{self.url}/readyz", timeout=30)
+                if answer.ok:
+                    return answer
+                assert answer.json()["status"] == "starting"
         raise AssertionError("the gateway ended")
 
     def end(self, how: signal.Signals = signal.SIGTERM) -> int:

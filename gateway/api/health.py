@@ -8,7 +8,8 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.api import bp
 from gateway.api.hooks import open_to_all
-from gateway.services import services
+from gateway.services import Services, services
+from gateway.services.stored import StoreUnavailable
 
 
 @bp.get("/")
@@ -30,9 +31,20 @@ def healthz() -> Response:
 @bp.get("/readyz")
 @open_to_all
 def readyz() -> Response:
-    """Say whether calls can be served: 503 while draining. Without its database the gateway still
-    serves keys it knows, so that is told and not refused."""
+    """Say whether calls can be served: 503 while draining, and before any server was asked for its
+    models. Without its database the gateway still serves keys it knows, so that is told and not
+    refused."""
     parts = services()
-    ready = not parts.draining.is_set()
-    body = {"status": "ready" if ready else "draining", "usage_store": parts.usage.state()}
-    return Response(orjson.dumps(body), 200 if ready else 503, mimetype="application/json")
+    status = _status(parts)
+    body = {"status": status, "usage_store": parts.usage.state()}
+    code = 200 if status == "ready" else 503
+    return Response(orjson.dumps(body), code, mimetype="application/json")
+
+
+def _status(parts: Services) -> str:
+    if parts.draining.is_set():
+        return "draining"
+    try:
+        return "starting" if parts.catalog.is_awaited() else "ready"
+    except StoreUnavailable:
+        return "ready"

@@ -105,5 +105,5 @@ def schemas() -> dict[str, Schema]:
                 ),
             }
         ),
-        "Ready": answer({"status": word("ready", "draining"), "usage_store": text()}),
+        "Ready": answer({"status": word("ready", "starting", "draining"), "usage_store": text()}),
     }

@@ -138,6 +138,13 @@ class Catalog:
                 return server
         raise NotFound(f"There is no server {server_id}.", code="server_not_found")
 
+    def is_awaited(self) -> bool:
+        """Whether there are servers and none of them has been asked for its models yet: the first
+        moments of an empty database. Raises StoreUnavailable as `snapshot` does."""
+        snapshot = self.snapshot()
+        notes = [snapshot.notes[server.id] for server in snapshot.servers if server.enabled]
+        return bool(notes) and all(note.at is None and not note.error for note in notes)
+
     def refresh(self, server_id: int | None = None) -> tuple[Refreshed, ...]:
         """Ask one server, or all enabled ones, for their models now; see `Refresher.refresh`."""
         return self.refresher(server_id)

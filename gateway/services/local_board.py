@@ -14,7 +14,7 @@ import mmap
 import os
 import struct
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -74,16 +74,14 @@ class LocalBoard:
             self.open()
         memory = self._memory
         assert memory is not None
-        now_s, owners = self._clock(), self._owners_now(memory)
-        is_known = owners == self._owners and now_s < self._look_at_s
-        if is_known and not self._neighbours and not self._mine:
+        if not self._neighbours and not self._mine and self._owners == self._owners_now(memory):
             return self._rows
         self._take_turn()
         self._is_our_turn = True
-        owners = self._owners_now(memory)
-        if now_s >= self._look_at_s or owners != self._owners:
+        now_s, owners = self._clock(), self._owners_now(memory)
+        if owners != self._owners or now_s >= self._look_at_s:
+            self._look(range(ROWS) if owners != self._owners else self._neighbours)
             self._look_at_s, self._owners = now_s + _LOOK_S, owners
-            self._look()
         for row in self._neighbours:
             start = row * ROW_BYTES
             number, length = HEAD.unpack_from(memory, start)
@@ -114,9 +112,9 @@ class LocalBoard:
             memory.close()
             os.close(self._fd)  # and with it all locks
 
-    def _look(self) -> None:
-        """Find out which rows have an owner; a row that has none is empty."""
-        held = {row for row in range(ROWS) if row != self._row and not self._is_free(row)}
+    def _look(self, rows: Iterable[int]) -> None:
+        """Find out which of these rows have an owner; a row that has none is empty."""
+        held = {row for row in rows if row != self._row and not self._is_free(row)}
         gone = [row for row in self._numbers if row not in held]
         for row in gone:
             del self._numbers[row]

@@ -25,7 +25,7 @@ from gateway.core.chat import (
 )
 from gateway.core.embed import EmbedRequest
 from gateway.core.keys import Key
-from gateway.errors import ContextOverflow, GatewayError
+from gateway.errors import ContextOverflow, GatewayError, ModelNotFound, Unavailable
 from gateway.policy import access, capability, estimate, media, overrides, routing
 from gateway.services import Services
 
@@ -80,11 +80,11 @@ def prepare(
 ) -> Prepared:
     """Resolve, check and prepare a call.
 
-    Raises ModelNotFound, Forbidden, InvalidRequest, CapabilityMissing. With `fetch` off, images
-    named by URL stay URLs: enough for an estimate.
+    Raises ModelNotFound, Unavailable, Forbidden, InvalidRequest, CapabilityMissing. With `fetch`
+    off, images named by URL stay URLs: enough for an estimate.
     """
     behaviour = services.settings.behaviour()
-    resolved = routing.resolve(call.model, services.catalog.index(), behaviour.fallback_model)
+    resolved = _resolve(services, call.model, behaviour)
     access.check_model(key, resolved)
     media.check(call.request, behaviour.max_images, behaviour.max_image_mb)
     prepared = _lay(services, call, key, resolved, behaviour, endpoint)
@@ -101,7 +101,7 @@ def prepare_embedding(
     In `Prepared` the texts stand as prompts, for records and estimates.
     """
     behaviour = services.settings.behaviour()
-    resolved = routing.resolve(request.model, services.catalog.index(), behaviour.fallback_model)
+    resolved = _resolve(services, request.model, behaviour)
     access.check_model(key, resolved)
     applied = overrides.apply(request, overrides.layers_of(key, resolved), behaviour)
     effective = applied.request
@@ -161,6 +161,20 @@ def measure(error: ContextOverflow, prepared: Prepared, loaded_tokens: int) -> N
     known = {"prompt_tokens": prepared.estimate, "context_tokens": window}
     told = {name: size for name, size in known.items() if isinstance(size, int) and size > 0}
     error.detail = {**told, **error.detail}
+
+
+def _resolve(services: Services, name: str, behaviour: Behaviour) -> Resolved:
+    """Give the model of a name. Raises ModelNotFound, and Unavailable while nobody knows yet."""
+    try:
+        return routing.resolve(name, services.catalog.index(), behaviour.fallback_model)
+    except ModelNotFound as error:
+        if not services.catalog.is_awaited():
+            raise
+        raise Unavailable(
+            "The servers are still being asked for their models; try again in a moment.",
+            code="no_upstream_available",
+            retry_after_s=1,
+        ) from error
 
 
 def _lay(

@@ -121,8 +121,9 @@ class Refresher:
     # -- regularly ---------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin to refresh regularly."""
+        """Begin to refresh, at once and regularly."""
         self._stop = offload.every(LOOK_S, self.turn, "refresher")
+        offload.spawn(self.turn)
 
     def stop(self) -> None:
         """Refresh no more."""

@@ -8,7 +8,8 @@ two of them give the same slot, and the order is that of one line (`policy.elsew
 The file is so quick that `InPassing` takes the turn wherever slots are given. Redis is `OnRequest`,
 in the background: a call then waits for the turn, about two round trips, but for models with many
 free slots (`dispatch.AMPLE`). Between turns everybody listens: often while calls wait or run,
-seldom while none do. Whoever cannot reach the board goes on alone, and nothing waits for it.
+seldom while none do or nobody else is there. Whoever cannot reach the board goes on alone, and
+nothing waits for it.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 
 WAITING_S: Final = 0.02
 BUSY_S: Final = 0.05
+ALONE_S: Final = 0.2
 IDLE_S: Final = 0.5
 
 
@@ -122,6 +124,14 @@ class _Sharing:
         for name in self._dispatcher.lines.waiting():
             self._dispatcher.serve_in_turn(name, now_s)
 
+    def _pause_s(self) -> float:
+        """Give how long to do without listening."""
+        if not self._dispatcher.busy and not self._dispatcher.lines.waiting():
+            return IDLE_S
+        if not self._heard:  # nobody is there who could want anything
+            return ALONE_S
+        return WAITING_S if self._dispatcher.lines.waiting() else BUSY_S
+
     def _run(self) -> None:
         pause_s = IDLE_S
         while not self._is_ended:
@@ -129,10 +139,7 @@ class _Sharing:
             self._wake.clear()
             self.turn()
             with self._dispatcher.lock:
-                if self._dispatcher.lines.waiting():
-                    pause_s = WAITING_S
-                else:
-                    pause_s = BUSY_S if self._dispatcher.busy else IDLE_S
+                pause_s = self._pause_s()
         with self._dispatcher.lock:
             self._dispatcher.turns, self._dispatcher.ask = ALONE, None
         try:
