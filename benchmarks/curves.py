@@ -38,9 +38,10 @@ page. The *exponent* is the slope of the upper half in log-log: 1 is proportiona
 more than 1.15 is a defect. Waiting (p99) is shown but not judged: it grows without bound as a
 worker gets full.
 
-Seen on {cores} × {cpu}, Linux {kernel}, Python {python}
-({python_ns_per_call:.0f} ns for a call of an empty function), commit {commit}. How one call
-compares with nginx and a naive gateway is told in `benchmarks/README.md`.
+How one call compares with nginx and a naive gateway is told in `benchmarks/README.md`.
+"""
+_SEEN = """Seen on {cores} × {cpu}, Linux {kernel}, Python {python}
+({python_ns_per_call:.0f} ns for a call of an empty function), commit {commit}.
 """
 
 
@@ -180,10 +181,10 @@ def main() -> None:
         sys.stdout.write(f"\n### {curve.title}\n\n{table}\n")
         sys.stdout.flush()
         steep |= bad
-        kept[name] = asdict(curve) | {"table": table}
+        kept[name] = asdict(curve) | {"table": table, "about": environment()}
         if not options.quick and options.target == "ours":
             _write(curve)
-            document = {"about": environment(), "curves": kept}
+            document = {"curves": kept}
             path.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
             PAGE.write_text(_page(document))
     sys.exit(1 if steep else 0)
@@ -209,13 +210,14 @@ def _table(curve: Curve) -> tuple[str, bool]:
 
 def _page(document: dict[str, Any]) -> str:
     """Return the page of the documentation with every curve measured so far."""
-    about, curves = document["about"], document["curves"]
-    parts = [_INTRODUCTION.format(**about)]
+    curves = document["curves"]
+    parts = [_INTRODUCTION]
     for name in CURVES:
         if name in curves:
             title = curves[name]["title"]
             parts.append(f"## {title}\n\n![{title}](performance/{name}.svg)\n")
             parts.append(curves[name]["table"] + "\n")
+            parts.append(_SEEN.format(**curves[name]["about"]))
     return "\n".join(parts)
 
 
