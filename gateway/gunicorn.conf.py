@@ -45,6 +45,7 @@ def worker_class():  # type: ignore[no-untyped-def]
             self.__class__ = _gevent_worker()
             self.begin()
 
+    Unborn.__name__ = "gevent"  # what gunicorn's log calls it
     return Unborn
 
 
