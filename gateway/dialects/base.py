@@ -53,7 +53,7 @@ class Writer(Protocol):
 
     def piece(self, text: str) -> bytes:
         """Give the frame of a piece of text that follows a batch which was nothing but text of the
-        only choice."""
+        only choice. No half surrogate pairs: they have no way through Ollama's lines."""
         ...
 
 

@@ -1,6 +1,6 @@
 """Where an answer leaves: counted, timed, and on a short way where the long one would do nothing.
 
-    batches   pass every layer of the relay; nine generators are resumed for each
+    batches   pass every layer of the relay; a generator each is resumed for them
     words     go from Ollama's socket to the dialect in four steps
 
 The short way opens after a batch of plain text that came out of the layers as it went in, while

@@ -141,11 +141,11 @@ class Answer:
         if not self._tells_sent:
             self.send()
         while self._waiting is None:
-            self._waiting = self._step()
             left_s = self._commit_by_s - time.monotonic()
             if left_s <= 0:
                 break
             self._tick_s = min(self._tick_s, left_s)
+            self._waiting = self._step()
         if self._waiting is not None:
             first = self._waiting[1][0]
             if isinstance(first, Failed):
@@ -250,10 +250,9 @@ class Answer:
             if batch is None:
                 running -= 1
                 continue
-            if batch[1]:
-                yield batch
-                if isinstance(batch[1][-1], Failed):
-                    return
+            yield batch
+            if batch[1] and isinstance(batch[1][-1], Failed):
+                return
 
     def _pump(self, choice: int, box: queue.SimpleQueue[Batch | None]) -> None:
         try:
