@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -30,6 +30,14 @@ from gateway.store import setup
 ROOT = Path(__file__).resolve().parent.parent
 START_S = 30.0
 ADMIN_PASSWORD = "correct horse battery"
+
+
+def wait_for(seen: Callable[[], bool], what: str, at_most_s: float = 30.0) -> None:
+    """Wait until something of another process is seen."""
+    until_s = time.monotonic() + at_most_s
+    while not seen():
+        assert time.monotonic() < until_s, f"{what}: not seen"
+        time.sleep(0.02)
 
 
 class Gateway:

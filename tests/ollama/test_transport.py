@@ -8,6 +8,7 @@ import ssl
 import struct
 import subprocess
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -347,14 +348,23 @@ def test_another_way_to_wait_can_be_given() -> None:
     assert [wait.is_closed for wait in made] == [True]
 
 
-def test_the_wait_for_a_head_can_be_taken_in_steps() -> None:
-    over = threading.Event()
+def whole_after(over: threading.Event) -> Callable[[socket.socket], None]:
+    """Give a server that answers when it may."""
 
-    def slowly(sock: socket.socket) -> None:
+    def answer(sock: socket.socket) -> None:
         over.wait(20)
         sock.sendall(WHOLE)
 
-    with RawServer([slowly]) as raw, client_of(raw.url) as client, call(client) as upstream:
+    return answer
+
+
+def test_the_wait_for_a_head_can_be_taken_in_steps() -> None:
+    over = threading.Event()
+    with (
+        RawServer([whole_after(over)]) as raw,
+        client_of(raw.url) as client,
+        call(client) as upstream,
+    ):
         opening = upstream.opening(0.01)
         assert [next(opening), next(opening)] == [None, None]
         over.set()
@@ -364,12 +374,11 @@ def test_the_wait_for_a_head_can_be_taken_in_steps() -> None:
 
 def test_that_the_request_was_sent_can_be_told() -> None:
     over = threading.Event()
-
-    def later(sock: socket.socket) -> None:
-        over.wait(20)
-        sock.sendall(WHOLE)
-
-    with RawServer([later]) as raw, client_of(raw.url) as client, call(client) as upstream:
+    with (
+        RawServer([whole_after(over)]) as raw,
+        client_of(raw.url) as client,
+        call(client) as upstream,
+    ):
         opening = upstream.opening(30, tells_sent=True)
         assert next(opening) is None
         over.set()

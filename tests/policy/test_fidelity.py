@@ -789,3 +789,36 @@ def test_every_answer_has_exactly_one_end(
     assert not any(isinstance(event, Finish | Failed) for event in run.events[:-1])
     assert all(event.text for event in run.events if isinstance(event, TextDelta | ThinkingDelta))
     assert set(run.upstreams.closed) | set(run.upstreams.finished) == set(range(run.calls))
+
+
+@pytest.mark.parametrize(
+    ("request_", "passes"),
+    [
+        pytest.param(chat(), True, id="plain"),
+        pytest.param(CompletionRequest("m", ("Hi",)), True, id="completion"),
+        pytest.param(chat(tools=[Tool("f")]), True, id="tools"),
+        pytest.param(chat(tools=[Tool("f")], parallel_tool_calls=False), False, id="one call"),
+        pytest.param(
+            chat(tools=[Tool("f")], tool_choice=ToolChoice("required")), False, id="a forced call"
+        ),
+        pytest.param(chat(format="json"), False, id="a format"),
+        pytest.param(CompletionRequest("m", ("Hi",), Params(format="json")), False, id="both"),
+    ],
+)
+def test_text_goes_past_the_layers_only_where_none_looks_at_it(request_: Any, passes: bool) -> None:
+    assert fidelity.lets_text_pass(request_) is passes
+
+
+def test_layers_that_look_at_text_never_give_it_on_as_it_came() -> None:
+    """Stop strings matched here and tags: what leaves is theirs, so no short way can open."""
+    text = [t("as it came")]
+    for plan in (
+        Plan(chat(), parse_think_tags=True),
+        Plan(chat(options={"stop": ["END"]}), stop_here=True),
+    ):
+        upstreams = Upstreams([text, [Finish("stop", Usage(1, 1))]])
+        given = list(fidelity.answers(plan.request, plan, Behaviour(), upstreams))
+        assert all(events is not text for events in given)
+        assert "as it came" in "".join(
+            event.text for events in given for event in events if isinstance(event, TextDelta)
+        )

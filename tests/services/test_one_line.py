@@ -4,7 +4,7 @@ their calls came to."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 
@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from tests.fake_ollama import FakeOllama, Script
-from tests.process import Gateway
+from tests.process import Gateway, wait_for
 from tests.servers import Postgres, running_redis
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(300)]
@@ -123,13 +123,6 @@ def gateways(
 def site(gateways: Site) -> Site:
     gateways.begin()
     return gateways
-
-
-def wait_for(seen: Callable[[], bool], what: str) -> None:
-    until_s = time.monotonic() + WAIT_S
-    while not seen():
-        assert time.monotonic() < until_s, f"{what} did not come"
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("slots", [1, 3])

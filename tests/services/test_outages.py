@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from gateway.store import schema
 from gateway.store.engine import Database
 from gateway.store.tables import KeyCounterRow, UsageRow
 from tests.fake_ollama import FakeOllama
-from tests.process import Gateway
+from tests.process import Gateway, wait_for
 from tests.servers import Postgres, running_postgres
 from tests.services.conftest import FakeClock, Worker
 from tests.services.test_usage_writer import admission, assert_sums_agree, settlement
@@ -182,11 +181,3 @@ def _written(url: str) -> int:
             "SELECT count(*) FROM usage WHERE settled_at IS NOT NULL"
         ).fetchone()
     return int(row[0]) if row else 0
-
-
-def wait_for(seen: Callable[[], bool], what: str) -> None:
-    """Wait until it is seen."""
-    until_s = time.monotonic() + 30
-    while not seen():
-        assert time.monotonic() < until_s, f"{what}: not seen"
-        time.sleep(0.05)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from gateway.core.events import Event, Finish, Ping, TextDelta, ThinkingDelta, TokenLogprob
-from gateway.core.usage import Admission
 from gateway.ollama.wire import Decoder
 from gateway.services.outlet import Outlet
 from gateway.services.tally import Tally
+from tests.services.test_usage_writer import admission
 
 ENDED = b'{"message":{"content":""},"done":true}'
 
@@ -41,21 +40,7 @@ class Source:
 
 @pytest.fixture
 def tally() -> Tally:
-    admission = Admission(
-        request_id="req_1",
-        at=datetime(2026, 1, 5, tzinfo=UTC),
-        key_id=1,
-        key_name="k",
-        endpoint="chat",
-        model_id=1,
-        model="m",
-        requested_model="m",
-        streamed=True,
-        client_ip="",
-        client_app="",
-        worker="w",
-    )
-    return Tally(admission)
+    return Tally(admission())
 
 
 def offered(tally: Tally, source: Any, events: Sequence[Event]) -> Outlet:

@@ -8,7 +8,7 @@ import signal
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,7 +17,7 @@ import pytest
 import requests
 
 from tests.fake_ollama import FakeOllama, Script
-from tests.process import Gateway
+from tests.process import Gateway, wait_for
 from tests.servers import Postgres, running_redis
 from tests.soak import times
 
@@ -30,13 +30,6 @@ WAIT_S = 20.0
 def ollama() -> Iterator[FakeOllama]:
     with FakeOllama() as fake:
         yield fake
-
-
-def wait_for(seen: Callable[[], bool], what: str) -> None:
-    until_s = time.monotonic() + WAIT_S
-    while not seen():
-        assert time.monotonic() < until_s, f"{what} did not come"
-        time.sleep(0.05)
 
 
 class Admin:

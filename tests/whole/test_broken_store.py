@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 import requests
 
 from tests.fake_ollama import FakeOllama
-from tests.process import Gateway
+from tests.process import Gateway, wait_for
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(300)]
 
@@ -42,13 +41,6 @@ def ask_often(gateway: Gateway, count: int) -> list[int]:
 
 def state(gateway: Gateway) -> str:
     return str(requests.get(f"{gateway.url}/readyz", timeout=15).json()["usage_store"])
-
-
-def wait_for(seen: Callable[[], bool], what: str) -> None:
-    until_s = time.monotonic() + WAIT_S
-    while not seen():
-        assert time.monotonic() < until_s, f"{what}: not seen"
-        time.sleep(0.05)
 
 
 def settled(path: Path) -> int:
