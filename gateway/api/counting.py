@@ -8,11 +8,10 @@ from flask import Response, g
 
 from gateway.api import bp, storing
 from gateway.api.inbound import read_body
-from gateway.core.chat import Call
 from gateway.dialects import anthropic_messages, openai_responses, responses_stored
 from gateway.policy import access
 from gateway.services import services
-from gateway.services.prepare import prepare
+from gateway.services.prepare import measure_prompt
 
 
 @bp.post("/v1/messages/count_tokens", strict_slashes=False)
@@ -24,7 +23,7 @@ def count_tokens() -> Response:
     access.check_scope(g.key, "messages")
     parts = services()
     call = anthropic_messages.parse_count(read_body(parts), storing.reading(parts, g.key))
-    return _json(anthropic_messages.render_count(_estimate(call, "messages")))
+    return _json(anthropic_messages.render_count(measure_prompt(parts, call, g.key)))
 
 
 @bp.post("/v1/responses/input_tokens", strict_slashes=False)
@@ -34,11 +33,7 @@ def input_tokens() -> Response:
     access.check_scope(g.key, "responses")
     parts = services()
     call = openai_responses.parse(read_body(parts), storing.reading(parts, g.key))
-    return _json(responses_stored.input_tokens(_estimate(call, "responses")))
-
-
-def _estimate(call: Call, endpoint: str) -> int:
-    return prepare(services(), call, g.key, endpoint, fetch=False).estimate
+    return _json(responses_stored.input_tokens(measure_prompt(parts, call, g.key)))
 
 
 def _json(body: object) -> Response:

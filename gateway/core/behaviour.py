@@ -52,7 +52,7 @@ class Behaviour:
     # Limits of one request
     max_messages: int = 10_000
     max_tools: int = 512
-    max_images: int = 64
+    max_images: int = 100
     max_image_mb: int = 20
     max_embedding_inputs: int = 2_048
     default_key_concurrency: int = 0

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
+from gateway.errors import InvalidRequest
+
 Json: TypeAlias = Any
 """Something `json.loads` may give; nothing is known of it until `dialects/reading.py` has
 looked."""
@@ -39,6 +41,20 @@ class Media:
 
 
 @dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A part of a message that cannot be used, instead of the media or text it stands for.
+
+    In the user's newest turn it is refused with `error`. Anywhere else it becomes `note`, a text
+    for the model ("" leaves nothing behind), and `path` is told in `x-gateway-ignored`: agents
+    repeat their history with every call, and a refusal there would end their session.
+    """
+
+    error: InvalidRequest
+    note: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class ToolCall:
     """A call the model made earlier; `arguments` is the object itself."""
 
@@ -58,6 +74,7 @@ class Message:
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str = ""
     tool_name: str = ""
+    unreadable: tuple[Unreadable, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +181,8 @@ class Call:
     `extra` is the dialect's own (frozen value or mapping), untouched by everybody else.
     `stop_here` tells that the gateway,
     not Ollama, must match stop strings (`/v1/messages`, D41). `default_think` is used when
-    neither request nor override
-    says anything (D25, D38), and so is `default_raw` (D24).
+    neither request nor override says anything (D25, D38), and so are `default_raw` (D24) and
+    `default_truncate`. `format_param` is where the caller wrote the format of the answer.
     """
 
     request: Request
@@ -175,6 +192,8 @@ class Call:
     end_user: str = ""
     default_think: Think | None = None
     default_raw: bool | None = None
+    default_truncate: bool | None = None
+    format_param: str = "response_format"
     stop_here: bool = False
     extra: Any = None
     body: Mapping[str, Json] = field(default_factory=lambda: EMPTY)

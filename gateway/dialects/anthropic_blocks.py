@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import orjson
 
-from gateway.core.chat import Json, Media, ToolCall
-from gateway.dialects.attachments import read_file
-from gateway.dialects.content import PARTS, Content, Reader, read_arguments
+from gateway.core.chat import Json, Message, ToolCall
+from gateway.dialects.attachments import NO_PDF, read_file
+from gateway.dialects.content import (
+    PARTS,
+    Content,
+    Reader,
+    call_name,
+    read_arguments,
+    read_part,
+)
 from gateway.dialects.reading import Fields, invalid, label, missing
-from gateway.errors import InvalidRequest
 
-OMITTED_PDF = "[PDF document omitted by the gateway]"
-OMITTED_DOCUMENT = "[document omitted by the gateway]"
 _SEALED = ("encrypted_content", "encrypted_index", "encrypted_stdout", "cache_control")
 
 
@@ -23,18 +28,12 @@ def is_result(kind: str) -> bool:
 
 
 def read_call(block: Fields) -> ToolCall:
-    """Give a call the model made earlier."""
-    return ToolCall(
-        block.text("id") or "", block.required_text("name"), read_arguments(block.get("input"))
-    )
+    """Return a call the model made earlier."""
+    return ToolCall(block.text("id") or "", call_name(block), read_arguments(block.get("input")))
 
 
-def read_result(block: Fields, kind: str, ignored: list[str]) -> tuple[str, tuple[Media, ...]]:
-    """Give what a call came to: its text and its images.
-
-    A 400 over something in a result would make an agent's session unusable, so what cannot be
-    read is named in `ignored`. Raises InvalidRequest for broken images only.
-    """
+def read_result(block: Fields, kind: str, name: str) -> Message:
+    """Return what a call came to as a turn of the tool `name`: its text and its images."""
     value = block.get("content")
     found = Content()
     if isinstance(value, str):
@@ -43,24 +42,22 @@ def read_result(block: Fields, kind: str, ignored: list[str]) -> tuple[str, tupl
         found.add_text(_vendor_result(value))
     elif value is not None:
         for index, item in enumerate(value if isinstance(value, list) else [value]):
-            _read_result_part(item, f"{block.path('content')}[{index}]", found, ignored)
-    text = "\n".join(found.texts)
-    return (f"Error: {text}" if block.flag("is_error") else text), tuple(found.media)
+            _read_result_part(item, f"{block.path('content')}[{index}]", found)
+    turn = found.message("tool")
+    return replace(
+        turn,
+        content=f"Error: {turn.content}" if block.flag("is_error") else turn.content,
+        tool_call_id=block.text("tool_use_id") or "",
+        tool_name=name,
+    )
 
 
-def _read_result_part(item: Json, where: str, found: Content, ignored: list[str]) -> None:
-    part = Fields(item, where) if isinstance(item, Mapping) else Fields({}, where)
-    kind = part.get("type")
+def _read_result_part(item: Json, where: str, found: Content) -> None:
+    kind = item.get("type") if isinstance(item, Mapping) else None
     if kind == "tool_reference":
-        found.add_text(str(part.get("tool_name") or part.get("name") or ""))
-    elif kind == "document":
-        try:
-            _document(part, found)
-        except InvalidRequest:
-            found.add_text(OMITTED_PDF if _is_pdf(part) else OMITTED_DOCUMENT)
-            ignored.append(f"{where}:document")
+        found.add_text(str(item.get("tool_name") or item.get("name") or ""))
     elif isinstance(kind, str) and kind in BLOCKS:
-        BLOCKS[kind](part, found)
+        read_part(item, where, found, BLOCKS)
     else:
         found.add_text(item if isinstance(item, str) else _json_text(item))
 
@@ -126,7 +123,7 @@ def _document(block: Fields, found: Content) -> None:
                 found.media.append(read)
         case "url" | "file":
             raise invalid(
-                "Documents are read only where their text is sent along.",
+                f"{NO_PDF}; send their text along.",
                 source.path("type"),
                 "unsupported_value",
             )
@@ -146,15 +143,6 @@ def _document_blocks(source: Fields, found: Content) -> None:
         if kind not in {"text", "image"}:
             raise invalid(f"A document holds no {label(kind)!r}.", part.path("type"))
         BLOCKS[kind](part, found)
-
-
-def _is_pdf(block: Fields) -> bool:
-    """Tell whether a document that cannot be read is a PDF: by name, or because only those come
-    by reference."""
-    source = block.get("source")
-    if not isinstance(source, Mapping):
-        return False
-    return source.get("type") in ("url", "file") or source.get("media_type") == "application/pdf"
 
 
 BLOCKS: Mapping[str, Reader] = {

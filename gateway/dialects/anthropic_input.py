@@ -3,12 +3,10 @@
     one user message         its tool results as `tool` messages, then its text and images
     one assistant message    thinking, text and calls in one message; cut where a tool that ran
                              on the vendor's side answers in the middle of it
-    leading system messages  join the system prompt
-    later ones               stay where they are, as reminders, so that Ollama's prompt cache
-                             holds (D40)
+    system messages          stay where they are; what becomes of them is decided for all APIs alike
 
-What a block cannot become is named in `ignored`: a history that an agent repeats with every call
-must not make its session unusable.
+Blocks of unknown types are named in `ignored`: a history that an agent repeats with every call must
+not make its session unusable.
 """
 
 from __future__ import annotations
@@ -18,18 +16,17 @@ from dataclasses import replace
 from gateway.core.behaviour import Behaviour
 from gateway.core.chat import Message, ToolCall
 from gateway.dialects.anthropic_blocks import BLOCKS, is_result, read_call, read_result
-from gateway.dialects.content import Content
+from gateway.dialects.content import Content, read_part
 from gateway.dialects.reading import Fields, invalid, label, missing
 
 _ATTRIBUTION = "x-anthropic-billing-header:"
-_REMINDER = "<system-reminder>"
 _CALLS = frozenset({"tool_use", "server_tool_use", "mcp_tool_use"})
 
 
 def read_messages(root: Fields, behaviour: Behaviour, ignored: list[str]) -> tuple[Message, ...]:
     """Give the system prompt and the conversation. Raises InvalidRequest."""
     history = _History(behaviour, ignored)
-    history.add_system_prompt(root)
+    history.add_system(root, "system")
     entries = root.items("messages")
     if not entries:
         raise missing("messages")
@@ -45,9 +42,7 @@ class _History:
 
     def __init__(self, behaviour: Behaviour, ignored: list[str]) -> None:
         self._strip = behaviour.strip_attribution_header
-        self._hoist = behaviour.anthropic_system_reminders == "hoist"
         self._ignored = ignored
-        self._system: list[str] = []
         self._messages: list[Message] = []
         self._names: dict[str, str] = {}
 
@@ -56,11 +51,13 @@ class _History:
         turns = self._messages
         while len(turns) > 1 and turns[-1] == Message("assistant"):
             turns.pop()
-        system = "\n\n".join(self._system)
-        return (Message("system", system), *turns) if system else tuple(turns)
+        return tuple(turns)
 
-    def add_system_prompt(self, root: Fields) -> None:
-        self._system += self._system_texts(root, "system")
+    def add_system(self, fields: Fields, name: str) -> None:
+        """Add the system prompt, or a system message in the conversation."""
+        texts = self._system_texts(fields, name)
+        if texts:
+            self._messages.append(Message("system", "\n\n".join(texts)))
 
     def add(self, message: Fields) -> None:
         role = message.required_text("role").lower()
@@ -70,31 +67,12 @@ class _History:
             case "assistant":
                 self._add_assistant(message)
             case "system":
-                self._add_system(message)
+                self.add_system(message, "content")
             case _:
                 raise invalid(
                     f"Unknown role {label(role)!r}: use user, assistant or system.",
                     message.path("role"),
                 )
-
-    def _add_system(self, message: Fields) -> None:
-        texts = self._system_texts(message, "content")
-        if self._hoist or not self._messages:
-            self._system += texts
-        elif texts:
-            self._remind("\n\n".join(texts))
-
-    def _remind(self, text: str) -> None:
-        note = text
-        if not text.lstrip().startswith(_REMINDER):
-            note = f"{_REMINDER}\n{text}\n</system-reminder>"
-        last = self._messages[-1]
-        if last.role == "assistant":
-            self._messages.append(Message("user", note))
-            return
-        # A turn of its own would make many templates drop the thinking of a running tool loop.
-        joined = f"{last.content}\n{note}" if last.content else note
-        self._messages[-1] = replace(last, content=joined)
 
     def _system_texts(self, fields: Fields, name: str) -> list[str]:
         value = fields.get(name)
@@ -108,8 +86,8 @@ class _History:
                 kind = block.text("type")
                 if kind == "text":
                     texts.append(block.text("text") or "")
-                elif kind in {"tool_addition", "tool_removal"}:
-                    self._ignore(block, kind)
+                elif name == "content" or kind in {"tool_addition", "tool_removal"}:
+                    self._ignore(block, kind or "")
                 else:
                     raise invalid("A system prompt holds text blocks only.", block.path("type"))
         return [text for text in map(self._without_attribution, texts) if text.strip()]
@@ -129,12 +107,12 @@ class _History:
                 self._add_result(block, kind)
                 answered = True
             elif kind in BLOCKS:
-                BLOCKS[kind](block, found)
+                read_part(block.raw, block.where, found, BLOCKS)
             else:
                 self._ignore(block, kind)
-        if found.texts or found.media or not answered:
-            text = "\n".join(found.texts)
-            self._messages.append(Message("user", text, media=tuple(found.media)))
+        turn = found.message("user")
+        if not answered or turn != Message("user"):
+            self._messages.append(turn)
 
     def _add_assistant(self, message: Fields) -> None:
         turn = _Turn()
@@ -151,21 +129,17 @@ class _History:
                 self._names[call.id] = call.name
                 turn.calls.append(call)
             elif kind == "thinking":
-                turn.said.thoughts.append(block.text("thinking") or "")
+                turn.said.add_thought(block.text("thinking"))
             elif kind in BLOCKS:
-                BLOCKS[kind](block, turn.said)
+                read_part(block.raw, block.where, turn.said, BLOCKS)
             elif kind != "redacted_thinking":
                 self._ignore(block, kind)
         rest = turn.message()
         self._messages += rest if rest or answered else [Message("assistant")]
 
     def _add_result(self, block: Fields, kind: str) -> None:
-        call_id = block.text("tool_use_id") or ""
-        name = self._names.get(call_id, "")
-        text, media = read_result(block, kind, self._ignored)
-        self._messages.append(
-            Message("tool", text, media=media, tool_call_id=call_id, tool_name=name)
-        )
+        name = self._names.get(block.text("tool_use_id") or "", "")
+        self._messages.append(read_result(block, kind, name))
 
     def _ignore(self, block: Fields, kind: str) -> None:
         self._ignored.append(f"{block.where}:{label(kind)}")
@@ -180,13 +154,7 @@ class _Turn:
 
     def message(self) -> list[Message]:
         """Give the message, if anything was said."""
-        message = Message(
-            "assistant",
-            "".join(self.said.texts),
-            "\n".join(filter(None, self.said.thoughts)),
-            tuple(self.said.media),
-            tuple(self.calls),
-        )
+        message = replace(self.said.message("assistant"), tool_calls=tuple(self.calls))
         return [] if message == Message("assistant") else [message]
 
 

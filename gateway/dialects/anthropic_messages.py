@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from gateway.core.chat import Call, ChatRequest, Envelope, Json, Params, Think
+from gateway.core.chat import Call, ChatRequest, Envelope, Json, Think
 from gateway.core.events import Reply
 from gateway.core.options import OPTIONS, OptionRule
 from gateway.dialects.anthropic_common import (
@@ -63,7 +63,6 @@ NAMES: Mapping[str, Named] = {
 """The vendor's names of options, weakest first."""
 
 _LEFT_OUT = ("container", "context_management", "compaction")
-_WANTS_THINKING = ("enabled", "adaptive", "between_tools")
 _DEFAULT_THINK: Mapping[str, Think | None] = {"false": False, "true": True, "none": None}
 
 
@@ -75,17 +74,17 @@ def parse(body: Json, reading: Reading) -> Call:
     model = read_model(root)
     ignored = _check_support(root)
     params, unread = read_params(_prepared(body, root), NAMES, own=("thinking",))
+    form = _answer_format(root)
+    if form is not None:
+        params = replace(params, format=read_response_format(form))
     messages = read_messages(root, behaviour, ignored)
     tools = read_tools(root, behaviour.max_tools, ignored)
     tools, choice = read_choice(root.get("tool_choice"), "tool_choice", tools)
-    if messages[-1].role == "assistant" and params.think is None:
-        # Ollama refuses to continue a turn of the assistant while thinking.
-        params = replace(params, think=False)
     return Call(
         request=ChatRequest(
             model=model,
             messages=messages,
-            params=_with_format(root, params),
+            params=params,
             tools=tools,
             tool_choice=choice,
             parallel_tool_calls=_may_call_in_parallel(root),
@@ -94,6 +93,8 @@ def parse(body: Json, reading: Reading) -> Call:
         ignored=(*unread, *ignored),
         end_user=_end_user(root),
         default_think=_DEFAULT_THINK[behaviour.anthropic_default_think],
+        default_truncate=False,  # this API refuses a prompt that is too long
+        format_param=form.where if form else "response_format",
         stop_here=True,
         extra=Shown(omit_thinking=_omits_thinking(root)),
         body=body,
@@ -149,8 +150,8 @@ def _wanted_thinking(root: Fields) -> Json:
     if isinstance(thinking, bool | str):
         return thinking
     config = as_fields(thinking, "thinking")
-    kind = config.word("type", (*_WANTS_THINKING, "disabled")) or "enabled"
-    return False if kind == "disabled" else effort or True
+    # Vendors invent new words for how much; only one of them means none.
+    return False if config.text("type") == "disabled" else effort or True
 
 
 def _omits_thinking(root: Fields) -> bool:
@@ -158,18 +159,14 @@ def _omits_thinking(root: Fields) -> bool:
     return isinstance(thinking, Mapping) and thinking.get("display") == "omitted"
 
 
-def _with_format(root: Fields, params: Params) -> Params:
-    """Add the answer's format from where the several versions of the API have it."""
+def _answer_format(root: Fields) -> Fields | None:
+    """Return the answer's format from where the several versions of the API have it."""
     output = root.fields("output_config")
-    form = None if output is None else output.fields("format")
-    form = form or root.fields("output_format")
-    if form is None:
-        said = root.get("response_format")
-        if said is None:
-            return params
-        wrapped = {"type": said} if isinstance(said, str) else said
-        form = as_fields(wrapped, "response_format")
-    return replace(params, format=read_response_format(form))
+    form = (output and output.fields("format")) or root.fields("output_format")
+    said = root.get("response_format")
+    if form is not None or said is None:
+        return form
+    return as_fields({"type": said} if isinstance(said, str) else said, "response_format")
 
 
 def _may_call_in_parallel(root: Fields) -> bool:

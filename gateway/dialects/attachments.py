@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import binascii
 import re
+from urllib.parse import unquote
 
 from gateway.core.chat import Media
 from gateway.core.media import MOST_PIXELS, pixels, sniff
@@ -36,6 +37,8 @@ _SUFFIXES = (
 )
 _TEXT_SUFFIXES = frozenset(_SUFFIXES.split())
 _BASE64 = "invalid_base64_image"
+NO_PDF = "The PDF specified was not valid: PDF files cannot be read here"
+"""The vendor's words first: coding agents that read them take the file out by themselves."""
 _STANDARD = str.maketrans("-_", "+/")
 
 
@@ -45,10 +48,8 @@ def read_image(url: str, param: str) -> Media:
     if not url:
         raise missing(param)
     if url[:5].lower() == "data:":
-        kind, data = _split_data_url(url, param)
-        if kind and not kind.startswith("image/") and kind != "application/octet-stream":
-            raise _no_image(param)
-        return read_image_data(data, param)
+        # Labels lie: what the bytes are decides.
+        return read_image_data(_split_data_url(url, param)[1], param)
     if _SCHEME.match(url):
         if url.lower().startswith(("http://", "https://")):
             return Media("image", url=url, param=param)
@@ -64,7 +65,7 @@ def read_image_data(data: str, param: str) -> Media:
     if sniff(raw) is None:
         raise _no_image(param)
     if pixels(raw) > MOST_PIXELS:
-        raise invalid("The image has too many pixels.", param, "image_too_large")
+        raise invalid("Could not process image: it has too many pixels.", param, "image_too_large")
     return Media("image", data=data, param=param)
 
 
@@ -84,16 +85,18 @@ def read_file(data: str, filename: str, param: str) -> str | Media:
     if data[:5].lower() == "data:":
         kind, data = _split_data_url(data, param)
     raw = _base64(data, param, "invalid_value")[1]
-    if sniff(raw) and not _is_text(kind, filename):
+    picture = sniff(raw)
+    if picture and not (picture == "bmp" and _is_text(kind, filename)):
+        # The two letters that a BMP begins with may begin a text as well.
         return read_image_data(data, param)
     return file_text(raw, kind, filename, param)
 
 
 def file_text(raw: bytes, media_type: str, filename: str, param: str) -> str:
     """Give a text file as text, its name on a first line. Raises InvalidRequest for other files."""
-    if raw.startswith(b"%PDF-") or media_type == "application/pdf":
-        raise invalid("PDF files cannot be read here; send their text.", param, "unsupported_value")
-    text = _decoded(raw, _is_text(media_type, filename))
+    text = None if raw.startswith(b"%PDF-") else _decoded(raw, _is_text(media_type, filename))
+    if text is None and (raw.startswith(b"%PDF-") or media_type == "application/pdf"):
+        raise invalid(f"{NO_PDF}; send their text.", param, "unsupported_value")
     if text is None:
         raise invalid("Only text files and images can be read.", param, "unsupported_value")
     return f"{filename}\n{text}" if filename else text
@@ -104,12 +107,12 @@ def _split_data_url(url: str, param: str) -> tuple[str, str]:
     head = _DATA_URL.match(url)
     if head is None or ";base64" not in head[2].lower():
         raise invalid("A data URL must hold base64: data:<type>;base64,<data>.", param, _BASE64)
-    return head[1].strip().lower(), url[head.end() :]
+    return head[1].strip().lower(), unquote(url[head.end() :])
 
 
 def _no_image(param: str) -> InvalidRequest:
     return invalid(
-        "This is not an image that models read (PNG, JPEG, WebP, GIF or BMP).",
+        "Could not process image: it is none that models read (PNG, JPEG, WebP, GIF or BMP).",
         param,
         "unsupported_image_media_type",
     )

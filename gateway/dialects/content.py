@@ -1,6 +1,8 @@
 """The content of one message: text, pictures, sounds and files, in whatever parts they came.
 
-A message's parts stay together: all its text in one string, all its media in one list.
+A message's parts stay together: all its text in one string, all its media in one list. A part that
+cannot be read does not end the reading: whether it is refused depends on the turn it stands in, so
+it is kept as `Unreadable`.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from gateway.core.chat import Json, Media
+from gateway.core.chat import Json, Media, Message, Role, Unreadable
 from gateway.dialects.attachments import read_audio, read_file, read_image, read_image_data
 from gateway.dialects.reading import (
     Fields,
@@ -25,6 +27,16 @@ from gateway.dialects.reading import (
 from gateway.errors import InvalidRequest
 
 MAX_ARGUMENT_DEPTH = 100
+UNNAMED = "unnamed_tool"
+"""Stands in for the name of a call that was made without one."""
+_NOUNS = {
+    "text": "text", "input_text": "text", "output_text": "text",
+    "image_url": "image", "input_image": "image", "image": "image",
+    "input_audio": "audio",
+    "file": "document", "input_file": "document", "document": "document",
+}  # fmt: skip
+_SEALED = "gAAAA"
+"""How the vendor's encrypted texts begin, which nobody here can read."""
 
 
 @dataclass(slots=True)
@@ -34,11 +46,28 @@ class Content:
     texts: list[str] = field(default_factory=list)
     thoughts: list[str] = field(default_factory=list)
     media: list[Media] = field(default_factory=list)
+    unreadable: list[Unreadable] = field(default_factory=list)
 
     def add_text(self, text: str) -> None:
         """Add a piece of text; an empty one adds no gap."""
         if text:
             self.texts.append(text)
+
+    def add_thought(self, text: Json) -> None:
+        """Add a piece of thinking, where it is one."""
+        if isinstance(text, str) and text:
+            self.thoughts.append(text)
+
+    def message(self, role: Role) -> Message:
+        """Return the content as a turn; texts are apart by a line, those of the assistant are
+        pieces of one (D54)."""
+        return Message(
+            role,
+            ("" if role == "assistant" else "\n").join(self.texts),
+            "\n".join(self.thoughts) if role == "assistant" else "",
+            tuple(self.media),
+            unreadable=tuple(self.unreadable),
+        )
 
 
 Reader = Callable[[Fields, Content], None]
@@ -46,9 +75,9 @@ Reader = Callable[[Fields, Content], None]
 
 
 def read_content(value: Json, param: str, parts: Mapping[str, Reader] | None = None) -> Content:
-    """Give the content of a message: a string, or a list of parts.
+    """Return the content of a message: a string, or a list of parts.
 
-    `parts` are readers by type, `PARTS` when not given. Raises InvalidRequest.
+    `parts` are readers by type, `PARTS` when not given. Raises InvalidRequest when it is neither.
     """
     content = Content()
     if isinstance(value, str):
@@ -60,14 +89,38 @@ def read_content(value: Json, param: str, parts: Mapping[str, Reader] | None = N
     for index, item in enumerate(value):
         if isinstance(item, str):
             content.add_text(item)
-            continue
-        part = as_fields(item, f"{param}[{index}]")
+        else:
+            read_part(item, f"{param}[{index}]", content, readers)
+    return content
+
+
+def read_part(item: Json, where: str, content: Content, readers: Mapping[str, Reader]) -> None:
+    """Add one part to the content, as `Unreadable` where it cannot be read."""
+    kind = ""
+    try:
+        part = as_fields(item, where)
         kind = part.required_text("type")
         reader = readers.get(kind)
         if reader is None:
             raise invalid(f"Content of type {label(kind)!r} is not known here.", part.path("type"))
         reader(part, content)
-    return content
+    except InvalidRequest as error:
+        path = f"{where}:{label(kind)}" if kind else where
+        content.unreadable.append(Unreadable(error, _omission(kind, error), path))
+
+
+def _omission(kind: str, error: InvalidRequest) -> str:
+    """Return what the model reads in place of a part."""
+    noun = _NOUNS.get(kind, f"content of type {label(kind)!r}")
+    if noun == "document" and "PDF" in error.message:
+        noun = "PDF document"
+    return f"[{noun} omitted by the gateway]"
+
+
+def call_name(fields: Fields) -> str:
+    """Return the name of a call made earlier; models make some without, and agents repeat them."""
+    name = fields.get("name")
+    return (name.strip() if isinstance(name, str) else "") or UNNAMED
 
 
 def read_arguments(value: Json) -> Mapping[str, Json]:
@@ -112,6 +165,14 @@ def _thinking_part(part: Fields, content: Content) -> None:
         if isinstance(value, str) and value:
             content.thoughts.append(value)
             return
+
+
+def _encrypted_part(part: Fields, content: Content) -> None:
+    """A text that agents hand over to each other; only its vendor would encrypt it."""
+    text = part.text("encrypted_content") or ""
+    if text.startswith(_SEALED):
+        raise invalid("Encrypted content cannot be read here.", part.path("encrypted_content"))
+    content.add_text(text)
 
 
 def _image_url_part(part: Fields, content: Content) -> None:
@@ -179,8 +240,11 @@ PARTS: Mapping[str, Reader] = {
     "input_text": _text_part,
     "output_text": _text_part,
     "refusal": _refusal_part,
+    "encrypted_content": _encrypted_part,
     "thinking": _thinking_part,
     "reasoning": _thinking_part,
+    "reasoning_text": _thinking_part,
+    "summary_text": _thinking_part,
     "image_url": _image_url_part,
     "input_image": _image_url_part,
     "image": _image_source_part,

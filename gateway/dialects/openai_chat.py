@@ -28,7 +28,7 @@ from gateway.dialects.openai_common import (
     total_usage,
     usage_object,
 )
-from gateway.dialects.openai_messages import is_prefill, read_messages
+from gateway.dialects.openai_messages import read_messages
 from gateway.dialects.openai_tools import read_offer
 from gateway.dialects.params import OPENAI_NAMES, read_params, root_of
 from gateway.dialects.reading import Fields, invalid, read_end_user, read_model, unsupported
@@ -54,13 +54,9 @@ def parse(body: Json, reading: Reading) -> Call:
     model = read_model(root)
     refuse(root)
     params, ignored = read_params(body, OPENAI_NAMES)
-    inside: list[str] = []
-    messages = read_messages(root, behaviour.max_messages, inside)
+    messages = read_messages(root, behaviour.max_messages)
     offer = read_offer(root, behaviour.max_tools)
     parallel = root.flag("parallel_tool_calls")
-    if is_prefill(messages) and params.think is None:
-        # Ollama refuses to continue a turn of the assistant while thinking.
-        params = replace(params, think=False)
     request = ChatRequest(
         model=model,
         messages=messages,
@@ -75,7 +71,7 @@ def parse(body: Json, reading: Reading) -> Call:
         request=request,
         stream=root.flag("stream") or False,
         include_usage=wants_usage(root),
-        ignored=(*ignored, *inside, *offer.ignored),
+        ignored=(*ignored, *offer.ignored),
         end_user=read_end_user(root),
         extra=Shown(offer.legacy, root.get("service_tier") is not None),
         body=body,

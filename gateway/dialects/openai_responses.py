@@ -75,9 +75,6 @@ def parse(body: Json, reading: Reading) -> Call:
     tools, choice = read_choice(root, offer.tools)
     parallel = root.flag("parallel_tool_calls")
     params = _with_answer_shape(root, params)
-    if conversation.messages[-1].role == "assistant" and params.think is None:
-        # Ollama refuses to continue a turn of the assistant while thinking.
-        params = replace(params, think=False)
     request = ChatRequest(
         model=model,
         messages=tuple(conversation.messages),
@@ -93,6 +90,8 @@ def parse(body: Json, reading: Reading) -> Call:
         stream=root.flag("stream") or False,
         ignored=(*unread, *management, *conversation.ignored, *offer.ignored),
         end_user=read_end_user(root),
+        default_truncate=False,  # `truncation` is "disabled" unless asked for
+        format_param="text.format",
         extra=Echo(
             fields=_echoed(root, request, offer, reading),
             input_items=tuple(conversation.stored),

@@ -11,13 +11,21 @@ another text format.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import orjson
 
-from gateway.core.chat import Json, Media, Message, Role, ToolCall
+from gateway.core.chat import Json, Media, Message, Role, ToolCall, Unreadable
 from gateway.dialects.base import Reading
-from gateway.dialects.content import PARTS, Content, Reader, read_arguments, read_content
+from gateway.dialects.content import (
+    PARTS,
+    Content,
+    Reader,
+    call_name,
+    read_arguments,
+    read_content,
+    read_part,
+)
 from gateway.dialects.reading import Fields, invalid, label, missing
 from gateway.dialects.responses_object import unseal
 from gateway.dialects.responses_tools import flat_name
@@ -157,8 +165,12 @@ class _Reader:
                 self._found.ignored.append(f"{item.where}:{label(kind)}")
             case _ if kind in _CLIENT_CALLS:
                 self._add_client_call(item, kind)
+            case "agent_message":
+                self._add_agent_message(item)
             case _:
-                raise invalid(f"Unknown item type {label(kind)!r}.", item.path("type"))
+                error = invalid(f"Unknown item type {label(kind)!r}.", item.path("type"))
+                unknown = Unreadable(error, "", f"{item.where}:{label(kind)}")
+                self._append(Message("user", unreadable=(unknown,)))
 
     def _referenced(self, item: Fields) -> Fields:
         id = item.required_text("id")
@@ -177,8 +189,15 @@ class _Reader:
             where = item.path("content")
             self._turn.say(Content() if value is None else _read(value, where, role))
             return
-        found = _read(value, item.path("content"), role)
-        self._append(Message(_ROLES[role], "\n".join(found.texts), media=tuple(found.media)))
+        self._append(_read(value, item.path("content"), role).message(_ROLES[role]))
+
+    def _add_agent_message(self, item: Fields) -> None:
+        """Read what one agent of a client wrote to another: a task, or what came of it."""
+        found = _read(item.get("content") or [], item.path("content"), "user")
+        author = item.get("author")
+        if isinstance(author, str) and author:
+            found.texts.insert(0, f"Message from {author}:")
+        self._append(found.message("user"))
 
     def _append(self, message: Message) -> None:
         self._end_turn()
@@ -189,7 +208,7 @@ class _Reader:
         self._turn = _Turn()
 
     def _add_call(self, item: Fields, kind: str) -> None:
-        name = flat_name(item.text("namespace") or "", item.required_text("name"))
+        name = flat_name(item.text("namespace") or "", call_name(item))
         if kind == "custom_tool_call":
             arguments: Mapping[str, Json] = {"input": item.text("input") or ""}
         else:
@@ -204,7 +223,7 @@ class _Reader:
         self._call(item, name, value)
 
     def _add_mcp_call(self, item: Fields) -> None:
-        self._call(item, item.required_text("name"), read_arguments(item.get("arguments")))
+        self._call(item, call_name(item), read_arguments(item.get("arguments")))
         answer = "output" if item.get("output") is not None else "error"
         self._add_output(item, item.get(answer), item.path(answer))
 
@@ -218,15 +237,9 @@ class _Reader:
         found = Content()
         for index, part in enumerate(value if isinstance(value, list) else [value]):
             _read_output(part, f"{where}[{index}]", found)
-        self._append(
-            Message(
-                "tool",
-                "\n".join(found.texts),
-                media=tuple(found.media),
-                tool_call_id=call_id,
-                tool_name=self._names.get(call_id, ""),
-            )
-        )
+        turn = found.message("tool")
+        name = self._names.get(call_id, "")
+        self._append(replace(turn, tool_call_id=call_id, tool_name=name))
 
     def _configure(self, item: Fields) -> None:
         reasoning = item.fields("reasoning")
@@ -262,6 +275,7 @@ class _Turn:
                 "\n".join(filter(None, thoughts)),
                 tuple(each for content in self._said for each in content.media),
                 tuple(self.calls),
+                unreadable=tuple(each for content in self._said for each in content.unreadable),
             )
         ]
 
@@ -337,7 +351,7 @@ def _read_output(part: Json, where: str, found: Content) -> None:
     if kind == "computer_screenshot":
         kind = "input_image"
     if isinstance(kind, str) and kind in _PARTS:
-        _PARTS[kind](Fields(part, where), found)
+        read_part({**part, "type": kind}, where, found, _PARTS)
     else:
         found.add_text(orjson.dumps(part).decode())
 
@@ -355,8 +369,10 @@ def _stored(item: Fields) -> Json:
 
 
 def _stored_part(part: Json, role: str) -> Json:
-    text = part if isinstance(part, str) else part.get("text") if part["type"] == "text" else None
-    if text is None:
+    text = part
+    if isinstance(part, Mapping):
+        text = part.get("text") if part.get("type") == "text" else None
+    if not isinstance(text, str):
         return part
     if role == "assistant":
         return {"type": "output_text", "text": text, "annotations": []}

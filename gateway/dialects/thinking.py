@@ -18,7 +18,6 @@ _LEVELS: Mapping[str, Think] = {
     "low": "low", "medium": "medium", "high": "high",
     "xhigh": "max", "max": "max", "ultra": "max",
 }  # fmt: skip
-_THINKING_TYPES = {"enabled": True, "adaptive": True, "auto": True, "disabled": False}
 _TEMPLATE_SWITCHES = ("enable_thinking", "thinking")
 TEMPLATE_WORDS = (*_TEMPLATE_SWITCHES, "reasoning_effort")
 """What is understood of `chat_template_kwargs`."""
@@ -106,11 +105,11 @@ def _read_template_effort(value: Json, param: str) -> Thinking | None:
 
 
 def _read_thinking_field(value: Json, param: str) -> Thinking | None:
-    """Read `thinking`: a boolean or word as `think`, or an object with a `type`."""
+    """Read `thinking`: a boolean or word as `think`, or an object with a `type`, of which one word
+    means none."""
     if not isinstance(value, Mapping):
         return read_think(value, param)
-    kind = Fields(value, param).word("type", _THINKING_TYPES)
-    return Thinking(_THINKING_TYPES[kind or "enabled"])
+    return Thinking(Fields(value, param).text("type") != "disabled")
 
 
 def _read_reasoning(value: Json, param: str) -> Thinking | None:

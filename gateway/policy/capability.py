@@ -1,4 +1,6 @@
-"""Refuses what a model is known to be unable to do, before it is sent (api-mapping 2.3.3, 2.3.6).
+"""Refuses what a model is known to be unable to do, before it is sent (api-mapping 2.3.3).
+
+Images and sounds are looked at in `media`.
 
 Only what `/api/show` told counts: while nothing is known, the request goes through and Ollama
 decides.
@@ -13,20 +15,13 @@ from gateway.core.catalog import Model
 from gateway.core.chat import ChatRequest, CompletionRequest, Request
 from gateway.errors import CapabilityMissing, InvalidRequest
 from gateway.policy import thinking
-from gateway.policy.media import all_media
-
-_SENSES = (
-    ("image", "vision", "cannot see images"),
-    ("audio", "audio", "cannot hear sounds"),
-)
 
 
-def settle(request: Request, model: Model, behaviour: Behaviour, think_from: str = "") -> Request:
-    """Check a request; give it in the form the model can take.
+def settle(request: Request, model: Model, think_from: str = "") -> Request:
+    """Return a request in the form the model can take.
 
-    `think_from` is the layer `think` came from (see `overrides`). Raises as `check` does.
+    `think_from` is the layer `think` came from (see `overrides`).
     """
-    check(request, model, behaviour)
     params = thinking.adapt(request.params, model)
     if not isinstance(request, ChatRequest):
         return replace(request, params=params)
@@ -44,16 +39,8 @@ def check(request: Request, model: Model, behaviour: Behaviour) -> None:
         raise _missing(model, "chat", "only makes embeddings", "model")
     if isinstance(request, ChatRequest):
         _check_tools(request, model, behaviour)
-        param = request.media_param
     else:
         _check_suffix(request, model)
-        param = "images"
-    media = all_media(request)
-    if not media:
-        return
-    for kind, capability, what in _SENSES:
-        if model.can(capability) is False and any(item.kind == kind for item in media):
-            raise _missing(model, capability, what, param)
 
 
 def without_unwanted_tools(request: ChatRequest) -> ChatRequest:
@@ -80,7 +67,8 @@ def _check_tools(request: ChatRequest, model: Model, behaviour: Behaviour) -> No
         return
     if mode == "required" and behaviour.forced_tool_choice == "emulate":
         return  # made with `format`, which needs no such capability (D13)
-    raise _missing(model, "tools", "cannot call tools", "tools")
+    # Clients look for these words, which are Ollama's, and go on without tools.
+    raise _missing(model, "tools", "does not support tools", "tools")
 
 
 def _check_suffix(request: CompletionRequest, model: Model) -> None:

@@ -90,7 +90,7 @@ def _asked(tries: Tries, request: Request, behaviour: Behaviour) -> Batches:
         if behaviour.tools_with_format == "two_pass":
             return formats.tools_then_format(tries, request)
         if behaviour.tools_with_format == "tools_only":
-            tries.notice("response_format")
+            tries.notice(tries.plan.call.format_param)
             return tries.run(with_params(request, replace(request.params, format=None)))
     return formats.verified(tries, request)
 

@@ -125,7 +125,7 @@ class _Look:
                 self.state = "bad"
                 return
             else:
-                tries.notice("response_format")
+                tries.notice(tries.plan.call.format_param)
         shown.extend(self._held)
         shown.append(tries.total(finish))
         self.state = "over"
@@ -134,7 +134,7 @@ class _Look:
         if not self.is_last:
             self.state = "bad"
             return
-        tries.notice("response_format")
+        tries.notice(tries.plan.call.format_param)
         self._release(shown)
 
     def _release(self, shown: list[Event]) -> None:

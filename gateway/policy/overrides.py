@@ -79,6 +79,7 @@ class Layers:
     key_default: Mapping[str, Json] = field(default_factory=lambda: EMPTY)
     default_think: Think | None = None
     default_raw: bool | None = None
+    default_truncate: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,7 @@ def layers_of(key: Key, resolved: Resolved, call: Call | None = None) -> Layers:
         key_default=key.default_params,
         default_think=None if call is None else call.default_think,
         default_raw=None if call is None else call.default_raw,
+        default_truncate=None if call is None else call.default_truncate,
     )
 
 
@@ -288,7 +290,11 @@ def _asked(params: Params) -> dict[str, Json]:
 
 
 def _defaults(layers: Layers) -> dict[str, Json]:
-    said = {"think": layers.default_think, "raw": layers.default_raw}
+    said = {
+        "think": layers.default_think,
+        "raw": layers.default_raw,
+        "truncate": layers.default_truncate,
+    }
     return {name: value for name, value in said.items() if value is not None}
 
 

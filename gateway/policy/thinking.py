@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import Final
 
 from gateway.core.catalog import Model
-from gateway.core.chat import ChatRequest, Message, Params, Think
+from gateway.core.chat import ChatRequest, Params, Request, Think
 from gateway.errors import GatewayError, InvalidRequest
 
 log = logging.getLogger(__name__)
@@ -51,24 +51,22 @@ def is_hidden(params: Params, hide_thinking: bool) -> bool:
 
 
 def settle_prefill(request: ChatRequest, think_was_asked: bool) -> ChatRequest:
-    """Give a request whose last turn is the assistant's in the form Ollama accepts (F23).
+    """Return the request without thinking where the model is to continue a turn of its own (F23).
 
-    Trailing assistant turns become one, and thinking is off unless the caller asked for it: models
-    on the native template path refuse to continue a turn with thinking on.
+    Models on the native template path refuse to do both; only who asks for thinking gets to see
+    that.
     """
-    messages = request.messages
-    if not messages or messages[-1].role != "assistant" or messages[-1].tool_calls:
+    if think_was_asked or not prefill_of(request):
         return request
-    start = len(messages) - 1
-    while start and _is_plain_answer(messages[start - 1]):
-        start -= 1
-    merged = replace(
-        messages[-1],
-        content="".join(message.content for message in messages[start:]),
-        thinking="".join(message.thinking for message in messages[start:]),
-    )
-    params = request.params if think_was_asked else replace(request.params, think=False)
-    return replace(request, messages=(*messages[:start], merged), params=params)
+    return replace(request, params=replace(request.params, think=False))
+
+
+def prefill_of(request: Request) -> str:
+    """Return the text of the assistant's turn that the model is to continue; "" where none is."""
+    if not isinstance(request, ChatRequest) or not request.messages:
+        return ""
+    last = request.messages[-1]
+    return last.content if last.role == "assistant" and not last.tool_calls else ""
 
 
 def weaker(think: Think | None) -> Iterator[Think | None]:
@@ -108,7 +106,3 @@ class Memory:
         if found is None or self._clock() - found[0] > _REMEMBER_S:
             return wanted
         return found[1]
-
-
-def _is_plain_answer(message: Message) -> bool:
-    return message.role == "assistant" and not message.tool_calls

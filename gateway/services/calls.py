@@ -213,7 +213,7 @@ def start(
 
     Nothing is held until the result is entered.
     """
-    prepared = prepare(services, call, key, caller.endpoint)
+    prepared = prepare(services, call, key)
     behaviour = services.settings.behaviour()
 
     def answer(tally: Tally) -> Answer:
@@ -222,7 +222,7 @@ def start(
             tally,
             services.fleet,
             behaviour,
-            lambda failed, error: fall_back(services, failed, error, caller.endpoint),
+            lambda failed, error: fall_back(services, failed, error),
         )
 
     return _kept(Running(services, prepared, caller, answer), body)

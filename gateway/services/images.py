@@ -201,9 +201,10 @@ class Images:
     def __init__(self, behaviour: Callable[[], Behaviour]) -> None:
         self._behaviour = behaviour
 
-    def fill(self, request: Request) -> Request:
-        """Give the request with every `Media.url` fetched: images into `Media.data`, files into
-        the text of their message. Raises InvalidRequest."""
+    def fill(self, request: Request) -> tuple[Request, tuple[str, ...]]:
+        """Return the request with every `Media.url` fetched, images into `Media.data`, files into
+        the text of their message, and the paths of those of earlier turns that could not be
+        fetched. Raises InvalidRequest for those of the user's newest turn."""
         seen: dict[tuple[str, str, str], str] = {}
         until_s = time.monotonic() + ALL_S
 

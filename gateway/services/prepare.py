@@ -26,7 +26,7 @@ from gateway.core.chat import (
 from gateway.core.embed import EmbedRequest
 from gateway.core.keys import Key
 from gateway.errors import ContextOverflow, GatewayError, ModelNotFound, Unavailable
-from gateway.policy import access, capability, estimate, media, overrides, routing
+from gateway.policy import access, capability, conversation, estimate, media, overrides, routing
 from gateway.services import Services
 
 log = logging.getLogger(__name__)
@@ -75,22 +75,27 @@ class Prepared:
         return self.resolved.model
 
 
-def prepare(
-    services: Services, call: Call, key: Key, endpoint: str, *, fetch: bool = True
-) -> Prepared:
+def prepare(services: Services, call: Call, key: Key) -> Prepared:
     """Resolve, check and prepare a call.
 
-    Raises ModelNotFound, Unavailable, Forbidden, InvalidRequest, CapabilityMissing. With `fetch`
-    off, images named by URL stay URLs: enough for an estimate.
+    Raises ModelNotFound, Unavailable, Forbidden, InvalidRequest, CapabilityMissing.
     """
     behaviour = services.settings.behaviour()
     resolved = _resolve(services, call.model, behaviour)
     access.check_model(key, resolved)
-    media.check(call.request, behaviour.max_images, behaviour.max_image_mb)
-    prepared = _lay(services, call, key, resolved, behaviour, endpoint)
-    if not fetch:
-        return prepared
-    return _filled(services, prepared)
+    return _filled(services, _lay(services, call, key, resolved, behaviour))
+
+
+def measure_prompt(services: Services, call: Call, key: Key) -> int:
+    """Return the estimated tokens of a call's prompt.
+
+    What the model could not do with the prompt is no reason not to count it, and nothing is
+    fetched. Raises ModelNotFound, Unavailable, Forbidden.
+    """
+    behaviour = services.settings.behaviour()
+    resolved = _resolve(services, call.model, behaviour)
+    access.check_model(key, resolved)
+    return _lay(services, call, key, resolved, behaviour, will_run=False).estimate
 
 
 def prepare_embedding(
@@ -124,9 +129,7 @@ def prepare_embedding(
     return prepared, effective
 
 
-def fall_back(
-    services: Services, failed: Prepared, error: GatewayError, endpoint: str
-) -> Prepared | None:
+def fall_back(services: Services, failed: Prepared, error: GatewayError) -> Prepared | None:
     """Give the call prepared for the next model of the chain, None when there is none.
 
     Only for failures another model can mend: nobody has it, or the prompt does not fit.
@@ -140,9 +143,7 @@ def fall_back(
     for model in chain[position:]:
         try:
             access.check_model(failed.key, Resolved(model))
-            following = _lay(
-                services, failed.call, failed.key, Resolved(model), behaviour, endpoint
-            )
+            following = _lay(services, failed.call, failed.key, Resolved(model), behaviour)
         except GatewayError:
             continue
         log.info("model %s takes over for %s: %s", model.name, failed.model.name, error.code)
@@ -183,14 +184,23 @@ def _lay(
     key: Key,
     resolved: Resolved,
     behaviour: Behaviour,
-    endpoint: str,
+    *,
+    will_run: bool = True,
 ) -> Prepared:
-    """Lay overrides over the request and check what the model can do."""
-    layers = overrides.layers_of(key, resolved, call)
-    applied = overrides.apply(call.request, layers, behaviour)
-    request = capability.settle(
-        applied.request, resolved.model, behaviour, applied.provenance.get("think", "")
-    )
+    """Lay overrides over the request and check what the model can do, unless it will not run."""
+    model = resolved.model
+    request = call.request
+    left_out: tuple[str, ...] = ()
+    if will_run:
+        request, left_out = media.settle(request, model, behaviour)
+    request = _ordered(request, behaviour)
+    applied = overrides.apply(request, overrides.layers_of(key, resolved, call), behaviour)
+    request = applied.request
+    if will_run:
+        capability.check(request, model, behaviour)
+    request = capability.settle(request, model, applied.provenance.get("think", ""))
+    if isinstance(request, ChatRequest):
+        request = replace(request, messages=conversation.with_user_turn(request.messages))
     measured = estimate.size(request)
     tokens = measured.tokens(services.ratios.of(resolved.model.name))
     return Prepared(
@@ -206,14 +216,21 @@ def _lay(
         hide_thinking=applied.hide_thinking,
         parse_think_tags=applied.parse_think_tags,
         reasoning_field=applied.reasoning_field,
-        ignored=applied.ignored,
+        ignored=(*left_out, *applied.ignored),
         explain=_explain(applied, request.params),
     )
 
 
+def _ordered(request: Request, behaviour: Behaviour) -> Request:
+    if not isinstance(request, ChatRequest):
+        return request
+    hoist = behaviour.anthropic_system_reminders == "hoist"
+    return replace(request, messages=conversation.ordered(request.messages, hoist))
+
+
 def _filled(services: Services, prepared: Prepared) -> Prepared:
     """Fetch what the request names by URL; the text of a file counts in the prompt."""
-    request = services.images.fill(prepared.request)
+    request, left_out = services.images.fill(prepared.request)
     if request is prepared.request:
         return prepared
     measured = estimate.size(request)
@@ -222,6 +239,7 @@ def _filled(services: Services, prepared: Prepared) -> Prepared:
     return replace(
         prepared,
         request=request,
+        ignored=(*prepared.ignored, *left_out),
         characters=measured.countable,
         estimate=tokens,
         reservation=reservation,

@@ -11,11 +11,13 @@ import orjson
 import pytest
 
 from gateway.core.behaviour import Behaviour
-from gateway.core.chat import Call, Envelope
+from gateway.core.catalog import Model
+from gateway.core.chat import Call, Envelope, Request
 from gateway.core.events import Batch, Event
 from gateway.dialects import base
 from gateway.dialects.base import Reading
 from gateway.errors import InvalidRequest
+from gateway.policy import media
 
 SEED = "0123456789abcdef01234567"
 CREATED = 1_754_000_000
@@ -64,9 +66,16 @@ def frames(pieces: Iterable[bytes]) -> list[Any]:
     return found
 
 
+def settled(call: Call) -> Request:
+    """Return the request as a model that can see and hear gets it; the user's newest turn may be
+    refused."""
+    able = Model(1, "m", "m", capabilities=frozenset({"completion", "vision", "audio"}))
+    return media.settle(call.request, able, Behaviour())[0]
+
+
 def refusal(body: Mapping[str, Any], dialect: ModuleType, **settings: Any) -> tuple[str, str]:
     """Give the code and the param of the refusal of a body."""
     with pytest.raises(InvalidRequest) as caught:
-        dialect.parse(body, reading(**settings))
+        settled(dialect.parse(body, reading(**settings)))
     assert caught.value.message
     return caught.value.code, caught.value.param or ""

@@ -14,6 +14,7 @@ from gateway.dialects import anthropic_messages
 from gateway.dialects.anthropic_common import Shown
 from gateway.dialects.base import Reading
 from gateway.errors import InvalidRequest
+from tests.dialects.making import settled
 
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(8)).decode()
 HELLO = base64.b64encode(b"hello").decode()
@@ -128,9 +129,6 @@ REFUSED = [
         {"thread": {"type": "create"}}, "thread", "thread_unsupported_request", id="thread"
     ),
     pytest.param({"thinking": 5}, "thinking", "invalid_type", id="thinking a number"),
-    pytest.param(
-        {"thinking": {"type": "sometimes"}}, "thinking.type", "invalid_value", id="thinking type"
-    ),
     pytest.param({"system": 5}, "system", "invalid_type", id="system a number"),
     pytest.param(
         {"system": [{"type": "image"}]}, "system[0].type", "invalid_value", id="system image"
@@ -447,28 +445,8 @@ SYSTEMS = [
     pytest.param(
         [LATE, HI], [Message("system", "900 tokens left"), Message("user", "hi")], id="leading"
     ),
-    pytest.param([HI, LATE], [Message("user", f"hi\n{NOTE}")], id="after a user message"),
     pytest.param(
-        [HI, assistant(use()), user(result()), LATE],
-        [
-            Message("user", "hi"),
-            Message(
-                "assistant", tool_calls=(ToolCall("toolu_1", "get_weather", {"city": "Paris"}),)
-            ),
-            Message("tool", f"sunny\n{NOTE}", tool_call_id="toolu_1", tool_name="get_weather"),
-        ],
-        id="after a tool result",
-    ),
-    pytest.param(
-        [HI, assistant(text("yes")), LATE],
-        [Message("user", "hi"), Message("assistant", "yes"), Message("user", NOTE)],
-        id="after the assistant",
-    ),
-    pytest.param([user(), LATE], [Message("user", NOTE)], id="into an empty message"),
-    pytest.param(
-        [HI, {"role": "system", "content": [text(NOTE)]}],
-        [Message("user", f"hi\n{NOTE}")],
-        id="already a reminder",
+        [HI, LATE], [Message("user", "hi"), Message("system", "900 tokens left")], id="later"
     ),
     pytest.param(
         [HI, {"role": "system", "content": [text(BILLING)]}],
@@ -484,19 +462,8 @@ SYSTEMS = [
 
 
 @pytest.mark.parametrize(("entries", "expected"), SYSTEMS)
-def test_late_system_messages_stay_where_they_are(
-    entries: list[Any], expected: list[Message]
-) -> None:
+def test_system_messages_stay_where_they_are(entries: list[Any], expected: list[Message]) -> None:
     assert list(messages(*entries)) == expected
-
-
-def test_late_system_messages_can_be_hoisted() -> None:
-    hoist = Behaviour(anthropic_system_reminders="hoist")
-
-    assert messages(HI, LATE, system="be kind", behaviour=hoist) == (
-        Message("system", "be kind\n\n900 tokens left"),
-        Message("user", "hi"),
-    )
 
 
 # --- blocks, 4.2 ------------------------------------------------------------------------------
@@ -657,7 +624,7 @@ def test_blocks_that_cannot_be_read_are_refused(
     block: dict[str, Any], where: str, code: str
 ) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        messages(user(block))
+        settled(parse(messages=[user(block)]))
 
     assert caught.value.param == f"messages[0].content[0].{where}"
     assert caught.value.code == code
@@ -814,8 +781,11 @@ def test_results_become_tool_messages(block: dict[str, Any], said: str, ignored:
     call = parse(messages=[user(block)])
 
     assert isinstance(call.request, ChatRequest)
-    assert call.request.messages == (Message("tool", said, tool_call_id="toolu_1"),)
-    assert list(call.ignored) == ignored
+    (found,) = call.request.messages
+    notes = [problem.note for problem in found.unreadable]
+    assert "\n".join(filter(None, (found.content, *notes))) == said
+    assert (found.role, found.tool_call_id) == ("tool", "toolu_1")
+    assert [problem.path for problem in found.unreadable] == ignored
 
 
 def test_images_in_a_result_stay_with_it() -> None:
@@ -923,13 +893,6 @@ def test_a_lonely_empty_turn_is_still_a_message() -> None:
 
 def test_empty_user_content_is_an_empty_message() -> None:
     assert messages({"role": "user", "content": ""}) == (Message("user"),)
-
-
-def test_a_prefill_is_continued_without_thinking_unless_that_was_asked_for() -> None:
-    prefill = [HI, assistant(text("{"))]
-
-    assert request(messages=prefill).params.think is False
-    assert request(messages=prefill, think=True).params.think is True
 
 
 def test_too_many_messages_are_refused() -> None:

@@ -167,11 +167,6 @@ ROWS = {
         ("chat_template_kwargs.x",),
     ),
     "extra_body": ({"extra_body": {"n": 2, "top_k": 4}}, asked("n"), 2),
-    "prefill": (
-        {"messages": [*HELLO, {"role": "assistant", "content": "a"}]},
-        param("think"),
-        False,
-    ),
     "prefill thinking": (
         {"messages": [*HELLO, {"role": "assistant", "content": "a"}], "think": True},
         param("think"),

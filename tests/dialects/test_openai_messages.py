@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 
 import pytest
 
 from gateway.core.chat import Media, Message, ToolCall
-from gateway.dialects.openai_messages import is_prefill, read_messages
+from gateway.dialects.openai_messages import read_messages
 from gateway.dialects.reading import Fields
 from gateway.errors import InvalidRequest
 from tests.dialects.making import PNG
@@ -18,7 +17,7 @@ ASKED = Message("user", "Hi")
 
 
 def read(*messages: Any) -> tuple[Message, ...]:
-    return read_messages(Fields({"messages": list(messages)}), 100, [])
+    return read_messages(Fields({"messages": list(messages)}), 100)
 
 
 def calling(arguments: Any) -> dict[str, Any]:
@@ -265,18 +264,17 @@ ROWS = {
         [USER, {"role": "assistant", "content": "a"}],
         (ASKED, Message("assistant", "a")),
     ),
-    "several assistants last": (
-        [
-            USER,
-            {"role": "assistant", "content": "a", "reasoning": "x"},
-            {"role": "assistant", "content": "b", "reasoning": "y"},
-            calling("{}"),
-        ],
-        (ASKED, Message("assistant", "ab", "xy", tool_calls=(ToolCall("c1", "weather", {}),))),
+    "call no name": (
+        [{"role": "assistant", "tool_calls": [{"id": "c1", "function": {"name": " "}}]}],
+        (Message("assistant", tool_calls=(ToolCall("c1", "unnamed_tool", {}),)),),
     ),
-    "several assistants earlier": (
-        [{"role": "assistant", "content": "a"}, {"role": "assistant", "content": "b"}, USER],
-        (Message("assistant", "a"), Message("assistant", "b"), ASKED),
+    "function_call no name": (
+        [{"role": "assistant", "function_call": {"arguments": ""}}],
+        (Message("assistant", tool_calls=(ToolCall("call_legacy_0", "unnamed_tool", {}),)),),
+    ),
+    "function no name": (
+        [{"role": "function", "content": "a"}],
+        (Message("tool", "a", tool_name="unnamed_tool"),),
     ),
 }
 REFUSED = {
@@ -295,41 +293,16 @@ REFUSED = {
     ),
     "system missing": ([{"role": "system"}], "missing_required_parameter", "messages[0].content"),
     "tool missing": ([{"role": "tool"}], "missing_required_parameter", "messages[0].content"),
-    "function no name": (
-        [{"role": "function", "content": "a"}],
-        "missing_required_parameter",
-        "messages[0].name",
-    ),
     "content": ([{"role": "user", "content": 5}], "invalid_type", "messages[0].content"),
-    "part": (
-        [{"role": "user", "content": [{"type": "video"}]}],
-        "invalid_value",
-        "messages[0].content[0].type",
-    ),
-    "tool_use of a user": (
-        [{"role": "user", "content": [{"type": "tool_use"}]}],
-        "invalid_value",
-        "messages[0].content[0].type",
-    ),
     "tool_calls": (
         [{"role": "assistant", "tool_calls": 5}],
         "invalid_type",
         "messages[0].tool_calls",
     ),
-    "call no name": (
-        [{"role": "assistant", "tool_calls": [{"function": {}}]}],
-        "missing_required_parameter",
-        "messages[0].tool_calls[0].function.name",
-    ),
     "custom call input": (
         [{"role": "assistant", "tool_calls": [{"custom": {"name": "a", "input": 5}}]}],
         "invalid_type",
         "messages[0].tool_calls[0].custom.input",
-    ),
-    "function_call no name": (
-        [{"role": "assistant", "function_call": {"arguments": ""}}],
-        "missing_required_parameter",
-        "messages[0].function_call.name",
     ),
 }
 
@@ -342,32 +315,29 @@ def test_a_turn_becomes_ollamas(messages: Any, expected: tuple[Message, ...]) ->
 @pytest.mark.parametrize(("messages", "code", "param"), REFUSED.values(), ids=REFUSED)
 def test_what_is_no_conversation_is_refused(messages: Any, code: str, param: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        read_messages(Fields({"messages": messages}), 100, [])
+        read_messages(Fields({"messages": messages}), 100)
 
     assert (caught.value.code, caught.value.param) == (code, param)
 
 
-def test_what_a_tool_gave_and_nobody_can_read_is_named() -> None:
-    pdf = {
-        "type": "base64",
-        "media_type": "application/pdf",
-        "data": base64.b64encode(b"%PDF-1.7").decode(),
-    }
-    result = {
-        "type": "tool_result",
-        "tool_use_id": "t",
-        "content": [{"type": "document", "source": pdf}],
-    }
-    ignored: list[str] = []
-
-    found = read_messages(
-        Fields({"messages": [{"role": "user", "content": [result]}]}), 100, ignored
-    )
-
-    assert found[0].role == "tool"
-    assert ignored == ["messages[0].content[0].content[0]:document"]
+UNREADABLE = {
+    "unknown": ({"type": "video"}, "content of type 'video'"),
+    "tool_use of a user": ({"type": "tool_use"}, "content of type 'tool_use'"),
+    "picture": ({"type": "image_url", "image_url": {"url": "data:image/png;base64,eA=="}}, "image"),
+    "PDF": ({"type": "file", "file": {"file_data": "JVBERi0xLjc="}}, "PDF document"),
+}
 
 
-def test_a_turn_to_continue_is_recognised() -> None:
-    assert is_prefill(read(USER, {"role": "assistant", "content": "a"}))
-    assert not is_prefill(read({"role": "assistant", "content": "a"}, USER))
+@pytest.mark.parametrize(("part", "noun"), UNREADABLE.values(), ids=UNREADABLE)
+@pytest.mark.parametrize("role", ["user", "tool", "assistant"])
+def test_a_part_that_cannot_be_read_is_kept_for_judging(role: str, part: Any, noun: str) -> None:
+    (found,) = read({"role": role, "content": ["a", part]})
+    if part["type"] == "tool_use" and role == "assistant":
+        assert not found.unreadable
+        return
+
+    (problem,) = found.unreadable
+    assert found.content == "a"
+    assert problem.note == f"[{noun} omitted by the gateway]"
+    assert problem.path == f"messages[0].content[1]:{part['type']}"
+    assert (problem.error.param or "").startswith("messages[0].content[1]")

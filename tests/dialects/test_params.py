@@ -140,7 +140,7 @@ REFUSALS = {
     ),
     "think": ({"think": 1}, "invalid_type", "think"),
     "enable_thinking": ({"enable_thinking": "perhaps"}, "invalid_type", "enable_thinking"),
-    "thinking.type": ({"thinking": {"type": "sometimes"}}, "invalid_value", "thinking.type"),
+    "thinking.type": ({"thinking": {"type": 5}}, "invalid_type", "thinking.type"),
     "reasoning_effort": ({"reasoning_effort": 5}, "invalid_type", "reasoning_effort"),
     "reasoning": ({"reasoning": "high"}, "invalid_type", "reasoning"),
     "reasoning.effort": ({"reasoning": {"effort": 5}}, "invalid_type", "reasoning.effort"),

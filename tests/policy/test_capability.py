@@ -7,29 +7,18 @@ from typing import Any
 import pytest
 
 from gateway.core.behaviour import Behaviour
-from gateway.core.chat import CompletionRequest, Media, Message, Params, Tool, ToolChoice
+from gateway.core.chat import CompletionRequest, Message, Params, Tool, ToolChoice
 from gateway.errors import CapabilityMissing, InvalidRequest
 from gateway.policy import capability
 from tests.policy.values import chat, model
 
 F, G = Tool("f"), Tool("g")
-PICTURE = Message("user", "see", media=(Media("image", "QQ==", param="messages[0].content[1]"),))
-FILE = Message("user", "read", media=(Media("file", url="https://a.example/a.txt"),))
-SOUND = Message("user", "hear", media=(Media("audio", "QQ=="),))
 REQUIRED = ToolChoice("required")
 
 REFUSED: list[tuple[str, str, Any, Behaviour, str, str]] = [
     ("tools", "completion", chat(tools=[F]), Behaviour(), "tools_not_supported", "tools"),
     ("tools, asked for", "completion", chat(tools=[F], tool_choice=REQUIRED),
      Behaviour(forced_tool_choice="best_effort"), "tools_not_supported", "tools"),
-    ("image", "completion", chat(PICTURE), Behaviour(), "vision_not_supported", "messages"),
-    ("image of an item", "completion", chat(PICTURE, media_param="input"), Behaviour(),
-     "vision_not_supported", "input"),
-    ("sound", "completion vision", chat(SOUND, media_param="input"), Behaviour(),
-     "audio_not_supported", "input"),
-    ("image of a completion", "completion",
-     CompletionRequest("m", ("p",), media=(Media("image", "QQ=="),)), Behaviour(),
-     "vision_not_supported", "images"),
     ("suffix", "completion", CompletionRequest("m", ("p",), suffix="s"), Behaviour(),
      "insert_not_supported", "suffix"),
     ("chat", "embedding", chat(), Behaviour(), "chat_not_supported", "model"),
@@ -56,12 +45,9 @@ ACCEPTED: list[tuple[str, str | None, Any]] = [
     ("tools of a model that can", "completion tools", chat(tools=[F])),
     ("tools nobody wants called", "completion", chat(tools=[F], tool_choice=ToolChoice("none"))),
     ("tools made with format", "completion", chat(tools=[F], tool_choice=REQUIRED)),
-    ("image", "completion vision", chat(PICTURE)),
-    ("sound", "completion audio", chat(SOUND)),
-    ("file that becomes text", "completion", chat(FILE)),
     ("suffix", "completion insert", CompletionRequest("m", ("p",), suffix="s")),
     ("no suffix", "completion", CompletionRequest("m", ("p",))),
-    ("nothing known", None, chat(PICTURE, tools=[F])),
+    ("nothing known", None, chat(tools=[F])),
     ("neither completion nor embedding", "", chat()),
 ]
 
@@ -104,28 +90,23 @@ def test_a_request_is_settled_for_its_model() -> None:
     of = model("m:1", capabilities="completion tools")
     prefill = chat(Message("user", "q"), Message("assistant", "a"), think="high")
 
-    settled = capability.settle(prefill, of, Behaviour(), "request")
+    settled = capability.settle(prefill, of, "request")
 
     assert settled.params.think is False
-    assert capability.settle(chat(think=True), of, Behaviour()).params.think is None
+    assert capability.settle(chat(think=True), of).params.think is None
 
 
 def test_a_wish_to_think_survives_a_prefill() -> None:
     of = model("m:1", capabilities="completion thinking")
     prefill = chat(Message("user", "q"), Message("assistant", "a"), think="high")
 
-    assert capability.settle(prefill, of, Behaviour(), "request").params.think == "high"
-    assert capability.settle(prefill, of, Behaviour(), "model").params.think is False
+    assert capability.settle(prefill, of, "request").params.think == "high"
+    assert capability.settle(prefill, of, "model").params.think is False
 
 
 def test_a_completion_is_settled_too() -> None:
     request = CompletionRequest("m", ("p",), Params(think=True))
 
-    settled = capability.settle(request, model("m:1", capabilities="completion"), Behaviour())
+    settled = capability.settle(request, model("m:1", capabilities="completion"))
 
     assert settled == CompletionRequest("m", ("p",))
-
-
-def test_settling_checks_first() -> None:
-    with pytest.raises(CapabilityMissing):
-        capability.settle(chat(tools=[F]), model("m:1", capabilities="completion"), Behaviour())

@@ -86,19 +86,12 @@ def test_a_refused_think_is_recognised() -> None:
     assert not thinking.is_refused(UpstreamError("cannot think"))
 
 
-A, B, U = (
-    Message("assistant", "one", thinking="t"),
-    Message("assistant", "two"),
-    Message("user", "q"),
-)
+A, U = Message("assistant", "one", thinking="t"), Message("user", "q")
 CALLING = Message("assistant", "", tool_calls=(ToolCall("1", "f", {}),))
 
 
-def test_trailing_answers_become_one_and_thinking_is_off() -> None:
-    settled = thinking.settle_prefill(chat(A, U, A, B), False)
-
-    assert settled.messages == (A, U, Message("assistant", "onetwo", thinking="t"))
-    assert settled.params.think is False
+def test_a_turn_to_continue_is_continued_without_thinking() -> None:
+    assert thinking.settle_prefill(chat(U, A), False).params.think is False
 
 
 def test_a_wish_to_think_beats_the_prefill() -> None:
@@ -121,12 +114,6 @@ def test_an_empty_conversation_stays_as_it_is() -> None:
     request = replace(chat(), messages=())
 
     assert thinking.settle_prefill(request, False) is request
-
-
-def test_a_turn_with_calls_is_not_merged() -> None:
-    settled = thinking.settle_prefill(chat(U, CALLING, B), False)
-
-    assert settled.messages == (U, CALLING, B)
 
 
 class Clock:

@@ -272,7 +272,7 @@ def test_files_stand_where_they_were_among_the_texts(pictures) -> None:
     media = (file(0), file(0), picture, file(4), file(8))
     request = ChatRequest("m", (Message("user", text, media=media),))
 
-    (filled,) = Images(lambda: PRIVATE).fill(request).messages
+    (filled,) = Images(lambda: PRIVATE).fill(request)[0].messages
 
     whole = "n\nGröße"
     assert filled.content == f"{whole}\n{whole}\n\none\n{whole}\ntwo\n{whole}"
@@ -284,7 +284,7 @@ def test_a_message_may_be_nothing_but_a_file(pictures) -> None:
     alone = Media("file", url=_url(pictures, "/notes"), name="n")
     request = ChatRequest("m", (Message("user", "", media=(alone,)),))
 
-    assert Images(lambda: PRIVATE).fill(request).messages == (Message("user", "n\nGröße"),)
+    assert Images(lambda: PRIVATE).fill(request)[0].messages == (Message("user", "n\nGröße"),)
 
 
 def test_a_redirect_to_the_inside_is_refused(pictures) -> None:
@@ -305,7 +305,7 @@ def test_the_same_url_is_fetched_once_a_request(pictures) -> None:
     picture = Media("image", url=_url(pictures, "/a.png"))
     request = ChatRequest("m", (Message("user", "?", media=(picture, picture)),))
 
-    filled = Images(lambda: PRIVATE).fill(request)
+    filled, _ = Images(lambda: PRIVATE).fill(request)
 
     assert [base64.b64decode(item.data) for item in filled.messages[0].media] == [PNG, PNG]
     assert pictures.seen == ["/a.png"]

@@ -21,11 +21,11 @@ def prepared(*media: Media) -> prepare.Prepared:
 
 
 def services(text: str) -> Any:
-    def fill(request: ChatRequest) -> ChatRequest:
+    def fill(request: ChatRequest) -> tuple[ChatRequest, tuple[str, ...]]:
         if not request.messages[0].media:
-            return request
+            return request, ()
         message = replace(request.messages[0], content=text, media=())
-        return replace(request, messages=(message,))
+        return replace(request, messages=(message,)), ()
 
     return SimpleNamespace(images=SimpleNamespace(fill=fill), ratios=Ratios())
 
