@@ -128,6 +128,13 @@ def bad_response(what: str) -> UpstreamError:
     return UpstreamError(f"The Ollama server gave {what}.", code="upstream_bad_response")
 
 
+def nameless_call() -> UpstreamError:
+    """Give the error for an answer that is nothing but a tool call without a name."""
+    return UpstreamError(
+        "The model called a tool without naming it; try again.", code="tool_call_parse_error"
+    )
+
+
 def read_body(body: bytes) -> Said:
     """Read an error body: JSON with `error`, or plain text. Markup says nothing to a caller: ''."""
     try:

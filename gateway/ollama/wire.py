@@ -192,6 +192,7 @@ class Decoder:
     __slots__ = (
         "call_chars",
         "finished",
+        "nameless_calls",
         "records",
         "text_chars",
         "text_records",
@@ -204,6 +205,7 @@ class Decoder:
         self.text_chars = 0
         self.thinking_chars = 0
         self.call_chars = 0
+        self.nameless_calls = 0
         self.finished = False
 
     def feed(self, lines: Sequence[bytes]) -> list[Event]:
@@ -286,18 +288,30 @@ class Decoder:
                 events.append(TextDelta(text, records.read_logprobs(line.logprobs)))
         if text or thinking:
             self.text_records += 1
-        if calls:
-            for call in calls:
-                events.append(self._call(call))
+        for call in calls or ():
+            done = self._call(call)
+            if done is None:
+                self.nameless_calls += 1
+            else:
+                events.append(done)
         if not line.done:
             return False
+        if self.nameless_calls and not self.text_chars and not self.call_chars:
+            return self._fail(faults.nameless_call(), events)
         events.append(self._finish(records.read_last(raw)))
         return True
 
-    def _call(self, call: Call) -> ToolCallDone:
+    def _call(self, call: Call) -> ToolCallDone | None:
+        """Give a call; None for one without a name, which no caller could answer or repeat.
+
+        Markup of the model's own format may be left at the end of a name.
+        """
+        name = call.function.name.partition("<|")[0].strip()
+        if not name:
+            return None
         arguments = records.arguments_text(call.function.arguments)
-        self.call_chars += len(call.function.name) + len(arguments)
-        return ToolCallDone(call.id or "", call.function.name, arguments)
+        self.call_chars += len(name) + len(arguments)
+        return ToolCallDone(call.id or "", name, arguments)
 
     def _finish(self, last: Last) -> Finish:
         counts = Counts()

@@ -6,7 +6,8 @@ chain of generators that only transform; in the plain case the chain is the upst
 
     how to ask   forced calls (D13), tools with a format (D14), a checked format (D55), or plainly;
                  each with the thinking ladder (D9)
-    what to show think tags, stop strings (D20), the first call only (D15), hidden thinking (D12)
+    what to show the continued turn not repeated, think tags, an answer found in the thinking,
+                 stop strings (D20), the first call only (D15), hidden thinking (D12)
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from gateway.policy.attempts import (
     close,
     with_params,
 )
-from gateway.policy.stops import StopFilter, ThinkTags
+from gateway.policy.stops import PrefillFilter, StopFilter, ThinkTags
 
 _MEMORY: Final = thinking.Memory()
 
@@ -57,8 +58,13 @@ def answers(
     tries = Tries(plan, attempt, notice, memory)
     request, stops = _own_stops(request, plan, behaviour)
     source = _asked(tries, request, behaviour)
+    prefill = thinking.prefill_of(request)
+    if prefill:
+        source = _without_prefill(source, prefill)
     if plan.parse_think_tags:
         source = _split_tags(source)
+    if request.params.think is False and not plan.model.is_gpt_oss:
+        source = _answer_from_thinking(source)
     if stops:
         source = _stop_at(source, stops, plan.estimate)
     if isinstance(request, ChatRequest) and request.tools and not request.parallel_tool_calls:
@@ -70,7 +76,7 @@ def answers(
 
 def lets_text_pass(request: Request) -> bool:
     """Whether nothing in here counts, collects or checks a text that leaves it as it came."""
-    if request.params.format:
+    if request.params.format or thinking.prefill_of(request):
         return False
     if not isinstance(request, ChatRequest) or not request.tools:
         return True
@@ -186,6 +192,17 @@ class _Tokens:
             kept.append(token)
         return tuple(kept)
 
+    def take_last(self, characters: int) -> tuple[TokenLogprob, ...]:
+        """Give those of the last `characters` only; the ones before them are dropped."""
+        taken, self._waiting = self._waiting, []
+        kept: list[TokenLogprob] = []
+        for token in reversed(taken):
+            characters -= len(token.token)
+            if characters < 0:
+                break
+            kept.append(token)
+        return tuple(reversed(kept))
+
 
 def _first_call_only(source: Batches, prompt_tokens: int) -> Batches:
     """End the answer after its first tool call (D15)."""
@@ -218,6 +235,42 @@ def _split_tags(source: Batches) -> Batches:
                     shown += _both(*tags.flush(), ())
                     shown.append(event)
         yield shown
+
+
+def _without_prefill(source: Batches, prefill: str) -> Batches:
+    """Leave out the turn to continue where the model repeats it: callers join it themselves."""
+    look = PrefillFilter(prefill)
+    tokens = _Tokens()
+    for events in source:
+        shown: list[Event] = []
+        for event in events:
+            match event:
+                case TextDelta(text, logprobs):
+                    tokens.add(logprobs)
+                    text = look.feed(text)
+                    if text:
+                        shown.append(TextDelta(text, tokens.take_last(len(text))))
+                case ThinkingDelta():
+                    shown.append(event)
+                case _:
+                    text = look.flush()
+                    if text:
+                        shown.append(TextDelta(text, tokens.take_last(len(text))))
+                    shown.append(event)
+        yield shown
+
+
+def _answer_from_thinking(source: Batches) -> Batches:
+    """Give the thinking as the answer where thinking was switched off and nothing else came."""
+    thoughts: list[str] = []
+    is_missing = True
+    for events in source:
+        if is_missing:
+            thoughts += [event.text for event in events if isinstance(event, ThinkingDelta)]
+            is_missing = not any(isinstance(event, TextDelta | ToolCallDone) for event in events)
+            if is_missing and thoughts and events and isinstance(events[-1], Finish):
+                events = [*events[:-1], TextDelta("".join(thoughts)), events[-1]]
+        yield events
 
 
 def _both(thought: str, text: str, logprobs: tuple[TokenLogprob, ...]) -> list[Event]:

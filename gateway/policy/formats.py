@@ -1,8 +1,9 @@
 """Answers that must be JSON: checked, since Ollama's `format` does not always take effect.
 
 Observed (F15): on a thinking model the constraint starts after the thinking, and never starts if
-the model does not think although thinking is on; MLX and cloud models may ignore it; on a model
-that does not think it makes tool calls impossible.
+the model does not think although thinking is on; some models leave all of the answer in their
+thinking; servers of early 2026 ignore the format where thinking is off; MLX and cloud models may
+always ignore it; on a model that does not think it makes tool calls impossible.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Final
 import orjson
 
 from gateway.core.chat import ChatRequest, Json, Request
-from gateway.core.events import Event, Failed, Finish, TextDelta, ToolCallDone
+from gateway.core.events import Event, Failed, Finish, TextDelta, ThinkingDelta, ToolCallDone, Usage
 from gateway.policy import thinking
 from gateway.policy.attempts import Batches, Count, Tries, close, with_params
 
@@ -44,17 +45,20 @@ _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
 def verified(tries: Tries, request: Request) -> Batches:
     """Give an answer whose first character can begin the wanted JSON (D55).
 
-    If it cannot, nothing has been shown yet: the call is cancelled and repeated once without
-    thinking. If that fails too, the text is given as it is.
+    If it cannot, or if there is nothing but thinking, no text has been shown yet: the call is
+    cancelled and repeated once with thinking switched off, or left on where it was off. If that
+    fails too, the text is given as it is.
     """
     plan = tries.plan
-    looks = [_Look(request.params.format, plan.call.stream)]
-    if thinking.may_think(request.params, plan.model):
-        looks.append(_Look(request.params.format, plan.call.stream))
-    while looks:
-        look = looks.pop()
-        look.is_last = not looks
-        source = tries.run(request)
+    params = request.params
+    requests = [request]
+    if thinking.may_think(params, plan.model):
+        requests.append(with_params(request, replace(params, think=False)))
+    elif plan.model.can("thinking"):
+        requests.append(with_params(request, replace(params, think=None)))
+    for attempt in requests:
+        look = _Look(params.format, plan.call.stream, is_last=attempt is requests[-1])
+        source = tries.run(attempt)
         for events in source:
             yield look.pass_on(events, tries) if events else events
             if look.state in ("good", "bad"):
@@ -65,8 +69,7 @@ def verified(tries: Tries, request: Request) -> Batches:
         if look.state != "bad":
             return
         close(source)
-        tries.spend(look.count.usage(plan.estimate))
-        request = with_params(request, replace(request.params, think=False))
+        tries.spend(look.usage or look.count.usage(plan.estimate))
 
 
 class _Look:
@@ -75,13 +78,15 @@ class _Look:
     `state` is looking, fenced (all text is collected), good, bad (repeat), or over.
     """
 
-    def __init__(self, wanted: Json, streamed: bool) -> None:
+    def __init__(self, wanted: Json, streamed: bool, is_last: bool) -> None:
         self._starts = starts_of(wanted)
         self._wanted = wanted
         self._streamed = streamed
+        self._is_last = is_last
         self._held: list[TextDelta] = []
+        self._only_thought = False
         self.count = Count()
-        self.is_last = False
+        self.usage: Usage | None = None
         self.state = "looking"
 
     def pass_on(self, events: Sequence[Event], tries: Tries) -> list[Event]:
@@ -100,6 +105,7 @@ class _Look:
             else:
                 if isinstance(event, Failed):
                     self.state = "over"
+                self._only_thought = isinstance(event, ThinkingDelta)
                 shown.append(event)
         return shown
 
@@ -117,21 +123,27 @@ class _Look:
             self._refuse(shown, tries)
 
     def _end(self, finish: Finish, shown: list[Event], tries: Tries) -> None:
+        self.usage = finish.usage
         if self.state == "fenced":
             bare = without_fence("".join(delta.text for delta in self._held))
             if bare is not None and satisfies(bare, self._wanted):
                 self._held = [TextDelta(bare)]
-            elif not self.is_last:
+            elif not self._is_last:
                 self.state = "bad"
                 return
             else:
                 tries.notice(tries.plan.call.format_param)
+        elif self._only_thought and finish.reason != "length":
+            if not self._is_last:
+                self.state = "bad"
+                return
+            tries.notice(tries.plan.call.format_param)
         shown.extend(self._held)
         shown.append(tries.total(finish))
         self.state = "over"
 
     def _refuse(self, shown: list[Event], tries: Tries) -> None:
-        if not self.is_last:
+        if not self._is_last:
             self.state = "bad"
             return
         tries.notice(tries.plan.call.format_param)

@@ -60,6 +60,42 @@ def held_back(text: str, marks: Sequence[str], first: frozenset[str], most: int)
     return 0
 
 
+class PrefillFilter:
+    """Leaves out a repetition of the turn to continue at the beginning of an answer.
+
+    Ollama's native template path gives the whole turn again, others only what is new. White space
+    before the turn may get lost on the way.
+    """
+
+    __slots__ = ("_held", "_is_over", "_repeated")
+
+    def __init__(self, prefill: str) -> None:
+        self._repeated = prefill.lstrip()
+        self._held = ""
+        self._is_over = False
+
+    def feed(self, text: str) -> str:
+        """Give what of the text may be shown now."""
+        if self._is_over:
+            return text
+        self._held += text
+        begun = self._held.lstrip()
+        if self._repeated.startswith(begun):
+            return ""
+        is_repetition = begun.startswith(self._repeated)
+        return self._release(begun[len(self._repeated) :] if is_repetition else self._held)
+
+    def flush(self) -> str:
+        """Give what was held back, when the text has ended."""
+        is_repetition = self._held.strip() == self._repeated.rstrip()
+        return self._release("" if is_repetition else self._held)
+
+    def _release(self, text: str) -> str:
+        self._held = ""
+        self._is_over = True
+        return text
+
+
 class ThinkTags:
     """Moves a leading `<think>…</think>` of a text to the thinking, for models whose template
     Ollama does not understand.

@@ -266,6 +266,28 @@ def test_what_is_no_answer_fails(lines: list[bytes], code: str) -> None:
     assert events[0].error.code == code
 
 
+NAMELESS = {"id": "call_1", "function": {"index": 0, "name": " ", "arguments": {}}}
+UNDEFINED = {"function": {"arguments": {}}}
+
+
+@pytest.mark.parametrize("call", [NAMELESS, UNDEFINED], ids=["empty", "missing"])
+def test_a_call_without_a_name_is_never_given_out(call: dict[str, Any]) -> None:
+    (failed,) = decode(said(tool_calls=[call]), said(done=DONE))
+    beside_text = decode(said("a", tool_calls=[call]), said(done=DONE))
+    beside_a_call = decode(said(tool_calls=[call, *calls(("f", {}))]), said(done=DONE))
+
+    assert isinstance(failed, Failed)
+    assert failed.error.code == "tool_call_parse_error"
+    assert beside_text == [TextDelta("a"), STOP]
+    assert [e.name for e in beside_a_call if isinstance(e, ToolCallDone)] == ["f"]
+
+
+def test_markup_is_cut_off_the_name_of_a_call() -> None:
+    found = decode(said(tool_calls=calls(("ls<|channel|>commentary", {}))), said(done=DONE))
+
+    assert [event.name for event in found if isinstance(event, ToolCallDone)] == ["ls"]
+
+
 def test_text_before_a_failure_is_kept() -> None:
     events = decode(said("a"), line(error="died"), said("b"))
 

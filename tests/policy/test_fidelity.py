@@ -342,6 +342,71 @@ def test_thinking_is_left_out(think: Any, hide: bool) -> None:
     assert run.batches == [[], [t("a")], [STOP]]
 
 
+THOUGHT_ONLY = [[th("9.9 is ")], [th("larger")], [STOP]]
+
+
+@pytest.mark.parametrize("request_", [chat(think=False), CompletionRequest("m", ("p",), Params(
+    think=False))], ids=["chat", "completion"])  # fmt: skip
+def test_an_answer_that_came_as_thinking_is_not_lost(request_: Any) -> None:
+    run = Run(request_, THOUGHT_ONLY, model=THINKER)
+
+    assert run.events == [t("9.9 is larger"), STOP]
+
+
+@pytest.mark.parametrize(
+    ("think", "hide", "of", "script"),
+    [
+        (None, True, THINKER, THOUGHT_ONLY),
+        (False, False, GPT_OSS, THOUGHT_ONLY),
+        (False, False, THINKER, [[th("x")], [called()], [STOP]]),
+    ],
+    ids=["hidden by wish", "a model that always thinks", "a call"],
+)
+def test_thinking_that_is_no_answer_stays_hidden(
+    think: Any, hide: bool, of: Any, script: Any
+) -> None:
+    run = Run(chat(think=think), script, model=of, hide_thinking=hide)
+
+    assert not any(isinstance(event, TextDelta | ThinkingDelta) for event in run.events)
+
+
+CAPITAL = (Message("user", "q"), Message("assistant", "The capital is"))
+REPEATS = {
+    "repeated": (["The ", "capital", " is Paris"], " Paris"),
+    "not repeated": ([" Par", "is"], " Paris"),
+    "another beginning": (["The ", "town"], "The town"),
+    "white space before": ([" The capital is", " Paris"], " Paris"),
+    "nothing new": (["The capital is"], ""),
+    "cut off": (["The cap"], "The cap"),
+    "thinking between": (["The capital", " is", " Paris"], " Paris"),
+}
+
+
+@pytest.mark.parametrize(("pieces", "text"), REPEATS.values(), ids=REPEATS)
+def test_a_turn_to_continue_is_not_repeated(pieces: list[str], text: str) -> None:
+    run = Run(chat(*CAPITAL), [[th("x")], *([t(piece)] for piece in pieces), [STOP]], model=THINKER)
+
+    assert "".join(event.text for event in run.events if isinstance(event, TextDelta)) == text
+    assert run.events[-1] == STOP
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"), [("It is Paris", "Paris"), ("It isn", "It isn"), ("It is", "")]
+)
+def test_white_space_at_the_end_of_a_turn_counts(answer: str, text: str) -> None:
+    run = Run(chat(Message("user", "q"), Message("assistant", "It is ")), [[t(answer)], [STOP]])
+
+    assert "".join(event.text for event in run.events if isinstance(event, TextDelta)) == text
+
+
+def test_logprobs_of_a_repetition_are_dropped() -> None:
+    tokens = [TokenLogprob("The capital is", -1.0), TokenLogprob(" Paris", -2.0)]
+
+    run = Run(chat(*CAPITAL), [[t("The capital is", tokens[0])], [t(" Paris", tokens[1])], [STOP]])
+
+    assert run.events == [t(" Paris", tokens[1]), STOP]
+
+
 def test_tags_become_thinking() -> None:
     script = [[t("<thi")], [t("nk>x")], TICK, [t("y</think>\n")], [t("a"), STOP]]
 
@@ -405,13 +470,44 @@ def test_a_second_failure_is_given_as_it_is() -> None:
     assert run.notices == ["response_format"]
 
 
-@pytest.mark.parametrize(("of", "think"), [(PLAIN, None), (THINKER, False)])
-def test_without_thinking_there_is_nothing_to_repeat(of: Any, think: Any) -> None:
-    request = with_format(SCHEMA, think=think)
-
-    run = Run(request, [[t("Sure"), STOP]], model=of)
+@pytest.mark.parametrize("think", [None, False])
+def test_a_model_that_does_not_think_is_asked_once(think: Any) -> None:
+    run = Run(with_format(SCHEMA, think=think), [[t("Sure"), STOP]], model=PLAIN)
 
     assert run.events == [t("Sure"), STOP]
+    assert run.notices == ["response_format"]
+
+
+def test_text_instead_of_json_without_thinking_is_repeated_with_it() -> None:
+    run = Run(with_format(SCHEMA, think=False), [[t("The answer is 42.")]],
+              [[th("x")], [t('{"a":1}')], [STOP]], model=THINKER)  # fmt: skip
+
+    assert [params.think for params in run.params] == [False, None]
+    assert run.events == [t('{"a":1}'), Finish("stop", est(1) + USAGE)]
+    assert run.notices == []
+
+
+def test_json_that_stays_in_the_thinking_is_asked_for_without_thinking() -> None:
+    run = Run(SCHEMED, [[th('{"a":1}')], [STOP]], [[t('{"a":1}')], [STOP]], model=THINKER)
+
+    assert [params.think for params in run.params] == [None, False]
+    assert run.events == [th('{"a":1}'), t('{"a":1}'), Finish("stop", TWICE)]
+
+
+@pytest.mark.parametrize(
+    "script", [[th("x"), Finish("length", USAGE)], [th("x"), called(), STOP], [STOP]],
+    ids=["cut off", "a call", "nothing"],
+)  # fmt: skip
+def test_thinking_that_ends_otherwise_is_not_repeated(script: list[Event]) -> None:
+    run = Run(SCHEMED, [script], model=THINKER)
+
+    assert run.events == script
+
+
+def test_thinking_alone_twice_is_given_as_it_is() -> None:
+    run = Run(SCHEMED, [[th("x")], [STOP]], [[th("y")], [STOP]], model=THINKER)
+
+    assert run.events == [th("x"), th("y"), Finish("stop", TWICE)]
     assert run.notices == ["response_format"]
 
 
