@@ -138,7 +138,8 @@ def _add_params(body: dict[str, Json], params: Params, seed_offset: int) -> None
         body["options"] = options
     for key, value in (
         ("think", params.think),
-        ("format", params.format),
+        # Ollama's native template path does not apply "json" at all, but it applies this.
+        ("format", {"type": "object"} if params.format == "json" else params.format),
         ("truncate", params.truncate),
         ("shift", params.shift),
         ("top_logprobs", params.top_logprobs),

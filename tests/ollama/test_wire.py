@@ -49,6 +49,7 @@ CHATS: list[tuple[str, ChatRequest, int, dict[str, Any]]] = [
     ("think", chat(think=False), 0, {"think": False}),
     ("level", chat(think="high", effort="high"), 0, {"think": "high"}),
     ("format", chat(format={"type": "object"}), 0, {"format": {"type": "object"}}),
+    ("any object", chat(format="json"), 0, {"format": {"type": "object"}}),
     ("keep alive", chat(keep_alive="5m"), 0, {"keep_alive": "5m"}),
     ("keep alive as text", chat(keep_alive=" -1 "), 0, {"keep_alive": -1}),
     ("keep alive 0", chat(keep_alive=0), 0, {"keep_alive": 0}),
