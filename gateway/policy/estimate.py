@@ -1,12 +1,24 @@
 """How many tokens a prompt has, before anybody has counted (D42).
 
-Ollama has no tokenizer to ask. So: characters ÷ r, + 4 a message, + 768 an image, rounded up. r is
-learned for each model from the prompts Ollama did count.
+Ollama has no tokenizer to ask. Characters of one kind take about as many tokens in all models:
+
+    Latin letters 5.2 a token      Han 0.85 tokens each
+    other letters 3.2 a token      kana 0.75 tokens each
+    digits 1 token each            everything else 1 token each
+    ASCII punctuation 0.65 each    white space none
+
+What they come to, times a factor that is learned for each model from the prompts Ollama did count,
++ 4, + 4 a message, + 768 an image, rounded up. The weights were fitted by hand to what Gemma 3 and
+SmolLM2 counted in texts of several languages, code and JSON. On other texts the sum was 0.67 to 1.04
+of Gemma's count (Hindi 1.61) and 0.30 to 0.84 of SmolLM2's, whose vocabulary is small, before any
+factor was learned.
 """
 
 from __future__ import annotations
 
 import math
+import re
+import string
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,37 +26,60 @@ from typing import Final
 
 import orjson
 
-from gateway.core.chat import ChatRequest, Json, Message, Request, Tool
+from gateway.core.chat import ChatRequest, Json, Message, Request
 from gateway.core.embed import EmbedRequest
 
-START_RATIO: Final = 3.5
-LOWEST_RATIO: Final = 1.5
-HIGHEST_RATIO: Final = 8.0
+START_FACTOR: Final = 1.0
+LOWEST_FACTOR: Final = 0.2
+HIGHEST_FACTOR: Final = 5.0
+PER_PROMPT: Final = 4
 PER_MESSAGE: Final = 4
 PER_IMAGE: Final = 768
 _WEIGHT: Final = 0.2
 _FEWEST_TOKENS: Final = 32
-"""Below this the template's own tokens outweigh the text, and the ratio says nothing."""
+"""Below this the template's own tokens outweigh the text, and the factor says nothing."""
 _MAX_MODELS: Final = 10_000
+
+_LATIN: Final = 1 / 5.2
+_PUNCTUATION: Final = 0.65
+_HAN: Final = 0.85
+_KANA: Final = 0.75
+_LETTER: Final = 1 / 3.2
+
+_LETTERS: Final = string.ascii_letters.encode()
+_DIGITS: Final = string.digits.encode()
+_SPACE: Final = string.whitespace.encode()
+_BEYOND_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
+_KINDS: Final = (
+    (re.compile(r"[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+"), _HAN),
+    (re.compile(r"[\u3040-\u30ff\u31f0-\u31ff\uff66-\uff9f]+"), _KANA),
+    (re.compile(r"[\u00c0-\u024f\u1e00-\u1eff]+"), _LATIN),
+    (re.compile(r"\s+"), 0.0),
+    (re.compile(r"[^\W\d_]+"), _LETTER),
+)
+"""Looked for in this order; what none of them finds is one token a character."""
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """What a prompt consists of."""
+    """What a prompt consists of. `units` are its texts in tokens of a model of factor 1."""
 
-    characters: int = 0
+    units: float = 0.0
     messages: int = 0
     images: int = 0
 
     @property
-    def countable(self) -> int:
-        """The characters `Ratios` can learn from; 0 when an image makes the count useless."""
-        return 0 if self.images else self.characters
+    def countable(self) -> float:
+        """The units `Factors` can learn from; 0 when an image makes the count useless."""
+        return 0.0 if self.images else self.units
 
-    def tokens(self, ratio: float = START_RATIO) -> int:
-        """Give the estimate for a model whose tokens have `ratio` characters."""
+    def tokens(self, factor: float = START_FACTOR) -> int:
+        """Return the estimate for a model that needs `factor` tokens a unit; 0 for nothing."""
+        if not (self.units or self.messages or self.images):
+            return 0
         return (
-            math.ceil(self.characters / ratio)
+            math.ceil(self.units * factor)
+            + PER_PROMPT
             + PER_MESSAGE * self.messages
             + PER_IMAGE * self.images
         )
@@ -53,65 +88,81 @@ class Size:
 def size(request: Request | EmbedRequest) -> Size:
     """Measure a request; of several prompts, all together."""
     if isinstance(request, ChatRequest):
-        characters = images = 0
+        texts: list[str] = []
+        images = 0
         for message in request.messages:
-            characters += _message(message)
+            _add_message(message, texts)
             images += len(message.media)
         for tool in request.tools:
-            characters += _tool(tool)
-        return Size(characters, len(request.messages), images)
+            texts += (tool.name, tool.description, _json(tool.parameters))
+        return Size(units("\n".join(texts)), len(request.messages), images)
     if isinstance(request, EmbedRequest):
-        return Size(sum(map(len, request.inputs)))
-    characters = sum(map(len, request.prompts)) + len(request.suffix) + len(request.system or "")
-    return Size(characters, 0, len(request.media))
+        return Size(units("\n".join(request.inputs)))
+    text = "\n".join((*request.prompts, request.suffix, request.system or ""))
+    return Size(units(text), 0, len(request.media))
 
 
-def tokens(request: Request | EmbedRequest, ratio: float = START_RATIO) -> int:
-    """Give the estimated tokens of a request."""
-    return size(request).tokens(ratio)
+def units(text: str) -> float:
+    """Return about how many tokens a text has, by the kinds of its characters."""
+    raw = text.encode("ascii", "ignore")
+    rest = raw.translate(None, _LETTERS)
+    marks = rest.translate(None, _SPACE)
+    punctuation = marks.translate(None, _DIGITS)
+    found = (len(raw) - len(rest)) * _LATIN
+    found += len(marks) - len(punctuation) + len(punctuation) * _PUNCTUATION
+    return found if len(raw) == len(text) else found + _units_beyond_ascii(text)
 
 
-class Ratios:
-    """Characters a token, for each model. Safe for use by many threads."""
+def _units_beyond_ascii(text: str) -> float:
+    text = "".join(_BEYOND_ASCII.findall(text))
+    found = 0.0
+    for pattern, weight in _KINDS:
+        rest = pattern.sub("", text)
+        found += (len(text) - len(rest)) * weight
+        text = rest
+    return found + len(text)
+
+
+class Factors:
+    """Tokens a unit, for each model. Safe for use by many threads."""
 
     def __init__(self) -> None:
-        self._ratios: dict[str, float] = {}
+        self._factors: dict[str, float] = {}
         self._lock = threading.Lock()
 
     def of(self, model: str) -> float:
-        """Give the ratio of a model by its canonical name."""
-        return self._ratios.get(model, START_RATIO)
+        """Return the factor of a model by its canonical name."""
+        return self._factors.get(model, START_FACTOR)
 
-    def learn(self, model: str, characters: int, prompt_tokens: int) -> None:
+    def learn(self, model: str, units: float, prompt_tokens: int) -> None:
         """Take note of a prompt that Ollama counted; implausible counts are not believed."""
-        if prompt_tokens < _FEWEST_TOKENS or characters <= 0:
+        if prompt_tokens < _FEWEST_TOKENS or units <= 0:
             return
-        ratio = characters / prompt_tokens
-        if not LOWEST_RATIO <= ratio <= HIGHEST_RATIO:
+        factor = prompt_tokens / units
+        if not LOWEST_FACTOR <= factor <= HIGHEST_FACTOR:
             return
         with self._lock:
-            if len(self._ratios) >= _MAX_MODELS and model not in self._ratios:
-                self._ratios.clear()
-            known = self._ratios.get(model)
-            self._ratios[model] = ratio if known is None else known + _WEIGHT * (ratio - known)
+            if len(self._factors) >= _MAX_MODELS and model not in self._factors:
+                self._factors.clear()
+            known = self._factors.get(model)
+            self._factors[model] = factor if known is None else known + _WEIGHT * (factor - known)
 
 
-def _message(message: Message) -> int:
-    length = len(message.content) + len(message.thinking) + len(message.tool_name)
+def _add_message(message: Message, texts: list[str]) -> None:
+    texts.append(message.content)
+    if message.thinking:
+        texts.append(message.thinking)
+    if message.tool_name:
+        texts.append(message.tool_name)
     for call in message.tool_calls:
-        length += len(call.name) + _json(call.arguments)
-    return length
+        texts += (call.name, _json(call.arguments))
 
 
-def _tool(tool: Tool) -> int:
-    return len(tool.name) + len(tool.description) + _json(tool.parameters)
-
-
-def _json(value: Json) -> int:
+def _json(value: Json) -> str:
     try:
-        return len(orjson.dumps(value, default=_plain))
+        return orjson.dumps(value, default=_plain).decode()
     except (TypeError, ValueError):
-        return len(str(value))
+        return str(value)
 
 
 def _plain(value: Json) -> Json:

@@ -14,7 +14,7 @@ from flask import Flask, current_app
 
 if TYPE_CHECKING:
     from gateway.config import Settings
-    from gateway.policy.estimate import Ratios
+    from gateway.policy.estimate import Factors
     from gateway.services.admins import Admins
     from gateway.services.catalog import Catalog
     from gateway.services.fleet import Fleet
@@ -64,7 +64,7 @@ class Services:
     pulls: Pulls
     admins: Admins
     watcher: Watcher
-    ratios: Ratios
+    factors: Factors
     draining: threading.Event
 
 

@@ -10,7 +10,7 @@ from flask import Flask
 from gateway.config import Settings
 from gateway.core.chat import Json
 from gateway.policy import override_rules
-from gateway.policy.estimate import Ratios
+from gateway.policy.estimate import Factors
 from gateway.services import Services, attach
 from gateway.services.admins import Admins
 from gateway.services.catalog import Catalog
@@ -117,7 +117,7 @@ def make(config: Settings) -> Services:
         pulls=pulls,
         admins=Admins(store),
         watcher=Watcher(),
-        ratios=Ratios(),
+        factors=Factors(),
         draining=draining,
     )
 

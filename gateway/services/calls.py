@@ -198,8 +198,8 @@ class Running(Generic[A]):
     def _learn(self, settlement: Settlement) -> None:
         prepared, tally = self.prepared, self.tally
         if tally.usage is not None and not tally.usage.estimated and not tally.has_images:
-            self.services.ratios.learn(
-                prepared.model.name, prepared.characters, tally.usage.prompt_tokens
+            self.services.factors.learn(
+                prepared.model.name, prepared.units, tally.usage.prompt_tokens
             )
 
     def _report(self, settlement: Settlement) -> None:

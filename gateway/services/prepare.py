@@ -48,7 +48,7 @@ class Prepared:
     """One call, ready to run.
 
     `request` is effective: overrides applied, media fetched. `estimate` is the prompt in tokens,
-    `characters` what it was estimated from, `reservation` the tokens a budget must hold.
+    `units` what it was estimated from, `reservation` the tokens a budget must hold.
     `prefix` stands for the beginning of the conversation, so that the next turn finds the same
     server's prompt cache.
     """
@@ -58,7 +58,7 @@ class Prepared:
     resolved: Resolved
     request: Request
     estimate: int = 0
-    characters: int = 0
+    units: float = 0.0
     reservation: int = 0
     prefix: str = ""
     timeout_ms: int = 0
@@ -113,14 +113,14 @@ def prepare_embedding(
     texts = CompletionRequest(request.model, request.inputs, effective.params)
     call = Call(texts, ignored=request.ignored, end_user=request.end_user)
     measured = estimate.size(texts)
-    tokens = measured.tokens(services.ratios.of(resolved.model.name))
+    tokens = measured.tokens(services.factors.of(resolved.model.name))
     prepared = Prepared(
         call=call,
         key=key,
         resolved=resolved,
         request=texts,
         estimate=tokens,
-        characters=measured.countable,
+        units=measured.countable,
         reservation=tokens,
         timeout_ms=applied.timeout_ms,
         ignored=applied.ignored,
@@ -202,14 +202,14 @@ def _lay(
     if isinstance(request, ChatRequest):
         request = replace(request, messages=conversation.with_user_turn(request.messages))
     measured = estimate.size(request)
-    tokens = measured.tokens(services.ratios.of(resolved.model.name))
+    tokens = measured.tokens(services.factors.of(resolved.model.name))
     return Prepared(
         call=call,
         key=key,
         resolved=resolved,
         request=request,
         estimate=tokens,
-        characters=measured.countable,
+        units=measured.countable,
         reservation=tokens + _asked_for(request),
         prefix=_prefix(request),
         timeout_ms=applied.timeout_ms,
@@ -234,13 +234,13 @@ def _filled(services: Services, prepared: Prepared) -> Prepared:
     if request is prepared.request:
         return prepared
     measured = estimate.size(request)
-    tokens = measured.tokens(services.ratios.of(prepared.model.name))
+    tokens = measured.tokens(services.factors.of(prepared.model.name))
     reservation = prepared.reservation - prepared.estimate + tokens
     return replace(
         prepared,
         request=request,
         ignored=(*prepared.ignored, *left_out),
-        characters=measured.countable,
+        units=measured.countable,
         estimate=tokens,
         reservation=reservation,
     )

@@ -10,79 +10,111 @@ import pytest
 from gateway.core.chat import CompletionRequest, Media, Message, Tool, ToolCall
 from gateway.core.embed import EmbedRequest
 from gateway.policy import estimate
-from gateway.policy.estimate import Ratios, Size
+from gateway.policy.estimate import Factors, Size, units
 from tests.policy.values import chat
 
 IMAGE = Media("image", "x" * 9999)
-SIZES: list[tuple[str, Any, Size]] = [
-    ("chat", chat(Message("system", "abc"), Message("user", "de")), Size(5, 2)),
-    ("thinking", chat(Message("assistant", "a", thinking="bcd")), Size(4, 1)),
-    ("image", chat(Message("user", "a", media=(IMAGE, IMAGE))), Size(1, 1, 2)),
-    ("call", chat(Message("assistant", tool_calls=(ToolCall("id", "fn", {"a": 1}),))), Size(9, 1)),
+FIVE = "x" * 52  # ten tokens of Latin letters
+SIZES: list[tuple[str, Any, int, int, int]] = [
+    ("chat", chat(Message("system", FIVE), Message("user", FIVE)), 20, 2, 0),
+    ("thinking", chat(Message("assistant", FIVE, thinking=FIVE)), 20, 1, 0),
+    ("image", chat(Message("user", FIVE, media=(IMAGE, IMAGE))), 10, 1, 2),
+    ("call", chat(Message("assistant", tool_calls=(ToolCall("id", FIVE, {FIVE: 1}),))), 24, 1, 0),
     ("read-only call", chat(Message("assistant", tool_calls=(
-        ToolCall("id", "fn", MappingProxyType({"a": MappingProxyType({})})),))), Size(10, 1)),
-    ("result", chat(Message("tool", "ok", tool_name="fn")), Size(4, 1)),
-    ("tools", chat(Message("user", "a"), tools=[Tool("fn", "does", {"type": "x"})]), Size(19, 1)),
-    ("big number", chat(Message("assistant", tool_calls=(ToolCall("", "f", {"a": 2**70}),))),
-     Size(1 + len(str({"a": 2**70})), 1)),
-    ("completion", CompletionRequest("m", ("ab", "c"), suffix="de", system="f", media=(IMAGE,)),
-     Size(6, 0, 1)),
-    ("embedding", EmbedRequest("m", ("ab", "c")), Size(3)),
+        ToolCall("id", FIVE, MappingProxyType({FIVE: MappingProxyType({})})),))), 24, 1, 0),
+    ("result", chat(Message("tool", FIVE, tool_name=FIVE)), 20, 1, 0),
+    ("tools", chat(Message("user"), tools=[Tool(FIVE, FIVE, {FIVE: FIVE})]), 44, 1, 0),
+    ("big number", chat(Message("assistant", tool_calls=(ToolCall("", FIVE, {"a": 2**70}),))),
+     35, 1, 0),
+    ("no JSON", chat(Message("user"), tools=[Tool(FIVE, "", {"x": object()})]), 20, 1, 0),
+    ("completion", CompletionRequest("m", (FIVE, FIVE), suffix=FIVE, system=FIVE, media=(IMAGE,)),
+     40, 0, 1),
+    ("embedding", EmbedRequest("m", (FIVE, FIVE)), 20, 0, 0),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("request_", "size"), [s[1:] for s in SIZES], ids=[s[0] for s in SIZES])
-def test_everything_a_prompt_consists_of_is_measured(request_: Any, size: Size) -> None:
-    assert estimate.size(request_) == size
-    assert estimate.tokens(request_, 2.0) == size.tokens(2.0)
+@pytest.mark.parametrize(
+    ("request_", "units_", "messages", "images"), [s[1:] for s in SIZES], ids=[s[0] for s in SIZES]
+)
+def test_everything_a_prompt_consists_of_is_measured(
+    request_: Any, units_: int, messages: int, images: int
+) -> None:
+    found = estimate.size(request_)
+
+    assert (found.messages, found.images) == (messages, images)
+    assert units_ <= found.units < units_ + 20
+
+
+KINDS = {
+    "Latin": ("x" * 52, 10.0),
+    "accents": ("é" * 52, 10.0),
+    "white space": (" \n\t", 0.0),
+    "wide space": ("\u3000", 0.0),
+    "digits": ("1234567890", 10.0),
+    "punctuation": ('{"[,:]}', 7 * 0.65),
+    "Han": ("低潮在六点", 5 * 0.85),
+    "kana": ("みずうみ", 4 * 0.75),
+    "Cyrillic": ("я" * 32, 10.0),
+    "emoji": ("🌊🌊", 2.0),
+    "mixed": ("x" * 52 + "低潮" + "12", 10 + 2 * 0.85 + 2),
+    "nothing": ("", 0.0),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), KINDS.values(), ids=KINDS)
+def test_characters_weigh_by_their_kind(text: str, expected: float) -> None:
+    assert units(text) == pytest.approx(expected)
 
 
 def test_the_estimate_follows_the_formula() -> None:
-    assert Size(35, 2, 1).tokens() == 10 + 2 * 4 + 768
-    assert Size(36, 0, 0).tokens() == 11
-    assert Size(100).tokens(8.0) == 13
+    assert Size(35.0, 2, 1).tokens() == 35 + 4 + 2 * 4 + 768
+    assert Size(35.2, 0, 0).tokens() == 36 + 4
+    assert Size(100.0).tokens(2.0) == 204
     assert Size().tokens() == 0
 
 
 def test_images_make_a_count_useless_for_learning() -> None:
-    assert estimate.size(chat(Message("user", "abc"))).countable == 3
-    assert estimate.size(chat(Message("user", "abc", media=(IMAGE,)))).countable == 0
+    assert estimate.size(chat(Message("user", FIVE))).countable == pytest.approx(10)
+    assert estimate.size(chat(Message("user", FIVE, media=(IMAGE,)))).countable == 0
 
 
-def test_the_ratio_is_learned_slowly() -> None:
-    ratios = Ratios()
-    assert ratios.of("m:1") == 3.5
+def test_the_factor_is_learned_slowly() -> None:
+    factors = Factors()
+    assert factors.of("m:1") == 1.0
 
-    ratios.learn("m:1", 400, 100)
-    assert ratios.of("m:1") == 4.0
-    ratios.learn("m:1", 200, 100)
+    factors.learn("m:1", 100, 200)
+    assert factors.of("m:1") == 2.0
+    factors.learn("m:1", 100, 100)
 
-    assert ratios.of("m:1") == pytest.approx(3.6)
-    assert ratios.of("other:1") == 3.5
+    assert factors.of("m:1") == pytest.approx(1.8)
+    assert factors.of("other:1") == 1.0
+
+
+def test_a_vocabulary_of_small_pieces_is_learned_from_any_language() -> None:
+    factors = Factors()
+    chinese = units("低潮在六点" * 200)
+
+    factors.learn("smol", chinese, 2_000)
+
+    assert Size(chinese).tokens(factors.of("smol")) == pytest.approx(2_000, rel=0.01)
 
 
 @pytest.mark.parametrize(
-    ("characters", "tokens"), [(0, 100), (149, 100), (801, 100), (100, 31), (100, 0), (-5, 100)]
+    ("units_", "tokens"), [(0, 100), (19, 100), (501, 100), (100, 31), (100, 0), (-5, 100)]
 )
-def test_an_implausible_count_is_not_believed(characters: int, tokens: int) -> None:
-    ratios = Ratios()
+def test_an_implausible_count_is_not_believed(units_: float, tokens: int) -> None:
+    factors = Factors()
 
-    ratios.learn("m:1", characters, tokens)
+    factors.learn("m:1", units_, tokens)
 
-    assert ratios.of("m:1") == 3.5
+    assert factors.of("m:1") == 1.0
 
 
-def test_the_ratios_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_factors_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(estimate, "_MAX_MODELS", 3)
-    ratios = Ratios()
+    factors = Factors()
     for number in range(10):
-        ratios.learn(f"m{number}:1", 400, 100)
+        factors.learn(f"m{number}:1", 100, 200)
 
-    assert ratios.of("m9:1") == 4.0
-    assert len(ratios._ratios) <= 3
-
-
-def test_what_is_no_mapping_is_measured_as_text() -> None:
-    tool = Tool("f", "", {"x": object()})
-
-    assert estimate.size(chat(Message("user", ""), tools=[tool])).characters > 10
+    assert factors.of("m9:1") == 2.0
+    assert len(factors._factors) <= 3

@@ -9,7 +9,7 @@ from typing import Any
 from gateway.core.catalog import Resolved
 from gateway.core.chat import Call, ChatRequest, Media, Message
 from gateway.core.keys import Key
-from gateway.policy.estimate import Ratios
+from gateway.policy.estimate import Factors
 from gateway.services import prepare
 from tests.policy.values import model
 
@@ -27,15 +27,15 @@ def services(text: str) -> Any:
         message = replace(request.messages[0], content=text, media=())
         return replace(request, messages=(message,)), ()
 
-    return SimpleNamespace(images=SimpleNamespace(fill=fill), ratios=Ratios())
+    return SimpleNamespace(images=SimpleNamespace(fill=fill), factors=Factors())
 
 
 def test_the_text_of_a_fetched_file_counts() -> None:
     before = prepared(Media("file", url="http://files/tides.txt"))
-    after = prepare._filled(services("low tide at six " * 1_000), before)
+    after = prepare._filled(services("low tide at six " * 1_200), before)
 
-    assert after.characters >= 16_000
-    assert after.estimate > 3_000
+    assert after.units > 2_000
+    assert after.estimate > 2_500
     assert after.reservation - after.estimate == 100  # what the answer may take stays
 
 
