@@ -98,5 +98,5 @@ def _whole(call: ToolCallDone, ids: CallIds, is_custom: bool) -> Json:
 def _form(call: ToolCallDone, is_custom: bool) -> tuple[str, str, str]:
     """Give a call's kind, what its text is called, and the text."""
     if is_custom:
-        return "custom", "input", custom_input(call.arguments)
+        return "custom", "input", custom_input(call.name, call.arguments)
     return "function", "arguments", call.arguments

@@ -48,8 +48,14 @@ MAX_PROMPTS = 128
 
 _NAMES = {name: OPENAI_NAMES[name] for name in OPENAI_NAMES if name != "max_completion_tokens"}
 _CONTROL_TOKENS = (
-    "<|fim_prefix|>", "<|fim_begin|>", "<fim_prefix>", "<PRE>", "[SUFFIX]", "[PREFIX]",
-    "<|im_start|>", "<|start_header_id|>", "[INST]", "<start_of_turn>", "<|start|>",
+    # filling in the middle: Qwen, StarCoder and Granite, CodeLlama, Codestral, DeepSeek, GLM, Seed
+    "<|fim_prefix|>", "<fim_prefix>", "<PRE>", "[SUFFIX]", "[PREFIX]",
+    "<｜fim▁begin｜>", "<|fim_begin|>", "<|code_prefix|>", "<[fim-prefix]>",
+    # conversations: ChatML, Llama 3 and 4, Mistral, Gemma, gpt-oss, DeepSeek, Phi and GLM, Cohere,
+    # Granite, Kimi
+    "<|im_start|>", "<|start_header_id|>", "<|header_start|>", "[INST]", "<start_of_turn>",
+    "<|turn>", "<|start|>", "<｜User｜>", "<|user|>", "<|START_OF_TURN_TOKEN|>",
+    "<|start_of_role|>", "<|im_user|>",
 )  # fmt: skip
 
 

@@ -221,7 +221,7 @@ class Builder:
         self._begin(parts, "call", "ctc_" if custom else "fc_")
         call_id = self._call_id(call.id)
         self._answered = True
-        payload = custom_input(call.arguments) if custom else call.arguments
+        payload = custom_input(call.name, call.arguments) if custom else call.arguments
         self._added(parts, call_item(self._item_id, "in_progress", call_id, tool, ""))
         item = call_item(self._item_id, "completed", call_id, tool, payload)
         place = self._place()

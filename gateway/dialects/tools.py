@@ -53,11 +53,27 @@ def custom_tool(fields: Fields) -> Tool:
     return Tool(fields.required_text("name"), description.strip(), CUSTOM_PARAMETERS, kind="custom")
 
 
-def custom_input(arguments: str) -> str:
-    """Give the free text of a call to a custom tool from the arguments the model wrote."""
+def custom_input(name: str, arguments: str) -> str:
+    """Return the free text of a call to the custom tool `name` from the arguments the model wrote.
+
+    Models call the text what they like, or give it as a command; a single text in the arguments is
+    meant. Arguments of any other shape are given as they are.
+    """
     try:
         value = orjson.loads(arguments)
     except ValueError:
         return arguments
-    text = value.get("input") if isinstance(value, dict) else None
-    return text if isinstance(text, str) else arguments
+    text = _single_text(value, name)
+    return arguments if text is None else text
+
+
+def _single_text(value: Json, name: str) -> str | None:
+    while not isinstance(value, str):
+        if isinstance(value, dict):
+            value = [value["input"]] if "input" in value else list(value.values()) or [""]
+        elif isinstance(value, list):
+            value = value[1:] if len(value) == 2 and value[0] == name else value
+        if not isinstance(value, list) or len(value) != 1:
+            return None
+        value = value[0]
+    return value

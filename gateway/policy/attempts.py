@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Literal, Protocol, TypeAlias, TypeVar
 
 from gateway.core.catalog import Model
 from gateway.core.chat import Call, ChatRequest, CompletionRequest, Params, Request, Think
@@ -43,7 +43,7 @@ class Plan(Protocol):
     @property
     def hide_thinking(self) -> bool: ...
     @property
-    def parse_think_tags(self) -> bool: ...
+    def parse_think_tags(self) -> bool | Literal["opened"]: ...
 
 
 class Tries:

@@ -9,9 +9,9 @@ Ollama has no tokenizer to ask. Characters of one kind take about as many tokens
 
 What they come to, times a factor that is learned for each model from the prompts Ollama did count,
 + 4, + 4 a message, + 768 an image, rounded up. The weights were fitted by hand to what Gemma 3 and
-SmolLM2 counted in texts of several languages, code and JSON. On other texts the sum was 0.67 to 1.04
-of Gemma's count (Hindi 1.61) and 0.30 to 0.84 of SmolLM2's, whose vocabulary is small, before any
-factor was learned.
+SmolLM2 counted in texts of several languages, code and JSON. On other texts the sum was 0.67 to
+1.04 of Gemma's count (Hindi 1.61) and 0.30 to 0.84 of SmolLM2's, whose vocabulary is small, before
+any factor was learned.
 """
 
 from __future__ import annotations

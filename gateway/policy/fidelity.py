@@ -37,7 +37,8 @@ from gateway.policy.attempts import (
     close,
     with_params,
 )
-from gateway.policy.stops import PrefillFilter, StopFilter, ThinkTags
+from gateway.policy.stops import PrefillFilter, StopFilter
+from gateway.policy.think_tags import Piece, ThinkTags
 
 _MEMORY: Final = thinking.Memory()
 
@@ -62,7 +63,8 @@ def answers(
     if prefill:
         source = _without_prefill(source, prefill)
     if plan.parse_think_tags:
-        source = _split_tags(source)
+        opened = plan.parse_think_tags == "opened"
+        source = _split_tags(source, ThinkTags(opened=opened, whole=not plan.call.stream))
     if request.params.think is False and not plan.model.is_gpt_oss:
         source = _answer_from_thinking(source)
     if stops:
@@ -219,22 +221,33 @@ def _first_call_only(source: Batches, prompt_tokens: int) -> Batches:
         yield events
 
 
-def _split_tags(source: Batches) -> Batches:
-    """Turn a leading `<think>…</think>` of the text into thinking."""
-    tags = ThinkTags()
+def _split_tags(source: Batches, tags: ThinkTags) -> Batches:
+    """Turn the text between think tags into thinking."""
+    tokens = _Tokens()
     for events in source:
         shown: list[Event] = []
         for event in events:
             match event:
                 case TextDelta(text, logprobs):
-                    thought, text = tags.feed(text)
-                    shown += _both(thought, text, logprobs)
+                    tokens.add(logprobs)
+                    shown += _split(tags.feed(text), tokens)
                 case ThinkingDelta():
                     shown.append(event)
                 case _:
-                    shown += _both(*tags.flush(), ())
+                    shown += _split(tags.flush(), tokens)
                     shown.append(event)
         yield shown
+
+
+def _split(pieces: Sequence[Piece], tokens: _Tokens) -> list[Event]:
+    """Give pieces as events; the log-probabilities are those of the last text."""
+    events: list[Event] = []
+    for is_thinking, text in pieces:
+        if is_thinking:
+            events.append(ThinkingDelta(text))
+        else:
+            events.append(TextDelta(text, tokens.take_last(len(text))))
+    return events
 
 
 def _without_prefill(source: Batches, prefill: str) -> Batches:
@@ -271,15 +284,6 @@ def _answer_from_thinking(source: Batches) -> Batches:
             if is_missing and thoughts and events and isinstance(events[-1], Finish):
                 events = [*events[:-1], TextDelta("".join(thoughts)), events[-1]]
         yield events
-
-
-def _both(thought: str, text: str, logprobs: tuple[TokenLogprob, ...]) -> list[Event]:
-    events: list[Event] = []
-    if thought:
-        events.append(ThinkingDelta(thought))
-    if text:
-        events.append(TextDelta(text, () if thought else logprobs))
-    return events
 
 
 def _hide_thinking(source: Batches) -> Batches:

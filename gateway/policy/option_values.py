@@ -74,7 +74,7 @@ def _limit(rule: KeyRule, value: Json) -> int:
     return number
 
 
-def _flag(rule: KeyRule, value: Json) -> bool:
+def _flag(rule: KeyRule, value: Json) -> Json:
     if isinstance(value, bool):
         return value
     word = str(value).strip().lower() if isinstance(value, str | int) else ""
@@ -82,7 +82,9 @@ def _flag(rule: KeyRule, value: Json) -> bool:
         return True
     if word in _FALSE:
         return False
-    raise WrongValue("true or false")
+    if word in rule.choices:
+        return word
+    raise WrongValue(" or ".join(("true", "false", *rule.choices)))
 
 
 def _stop(rule: KeyRule, value: Json) -> list[str]:

@@ -220,8 +220,9 @@ _OWN: Final[tuple[KeyRule, ...]] = (
         "parse_think_tags",
         "flag",
         "answer",
-        "Treat text between <think> and </think> as thinking.",
+        "Treat text between <think> and </think> as thinking; opened: the template opens the tag.",
         "the gateway's setting",
+        choices=("opened",),
     ),
     KeyRule(
         "reasoning_field",

@@ -105,7 +105,7 @@ class Applied(Generic[R]):
     provenance: Mapping[str, str]
     timeout_ms: int
     hide_thinking: bool
-    parse_think_tags: bool
+    parse_think_tags: bool | Literal["opened"]
     reasoning_field: ReasoningField
 
 

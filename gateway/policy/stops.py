@@ -1,5 +1,5 @@
-"""Ends an answer where the gateway, not Ollama, must see the end: stop strings, the first tool
-call, and `<think>` tags in the text (D15, D20, 3.2.4).
+"""Cuts a text where the gateway, not Ollama, must see the place: stop strings, and the turn that
+an answer continues (D20).
 
 Everything works on text that arrives in pieces of any size, and holds back only what may still turn
 out to be the beginning of what is looked for.
@@ -8,7 +8,6 @@ out to be the beginning of what is looked for.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 
 class StopFilter:
@@ -94,58 +93,3 @@ class PrefillFilter:
         self._held = ""
         self._is_over = True
         return text
-
-
-class ThinkTags:
-    """Moves a leading `<think>…</think>` of a text to the thinking, for models whose template
-    Ollama does not understand.
-
-    `feed` gives (thinking, text). Only white space may come before the tag; without one the text
-    passes untouched.
-    """
-
-    OPEN: Final = "<think>"
-    CLOSE: Final = "</think>"
-    _CLOSE_FIRST: Final = frozenset("<")
-
-    __slots__ = ("_held", "_state")
-
-    def __init__(self) -> None:
-        self._held = ""
-        self._state = "before"
-
-    def feed(self, text: str) -> tuple[str, str]:
-        """Give what is thinking and what is text in the next piece."""
-        if self._state == "text":
-            return "", text
-        text = self._held + text
-        self._held = ""
-        if self._state == "before":
-            bare = text.lstrip()
-            if not bare.startswith(self.OPEN):
-                if self.OPEN.startswith(bare):
-                    self._held = text
-                    return "", ""
-                self._state = "text"
-                return "", text
-            self._state = "thinking"
-            text = bare[len(self.OPEN) :]
-        thinking = ""
-        if self._state == "thinking":
-            before, tag, after = text.partition(self.CLOSE)
-            if not tag:
-                kept = len(text) - held_back(
-                    text, (self.CLOSE,), self._CLOSE_FIRST, len(self.CLOSE) - 1
-                )
-                self._held = text[kept:]
-                return text[:kept], ""
-            thinking, text, self._state = before, after, "gap"
-        text = text.lstrip()
-        if text:
-            self._state = "text"
-        return thinking, text
-
-    def flush(self) -> tuple[str, str]:
-        """Give what was held back, when the text has ended."""
-        held, self._held = self._held, ""
-        return (held, "") if self._state == "thinking" else ("", held)

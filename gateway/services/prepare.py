@@ -63,7 +63,7 @@ class Prepared:
     prefix: str = ""
     timeout_ms: int = 0
     hide_thinking: bool = False
-    parse_think_tags: bool = False
+    parse_think_tags: bool | Literal["opened"] = False
     reasoning_field: Literal["reasoning_content", "reasoning", "both"] = "reasoning_content"
     ignored: tuple[str, ...] = ()
     explain: Mapping[str, Json] = field(default_factory=lambda: EMPTY)

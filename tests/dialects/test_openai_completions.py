@@ -148,6 +148,8 @@ def test_a_field_that_cannot_be_honoured_is_refused(body: Any, code: str, param:
 MARKED = [
     "<|fim_prefix|>", "<|fim_begin|>", "<fim_prefix>", "<PRE>", "[SUFFIX]", "[PREFIX]",
     "<|im_start|>", "<|start_header_id|>", "[INST]", "<start_of_turn>", "<|start|>",
+    "<｜fim▁begin｜>", "<|code_prefix|>", "<[fim-prefix]>", "<｜User｜>", "<|user|>", "<|turn>",
+    "<|START_OF_TURN_TOKEN|>", "<|header_start|>", "<|start_of_role|>", "<|im_user|>",
 ]  # fmt: skip
 RAW = {
     "plain": ("auto", {}, None),

@@ -315,10 +315,18 @@ def test_the_newer_form_wins() -> None:
     [
         ('{"input":"*** Begin"}', "*** Begin"),
         ('{"input":5}', '{"input":5}'),
-        ('{"other":"x"}', '{"other":"x"}'),
+        ('{"patch":"*** Begin"}', "*** Begin"),
+        ('{"command":["apply_patch","*** Begin"]}', "*** Begin"),
+        ('{"input":{"patch":"*** Begin"}}', "*** Begin"),
+        ('{"input":"*** Begin","reason":"why not"}', "*** Begin"),
+        ('["*** Begin"]', "*** Begin"),
+        ("{}", ""),
+        ('{"path":"a","patch":"b"}', '{"path":"a","patch":"b"}'),
+        ('{"command":["ls","-l"]}', '{"command":["ls","-l"]}'),
         ("[1]", "[1]"),
+        ("[]", "[]"),
         ("broken", "broken"),
     ],
 )
 def test_the_free_text_of_a_custom_call_is_taken_out(arguments: str, text: str) -> None:
-    assert custom_input(arguments) == text
+    assert custom_input("apply_patch", arguments) == text

@@ -422,7 +422,7 @@ def test_tags_keep_logprobs_of_text_only() -> None:
 
     run = Run(chat(), script, model=PLAIN, parse_think_tags=True)
 
-    assert run.events == [th("x"), t("a"), t("b", token), th("z"), STOP]
+    assert run.events == [th("x"), t("a", token), t("b", token), th("z"), STOP]
 
 
 def test_an_unfinished_tag_comes_out_at_the_end() -> None:

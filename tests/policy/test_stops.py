@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.policy.stops import StopFilter, ThinkTags
+from gateway.policy.stops import StopFilter
 
 
 def cut(pieces: list[str], stops: list[str]) -> tuple[str, str | None]:
@@ -72,55 +72,3 @@ def test_pieces_do_not_matter(pieces: list[str], stops: list[str]) -> None:
         assert whole.startswith(shown + matched)
         ends = [whole.index(stop) + len(stop) for stop in stops if stop in whole]
         assert len(shown + matched) == min(ends)
-
-
-def split(pieces: list[str]) -> tuple[str, str]:
-    tags = ThinkTags()
-    both = [tags.feed(piece) for piece in pieces] + [tags.flush()]
-    return "".join(thought for thought, _ in both), "".join(text for _, text in both)
-
-
-TAGS: list[tuple[str, str, str, str]] = [
-    ("none", "Hello", "", "Hello"),
-    ("tag", "<think>Hm</think>Yes", "Hm", "Yes"),
-    ("white space before", "\n <think>Hm</think>Yes", "Hm", "Yes"),
-    ("white space between", "<think>Hm</think>\n\n Yes", "Hm", "Yes"),
-    ("never closed", "<think>Hm</thi", "Hm</thi", ""),
-    ("not leading", "a<think>b</think>", "", "a<think>b</think>"),
-    ("nearly a tag", "<thing>", "", "<thing>"),
-    ("the beginning of a tag", " <thi", "", " <thi"),
-    ("closed twice", "<think>a</think>b</think>c", "a", "b</think>c"),
-    ("opened twice", "<think>a</think><think>b</think>", "a", "<think>b</think>"),
-    ("empty", "<think></think>Yes", "", "Yes"),
-    ("only thinking", "<think>a</think>", "a", ""),
-    ("a tag inside", "<think>a<b></think>c", "a<b>", "c"),
-    ("only white space", "  ", "", "  "),
-    ("nothing", "", "", ""),
-]
-
-
-@pytest.mark.parametrize(
-    ("text", "thought", "rest"), [t[1:] for t in TAGS], ids=[t[0] for t in TAGS]
-)
-@pytest.mark.parametrize("size", [1, 2, 3, 100])
-def test_a_leading_think_tag_is_split_off(text: str, thought: str, rest: str, size: int) -> None:
-    pieces = [text[at : at + size] for at in range(0, len(text), size)]
-
-    assert split(pieces) == (thought, rest)
-
-
-@given(st.lists(st.sampled_from(["<", "think", ">", "</", "a", " ", "\n", "</think>", "<think>"])))
-def test_tags_do_not_depend_on_the_pieces(pieces: list[str]) -> None:
-    assert split(pieces) == split(["".join(pieces)])
-
-
-def test_text_is_not_held_back_without_need() -> None:
-    tags = ThinkTags()
-
-    assert tags.feed("H") == ("", "H")
-    assert tags.feed("<") == ("", "<")
-    tags = ThinkTags()
-    assert tags.feed("<think>a") == ("a", "")
-    assert tags.feed("b<") == ("b", "")
-    assert tags.feed("c") == ("<c", "")
-    assert tags.feed("</think>d") == ("", "d")

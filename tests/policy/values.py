@@ -45,7 +45,7 @@ class Plan:
     model: Model = field(default_factory=model)
     estimate: int = 7
     hide_thinking: bool = False
-    parse_think_tags: bool = False
+    parse_think_tags: Any = False
     stop_here: bool = False
     stream: bool = True
 
