@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from gateway.core.chat import Json, Tool
 from gateway.dialects.reading import Fields, invalid, label
-from gateway.dialects.schemas import Schema
+from gateway.dialects.schema_refs import Schema
 from gateway.dialects.tools import function_tool, read_tool
 
 _REFUSED = ("computer_", "browser_toolset_")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.core.chat import Json
 from gateway.dialects.reading import Fields, invalid, label, missing
-from gateway.dialects.schemas import inline_refs
+from gateway.dialects.schema_refs import inline_refs
 
 
 def read_response_format(form: Fields, schema_at: str = "schema") -> Json:

@@ -34,7 +34,7 @@ from gateway.dialects.reading import (
     label,
     wrong_type,
 )
-from gateway.dialects.schemas import inline_refs
+from gateway.dialects.schema_refs import inline_refs
 from gateway.dialects.thinking import (
     TEMPLATE_WORDS,
     THINKING_NAMES,

@@ -4,8 +4,10 @@ Kept at the top of a tool: `type`, `properties`, `required`, `$defs`, `items`. K
 `type`, `anyOf`, `items`, `description`, `enum`, `properties`, `required`. Everything else is lost
 without a word, so it is rewritten in these terms first:
 
-    $ref                    the thing it points to; an object where it points to itself
+    $ref                    the thing it points to (`schema_refs`)
     oneOf, allOf, const     anyOf, one merged schema, enum
+    anyOf at the top        all properties of its branches; the branches are told
+    prefixItems             items of any of those schemas
     true, false             {}
     nullable                "null" among the types
     default, format, ...    told in the description
@@ -19,29 +21,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import TypeAlias
-from urllib.parse import unquote
 
 import orjson
 
 from gateway.core.chat import Json
+from gateway.dialects.schema_refs import Schema, inline_refs
 from gateway.errors import InvalidRequest
 
-Schema: TypeAlias = dict[str, Json]
-
-MAX_REF_DEPTH = 16
-MAX_DEPTH = 64
-MAX_NODES = 100_000
-"""References can multiply: a few lines of schema may describe billions of nodes."""
-
-_ANYTHING: Mapping[str, Json] = {"type": "object"}
-_NAMED_PARTS = ("properties", "patternProperties", "dependentSchemas")
-_LISTED_PARTS = ("anyOf", "oneOf", "allOf", "prefixItems")
-_SINGLE_PARTS = (
-    "items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames",
-    "additionalItems", "unevaluatedItems", "unevaluatedProperties",
+_TOLD = (
+    "default", "format", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum",
+    "multipleOf", "minLength", "maxLength", "pattern", "minItems", "maxItems", "uniqueItems",
+    "prefixItems", "additionalProperties", "patternProperties",
 )  # fmt: skip
-_TOLD = ("default", "format", "minimum", "maximum", "pattern", "minItems", "maxItems")
 _TYPES: Mapping[str, type | tuple[type, ...]] = {
     "type": (str, list),
     "description": str,
@@ -50,8 +41,8 @@ _TYPES: Mapping[str, type | tuple[type, ...]] = {
     "properties": dict,
     "anyOf": list,
 }
-_DEFINITIONS = ("$defs", "definitions")
 _TOLD_CHARS = 200
+_ALTERNATIVES_CHARS = 1_000
 _REMEMBERED_BYTES = 8 * 1024
 
 
@@ -82,99 +73,83 @@ def _remembered(raw: bytes) -> Mapping[str, Json]:
 
 
 def _normalised(parameters: Mapping[str, Json], param: str) -> Schema:
-    schema = _rewritten(inline_refs(parameters, param))
+    resolved = inline_refs(parameters, param)
+    definitions = _mapping(resolved.pop("$defs", None))
+    schema = _folded(_rewritten(resolved))
     schema["type"] = "object"  # the arguments of a call are one, whatever was written
     if not isinstance(schema.get("properties"), dict):
         schema["properties"] = {}
+    if definitions:
+        schema["$defs"] = {name: _rewritten(part) for name, part in definitions.items()}
     return schema
 
 
-def inline_refs(schema: Mapping[str, Json], param: str = "schema") -> Schema:
-    """Give a copy in which every local `$ref` is replaced by what it points to.
+def alternatives(schema: Mapping[str, Json]) -> str:
+    """Return in words which arguments go together; "" where there is nothing to choose.
 
-    Raises InvalidRequest when the result would be unreasonably big.
+    `schema` are normalised parameters. Ollama drops `anyOf` at the top of a tool.
     """
-    copied: Schema = _Inliner(schema, param).copy(schema, ())
-    for name in _DEFINITIONS:
-        copied.pop(name, None)
-    return copied
-
-
-class _Inliner:
-    """Copies one schema; `param` names it in errors."""
-
-    def __init__(self, root: Mapping[str, Json], param: str) -> None:
-        self._root = root
-        self._param = param
-        self._nodes = 0
-        self._depth = 0
-
-    def copy(self, schema: Json, trail: tuple[str, ...]) -> Json:
-        """Copy a schema; `trail` are the references that led here."""
-        if not isinstance(schema, Mapping):
-            return schema
-        self._enter()
-        reference = schema.get("$ref")
-        if isinstance(reference, str):
-            copied = self._target(schema, reference, trail)
-        else:
-            copied = {
-                name: self._part(name, value, trail)
-                for name, value in schema.items()
-                if schema is not self._root or name not in _DEFINITIONS
-            }
-        self._depth -= 1
-        return copied
-
-    def _part(self, name: str, value: Json, trail: tuple[str, ...]) -> Json:
-        if name in _NAMED_PARTS and isinstance(value, Mapping):
-            return {key: self.copy(part, trail) for key, part in value.items()}
-        if name in _LISTED_PARTS and isinstance(value, list | tuple):
-            return [self.copy(part, trail) for part in value]
-        if name in _SINGLE_PARTS:
-            if isinstance(value, list):
-                return [self.copy(part, trail) for part in value]
-            return self.copy(value, trail)
-        return value
-
-    def _target(self, schema: Mapping[str, Json], reference: str, trail: tuple[str, ...]) -> Json:
-        beside = {name: value for name, value in schema.items() if name != "$ref"}
-        found = _look_up(self._root, reference)
-        if reference in trail or len(trail) >= MAX_REF_DEPTH or found is None:
-            target: Json = dict(_ANYTHING)
-        else:
-            target = self.copy(found, (*trail, reference))
-        if not isinstance(target, dict):
-            target = {}
-        # The words beside a reference speak about this use of it.
-        return {**target, **self.copy(beside, trail)}
-
-    def _enter(self) -> None:
-        self._nodes += 1
-        self._depth += 1
-        if self._nodes > MAX_NODES or self._depth > MAX_DEPTH:
-            raise InvalidRequest(
-                f"{self._param!r} is too big or too deep once its references are resolved.",
-                param=self._param,
+    branches = [branch for branch in _listed(schema.get("anyOf")) if branch.get("properties")]
+    if len(branches) < 2:
+        return ""
+    shapes = []
+    for branch in branches:
+        required = _listed(branch.get("required"))
+        shapes.append(
+            ", ".join(
+                _shape(name, part) + ("" if name in required else "?")
+                for name, part in branch["properties"].items()
             )
+        )
+    return f"Arguments are one of: {' | '.join(shapes)}"[:_ALTERNATIVES_CHARS]
 
 
-def _look_up(root: Mapping[str, Json], reference: str) -> Json:
-    """Give what a local reference points to; None when it is not local or points nowhere."""
-    if reference == "#":
-        return root
-    if not reference.startswith("#/"):
-        return None
-    found: Json = root
-    for part in reference[2:].split("/"):
-        name = unquote(part).replace("~1", "/").replace("~0", "~")
-        if isinstance(found, Mapping):
-            found = found.get(name)
-        elif isinstance(found, list) and name.isdigit() and int(name) < len(found):
-            found = found[int(name)]
-        else:
-            return None
-    return found if isinstance(found, Mapping | bool) else None
+def _shape(name: str, part: Mapping[str, Json]) -> str:
+    values = _listed(part.get("enum"))
+    return f"{name}={json.dumps(values[0], ensure_ascii=False)}" if len(values) == 1 else name
+
+
+def _folded(schema: Schema) -> Schema:
+    """Return a schema with the properties of all its branches, of which it requires what every
+    branch requires. The branches stay, each whole in itself."""
+    branches = [
+        _merged(schema, _folded(branch))
+        for branch in _listed(schema.get("anyOf"))
+        if isinstance(branch.get("properties"), dict) or branch.get("anyOf")
+    ]
+    if not branches:
+        return schema
+    properties: Schema = {}
+    for branch in branches:
+        for name, part in _mapping(branch.get("properties")).items():
+            properties[name] = _either(properties[name], part) if name in properties else part
+    required = _listed(branches[0].get("required"))
+    for branch in branches[1:]:
+        required = [name for name in required if name in _listed(branch.get("required"))]
+    folded = {**schema, "anyOf": branches, "properties": properties}
+    return {**folded, "required": required} if required else folded
+
+
+def _merged(schema: Schema, branch: Schema) -> Schema:
+    """Return a branch with what the schema around it says of properties."""
+    properties = {**_mapping(schema.get("properties")), **_mapping(branch.get("properties"))}
+    required = [*_listed(schema.get("required")), *_listed(branch.get("required"))]
+    merged = {**branch, "type": "object", "properties": properties}
+    if required:
+        merged["required"] = list(dict.fromkeys(required))
+    return merged
+
+
+def _either(one: Json, other: Json) -> Json:
+    """Return a schema for what either of two schemas takes."""
+    if one == other:
+        return one
+    values = [_listed(part.get("enum")) for part in (one, other)]
+    if all(values):
+        rest = {name: value for name, value in {**other, **one}.items() if name != "enum"}
+        return {**rest, "enum": [*values[0], *(v for v in values[1] if v not in values[0])]}
+    choices = one["anyOf"] if set(one) == {"anyOf"} else [one]
+    return {"anyOf": [*choices, other]}
 
 
 def _rewritten(schema: Json) -> Schema:
@@ -196,6 +171,10 @@ def _rewritten(schema: Json) -> Schema:
         copied["properties"] = {
             name: _rewritten(part) for name, part in copied["properties"].items()
         }
+    tuple_items = _listed(copied.get("prefixItems"))
+    if tuple_items:
+        more = [copied["items"]] if isinstance(copied.get("items"), Mapping) else []
+        copied["items"] = [*tuple_items, *more]
     if "items" in copied:
         copied["items"] = _rewritten(_item(copied["items"]))
     _drop_unreadable(copied)
@@ -248,12 +227,20 @@ def _item(items: Json) -> Json:
 
 def _tell(schema: Schema) -> None:
     """Append what Ollama would drop to the description, so that the model still sees it."""
-    told = [f"{name}: {_shown(schema[name])}" for name in _TOLD if schema.get(name) is not None]
+    told = [f"{name}: {_shown(schema[name])}" for name in _TOLD if _is_worth_telling(schema, name)]
     if not told:
         return
     description = schema.get("description")
     before = f"{description} " if isinstance(description, str) and description else ""
     schema["description"] = f"{before}[{', '.join(told)}]"
+
+
+def _is_worth_telling(schema: Schema, name: str) -> bool:
+    """Whether a word says something: that further properties may or may not come does not."""
+    value = schema.get(name)
+    if name == "additionalProperties":
+        return isinstance(value, Mapping) and bool(value)
+    return value is not None
 
 
 def _shown(value: Json) -> str:

@@ -12,7 +12,7 @@ import orjson
 
 from gateway.core.chat import Json, Tool
 from gateway.dialects.reading import Fields
-from gateway.dialects.schemas import normalise
+from gateway.dialects.schemas import alternatives, normalise
 
 CUSTOM_PARAMETERS: Mapping[str, Json] = {
     "type": "object",
@@ -37,7 +37,8 @@ def read_tool(fields: Fields) -> Tool:
 def function_tool(fields: Fields, schema_name: str) -> Tool:
     """Read a function with its schema normalised. Raises InvalidRequest."""
     schema = normalise(fields.get(schema_name), fields.path(schema_name))
-    return Tool(fields.required_text("name"), fields.text("description") or "", schema)
+    description = "\n\n".join(filter(None, (fields.text("description"), alternatives(schema))))
+    return Tool(fields.required_text("name"), description, schema)
 
 
 def custom_tool(fields: Fields) -> Tool:

@@ -12,7 +12,7 @@ chain of generators that only transform; in the plain case the chain is the upst
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -26,7 +26,7 @@ from gateway.core.events import (
     TokenLogprob,
     ToolCallDone,
 )
-from gateway.policy import capability, forced, formats, thinking
+from gateway.policy import capability, forced, formats, grammar, thinking
 from gateway.policy.attempts import (
     Attempt,
     Batches,
@@ -57,6 +57,8 @@ def answers(
     effect. Close the result to abandon whatever runs.
     """
     tries = Tries(plan, attempt, notice, memory)
+    if isinstance(request.params.format, Mapping):
+        request = _with_fitted_format(request, tries)
     request, stops = _own_stops(request, plan, behaviour)
     source = _asked(tries, request, behaviour)
     prefill = thinking.prefill_of(request)
@@ -74,6 +76,13 @@ def answers(
     if thinking.is_hidden(request.params, plan.hide_thinking):
         source = _hide_thinking(source)
     return source
+
+
+def _with_fitted_format(request: Request, tries: Tries) -> Request:
+    schema, left_out = grammar.fit(request.params.format)
+    for path in left_out:
+        tries.notice(f"{tries.plan.call.format_param}:{path}")
+    return with_params(request, replace(request.params, format=schema))
 
 
 def lets_text_pass(request: Request) -> bool:

@@ -17,7 +17,7 @@ import orjson
 from gateway.core.chat import ChatRequest, Json, Message, Tool
 from gateway.core.events import Event, Failed, Finish, TextDelta, ToolCallDone
 from gateway.errors import CapabilityMissing, GatewayError, UpstreamError
-from gateway.policy import thinking
+from gateway.policy import grammar, thinking
 from gateway.policy.attempts import Batches, Tries
 from gateway.policy.formats import without_fence
 
@@ -128,22 +128,43 @@ def read_call(text: str, tools: Sequence[Tool]) -> ToolCallDone | None:
 
 
 def schema_of(tools: Sequence[Tool]) -> Mapping[str, Json]:
-    """Give the schema of pass 2: the arguments of the one tool, or name and arguments of one of
+    """Return the schema of pass 2: the arguments of the one tool, or name and arguments of one of
     several."""
     if len(tools) == 1:
         return tools[0].parameters
-    return {
-        "anyOf": [
+    definitions: dict[str, Json] = {}
+    branches = []
+    for tool in tools:
+        parameters = dict(tool.parameters)
+        own = parameters.pop("$defs", None)
+        if own:
+            # References lead from the top, where two tools may have definitions of one name.
+            definitions[tool.name] = _moved(own, tool.name)
+            parameters = _moved(parameters, tool.name)
+        branches.append(
             {
                 "type": "object",
                 "properties": {
                     "name": {"type": "string", "enum": [tool.name]},
-                    "arguments": tool.parameters,
+                    "arguments": parameters,
                 },
                 "required": ["name", "arguments"],
             }
-            for tool in tools
-        ]
+        )
+    return {"$defs": definitions, "anyOf": branches} if definitions else {"anyOf": branches}
+
+
+def _moved(value: Json, tool: str) -> Json:
+    """Return a part of a schema whose references lead into the definitions of one tool."""
+    if isinstance(value, list):
+        return [_moved(part, tool) for part in value]
+    if not isinstance(value, Mapping):
+        return value
+    return {
+        name: part.replace("#/$defs/", f"#/$defs/{tool}/", 1)
+        if name == "$ref" and isinstance(part, str)
+        else _moved(part, tool)
+        for name, part in value.items()
     }
 
 
@@ -165,9 +186,10 @@ def _asking(request: ChatRequest) -> ChatRequest:
 
 
 def _constrained(tries: Tries, request: ChatRequest) -> ChatRequest:
-    params = replace(
-        request.params, format=schema_of(request.tools), logprobs=False, top_logprobs=None
-    )
+    schema, left_out = grammar.fit(schema_of(request.tools))
+    if left_out:
+        tries.notice("tools:pattern")
+    params = replace(request.params, format=schema, logprobs=False, top_logprobs=None)
     if thinking.may_think(params, tries.plan.model):
         # With thinking on, the constraint would not start before the model has thought.
         params = replace(params, think=False)

@@ -339,7 +339,7 @@ def test_a_call_of_a_tool_nobody_offered_is_a_function_call() -> None:
     ("arguments", "text"),
     [
         ('{"input":"x"}', "x"),
-        ('{"text":"x"}', '{"text":"x"}'),
+        ('{"text":"x"}', "x"),
         ('{"input":1}', '{"input":1}'),
         ("[]", "[]"),
         ("not json", "not json"),

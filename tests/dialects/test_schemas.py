@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.dialects.schemas import MAX_REF_DEPTH, inline_refs, normalise
+from gateway.dialects.schema_refs import MAX_REF_DEPTH, inline_refs
+from gateway.dialects.schemas import alternatives, normalise
 from gateway.errors import InvalidRequest
 
 
@@ -94,6 +95,18 @@ PROPERTIES = {
         {"items": [{"type": "string"}, {"type": "number"}]},
         {"items": {"anyOf": [{"type": "string"}, {"type": "number"}]}},
     ),
+    "prefixItems": (
+        {"prefixItems": [{"type": "string"}, {"type": "number"}], "items": {"type": "null"}},
+        {
+            "items": {"anyOf": [{"type": "string"}, {"type": "number"}, {"type": "null"}]},
+            "prefixItems": [{"type": "string"}, {"type": "number"}],
+            "description": '[prefixItems: [{"type": "string"}, {"type": "number"}]]',
+        },
+    ),
+    "nothing further": (
+        {"type": "object", "additionalProperties": False},
+        {"type": "object", "additionalProperties": False},
+    ),
     "nested": (
         {"type": "object", "properties": {"q": {"oneOf": [{"type": "null"}]}}},
         {"type": "object", "properties": {"q": {"anyOf": [{"type": "null"}]}}},
@@ -113,6 +126,19 @@ TOLD = {
     "after the description": ({"description": "A day.", "format": "date"}, "A day. [format: date]"),
     "not too long": ({"default": "x" * 500}, f"[default: {'x' * 200}]"),
     "number in place of text": ({"format": 5}, "[format: 5]"),
+    "exclusive": (
+        {"exclusiveMinimum": 0, "exclusiveMaximum": 1},
+        "[exclusiveMinimum: 0, exclusiveMaximum: 1]",
+    ),
+    "length": ({"minLength": 1, "maxLength": 2}, "[minLength: 1, maxLength: 2]"),
+    "a map": (
+        {"type": "object", "additionalProperties": {"type": "integer"}},
+        '[additionalProperties: {"type": "integer"}]',
+    ),
+    "a tuple": (
+        {"type": "array", "prefixItems": [{"type": "string"}]},
+        '[prefixItems: [{"type": "string"}]]',
+    ),
 }
 
 
@@ -155,6 +181,60 @@ def test_a_schema_too_big_to_remember_is_normalised_all_the_same() -> None:
     assert found["properties"]["p499"] == {"enum": ["x" * 50]}
 
 
+MOVE = {
+    "type": "object",
+    "properties": {"op": {"const": "move"}, "to": {"type": "string"}},
+    "required": ["op", "to"],
+}
+DELETE = {"type": "object", "properties": {"op": {"const": "delete"}, "force": {"type": "boolean"}},
+          "required": ["op"]}  # fmt: skip
+BOTH = {
+    "op": {"enum": ["move", "delete"]},
+    "to": {"type": "string"},
+    "force": {"type": "boolean"},
+}
+FOLDED = {
+    "oneOf": ({"type": "object", "oneOf": [MOVE, DELETE]}, BOTH, ["op"]),
+    "anyOf": ({"anyOf": [MOVE, DELETE]}, BOTH, ["op"]),
+    "a reference to it": (
+        {"$ref": "#/$defs/A", "$defs": {"A": {"oneOf": [MOVE, DELETE]}}}, BOTH, ["op"],
+    ),
+    "nested": ({"anyOf": [{"oneOf": [MOVE]}, DELETE, {"type": "null"}]}, BOTH, ["op"]),
+    "properties beside": (
+        {"properties": {"path": {"type": "string"}}, "required": ["path"], "anyOf": [MOVE, DELETE]},
+        {"path": {"type": "string"}, **BOTH},
+        ["path", "op"],
+    ),
+    "different types of one name": (
+        {"anyOf": [{"properties": {"id": {"type": k}}} for k in ("string", "integer", "null")]},
+        {"id": {"anyOf": [{"type": "string"}, {"type": "integer"}, {"type": "null"}]}},
+        None,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("schema", "properties", "required"), FOLDED.values(), ids=FOLDED)
+def test_alternatives_at_the_top_are_folded(schema: Any, properties: Any, required: Any) -> None:
+    found = normalise(schema, "x")
+
+    assert found["properties"] == properties
+    assert found.get("required") == required
+    for branch in found["anyOf"]:
+        assert set(_names(schema)) <= set(branch["properties"])
+
+
+def _names(schema: Any) -> Any:
+    return schema.get("properties", {})
+
+
+def test_alternatives_are_told_in_words() -> None:
+    found = normalise({"oneOf": [MOVE, DELETE]}, "x")
+
+    assert alternatives(found) == 'Arguments are one of: op="move", to | op="delete", force?'
+    assert alternatives(normalise(MOVE, "x")) == ""
+
+
+ROOT = {"$ref": "#/$defs/root", "type": "array"}
 REFERENCES = {
     "$defs": (
         {"properties": {"a": {"$ref": "#/$defs/A"}}, "$defs": {"A": {"type": "string"}}},
@@ -204,11 +284,53 @@ REFERENCES = {
     "foreign": ({"items": {"$ref": "https://a.example/b"}}, {"items": {"type": "object"}}),
     "to itself": (
         {"items": {"$ref": "#/$defs/A"}, "$defs": {"A": {"items": {"$ref": "#/$defs/A"}}}},
-        {"items": {"items": {"type": "object"}}},
+        {
+            "$defs": {"A": {"items": {"$ref": "#/$defs/A"}}},
+            "items": {"items": {"$ref": "#/$defs/A"}},
+        },
     ),
     "to the root": (
         {"type": "array", "items": {"$ref": "#"}},
-        {"type": "array", "items": {"type": "array", "items": {"type": "object"}}},
+        {
+            "$defs": {
+                "root": {"type": "array", "items": {"$ref": "#/$defs/root", "type": "array"}}
+            },
+            "type": "array",
+            "items": {"$ref": "#/$defs/root", "type": "array"},
+        },
+    ),
+    "through each other": (
+        {
+            "items": {"$ref": "#/$defs/A"},
+            "$defs": {
+                "A": {"properties": {"b": {"$ref": "#/$defs/B"}}},
+                "B": {"properties": {"a": {"$ref": "#/$defs/A"}}},
+            },
+        },
+        {
+            "$defs": {
+                "A": {"properties": {"b": {"properties": {"a": {"$ref": "#/$defs/A"}}}}},
+            },
+            "items": {"properties": {"b": {"properties": {"a": {"$ref": "#/$defs/A"}}}}},
+        },
+    ),
+    "two of one name": (
+        {
+            "anyOf": [{"$ref": "#/$defs/A"}, {"$ref": "#/definitions/A"}],
+            "$defs": {"A": {"items": {"$ref": "#/$defs/A"}}},
+            "definitions": {"A": {"contains": {"$ref": "#/definitions/A"}}},
+        },
+        {
+            "$defs": {
+                "A": {"items": {"$ref": "#/$defs/A"}},
+                "A_": {"contains": {"$ref": "#/$defs/A_"}},
+            },
+            "anyOf": [{"items": {"$ref": "#/$defs/A"}}, {"contains": {"$ref": "#/$defs/A_"}}],
+        },
+    ),
+    "to nothing but itself": (
+        {"$ref": "#"},
+        {"$defs": {"root": {"type": "object"}}, "$ref": "#/$defs/root"},
     ),
     "a property named so": (
         {"properties": {"$ref": {"type": "string"}}},
@@ -252,7 +374,27 @@ def test_references_end_at_a_depth() -> None:
     while "items" in found:
         found, depth = found["items"], depth + 1
     assert depth == MAX_REF_DEPTH
-    assert found == {"type": "object"}
+    assert found == {"$ref": f"#/$defs/d{MAX_REF_DEPTH}"}
+
+
+NODE = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string"},
+        "children": {"type": "array", "items": {"$ref": "#"}},
+    },
+    "required": ["name", "children"],
+}
+
+
+def test_a_tree_stays_a_tree() -> None:
+    as_format, as_tool = inline_refs(NODE), normalise(NODE, "x")
+
+    for found in (as_format, as_tool):
+        child = found["properties"]["children"]["items"]
+        assert child == {"$ref": "#/$defs/root", "type": "object"}
+        assert found["$defs"]["root"]["properties"]["children"]["items"] == child
+        assert found["$defs"]["root"]["required"] == ["name", "children"]
 
 
 EXPLODING = {

@@ -536,6 +536,16 @@ def test_a_completion_is_checked_too() -> None:
     assert run.events == [t("[1]"), Finish("stop", est(1) + USAGE)]
 
 
+def test_a_format_is_fitted_to_what_a_grammar_takes() -> None:
+    given = {"type": "object", "properties": {
+        "day": {"pattern": r"^\d+$"}, "name": {"pattern": r"^\p{L}+$"}}}  # fmt: skip
+
+    run = Run(chat(format=given), [[t("{}"), STOP]], model=PLAIN)
+
+    assert run.params[0].format["properties"] == {"day": {"pattern": "^[0-9]+$"}, "name": {}}
+    assert run.notices == ["response_format:properties.name.pattern"]
+
+
 FENCED = '```json\n{"a":1}\n```'
 
 
@@ -718,6 +728,33 @@ def test_one_of_several_functions_is_chosen_by_name() -> None:
     names = [one["properties"]["name"]["enum"] for one in run.params[1].format["anyOf"]]
     assert names == [["f"], ["g"]]
     assert "`f` or `g`" in run.upstreams.requests[0].messages[1].content
+
+
+def test_the_arguments_of_a_forced_call_are_fitted_too() -> None:
+    dated = Tool("f", "", {"type": "object", "properties": {"day": {"pattern": r"\p{N}"}}})
+    request = chat(tools=[dated], tool_choice=REQUIRED)
+
+    run = Run(request, [[t("no"), STOP]], [[t('{"day":"1"}'), STOP]], model=PLAIN)
+
+    assert run.params[1].format["properties"] == {"day": {}}
+    assert run.notices == ["tools:pattern"]
+
+
+def tree(name: str) -> Tool:
+    node = {"type": "array", "items": {"$ref": "#/$defs/N"}}
+    properties = {"n": node}
+    definitions = {"N": {**node, "description": name}}
+    return Tool(name, "", {"type": "object", "properties": properties, "$defs": definitions})
+
+
+def test_definitions_of_several_tools_do_not_meet() -> None:
+    found = forced.schema_of([tree("a"), tree("b"), G])
+
+    arguments = [branch["properties"]["arguments"] for branch in found["anyOf"]]
+    assert not any("$defs" in each for each in arguments)
+    assert arguments[1]["properties"]["n"]["items"] == {"$ref": "#/$defs/b/N"}
+    assert found["$defs"]["b"]["N"]["items"] == {"$ref": "#/$defs/b/N"}
+    assert [each["N"]["description"] for each in found["$defs"].values()] == ["a", "b"]
 
 
 def test_only_the_named_function_is_offered_and_taken() -> None:
