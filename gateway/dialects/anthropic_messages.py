@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from gateway.core.chat import Call, ChatRequest, Envelope, Json, Think
+from gateway.core.chat import Call, ChatRequest, Envelope, Json, Think, Tool
 from gateway.core.events import Reply
 from gateway.core.options import OPTIONS, OptionRule
 from gateway.dialects.anthropic_common import (
@@ -32,7 +32,14 @@ from gateway.dialects.content import read_arguments
 from gateway.dialects.formats import read_response_format
 from gateway.dialects.openai_tools import read_choice
 from gateway.dialects.params import OPENAI_NAMES, Named, read_params, root_of
-from gateway.dialects.reading import Fields, as_fields, invalid, read_model, unsupported
+from gateway.dialects.reading import (
+    Fields,
+    as_fields,
+    invalid,
+    label,
+    read_model,
+    unsupported,
+)
 from gateway.dialects.sse import MEDIA_TYPE
 from gateway.errors import GatewayError
 
@@ -79,6 +86,7 @@ def parse(body: Json, reading: Reading) -> Call:
         params = replace(params, format=read_response_format(form))
     messages = read_messages(root, behaviour, ignored)
     tools = read_tools(root, behaviour.max_tools, ignored)
+    _check_choice(root, tools)
     tools, choice = read_choice(root.get("tool_choice"), "tool_choice", tools)
     return Call(
         request=ChatRequest(
@@ -122,6 +130,20 @@ def _check_support(root: Fields) -> list[str]:
             NO_THREADS,
         )
     return [name for name in _LEFT_OUT if root.get(name) is not None]
+
+
+def _check_choice(root: Fields, tools: Sequence[Tool]) -> None:
+    """Refuse a demand for a tool that was offered and had to be left out."""
+    choice = root.get("tool_choice")
+    name = choice.get("name") if isinstance(choice, Mapping) else None
+    declared = {declaration.get("name") for declaration in root.objects("tools")}
+    if isinstance(name, str) and name in declared - {tool.name for tool in tools}:
+        raise invalid(
+            f"The tool {label(name)!r} runs at its vendor and cannot be called here; "
+            "offer a function of your own instead.",
+            "tool_choice.name",
+            "unsupported_value",
+        )
 
 
 def _prepared(body: Mapping[str, Json], root: Fields) -> Mapping[str, Json]:

@@ -200,7 +200,7 @@ REFUSED = [
             "tool_choice": {"type": "tool", "name": "web_search"},
         },
         "tool_choice.name",
-        "invalid_value",
+        "unsupported_value",
         id="hosted tool forced",
     ),
     pytest.param(
@@ -893,6 +893,39 @@ def test_a_lonely_empty_turn_is_still_a_message() -> None:
 
 def test_empty_user_content_is_an_empty_message() -> None:
     assert messages({"role": "user", "content": ""}) == (Message("user"),)
+
+
+def test_a_demand_for_a_tool_that_was_left_out_says_why() -> None:
+    search = {"type": "web_search_20250305", "name": "web_search"}
+
+    with pytest.raises(InvalidRequest, match="runs at its vendor") as caught:
+        parse(tools=[search], tool_choice={"type": "tool", "name": "web_search"})
+
+    assert (caught.value.param, caught.value.code) == ("tool_choice.name", "unsupported_value")
+
+
+@pytest.mark.parametrize("kind", ["enabled", "adaptive", "auto", "between_tools", "sometimes"])
+def test_any_word_but_one_asks_for_thinking(kind: str) -> None:
+    assert request(thinking={"type": kind}).params.think is True
+    assert request(thinking={"type": "disabled"}).params.think is False
+
+
+def test_a_prompt_is_not_cut_in_silence() -> None:
+    assert parse().default_truncate is False
+    assert parse(truncate=True).request.params.truncate is True
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"output_config": {"format": {"type": "text"}}}, "output_config.format"),
+        ({"output_format": {"type": "text"}}, "output_format"),
+        ({"response_format": "json"}, "response_format"),
+        ({}, "response_format"),
+    ],
+)
+def test_the_format_is_named_where_it_was_written(fields: dict[str, Any], param: str) -> None:
+    assert parse(**fields).format_param == param
 
 
 def test_too_many_messages_are_refused() -> None:

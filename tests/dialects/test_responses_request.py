@@ -802,6 +802,15 @@ def test_an_earlier_response_can_be_continued_without_input(given: Any) -> None:
     assert read.messages == (Message("assistant", "Paris."),)
 
 
+@pytest.mark.parametrize(("given", "truncate"), [(..., None), ("disabled", False), ("auto", True)])
+def test_a_prompt_is_cut_only_where_that_was_asked_for(given: Any, truncate: Any) -> None:
+    call = parse(truncation=given)
+
+    assert call.default_truncate is False
+    assert call.request.params.truncate is truncate
+    assert call.format_param == "text.format"
+
+
 def test_nothing_is_recalled_where_nothing_is_stored() -> None:
     with pytest.raises(InvalidRequest) as caught:
         parse(Behaviour(responses_store=False), previous_response_id="resp_1")
