@@ -34,7 +34,8 @@ def answer(call: Call, model: FakeModel, *, constrained: bool) -> Answer:
     asked = " ".join(call.question.split())[:_QUOTE_LIMIT]
     tool = _chosen_tool(call)
     if constrained:
-        return Answer(_thoughts(asked, "The reply has to be JSON of the given shape."), _json(call))
+        content = _json(call, sort_keys=call.is_native(model))
+        return Answer(_thoughts(asked, "The reply has to be JSON of the given shape."), content)
     if call.last.get("role") == "tool":
         return Answer(_thoughts(asked, "The tool has answered."), _report(call))
     if tool is not None:
@@ -72,12 +73,13 @@ def _plan(asked: str) -> str:
     return f"That is {len(_WORD.findall(asked))} words, a plain question without tools."
 
 
-def _json(call: Call) -> str:
-    if call.format == "json":
+def _json(call: Call, *, sort_keys: bool) -> str:
+    """Fill the format. The native path hands the schema on with its keys sorted."""
+    if call.format in ("json", {}, {"type": "object"}):
         value: Any = {"answer": " ".join(call.question.split())[:_QUOTE_LIMIT] or "ready"}
     else:
         value = satisfy(call.format)
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False, sort_keys=sort_keys)
 
 
 def _report(call: Call) -> str:

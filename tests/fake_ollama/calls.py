@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tests.fake_ollama.decode import CHAT, GENERATE, parse_fields
+from tests.fake_ollama.models import FakeModel
 from tests.fake_ollama.refusals import Refused
-from tests.fake_ollama.schema import satisfy
 from tests.fake_ollama.scripts import tokenise
 
 Endpoint = Literal["chat", "generate"]
@@ -44,6 +44,20 @@ class Call:
     def asks(self) -> bool:
         """False for a request that only loads or unloads."""
         return bool(self.messages)
+
+    def is_native(self, model: FakeModel) -> bool:
+        """True when llama-server gets the turns themselves instead of a finished prompt."""
+        return self.endpoint == "chat" and model.path == "native" and not model.remote
+
+    def thinks(self, model: FakeModel) -> bool:
+        """True when the model will think: unless told otherwise, and gpt-oss even then."""
+        if not model.can("thinking") or self.raw:
+            return False
+        return model.gpt_oss or self.think is None or bool(self.think)
+
+    def thinks_first(self, model: FakeModel) -> bool:
+        """True when a format waits, unread, for the end of the thinking: the rendered path."""
+        return self.endpoint == "chat" and model.path == "rendered" and self.thinks(model)
 
     @property
     def images(self) -> list[str]:
@@ -108,20 +122,6 @@ def _common(endpoint: Endpoint, body: dict[str, Any]) -> Call:
         debug=body.get("_debug_render_only", False),
         body=body,
     )
-
-
-def check_format(value: Any) -> None:
-    """Check a ``format`` value. Raises Refused (500)."""
-    if value in (None, "", "json"):
-        return
-    if isinstance(value, dict):
-        try:
-            satisfy(value)
-        except (AttributeError, TypeError, ValueError, LookupError) as error:
-            raise Refused(500, "invalid JSON schema in format") from error
-        return
-    shown = json.dumps(json.dumps(value, separators=(",", ":")))
-    raise Refused(500, f'invalid format: {shown}; expected "json" or a valid JSON Schema object')
 
 
 def message_tokens(message: Mapping[str, Any]) -> list[str]:

@@ -15,6 +15,7 @@ from typing import Any
 from tests.fake_ollama.answers import answer
 from tests.fake_ollama.bending import TOOL_ARGS
 from tests.fake_ollama.calls import Call
+from tests.fake_ollama.formats import check_format, is_applied
 from tests.fake_ollama.models import FakeModel
 from tests.fake_ollama.refusals import Refused
 from tests.fake_ollama.scripts import Script, ToolCall, shape_tool_call, tokenise
@@ -57,13 +58,6 @@ class Plan:
         return own if self.two_pass else own + len(self.thinking)
 
 
-def thinks(call: Call, model: FakeModel) -> bool:
-    """True when the model will think: unless told otherwise, and gpt-oss even then."""
-    if not model.can("thinking") or call.raw:
-        return False
-    return model.gpt_oss or call.think is None or bool(call.think)
-
-
 def generate(call: Call, script: Script, setting: Setting) -> Iterator[dict[str, Any]]:
     """Give the objects of the answer's lines. Raises Refused where the runner would fail."""
     if script.chunks is not None:
@@ -90,10 +84,10 @@ def generate(call: Call, script: Script, setting: Setting) -> Iterator[dict[str,
 def make_plan(call: Call, script: Script, setting: Setting) -> Plan:
     """Choose what is said, then cut it as ``stop`` and ``num_predict`` ask."""
     model = setting.model
-    thinking_on = thinks(call, model)
-    formatted = call.format not in (None, "") and not model.ignores_format
-    two_pass_path = call.endpoint == "chat" and model.path == "rendered" and thinking_on
-    constrained = formatted and not (two_pass_path and script.thinking == "")
+    thinking_on = call.thinks(model)
+    formatted = is_applied(call, model)
+    thinks_first = call.thinks_first(model)
+    constrained = formatted and not (thinks_first and script.thinking == "")
     thinking, content, calls = _said(call, script, model, constrained)
     plan = Plan(tokenise(thinking) if thinking_on else [], tokenise(content))
     _cut_at_stop(plan, setting.options.get("stop") or ())
@@ -102,7 +96,7 @@ def make_plan(call: Call, script: Script, setting: Setting) -> Plan:
     ]
     plan.call_cost = sum(len(tokenise(json.dumps(one))) for one in plan.calls)
     _cut_at_limit(plan, _limit(setting))
-    plan.two_pass = two_pass_path and formatted and bool(plan.thinking)
+    plan.two_pass = thinks_first and formatted and bool(plan.thinking)
     if model.path == "rendered" and _stuck(plan.content):
         plan.content = plan.content[: _stuck(plan.content)]
     return plan
@@ -185,7 +179,8 @@ def _pieces(call: Call, script: Script, setting: Setting, plan: Plan) -> Iterato
         yield Piece()
     for word in plan.thinking:
         yield Piece(thinking=word, logprobs=_logprobs(call, word))
-    if plan.two_pass:
+    if plan.two_pass and plan.content:
+        check_format(call, setting.model)
         yield Piece()
     for word in plan.content:
         yield _text(call, word)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from tests.fake_ollama.bending import play
 from tests.fake_ollama.calls import (
     Call,
-    check_format,
     fit,
     parse_chat,
     parse_generate,
@@ -22,7 +21,8 @@ from tests.fake_ollama.calls import (
 from tests.fake_ollama.encoding import encode_json, encode_line
 from tests.fake_ollama.exchange import Exchange, Pace
 from tests.fake_ollama.faults import REFUSALS
-from tests.fake_ollama.generation import Setting, bend_run, generate, thinks
+from tests.fake_ollama.formats import check_format
+from tests.fake_ollama.generation import Setting, bend_run, generate
 from tests.fake_ollama.models import FakeModel
 from tests.fake_ollama.names import parse_name
 from tests.fake_ollama.options import LoadKey, load_key, read_options
@@ -68,7 +68,6 @@ def _run(fake: FakeOllama, exchange: Exchange, call: Call) -> None:
         return
     _check_capabilities(call, model)
     options = read_options(model, call.options)
-    check_format(call.format)
     key = load_key(model, options, call.shift, fake.default_num_ctx)
     look = fake.scripts.take if call.asks else fake.scripts.peek
     script = look(exchange.waiter.targets, exchange.recorded.json or {}) or DEFAULT_SCRIPT
@@ -199,7 +198,9 @@ def _check_runner(call: Call, model: FakeModel) -> None:
     """Refuse what llama-server refuses once the model is loaded."""
     if call.images and not (model.can("vision") or model.can("audio")) and not model.remote:
         raise nested(500, _IMAGE_HINT, "server_error")
-    if model.path != "native" or call.endpoint != "chat" or model.remote:
+    if not call.thinks_first(model):
+        check_format(call, model)
+    if not call.is_native(model):
         return
     if call.tools and call.logprobs:
         text = "logprobs is not supported with tools + stream"
@@ -208,6 +209,6 @@ def _check_runner(call: Call, model: FakeModel) -> None:
     if roles[-2:] == ["assistant", "assistant"]:
         text = "Cannot have 2 or more assistant messages at the end of the list."
         raise nested(400, text, "invalid_request_error")
-    if roles[-1] == "assistant" and thinks(call, model):
+    if roles[-1] == "assistant" and call.thinks(model):
         text = "Assistant response prefill is incompatible with enable_thinking."
         raise nested(400, text, "invalid_request_error")

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-_DEPTH = 12
+_DEPTH = 20
+_DEEP = 6
+"""From here on, as little as the schema allows: a schema that contains itself has to end."""
 _FORMATS = {
     "date": "2026-08-22",
     "date-time": "2026-08-22T09:00:00Z",
@@ -31,7 +33,8 @@ def satisfy(schema: Any, hint: str = "", root: Any = None, depth: int = 0) -> An
         return satisfy(_resolve(root, schema["$ref"]), hint, root, depth + 1)
     for choice in ("anyOf", "oneOf"):
         if schema.get(choice):
-            return satisfy(schema[choice][0], hint, root, depth + 1)
+            chosen = min(schema[choice], key=_weight) if depth >= _DEEP else schema[choice][0]
+            return satisfy(chosen, hint, root, depth + 1)
     if schema.get("allOf"):
         merged: dict[str, Any] = {}
         for part in schema["allOf"]:
@@ -41,6 +44,13 @@ def satisfy(schema: Any, hint: str = "", root: Any = None, depth: int = 0) -> An
             merged.update(value)
         return merged
     return _of_type(schema, _type(schema), hint, root, depth)
+
+
+def _weight(schema: Any) -> int:
+    """Order alternatives: what surely ends comes before what may contain itself."""
+    if not isinstance(schema, Mapping) or "$ref" in schema:
+        return 2
+    return 1 if _type(schema) in ("object", "array") else 0
 
 
 def _type(schema: Mapping[str, Any]) -> str:
@@ -57,7 +67,7 @@ def _of_type(schema: Mapping[str, Any], kind: str, hint: str, root: Any, depth: 
         case "object":
             return _object(schema, hint, root, depth)
         case "array":
-            count = max(1, schema.get("minItems", 1))
+            count = max(depth < _DEEP, schema.get("minItems", 0))
             return [satisfy(schema.get("items", {}), hint, root, depth + 1) for _ in range(count)]
         case "integer":
             return int(_number(schema))
@@ -76,7 +86,7 @@ def _object(schema: Mapping[str, Any], hint: str, root: Any, depth: int) -> dict
     made = {
         name: satisfy(part, _words(name, hint), root, depth + 1)
         for name, part in properties.items()
-        if depth < _DEPTH // 2 or name in (schema.get("required") or ())
+        if depth < _DEEP or name in (schema.get("required") or ())
     }
     return {**made, **dict.fromkeys(required, hint)}
 

@@ -28,12 +28,6 @@ COUNTERS = {
 }
 
 
-def test_format_json_is_obeyed(ollama: FakeOllama) -> None:
-    answer = chat(ollama, "llama3.2", format="json", stream=False)
-
-    assert isinstance(json.loads(answer.json["message"]["content"]), dict)
-
-
 @pytest.mark.parametrize("model", ["llama3.2", "qwen3:8b", "tinyllama"])
 def test_a_schema_is_obeyed(ollama: FakeOllama, model: str) -> None:
     value = json.loads(chat(ollama, model, format=SCHEMA).content)
