@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tests.fake_ollama.encoding import encode_json, encode_line
 from tests.fake_ollama.faults import REFUSALS, Fault
-from tests.fake_ollama.refusals import ConnectionOver, Refused, nested
+from tests.fake_ollama.refusals import ConnectionOver, Refused, nested, tool_call_cut
 from tests.fake_ollama.wire import Cut, Dress
 
 if TYPE_CHECKING:
@@ -28,9 +28,6 @@ EXTRA = (
     b'{"secret":"of bob"}'
 )
 QUEUE_FULL = "server busy, please try again.  maximum pending requests exceeded"
-TOOL_ARGS = (
-    'llama-server returned invalid tool call arguments for "f": unexpected end of JSON input'
-)
 
 
 def bend(lines: Iterator[bytes], faults: Sequence[Fault], *, whole: bool) -> Iterator[Item]:
@@ -153,7 +150,7 @@ _PLAYS: dict[str, Callable[[Exchange, Fault], None]] = {
     "nested_error": _refusal(
         lambda fault: nested(fault.status, fault.message, fault.data.decode() or "server_error")
     ),
-    "tool_args_error": _refusal(lambda fault: Refused(500, TOOL_ARGS, charset=False)),
+    "tool_args_error": _refusal(lambda fault: tool_call_cut("f")),
     "html_200": _plain(200, "text/html", HTML),
     "html_500": _plain(500, "text/html", HTML),
     "empty_200": _plain(200, "", b""),

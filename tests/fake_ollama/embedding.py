@@ -9,18 +9,11 @@ import struct
 from functools import lru_cache
 
 _WORD = re.compile(r"\w+")
-_RAW_LENGTH = 7.5
-"""How long vectors of runners that do not normalise are."""
 
 
 def unit_vector(text: str, length: int) -> list[float]:
     """Give a vector of length one, float32 values, [length]."""
     return normalise(_sum(text, length))
-
-
-def raw_vector(text: str, length: int) -> list[float]:
-    """Give the vector before it is normalised, as the old endpoint does for BERT-like models."""
-    return [_float32(value * _RAW_LENGTH) for value in unit_vector(text, length)]
 
 
 def shorten(vector: list[float], dimensions: int) -> list[float]:

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from tests.fake_ollama.refusals import RUNNER_DIED
+
 REFUSALS: Mapping[str, str] = {
     "no_headers": "accept the request and never answer; ends when the client leaves",
     "reset": "RST without a single byte of answer",
@@ -39,6 +41,7 @@ LINES: Mapping[str, str] = {
     "zero_lines": "200 with a stream content type and nothing else",
     "error_line": "`after` lines, then an error line (`message`)",
     "error_line_no_newline": "the same without the newline, as remote hosts do",
+    "runner_died": "the runner is killed after `after` lines: 500, or an error line; then a reload",
     "silent_after": "`after` lines, then silence until the client leaves",
     "garbage_line": "`after` lines, then a line that is not JSON (`data`), then the rest",
     "utf8_split": "every byte in a chunk and a packet of its own",
@@ -74,7 +77,7 @@ class Fault:
     status: int = 500
     body: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
-    message: str = "an error was encountered while running the model: unexpected EOF"
+    message: str = RUNNER_DIED
     data: bytes = b""
     size: int = 0
     interval_s: float = 0.2

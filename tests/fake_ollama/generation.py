@@ -8,16 +8,16 @@ import json
 import math
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.fake_ollama.answers import answer
-from tests.fake_ollama.bending import TOOL_ARGS
 from tests.fake_ollama.calls import Call
+from tests.fake_ollama.faults import Fault
 from tests.fake_ollama.formats import check_format, is_applied
 from tests.fake_ollama.models import FakeModel
-from tests.fake_ollama.refusals import Refused
+from tests.fake_ollama.refusals import runner_died, tool_call_cut
 from tests.fake_ollama.scripts import Script, ToolCall, shape_tool_call, tokenise
 from tests.fake_ollama.shapes import Ending, Piece, line
 
@@ -49,7 +49,8 @@ class Plan:
     calls: list[dict[str, Any]] = field(default_factory=list)
     reason: str = "stop"
     call_cost: int = 0
-    call_cut: bool = False
+    call_cut: str = ""
+    """The name of the call whose arguments were cut."""
     two_pass: bool = False
 
     @property
@@ -75,7 +76,7 @@ def generate(call: Call, script: Script, setting: Setting) -> Iterator[dict[str,
         else:
             yield line(call, setting.model, piece)
     if plan.call_cut and setting.model.path == "native":
-        raise Refused(500, TOOL_ARGS, charset=False)
+        raise tool_call_cut(plan.call_cut)
     if setting.model.path == "rendered" and _stuck(plan.content):
         return
     yield line(call, setting.model, last, _ending(call, script, setting, plan))
@@ -94,7 +95,7 @@ def make_plan(call: Call, script: Script, setting: Setting) -> Plan:
     plan.calls = [
         shape_tool_call(one, index, model.path, setting.rng) for index, one in enumerate(calls)
     ]
-    plan.call_cost = sum(len(tokenise(json.dumps(one))) for one in plan.calls)
+    plan.call_cost = sum(sum(_costs(one)) for one in plan.calls)
     _cut_at_limit(plan, _limit(setting))
     plan.two_pass = thinks_first and formatted and bool(plan.thinking)
     if model.path == "rendered" and _stuck(plan.content):
@@ -156,10 +157,29 @@ def _cut_at_limit(plan: Plan, limit: int | None) -> None:
     limit -= len(plan.thinking)
     plan.content = plan.content[:limit]
     limit -= len(plan.content)
-    plan.call_cut = plan.call_cost > limit
     plan.call_cost = min(plan.call_cost, limit)
-    if plan.call_cut:
-        plan.calls = []
+    _cut_calls(plan, limit)
+
+
+def _cut_calls(plan: Plan, limit: int) -> None:
+    """Keep the calls whose arguments end in time. A call without its whole name was never one."""
+    kept: list[dict[str, Any]] = []
+    for one in plan.calls:
+        name, arguments, ending = _costs(one)
+        if limit < name + arguments:
+            plan.call_cut = str(one["function"]["name"]) if limit >= name else ""
+            break
+        kept.append(one)
+        limit -= name + arguments + ending
+    plan.calls = kept
+
+
+def _costs(call: Mapping[str, Any]) -> tuple[int, int, int]:
+    """Count the tokens a model needs to the end of a call's name, of its arguments, and after."""
+    function = call["function"]
+    name = tokenise(f'{{"name": "{function["name"]}')
+    arguments = tokenise(f'", "arguments": {json.dumps(function["arguments"])}')
+    return len(name), len(arguments), 1
 
 
 def _stuck(words: Sequence[str]) -> int:
@@ -266,9 +286,19 @@ def _entry(token: str, chance: float) -> dict[str, Any]:
     return made
 
 
-def bend_run(lines: Iterator[dict[str, Any]], kinds: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Apply the faults that lie in the run itself, and so show with and without streaming."""
-    for one in () if "zero_lines" in kinds else lines:
+def bend_run(
+    lines: Iterator[dict[str, Any]], faults: Sequence[Fault], kill: Callable[[], None]
+) -> Iterator[dict[str, Any]]:
+    """Apply the faults that lie in the run itself, and so show with and without streaming.
+
+    ``kill`` ends the runner. Raises Refused when that was asked for.
+    """
+    kinds = {fault.kind for fault in faults}
+    dies_after = next((fault.after for fault in faults if fault.kind == "runner_died"), None)
+    for count, one in enumerate(() if "zero_lines" in kinds else lines):
+        if count == dies_after:
+            kill()
+            raise runner_died()
         if one.get("done") and "nodone" in kinds:
             return
         if one.get("done") and "wrong_types" in kinds:

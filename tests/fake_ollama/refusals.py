@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+RUNNER_DIED = "an error was encountered while running the model: unexpected EOF"
+
 
 class Refused(Exception):
     """An error Ollama reports: a status before the first line, an error line after it.
@@ -48,6 +50,20 @@ def nested(status: int, message: str, kind: str, **fields: Any) -> Refused:
     """An error of the runner as Ollama passes it on: JSON inside the string (native path)."""
     inner = {"error": {"code": status, "message": message, "type": kind, **fields}}
     return Refused(status, json.dumps(inner, separators=(",", ":")), charset=False)
+
+
+def runner_died() -> Refused:
+    """The error of a call whose runner was killed: a status before the first line, or a line."""
+    return Refused(500, RUNNER_DIED, charset=False)
+
+
+def tool_call_cut(name: str) -> Refused:
+    """The error for a tool call whose arguments do not end."""
+    text = (
+        f'llama-server returned invalid tool call arguments for "{name}": '
+        "unexpected end of JSON input"
+    )
+    return Refused(500, text, charset=False)
 
 
 def context_exceeded(prompt_tokens: int, num_ctx: int) -> Refused:

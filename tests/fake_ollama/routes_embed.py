@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.fake_ollama.bending import play
 from tests.fake_ollama.decode import EMBED, EMBEDDING, parse_fields
-from tests.fake_ollama.embedding import raw_vector, shorten, unit_vector
+from tests.fake_ollama.embedding import shorten, unit_vector
 from tests.fake_ollama.exchange import Exchange
 from tests.fake_ollama.models import FakeModel
 from tests.fake_ollama.options import LoadKey, load_key, read_options
@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 _TOO_LONG = "the input length exceeds the context length"
 _STILL_TOO_LONG = "input exceeds maximum context length and cannot be truncated further"
 _MISSING = 'model "{name}" not found, try pulling it first'
-_RAW_FAMILIES = ("bert", "nomic-bert")
+_NO_EMBEDDINGS = "This server does not support embeddings. Start it with `--embeddings`"
 _LEAST_CONTEXT = 8
+_EDGE_TOKENS = 2
+"""The marks that BERT-like models put before and after a text."""
 
 
 def embed(fake: FakeOllama, exchange: Exchange) -> None:
@@ -39,6 +41,8 @@ def embed(fake: FakeOllama, exchange: Exchange) -> None:
         return
     with fake.slot(model, key, body.get("keep_alive"), exchange, script.load_delay_s) as runner:
         load_ns = time.perf_counter_ns() - started_ns
+        if texts and not model.can("embedding"):
+            raise Refused(501, _NO_EMBEDDINGS)
         if not texts:
             exchange.send_json(200, {"model": name, "embeddings": []})
             return
@@ -73,12 +77,15 @@ def embeddings(fake: FakeOllama, exchange: Exchange) -> None:
         if not text:
             exchange.send_json(200, {"embedding": []})
             return
-        if len(tokenise(text)) > min(runner.key.num_ctx, model.context_length):
+        if not model.can("embedding"):
+            raise Refused(500, _NO_EMBEDDINGS)
+        if len(tokenise(text)) + _EDGE_TOKENS > min(runner.key.num_ctx, model.context_length):
             raise Refused(500, _TOO_LONG)
         exchange.step(0, script.delay_s or 0.0)
-        make = raw_vector if model.family in _RAW_FAMILIES else unit_vector
-        vector = script.embeddings[0] if script.embeddings else make(text, model.vector_length)
-        exchange.send_json(200, {"embedding": list(vector)})
+        vector = unit_vector(text, model.vector_length)
+        if script.embeddings:
+            vector = list(script.embeddings[0])
+        exchange.send_json(200, {"embedding": vector})
 
 
 def _prepare(
@@ -105,7 +112,7 @@ def _texts(value: Any) -> list[str]:
 
 
 def _fitted(text: str, limit: int, truncate: bool) -> int:
-    count = len(tokenise(text)) + 1
+    count = len(tokenise(text)) + _EDGE_TOKENS
     if count <= limit:
         return count
     if not truncate:

@@ -42,6 +42,7 @@ _ENDLESS_DELAY_S = 0.002
 _IMAGE_HINT = (
     "image input is not supported - hint: if this is unexpected, you may need to provide the mmproj"
 )
+_IMAGE_DATA = "Multimodal data provided, but model does not support multimodal requests."
 
 
 def chat(fake: FakeOllama, exchange: Exchange) -> None:
@@ -97,26 +98,30 @@ def _run(fake: FakeOllama, exchange: Exchange, call: Call) -> None:
             started_ns=started_ns,
             load_ns=load_ns,
         )
-        _answer(exchange, call, script, setting, fake)
+        _answer(exchange, call, script, setting, fake, runner)
 
 
 def _answer(
-    exchange: Exchange, call: Call, script: Script, setting: Setting, fake: FakeOllama
+    exchange: Exchange,
+    call: Call,
+    script: Script,
+    setting: Setting,
+    fake: FakeOllama,
+    runner: Runner,
 ) -> None:
     pace = _pace(fake, script)
-    kinds = [fault.kind for fault in exchange.faults]
-    if call.stream:
-        if script.ndjson is not None:
-            lines = _replayed_bytes(call, script, setting.model)
-        else:
-            lines = map(encode_line, bend_run(generate(call, script, setting), kinds))
-        exchange.stream(lines, pace)
+    if call.stream and script.ndjson is not None:
+        exchange.stream(_replayed_bytes(call, script, setting.model), pace)
         return
     if script.ndjson is not None:
         run = _replayed(call, script, setting.model)
     else:
         run = generate(call, script, setting)
-    whole = fold(_paced(exchange, bend_run(run, kinds), pace), call)
+    run = bend_run(run, exchange.faults, lambda: fake.scheduler.kill(runner))
+    if call.stream:
+        exchange.stream(map(encode_line, run), pace)
+        return
+    whole = fold(_paced(exchange, run, pace), call)
     failed = next((fault for fault in exchange.faults if fault.kind.startswith("error_line")), None)
     if failed is not None:
         raise Refused(500, failed.message)
@@ -197,7 +202,9 @@ def _cached(runner: Runner, tokens: list[str]) -> int:
 def _check_runner(call: Call, model: FakeModel) -> None:
     """Refuse what llama-server refuses once the model is loaded."""
     if call.images and not (model.can("vision") or model.can("audio")) and not model.remote:
-        raise nested(500, _IMAGE_HINT, "server_error")
+        if call.is_native(model):
+            raise nested(500, _IMAGE_HINT, "server_error")
+        raise nested(400, _IMAGE_DATA, "invalid_request_error")
     if not call.thinks_first(model):
         check_format(call, model)
     if not call.is_native(model):

@@ -13,7 +13,6 @@ from tests.fake_ollama.encoding import FOREVER, local_time
 from tests.fake_ollama.exchange import Exchange
 from tests.fake_ollama.models import FakeModel
 from tests.fake_ollama.names import parse_name
-from tests.fake_ollama.options import read_options
 from tests.fake_ollama.refusals import Refused
 
 if TYPE_CHECKING:
@@ -55,7 +54,6 @@ def show(fake: FakeOllama, exchange: Exchange) -> None:
     if not name:
         raise Refused(400, "model is required")
     model = fake.library.describe(name, exchange)
-    read_options(model, body.get("options", {}))
     exchange.send_json(200, _described(fake, exchange, model, name, body))
 
 

@@ -90,9 +90,7 @@ def _send(fake: FakeOllama, exchange: Exchange, body: dict[str, Any], lines: Pro
 
 def _pull_lines(fake: FakeOllama, name: str) -> Progress:
     yield {"status": "pulling manifest"}
-    model = fake.offered(name)
-    if model is None:
-        raise Refused(500, "pull model manifest: file does not exist", charset=False)
+    model = _manifest(fake, name)
     for digest, total in _layers(model):
         yield from _transfer("pulling", digest, total)
     yield {"status": "verifying sha256 digest"}
@@ -126,9 +124,7 @@ def _create_lines(fake: FakeOllama, name: str, body: dict[str, Any]) -> Progress
 
 
 def _derived(fake: FakeOllama, name: str, body: dict[str, Any]) -> FakeModel:
-    source = fake.library.find(body["from"]) or fake.offered(body["from"])
-    if source is None:
-        raise Refused(500, "pull model manifest: file does not exist", charset=False)
+    source = fake.library.find(body["from"]) or _manifest(fake, body["from"])
     given = body.get("parameters", {})
     kept = [(key, value) for key, value in source.parameters if key not in given]
     for key, value in given.items():
@@ -143,6 +139,19 @@ def _derived(fake: FakeOllama, name: str, body: dict[str, Any]) -> FakeModel:
         system=body.get("system", source.system),
         template=body.get("template", source.template),
     )
+
+
+def _manifest(fake: FakeOllama, name: str) -> FakeModel:
+    """Fetch what the registry has under a name. Raises Refused."""
+    model, parsed = fake.offered(name), parse_name(name)
+    reason = "file does not exist"
+    if parsed is not None and not fake.online:
+        path = f"{parsed.namespace}/{parsed.model}/manifests/{parsed.tag}"
+        lookup = f"lookup {parsed.host} on 127.0.0.53:53: no such host"
+        reason = f'Get "https://{parsed.host}/v2/{path}": dial tcp: {lookup}'
+    elif model is not None:
+        return model
+    raise Refused(500, f"pull model manifest: {reason}", content_type=BARE_JSON)
 
 
 def _layers(model: FakeModel) -> list[tuple[str, int]]:

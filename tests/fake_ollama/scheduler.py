@@ -112,6 +112,12 @@ class Scheduler:
                 self._expire()
                 self._board.changed.notify_all()
 
+    def kill(self, runner: Runner) -> None:
+        """Let the runner's process end: the next request loads the model again."""
+        with self._board.changed:
+            self._drop(runner)
+            self._board.changed.notify_all()
+
     def running(self) -> list[Runner]:
         """Give the loaded models, longest remaining life first."""
         with self._board.changed:

@@ -43,6 +43,7 @@ class FakeOllama(Witness):
         host: str = "127.0.0.1",
         port: int = 0,
         cloud: CloudState = "on",
+        online: bool = True,
         pullable: Iterable[FakeModel] = PULLABLE,
         token_delay_s: tuple[float, float] = (0.0, 0.0),
         progress_delay_s: float = 0.0,
@@ -55,6 +56,7 @@ class FakeOllama(Witness):
         self.version = version
         self.host = host
         self.port = port
+        self.online = online
         self.progress_delay_s = progress_delay_s
         self.default_num_ctx = default_num_ctx
         self.rng = random.Random(seed)

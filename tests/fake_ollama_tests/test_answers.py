@@ -130,21 +130,63 @@ def test_a_call_can_lack_its_id_and_arguments(ollama: FakeOllama) -> None:
     assert calls == [{"function": {"index": 0, "name": "now", "arguments": {}}}]
 
 
-def test_a_native_call_cut_by_the_limit_fails_the_request(ollama: FakeOllama) -> None:
-    ollama.script(
-        "llama3.2",
-        Script(tool_calls=TWO_CALLS),
-        Script(content="Checking.", tool_calls=TWO_CALLS),
+LOOKUP = [("lookup_tide", {"port": "Oban"})]
+NAME, ARGUMENTS = 7, 17
+"""Tokens up to the end of the call's name, and of its arguments."""
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("limit", [NAME, ARGUMENTS - 1])
+def test_a_native_call_cut_inside_its_arguments_fails_the_request(
+    ollama: FakeOllama, limit: int, stream: bool
+) -> None:
+    ollama.script("llama3.2", Script(tool_calls=LOOKUP))
+
+    answer = chat(ollama, "llama3.2", tools=[TOOL], options={"num_predict": limit}, stream=stream)
+
+    assert (answer.status, answer.error) == (
+        500,
+        'llama-server returned invalid tool call arguments for "lookup_tide": '
+        "unexpected end of JSON input",
     )
-    cut = {"num_predict": 3}
 
-    before = chat(ollama, "llama3.2", tools=[TOOL], options=cut)
-    after = chat(ollama, "llama3.2", tools=[TOOL], options=cut)
 
-    assert (before.status, before.type) == (500, "application/json")
-    assert "invalid tool call arguments" in before.error
-    assert after.status == 200
-    assert "invalid tool call arguments" in after.last["error"]
+def test_a_native_call_cut_after_text_ends_in_an_error_line(ollama: FakeOllama) -> None:
+    ollama.script("llama3.2", Script(content=["Checking"], tool_calls=LOOKUP))
+
+    answer = chat(ollama, "llama3.2", tools=[TOOL], options={"num_predict": 1 + NAME})
+
+    assert (answer.status, answer.lines[0]["message"]["content"]) == (200, "Checking")
+    assert "invalid tool call arguments" in answer.last["error"]
+
+
+@pytest.mark.parametrize("model", ["llama3.2", "qwen3:8b"])
+def test_a_call_cut_before_its_name_is_none(ollama: FakeOllama, model: str) -> None:
+    ollama.script(model, Script(tool_calls=LOOKUP))
+
+    whole = chat(ollama, model, tools=[TOOL], options={"num_predict": NAME - 1}, stream=False).json
+
+    assert whole["message"] == {"role": "assistant", "content": ""}
+    assert (whole["done_reason"], whole["eval_count"]) == ("length", NAME - 1)
+
+
+@pytest.mark.parametrize("model", ["llama3.2", "qwen3:8b"])
+def test_a_call_cut_after_its_arguments_is_whole(ollama: FakeOllama, model: str) -> None:
+    ollama.script(model, Script(tool_calls=LOOKUP))
+
+    answer = chat(ollama, model, tools=[TOOL], options={"num_predict": ARGUMENTS})
+
+    assert [call["function"]["arguments"] for call in answer.calls] == [{"port": "Oban"}]
+    assert answer.last["done_reason"] == "length"
+
+
+def test_the_calls_before_a_cut_one_stay_on_the_rendered_path(ollama: FakeOllama) -> None:
+    ollama.script("qwen3:8b", Script(tool_calls=LOOKUP * 2))
+
+    answer = chat(ollama, "qwen3:8b", tools=[TOOL], options={"num_predict": ARGUMENTS + 8})
+
+    assert len(answer.calls) == 1
+    assert answer.last["done_reason"] == "length"
 
 
 def test_a_whole_answer_joins_the_lines(ollama: FakeOllama) -> None:

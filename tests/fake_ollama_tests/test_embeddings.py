@@ -43,7 +43,7 @@ def test_the_reply_has_ollamas_fields(ollama: FakeOllama) -> None:
         "model", "embeddings", "total_duration", "load_duration", "prompt_eval_count",
     ]  # fmt: skip
     assert whole["model"] == MODEL
-    assert whole["prompt_eval_count"] == 3 + 2
+    assert whole["prompt_eval_count"] == 4 + 3
 
 
 def test_texts_that_share_words_are_closer(ollama: FakeOllama) -> None:
@@ -72,7 +72,10 @@ def test_no_input_only_loads(ollama: FakeOllama, fields: dict[str, Any]) -> None
 
 
 def test_an_empty_text_in_a_list_is_embedded(ollama: FakeOllama) -> None:
-    assert len(embed(ollama, [""]).json["embeddings"]) == 1
+    whole = embed(ollama, [""]).json
+
+    assert len(whole["embeddings"]) == 1
+    assert whole["prompt_eval_count"] == 2
 
 
 @pytest.mark.parametrize("value", [3, {"a": 1}, [1, 2], [["a"]], ["a", 1], True])
@@ -95,8 +98,16 @@ def test_long_texts_are_truncated_unless_told_otherwise(ollama: FakeOllama) -> N
     assert hopeless.error == "input exceeds maximum context length and cannot be truncated further"
 
 
-def test_a_chat_model_may_embed(ollama: FakeOllama) -> None:
-    assert len(embed(ollama, "tide", "tinyllama").json["embeddings"][0]) == 2048
+def test_a_chat_model_does_not_embed_and_stays_loaded(ollama: FakeOllama) -> None:
+    ollama.script("tinyllama", Script(embeddings=[[1.0]]))
+
+    new = embed(ollama, "tide", "tinyllama")
+    old = send(ollama, "POST", "/api/embeddings", {"model": "tinyllama", "prompt": "tide"})
+
+    text = "This server does not support embeddings. Start it with `--embeddings`"
+    assert (new.status, new.error) == (501, text)
+    assert (old.status, old.error) == (500, text)
+    assert ollama.loaded() == ["tinyllama:latest"]
 
 
 def test_an_embedding_model_has_one_slot() -> None:
@@ -106,13 +117,12 @@ def test_an_embedding_model_has_one_slot() -> None:
         )
 
 
-def test_the_old_endpoint_gives_the_raw_vector(ollama: FakeOllama) -> None:
+def test_the_old_endpoint_gives_one_vector_of_length_one(ollama: FakeOllama) -> None:
     whole = send(ollama, "POST", "/api/embeddings", {"model": MODEL, "prompt": "tide"}).json
     (unit,) = embed(ollama, "tide").json["embeddings"]
 
     assert set(whole) == {"embedding"}
-    assert norm(whole["embedding"]) > 2
-    assert whole["embedding"][0] / norm(whole["embedding"]) == pytest.approx(unit[0], rel=1e-4)
+    assert whole["embedding"] == unit
 
 
 def test_the_old_endpoint_neither_truncates_nor_needs_a_prompt(ollama: FakeOllama) -> None:

@@ -259,6 +259,26 @@ def test_a_flood_is_as_long_as_asked_for(ollama: FakeOllama) -> None:
     assert lines[-1]["done"] is True
 
 
+def test_a_runner_can_die_before_the_first_line_or_later(ollama: FakeOllama) -> None:
+    text = "an error was encountered while running the model: unexpected EOF"
+    scripted(ollama, "runner_died")
+    before = [chat(ollama, MODEL, stream=stream) for stream in (True, False)]
+    scripted(ollama, Fault("runner_died", after=2))
+    later, whole = chat(ollama, MODEL), chat(ollama, MODEL, stream=False)
+
+    assert [(one.status, one.error) for one in (*before, whole)] == [(500, text)] * 3
+    assert (later.status, len(later.lines), later.last) == (200, 3, {"error": text})
+
+
+def test_a_runner_that_died_is_loaded_again(ollama: FakeOllama) -> None:
+    ollama.script(MODEL, Script(fault="runner_died"), Script(content="Back."))
+    chat(ollama, MODEL)
+    dead = ollama.loaded()
+
+    assert chat(ollama, MODEL).content == "Back."
+    assert (dead, ollama.load_count(MODEL), ollama.reload_count(MODEL)) == ([], 2, 0)
+
+
 def test_counters_can_have_wrong_types(ollama: FakeOllama) -> None:
     scripted(ollama, "wrong_types")
 

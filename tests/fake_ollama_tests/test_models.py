@@ -167,6 +167,23 @@ def test_a_pull_of_an_unknown_model_fails_after_the_first_status(ollama: FakeOll
     assert (whole.status, whole.error) == (500, "pull model manifest: file does not exist")
 
 
+def test_a_pull_without_a_network_says_what_was_looked_up() -> None:
+    body = {"model": "no-such", "stream": False}
+    with FakeOllama(online=False) as ollama:
+        answer = send(ollama, "POST", "/api/pull", body)
+
+    path = "https://registry.ollama.ai/v2/library/no-such/manifests/latest"
+    assert (answer.status, answer.type) == (500, "application/json")
+    assert answer.error.startswith(f'pull model manifest: Get "{path}": dial tcp: lookup registry')
+    assert answer.error.endswith("no such host")
+
+
+def test_show_takes_options_of_any_type(ollama: FakeOllama) -> None:
+    options = {"temperature": "hot", "stop": "x"}
+
+    assert show(ollama, "qwen3:8b", options=options)["capabilities"]
+
+
 def test_a_pull_without_streaming_gives_the_last_status(ollama: FakeOllama) -> None:
     answer = send(ollama, "POST", "/api/pull", {"model": "mistral:7b", "stream": False})
 

@@ -256,6 +256,12 @@ NATIVE_REFUSALS: list[tuple[str, dict[str, Any], int, str]] = [
         500,
         "image input is not supported",
     ),
+    (
+        "tinyllama",
+        {"messages": [{"role": "user", "content": "Look", "images": ["AAAA"]}]},
+        400,
+        "Multimodal data provided, but model does not support multimodal requests.",
+    ),
 ]
 
 
@@ -269,6 +275,12 @@ def test_the_runners_refusals_are_nested_json(
     assert answer.type == "application/json"
     assert answer.error.startswith('{"error":{"code":')
     assert text in answer.error
+
+
+def test_generate_refuses_images_in_the_words_of_the_rendered_path(ollama: FakeOllama) -> None:
+    answer = generate(ollama, "llama3.2", images=["AAAA"])
+
+    assert (answer.status, "Multimodal data provided" in answer.error) == (400, True)
 
 
 def test_a_whole_request_gets_the_nested_error_with_a_charset(ollama: FakeOllama) -> None:
