@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Literal
 
 from tests.fake_ollama.decode import CHAT, GENERATE, parse_fields
@@ -124,36 +125,37 @@ def _common(endpoint: Endpoint, body: dict[str, Any]) -> Call:
     )
 
 
-def message_tokens(message: Mapping[str, Any]) -> list[str]:
-    """Give the prompt tokens of a turn, images and calls included."""
+def message_tokens(message: Mapping[str, Any], *, bare: bool = False) -> list[str]:
+    """Give the prompt tokens of a turn, images and calls included; ``bare`` without its marks."""
     text = str(message.get("content", ""))
     calls = message.get("tool_calls")
     if calls:
         text += json.dumps(calls)
     images = ["<image>"] * (_IMAGE_TOKENS * len(message.get("images") or ()))
-    return [f"<{message['role']}>"] * _TURN_TOKENS + tokenise(text) + images
+    marks = [] if bare else [f"<{message['role']}>"] * _TURN_TOKENS
+    return marks + tokenise(text) + images
 
 
-def prompt_tokens(call: Call) -> list[str]:
-    """Give the tokens of the whole prompt, counted as the fake counts."""
-    tokens = tokenise(json.dumps(call.tools)) if call.tools else []
-    for message in call.messages:
-        tokens += message_tokens(message)
-    return tokens
+def fit(call: Call, num_ctx: int, check: Callable[[], None]) -> list[str]:
+    """Drop the oldest turns until the prompt fits, keeping system turns and the last one.
 
-
-def fit(call: Call, num_ctx: int) -> list[str]:
-    """Drop the oldest turns until the prompt fits, keeping system turns and the last one."""
-    tokens = prompt_tokens(call)
-    while call.truncate and len(tokens) > num_ctx:
-        oldest = next(
-            (i for i, turn in enumerate(call.messages[:-1]) if turn["role"] != "system"), None
-        )
-        if oldest is None:
-            break
+    Gives the prompt's tokens. ``check`` looks at the turns each time the prompt is made.
+    """
+    check()
+    tools = tokenise(json.dumps(call.tools)) if call.tools else []
+    parts = [message_tokens(turn, bare=call.raw) for turn in call.messages]
+    count = len(tools) + sum(map(len, parts))
+    while call.truncate and count > num_ctx and (oldest := _oldest(call.messages)) is not None:
         del call.messages[oldest]
-        tokens = prompt_tokens(call)
-    return tokens
+        count -= len(parts.pop(oldest))
+        check()
+    return [*tools, *chain.from_iterable(parts)]
+
+
+def _oldest(messages: Sequence[Mapping[str, Any]]) -> int | None:
+    """Find the turn that is dropped next."""
+    old = (place for place, turn in enumerate(messages[:-1]) if turn["role"] != "system")
+    return next(old, None)
 
 
 def rendered_prompt(call: Call) -> str:

@@ -9,6 +9,7 @@ from typing import Literal
 from tests.fake_ollama.names import Name, parse_name, split_source
 
 Path = Literal["native", "rendered"]
+TemplateRule = Literal["system_first", "alternate", "needs_user"]
 
 _GB = 1_000_000_000
 
@@ -22,7 +23,8 @@ class FakeModel:
     of their own). ``tags_capabilities`` is what ``/api/tags`` claims when it differs from
     ``/api/show``; ``()`` leaves the field out. ``remote`` models run elsewhere; ``ignores_format``
     plays runners that do not know structured output. ``weights`` is the blob that derived models
-    share: models of one blob share one runner.
+    share: models of one blob share one runner. ``template_rules`` name the orders of turns that the
+    chat template insists on (``templates``).
     """
 
     name: str
@@ -53,6 +55,7 @@ class FakeModel:
     modified_at: str = "2026-08-20T07:01:02.512934817+01:00"
     parent_model: str = ""
     weights: str = ""
+    template_rules: tuple[TemplateRule, ...] = ()
 
     @property
     def parsed(self) -> Name:

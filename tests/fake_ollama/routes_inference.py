@@ -30,6 +30,7 @@ from tests.fake_ollama.refusals import Refused, context_exceeded, nested
 from tests.fake_ollama.scheduler import Runner
 from tests.fake_ollama.scripts import DEFAULT_SCRIPT, Script, recorded_lines
 from tests.fake_ollama.shapes import as_endpoint, debug_object, echoed_name, fold, load_object
+from tests.fake_ollama.templates import check_template, check_turns
 
 if TYPE_CHECKING:
     from tests.fake_ollama.server import FakeOllama
@@ -85,8 +86,10 @@ def _run(fake: FakeOllama, exchange: Exchange, call: Call) -> None:
         if call.debug:
             exchange.send_json(200, debug_object(call, rendered_prompt(call)))
             return
+        check_template(str(call.body.get("template", "")))
+        tokens = fit(call, key.num_ctx, lambda: check_turns(call, model))
         _check_runner(call, model)
-        tokens = _fitted_prompt(call, model, key)
+        tokens = _fitted_prompt(call, model, key, tokens)
         setting = Setting(
             model,
             options,
@@ -179,9 +182,8 @@ def _full_name(model: FakeModel) -> str:
     return name.full if name else model.name
 
 
-def _fitted_prompt(call: Call, model: FakeModel, key: LoadKey) -> list[str]:
-    """Give the prompt's tokens after truncation. Raises Refused when it cannot fit."""
-    tokens = fit(call, key.num_ctx)
+def _fitted_prompt(call: Call, model: FakeModel, key: LoadKey, tokens: list[str]) -> list[str]:
+    """Cut a prompt that is still too long. Raises Refused where Ollama does not."""
     if len(tokens) <= key.num_ctx or model.remote:
         return tokens
     if model.path == "native" or not call.truncate:
