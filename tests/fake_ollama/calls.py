@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Any, Literal
 
 from tests.fake_ollama.decode import CHAT, GENERATE, parse_fields
 from tests.fake_ollama.models import FakeModel
 from tests.fake_ollama.refusals import Refused
-from tests.fake_ollama.scripts import tokenise
 
 Endpoint = Literal["chat", "generate"]
-
-_IMAGE_TOKENS = 256
-_TURN_TOKENS = 4
 
 
 @dataclass(slots=True)
@@ -67,6 +61,13 @@ class Call:
     @property
     def last(self) -> dict[str, Any]:
         return self.messages[-1] if self.messages else {}
+
+    @property
+    def prefill(self) -> str:
+        """The begun answer: the text of a last turn that is the assistant's."""
+        if self.last.get("role") != "assistant" or self.last.get("tool_calls"):
+            return ""
+        return str(self.last["content"])
 
     @property
     def question(self) -> str:
@@ -123,42 +124,3 @@ def _common(endpoint: Endpoint, body: dict[str, Any]) -> Call:
         debug=body.get("_debug_render_only", False),
         body=body,
     )
-
-
-def message_tokens(message: Mapping[str, Any], *, bare: bool = False) -> list[str]:
-    """Give the prompt tokens of a turn, images and calls included; ``bare`` without its marks."""
-    text = str(message.get("content", ""))
-    calls = message.get("tool_calls")
-    if calls:
-        text += json.dumps(calls)
-    images = ["<image>"] * (_IMAGE_TOKENS * len(message.get("images") or ()))
-    marks = [] if bare else [f"<{message['role']}>"] * _TURN_TOKENS
-    return marks + tokenise(text) + images
-
-
-def fit(call: Call, num_ctx: int, check: Callable[[], None]) -> list[str]:
-    """Drop the oldest turns until the prompt fits, keeping system turns and the last one.
-
-    Gives the prompt's tokens. ``check`` looks at the turns each time the prompt is made.
-    """
-    check()
-    tools = tokenise(json.dumps(call.tools)) if call.tools else []
-    parts = [message_tokens(turn, bare=call.raw) for turn in call.messages]
-    count = len(tools) + sum(map(len, parts))
-    while call.truncate and count > num_ctx and (oldest := _oldest(call.messages)) is not None:
-        del call.messages[oldest]
-        count -= len(parts.pop(oldest))
-        check()
-    return [*tools, *chain.from_iterable(parts)]
-
-
-def _oldest(messages: Sequence[Mapping[str, Any]]) -> int | None:
-    """Find the turn that is dropped next."""
-    old = (place for place, turn in enumerate(messages[:-1]) if turn["role"] != "system")
-    return next(old, None)
-
-
-def rendered_prompt(call: Call) -> str:
-    """Give the prompt as a simple template writes it."""
-    turns = [f"<|{turn['role']}|>\n{turn['content']}<|end|>\n" for turn in call.messages]
-    return "".join(turns) + "<|assistant|>\n"

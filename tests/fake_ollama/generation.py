@@ -33,6 +33,8 @@ class Setting:
     options: Mapping[str, Any]
     rng: random.Random
     prompt_count: int
+    whole_count: int
+    """What ``prompt_count`` was before the prompt was cut."""
     num_ctx: int
     shift: bool = True
     cached_count: int | None = None
@@ -45,6 +47,8 @@ class Plan:
     """The pieces of an answer before they become lines."""
 
     thinking: list[str] = field(default_factory=list)
+    prefill: str = ""
+    """Repeated before the content, and not counted."""
     content: list[str] = field(default_factory=list)
     calls: list[dict[str, Any]] = field(default_factory=list)
     reason: str = "stop"
@@ -85,12 +89,13 @@ def generate(call: Call, script: Script, setting: Setting) -> Iterator[dict[str,
 def make_plan(call: Call, script: Script, setting: Setting) -> Plan:
     """Choose what is said, then cut it as ``stop`` and ``num_predict`` ask."""
     model = setting.model
-    thinking_on = call.thinks(model)
+    prefill = call.prefill if call.is_native(model) else ""
+    thinking_on = call.thinks(model) and not prefill
     formatted = is_applied(call, model)
     thinks_first = call.thinks_first(model)
     constrained = formatted and not (thinks_first and script.thinking == "")
     thinking, content, calls = _said(call, script, model, constrained)
-    plan = Plan(tokenise(thinking) if thinking_on else [], tokenise(content))
+    plan = Plan(tokenise(thinking) if thinking_on else [], prefill, tokenise(content))
     _cut_at_stop(plan, setting.options.get("stop") or ())
     plan.calls = [
         shape_tool_call(one, index, model.path, setting.rng) for index, one in enumerate(calls)
@@ -202,8 +207,10 @@ def _pieces(call: Call, script: Script, setting: Setting, plan: Plan) -> Iterato
     if plan.two_pass and plan.content:
         check_format(call, setting.model)
         yield Piece()
-    for word in plan.content:
-        yield _text(call, word)
+    if plan.prefill and not plan.content:
+        yield Piece(content=plan.prefill)
+    for count, word in enumerate(plan.content):
+        yield _text(call, word, plan.prefill if count == 0 else "")
     if not plan.calls:
         return
     marks = tuple(entry for one in plan.calls for entry in _logprobs(call, one["function"]["name"]))
@@ -214,8 +221,8 @@ def _pieces(call: Call, script: Script, setting: Setting, plan: Plan) -> Iterato
         yield Piece(tool_calls=(one,), logprobs=_logprobs(call, one["function"]["name"]))
 
 
-def _text(call: Call, word: str) -> Piece:
-    return Piece(content=word, logprobs=_logprobs(call, word))
+def _text(call: Call, word: str, prefill: str = "") -> Piece:
+    return Piece(content=prefill + word, logprobs=_logprobs(call, word))
 
 
 def _ending(call: Call, script: Script, setting: Setting, plan: Plan) -> Ending:
@@ -242,7 +249,7 @@ def _ending(call: Call, script: Script, setting: Setting, plan: Plan) -> Ending:
 def _context(call: Call, setting: Setting, plan: Plan) -> tuple[int, ...]:
     if call.endpoint != "generate" or call.raw:
         return ()
-    return tuple(range(100, 100 + setting.prompt_count + plan.tokens))
+    return tuple(range(100, 100 + setting.whole_count + plan.tokens))
 
 
 def _chunk_lines(call: Call, script: Script, setting: Setting) -> Iterator[dict[str, Any]]:

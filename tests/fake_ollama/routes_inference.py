@@ -13,10 +13,8 @@ from typing import TYPE_CHECKING, Any
 from tests.fake_ollama.bending import play
 from tests.fake_ollama.calls import (
     Call,
-    fit,
     parse_chat,
     parse_generate,
-    rendered_prompt,
 )
 from tests.fake_ollama.encoding import encode_json, encode_line
 from tests.fake_ollama.exchange import Exchange, Pace
@@ -25,8 +23,9 @@ from tests.fake_ollama.formats import check_format
 from tests.fake_ollama.generation import Setting, bend_run, generate
 from tests.fake_ollama.models import FakeModel
 from tests.fake_ollama.names import parse_name
-from tests.fake_ollama.options import LoadKey, load_key, read_options
-from tests.fake_ollama.refusals import Refused, context_exceeded, nested
+from tests.fake_ollama.options import load_key, read_options
+from tests.fake_ollama.prompts import cut, fit, rendered_prompt
+from tests.fake_ollama.refusals import Refused, nested
 from tests.fake_ollama.scheduler import Runner
 from tests.fake_ollama.scripts import DEFAULT_SCRIPT, Script, recorded_lines
 from tests.fake_ollama.shapes import as_endpoint, debug_object, echoed_name, fold, load_object
@@ -35,10 +34,6 @@ from tests.fake_ollama.templates import check_template, check_turns
 if TYPE_CHECKING:
     from tests.fake_ollama.server import FakeOllama
 
-_TOO_LONG = (
-    "the prompt is longer than the context length currently available to the model; shorten the "
-    "prompt, adjust the context length in settings, or use a model with a longer context length"
-)
 _ENDLESS_DELAY_S = 0.002
 _IMAGE_HINT = (
     "image input is not supported - hint: if this is unexpected, you may need to provide the mmproj"
@@ -89,12 +84,14 @@ def _run(fake: FakeOllama, exchange: Exchange, call: Call) -> None:
         check_template(str(call.body.get("template", "")))
         tokens = fit(call, key.num_ctx, lambda: check_turns(call, model))
         _check_runner(call, model)
-        tokens = _fitted_prompt(call, model, key, tokens)
+        whole_count = len(tokens)
+        tokens = cut(call, model, key, options, tokens)
         setting = Setting(
             model,
             options,
             fake.rng,
             len(tokens),
+            whole_count,
             key.num_ctx,
             shift=key.shift,
             cached_count=_cached(runner, tokens) if fake.counts_cached else None,
@@ -182,17 +179,6 @@ def _full_name(model: FakeModel) -> str:
     return name.full if name else model.name
 
 
-def _fitted_prompt(call: Call, model: FakeModel, key: LoadKey, tokens: list[str]) -> list[str]:
-    """Cut a prompt that is still too long. Raises Refused where Ollama does not."""
-    if len(tokens) <= key.num_ctx or model.remote:
-        return tokens
-    if model.path == "native" or not call.truncate:
-        raise context_exceeded(len(tokens), key.num_ctx)
-    if not key.shift:
-        raise Refused(400, _TOO_LONG)
-    return tokens[-(key.num_ctx // 2) :]
-
-
 def _cached(runner: Runner, tokens: list[str]) -> int:
     """Count the tokens this prompt shares with the one before it, and remember it."""
     before, runner.last_prompt = runner.last_prompt, tokens
@@ -217,7 +203,4 @@ def _check_runner(call: Call, model: FakeModel) -> None:
     roles = [turn["role"] for turn in call.messages]
     if roles[-2:] == ["assistant", "assistant"]:
         text = "Cannot have 2 or more assistant messages at the end of the list."
-        raise nested(400, text, "invalid_request_error")
-    if roles[-1] == "assistant" and call.thinks(model):
-        text = "Assistant response prefill is incompatible with enable_thinking."
         raise nested(400, text, "invalid_request_error")

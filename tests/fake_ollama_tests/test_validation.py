@@ -249,7 +249,6 @@ def test_raw_mode_takes_no_template(ollama: FakeOllama) -> None:
 NATIVE_REFUSALS: list[tuple[str, dict[str, Any], int, str]] = [
     ("llama3.2", {"tools": [TOOL], "logprobs": True}, 400, "logprobs is not supported with tools"),
     ("llama3.2", {"messages": [_ASSISTANT, _ASSISTANT]}, 400, "2 or more assistant messages"),
-    ("deepseek-r1:8b", {"messages": [*USER, _ASSISTANT]}, 400, "incompatible with enable_thinking"),
     (
         "llama3.2",
         {"messages": [{"role": "user", "content": "Look", "images": ["AAAA"]}]},
@@ -287,35 +286,6 @@ def test_a_whole_request_gets_the_nested_error_with_a_charset(ollama: FakeOllama
     answer = chat(ollama, "llama3.2", tools=[TOOL], logprobs=True, stream=False)
 
     assert (answer.status, answer.type) == (400, "application/json; charset=utf-8")
-
-
-LONG = [{"role": "user", "content": " ".join(f"wave{n}" for n in range(60))}]
-
-
-def test_a_prompt_too_long_for_the_native_path_says_how_long(ollama: FakeOllama) -> None:
-    answer = chat(ollama, "llama3.2", LONG, options={"num_ctx": 32})
-
-    assert answer.status == 400
-    assert '"type":"exceed_context_size_error"' in answer.error
-    assert '"n_ctx":32' in answer.error
-
-
-def test_a_prompt_too_long_for_the_rendered_path_is_cut_or_refused(ollama: FakeOllama) -> None:
-    cut = chat(ollama, "tinyllama", LONG, options={"num_ctx": 32})
-    refused = chat(ollama, "tinyllama", LONG, options={"num_ctx": 32}, shift=False)
-
-    assert cut.last["prompt_eval_count"] == 16
-    assert refused.status == 400
-    assert refused.error.startswith("the prompt is longer than the context length")
-
-
-def test_old_turns_are_dropped_before_a_prompt_is_refused(ollama: FakeOllama) -> None:
-    system = {"role": "system", "content": "Be brief."}
-
-    answer = chat(ollama, "llama3.2", [system, *LONG, *USER], options={"num_ctx": 40})
-
-    assert answer.status == 200
-    assert answer.last["prompt_eval_count"] <= 40
 
 
 def test_an_invalid_request_leaves_the_script_for_the_next(ollama: FakeOllama) -> None:
