@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from tests.fake_ollama.encoding import FOREVER_S
 from tests.fake_ollama.refusals import Refused
 
 Fields = Mapping[str, str]
@@ -134,14 +135,14 @@ def parse_think(value: Any) -> bool | str:
 
 
 def parse_keep_alive(value: Any) -> float:
-    """Give seconds; infinity for a negative value. Raises Refused in the words of Go's parser."""
+    """Give seconds, for a negative value the most there are. Raises Refused in Go's words."""
     if isinstance(value, bool):
         raise Refused(400, "Unsupported type: 'bool'")
     if isinstance(value, (int, float)):
-        return float("inf") if value < 0 else float(value)
+        return FOREVER_S if value < 0 else float(value)
     if isinstance(value, str):
         seconds = parse_duration(value)
-        return float("inf") if seconds < 0 else seconds
+        return FOREVER_S if seconds < 0 else seconds
     kind = "map[string]interface {}" if isinstance(value, dict) else "[]interface {}"
     raise Refused(400, f"Unsupported type: '{kind}'")
 

@@ -17,7 +17,9 @@ _ESCAPES = {
 }
 _ESCAPED = re.compile("[<>&\u2028\u2029\ud800-\udfff]")
 
-FOREVER = "2318-11-30T17:24:22.854775807Z"
+FOREVER_S = (2**63 - 1) / 1e9
+"""Go's longest duration: what a negative ``keep_alive`` stands for."""
+
 ZERO_TIME = "0001-01-01T00:00:00Z"
 
 
@@ -39,8 +41,3 @@ def rfc3339(at_s: float | None = None) -> str:
     moment = datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S")
     digits = f"{fraction:09d}".rstrip("0")
     return f"{moment}.{digits}Z" if digits else f"{moment}Z"
-
-
-def local_time(at_s: float) -> str:
-    """Give the same moment with the server's zone offset, as ``expires_at`` has it."""
-    return rfc3339(at_s)[:-1] + "+00:00"

@@ -11,6 +11,11 @@ from tests.fake_ollama.names import Name, parse_name, split_source
 Path = Literal["native", "rendered"]
 TemplateRule = Literal["system_first", "alternate", "needs_user"]
 
+GO_TEMPLATE = "{{ .Prompt }}"
+JINJA_TEMPLATE = (
+    "{%- for message in messages %}<|{{ message.role }}|>{{ message.content }}{%- endfor %}"
+)
+
 _GB = 1_000_000_000
 
 
@@ -20,11 +25,11 @@ class FakeModel:
 
     ``path`` chooses which of Ollama's two ways of running it is played: *native* (the GGUF's own
     chat template, tool calls in the last line) or *rendered* (finished prompt, tool calls in lines
-    of their own). ``tags_capabilities`` is what ``/api/tags`` claims when it differs from
-    ``/api/show``; ``()`` leaves the field out. ``remote`` models run elsewhere; ``ignores_format``
-    plays runners that do not know structured output. ``weights`` is the blob that derived models
-    share: models of one blob share one runner. ``template_rules`` name the orders of turns that the
-    chat template insists on (``templates``).
+    of their own). ``tags_capabilities`` is what ``/api/tags`` claims instead of what Ollama itself
+    would (``listed_capabilities``); ``()`` leaves the field out. ``remote`` models run elsewhere;
+    ``ignores_format`` plays runners that do not know structured output. ``weights`` is the blob
+    that derived models share: models of one blob share one runner. ``template_rules`` name the
+    orders of turns that the chat template insists on (``templates``).
     """
 
     name: str
@@ -39,7 +44,7 @@ class FakeModel:
     parameter_size: str = "8.0B"
     parameter_count: int = 8_030_261_248
     quantization: str = "Q4_K_M"
-    template: str = "{{ .Prompt }}"
+    template: str = ""
     system: str = ""
     license: str = ""
     parameters: tuple[tuple[str, str | int | float], ...] = ()
@@ -82,6 +87,22 @@ class FakeModel:
         return self.weights or hashlib.sha256(f"weights {self.key}".encode()).hexdigest()
 
     @property
+    def listed_capabilities(self) -> tuple[str, ...]:
+        """What ``/api/tags`` claims: not what the GGUF's own template adds, nor what it embeds."""
+        if self.tags_capabilities is not None:
+            return self.tags_capabilities
+        if not self.can("completion"):
+            return ("completion",)
+        unseen = {"tools", "thinking"} if self.path == "native" else set()
+        return tuple(one for one in self.capabilities if one not in unseen)
+
+    @property
+    def shown_template(self) -> str:
+        """What ``/api/show`` calls the template: on the native path the Jinja of the GGUF."""
+        native = self.path == "native" and self.can("completion")
+        return self.template or (JINJA_TEMPLATE if native else GO_TEMPLATE)
+
+    @property
     def base_name(self) -> str:
         """The name on the other side of a remote model."""
         return self.remote_model or split_source(self.short)[0]
@@ -120,7 +141,6 @@ LLAMA = FakeModel(
     size=2_019_393_189,
     parameter_size="3.2B",
     parameter_count=3_212_749_888,
-    tags_capabilities=("completion",),
     parameters=(("stop", "<|eot_id|>"), ("stop", "<|start_header_id|>")),
 )
 DEEPSEEK_R1 = FakeModel(
@@ -132,7 +152,6 @@ DEEPSEEK_R1 = FakeModel(
     family="qwen3",
     parameter_size="8.2B",
     parameter_count=8_190_735_360,
-    tags_capabilities=("completion",),
 )
 GPT_OSS = FakeModel(
     "gpt-oss:20b",

@@ -7,7 +7,7 @@ A wrong type is a 500, an unknown key is ignored, a float for an integer is cut.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tests.fake_ollama.models import FakeModel
@@ -63,6 +63,16 @@ class LoadKey:
     shift: bool
     others: tuple[tuple[str, Any], ...]
 
+    def is_served_by(self, running: LoadKey) -> bool:
+        """Tell whether a runner started so need not be reloaded.
+
+        Leaving a value out is another value, but not for ``num_gpu``.
+        """
+        if "num_gpu" not in dict(self.others):
+            others = tuple(one for one in running.others if one[0] != "num_gpu")
+            return self == replace(running, others=others)
+        return self == running
+
 
 def read_options(model: FakeModel, given: Mapping[str, Any]) -> dict[str, Any]:
     """Merge the model's parameters and the request's options. Raises Refused for a wrong type."""
@@ -76,7 +86,11 @@ def load_key(
     num_ctx = int(options.get("num_ctx") or default_num_ctx)
     least = 2048 if model.can("vision") else 4
     num_ctx = min(max(num_ctx, least), model.context_length)
-    others = tuple((name, options[name]) for name in _LOAD_OPTIONS if name in options)
+    others = tuple(
+        (name, options[name])
+        for name in _LOAD_OPTIONS
+        if name in options and not (name == "num_gpu" and options[name] < 0)
+    )
     default_shift = model.family != "deepseek2"
     return LoadKey(num_ctx, default_shift if shift is None else shift, others)
 

@@ -144,7 +144,7 @@ class Scheduler:
         with self._board.changed:
             self._expire()
             runner = self._runners.get(model.blob)
-            return runner if runner is not None and runner.key == key else None
+            return runner if runner is not None and key.is_served_by(runner.key) else None
 
     def _load(self, model: FakeModel, key: LoadKey, waiter: Waiter, delay_s: float) -> Runner:
         turn = object()

@@ -1,4 +1,4 @@
-"""Loads, slots, keep-alive, gates, and clients that leave."""
+"""Slots, queues, gates, and clients that leave."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from tests.fake_ollama_tests.talk import (
     Answer,
     chat,
     chat_bytes,
-    generate,
     opened,
     read_until,
     send,
@@ -29,123 +28,6 @@ def in_thread(work: Callable[[], Any]) -> threading.Thread:
     thread = threading.Thread(target=work)
     thread.start()
     return thread
-
-
-def ps(ollama: FakeOllama) -> list[dict[str, Any]]:
-    models: list[dict[str, Any]] = send(ollama, "GET", "/api/ps").json["models"]
-    return models
-
-
-def test_a_model_is_loaded_once_and_shown_by_ps(ollama: FakeOllama) -> None:
-    for _ in range(3):
-        chat(ollama, MODEL)
-
-    assert [load.model for load in ollama.loads] == ["llama3.2:latest"]
-    assert [(one["name"], one["context_length"]) for one in ps(ollama)] == [
-        ("llama3.2:latest", 4096)
-    ]
-
-
-def test_changed_load_options_reload_and_equal_ones_do_not(ollama: FakeOllama) -> None:
-    for options in ({}, {"num_ctx": 4096}, {"num_ctx": 8192}, {"temperature": 0.1}, {"num_gpu": 0}):
-        chat(ollama, MODEL, options=options)
-
-    assert [load.num_ctx for load in ollama.loads] == [4096, 8192, 4096, 4096]
-    assert ollama.reload_count(MODEL) == 3
-    assert ollama.load_count(MODEL) == 4
-
-
-def test_shift_is_a_load_option(ollama: FakeOllama) -> None:
-    for shift in (True, False, None):
-        chat(ollama, MODEL, shift=shift)
-
-    assert ollama.reload_count(MODEL) == 2
-
-
-def test_num_ctx_is_capped_at_what_the_model_was_trained_for(ollama: FakeOllama) -> None:
-    chat(ollama, "tinyllama", options={"num_ctx": 100_000})
-    chat(ollama, "tinyllama", options={"num_ctx": 2048})
-
-    assert [load.num_ctx for load in ollama.loads] == [2048]
-
-
-def test_a_vision_model_has_at_least_2048(ollama: FakeOllama) -> None:
-    chat(ollama, "gemma3:4b", options={"num_ctx": 512})
-
-    assert ollama.loads[0].num_ctx == 2048
-
-
-def test_models_of_one_blob_share_a_runner_and_its_name(ollama: FakeOllama) -> None:
-    send(ollama, "POST", "/api/copy", {"source": MODEL, "destination": "twin"})
-    chat(ollama, MODEL)
-    chat(ollama, "twin")
-
-    assert ollama.load_count("twin") == 0
-    assert ollama.loaded() == ["llama3.2:latest"]
-
-
-def test_keep_alive_stays_in_force_until_another_is_set(ollama: FakeOllama) -> None:
-    chat(ollama, MODEL, keep_alive="10m")
-    chat(ollama, MODEL)
-    ollama.advance(500)
-    still_there = ollama.loaded()
-    ollama.advance(101)
-
-    assert still_there == ["llama3.2:latest"]
-    assert ollama.loaded() == []
-
-
-def test_a_request_prolongs_the_life_of_its_model(ollama: FakeOllama) -> None:
-    chat(ollama, MODEL)
-    ollama.advance(200)
-    chat(ollama, MODEL)
-    ollama.advance(200)
-
-    assert ollama.loaded() == ["llama3.2:latest"]
-
-
-@pytest.mark.parametrize("zero", [0, "0", "0s"])
-def test_a_keep_alive_of_zero_unloads_after_the_answer(ollama: FakeOllama, zero: Any) -> None:
-    assert chat(ollama, MODEL, keep_alive=zero).last["done"] is True
-    ollama.wait_idle()
-    assert ollama.loaded() == []
-
-
-def test_forever_is_far_away(ollama: FakeOllama) -> None:
-    chat(ollama, MODEL, keep_alive=-1)
-    ollama.advance(10**8)
-
-    assert ps(ollama)[0]["expires_at"].startswith("2318-")
-
-
-def test_a_busy_model_unloads_when_it_is_idle(ollama: FakeOllama) -> None:
-    with ollama.hold(MODEL, at=1) as gate, opened(ollama, chat_bytes(MODEL)) as sock:
-        gate.wait_reached()
-        unloaded = generate(ollama, MODEL, "", keep_alive=0)
-        busy = ollama.loaded()
-        gate.release()
-        read_until(sock, b"0\r\n\r\n")
-    ollama.wait_idle()
-
-    assert unloaded.json["done_reason"] == "unload"
-    assert busy == ["llama3.2:latest"]
-    assert ollama.loaded() == []
-
-
-def test_ps_lists_the_longest_life_first(ollama: FakeOllama) -> None:
-    chat(ollama, MODEL, keep_alive=10)
-    chat(ollama, "tinyllama", keep_alive=1000)
-
-    assert [one["name"] for one in ps(ollama)] == ["tinyllama:latest", "llama3.2:latest"]
-
-
-def test_more_models_than_fit_push_out_the_one_soonest_to_go() -> None:
-    with FakeOllama(max_loaded=2) as ollama:
-        chat(ollama, MODEL, keep_alive=1000)
-        chat(ollama, "tinyllama")
-        chat(ollama, "gemma3:4b")
-
-        assert sorted(ollama.loaded()) == ["gemma3:4b", "llama3.2:latest"]
 
 
 def test_requests_of_one_slot_are_served_one_after_another(ollama: FakeOllama) -> None:
@@ -194,6 +76,33 @@ def test_a_full_load_queue_is_a_503() -> None:
     assert sorted(answer.status for answer in answers) == [200, 200, 503, 503]
     busy = next(answer for answer in answers if answer.status == 503)
     assert busy.error == "server busy, please try again.  maximum pending requests exceeded"
+
+
+def test_a_full_load_queue_is_a_503_for_models_and_contexts_alike() -> None:
+    contexts = [{"num_ctx": 1024 * n} for n in range(1, 5)]
+    with FakeOllama(max_queue=1) as ollama, ThreadPoolExecutor(8) as pool:
+        chat(ollama, MODEL)
+        with ollama.hold(MODEL, at="load") as gate:
+            first = pool.submit(chat, ollama, MODEL, options=contexts[0])
+            gate.wait_reached()
+            others = [pool.submit(chat, ollama, MODEL, options=one) for one in contexts[1:]]
+            cold = [pool.submit(chat, ollama, name) for name in ("tinyllama", "gemma3:4b")]
+            ollama.wait_requests(4, where=lambda one: one.status == 503)
+        answers: list[Answer] = [one.result() for one in (first, *others, *cold)]
+
+    assert sorted(answer.status for answer in answers) == [200, 200, 503, 503, 503, 503]
+    refused = [answer for answer in answers if answer.status == 503]
+    assert {answer.headers.get("Retry-After") for answer in refused} == {None}
+
+
+def test_a_loaded_model_has_no_queue_that_could_be_full() -> None:
+    with FakeOllama(max_queue=1) as ollama, ThreadPoolExecutor(6) as pool:
+        chat(ollama, MODEL)
+        statuses = [
+            one.result().status for one in [pool.submit(chat, ollama, MODEL) for _ in range(6)]
+        ]
+
+    assert statuses == [200] * 6
 
 
 def test_a_load_does_not_hold_up_a_loaded_model(ollama: FakeOllama) -> None:
