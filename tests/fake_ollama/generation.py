@@ -102,7 +102,7 @@ def make_plan(call: Call, script: Script, setting: Setting) -> Plan:
     ]
     plan.call_cost = sum(sum(_costs(one)) for one in plan.calls)
     _cut_at_limit(plan, _limit(setting))
-    plan.two_pass = thinks_first and formatted and bool(plan.thinking)
+    plan.two_pass = thinks_first and formatted and bool(plan.thinking and plan.content)
     if model.path == "rendered" and _stuck(plan.content):
         plan.content = plan.content[: _stuck(plan.content)]
     return plan
@@ -204,7 +204,7 @@ def _pieces(call: Call, script: Script, setting: Setting, plan: Plan) -> Iterato
         yield Piece()
     for word in plan.thinking:
         yield Piece(thinking=word, logprobs=_logprobs(call, word))
-    if plan.two_pass and plan.content:
+    if plan.two_pass:
         check_format(call, setting.model)
         yield Piece()
     if plan.prefill and not plan.content:

@@ -55,12 +55,12 @@ def test_texts_that_share_words_are_closer(ollama: FakeOllama) -> None:
 def test_dimensions_cut_and_normalise_again(ollama: FakeOllama) -> None:
     full = embed(ollama, "tide").json["embeddings"][0]
     (short,) = embed(ollama, "tide", dimensions=16).json["embeddings"]
-    (same,) = embed(ollama, "tide", dimensions=9000).json["embeddings"]
+    same = [embed(ollama, "tide", dimensions=n).json["embeddings"][0] for n in (9000, -1, 0)]
 
     assert len(short) == 16
     assert norm(short) == pytest.approx(1, abs=1e-5)
     assert short[0] / short[1] == pytest.approx(full[0] / full[1], rel=1e-3)
-    assert same == full
+    assert same == [full] * 3
 
 
 @pytest.mark.parametrize("fields", [{}, {"input": ""}, {"input": None}, {"input": []}])
@@ -96,6 +96,19 @@ def test_long_texts_are_truncated_unless_told_otherwise(ollama: FakeOllama) -> N
         "the input length exceeds the context length",
     )
     assert hopeless.error == "input exceeds maximum context length and cannot be truncated further"
+
+
+def test_num_ctx_is_heeded_up_to_what_the_model_was_trained_for(ollama: FakeOllama) -> None:
+    small = embed(ollama, LONG, "all-minilm", options={"num_ctx": 64}).json
+    large = embed(ollama, LONG, "all-minilm", options={"num_ctx": 9999}).json
+    refused = embed(ollama, LONG, "all-minilm", options={"num_ctx": 64}, truncate=False)
+
+    assert (small["prompt_eval_count"], large["prompt_eval_count"]) == (64, 256)
+    assert (refused.status, ollama.reload_count("all-minilm")) == (400, 2)
+
+
+def test_every_text_counts_towards_the_prompt(ollama: FakeOllama) -> None:
+    assert embed(ollama, ["low tide"] * 40).json["prompt_eval_count"] == 40 * 4
 
 
 def test_a_chat_model_does_not_embed_and_stays_loaded(ollama: FakeOllama) -> None:

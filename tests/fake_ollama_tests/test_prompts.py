@@ -114,6 +114,19 @@ def test_an_answer_that_fills_the_context_goes_on_unless_it_may_not_shift(
     assert (full["done_reason"], full["eval_count"]) == ("length", 64 - 54)
 
 
+@pytest.mark.parametrize("model", [NATIVE, RENDERED])
+def test_a_repeated_prompt_counts_as_much_as_the_first(ollama: FakeOllama, model: str) -> None:
+    other = [{"role": "user", "content": "Hello"}]
+    counts = [
+        chat(ollama, model, turns).last["prompt_eval_count"]
+        for turns in (USER, USER, other, USER, [*USER, *other])
+    ]
+
+    assert counts[0] == counts[1] == counts[3]
+    assert counts[4] == counts[0] + counts[2]
+    assert "prompt_eval_cached_count" not in chat(ollama, model).last
+
+
 BEGUN = [*USER, {"role": "assistant", "content": "The tide is"}]
 
 

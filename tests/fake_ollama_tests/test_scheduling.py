@@ -44,6 +44,20 @@ def test_requests_of_one_slot_are_served_one_after_another(ollama: FakeOllama) -
     assert ollama.busiest(MODEL) == 1
 
 
+def test_one_slot_serves_in_the_order_of_arrival(ollama: FakeOllama) -> None:
+    with ollama.hold(MODEL, at=1) as gate, ThreadPoolExecutor(4) as pool:
+        answers = [pool.submit(chat, ollama, MODEL)]
+        gate.wait_reached()
+        (runner,) = ollama.scheduler.running()
+        for count in (1, 2, 3):
+            answers.append(pool.submit(chat, ollama, MODEL))
+            ollama.board.wait_for(lambda n=count: len(runner.line) == n, 5, "a place in the line")
+        gate.release()
+        created = [answer.result().lines[0]["created_at"] for answer in answers]
+
+    assert created == sorted(created)
+
+
 def test_a_model_with_more_slots_serves_as_many_at_once() -> None:
     with (
         FakeOllama([FakeModel("tern", slots=3)]) as ollama,
