@@ -69,7 +69,7 @@ def test_an_import_is_looked_at_before_it_is_done(admin: Visitor, parts: Service
     again = admin.get(answer.headers["Location"])
 
     assert "max_images" in plan
-    assert before == 64
+    assert before == 100
     assert parts.settings.behaviour().max_images == 3
     assert again.status_code == 404
 

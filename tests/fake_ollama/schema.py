@@ -82,7 +82,11 @@ def _of_type(schema: Mapping[str, Any], kind: str, hint: str, root: Any, depth: 
 
 def _object(schema: Mapping[str, Any], hint: str, root: Any, depth: int) -> dict[str, Any]:
     properties = schema.get("properties") or {}
-    required = [name for name in schema.get("required") or () if name not in properties]
+    required = [
+        name
+        for name in schema.get("required") or ()
+        if isinstance(name, str) and name not in properties
+    ]
     made = {
         name: satisfy(part, _words(name, hint), root, depth + 1)
         for name, part in properties.items()

@@ -86,7 +86,7 @@ WORDS: Mapping[str, Mapping[str, Words]] = {
         ),
         "anthropic_system_reminders": (
             _l("System messages inside a conversation"),
-            _l("Keep them where they stand, or move them to the top."),
+            _l("Keep them where they stand, or move them to the top: on all APIs."),
         ),
         "strip_attribution_header": (
             _l("Drop changing attribution lines"),
@@ -203,7 +203,10 @@ WORDS: Mapping[str, Mapping[str, Words]] = {
         "max_body_mb": (_l("Request size (MB)"), ""),
         "max_messages": (_l("Messages in a request"), ""),
         "max_tools": (_l("Tools in a request"), ""),
-        "max_images": (_l("Images in a request"), ""),
+        "max_images": (
+            _l("Images in a request"),
+            _l("Of more, the newest are sent and the model is told that older ones are missing."),
+        ),
         "max_image_mb": (_l("Size of an image (MB)"), ""),
         "max_embedding_inputs": (_l("Texts in an embeddings request"), ""),
         "max_n": (_l("Answers in one request (n)"), ""),
