@@ -23,7 +23,7 @@ from gateway.core.events import (
     Usage,
 )
 from gateway.errors import GatewayError, InvalidRequest
-from gateway.policy import thinking
+from gateway.policy import conversation, thinking
 
 Batches: TypeAlias = Iterator[Sequence[Event]]
 Attempt: TypeAlias = Callable[[Request], Batches]
@@ -59,13 +59,12 @@ class Tries:
         self._spent: Usage | None = None
 
     def run(self, request: Request) -> Batches:
-        """Give the batches of a call, with a weaker `think` or without logprobs where Ollama
-        refuses the one asked for (D9, F23)."""
+        """Give the batches of a call, with a weaker `think`, without logprobs or with other turns
+        where Ollama refuses what was asked for (D9, F23)."""
         params = request.params
-        tools = isinstance(request, ChatRequest) and bool(request.tools)
-        if not params.think and not (params.logprobs and tools):
-            return self._attempt(request)
-        return self._tried(request)
+        if params.think or (isinstance(request, ChatRequest) and _may_be_refused(request)):
+            return self._tried(request)
+        return self._attempt(request)
 
     def spend(self, usage: Usage) -> None:
         """Count a pass whose text does not reach the caller."""
@@ -126,6 +125,9 @@ class Tries:
         if params.logprobs and _is_about_logprobs(refusal):
             self.notice("logprobs")
             return with_params(request, replace(params, logprobs=False, top_logprobs=None))
+        if isinstance(request, ChatRequest) and _is_about_turns(refusal):
+            messages = conversation.alternating(request.messages)
+            return None if messages is request.messages else replace(request, messages=messages)
         return None
 
 
@@ -171,6 +173,17 @@ def close(source: Batches) -> None:
 def with_params(request: R, params: Params) -> R:
     """Give the request with other parameters."""
     return replace(request, params=params)
+
+
+def _may_be_refused(request: ChatRequest) -> bool:
+    """Whether something in a request is known to be refused by some models."""
+    if request.params.logprobs and request.tools:
+        return True
+    return conversation.alternating(request.messages) is not request.messages
+
+
+def _is_about_turns(error: GatewayError) -> bool:
+    return isinstance(error, InvalidRequest) and "must alternate" in error.message
 
 
 def _is_about_logprobs(error: GatewayError) -> bool:

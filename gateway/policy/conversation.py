@@ -13,12 +13,13 @@ without a word. So what goes to Ollama is:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from gateway.core.chat import Media, Message
+from gateway.core.chat import Media, Message, Role
 
 _REMINDER = "<system-reminder>"
+_FILLERS: Mapping[Role, str] = {"user": ".", "assistant": "OK."}
 
 
 def ordered(messages: Sequence[Message], hoist: bool = False) -> tuple[Message, ...]:
@@ -58,6 +59,23 @@ def with_user_turn(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     if not messages or messages[0].role != "system" or any(m.role == "user" for m in messages):
         return messages
     return (replace(messages[0], role="user"), *messages[1:])
+
+
+def alternating(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """Return the conversation with user and assistant in turn, calls and their results left out.
+
+    Some templates refuse a user turn right after a tool result, which most take well and agents
+    send. Where one is missing, a turn of few words stands in; the same tuple where none is.
+    """
+    turns: list[Message] = []
+    expected: Role = "user"
+    for message in messages:
+        if message.role == "user" or (message.role == "assistant" and not message.tool_calls):
+            if message.role != expected:
+                turns.append(Message(expected, _FILLERS[expected]))
+            expected = "assistant" if message.role == "user" else "user"
+        turns.append(message)
+    return messages if len(turns) == len(messages) else tuple(turns)
 
 
 def _is_ordered(messages: Sequence[Message]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.core.chat import Media, Message, ToolCall
-from gateway.policy.conversation import ordered, with_user_turn
+from gateway.policy.conversation import alternating, ordered, with_user_turn
 
 S, U, A = Message("system", "be kind"), Message("user", "hi"), Message("assistant", "yo")
 LATE = Message("system", "be short")
@@ -94,3 +94,24 @@ NO_USER = {
 @pytest.mark.parametrize(("given", "expected"), NO_USER.values(), ids=NO_USER)
 def test_somebody_asks(given: tuple[Message, ...], expected: tuple[Message, ...]) -> None:
     assert with_user_turn(given) == expected
+
+
+TURNS = {
+    "plain": ((S, U, A, U), (S, U, A, U)),
+    "a user after a result": (
+        (S, U, CALLING, RESULT, U),
+        (S, U, CALLING, RESULT, Message("assistant", "OK."), U),
+    ),
+    "an answer after a result": ((U, CALLING, RESULT, A, U), (U, CALLING, RESULT, A, U)),
+    "the assistant first": ((S, A, U), (S, Message("user", "."), A, U)),
+}
+
+
+@pytest.mark.parametrize(("given", "expected"), TURNS.values(), ids=TURNS)
+def test_a_turn_stands_in_where_one_is_missing(
+    given: tuple[Message, ...], expected: tuple[Message, ...]
+) -> None:
+    found = alternating(given)
+
+    assert found == expected
+    assert alternating(found) is found

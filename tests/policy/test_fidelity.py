@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.behaviour import Behaviour
-from gateway.core.chat import ChatRequest, CompletionRequest, Message, Params, Tool, ToolChoice
+from gateway.core.chat import (
+    ChatRequest,
+    CompletionRequest,
+    Message,
+    Params,
+    Tool,
+    ToolCall,
+    ToolChoice,
+)
 from gateway.core.events import (
     Event,
     Failed,
@@ -210,6 +218,33 @@ def test_logprobs_give_way_to_tools() -> None:
     assert [(p.logprobs, p.top_logprobs) for p in run.params] == [(True, 2), (False, None)]
     assert run.notices == ["logprobs"]
     assert run.events == [t("a"), STOP]
+
+
+ORDER = InvalidRequest("Jinja Exception: conversation roles must alternate user and assistant")
+INTERRUPTED = (
+    Message("user", "q"),
+    Message("assistant", tool_calls=(ToolCall("1", "f", {}),)),
+    Message("tool", "r"),
+    Message("user", "stop"),
+)
+
+
+@pytest.mark.parametrize("tools", [(), (F,)], ids=["no tools", "tools"])
+def test_turns_are_filled_in_where_a_template_demands_it(tools: Any) -> None:
+    request = chat(*INTERRUPTED, tools=tools)
+
+    run = Run(request, [[Failed(ORDER)]], [[t("a"), STOP]], model=PLAIN)
+
+    assert [len(asked.messages) for asked in run.upstreams.requests] == [4, 5]
+    assert run.events == [t("a"), STOP]
+
+
+@pytest.mark.parametrize("messages", [INTERRUPTED, INTERRUPTED[:1]], ids=["filled in", "plain"])
+def test_turns_that_are_refused_all_the_same_are_told(messages: Any) -> None:
+    run = Run(chat(*messages), [[Failed(ORDER)]], [[Failed(ORDER)]], model=PLAIN)
+
+    assert run.error is ORDER
+    assert run.calls == (2 if messages is INTERRUPTED else 1)
 
 
 def test_logprobs_and_tools_that_fail_otherwise_are_not_repeated() -> None:
