@@ -18,6 +18,7 @@
     │   └── QuotaExhausted           429  insufficient_quota
     ├── UpstreamError                502  upstream_error and kin
     │   ├── UpstreamUnreachable      502
+    │   ├── RunnerDied               502
     │   └── UpstreamTimeout          504
     ├── Unavailable                  503  upstream_busy, no_upstream_available, shutting_down
     └── ClientGone                   499  recorded, never sent
@@ -203,6 +204,10 @@ class UpstreamUnreachable(UpstreamError):
 
     code = "upstream_unreachable"
     retry_after_s: int | None = 2
+
+
+class RunnerDied(UpstreamError):
+    """The process that runs the model ended; Ollama starts a new one at the next call."""
 
 
 class UpstreamTimeout(UpstreamError):

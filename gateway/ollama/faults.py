@@ -28,6 +28,7 @@ from gateway.errors import (
     InvalidRequest,
     ModelNotFound,
     RateLimited,
+    RunnerDied,
     Unavailable,
     UpstreamError,
     UpstreamTimeout,
@@ -69,7 +70,14 @@ _FORMAT: Final = re.compile(
 _TOOL_CALL: Final = re.compile(r"invalid tool call arguments|error parsing tool call")
 _BUSY: Final = re.compile(r"server busy|maximum pending requests|no slots available", re.IGNORECASE)
 _MODEL_GONE: Final = re.compile(r"model .{0,400}not found|try pulling it first", re.IGNORECASE)
-_STOPPED: Final = re.compile(r"unexpectedly stopped", re.IGNORECASE)
+_RUNNER_DIED: Final = re.compile(
+    r"unexpectedly stopped"
+    r"|error was encountered while running the model"
+    r"|(?:runner|llama-server) process (?:has terminated|is no longer running|no longer running)"
+    r"|out-of-memory during startup",
+    re.IGNORECASE,
+)
+"""Killed, crashed, or out of memory: before its first word (500) or in the middle of an answer."""
 
 _ADDRESS: Final = re.compile(
     r"\b[a-z][a-z0-9+.-]*://[^\s\"'<>]+"  # any URL
@@ -221,11 +229,9 @@ def _from_text(said: Said, endpoint: str) -> GatewayError | None:
 
 def _failed(text: str) -> UpstreamError:
     """A repeat helps only where the runner merely died (D50)."""
-    may_help = _STOPPED.search(text) is not None
-    return UpstreamError(
-        text or "The Ollama server failed without saying why.",
-        should_retry=None if may_help else False,
-    )
+    if _RUNNER_DIED.search(text):
+        return RunnerDied(text)
+    return UpstreamError(text or "The Ollama server failed without saying why.", should_retry=False)
 
 
 def _busy(text: str, retry_after: str | None) -> GatewayError:

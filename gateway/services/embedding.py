@@ -14,10 +14,9 @@ from gateway.errors import ClientGone, GatewayError
 from gateway.ollama import wire
 from gateway.ollama.client import Upstream
 from gateway.services.fleet import Fleet
-from gateway.services.holds import may_repeat
 from gateway.services.prepare import Prepared
 from gateway.services.queue import Slot, Ticket
-from gateway.services.relay import MAX_TRIES
+from gateway.services.retries import Retries
 from gateway.services.tally import Tally
 
 
@@ -64,23 +63,14 @@ class EmbedAnswer:
 
         Raises the error of the last try, unless that only says that nobody else is left.
         """
-        excluded: frozenset[int] = frozenset()
-        first: GatewayError | None = None
-        for remaining in reversed(range(MAX_TRIES)):
+        retries = Retries()
+        while True:
             try:
-                return self._once(request, excluded)
+                return self._once(request, retries.excluded)
             except GatewayError as error:
-                server_id = self.tally.server_id
-                failed = self._stop or error
-                if first is not None and failed.code == "no_upstream_available":
-                    failed = first
-                first = first or failed
-                if not remaining or server_id is None or server_id in excluded:
+                failed = self._stop or retries.after(error, self.tally.server_id)
+                if failed is not None:
                     raise failed from error
-                if not may_repeat(failed):
-                    raise failed from error
-                excluded |= {server_id}
-        raise AssertionError("the last try returns or raises")
 
     def _once(self, request: EmbedRequest, excluded: frozenset[int]) -> Embeddings:
         prepared = self.prepared

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from gateway.core.behaviour import Behaviour
 from gateway.core.chat import ChatRequest, Request
-from gateway.errors import ClientGone, GatewayError, Unavailable, UpstreamUnreachable
+from gateway.errors import ClientGone, GatewayError
 from gateway.ollama import wire
 from gateway.ollama.client import Upstream
 from gateway.services.prepare import Prepared
@@ -93,11 +93,4 @@ def start(
         body,
         idle_timeout_s=float(behaviour.idle_timeout_s),
         total_timeout_s=timeout_ms / 1000 if timeout_ms else None,
-    )
-
-
-def may_repeat(error: GatewayError) -> bool:
-    """Whether the failure says that nothing was computed: unreachable, or busy."""
-    return isinstance(error, UpstreamUnreachable) or (
-        isinstance(error, Unavailable) and error.code == "upstream_busy"
     )

@@ -30,14 +30,14 @@ from gateway.ollama import wire
 from gateway.policy import fidelity
 from gateway.services import offload
 from gateway.services.fleet import Fleet
-from gateway.services.holds import Hold, may_repeat, start
+from gateway.services.holds import Hold, start
 from gateway.services.outlet import Outlet
 from gateway.services.prepare import Prepared, measure
+from gateway.services.retries import Retries
 from gateway.services.tally import Tally
 
 log = logging.getLogger(__name__)
 
-MAX_TRIES = 3
 TICK: tuple[Event, ...] = ()
 
 
@@ -290,27 +290,21 @@ class Answer:
     def _attempt(
         self, prepared: Prepared, request: Request, choice: int
     ) -> Iterator[Sequence[Event]]:
-        """Run one upstream call; on another server if the first could not begin (D50)."""
-        excluded: frozenset[int] = frozenset()
-        first: GatewayError | None = None
-        for remaining in reversed(range(MAX_TRIES)):
-            begun = False
+        """Run one upstream call; once more elsewhere if the first could not begin (D50)."""
+        retries = Retries()
+        # comments that kept the line alive are no part of an answer: it may still begin
+        begun = False
+        while True:
             try:
-                for events in self._call(prepared, request, choice, excluded):
+                for events in self._call(prepared, request, choice, retries.excluded):
                     begun = begun or bool(events)
                     yield events
                 return
             except GatewayError as error:
-                if first is not None and error.code == "no_upstream_available":
-                    error = first  # what happened says more than that nobody else is left
-                first = first or error
-                server_id = self.tally.server_id
-                # comments that kept the line alive are no part of an answer: it may still begin
-                again = not begun and remaining and may_repeat(error)
-                if not again or server_id is None or server_id in excluded:
-                    yield (Failed(self._stop or error),)
+                failed = error if begun else retries.after(error, self.tally.server_id)
+                if self._stop is not None or failed is not None:
+                    yield (Failed(self._stop or failed or error),)
                     return
-                excluded |= {server_id}
 
     def _call(
         self, prepared: Prepared, request: Request, choice: int, excluded: frozenset[int]
@@ -345,6 +339,10 @@ class Answer:
                         begun = True
                         slot.answering()
                     events = decoder.feed(lines) if lines else TICK
+                    if events and isinstance(events[-1], Failed):
+                        if events[:-1]:
+                            yield events[:-1]
+                        raise events[-1].error
                     if may_pass and len(lines) == 1:
                         self._outlet.offer(events, upstream, decoder)
                     if events or not lines:

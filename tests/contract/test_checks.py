@@ -310,8 +310,8 @@ def test_calls_that_failed_do_not_use_up_a_budget(
 ) -> None:
     """SDKs repeat by themselves: three failures are three records, and none of the budget."""
     key = operator.key(budgets=[{"metric": "requests", "period": "day", "limit": 1}])
-    stopped = Script(fault=error(500, "model runner has unexpectedly stopped"))
-    ollama.script("llama3.2", stopped, stopped, stopped, Script(content="Here again."))
+    failing = Script(fault=error(500, "cudaMalloc failed: out of memory"))
+    ollama.script("llama3.2", failing, failing, failing, Script(content="Here again."))
 
     statuses = [caller.post(CHAT, chat(), key=key).status for _ in range(5)]
 

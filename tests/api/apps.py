@@ -1,0 +1,81 @@
+"""The application in this process before fake servers, and its answers on every API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+from flask import Flask
+from werkzeug.test import TestResponse
+
+from gateway import create_app
+from gateway.config import Settings
+from gateway.core.admin import SYSTEM
+from gateway.services import Services, of
+from gateway.store import setup
+from tests.fake_ollama import FakeOllama
+
+APIS: dict[str, tuple[str, dict[str, Any]]] = {
+    "chat": ("/v1/chat/completions", {"messages": [{"role": "user", "content": "Hello?"}]}),
+    "completions": ("/v1/completions", {"prompt": "Hello?"}),
+    "responses": ("/v1/responses", {"input": "Hello?"}),
+    "messages": (
+        "/v1/messages",
+        {"messages": [{"role": "user", "content": "Hello?"}], "max_tokens": 50},
+    ),
+}
+
+
+class App:
+    """The application with a key, and a caller."""
+
+    def __init__(self, flask: Flask) -> None:
+        self.services: Services = of(flask)
+        _, self._key = self.services.keys.issue({"name": "test"}, SYSTEM)
+        self._client = flask.test_client()
+
+    def set(self, **changes: Any) -> None:
+        """Change settings."""
+        self.services.settings.update(changes, SYSTEM)
+
+    def ask(self, api: str, **more: Any) -> TestResponse:
+        """Call a generating API and read its answer to the end."""
+        path, body = APIS[api]
+        return self.post(path, {"model": "llama3.2", **body, **more})
+
+    def post(self, path: str, body: dict[str, Any]) -> TestResponse:
+        """Post a body and read the answer to its end."""
+        fields = {"Authorization": f"Bearer {self._key}"}
+        with self._client.post(path, json=body, headers=fields) as answer:
+            answer.get_data()
+        return answer
+
+
+@contextmanager
+def application(folder: Path, *ollamas: FakeOllama) -> Iterator[App]:
+    """Give the application before these servers; their models are known."""
+    urls = ",".join(ollama.url for ollama in ollamas)
+    settings = Settings.load({"DATA_DIR": str(folder), "OLLAMA_URL": urls})
+    setup.prepare(settings)
+    flask = create_app(settings)
+    try:
+        of(flask).refresher.refresh()
+        yield App(flask)
+    finally:
+        for station in of(flask).fleet.stations():
+            station.client.close()
+        of(flask).limiter.stop()
+        of(flask).store.database.close()
+
+
+def told(answer: TestResponse) -> dict[str, Any]:
+    """Give the error of an answer, whether it is the body or the end of a stream."""
+    if answer.is_json:
+        found: dict[str, Any] = answer.get_json()["error"]
+        return found
+    frames = [line for line in answer.get_data().splitlines() if line.startswith(b"data: {")]
+    last = orjson.loads(frames[-1].removeprefix(b"data: "))
+    return dict(last.get("error") or last["response"]["error"])
