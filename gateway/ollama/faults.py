@@ -2,9 +2,10 @@
 
 Ollama answers with a status and `{"error": "text"}`, or, once a stream has begun, with one more
 line of that shape. The text may itself be JSON of the runner (`server/routes.go streamResponse`,
-llama-server's error object), and what it says matters more than the status: a missing capability or
-an overlong prompt arrives as 400 or as 500, depending on the path the model took through Ollama. So
-the text is read first, by table, and the status decides the rest.
+llama-server's error object). A few statuses say all there is to say. With every other one the text
+matters more: a missing capability or an overlong prompt arrives as 400, 500 or 501, depending on
+the path the model took through Ollama. So the text is read by table, and the status decides the
+rest.
 
 Texts are for the caller's eyes: addresses, file paths and markup are taken out of them. The raw
 text belongs in a log.
@@ -48,6 +49,8 @@ _OVERFLOW: Final = re.compile(
     r"context length|context size|context window|exceeds the available context|prompt is too long",
     re.IGNORECASE,
 )
+_NO_EMBEDDINGS: Final = "This model does not make embeddings: choose an embedding model."
+"""Ollama's sentence is about the switches of its runner, which callers cannot set."""
 _CAPABILITIES: Final[tuple[tuple[re.Pattern[str], str, str | None], ...]] = tuple(
     (re.compile(pattern, re.IGNORECASE), code, param)
     for pattern, code, param in (
@@ -109,14 +112,14 @@ def from_status(status: int, body: bytes, retry_after: str | None, endpoint: str
     `endpoint` is the path that was called; `retry_after` the header of that name.
     """
     said = read_body(body)
-    known = _from_text(said, endpoint)
-    if known is not None and status in (400, 422, 500):
-        return known
     make = _BY_STATUS.get(status)
     if make is not None:
         return make(said.text, retry_after)
     if status < 400:
         return bad_response(f"an answer with the unexpected status {status}")
+    known = _from_text(said, endpoint)
+    if known is not None:
+        return known
     if status < 500:
         return InvalidRequest(
             said.text or f"The Ollama server refused the request with status {status}.",
@@ -216,7 +219,9 @@ def _from_text(said: Said, endpoint: str) -> GatewayError | None:
     for pattern, code, param in _CAPABILITIES:
         if pattern.search(text):
             return CapabilityMissing(
-                text, code=code, param=param or _PROMPT_PARAM.get(endpoint, "messages")
+                _NO_EMBEDDINGS if code == "embeddings_not_supported" else text,
+                code=code,
+                param=param or _PROMPT_PARAM.get(endpoint, "messages"),
             )
     if _FORMAT.search(text):
         return InvalidRequest(text, param="response_format")
