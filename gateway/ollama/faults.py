@@ -36,8 +36,10 @@ from gateway.errors import (
 )
 
 MAX_TEXT: Final = 500
+_TAIL: Final = 120
 DEFAULT_RETRY_S: Final = 10
 MAX_RETRY_S: Final = 86_400
+FORMAT_PARAM: Final = "response_format"
 
 _PROMPT_PARAM: Final = {
     "/api/chat": "messages",
@@ -67,9 +69,14 @@ _CAPABILITIES: Final[tuple[tuple[re.Pattern[str], str, str | None], ...]] = tupl
     )
 )
 _FORMAT: Final = re.compile(
-    r"invalid (?:json schema|format)\b|failed to (?:parse|load) grammar", re.IGNORECASE
+    r"invalid (?:json schema|format)\b|failed to (?:parse|load) grammar"
+    r"|failed to initialize samplers|JSON schema conversion failed|unrecognized schema"
+    r"|error resolving ref|pattern must start with",
+    re.IGNORECASE,
 )
-"""Ollama answers 500 for these, though the caller wrote them."""
+"""The caller's schema, though Ollama answers 500 for some of these."""
+_NO_USER_TURN: Final = re.compile(r"no user query found", re.IGNORECASE)
+_CUT_CALL: Final = "unexpected end of JSON input"
 _TOOL_CALL: Final = re.compile(r"invalid tool call arguments|error parsing tool call")
 _BUSY: Final = re.compile(r"server busy|maximum pending requests|no slots available", re.IGNORECASE)
 _MODEL_GONE: Final = re.compile(r"model .{0,400}not found|try pulling it first", re.IGNORECASE)
@@ -134,6 +141,21 @@ def from_line(error: Json, endpoint: str = "/api/chat") -> GatewayError:
     return _from_text(said, endpoint) or _failed(said.text)
 
 
+def misses_user_turn(error: GatewayError) -> bool:
+    """Whether a template found no turn of the user in what was left of the conversation."""
+    return isinstance(error, InvalidRequest) and bool(_NO_USER_TURN.search(error.message))
+
+
+def is_bad_schema(error: GatewayError) -> bool:
+    """Whether the `format` of the request could not be used."""
+    return isinstance(error, InvalidRequest) and error.param == FORMAT_PARAM
+
+
+def is_cut_call(error: GatewayError) -> bool:
+    """Whether a tool call ended before it was whole."""
+    return error.code == "tool_call_parse_error" and _CUT_CALL in error.message
+
+
 def bad_response(what: str) -> UpstreamError:
     """Give the error for an answer that cannot be understood; `what` completes the sentence."""
     return UpstreamError(f"The Ollama server gave {what}.", code="upstream_bad_response")
@@ -157,11 +179,15 @@ def read_body(body: bytes) -> Said:
 
 
 def tidy(text: str) -> str:
-    """Give `text` without addresses, paths and control characters, at most 500 characters."""
+    """Give `text` without addresses, paths and control characters, at most 500 characters: of a
+    longer one the beginning and the end, where the reason stands."""
     text = _REGISTRY.sub("", text)
     text = _ADDRESS.sub("[address]", text)
     text = _PATH.sub("[path]", text)
-    return _CONTROL.sub(" ", text).strip()[:MAX_TEXT]
+    text = _CONTROL.sub(" ", text).strip()
+    if len(text) <= MAX_TEXT:
+        return text
+    return f"{text[: MAX_TEXT - _TAIL - 3]} … {text[-_TAIL:]}"
 
 
 def _said(value: Json) -> Said:
@@ -224,9 +250,15 @@ def _from_text(said: Said, endpoint: str) -> GatewayError | None:
                 param=param or _PROMPT_PARAM.get(endpoint, "messages"),
             )
     if _FORMAT.search(text):
-        return InvalidRequest(text, param="response_format")
+        return InvalidRequest(text, param=FORMAT_PARAM)
     if _TOOL_CALL.search(text):
         return UpstreamError(text, code="tool_call_parse_error")
+    if _NO_USER_TURN.search(text):
+        return InvalidRequest(
+            text,
+            param=_PROMPT_PARAM.get(endpoint, "messages"),
+            code="upstream_invalid_request",
+        )
     if _BUSY.search(text):
         return _busy(text, None)
     return None

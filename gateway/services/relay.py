@@ -28,7 +28,7 @@ from gateway.core.events import Batch, Event, Failed, Ping
 from gateway.errors import ClientGone, ContextOverflow, GatewayError
 from gateway.ollama import wire
 from gateway.policy import fidelity
-from gateway.services import offload
+from gateway.services import failures, offload
 from gateway.services.fleet import Fleet
 from gateway.services.holds import Hold, start
 from gateway.services.outlet import Outlet
@@ -353,7 +353,12 @@ class Answer:
             except GatewayError as error:
                 told = self._stop or hold.lost or error
                 hold.report(told)
-                raise told from error
+                finish = failures.cut_by_limit(told, request, prepared.estimate)
+                if finish is None:
+                    endpoint = self.tally.admission.endpoint
+                    told = failures.in_context(told, prepared.request, endpoint)
+                    raise told from error
+                yield [finish]
             hold.report(self.tally.error)
 
 

@@ -182,7 +182,7 @@ BODIES: list[tuple[bytes, str]] = [
     (b"<html>secret</html>", ""),
     (b"\xff\xfe", "��"),
     (b"", ""),
-    (b"x" * 900, "x" * 500),
+    (b"x" * 900 + b"err=EOF", "x" * 377 + " … " + "x" * 113 + "err=EOF"),
 ]
 
 
@@ -228,3 +228,33 @@ def test_an_error_line_is_mapped_as_a_status_would_be(
     error = faults.from_line(value)
 
     assert (type(error), error.code) == (kind, code)
+
+
+SCHEMA_TEXTS = [
+    "Failed to initialize samplers: failed to parse grammar",
+    "Field 'json_schema': \"json_schema\": JSON schema conversion failed:\nUnrecognized schema: x",
+    "Unable to generate parser for this template. Automatic parser generation failed: "
+    "JSON schema conversion failed: Pattern must start with '^' and end with '$'",
+    "Error resolving ref #/$defs/zz: zz not in {}",
+    'invalid format: "\\"yaml\\""; expected "json" or a valid JSON Schema object',
+]
+
+
+@pytest.mark.parametrize("status", [400, 500])
+@pytest.mark.parametrize("text", SCHEMA_TEXTS)
+def test_a_schema_that_cannot_be_used_is_the_callers(text: str, status: int) -> None:
+    nested = json.dumps({"error": {"message": text, "type": "invalid_request_error"}})
+
+    error = faults.from_status(status, json.dumps({"error": nested}).encode(), None, "/api/chat")
+
+    assert (type(error), error.code) == (InvalidRequest, "invalid_value")
+    assert faults.is_bad_schema(error)
+    assert faults.is_bad_schema(faults.from_line(nested))
+
+
+def test_a_long_call_that_was_cut_is_known_by_its_end() -> None:
+    cut = "error parsing tool call: raw='" + "x" * 900 + "', err=unexpected end of JSON input"
+    unreadable = "error parsing tool call: raw='{]', err=invalid character ']'"
+
+    assert faults.is_cut_call(faults.from_line(cut))
+    assert not faults.is_cut_call(faults.from_line(unreadable))

@@ -1,0 +1,51 @@
+"""What a failure of Ollama means for the request that met it: the text alone does not tell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from gateway.core.chat import ChatRequest, Request
+from gateway.core.events import Finish, Usage
+from gateway.errors import ContextOverflow, GatewayError, InvalidRequest
+from gateway.ollama import faults
+
+_FORMAT_PARAMS: Final[Mapping[str, str]] = {
+    "responses": "text.format",
+    "messages": "output_config.format",
+}
+"""What an endpoint calls the format of the answer, where it is not `response_format`."""
+
+
+def in_context(error: GatewayError, asked: Request, endpoint: str) -> GatewayError:
+    """Give the error for the caller of `endpoint`, who `asked`."""
+    if faults.misses_user_turn(error) and _has_user_turn(asked):
+        return ContextOverflow(
+            "The conversation does not fit the context window: Ollama cut it until no turn of the "
+            "user was left.",
+            param=error.param,
+        )
+    if faults.is_bad_schema(error):
+        own = _FORMAT_PARAMS.get(endpoint, faults.FORMAT_PARAM)
+        return InvalidRequest(error.message, param="tools" if _forces_call(asked) else own)
+    return error
+
+
+def cut_by_limit(error: GatewayError, sent: Request, prompt_tokens: int) -> Finish | None:
+    """Give the end of an answer that reached its limit inside a tool call, None for any other
+    failure: Ollama reports an unreadable call, and no counts."""
+    limit = sent.params.options.get("num_predict")
+    if not isinstance(limit, int) or limit <= 0 or not faults.is_cut_call(error):
+        return None
+    return Finish("length", Usage(prompt_tokens, limit, estimated=True))
+
+
+def _forces_call(request: Request) -> bool:
+    """Whether the format that Ollama gets is made from the tools (D13)."""
+    return isinstance(request, ChatRequest) and request.tool_choice.mode == "required"
+
+
+def _has_user_turn(request: Request) -> bool:
+    if not isinstance(request, ChatRequest):
+        return True  # a prompt is the turn of the user
+    return any(message.role == "user" for message in request.messages)
