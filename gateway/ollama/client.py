@@ -65,10 +65,18 @@ class OllamaClient:
         self.session.mount("https://", self._adapter)
 
     def call(
-        self, path: str, body: bytes, *, idle_timeout_s: float, total_timeout_s: float | None
+        self,
+        path: str,
+        body: bytes,
+        *,
+        idle_timeout_s: float,
+        total_timeout_s: float | None,
+        first_timeout_s: float | None = None,
     ) -> Upstream:
-        """Prepare a POST; nothing is sent yet. Times are seconds."""
-        return self._prepare("POST", path, body, idle_timeout_s, total_timeout_s)
+        """Prepare a POST; nothing is sent yet. Times are seconds: the longest silence, the whole
+        call, and the wait for the first record where that may be another silence."""
+        limits = idle_timeout_s, total_timeout_s, first_timeout_s
+        return self._prepare("POST", path, body, *limits)
 
     def close(self) -> None:
         """End all idle connections; calls under way go on."""
@@ -160,14 +168,20 @@ class OllamaClient:
             return upstream.read()
 
     def _prepare(
-        self, method: str, path: str, body: bytes, idle_s: float, total_s: float | None
+        self,
+        method: str,
+        path: str,
+        body: bytes,
+        idle_s: float,
+        total_s: float | None,
+        first_s: float | None = None,
     ) -> Upstream:
         prepared = requests.PreparedRequest()
         prepared.method = method
         prepared.url = self._root + path
         prepared.body = body
         prepared.headers = self._fields  # their lines are written once; the length is added there
-        exchange = Exchange(self._connect_s, idle_s, total_s)
+        exchange = Exchange(self._connect_s, idle_s, total_s, first_s)
         exchange.read_wait = self._read_wait
         return Upstream(self.exchange, self.server.name, path, prepared, exchange)
 

@@ -65,24 +65,24 @@ MakeWait: TypeAlias = Callable[[socket.socket], ReadWait | None]
 
 
 class Stalled(Exception):
-    """A time limit passed; `what` names it for people."""
-
-    def __init__(self, what: str) -> None:
-        super().__init__(what)
-        self.what = what
+    """A time limit passed; its sentence is for callers."""
 
 
 class Exchange:
     """One request and its answer on one connection: time limits, cancel flag, what was received.
 
-    Limits are monotonic seconds. `tells_sent` asks for one more step, when the request has been
-    sent and nothing was waited for yet. `cancel` may be called from anywhere, the rest by the
-    greenlet that makes the call.
+    `idle_s` is the longest silence: until the first record `first_s`, where that is given, then the
+    one given. `deadline_s` is in monotonic seconds. `tells_sent` asks for one more step, when the
+    request has been sent and nothing was waited for yet. `cancel` may be called from anywhere, the
+    rest by the greenlet that makes the call.
     """
 
     __slots__ = (
+        "_later_idle_s",
         "_lock",
         "_sock",
+        "_total_s",
+        "begun",
         "cancelled",
         "connect_s",
         "deadline_s",
@@ -94,10 +94,19 @@ class Exchange:
         "want_fresh",
     )
 
-    def __init__(self, connect_s: float, idle_s: float, total_s: float | None) -> None:
+    def __init__(
+        self,
+        connect_s: float,
+        idle_s: float,
+        total_s: float | None,
+        first_s: float | None = None,
+    ) -> None:
         self.connect_s = connect_s
-        self.idle_s = idle_s
+        self.idle_s = idle_s if first_s is None else first_s
         self.deadline_s = None if total_s is None else time.monotonic() + total_s
+        self.begun = False
+        self._later_idle_s = idle_s
+        self._total_s = total_s
         self.cancelled = False
         self.received = False
         self.reused = False
@@ -126,6 +135,19 @@ class Exchange:
             if self._sock is not None:
                 _shut_down(self._sock)
 
+    def begin(self) -> None:
+        """Take note of the first record: from now on other limits hold."""
+        self.begun = True
+        self.idle_s = self._later_idle_s
+
+    def silence(self) -> Stalled:
+        """Give the failure for a silence of `idle_s`."""
+        if self.begun:
+            return Stalled(
+                f"The Ollama server stopped answering: nothing came for {self.idle_s:g} seconds."
+            )
+        return Stalled(f"The Ollama server did not begin to answer within {self.idle_s:g} seconds.")
+
     def left_s(self, limit_s: float) -> float:
         """Give the seconds to wait at most: `limit_s`, or less when the whole call ends sooner.
 
@@ -135,7 +157,11 @@ class Exchange:
             return limit_s
         left_s = self.deadline_s - time.monotonic()
         if left_s <= 0:
-            raise Stalled("the time limit of the whole call")
+            if self.begun:
+                raise Stalled(f"The answer was not finished within {self._total_s:g} seconds.")
+            raise Stalled(
+                f"The Ollama server did not begin to answer within {self._total_s:g} seconds."
+            )
         return min(limit_s, left_s)
 
 

@@ -28,8 +28,8 @@ def map_error(error: BaseException, has_records: bool) -> GatewayError:
     """Give our error; `has_records` tells that a part of the answer has already been handed on."""
     for found in _chain(error):
         match found:
-            case Stalled(what=what):
-                return UpstreamTimeout(f"The Ollama server did not answer within {what}.")
+            case Stalled():
+                return UpstreamTimeout(str(found))
             case Malformed():
                 return faults.bad_response("an answer that is not HTTP")
             case OverflowError():

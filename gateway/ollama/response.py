@@ -15,7 +15,7 @@ from typing import Any, Final
 import requests
 from requests.cookies import RequestsCookieJar
 
-from gateway.ollama.exchange import RECV_BYTES, Exchange, ReadWait, Stalled
+from gateway.ollama.exchange import RECV_BYTES, Exchange, ReadWait
 from gateway.ollama.framing import Framing, Head, LineSplitter, Malformed
 
 MAX_LINE: Final = 8 << 20
@@ -152,8 +152,8 @@ class NdjsonResponse(requests.Response):
         body, exchange = self.raw, self.raw.exchange
         receive, framed = body.receive, body.framing
         cut = LineSplitter(MAX_LINE)
-        first_s = min(tick_s, exchange.idle_s)
         while not framed.finished:
+            first_s = min(tick_s, exchange.idle_s)
             wait_s = first_s if exchange.deadline_s is None else exchange.left_s(first_s)
             payload = None if self._is_quiet else receive(wait_s)
             self._is_quiet = False
@@ -228,7 +228,7 @@ class NdjsonResponse(requests.Response):
         while not body.framing.finished:
             now_s = time.monotonic()
             if now_s - quiet_s >= exchange.idle_s:
-                raise Stalled("the time limit for silence")
+                raise exchange.silence()
             if now_s - said_s >= tick_s:
                 said_s = now_s
                 yield []
@@ -261,7 +261,7 @@ class NdjsonResponse(requests.Response):
         while not body.framing.finished:
             payload = body.receive(exchange.left_s(exchange.idle_s))
             if payload is None or time.monotonic() > end_s:
-                raise Stalled("the time limit for silence")
+                raise exchange.silence()
             size += len(payload)
             if size > limit:
                 raise OverflowError

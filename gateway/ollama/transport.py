@@ -35,6 +35,7 @@ from gateway.ollama.response import Body, NdjsonResponse
 
 HEAD_S: Final = 10.0
 """From the first byte of a head to its last."""
+_SLOW_HEAD: Final = "The Ollama server did not finish the head of its answer in time."
 _JOIN_BELOW: Final = 262_144
 _SOCKET_OPTIONS: Final = [
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
@@ -98,7 +99,7 @@ class _OwnReading:
             for part in parts:
                 sock.sendall(part)
         except TimeoutError:
-            raise Stalled("the time limit for taking the request") from None
+            raise Stalled("The Ollama server did not take the request in time.") from None
 
     def read_head(self, method: str, tick_s: float) -> Generator[None, None, Body]:
         """Wait for the head of the answer: at most the idle limit for its first byte. Gives None
@@ -115,7 +116,7 @@ class _OwnReading:
             exchange.tells_sent = False
             yield
         data = bytearray()
-        until_s, what = time.monotonic() + exchange.idle_s, "the time limit for the first record"
+        until_s = time.monotonic() + exchange.idle_s
         while True:
             end = data.find(b"\r\n\r\n")
             if end >= 0:
@@ -129,7 +130,7 @@ class _OwnReading:
                 raise framing.Malformed("a head without an end")
             left_s = until_s - time.monotonic()
             if left_s <= 0:
-                raise Stalled(what)
+                raise Stalled(_SLOW_HEAD) if exchange.received else exchange.silence()
             part = reader.read(exchange.left_s(min(left_s, tick_s)))
             if exchange.cancelled:
                 raise ClientGone("the call was cancelled")
@@ -142,7 +143,6 @@ class _OwnReading:
             if not exchange.received:
                 exchange.received = True
                 until_s = time.monotonic() + HEAD_S
-                what = "the time limit for the head of the answer"
             data += part
 
     def connect(self) -> None:

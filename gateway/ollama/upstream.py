@@ -122,7 +122,9 @@ class Upstream:
             if lines is None:
                 break
             if lines:
-                self._records = True
+                if not self._records:
+                    self._records = True
+                    self._exchange.begin()
                 last = lines[-1]
                 self._is_done = not last.endswith(_NOT_DONE) and capabilities.says_done(last)
                 yield lines

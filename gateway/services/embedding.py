@@ -14,6 +14,7 @@ from gateway.errors import ClientGone, GatewayError
 from gateway.ollama import wire
 from gateway.ollama.client import Upstream
 from gateway.services.fleet import Fleet
+from gateway.services.holds import limits
 from gateway.services.prepare import Prepared
 from gateway.services.queue import Slot, Ticket
 from gateway.services.retries import Retries
@@ -82,12 +83,10 @@ class EmbedAnswer:
         )
         slot = self._wait(ticket)
         self.tally.note(slot)
-        timeout_ms = prepared.timeout_ms
         upstream = slot.client.call(
             "/api/embed",
             wire.encode_embed(request, prepared.model.name),
-            idle_timeout_s=float(self._behaviour.idle_timeout_s),
-            total_timeout_s=timeout_ms / 1000 if timeout_ms else None,
+            **limits(prepared, self._behaviour),
         )
         try:
             found = self._read(upstream)

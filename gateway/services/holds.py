@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Final, TypedDict
 
 from gateway.core.behaviour import Behaviour
 from gateway.core.chat import ChatRequest, Request
@@ -13,6 +14,17 @@ from gateway.ollama.client import Upstream
 from gateway.services.prepare import Prepared
 from gateway.services.queue import Slot, Ticket
 from gateway.services.tally import Tally
+
+NEVER_S: Final = 1_000_000.0
+"""No limit: twelve days, as the system's poll counts milliseconds in 31 bits."""
+
+
+class Limits(TypedDict):
+    """The time limits of `OllamaClient.call`, in seconds."""
+
+    idle_timeout_s: float
+    total_timeout_s: float | None
+    first_timeout_s: float
 
 
 class Hold:
@@ -87,10 +99,20 @@ def start(
         prompt = request.prompts[choice // request.n]
         path = "/api/generate"
         body = wire.encode_generate(request, name, prompt, choice % request.n)
-    timeout_ms = prepared.timeout_ms
-    return slot.client.call(
-        path,
-        body,
-        idle_timeout_s=float(behaviour.idle_timeout_s),
-        total_timeout_s=timeout_ms / 1000 if timeout_ms else None,
-    )
+    return slot.client.call(path, body, **limits(prepared, behaviour))
+
+
+def limits(prepared: Prepared, behaviour: Behaviour) -> Limits:
+    """Give the time limits of an upstream call.
+
+    One that somebody asked for bounds the whole call. The setting does so too for an answer that is
+    not streamed; a stream that has begun may go on as long as it moves. How long Ollama takes to
+    load the model and to read the prompt is no silence.
+    """
+    given_s = prepared.timeout_ms / 1000 if prepared.timeout_ms else None
+    idle_s = float(behaviour.idle_timeout_s)
+    if prepared.limits_start_only:
+        return Limits(
+            idle_timeout_s=idle_s, total_timeout_s=None, first_timeout_s=given_s or NEVER_S
+        )
+    return Limits(idle_timeout_s=idle_s, total_timeout_s=given_s, first_timeout_s=NEVER_S)

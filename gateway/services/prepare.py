@@ -50,7 +50,7 @@ class Prepared:
     `request` is effective: overrides applied, media fetched. `estimate` is the prompt in tokens,
     `units` what it was estimated from, `reservation` the tokens a budget must hold.
     `prefix` stands for the beginning of the conversation, so that the next turn finds the same
-    server's prompt cache.
+    server's prompt cache. `limits_start_only` tells that `timeout_ms` ends with the first record.
     """
 
     call: Call
@@ -62,6 +62,7 @@ class Prepared:
     reservation: int = 0
     prefix: str = ""
     timeout_ms: int = 0
+    limits_start_only: bool = False
     hide_thinking: bool = False
     parse_think_tags: bool | Literal["opened"] = False
     reasoning_field: Literal["reasoning_content", "reasoning", "both"] = "reasoning_content"
@@ -213,6 +214,7 @@ def _lay(
         reservation=tokens + _asked_for(request),
         prefix=_prefix(request),
         timeout_ms=applied.timeout_ms,
+        limits_start_only=call.stream and "timeout_ms" not in applied.provenance,
         hide_thinking=applied.hide_thinking,
         parse_think_tags=applied.parse_think_tags,
         reasoning_field=applied.reasoning_field,

@@ -9,11 +9,14 @@ import pytest
 from tests.faults.site import Site
 
 QUICK = {
+    "request_timeout_ms": 2_000,
     "idle_timeout_s": 2,
     "connect_timeout_s": 2,
     "sse_comment_interval_s": 1,
     "stream_commit_ms": 500,
 }
+
+PATIENT = {"request_timeout_ms": 600_000, "idle_timeout_s": 60}
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +35,7 @@ def one(one_server: Site) -> Iterator[Site]:
 
 @pytest.fixture(scope="module")
 def three_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with Site(tmp_path_factory.mktemp("three"), 3, **{**QUICK, "idle_timeout_s": 60}) as site:
+    with Site(tmp_path_factory.mktemp("three"), 3, **{**QUICK, **PATIENT}) as site:
         yield site
 
 

@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from tests.fake_ollama import Script
-from tests.faults.conftest import QUICK
+from tests.faults.conftest import PATIENT, QUICK
 from tests.faults.site import RawCaller, Site, caller, until
 from tests.process import ADMIN_PASSWORD
 
@@ -22,7 +22,7 @@ _TOKEN = re.compile(r'name="csrf-token" content="([^"]+)"')
 
 @pytest.fixture(scope="module")
 def two_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with Site(tmp_path_factory.mktemp("now"), workers=2, **{**QUICK, "idle_timeout_s": 60}) as site:
+    with Site(tmp_path_factory.mktemp("now"), workers=2, **{**QUICK, **PATIENT}) as site:
         yield site
 
 

@@ -90,7 +90,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
         parts.refresher.refresh()
         actor = Actor("cli", "tests")
         _, key = parts.keys.issue({"name": "fuzz", "allow": ["*"]}, actor)
-        parts.settings.update({"idle_timeout_s": 20, "stream_commit_ms": 2000}, actor)
+        parts.settings.update({"request_timeout_ms": 20_000, "stream_commit_ms": 2000}, actor)
         errors = Errors()
         logging.getLogger().addHandler(errors)
         parts.usage.start()  # hundreds of thousands of calls leave as many records

@@ -158,12 +158,12 @@ WORDS: Mapping[str, Mapping[str, Words]] = {
         ),
         "request_timeout_ms": (
             _l("Whole call at most (ms)"),
-            _l("0 is no limit."),
+            _l("Of a stream only the wait for its first word. 0 is no limit."),
         ),
         "connect_timeout_s": (_l("Connecting at most (s)"), ""),
         "idle_timeout_s": (
             _l("Silence of Ollama at most (s)"),
-            _l("Loading a large model counts as silence."),
+            _l("Counted from its first word: not while it loads the model or reads the prompt."),
         ),
         "client_write_timeout_s": (
             _l("Client that does not read (s)"),
