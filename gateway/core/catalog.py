@@ -53,7 +53,7 @@ class Model:
     `name` is Ollama's canonical tag (`llama3.2:latest`), the only spelling that goes upstream.
     `capabilities` is None while unknown.
     `available` means at least one enabled server lists it. `context_tokens` is the trained
-    maximum. `fallbacks` are model ids.
+    maximum. `fallbacks` are model ids. `pinned_on` are servers in whose memory it shall stay.
     """
 
     id: int
@@ -74,6 +74,7 @@ class Model:
     server_ids: tuple[int, ...] = ()
     fallbacks: tuple[int, ...] = ()
     remote: bool = False
+    pinned_on: tuple[int, ...] = ()
 
     def can(self, capability: str) -> bool | None:
         """Whether the model has `capability`; None while nobody knows."""

@@ -22,8 +22,8 @@ import requests
 from requests.structures import CaseInsensitiveDict
 
 from gateway.core.catalog import Loaded, Server
-from gateway.core.chat import Json
-from gateway.ollama import capabilities, faults
+from gateway.core.chat import Json, Params
+from gateway.ollama import capabilities, faults, wire
 from gateway.ollama.capabilities import Listed, Progress, Shown
 from gateway.ollama.exchange import Exchange, MakeWait
 from gateway.ollama.response import NdjsonResponse
@@ -118,14 +118,9 @@ class OllamaClient:
         """Remove a model from the disk. Raises ModelNotFound."""
         self._do("DELETE", "/api/delete", {"model": name})
 
-    def load(
-        self, name: str, *, keep_alive: float | str | None = None, timeout_s: float = 600
-    ) -> None:
-        """Bring a model into memory; returns when it is there."""
-        body: dict[str, Json] = {"model": name}
-        if keep_alive is not None:
-            body["keep_alive"] = keep_alive
-        self._do("POST", "/api/generate", body, timeout_s)
+    def load(self, name: str, params: Params, *, timeout_s: float = 600) -> None:
+        """Bring a model into memory, as `params` say; returns when it is there."""
+        self._do("POST", "/api/generate", wire.load_body(name, params), timeout_s)
 
     def unload(self, name: str) -> None:
         """Take a model out of memory, as soon as it is idle."""

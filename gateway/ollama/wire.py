@@ -96,6 +96,18 @@ def encode_embed(request: EmbedRequest, name: str) -> bytes:
     return _dump(body)
 
 
+def load_body(name: str, params: Params) -> dict[str, Json]:
+    """Give the body for `POST /api/generate` that only brings a model into memory."""
+    body: dict[str, Json] = {"model": name}
+    if params.options:
+        body["options"] = dict(params.options)
+    if params.shift is not None:
+        body["shift"] = params.shift
+    if params.keep_alive is not None:
+        body["keep_alive"] = _keep_alive(params.keep_alive)
+    return body
+
+
 def _message(message: Message) -> dict[str, Json]:
     body: dict[str, Json] = {"role": message.role, "content": message.content}
     if message.thinking:

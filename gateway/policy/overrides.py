@@ -139,6 +139,23 @@ def apply(request: R, layers: Layers, behaviour: Behaviour) -> Applied[R]:
     )
 
 
+def for_loading(
+    override: Mapping[str, Json], behaviour: Behaviour, *, embeds: bool = False
+) -> Params:
+    """Give what a call without wishes of its own sends of all that decides how a model is loaded:
+    loaded otherwise, the model would be loaded again for its first call."""
+    request: Any = EmbedRequest("", ()) if embeds else ChatRequest("", ())
+    params: Params = apply(request, Layers(model=override), behaviour).request.params
+    options = {
+        name: value for name, value in params.options.items() if name in KEYS and KEYS[name].runner
+    }
+    return Params(
+        options=options or EMPTY,
+        shift=None if embeds else params.shift,
+        keep_alive=params.keep_alive,
+    )
+
+
 def flatten(override: Mapping[str, Json]) -> dict[str, Json]:
     """Give an override's own keys in one level: its `options` below its flat keys, without
     `force`."""

@@ -22,6 +22,7 @@ from gateway.services.keyring import Keyring
 from gateway.services.keys import Keys
 from gateway.services.limiter import Limiter
 from gateway.services.live import Live
+from gateway.services.loading import Loading
 from gateway.services.local_board import LocalBoard
 from gateway.services.metrics import Metrics, Watchdog
 from gateway.services.models import Models
@@ -67,7 +68,8 @@ def make(config: Settings) -> Services:
     refresher = Refresher(store, catalog, clients, settings.behaviour)
     fleet.dispatcher.on_missing = refresher.soon
     live = Live(store, marks, is_loaded=_is_loaded(fleet, catalog))
-    pulls = Pulls(store, fleet, refresher)
+    loading = Loading(store, catalog, settings.behaviour)
+    pulls = Pulls(store, fleet, refresher, loading)
     usage = UsageWriter(store, worker=worker_name(), capacity=config.usage_buffer)
     metrics = Metrics(VERSION)
     traces = _traces(config)
@@ -103,7 +105,7 @@ def make(config: Settings) -> Services:
         refresher=refresher,
         servers=Servers(store, clients, refresher),
         models=Models(store, catalog),
-        operations=Operations(store, fleet, refresher),
+        operations=Operations(store, fleet, refresher, loading),
         keyring=keyring,
         keys=Keys(store, marks, check_params=_checked),
         limiter=limiter,

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from types import TracebackType
 
 from gateway.core.behaviour import Behaviour
@@ -15,6 +16,7 @@ from gateway.ollama import wire
 from gateway.ollama.client import Upstream
 from gateway.services.fleet import Fleet
 from gateway.services.holds import limits
+from gateway.services.loading import kept
 from gateway.services.prepare import Prepared
 from gateway.services.queue import Slot, Ticket
 from gateway.services.retries import Retries
@@ -83,6 +85,8 @@ class EmbedAnswer:
         )
         slot = self._wait(ticket)
         self.tally.note(slot)
+        if prepared.may_be_pinned:
+            request = replace(request, params=kept(request.params, prepared.model, slot.server.id))
         upstream = slot.client.call(
             "/api/embed",
             wire.encode_embed(request, prepared.model.name),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final, TypedDict
 
 from gateway.core.behaviour import Behaviour
@@ -11,6 +12,7 @@ from gateway.core.chat import ChatRequest, Request
 from gateway.errors import ClientGone, GatewayError
 from gateway.ollama import wire
 from gateway.ollama.client import Upstream
+from gateway.services.loading import kept
 from gateway.services.prepare import Prepared
 from gateway.services.queue import Slot, Ticket
 from gateway.services.tally import Tally
@@ -93,6 +95,8 @@ def start(
 ) -> Upstream:
     """Encode the request for this server; nothing is sent yet."""
     name = prepared.model.name
+    if prepared.may_be_pinned:
+        request = replace(request, params=kept(request.params, prepared.model, slot.server.id))
     if isinstance(request, ChatRequest):
         path, body = "/api/chat", wire.encode_chat(request, name, choice)
     else:

@@ -9,23 +9,23 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-import orjson
 from sqlalchemy.orm import Session
 
 from gateway.core.admin import Actor
-from gateway.core.chat import Json
+from gateway.core.embed import EmbedRequest
 from gateway.errors import CapabilityMissing, GatewayError, InvalidRequest, ModelNotFound
+from gateway.ollama import wire
 from gateway.ollama.client import OllamaClient
 from gateway.policy import names
 from gateway.services import offload
 from gateway.services.fleet import Fleet
+from gateway.services.loading import FOREVER, Loading
 from gateway.services.refresh import Refresher
 from gateway.services.stored import Store
 from gateway.store import audit
 
 log = logging.getLogger(__name__)
 
-FOREVER: Final = -1
 LOAD_S: Final = 600.0
 
 
@@ -46,12 +46,14 @@ class Operations:
         store: Store,
         fleet: Fleet,
         refresher: Refresher,
+        loading: Loading,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._store = store
         self._fleet = fleet
         self._refresher = refresher
+        self._loading = loading
         self._now = now
 
     def copy(
@@ -89,7 +91,7 @@ class Operations:
         """Bring a model into the memory of servers; returns when it is there."""
         return self._each(
             server_ids,
-            lambda server_id: _load(client_of(self._fleet, server_id), model, keep_alive),
+            lambda server_id: self._load(server_id, model, keep_alive),
             actor,
             "model.load",
             model,
@@ -98,10 +100,14 @@ class Operations:
 
     def pin(self, model: str, server_ids: Sequence[int], actor: Actor) -> list[Done]:
         """Load a model and keep it in memory until it is unloaded."""
-        return self.load(model, server_ids, actor, keep_alive=FOREVER)
+        done = self.load(model, server_ids, actor, keep_alive=FOREVER)
+        self._loading.pin(model, [one.server_id for one in done if not one.error], True)
+        return done
 
     def unload(self, model: str, server_ids: Sequence[int], actor: Actor) -> list[Done]:
-        """Take a model out of the memory of servers, as soon as it is idle."""
+        """Take a model out of the memory of servers, as soon as it is idle; it is no longer
+        pinned there."""
+        self._loading.pin(model, server_ids, False)
         return self._each(
             server_ids,
             lambda server_id: client_of(self._fleet, server_id).unload(model),
@@ -110,6 +116,15 @@ class Operations:
             model,
             changes_list=False,
         )
+
+    def _load(self, server_id: int, model: str, keep_alive: float | str | None) -> None:
+        client = client_of(self._fleet, server_id)
+        try:
+            client.load(model, self._loading.params(model, server_id, keep_alive))
+        except CapabilityMissing:  # an embedding model is loaded by embedding something
+            params = self._loading.params(model, server_id, keep_alive, embeds=True)
+            body = wire.encode_embed(EmbedRequest(model, ("",), params), model)
+            client.embed(body, total_timeout_s=LOAD_S)
 
     def _each(
         self,
@@ -166,16 +181,6 @@ def valid_name(model: str, param: str = "model") -> str:
             param=param,
         )
     return parsed.short
-
-
-def _load(client: OllamaClient, model: str, keep_alive: float | str | None) -> None:
-    try:
-        client.load(model, keep_alive=keep_alive)
-    except CapabilityMissing:  # an embedding model is loaded by embedding something
-        body: dict[str, Json] = {"model": model, "input": [""]}
-        if keep_alive is not None:
-            body["keep_alive"] = keep_alive
-        client.embed(orjson.dumps(body), total_timeout_s=LOAD_S)
 
 
 def _failure(task: offload.Task[None]) -> str:

@@ -50,7 +50,8 @@ class Prepared:
     `request` is effective: overrides applied, media fetched. `estimate` is the prompt in tokens,
     `units` what it was estimated from, `reservation` the tokens a budget must hold.
     `prefix` stands for the beginning of the conversation, so that the next turn finds the same
-    server's prompt cache. `limits_start_only` tells that `timeout_ms` ends with the first record.
+    server's prompt cache. `limits_start_only` tells that `timeout_ms` ends with the first record,
+    `may_be_pinned` that no admin said how long the model stays in memory after a call.
     """
 
     call: Call
@@ -63,6 +64,7 @@ class Prepared:
     prefix: str = ""
     timeout_ms: int = 0
     limits_start_only: bool = False
+    may_be_pinned: bool = True
     hide_thinking: bool = False
     parse_think_tags: bool | Literal["opened"] = False
     reasoning_field: Literal["reasoning_content", "reasoning", "both"] = "reasoning_content"
@@ -124,6 +126,7 @@ def prepare_embedding(
         units=measured.countable,
         reservation=tokens,
         timeout_ms=applied.timeout_ms,
+        may_be_pinned=_may_be_pinned(applied),
         ignored=applied.ignored,
         explain=_explain(applied, effective.params),
     )
@@ -215,6 +218,7 @@ def _lay(
         prefix=_prefix(request),
         timeout_ms=applied.timeout_ms,
         limits_start_only=call.stream and "timeout_ms" not in applied.provenance,
+        may_be_pinned=_may_be_pinned(applied),
         hide_thinking=applied.hide_thinking,
         parse_think_tags=applied.parse_think_tags,
         reasoning_field=applied.reasoning_field,
@@ -262,6 +266,10 @@ def _explain(applied: overrides.Applied[Any], params: Params) -> Mapping[str, Js
         else "schema",
         "changes": [[change.name, change.reason] for change in applied.changes],
     }
+
+
+def _may_be_pinned(applied: overrides.Applied[Any]) -> bool:
+    return applied.provenance.get("keep_alive", "request") == "request"
 
 
 def _asked_for(request: Request) -> int:

@@ -20,15 +20,17 @@ import orjson
 from sqlalchemy.orm import Session
 
 from gateway.core.admin import Actor
-from gateway.core.chat import Json
+from gateway.core.embed import EmbedRequest
 from gateway.errors import CapabilityMissing, ClientGone, GatewayError
+from gateway.ollama import wire
 from gateway.ollama.capabilities import read_progress
 from gateway.ollama.client import OllamaClient, Upstream
 from gateway.services import offload
 from gateway.services.fleet import Fleet
 from gateway.services.identity import worker_name
+from gateway.services.loading import FOREVER, Loading
 from gateway.services.meter import Meter, told_by
-from gateway.services.operations import FOREVER, LOAD_S, client_of, in_words, record, valid_name
+from gateway.services.operations import LOAD_S, client_of, in_words, record, valid_name
 from gateway.services.refresh import Refresher
 from gateway.services.stored import Store, StoreUnavailable
 from gateway.store import pulls
@@ -66,6 +68,7 @@ class Pulls:
         store: Store,
         fleet: Fleet,
         refresher: Refresher,
+        loading: Loading,
         *,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -73,6 +76,7 @@ class Pulls:
         self._store = store
         self._fleet = fleet
         self._refresher = refresher
+        self._loading = loading
         self._clock = clock
         self._now = now
         self._lock = threading.Lock()
@@ -214,20 +218,24 @@ class Pulls:
     def _load(self, job: PullJob, client: OllamaClient, meter: Meter) -> bool:
         """Bring a model into memory; False when it is no longer wanted, and Ollama, whose caller
         then left, gives it up."""
-        body: dict[str, Json] = {"model": job.model}
-        if job.kind == "pin":
-            body["keep_alive"] = FOREVER
+        name, server_id = job.model, job.server_id
+        keep_alive = FOREVER if job.kind == "pin" else None
+        params = self._loading.params(name, server_id, keep_alive)
         try:
-            return self._await(job, client, meter, "/api/generate", body)
+            body = orjson.dumps(wire.load_body(name, params))
+            is_wanted = self._await(job, client, meter, "/api/generate", body)
         except CapabilityMissing:  # an embedding model is loaded by embedding something
-            return self._await(job, client, meter, "/api/embed", body | {"input": [""]})
+            params = self._loading.params(name, server_id, keep_alive, embeds=True)
+            body = wire.encode_embed(EmbedRequest(name, ("",), params), name)
+            is_wanted = self._await(job, client, meter, "/api/embed", body)
+        if is_wanted and job.kind == "pin":
+            self._loading.pin(name, [server_id], True)
+        return is_wanted
 
     def _await(
-        self, job: PullJob, client: OllamaClient, meter: Meter, path: str, body: dict[str, Json]
+        self, job: PullJob, client: OllamaClient, meter: Meter, path: str, body: bytes
     ) -> bool:
-        with client.call(
-            path, orjson.dumps(body), idle_timeout_s=LOAD_S, total_timeout_s=LOAD_S
-        ) as upstream:
+        with client.call(path, body, idle_timeout_s=LOAD_S, total_timeout_s=LOAD_S) as upstream:
             self._hold(job, upstream)
             for _ in upstream.opening(WRITE_S):
                 if not self._write(job, meter):

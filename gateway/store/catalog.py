@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import TypeAlias
 
 from sqlalchemy import delete as sql_delete
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from gateway.core.catalog import Alias, Listed, Model, OverrideVersion
@@ -25,6 +26,8 @@ from gateway.store.tables import (
     ServerRow,
 )
 
+Holder: TypeAlias = tuple[int, bool]
+"""A server that lists a model, and whether the model is pinned there."""
 _LATEST = ":latest"
 _LISTED = ("digest", "size_bytes", "modified_at", "family", "parameter_size", "quantization")
 
@@ -34,15 +37,15 @@ def all_models(session: Session) -> list[Model]:
     aliases: dict[int, list[Alias]] = defaultdict(list)
     for alias in session.scalars(select(ModelAliasRow).order_by(ModelAliasRow.id)):
         aliases[alias.model_id].append(Alias(alias.name, alias.override))
-    holders: dict[int, list[int]] = defaultdict(list)
+    holders: dict[int, list[Holder]] = defaultdict(list)
     listed = (
-        select(ModelServerRow.model_id, ModelServerRow.server_id)
+        select(ModelServerRow.model_id, ModelServerRow.server_id, ModelServerRow.pinned)
         .join(ServerRow, ServerRow.id == ModelServerRow.server_id)
         .where(ServerRow.enabled)
         .order_by(ModelServerRow.server_id)
     )
-    for model_id, server_id in session.execute(listed):
-        holders[model_id].append(server_id)
+    for model_id, server_id, pinned in session.execute(listed):
+        holders[model_id].append((server_id, pinned))
     rows = session.scalars(select(ModelRow).order_by(ModelRow.display_key))
     return [_model(row, aliases[row.id], holders[row.id]) for row in rows]
 
@@ -53,13 +56,14 @@ def get(session: Session, model_id: int) -> Model:
     aliases = session.scalars(
         select(ModelAliasRow).where(ModelAliasRow.model_id == model_id).order_by(ModelAliasRow.id)
     )
-    servers = session.scalars(
-        select(ModelServerRow.server_id)
+    holders = session.execute(
+        select(ModelServerRow.server_id, ModelServerRow.pinned)
         .join(ServerRow, ServerRow.id == ModelServerRow.server_id)
         .where(ModelServerRow.model_id == model_id, ServerRow.enabled)
         .order_by(ModelServerRow.server_id)
     )
-    return _model(row, [Alias(a.name, a.override) for a in aliases], list(servers))
+    found = [(server_id, pinned) for server_id, pinned in holders]
+    return _model(row, [Alias(a.name, a.override) for a in aliases], found)
 
 
 def details(session: Session, model_id: int) -> Mapping[str, Json]:
@@ -145,6 +149,19 @@ def save_details(
     row.context_tokens = context_tokens
     row.details = dict(details)
     row.details_digest = digest
+
+
+def set_pinned(session: Session, name: str, server_ids: Sequence[int], pinned: bool) -> None:
+    """Mark a model, by canonical name, as one that stays in the memory of servers, or not.
+
+    One that the server does not list any more is passed over.
+    """
+    model_id = select(ModelRow.id).where(ModelRow.name_key == name.lower()).scalar_subquery()
+    session.execute(
+        update(ModelServerRow)
+        .where(ModelServerRow.model_id == model_id, ModelServerRow.server_id.in_(server_ids))
+        .values(pinned=pinned)
+    )
 
 
 def set_enabled(session: Session, model_ids: Sequence[int], enabled: bool) -> None:
@@ -268,13 +285,13 @@ def _row(session: Session, model_id: int) -> ModelRow:
     return row
 
 
-def _model(row: ModelRow, aliases: Sequence[Alias], server_ids: Sequence[int]) -> Model:
+def _model(row: ModelRow, aliases: Sequence[Alias], holders: Sequence[Holder]) -> Model:
     return Model(
         id=row.id,
         name=row.name,
         display_name=row.display_name,
         enabled=row.enabled,
-        available=bool(server_ids),
+        available=bool(holders),
         aliases=tuple(aliases),
         override=row.override,
         capabilities=None if row.capabilities is None else frozenset(row.capabilities),
@@ -285,9 +302,10 @@ def _model(row: ModelRow, aliases: Sequence[Alias], server_ids: Sequence[int]) -
         family=row.family,
         parameter_size=row.parameter_size,
         quantization=row.quantization,
-        server_ids=tuple(server_ids),
+        server_ids=tuple(server_id for server_id, _ in holders),
         fallbacks=tuple(row.fallbacks),
         remote=row.remote,
+        pinned_on=tuple(server_id for server_id, pinned in holders if pinned),
     )
 
 

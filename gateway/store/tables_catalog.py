@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, String, Text
+from sqlalchemy import BigInteger, ForeignKey, Index, String, Text, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from gateway.store.tables_base import Base, Name, RowId, Word
@@ -82,7 +82,8 @@ class ModelAliasRow(Base):
 
 
 class ModelServerRow(Base):
-    """Which server lists which model, as of its last refresh; `details` is its /api/tags entry."""
+    """Which server lists which model, as of its last refresh; `details` is its /api/tags entry,
+    `pinned` that the model stays in memory there."""
 
     __tablename__ = "model_server"
 
@@ -97,6 +98,7 @@ class ModelServerRow(Base):
     modified_at: Mapped[datetime | None]
     details: Mapped[dict[str, Any]] = mapped_column(default=dict)
     seen_at: Mapped[datetime]
+    pinned: Mapped[bool] = mapped_column(default=False, server_default=false())
 
 
 class OverrideVersionRow(Base):

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.core.catalog import Loaded
+from gateway.core.chat import Params
 from gateway.errors import GatewayError, ModelNotFound, UpstreamError, UpstreamTimeout
 from gateway.ollama import capabilities
 from gateway.ollama.capabilities import Listed, Progress, Shown
@@ -33,8 +34,8 @@ def test_version_tags_and_show_agree_with_the_server(ollama: FakeOllama) -> None
 
 def test_a_model_is_loaded_listed_and_unloaded(ollama: FakeOllama) -> None:
     with client_of(ollama) as client:
-        client.load(MODEL)
-        client.load(MODEL, keep_alive="10m")
+        client.load(MODEL, Params())
+        client.load(MODEL, Params(keep_alive="10m"))
         loaded = client.ps()
         client.unload(MODEL)
 
@@ -46,7 +47,7 @@ def test_a_model_is_loaded_listed_and_unloaded(ollama: FakeOllama) -> None:
 
 def test_loading_for_ever_is_a_far_day(ollama: FakeOllama) -> None:
     with client_of(ollama) as client:
-        client.load(MODEL, keep_alive=-1)
+        client.load(MODEL, Params(keep_alive=-1))
         expires_at = client.ps()[0].expires_at
 
     assert expires_at is not None

@@ -9,6 +9,7 @@ from gateway.core.catalog import Model, Server
 from gateway.services.catalog import Catalog
 from gateway.services.clients import Clients
 from gateway.services.fleet import Fleet
+from gateway.services.loading import Loading
 from gateway.services.operations import Operations
 from gateway.services.probes import Prober
 from gateway.services.pulls import Pulls
@@ -45,8 +46,10 @@ class Site:
         )
         self.prober = Prober(self.fleet, clock=clock.seconds, chance=lambda: 0.5, limit_s=0.5)
         self.servers = Servers(store, self.clients, self.refresher, now=clock.now)
-        self.operations = Operations(store, self.fleet, self.refresher, now=clock.now)
-        self.pulls = Pulls(store, self.fleet, self.refresher, clock=clock.seconds, now=clock.now)
+        self.loading = Loading(store, self.catalog, behaviour, now=clock.now)
+        parts = (store, self.fleet, self.refresher, self.loading)
+        self.operations = Operations(*parts, now=clock.now)
+        self.pulls = Pulls(*parts, clock=clock.seconds, now=clock.now)
 
     def set(self, **changes: Any) -> None:
         """Change settings."""

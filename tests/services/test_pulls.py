@@ -261,6 +261,7 @@ def test_what_is_pinned_stays_in_memory(site: Site, box: FakeOllama, name: str):
     server = site.add(box)
     (pin,) = site.pulls.load(name, [server.id], EVE, for_good=True)
     pin = ended(site, pin)
+    assert site.model(name).pinned_on == (server.id,)
     box.advance(365 * 24 * 3600)
 
     assert (pin.job.kind, pin.job.state) == ("pin", "done")
