@@ -20,6 +20,7 @@ import queue
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from math import ceil
 from types import TracebackType
 
 from gateway.core.behaviour import Behaviour
@@ -39,6 +40,8 @@ from gateway.services.tally import Tally
 log = logging.getLogger(__name__)
 
 TICK: tuple[Event, ...] = ()
+TICK_S = 1.0
+"""How often a call that waits is looked at; a comment may be early by so much."""
 
 
 class Answer:
@@ -64,7 +67,7 @@ class Answer:
         self._commit_by_s = 0.0
         self._source: Iterator[Batch] | None = None
         self._waiting: Batch | None = None
-        self._tick_s = float(behaviour.sse_comment_interval_s)
+        self._tick_s = min(TICK_S, behaviour.sse_comment_interval_s / 10)
         self._outlet = Outlet(tally)
         self.words = self._outlet.words
 
@@ -128,7 +131,8 @@ class Answer:
         without the answer is made while Ollama works. `begin` follows, and tells what failed."""
         commit_s = self._behaviour.stream_commit_ms / 1000
         self._commit_by_s = time.monotonic() + commit_s
-        self._tick_s = min(self._tick_s, max(commit_s, 0.001))
+        # a whole number of looks ends when the head must go out
+        self._tick_s = max(commit_s / max(ceil(commit_s / self._tick_s), 1), 0.001)
         self._tells_sent = True
         self._waiting = self._step()
 
@@ -150,7 +154,7 @@ class Answer:
             first = self._waiting[1][0]
             if isinstance(first, Failed):
                 raise first.error
-        self._tick_s = float(self._behaviour.sse_comment_interval_s)
+        self._tick_s = min(TICK_S, self._behaviour.sse_comment_interval_s / 10)
         self._sent = self.tally.head_sent = True
 
     def whole(self) -> Iterator[Batch]:
@@ -168,6 +172,7 @@ class Answer:
         source = self._open()
         comment_s = self._behaviour.sse_comment_interval_s
         chunk_s = self._behaviour.sse_chunk_interval_s
+        tick_s = self._tick_s
         said_s = loud_s = time.monotonic()  # 0: something was said, nobody looked when
         first, self._waiting = self._waiting, None
         if first is not None:
@@ -186,8 +191,8 @@ class Answer:
                 continue
             now_s = time.monotonic()
             if not said_s:
-                said_s = loud_s = now_s
-            elif now_s - said_s >= comment_s * 0.99:
+                said_s = loud_s = now_s - tick_s
+            if now_s - said_s > comment_s - tick_s:  # the next look would be too late
                 loud = now_s - loud_s >= chunk_s
                 said_s = now_s
                 loud_s = now_s if loud else loud_s

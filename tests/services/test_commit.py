@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any, cast
 
 import pytest
 
 from gateway.core.behaviour import Behaviour
 from gateway.core.chat import Call
-from gateway.core.events import Batch, Finish, TextDelta
+from gateway.core.events import Batch, Finish, Ping, TextDelta
 from gateway.core.keys import Key
 from gateway.services import relay
 from gateway.services.prepare import Prepared
@@ -27,12 +28,12 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Seconds:
     return clock
 
 
-def answer(choices: int = 1) -> relay.Answer:
-    """Give an answer that must begin within ten seconds, looked after every fifteen."""
+def answer(choices: int = 1, commit_ms: int = 10_000) -> relay.Answer:
+    """Give an answer that must begin within ten seconds, with a comment every fifteen."""
     request = chat(n=choices)
     key = Key(id=1, name="k", prefix="sk-o2a-xx")
     prepared = Prepared(Call(request), key, cast(Any, None), request)
-    behaviour = replace(Behaviour(), stream_commit_ms=10_000, sse_comment_interval_s=15)
+    behaviour = replace(Behaviour(), stream_commit_ms=commit_ms, sse_comment_interval_s=15)
     return relay.Answer(prepared, Tally(admission()), cast(Any, None), behaviour, lambda *_: None)
 
 
@@ -74,3 +75,50 @@ def test_sending_waits_for_no_answer(monkeypatch: pytest.MonkeyPatch, choices: i
 
     assert sending.has_begun
     assert set(asked) <= set(range(choices))
+
+
+@pytest.mark.parametrize("commit_ms", [10_000, 2_500, 100])
+def test_comments_come_on_time_however_long_the_head_waited(
+    clock: Seconds, monkeypatch: pytest.MonkeyPatch, commit_ms: int
+) -> None:
+    """The wait for Ollama's head was begun before ours went out, and keeps its rhythm."""
+    waiting = answer(commit_ms=commit_ms)
+
+    def silent(choice: int) -> Iterator[Batch]:
+        rhythm_s = waiting._tick_s
+        while True:
+            clock.tick(rhythm_s)
+            yield choice, relay.TICK
+
+    monkeypatch.setattr(waiting, "_one", silent)
+    waiting.begin()
+    times_s = [clock()]
+    for _, events in waiting.batches():
+        assert isinstance(events[0], Ping)
+        times_s.append(clock())
+        if len(times_s) == 5:
+            break
+
+    gaps_s = [later - earlier for earlier, later in pairwise(times_s)]
+    assert all(14 <= gap_s < 15.01 for gap_s in gaps_s), gaps_s
+
+
+def test_a_comment_counts_from_the_last_text(
+    clock: Seconds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = answer()
+
+    def halting(choice: int) -> Iterator[Batch]:
+        yield choice, (TextDelta("One"),)
+        clock.tick(7)
+        yield choice, (TextDelta("two"),)
+        while True:
+            clock.tick(waiting._tick_s)
+            yield choice, relay.TICK
+
+    monkeypatch.setattr(waiting, "_one", halting)
+    waiting.begin()
+    began_s = clock()
+    ping_s = next(clock() for _, events in waiting.batches() if isinstance(events[0], Ping))
+
+    assert 7 + 14 <= ping_s - began_s < 7 + 15.01
