@@ -76,6 +76,10 @@ _FORMAT: Final = re.compile(
 )
 """The caller's schema, though Ollama answers 500 for some of these."""
 _NO_USER_TURN: Final = re.compile(r"no user query found", re.IGNORECASE)
+_TEMPLATE: Final = re.compile(
+    r"jinja exception|no user query found|system message must be at the beginning", re.IGNORECASE
+)
+"""A chat template that refuses the conversation: 500, though another conversation would pass."""
 _CUT_CALL: Final = "unexpected end of JSON input"
 _TOOL_CALL: Final = re.compile(r"invalid tool call arguments|error parsing tool call")
 _BUSY: Final = re.compile(r"server busy|maximum pending requests|no slots available", re.IGNORECASE)
@@ -253,7 +257,7 @@ def _from_text(said: Said, endpoint: str) -> GatewayError | None:
         return InvalidRequest(text, param=FORMAT_PARAM)
     if _TOOL_CALL.search(text):
         return UpstreamError(text, code="tool_call_parse_error")
-    if _NO_USER_TURN.search(text):
+    if _TEMPLATE.search(text):
         return InvalidRequest(
             text,
             param=_PROMPT_PARAM.get(endpoint, "messages"),

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
-
 from gateway.core.chat import ChatRequest, Request
 from gateway.core.events import Finish, Usage
 from gateway.errors import ContextOverflow, GatewayError, InvalidRequest
 from gateway.ollama import faults
 
-_FORMAT_PARAMS: Final[Mapping[str, str]] = {
-    "responses": "text.format",
-    "messages": "output_config.format",
-}
-"""What an endpoint calls the format of the answer, where it is not `response_format`."""
 
-
-def in_context(error: GatewayError, asked: Request, endpoint: str) -> GatewayError:
-    """Give the error for the caller of `endpoint`, who `asked`."""
+def in_context(error: GatewayError, asked: Request, format_param: str) -> GatewayError:
+    """Give the error for the caller, who `asked` and wrote the format at `format_param`."""
     if faults.misses_user_turn(error) and _has_user_turn(asked):
         return ContextOverflow(
             "The conversation does not fit the context window: Ollama cut it until no turn of the "
@@ -26,8 +17,7 @@ def in_context(error: GatewayError, asked: Request, endpoint: str) -> GatewayErr
             param=error.param,
         )
     if faults.is_bad_schema(error):
-        own = _FORMAT_PARAMS.get(endpoint, faults.FORMAT_PARAM)
-        return InvalidRequest(error.message, param="tools" if _forces_call(asked) else own)
+        return InvalidRequest(error.message, param="tools" if _forces_call(asked) else format_param)
     return error
 
 

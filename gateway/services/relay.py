@@ -360,8 +360,8 @@ class Answer:
                 hold.report(told)
                 finish = failures.cut_by_limit(told, request, prepared.estimate)
                 if finish is None:
-                    endpoint = self.tally.admission.endpoint
-                    told = failures.in_context(told, prepared.request, endpoint)
+                    format_param = prepared.call.format_param
+                    told = failures.in_context(told, prepared.request, format_param)
                     raise told from error
                 yield [finish]
             hold.report(self.tally.error)

@@ -194,7 +194,7 @@ def test_agents_on_messages_read_the_sizes(app: App, ollama: FakeOllama, stream:
 def test_a_conversation_without_a_user_is_refused_as_it_is(app: App, ollama: FakeOllama) -> None:
     ollama.script("llama3.2", Script(fault=error(500, NO_USER)))
 
-    answer = app.ask("chat", messages=[{"role": "system", "content": "Be brief."}])
+    answer = app.ask("chat", messages=[{"role": "assistant", "content": "Hello."}])
 
     assert answer.status_code == 400
     assert told(answer) == {
