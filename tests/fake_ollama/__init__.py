@@ -8,7 +8,14 @@ In a test::
         assert ollama.calls("/api/chat")[0].json["options"] == {"num_predict": 5}
 
 *Models.* ``FakeOllama(models=[FakeModel("tern:latest", ("completion", "tools"), path="native")])``;
-without, DEFAULT_MODELS.
+without, DEFAULT_MODELS. The ``template_rules`` ``"system_first"``, ``"alternate"`` and
+``"needs_user"`` play chat templates that raise over the order of turns. ``online=False`` is a
+server without a network.
+
+*Observed.* The fake does what a real Ollama 0.33 was seen to do: a chat on the native path
+overlooks the formats ``"json"`` and ``{}`` and repeats a begun answer; patterns and schemas that
+llama.cpp cannot take are a 400; prompts too long are cut or refused by path; a call cut inside its
+arguments is an error; models of one blob share a runner. ``tests/data/ollama/*.json`` holds cases.
 
 *Scripts.* ``script(target, *scripts)``: the target is a model, a path (``/api/tags``) or ``*``;
 scripts are used in order and the last stays in force; a callable gets the request body and gives a
@@ -17,9 +24,10 @@ results, looks at images, fills JSON schemas. Scripts act on requests that passe
 checks; those are answered with Ollama's errors whatever the script says.
 
 *Faults.* ``Script(fault=Fault("reset_mid_line", after=2))``; ``FAULTS`` lists all kinds,
-``error(503, "text")`` and ``status(500, "<html>")`` are short cuts. Faults combine:
-``fault=("until_close", "nodone")``. A refused connection is ``stop()``, which ``start()`` undoes on
-the same port; ``freeze()`` is a process that hangs.
+``error(503, "text")`` and ``status(500, "<html>")`` are short cuts. A runner that dies is
+``Fault("runner_died", after=n)``: a 500 before the first line, else an error line, then a reload.
+Faults combine: ``fault=("until_close", "nodone")``. A refused connection is ``stop()``, which
+``start()`` undoes on the same port; ``freeze()`` is a process that hangs.
 
 *Gates instead of sleeps.* ``with ollama.hold("qwen3:8b", at=2) as gate: ... gate.wait_reached()``
 stops answers after two lines; ``at=0`` before the headers, ``at="load"`` while the model loads.

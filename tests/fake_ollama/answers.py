@@ -12,7 +12,7 @@ from typing import Any
 from tests.fake_ollama.calls import Call
 from tests.fake_ollama.models import FakeModel
 from tests.fake_ollama.prose import paragraphs
-from tests.fake_ollama.schema import satisfy
+from tests.fake_ollama.schema import fill, satisfy
 
 _WANTS_TOOL = re.compile(
     r"\b(weather|call|tool|function|look ?up|search|time|price|calculate|run|fetch|wetter|météo)\b",
@@ -74,11 +74,17 @@ def _plan(asked: str) -> str:
 
 
 def _json(call: Call, *, sort_keys: bool) -> str:
-    """Fill the format. The native path hands the schema on with its keys sorted."""
+    """Fill the format. The native path hands the schema on with its keys sorted.
+
+    What cannot be filled is refused once the model has thought, and needs only a text until then.
+    """
     if call.format in ("json", {}, {"type": "object"}):
         value: Any = {"answer": " ".join(call.question.split())[:_QUOTE_LIMIT] or "ready"}
     else:
-        value = satisfy(call.format)
+        try:
+            value = fill(call.format)
+        except ValueError:
+            value = None
     return json.dumps(value, ensure_ascii=False, sort_keys=sort_keys)
 
 

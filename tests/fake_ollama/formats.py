@@ -9,7 +9,7 @@ from tests.fake_ollama.calls import Call
 from tests.fake_ollama.grammar import conversion_errors, is_readable
 from tests.fake_ollama.models import FakeModel
 from tests.fake_ollama.refusals import Refused, nested
-from tests.fake_ollama.schema import satisfy
+from tests.fake_ollama.schema import fill
 
 _NATIVE = (
     "Unable to generate parser for this template. Automatic parser generation failed: {errors}"
@@ -47,8 +47,8 @@ def _check_schema(schema: dict[str, Any], *, native: bool) -> None:
     if not is_readable(schema):
         raise nested(400, _UNREADABLE, "invalid_request_error")
     try:
-        satisfy(schema)
-    except (AttributeError, TypeError, ValueError, LookupError) as error:
+        fill(schema)
+    except ValueError as error:
         raise Refused(500, "invalid JSON schema in format") from error
 
 

@@ -30,6 +30,9 @@ def conversion_errors(schema: Any, *, sort_keys: bool) -> list[str]:
 
     errors = []
     for ref in _references(schema):
+        if not ref.startswith("#/"):
+            errors.append(f"Unsupported ref: {ref}")
+            continue
         target, missing = _resolve(schema, ref)
         if missing is not None:
             errors.append(f"Error resolving ref {ref}: {missing} not in {shown(target)}")

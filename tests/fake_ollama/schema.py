@@ -19,6 +19,14 @@ _FORMATS = {
 }
 
 
+def fill(schema: Any) -> Any:
+    """Give a value for a schema of unknown origin. Raises ValueError when it is none."""
+    try:
+        return satisfy(schema)
+    except (AttributeError, TypeError, LookupError) as error:
+        raise ValueError("not a schema") from error
+
+
 def satisfy(schema: Any, hint: str = "", root: Any = None, depth: int = 0) -> Any:
     """Give a value for the schema; strings take up the hint where nothing else is asked."""
     root = schema if root is None else root

@@ -128,6 +128,8 @@ UNCONVERTIBLE: list[tuple[Any, str]] = [
     ({"anyOf": [{"type": "blah"}]}, 'Unrecognized schema: {"type":"blah"}'),
     ({"additionalProperties": {"type": "blah"}}, 'Unrecognized schema: {"type":"blah"}'),
     ({"$ref": "#/$defs/x", "$defs": {"x": BLAH}}, 'Unrecognized schema: {"type":"blah"}'),
+    ({"type": "object", "properties": {"a": {"$ref": "#"}}}, "Unsupported ref: #"),
+    ({"$ref": "node"}, "Unsupported ref: node"),
     ({"allOf": [BLAH]}, 'Unrecognized schema: {"type":"blah"}'),
     (
         {"properties": {"a": {"type": "x"}, "b": {"type": "string", "pattern": ""}}},
@@ -184,7 +186,8 @@ def test_what_the_converter_does_not_look_at_is_taken(ollama: FakeOllama, schema
     assert chat(ollama, NATIVE, format=schema).status == 200
 
 
-BAD = ["yaml", [1], {"type": "blah"}, a_text(pattern=r"^\d$"), NOWHERE]
+NO_SCHEMA = {"type": "object", "properties": "x"}
+BAD = ["yaml", [1], {"type": "blah"}, a_text(pattern=r"^\d$"), NOWHERE, NO_SCHEMA]
 
 
 @pytest.mark.parametrize("value", BAD)
@@ -227,7 +230,6 @@ MUTUAL = {
     "required": ["parts"],
 }
 RECURSIVE: list[dict[str, Any]] = [
-    json.loads(json.dumps(TREE).replace("#/$defs/node", "#")),
     {**TREE, "$defs": {"node": TREE}},
     {"$ref": "#/$defs/node", "$defs": {"node": TREE}},
     {**CHAIN, "$defs": {"node": CHAIN}},
