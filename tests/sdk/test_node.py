@@ -269,6 +269,29 @@ def test_the_ai_sdk_makes_an_object(run: Run, shared_ollama: FakeOllama, provide
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
+def test_the_ai_sdk_makes_a_tree(run: Run, shared_ollama: FakeOllama, provider: str) -> None:
+    tree = run("vercel", "tree", provider=provider)["object"]
+
+    assert isinstance(tree["name"], str)
+    assert {"name", "children"} == set(tree["children"][0])
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_the_ai_sdk_offers_a_choice_of_shapes(
+    run: Run, shared_ollama: FakeOllama, provider: str
+) -> None:
+    moved = {"op": "move", "to": "attic"}
+    shared_ollama.script("qwen3:8b", Script(tool_calls=[("edit", moved)]), Script(content="Done."))
+
+    got = run("vercel", "union", provider=provider)
+
+    assert got == {"done": [moved], "text": "Done."}
+    function = sent(shared_ollama)["tools"][0]["function"]
+    assert set(function["parameters"]["properties"]) == {"op", "to", "force"}
+    assert 'op="move", to | op="delete", force?' in function["description"]
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
 def test_the_ai_sdk_sees_a_stream_break(run: Run, shared_ollama: FakeOllama, provider: str) -> None:
     shared_ollama.script("llama3.2", BREAKS)
 

@@ -272,6 +272,41 @@ def test_parse_takes_strict_tools(client: openai.OpenAI, shared_ollama: FakeOlla
     assert call.function.parsed_arguments == Boat(kind="yawl", crew=["Ada"])
 
 
+class Node(BaseModel):
+    name: str
+    children: list[Node]
+
+
+@pytest.mark.parametrize("model", ["llama3.2", "qwen3:8b"])
+def test_parse_takes_a_type_that_holds_itself(
+    client: openai.OpenAI, shared_ollama: FakeOllama, model: str
+) -> None:
+    answer = client.chat.completions.parse(model=model, messages=HELLO, response_format=Node)
+
+    tree = answer.choices[0].message.parsed
+    assert isinstance(tree, Node)
+    assert tree.children
+    assert "Node" in sent(shared_ollama)["format"]["$defs"]
+
+
+def test_parse_takes_a_tool_that_holds_itself(
+    client: openai.OpenAI, shared_ollama: FakeOllama
+) -> None:
+    leaf = {"name": "leaf", "children": []}
+    shared_ollama.script(
+        "qwen3:8b", Script(tool_calls=[("Node", {"name": "root", "children": [leaf]})])
+    )
+
+    answer = client.chat.completions.parse(
+        model="qwen3:8b", messages=HELLO, tools=[openai.pydantic_function_tool(Node)]
+    )
+
+    call = answer.choices[0].message.tool_calls[0]
+    assert call.function.parsed_arguments == Node(name="root", children=[Node(**leaf)])
+    parameters = sent(shared_ollama)["tools"][0]["function"]["parameters"]
+    assert "Node" in parameters["$defs"]
+
+
 @pytest.mark.parametrize("model", ["llama3.2", "qwen3:8b"])
 @pytest.mark.parametrize("calls", [True, False], ids=["called", "answered"])
 def test_tools_and_a_format_go_together(
@@ -306,7 +341,7 @@ def test_a_json_object_is_asked_for(client: openai.OpenAI, shared_ollama: FakeOl
     )
 
     assert isinstance(json.loads(answer.choices[0].message.content), dict)
-    assert sent(shared_ollama)["format"] == "json"
+    assert sent(shared_ollama)["format"] == {"type": "object"}
 
 
 def test_sounds_and_files_reach_a_model_that_takes_them(

@@ -223,12 +223,11 @@ def test_a_refused_embedding_names_its_field(
     assert (caught.value.code, caught.value.param) == (code, param)
 
 
-def test_a_chat_model_makes_vectors_if_ollama_lets_it(
-    client: openai.OpenAI, shared_ollama: FakeOllama
-) -> None:
-    answer = client.embeddings.create(model="llama3.2", input="a")
+def test_a_chat_model_makes_no_vectors(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.embeddings.create(model="llama3.2", input="a")
 
-    assert len(answer.data[0].embedding) == 3072
+    assert caught.value.code == "embeddings_not_supported"
 
 
 def test_an_embedding_model_does_not_chat(client: openai.OpenAI) -> None:

@@ -513,7 +513,7 @@ def test_what_codex_sends_is_accepted(client: openai.OpenAI, shared_ollama: Fake
     assert final.status == "completed"
     assert final.prompt_cache_key == "a-key"
     body = sent(shared_ollama)
-    assert [message["role"] for message in body["messages"]] == ["system", "system", "user"]
+    assert [message["role"] for message in body["messages"]] == ["system", "user"]
     assert body["think"] == "medium"
     assert {tool["function"]["name"] for tool in body["tools"]} == {"shell", "apply_patch"}
 

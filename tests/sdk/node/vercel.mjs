@@ -3,6 +3,7 @@ import { createAnthropic } from "@ai-sdk/anthropic";
 import { createOpenAI } from "@ai-sdk/openai";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { embedMany, generateObject, generateText, jsonSchema, stepCountIs, streamText, tool } from "ai";
+import { z } from "zod";
 import { city, input, key, tell, url } from "./things.mjs";
 
 globalThis.AI_SDK_LOG_WARNINGS = false;
@@ -101,6 +102,40 @@ const steps = {
       maxRetries: 0,
     });
     return { object: answer.object };
+  },
+  async tree() {
+    const node = z.object({ name: z.string(), children: z.lazy(() => z.array(node)) });
+    const answer = await generateObject({
+      model: model("qwen3:8b"),
+      prompt: "Which tree?",
+      schema: node,
+      maxRetries: 0,
+    });
+    return { object: answer.object };
+  },
+  async union() {
+    const edits = z.discriminatedUnion("op", [
+      z.object({ op: z.literal("move"), to: z.string() }),
+      z.object({ op: z.literal("delete"), force: z.boolean().optional() }),
+    ]);
+    const done = [];
+    const answer = await generateText({
+      model: model("qwen3:8b"),
+      prompt: "Edit the file.",
+      tools: {
+        edit: tool({
+          description: "Edit a file.",
+          inputSchema: edits,
+          execute: async (edit) => {
+            done.push(edit);
+            return "done";
+          },
+        }),
+      },
+      stopWhen: stepCountIs(3),
+      maxRetries: 0,
+    });
+    return { done, text: answer.text };
   },
   async embeddings() {
     const answer = await embedMany({
