@@ -54,6 +54,8 @@ class Model:
     `capabilities` is None while unknown.
     `available` means at least one enabled server lists it. `context_tokens` is the trained
     maximum. `fallbacks` are model ids. `pinned_on` are servers in whose memory it shall stay.
+    `weights` stands for the files it runs from, "" while unknown: models with the same ones share a
+    runner.
     """
 
     id: int
@@ -75,6 +77,7 @@ class Model:
     fallbacks: tuple[int, ...] = ()
     remote: bool = False
     pinned_on: tuple[int, ...] = ()
+    weights: str = ""
 
     def can(self, capability: str) -> bool | None:
         """Whether the model has `capability`; None while nobody knows."""

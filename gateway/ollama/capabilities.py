@@ -21,6 +21,9 @@ from gateway.core.chat import Json
 from gateway.ollama import faults
 
 _FRACTION: Final = re.compile(r"(\.\d{1,6})\d*")
+_WEIGHTS: Final = re.compile(r"^(?:FROM|ADAPTER) .*\bsha256-([0-9a-f]{16})", re.MULTILINE)
+"""The beginning of each blob's digest tells them apart."""
+MAX_WEIGHTS: Final = 256
 _FOREVER: Final = datetime(9999, 12, 31, tzinfo=UTC)
 
 
@@ -43,7 +46,10 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What one model can do. `capabilities` is None when an old server does not tell."""
+    """What one model can do. `capabilities` is None when an old server does not tell.
+
+    `weights` stands for the files it runs from: models with the same ones share a runner.
+    """
 
     capabilities: frozenset[str] | None
     context_tokens: int | None = None
@@ -57,6 +63,7 @@ class Shown:
     system: str = ""
     license: str = ""
     remote: bool = False
+    weights: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +115,7 @@ def read_show(answer: Json) -> Shown:
         template=_text(answer.get("template")),
         system=_text(answer.get("system")),
         license=_text(answer.get("license")),
+        weights=" ".join(_WEIGHTS.findall(_text(answer.get("modelfile"))))[:MAX_WEIGHTS],
         remote=bool(answer.get("remote_host") or answer.get("remote_model")),
     )
 

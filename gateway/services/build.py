@@ -145,7 +145,7 @@ def _is_loaded(fleet: Fleet, catalog: Catalog) -> Callable[[int, int], bool]:
     def is_loaded(server_id: int, model_id: int) -> bool:
         model = catalog.snapshot().by_id.get(model_id)
         station = fleet.dispatcher.stations.get(server_id)
-        return model is not None and station is not None and model.name in station.loaded
+        return bool(model and station and station.in_memory(model.name))
 
     return is_loaded
 

@@ -108,16 +108,18 @@ class Fleet:
     def follow(self, snapshot: Snapshot) -> None:
         """Take in a new snapshot of the catalogue; its listener."""
         errors = {server_id: note.error for server_id, note in snapshot.notes.items()}
-        self.know(snapshot.servers, snapshot.names, errors)
+        weights = {model.name: model.weights for model in snapshot.models}
+        self.know(snapshot.servers, snapshot.names, errors, weights)
 
     def know(
         self,
         servers: Sequence[Server],
         names: Mapping[int, frozenset[str]],
         refresh_errors: Mapping[int, str] = MappingProxyType({}),
+        weights: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """Take in the servers as the admin has them now, the models each one lists, and why that
-        list is old where it is.
+        """Take in the servers as the admin has them now, the models each one lists, why that list
+        is old where it is, and what stands for the weights of each model.
 
         A server whose address or credentials changed starts anew; running calls end undisturbed.
         """
@@ -135,6 +137,7 @@ class Fleet:
                 station.server = server
                 station.refresh_error = refresh_errors.get(server.id, "")
                 station.names = names.get(server.id, frozenset())
+                station.weights = weights
                 station.look(now_s)
                 kept[server.id] = station
             for server_id, station in before.items():

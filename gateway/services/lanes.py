@@ -214,6 +214,8 @@ class Station:
         self.open = server.enabled and not server.draining
         self.version = ""
         self.loaded: Mapping[str, Loaded] = {}
+        self.weights: Mapping[str, str] = {}
+        """By model, what stands for its files."""
         self.latency_ms: float | None = None
         self.latencies_ms: deque[float] = deque(maxlen=_LATENCIES)
         self.checked_at: datetime | None = None
@@ -229,10 +231,21 @@ class Station:
         lane = self.lanes.get(name)
         if lane is None:
             lane = self.lanes[name] = Lane(self, name, now_s, short_calls=short_calls)
-            loaded = self.loaded.get(name)
+            loaded = self.in_memory(name)
             if loaded is not None:
                 lane.context_tokens = loaded.context_tokens or UNKNOWN_CONTEXT
         return lane
+
+    def in_memory(self, name: str) -> Loaded | None:
+        """Give a model as it is in memory, under its own name or that of a model with the same
+        weights: Ollama lists a runner under the name that started it."""
+        found = self.loaded.get(name)
+        weights = self.weights.get(name)
+        if found is not None or not weights:
+            return found
+        return next(
+            (one for other, one in self.loaded.items() if self.weights.get(other) == weights), None
+        )
 
     def look(self, now_s: float) -> None:
         """Find out anew whether calls may come, for the server and each of its lanes."""
@@ -279,7 +292,7 @@ class Station:
         self.checked_at = at
         self.loaded = loaded
         for name, lane in self.lanes.items():
-            model = loaded.get(name)
+            model = self.in_memory(name)
             lane.context_tokens = 0 if model is None else model.context_tokens or UNKNOWN_CONTEXT
         self.look(now_s)
 

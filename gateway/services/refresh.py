@@ -326,6 +326,7 @@ def _details(shown: Shown) -> Mapping[str, Json]:
     values = asdict(shown)
     kept: dict[str, Json] = {name: values[name][:_MAX_TEXT] for name in (*_DETAILS, *_TEXTS)}
     kept["embedding_length"] = shown.embedding_length
+    kept["weights"] = shown.weights
     return kept
 
 

@@ -306,6 +306,7 @@ def _model(row: ModelRow, aliases: Sequence[Alias], holders: Sequence[Holder]) -
         fallbacks=tuple(row.fallbacks),
         remote=row.remote,
         pinned_on=tuple(server_id for server_id, pinned in holders if pinned),
+        weights=(row.details or {}).get("weights", ""),
     )
 
 

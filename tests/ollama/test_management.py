@@ -294,3 +294,21 @@ def test_a_time_is_read(text: Any, time: datetime | None) -> None:
 )  # fmt: skip
 def test_the_last_line_is_known_by_its_own_field(line: bytes, done: bool) -> None:
     assert capabilities.says_done(line) is done
+
+
+HEX = "0123456789abcdef" * 4
+OTHER = "f" * 64
+
+
+@pytest.mark.parametrize(
+    ("modelfile", "weights"),
+    [
+        (f"# FROM tern\nFROM /root/blobs/sha256-{HEX}\nTEMPLATE x", "0123456789abcdef"),
+        (f"FROM C:\\models\\blobs\\sha256-{HEX}", "0123456789abcdef"),
+        (f"FROM /b/sha256-{HEX}\nADAPTER /b/sha256-{OTHER}", "0123456789abcdef ffffffffffffffff"),
+        ("FROM tern", ""),
+        ("", ""),
+    ],
+)
+def test_the_weights_are_those_the_modelfile_names(modelfile: str, weights: str) -> None:
+    assert capabilities.read_show({"modelfile": modelfile}).weights == weights

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 from gateway.core.behaviour import Behaviour
@@ -49,9 +51,15 @@ class Bench:
         self.fleet = Fleet(OllamaClient, lambda: self.behaviour, self.clock)
         self.know(*servers)
 
-    def know(self, *servers: Server, names: tuple[str, ...] = ("tern:latest",)) -> None:
+    def know(
+        self,
+        *servers: Server,
+        names: tuple[str, ...] = ("tern:latest",),
+        weights: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.servers = servers
-        self.fleet.know(servers, {one.id: frozenset(names) for one in servers})
+        listed = {one.id: frozenset(names) for one in servers}
+        self.fleet.know(servers, listed, weights=weights)
 
     def well(self, number: int, *loaded: str, context: int = 8192, version: str = "0.33.0") -> None:
         """Let a probe of server `number` go well, with these models in memory."""

@@ -278,6 +278,27 @@ def test_the_server_that_has_the_model_loaded_is_chosen():
     assert bench.run().server.name == "s2"
 
 
+def test_a_model_of_the_same_weights_counts_as_loaded():
+    """Ollama lists a runner under the name that started it, and uses it for the others too."""
+    bench = Bench()
+    weights = {"tern:latest": "a b", "tern-tools:latest": "a b", "heron:latest": "", "gull:1": ""}
+    bench.know(server(1), server(2), names=tuple(weights), weights=weights)
+    bench.well(1, "gull:1")
+    bench.well(2, "tern-tools:latest")
+
+    routes = bench.fleet.routes(model(1, 2))
+    unknown = bench.fleet.routes(model(1, 2, name="heron:latest"))
+
+    assert [(route.is_chosen, route.context_tokens) for route in routes] == [
+        (False, 0),
+        (True, 8192),
+    ]
+    assert [route.context_tokens for route in unknown] == [0, 0]
+    assert bench.run().server.name == "s2"
+    bench.well(2)
+    assert [route.context_tokens for route in bench.fleet.routes(model(1, 2))] == [0, 0]
+
+
 def test_after_a_call_the_model_counts_as_loaded_there():
     bench = Bench(server(1), server(2, weight=5))
     first = bench.run(exclude=frozenset({2}))

@@ -74,6 +74,21 @@ def test_a_model_that_changed_is_described_anew(site: Site, box: FakeOllama):
     assert site.model("tern:latest").context_tokens == 8192
 
 
+def test_models_of_the_same_weights_are_known_as_such(site: Site, box: FakeOllama):
+    for name in ("smol:latest", "smol-tools:latest"):
+        box.library.add(FakeModel(name, weights="a" * 64))
+    server = site.add(box)
+    site.operations.load("smol-tools:latest", [server.id], SYSTEM)
+    site.probe()
+
+    (smol,) = site.fleet.routes(site.model("smol:latest"))
+    (tern,) = site.fleet.routes(site.model("tern:latest"))
+
+    assert site.model("smol:latest").weights == site.model("smol-tools:latest").weights
+    assert (smol.words, smol.context_tokens > 0) == ("model loaded, 2/2 slots free", True)
+    assert (tern.words, tern.context_tokens) == ("idle, must load, 2/2 slots free", 0)
+
+
 def test_what_an_admin_set_survives_absence(site: Site, box: FakeOllama):
     server = site.add(box)
     tern = site.model("tern:latest")
