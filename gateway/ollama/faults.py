@@ -150,6 +150,11 @@ def misses_user_turn(error: GatewayError) -> bool:
     return isinstance(error, InvalidRequest) and bool(_NO_USER_TURN.search(error.message))
 
 
+def is_full_queue(error: GatewayError) -> bool:
+    """Whether Ollama's own queue of models to load is full: it has room again in a moment."""
+    return error.code == "upstream_busy" and bool(_BUSY.search(error.message))
+
+
 def is_bad_schema(error: GatewayError) -> bool:
     """Whether the `format` of the request could not be used."""
     return isinstance(error, InvalidRequest) and error.param == FORMAT_PARAM

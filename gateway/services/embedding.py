@@ -3,6 +3,7 @@ body back."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -15,7 +16,7 @@ from gateway.errors import ClientGone, GatewayError
 from gateway.ollama import wire
 from gateway.ollama.client import Upstream
 from gateway.services.fleet import Fleet
-from gateway.services.holds import limits
+from gateway.services.holds import limits, patience_s
 from gateway.services.loading import kept
 from gateway.services.prepare import Prepared
 from gateway.services.queue import Slot, Ticket
@@ -66,7 +67,7 @@ class EmbedAnswer:
 
         Raises the error of the last try, unless that only says that nobody else is left.
         """
-        retries = Retries()
+        retries = Retries(patience_s(self.prepared, self._behaviour))
         while True:
             try:
                 return self._once(request, retries.excluded)
@@ -74,6 +75,7 @@ class EmbedAnswer:
                 failed = self._stop or retries.after(error, self.tally.server_id)
                 if failed is not None:
                     raise failed from error
+            time.sleep(retries.pause_s)
 
     def _once(self, request: EmbedRequest, excluded: frozenset[int]) -> Embeddings:
         prepared = self.prepared

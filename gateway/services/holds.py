@@ -106,6 +106,12 @@ def start(
     return slot.client.call(path, body, **limits(prepared, behaviour))
 
 
+def patience_s(prepared: Prepared, behaviour: Behaviour) -> float:
+    """Give how long a call waits for a server whose own queue is full: as long as in our line, but
+    not at all where another model can take over."""
+    return 0.0 if prepared.model.fallbacks else float(behaviour.queue_max_wait_s)
+
+
 def limits(prepared: Prepared, behaviour: Behaviour) -> Limits:
     """Give the time limits of an upstream call.
 

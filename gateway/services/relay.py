@@ -31,7 +31,7 @@ from gateway.ollama import wire
 from gateway.policy import fidelity
 from gateway.services import failures, offload
 from gateway.services.fleet import Fleet
-from gateway.services.holds import Hold, start
+from gateway.services.holds import Hold, patience_s, start
 from gateway.services.outlet import Outlet
 from gateway.services.prepare import Prepared, measure
 from gateway.services.retries import Retries
@@ -296,7 +296,7 @@ class Answer:
         self, prepared: Prepared, request: Request, choice: int
     ) -> Iterator[Sequence[Event]]:
         """Run one upstream call; once more elsewhere if the first could not begin (D50)."""
-        retries = Retries()
+        retries = Retries(patience_s(prepared, self._behaviour))
         # comments that kept the line alive are no part of an answer: it may still begin
         begun = False
         while True:
@@ -310,6 +310,14 @@ class Answer:
                 if self._stop is not None or failed is not None:
                     yield (Failed(self._stop or failed or error),)
                     return
+            yield from self._rest(retries.pause_s)
+
+    def _rest(self, pause_s: float) -> Iterator[Sequence[Event]]:
+        """Let time pass, tick by tick; less when the call is ended."""
+        until_s = time.monotonic() + pause_s
+        while self._stop is None and (left_s := until_s - time.monotonic()) > 0:
+            time.sleep(min(left_s, self._tick_s))
+            yield TICK
 
     def _call(
         self, prepared: Prepared, request: Request, choice: int, excluded: frozenset[int]

@@ -163,7 +163,7 @@ def test_calls_at_once_are_limited(caller: Caller, operator: Operator, ollama: F
 
 
 FAULTS = [
-    (error(503, "server busy, please try again"), 503, "upstream_busy", "5", None),
+    (error(503, "Service Unavailable"), 503, "upstream_busy", "5", None),
     (error(500, "it broke"), 502, "upstream_error", None, "false"),
     (error(500, "model runner has unexpectedly stopped"), 502, "upstream_error", None, None),
     (error(401, "unauthorized"), 502, "upstream_unauthorized", None, "false"),

@@ -182,7 +182,7 @@ UPSTREAM: list[tuple[str, Any, int, str, str]] = [
     ("unreadable", Fault("garbage_status"), 502, "upstream_bad_response", "api_error"),
     ("reset", Fault("reset"), 502, "upstream_unreachable", "api_error"),
     ("closed", Fault("close"), 502, "upstream_unreachable", "api_error"),
-    ("busy", Fault("queue_full"), 503, "upstream_busy", "overloaded_error"),
+    ("busy", error(503, "Service Unavailable"), 503, "upstream_busy", "overloaded_error"),
     ("broken", error(500, "it broke"), 502, "upstream_error", "api_error"),
     ("a page", Fault("html_500"), 502, "upstream_error", "api_error"),
     ("a page for an answer", Fault("html_200"), 502, "upstream_bad_response", "api_error"),

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.fake_ollama import Script
+from tests.fake_ollama import Script, error
 from tests.faults.site import RawCaller, Site, caller, until
 
 pytestmark = pytest.mark.process
@@ -185,7 +185,7 @@ def test_repeated_calls_are_recorded_one_by_one(one: Site):
     """K9: an SDK repeats a failed call; each try is a record, none is counted twice."""
     import openai
 
-    one.ollama.script("tern", Script(fault="queue_full"))
+    one.ollama.script("tern", Script(fault=error(503, "Service Unavailable")))
     before = len(one.rows())
     client = openai.OpenAI(base_url=f"{one.gateway.url}/v1", api_key=one.gateway.key, max_retries=2)
     with client, pytest.raises(openai.InternalServerError):

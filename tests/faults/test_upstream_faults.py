@@ -25,7 +25,7 @@ EARLY = {
     "U14 a redirect": (Fault("redirect_307"), 502, "upstream_bad_response"),
     "U15 the model is gone": (error(404, "model 'tern' not found"), 404, "model_not_found"),
     "U15 a bad request": (error(400, "no such thing"), 400, "upstream_invalid_request"),
-    "U15 the queue is full": (Fault("queue_full"), 503, "upstream_busy"),
+    "U15 a proxy that is busy": (error(503, "Service Unavailable"), 503, "upstream_busy"),
     "U15 out of memory": (error(500, "cudaMalloc failed: out of memory"), 502, "upstream_error"),
     "U15 a foreign 499": (error(499, "request canceled"), 400, "upstream_invalid_request"),
     "U15 an unknown path": (status(404, "404 page not found"), 502, "upstream_endpoint_missing"),

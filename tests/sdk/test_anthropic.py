@@ -490,7 +490,7 @@ def test_a_wrong_key_is_an_authentication_error(live: Gateway) -> None:
 
 UPSTREAM = [
     ("crashed", error(500, "model runner has unexpectedly stopped"), 502, "api_error"),
-    ("busy", error(503, "server busy, please try again.  maximum pending requests exceeded"), 503,
+    ("busy", error(503, "Service Unavailable"), 503,
      "overloaded_error"),
     ("signed out", error(401, "unauthorized"), 502, "api_error"),
 ]  # fmt: skip

@@ -414,15 +414,17 @@ def test_text_of_any_kind_arrives_as_it_was_said(
 
 
 def test_the_client_repeats_what_may_help(live: Gateway, shared_ollama: FakeOllama) -> None:
-    """A crashed runner is worth another try; SDKs make two by themselves."""
+    """A runner that crashes twice is told, and worth another try; SDKs make two by themselves."""
     stopped = error(500, "model runner has unexpectedly stopped")
-    shared_ollama.script("llama3.2", Script(fault=stopped), Script(content="Here again."))
+    shared_ollama.script(
+        "llama3.2", Script(fault=stopped), Script(fault=stopped), Script(content="Here again.")
+    )
 
     with openai.OpenAI(base_url=f"{live.url}/v1", api_key=live.key, max_retries=2) as client:
         answer = client.chat.completions.create(model="llama3.2", messages=HELLO)
 
     assert answer.choices[0].message.content == "Here again."
-    assert len(shared_ollama.calls("/api/chat")) == 2
+    assert len(shared_ollama.calls("/api/chat")) == 3
 
 
 def test_the_client_does_not_repeat_what_cannot_help(

@@ -413,7 +413,7 @@ def test_a_failure_in_mid_stream_ends_with_a_failed_response(
 
 
 def test_an_early_failure_is_a_status(client: openai.OpenAI, shared_ollama: FakeOllama) -> None:
-    shared_ollama.script("llama3.2", Script(fault=error(503, "server busy, please try again")))
+    shared_ollama.script("llama3.2", Script(fault=error(503, "Service Unavailable")))
 
     with pytest.raises(openai.APIStatusError) as caught:
         client.responses.create(model="llama3.2", input="Hello?", stream=True)

@@ -13,6 +13,7 @@ from gateway.core.behaviour import Behaviour
 from gateway.core.chat import Call
 from gateway.core.events import Batch, Finish, Ping, TextDelta
 from gateway.core.keys import Key
+from gateway.errors import ClientGone
 from gateway.services import relay
 from gateway.services.prepare import Prepared
 from gateway.services.tally import Tally
@@ -122,3 +123,20 @@ def test_a_comment_counts_from_the_last_text(
     ping_s = next(clock() for _, events in waiting.batches() if isinstance(events[0], Ping))
 
     assert 7 + 14 <= ping_s - began_s < 7 + 15.01
+
+
+def test_a_pause_between_tries_keeps_the_caller_alive_and_ends_with_the_call(
+    clock: Seconds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay.time, "sleep", clock.tick)
+    waiting = answer()
+    began_s = clock()
+
+    ticks = list(waiting._rest(2.5))
+    lasted_s = clock() - began_s
+    rest = waiting._rest(60)
+    next(rest)
+    waiting.cancel(ClientGone("gone"))
+
+    assert (ticks, lasted_s) == ([relay.TICK] * 3, 2.5)
+    assert list(rest) == []
