@@ -20,8 +20,11 @@ import orjson
 from gateway.core.behaviour import Behaviour
 from gateway.core.chat import Envelope
 from gateway.core.events import Batch, fold
-from gateway.dialects import anthropic_messages, openai_chat, openai_completions, openai_responses
 from gateway.dialects.base import Dialect, Reading, frames
+from gateway.dialects.chat import dialect as openai_chat
+from gateway.dialects.completions import dialect as openai_completions
+from gateway.dialects.messages import dialect as anthropic_messages
+from gateway.dialects.responses import dialect as openai_responses
 from gateway.errors import GatewayError, InvalidRequest
 from gateway.ollama.wire import Decoder
 

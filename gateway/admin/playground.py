@@ -20,8 +20,8 @@ from gateway.admin.timeline import parts_of
 from gateway.core.chat import Json
 from gateway.core.events import Event, Failed, Finish, TextDelta, ThinkingDelta, ToolCallDone
 from gateway.core.keys import Key
-from gateway.dialects import openai_chat
 from gateway.dialects.base import Reading
+from gateway.dialects.chat import dialect as openai_chat
 from gateway.errors import GatewayError, InvalidRequest, NotFound
 from gateway.pages.words import _
 from gateway.policy import access

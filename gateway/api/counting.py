@@ -8,7 +8,9 @@ from flask import Response, g
 
 from gateway.api import bp, storing
 from gateway.api.inbound import read_body
-from gateway.dialects import anthropic_messages, openai_responses, responses_stored
+from gateway.dialects.messages import dialect as anthropic_messages
+from gateway.dialects.responses import dialect as openai_responses
+from gateway.dialects.responses import stored as responses_stored
 from gateway.policy import access
 from gateway.services import services
 from gateway.services.prepare import measure_prompt

@@ -7,7 +7,7 @@ from flask import Response, g
 from gateway.api import bp, storing
 from gateway.api.answers import Complete
 from gateway.api.inbound import Recorded, caller, read_body
-from gateway.dialects import openai_embeddings
+from gateway.dialects import embeddings as openai_embeddings
 from gateway.policy import access
 from gateway.services import calls, services
 

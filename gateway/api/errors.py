@@ -10,7 +10,8 @@ import orjson
 from flask import Request, Response
 from werkzeug.exceptions import HTTPException
 
-from gateway.dialects import anthropic_common, openai_common
+from gateway.dialects.messages import answer as anthropic_common
+from gateway.dialects.shared import openai as openai_common
 from gateway.errors import (
     GatewayError,
     InvalidRequest,

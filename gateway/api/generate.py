@@ -15,8 +15,11 @@ from gateway.api.answers import Complete
 from gateway.api.errors import error_event, fault_of
 from gateway.api.inbound import Recorded, caller, read_body, this_g
 from gateway.core.events import fold
-from gateway.dialects import anthropic_messages, openai_chat, openai_completions, openai_responses
 from gateway.dialects.base import Dialect, Writer, frames
+from gateway.dialects.chat import dialect as openai_chat
+from gateway.dialects.completions import dialect as openai_completions
+from gateway.dialects.messages import dialect as anthropic_messages
+from gateway.dialects.responses import dialect as openai_responses
 from gateway.policy import access
 from gateway.services import calls, services
 from gateway.services.calls import Running

@@ -11,7 +11,7 @@ from flask import Response, g, request
 from gateway.api import bp
 from gateway.api.errors import unknown_path
 from gateway.core.keys import Key
-from gateway.dialects import openai_models
+from gateway.dialects import models as openai_models
 from gateway.errors import InvalidRequest
 from gateway.policy import access, routing
 from gateway.policy.routing import Index

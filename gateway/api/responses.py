@@ -7,7 +7,7 @@ from flask import Response, g, request
 
 from gateway.api import bp
 from gateway.api.errors import unknown_path
-from gateway.dialects import responses_stored
+from gateway.dialects.responses import stored as responses_stored
 from gateway.errors import MethodNotAllowed
 from gateway.policy import access
 from gateway.services import services

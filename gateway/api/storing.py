@@ -5,9 +5,9 @@ from __future__ import annotations
 from gateway.core.chat import Envelope, Json
 from gateway.core.events import Batch
 from gateway.core.keys import Key
-from gateway.dialects import responses_stored
 from gateway.dialects.base import Reading
-from gateway.dialects.responses_stream import Builder
+from gateway.dialects.responses import stored as responses_stored
+from gateway.dialects.responses.stream import Builder
 from gateway.errors import ClientGone
 from gateway.services import Services
 from gateway.services.calls import Running

@@ -31,7 +31,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from gateway.core.behaviour import Behaviour
 from gateway.core.chat import Media, Request
 from gateway.core.media import MOST_PIXELS, pixels, sniff
-from gateway.dialects.attachments import file_text
+from gateway.dialects.shared.attachments import file_text
 from gateway.errors import InvalidRequest
 from gateway.policy import media
 from gateway.services import offload

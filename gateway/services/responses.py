@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from gateway.core.behaviour import Behaviour
 from gateway.core.chat import Json
 from gateway.core.keys import Key
-from gateway.dialects import responses_stored
-from gateway.dialects.responses_stored import Kept
+from gateway.dialects.responses import stored as responses_stored
+from gateway.dialects.responses.stored import Kept
 from gateway.errors import GatewayError, InvalidRequest
 from gateway.services.stored import Store
 from gateway.store import responses

@@ -17,7 +17,7 @@ from gateway import create_app, openapi
 from gateway.config import Secret, Settings
 from gateway.core.catalog import Server
 from gateway.core.options import OPTIONS
-from gateway.dialects import params
+from gateway.dialects.shared import params as params
 from gateway.openapi import admin, extensions, messages, responses
 from tests.fake_ollama import FakeOllama, Script
 from tests.process import Gateway
@@ -83,8 +83,8 @@ def test_options_that_mean_nothing_at_the_root_are_those_of_the_reader() -> None
 
 VENDOR_NAMES = [
     ("ChatRequest", params.OPENAI_NAMES),
-    ("ResponseRequest", __import__("gateway.dialects.openai_responses", fromlist=["x"]).NAMES),
-    ("MessagesRequest", __import__("gateway.dialects.anthropic_messages", fromlist=["x"]).NAMES),
+    ("ResponseRequest", __import__("gateway.dialects.responses.dialect", fromlist=["x"]).NAMES),
+    ("MessagesRequest", __import__("gateway.dialects.messages.dialect", fromlist=["x"]).NAMES),
 ]
 
 

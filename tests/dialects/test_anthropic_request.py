@@ -10,9 +10,9 @@ import pytest
 
 from gateway.core.behaviour import Behaviour
 from gateway.core.chat import Call, ChatRequest, Media, Message, Tool, ToolCall, ToolChoice
-from gateway.dialects import anthropic_messages
-from gateway.dialects.anthropic_common import Shown
 from gateway.dialects.base import Reading
+from gateway.dialects.messages import dialect as anthropic_messages
+from gateway.dialects.messages.answer import Shown
 from gateway.errors import InvalidRequest
 from tests.dialects.making import settled
 

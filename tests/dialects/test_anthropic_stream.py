@@ -29,8 +29,9 @@ from gateway.core.events import (
     Usage,
     fold,
 )
-from gateway.dialects import anthropic_messages, base
-from gateway.dialects.anthropic_common import Shown
+from gateway.dialects import base
+from gateway.dialects.messages import dialect as anthropic_messages
+from gateway.dialects.messages.answer import Shown
 from gateway.errors import ContextOverflow, GatewayError, Unavailable, UpstreamError
 
 CALL = Call(ChatRequest("qwen3:8b", (Message("user", "hi"),)), stream=True, extra=Shown())

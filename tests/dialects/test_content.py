@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from gateway.core.chat import Media
 from gateway.core.media import sniff
-from gateway.dialects.attachments import file_text, read_audio, read_file, read_image
-from gateway.dialects.content import PARTS, read_arguments, read_content
+from gateway.dialects.shared.attachments import file_text, read_audio, read_file, read_image
+from gateway.dialects.shared.content import PARTS, read_arguments, read_content
 from gateway.errors import InvalidRequest
 from tests.dialects.making import PNG
 

@@ -23,13 +23,11 @@ from openai.types.responses import input_token_count_params, response_create_par
 
 from gateway.core.chat import Call, ToolChoice
 from gateway.core.embed import EmbedRequest
-from gateway.dialects import (
-    anthropic_messages,
-    openai_chat,
-    openai_completions,
-    openai_embeddings,
-    openai_responses,
-)
+from gateway.dialects import embeddings as openai_embeddings
+from gateway.dialects.chat import dialect as openai_chat
+from gateway.dialects.completions import dialect as openai_completions
+from gateway.dialects.messages import dialect as anthropic_messages
+from gateway.dialects.responses import dialect as openai_responses
 from gateway.errors import InvalidRequest
 from tests.dialects.making import HELLO, reading
 

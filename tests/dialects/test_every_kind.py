@@ -17,8 +17,10 @@ from openai.types.responses.response_input_item_param import ResponseInputItemPa
 from openai.types.responses.tool_param import ToolParam
 
 from gateway.core.chat import Call, ChatRequest
-from gateway.dialects import anthropic_messages, openai_chat, openai_responses
 from gateway.dialects.base import Reading
+from gateway.dialects.chat import dialect as openai_chat
+from gateway.dialects.messages import dialect as anthropic_messages
+from gateway.dialects.responses import dialect as openai_responses
 from gateway.errors import InvalidRequest
 from tests.dialects.making import HELLO, PNG, reading
 

@@ -8,8 +8,11 @@ from types import ModuleType
 import pytest
 
 from gateway.core.events import Batch, Finish, Ping, TextDelta, ThinkingDelta, ToolCallDone, Usage
-from gateway.dialects import anthropic_messages, openai_chat, openai_completions, openai_responses
 from gateway.dialects.base import Words, frames
+from gateway.dialects.chat import dialect as openai_chat
+from gateway.dialects.completions import dialect as openai_completions
+from gateway.dialects.messages import dialect as anthropic_messages
+from gateway.dialects.responses import dialect as openai_responses
 from tests.dialects.making import envelope, reading
 
 PIECES = ["tide", ' "quoted"\n', " ☂ and \x7f", "</script>"]

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from gateway.core.chat import ChatRequest, Message
-from gateway.dialects import anthropic_messages, openai_chat, openai_responses
-from gateway.dialects.content import UNNAMED
+from gateway.dialects.chat import dialect as openai_chat
+from gateway.dialects.messages import dialect as anthropic_messages
+from gateway.dialects.responses import dialect as openai_responses
+from gateway.dialects.shared.content import UNNAMED
 from gateway.errors import InvalidRequest
 from tests.dialects.making import PNG, reading, settled
 

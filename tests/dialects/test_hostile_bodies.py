@@ -18,8 +18,10 @@ from hypothesis import strategies as st
 from gateway.core.behaviour import Behaviour
 from gateway.core.chat import Envelope
 from gateway.core.events import Finish, Reply, ToolCallDone
-from gateway.dialects import anthropic_messages, openai_responses, responses_stored
 from gateway.dialects.base import Reading, frames
+from gateway.dialects.messages import dialect as anthropic_messages
+from gateway.dialects.responses import dialect as openai_responses
+from gateway.dialects.responses import stored as responses_stored
 from gateway.errors import InvalidRequest
 
 PNG = "iVBORw0KGgoAAAAAAAAAAA=="

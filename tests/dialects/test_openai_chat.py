@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from gateway.core.chat import Call, ChatRequest, Message, ToolChoice
-from gateway.dialects import openai_chat
-from gateway.dialects.openai_calls import Shown
+from gateway.dialects.chat import dialect as openai_chat
+from gateway.dialects.chat.calls import Shown
 from gateway.errors import ContextOverflow, GatewayError, InvalidRequest, ModelNotFound
 from tests.dialects.making import HELLO, reading, refusal
 

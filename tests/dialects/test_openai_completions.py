@@ -24,7 +24,7 @@ from gateway.core.events import (
     Usage,
     fold,
 )
-from gateway.dialects import openai_completions
+from gateway.dialects.completions import dialect as openai_completions
 from gateway.errors import ContextOverflow
 from tests.dialects.making import PNG, batches, envelope, frames, reading, refusal, streamed
 

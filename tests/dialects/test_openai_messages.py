@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from gateway.core.chat import Media, Message, ToolCall
-from gateway.dialects.openai_messages import read_messages
-from gateway.dialects.reading import Fields
+from gateway.dialects.chat.messages import read_messages
+from gateway.dialects.shared.reading import Fields
 from gateway.errors import InvalidRequest
 from tests.dialects.making import PNG
 

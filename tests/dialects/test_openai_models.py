@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.core.catalog import Model
-from gateway.dialects.openai_models import render_list, render_model
+from gateway.dialects.models import render_list, render_model
 from gateway.errors import InvalidRequest
 
 QWEN = Model(

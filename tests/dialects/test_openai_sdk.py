@@ -13,7 +13,7 @@ from openai.types import CreateEmbeddingResponse
 from openai.types.chat import ChatCompletion
 
 from gateway.core.embed import Embeddings, EmbedRequest
-from gateway.dialects import openai_embeddings
+from gateway.dialects import embeddings as openai_embeddings
 from tests import golden
 
 CHAT = golden.GOLDEN / "chat"

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from gateway.core.chat import Tool, ToolChoice
-from gateway.dialects.openai_tools import read_offer
-from gateway.dialects.reading import Fields
-from gateway.dialects.tools import custom_input
+from gateway.dialects.shared.reading import Fields
+from gateway.dialects.shared.tool_choice import read_offer
+from gateway.dialects.shared.tools import custom_input
 from gateway.errors import InvalidRequest
 
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}}

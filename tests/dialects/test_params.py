@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from gateway.core.chat import Params
 from gateway.core.options import OPTIONS
-from gateway.dialects import params as module
-from gateway.dialects.params import (
+from gateway.dialects.shared import params as module
+from gateway.dialects.shared.params import (
     OPENAI_NAMES,
     as_keep_alive,
     read_format,
@@ -22,7 +22,7 @@ from gateway.dialects.params import (
     read_timeout_ms,
     root_of,
 )
-from gateway.dialects.reading import Fields
+from gateway.dialects.shared.reading import Fields
 from gateway.errors import InvalidRequest
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.dialects import reading
-from gateway.dialects.reading import Fields
+from gateway.dialects.shared import reading as reading
+from gateway.dialects.shared.reading import Fields
 from gateway.errors import InvalidRequest
 
 FLAGS = [

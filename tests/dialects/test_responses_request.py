@@ -11,10 +11,10 @@ import pytest
 
 from gateway.core.behaviour import Behaviour
 from gateway.core.chat import Call, ChatRequest, Media, Message, ToolCall, ToolChoice
-from gateway.dialects import openai_responses
 from gateway.dialects.base import Reading
-from gateway.dialects.responses_object import Echo, seal
-from gateway.dialects.responses_tools import flat_name
+from gateway.dialects.responses import dialect as openai_responses
+from gateway.dialects.responses.object import Echo, seal
+from gateway.dialects.responses.tools import flat_name
 from gateway.errors import InvalidRequest, Unavailable
 from tests.dialects.making import settled
 

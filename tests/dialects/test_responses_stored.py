@@ -13,10 +13,10 @@ import pytest
 from gateway.core.behaviour import Behaviour
 from gateway.core.chat import ChatRequest, Envelope, Message
 from gateway.core.events import Event, Failed, Finish, Reply, TextDelta, ThinkingDelta, ToolCallDone
-from gateway.dialects import openai_responses
-from gateway.dialects import responses_stored as stored
 from gateway.dialects.base import Reading, frames
-from gateway.dialects.responses_stream import Builder
+from gateway.dialects.responses import dialect as openai_responses
+from gateway.dialects.responses import stored
+from gateway.dialects.responses.stream import Builder
 from gateway.errors import InvalidRequest, UpstreamError
 
 

@@ -28,8 +28,8 @@ from gateway.core.events import (
     Usage,
     fold,
 )
-from gateway.dialects.responses_object import Echo, seal, unseal
-from gateway.dialects.responses_stream import Builder, response_of
+from gateway.dialects.responses.object import Echo, seal, unseal
+from gateway.dialects.responses.stream import Builder, response_of
 from gateway.errors import (
     ClientGone,
     ContextOverflow,

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.dialects.schema_refs import MAX_REF_DEPTH, inline_refs
-from gateway.dialects.schemas import alternatives, normalise
+from gateway.dialects.shared.schema_refs import MAX_REF_DEPTH, inline_refs
+from gateway.dialects.shared.schemas import alternatives, normalise
 from gateway.errors import InvalidRequest
 
 

@@ -17,16 +17,14 @@ from gateway import create_app
 from gateway.config import Settings
 from gateway.core.admin import SYSTEM
 from gateway.core.usage import Settlement
-from gateway.dialects import (
-    anthropic_messages,
-    anthropic_stream,
-    openai_chat,
-    openai_chat_stream,
-    openai_completions,
-    openai_completions_stream,
-    openai_responses,
-    responses_stream,
-)
+from gateway.dialects.chat import dialect as openai_chat
+from gateway.dialects.chat import stream as openai_chat_stream
+from gateway.dialects.completions import dialect as openai_completions
+from gateway.dialects.completions import stream as openai_completions_stream
+from gateway.dialects.messages import dialect as anthropic_messages
+from gateway.dialects.messages import stream as anthropic_stream
+from gateway.dialects.responses import dialect as openai_responses
+from gateway.dialects.responses import stream as responses_stream
 from gateway.logs import LineFormatter
 from gateway.ollama import wire
 from gateway.services import Services, of

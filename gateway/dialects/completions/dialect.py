@@ -1,0 +1,168 @@
+"""`POST /v1/completions` (api-mapping 2.4, 3.5): a text continued, once a prompt, `n` times each.
+
+The format has no place for thinking, so none is asked for (D25) and none is ever sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from gateway.core.chat import Call, CompletionRequest, Envelope, Json, Media, Params
+from gateway.core.events import Reply
+from gateway.dialects.base import Reading
+from gateway.dialects.chat.dialect import read_n, refuse_bias, wants_usage
+from gateway.dialects.completions.parts import (
+    Shown,
+    echoed,
+    head,
+    logprob_lists,
+    request_of,
+)
+from gateway.dialects.completions.stream import writer
+from gateway.dialects.shared.attachments import read_image
+from gateway.dialects.shared.openai import (
+    error_body,
+    finish_word,
+    short_usage_object,
+    total_usage,
+)
+from gateway.dialects.shared.params import OPENAI_NAMES, read_params, root_of
+from gateway.dialects.shared.prompts import read_texts
+from gateway.dialects.shared.reading import (
+    Fields,
+    as_text,
+    missing,
+    read_end_user,
+    read_model,
+    unsupported,
+)
+from gateway.dialects.shared.sse import MEDIA_TYPE
+from gateway.errors import GatewayError
+
+__all__ = ["MEDIA_TYPE", "NAME", "error", "parse", "render", "writer"]
+
+NAME = "completions"
+MAX_PROMPTS = 128
+"""Each prompt is a call of its own to Ollama."""
+
+_NAMES = {name: OPENAI_NAMES[name] for name in OPENAI_NAMES if name != "max_completion_tokens"}
+_CONTROL_TOKENS = (
+    # filling in the middle: Qwen, StarCoder and Granite, CodeLlama, Codestral, DeepSeek, GLM, Seed
+    "<|fim_prefix|>", "<fim_prefix>", "<PRE>", "[SUFFIX]", "[PREFIX]",
+    "<｜fim▁begin｜>", "<|fim_begin|>", "<|code_prefix|>", "<[fim-prefix]>",
+    # conversations: ChatML, Llama 3 and 4, Mistral, Gemma, gpt-oss, DeepSeek, Phi and GLM, Cohere,
+    # Granite, Kimi
+    "<|im_start|>", "<|start_header_id|>", "<|header_start|>", "[INST]", "<start_of_turn>",
+    "<|turn>", "<|start|>", "<｜User｜>", "<|user|>", "<|START_OF_TURN_TOKEN|>",
+    "<|start_of_role|>", "<|im_user|>",
+)  # fmt: skip
+
+
+def parse(body: Json, reading: Reading) -> Call:
+    """Read a completion request. Raises InvalidRequest."""
+    root = root_of(body)
+    model = read_model(root)
+    refuse_bias(root)
+    params, ignored = read_params(body, _NAMES)
+    n = read_n(root, reading.behaviour.max_n)
+    _check_best_of(root, n)
+    suffix = root.text("suffix") or ""
+    top = root.integer("logprobs", 0, 5)
+    echo = root.flag("echo") or False
+    if echo and top is not None:
+        raise unsupported("echo", "the log-probabilities of a prompt are not known.")
+    request = CompletionRequest(
+        model=model,
+        prompts=_prompts(root, reading),
+        params=_steered(params, suffix, top),
+        suffix=suffix,
+        system=root.text("system"),
+        template=root.text("template"),
+        media=_images(root),
+        n=n,
+    )
+    if root.get("context") is not None:
+        ignored = (*ignored, "context")
+    return Call(
+        request=request,
+        stream=root.flag("stream") or False,
+        include_usage=wants_usage(root),
+        ignored=ignored,
+        end_user=read_end_user(root),
+        default_think=False,
+        default_raw=_default_raw(reading.behaviour.completions_raw, request),
+        extra=Shown(echo),
+        body=body,
+    )
+
+
+def render(replies: Sequence[Reply], envelope: Envelope) -> Json:
+    """Give the whole answer."""
+    request = request_of(envelope)
+    usage = total_usage([reply.finish.usage for reply in replies], request.n)
+    return {
+        **head(envelope),
+        "choices": [
+            {
+                "index": index,
+                "text": echoed(envelope, index) + reply.text,
+                "logprobs": logprob_lists(reply.logprobs, 0) if reply.logprobs else None,
+                "finish_reason": finish_word(reply.finish),
+            }
+            for index, reply in enumerate(replies)
+        ],
+        "usage": short_usage_object(usage),
+    }
+
+
+def error(error: GatewayError, request_id: str) -> Json:
+    """Give the error body."""
+    return error_body(error, "prompt")
+
+
+def _check_best_of(root: Fields, n: int) -> None:
+    """`best_of` would have us make more answers than we give, and judge them."""
+    best_of = root.integer("best_of", 1)
+    if best_of not in (None, 1, n):
+        raise unsupported("best_of", "it must be 1 or equal to n.")
+
+
+def _prompts(root: Fields, reading: Reading) -> tuple[str, ...]:
+    """Give the prompts, none empty: Ollama would load the model and call that an answer."""
+    prompts = read_texts(root.get("prompt"), "prompt", reading, MAX_PROMPTS)
+    for index, prompt in enumerate(prompts):
+        if not prompt:
+            raise missing("prompt" if len(prompts) == 1 else f"prompt[{index}]")
+    return prompts
+
+
+def _images(root: Fields) -> tuple[Media, ...]:
+    return tuple(
+        read_image(as_text(item, f"images[{index}]"), f"images[{index}]")
+        for index, item in enumerate(root.items("images"))
+    )
+
+
+def _steered(params: Params, suffix: str, top: int | None) -> Params:
+    """Add `logprobs`; filling in the middle uses the template, so there is no `raw` beside it."""
+    if suffix:
+        params = replace(params, raw=None)
+    if top is not None:
+        params = replace(params, logprobs=True, top_logprobs=top)
+    return params
+
+
+def _default_raw(setting: str, request: CompletionRequest) -> bool | None:
+    """Tell whether the prompt goes past the model's template when nobody said (D24).
+
+    Clients that write the control tokens of a template themselves want no second one around.
+    """
+    if request.suffix or setting == "never":
+        return None
+    if setting == "always":
+        return True
+    if request.system is not None or request.template is not None:
+        return None  # Ollama refuses these beside `raw`.
+    marked = any(token in prompt for prompt in request.prompts for token in _CONTROL_TOKENS)
+    return True if marked else None

@@ -1,0 +1,110 @@
+"""`POST /v1/embeddings` (api-mapping 2.5): texts to vectors, as numbers or as base64."""
+
+from __future__ import annotations
+
+import struct
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+
+import orjson
+
+from gateway.core.chat import Json, Params
+from gateway.core.embed import Embeddings, EmbedRequest
+from gateway.dialects.base import Reading
+from gateway.dialects.shared.openai import error_body
+from gateway.dialects.shared.params import (
+    read_flag,
+    read_keep_alive,
+    read_options,
+    read_timeout_ms,
+    root_of,
+)
+from gateway.dialects.shared.prompts import read_texts
+from gateway.dialects.shared.reading import invalid, read_end_user, read_model
+from gateway.errors import GatewayError, UpstreamError
+
+NAME = "embeddings"
+
+_ENCODINGS = ("float", "base64")
+_FOREIGN = (
+    "input_type", "task", "task_type", "prompt_name", "instruction", "late_chunking",
+    "embedding_type", "embedding_types", "output_dtype", "output_dimension", "text_type",
+)  # fmt: skip
+"""Fields that change the vectors at other vendors."""
+
+
+def parse(body: Mapping[str, Json], reading: Reading) -> EmbedRequest:
+    """Read an embeddings request. Raises InvalidRequest."""
+    root = root_of(body)
+    return EmbedRequest(
+        model=read_model(root),
+        inputs=read_texts(
+            root.get("input"), "input", reading, reading.behaviour.max_embedding_inputs
+        ),
+        params=Params(
+            options=read_options(body, {}),
+            keep_alive=read_keep_alive(body),
+            truncate=read_flag(body, "truncate"),
+            timeout_ms=read_timeout_ms(body),
+        ),
+        dimensions=root.integer("dimensions", 1),
+        encoding="base64" if root.word("encoding_format", _ENCODINGS) == "base64" else "float",
+        ignored=tuple(name for name in _FOREIGN if root.get(name) is not None),
+        end_user=read_end_user(root),
+    )
+
+
+def render(embeddings: Embeddings, request: EmbedRequest) -> bytes:
+    """Give the whole answer as JSON, vectors in input order.
+
+    Raises InvalidRequest when the vectors have another length than was asked for (D27), and
+    UpstreamError when there is not one for each text.
+    """
+    _check(embeddings.vectors, request)
+    encode = _base64 if request.encoding == "base64" else _numbers
+    tokens = embeddings.prompt_tokens
+    return orjson.dumps(
+        {
+            "object": "list",
+            "model": request.model,
+            "data": [
+                {"object": "embedding", "index": index, "embedding": encode(vector)}
+                for index, vector in enumerate(embeddings.vectors)
+            ],
+            "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+        },
+    )
+
+
+def error(error: GatewayError, request_id: str) -> Json:
+    """Give the error body."""
+    return error_body(error, "input")
+
+
+def _numbers(vector: Sequence[float]) -> Json:
+    return vector
+
+
+def _base64(vector: Sequence[float]) -> str:
+    """Give float32, little-endian, as base64: what openai-python asks for by itself."""
+    try:
+        packed = struct.pack(f"<{len(vector)}f", *vector)
+    except OverflowError as error:
+        raise UpstreamError(
+            "Ollama gave a vector that does not fit 32-bit floats.", code="upstream_bad_response"
+        ) from error
+    return b64encode(packed).decode("ascii")
+
+
+def _check(vectors: Sequence[Sequence[float]], request: EmbedRequest) -> None:
+    if len(vectors) != len(request.inputs):
+        raise UpstreamError(
+            f"Ollama gave {len(vectors)} vectors for {len(request.inputs)} texts.",
+            code="upstream_bad_response",
+        )
+    size = len(vectors[0])
+    if request.dimensions is not None and size != request.dimensions:
+        raise invalid(
+            f"This model makes vectors of {size} numbers, not of {request.dimensions}.",
+            "dimensions",
+        )

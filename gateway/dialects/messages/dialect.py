@@ -1,0 +1,235 @@
+"""`POST /v1/messages` and its `count_tokens` (api-mapping 4).
+
+anthropic_input, anthropic_blocks   the conversation
+anthropic_tools                     the tools
+anthropic_messages                  everything else of a request, and the whole answer
+anthropic_stream                    the answer as events
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from gateway.core.chat import Call, ChatRequest, Envelope, Json, Think, Tool
+from gateway.core.events import Reply
+from gateway.core.options import OPTIONS, OptionRule
+from gateway.dialects.base import Reading
+from gateway.dialects.messages.answer import (
+    NO_THREADS,
+    Shown,
+    error_body,
+    message_object,
+    omits_thinking,
+    signature,
+    stop_reason,
+    tool_use_id,
+)
+from gateway.dialects.messages.input import read_messages
+from gateway.dialects.messages.stream import writer
+from gateway.dialects.messages.tools import read_tools
+from gateway.dialects.shared.content import read_arguments
+from gateway.dialects.shared.formats import read_response_format
+from gateway.dialects.shared.params import OPENAI_NAMES, Named, read_params, root_of
+from gateway.dialects.shared.reading import (
+    Fields,
+    as_fields,
+    invalid,
+    label,
+    read_model,
+    unsupported,
+)
+from gateway.dialects.shared.sse import MEDIA_TYPE
+from gateway.dialects.shared.tool_choice import read_choice
+from gateway.errors import GatewayError
+
+__all__ = [
+    "MEDIA_TYPE",
+    "NAME",
+    "error",
+    "parse",
+    "parse_count",
+    "render",
+    "render_count",
+    "writer",
+]
+
+NAME = "messages"
+
+_LIMIT = Named("num_predict", OptionRule("integer", 1))
+NAMES: Mapping[str, Named] = {
+    **{
+        name: OPENAI_NAMES[name]
+        for name in ("temperature", "top_p", "presence_penalty", "frequency_penalty")
+    },
+    "top_k": Named("top_k", OPTIONS["top_k"]),
+    "stop_sequences": Named("stop", OptionRule("stop")),
+    "max_output_tokens": _LIMIT,
+    "max_tokens": _LIMIT,
+}
+"""The vendor's names of options, weakest first."""
+
+_LEFT_OUT = ("container", "context_management", "compaction")
+_DEFAULT_THINK: Mapping[str, Think | None] = {"false": False, "true": True, "none": None}
+
+
+def parse(body: Json, reading: Reading) -> Call:
+    """Read a Messages request. Raises InvalidRequest."""
+    behaviour = reading.behaviour
+    body = as_fields(body, "body").raw
+    root = root_of(body)
+    model = read_model(root)
+    ignored = _check_support(root)
+    params, unread = read_params(_prepared(body, root), NAMES, own=("thinking",))
+    form = _answer_format(root)
+    if form is not None:
+        params = replace(params, format=read_response_format(form))
+    messages = read_messages(root, behaviour, ignored)
+    tools = read_tools(root, behaviour.max_tools, ignored)
+    _check_choice(root, tools)
+    tools, choice = read_choice(root.get("tool_choice"), "tool_choice", tools)
+    return Call(
+        request=ChatRequest(
+            model=model,
+            messages=messages,
+            params=params,
+            tools=tools,
+            tool_choice=choice,
+            parallel_tool_calls=_may_call_in_parallel(root),
+        ),
+        stream=root.flag("stream") or False,
+        ignored=(*unread, *ignored),
+        end_user=_end_user(root),
+        default_think=_DEFAULT_THINK[behaviour.anthropic_default_think],
+        default_truncate=False,  # this API refuses a prompt that is too long
+        format_param=form.where if form else "response_format",
+        stop_here=True,
+        extra=Shown(omit_thinking=_omits_thinking(root)),
+        body=body,
+    )
+
+
+def parse_count(body: Json, reading: Reading) -> Call:
+    """Read a `count_tokens` request: the same fields, none but model and messages required."""
+    return parse(body, reading)
+
+
+def error(error: GatewayError, request_id: str) -> Json:
+    """Give the error body."""
+    return error_body(error, request_id)
+
+
+def _check_support(root: Fields) -> list[str]:
+    """Refuse what the caller relies on; name what is merely left out."""
+    if root.items("mcp_servers"):
+        raise unsupported("mcp_servers", "the gateway connects to no MCP server.")
+    if root.get("thread") is not None:
+        raise invalid(
+            "'thread' is not supported: conversations are not kept here; send all messages.",
+            "thread",
+            NO_THREADS,
+        )
+    return [name for name in _LEFT_OUT if root.get(name) is not None]
+
+
+def _check_choice(root: Fields, tools: Sequence[Tool]) -> None:
+    """Refuse a demand for a tool that was offered and had to be left out."""
+    choice = root.get("tool_choice")
+    name = choice.get("name") if isinstance(choice, Mapping) else None
+    declared = {declaration.get("name") for declaration in root.objects("tools")}
+    if isinstance(name, str) and name in declared - {tool.name for tool in tools}:
+        raise invalid(
+            f"The tool {label(name)!r} runs at its vendor and cannot be called here; "
+            "offer a function of your own instead.",
+            "tool_choice.name",
+            "unsupported_value",
+        )
+
+
+def _prepared(body: Mapping[str, Json], root: Fields) -> Mapping[str, Json]:
+    """Give the body with what only this API says put into common words."""
+    changes: dict[str, Json] = {}
+    stops = root.get("stop_sequences")
+    if isinstance(stops, list):
+        changes["stop_sequences"] = [
+            stop for stop in stops if not isinstance(stop, str) or stop.strip()
+        ]
+    if root.get("think") is None:
+        changes["think"] = _wanted_thinking(root)
+    return {**body, **changes}
+
+
+def _wanted_thinking(root: Fields) -> Json:
+    """Give `think` from `thinking` and `output_config.effort` (api-mapping 4.6).
+
+    An effort alone asks for thinking too. Budgets are not enforced: Ollama has none.
+    """
+    output = root.fields("output_config")
+    effort = None if output is None else output.text("effort")
+    thinking = root.get("thinking")
+    if thinking is None:
+        return effort
+    if isinstance(thinking, bool | str):
+        return thinking
+    config = as_fields(thinking, "thinking")
+    # Vendors invent new words for how much; only one of them means none.
+    return False if config.text("type") == "disabled" else effort or True
+
+
+def _omits_thinking(root: Fields) -> bool:
+    thinking = root.get("thinking")
+    return isinstance(thinking, Mapping) and thinking.get("display") == "omitted"
+
+
+def _answer_format(root: Fields) -> Fields | None:
+    """Return the answer's format from where the several versions of the API have it."""
+    output = root.fields("output_config")
+    form = (output and output.fields("format")) or root.fields("output_format")
+    said = root.get("response_format")
+    if form is not None or said is None:
+        return form
+    return as_fields({"type": said} if isinstance(said, str) else said, "response_format")
+
+
+def _may_call_in_parallel(root: Fields) -> bool:
+    choice = root.get("tool_choice")
+    if not isinstance(choice, Mapping):
+        return True
+    return not as_fields(choice, "tool_choice").flag("disable_parallel_tool_use")
+
+
+def _end_user(root: Fields) -> str:
+    """Give whom the caller says it acts for, for the log."""
+    metadata = root.get("metadata")
+    value = metadata.get("user_id") if isinstance(metadata, Mapping) else None
+    return "".join(c for c in value[:64] if c.isprintable()) if isinstance(value, str) else ""
+
+
+def render(replies: Sequence[Reply], envelope: Envelope) -> Json:
+    """Give the answer object: thinking, text, calls; never without a block."""
+    reply = replies[0]
+    content: list[Json] = []
+    if reply.thinking:
+        shown = "" if omits_thinking(envelope) else reply.thinking
+        signed = signature(reply.thinking)
+        content.append({"type": "thinking", "thinking": shown, "signature": signed})
+    if reply.text or not reply.tool_calls:
+        # Many callers read `content[0].text` without looking.
+        content.append({"type": "text", "text": reply.text})
+    content += [
+        {
+            "type": "tool_use",
+            "id": tool_use_id(envelope.seed, number),
+            "name": call.name,
+            "input": read_arguments(call.arguments),
+        }
+        for number, call in enumerate(reply.tool_calls)
+    ]
+    finish = reply.finish
+    reason = stop_reason(finish, bool(reply.tool_calls))
+    return message_object(envelope, content, reason, finish.stop_sequence, finish.usage)
+
+
+def render_count(tokens: int) -> Json:
+    """Give the answer of `count_tokens`."""
+    return {"input_tokens": tokens}

@@ -1,0 +1,229 @@
+"""`POST /v1/responses` (api-mapping 2.6, 3.4).
+
+responses_input    the items, as a conversation
+responses_tools    the tools
+openai_responses   everything else of a request, and what the answer echoes of it
+responses_object   the answer and its items
+responses_stream   the answer as events; its `Builder` also knows the finished object
+responses_stored   what is kept, and how it is shown again
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from gateway.core.chat import Call, ChatRequest, Envelope, Json, Params
+from gateway.core.events import Reply
+from gateway.core.options import OptionRule
+from gateway.dialects.base import Reading
+from gateway.dialects.responses.input import Conversation, read_input
+from gateway.dialects.responses.object import Echo
+from gateway.dialects.responses.stream import Builder, response_of
+from gateway.dialects.responses.tools import Offer, read_choice, read_tools
+from gateway.dialects.shared.formats import read_response_format
+from gateway.dialects.shared.openai import error_body
+from gateway.dialects.shared.params import OPENAI_NAMES, Named, read_params, root_of
+from gateway.dialects.shared.reading import (
+    Fields,
+    as_fields,
+    as_text,
+    invalid,
+    read_end_user,
+    read_model,
+    unsupported,
+    wrong_type,
+)
+from gateway.dialects.shared.sse import MEDIA_TYPE
+from gateway.errors import GatewayError
+
+__all__ = ["MEDIA_TYPE", "NAME", "Builder", "error", "parse", "render", "writer"]
+
+NAME = "responses"
+
+NAMES: Mapping[str, Named] = {
+    **{name: rule for name, rule in OPENAI_NAMES.items() if name != "max_completion_tokens"},
+    "max_output_tokens": Named("num_predict", OptionRule("limit")),
+}
+"""The vendor's names of options, weakest first."""
+
+_REFUSED = {
+    "conversation": "conversations are not kept here; use previous_response_id.",
+    "prompt": "stored prompt templates do not exist here.",
+    "moderation": "nothing is moderated here.",
+}
+_TRUNCATIONS = {"auto": True, "disabled": False}
+_ECHOED = ("prompt_cache_key", "safety_identifier", "user")
+_MAX_METADATA = 16
+_LONGEST_KEY = 64
+_LONGEST_VALUE = 512
+
+
+def parse(body: Json, reading: Reading) -> Call:
+    """Read a Responses request; recalls what it refers to. Raises InvalidRequest."""
+    behaviour = reading.behaviour
+    body = as_fields(body, "body").raw
+    root = root_of(body)
+    model = read_model(root)
+    _check_support(root)
+    conversation = read_input(root, reading)
+    changes = _configured(root, conversation)
+    root = Fields({**root.raw, **changes})
+    params, unread = read_params({**body, **changes}, NAMES)
+    declared = [*root.objects("tools"), *conversation.tools]
+    offer = read_tools(declared, behaviour.max_tools)
+    tools, choice = read_choice(root, offer.tools)
+    parallel = root.flag("parallel_tool_calls")
+    params = _with_answer_shape(root, params)
+    request = ChatRequest(
+        model=model,
+        messages=tuple(conversation.messages),
+        params=params,
+        tools=tuple(tools),
+        tool_choice=choice,
+        parallel_tool_calls=parallel is not False,
+        media_param="input",
+    )
+    management = ["context_management"] if root.get("context_management") else []
+    return Call(
+        request=request,
+        stream=root.flag("stream") or False,
+        ignored=(*unread, *management, *conversation.ignored, *offer.ignored),
+        end_user=read_end_user(root),
+        default_truncate=False,  # `truncation` is "disabled" unless asked for
+        format_param="text.format",
+        extra=Echo(
+            fields=_echoed(root, request, offer, reading),
+            input_items=tuple(conversation.stored),
+            previous_id=root.text("previous_response_id") or None,
+            store=_stores(root, reading),
+            encrypted="reasoning.encrypted_content" in _included(root),
+        ),
+        body=body,
+    )
+
+
+def render(replies: Sequence[Reply], envelope: Envelope) -> Json:
+    """Give the whole response object."""
+    return response_of(replies, envelope)
+
+
+def writer(envelope: Envelope) -> Builder:
+    """Give what writes a streamed answer; whoever wants to store it reads its `response` then."""
+    return Builder(envelope)
+
+
+def error(error: GatewayError, request_id: str) -> Json:
+    """Give the error body."""
+    return error_body(error, "input")
+
+
+def _check_support(root: Fields) -> None:
+    """Raise InvalidRequest for what would have to change the answer and cannot."""
+    for name, why in _REFUSED.items():
+        if root.get(name) is not None:
+            raise unsupported(name, why)
+    if root.flag("background"):
+        raise unsupported("background", "answers are given at once or streamed.")
+
+
+def _configured(root: Fields, conversation: Conversation) -> Mapping[str, Json]:
+    """Give the members of the body that items of the conversation change."""
+    changes: dict[str, Json] = {}
+    if conversation.effort is not None:
+        reasoning = root.get("reasoning")
+        before = reasoning if isinstance(reasoning, Mapping) else {}
+        changes["reasoning"] = {**before, "effort": conversation.effort}
+    if conversation.text_format is not None:
+        text = root.get("text")
+        before = text if isinstance(text, Mapping) else {}
+        changes["text"] = {**before, "format": conversation.text_format.raw}
+    return changes
+
+
+def _with_answer_shape(root: Fields, params: Params) -> Params:
+    """Add `text.format`, `truncation` and log-probabilities."""
+    text = root.fields("text")
+    form = None if text is None else text.fields("format")
+    if form is not None:
+        params = replace(params, format=read_response_format(form))
+    truncation = root.word("truncation", _TRUNCATIONS)
+    if truncation is not None:
+        params = replace(params, truncate=_TRUNCATIONS[truncation])
+    top = root.integer("top_logprobs", 0, 20)
+    if top or "message.output_text.logprobs" in _included(root):
+        params = replace(params, logprobs=True, top_logprobs=top)
+    return params
+
+
+def _included(root: Fields) -> tuple[str, ...]:
+    return tuple(
+        as_text(item, f"include[{index}]") for index, item in enumerate(root.items("include"))
+    )
+
+
+def _stores(root: Fields, reading: Reading) -> bool:
+    return reading.behaviour.responses_store and root.flag("store") is not False
+
+
+def _echoed(
+    root: Fields, request: ChatRequest, offer: Offer, reading: Reading
+) -> Mapping[str, Json]:
+    """Give the members of the answer that repeat the request."""
+    reasoning = root.fields("reasoning") or Fields({})
+    given: dict[str, Json] = {
+        "instructions": root.text("instructions"),
+        "max_output_tokens": root.integer("max_output_tokens"),
+        "max_tool_calls": root.integer("max_tool_calls"),
+        "parallel_tool_calls": request.parallel_tool_calls,
+        "previous_response_id": root.text("previous_response_id") or None,
+        "reasoning": {"effort": reasoning.get("effort"), "summary": _summary(reasoning)},
+        "store": _stores(root, reading),
+        "temperature": root.number("temperature"),
+        "text": _text_settings(root),
+        "tool_choice": "auto" if root.get("tool_choice") is None else root.get("tool_choice"),
+        "tools": list(offer.echoed),
+        "top_logprobs": root.integer("top_logprobs") or 0,
+        "top_p": root.number("top_p"),
+        "truncation": root.text("truncation") or "disabled",
+        "metadata": _metadata(root),
+    }
+    return {**given, **{name: root.text(name) for name in _ECHOED}}
+
+
+def _summary(reasoning: Fields) -> Json:
+    summary = reasoning.get("summary")
+    return reasoning.get("generate_summary") if summary is None else summary
+
+
+def _text_settings(root: Fields) -> Json:
+    text = root.fields("text")
+    said = {} if text is None else {k: v for k, v in text.raw.items() if v is not None}
+    return {"format": {"type": "text"}, **said}
+
+
+def _metadata(root: Fields) -> Json:
+    """Give `metadata` as strings, within the vendor's bounds."""
+    metadata = root.fields("metadata")
+    if metadata is None:
+        return {}
+    if len(metadata.raw) > _MAX_METADATA:
+        raise invalid(f"At most {_MAX_METADATA} entries are allowed.", "metadata")
+    return {key: _metadata_value(metadata, key) for key in metadata.raw}
+
+
+def _metadata_value(metadata: Fields, key: str) -> str:
+    value = metadata.get(key)
+    where = metadata.path(key[:_LONGEST_KEY])
+    if len(key) > _LONGEST_KEY:
+        raise invalid(f"Keys may have at most {_LONGEST_KEY} characters.", where)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        # Time limits are written as numbers by some.
+        return str(value)
+    if not isinstance(value, str):
+        raise wrong_type(where, "a string", value)
+    if len(value) > _LONGEST_VALUE:
+        raise invalid(f"Values may have at most {_LONGEST_VALUE} characters.", where)
+    return value

@@ -1,0 +1,284 @@
+"""A response as server-sent events, and the object it amounts to.
+
+`Builder` eats the batches of one answer. It numbers events from 0, opens and finishes one output
+item at a time, and always ends with a last event that carries the whole object: coding agents
+build everything from finished items and that event. The same builder fed a whole reply gives the
+object of an answer that is not streamed, so both are one path. Afterwards `response` is what to
+store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import orjson
+
+from gateway.core.chat import Envelope, Json, Tool
+from gateway.core.events import (
+    Batch,
+    Event,
+    Failed,
+    Finish,
+    Ping,
+    Reply,
+    TextDelta,
+    ThinkingDelta,
+    TokenLogprob,
+    ToolCallDone,
+)
+from gateway.dialects.responses.object import (
+    Status,
+    call_item,
+    delta_logprobs,
+    echo_of,
+    message_item,
+    reasoning_item,
+    response_object,
+    summary_part,
+    text_part,
+    tools_by_name,
+)
+from gateway.dialects.shared.ids import derived_id
+from gateway.dialects.shared.sse import comment
+from gateway.dialects.shared.tools import custom_input
+
+_TEXT_HEAD = (
+    b"event: response.output_text.delta\n"
+    b'data: {"type":"response.output_text.delta","sequence_number":'
+)
+_SUMMARY_HEAD = (
+    b"event: response.reasoning_summary_text.delta\n"
+    b'data: {"type":"response.reasoning_summary_text.delta","sequence_number":'
+)
+_TEXT_END = b',"logprobs":[]}\n\n'
+_END = b"}\n\n"
+
+
+class Builder:
+    """Turns batches of one answer into frames, and remembers what they amount to.
+
+    Call `open()` first when the answer is streamed; then `feed` each batch; then read `response`.
+    """
+
+    def __init__(self, envelope: Envelope) -> None:
+        self._envelope = envelope
+        self._encrypted = echo_of(envelope).encrypted
+        self._tools = tools_by_name(envelope)
+        self._sequence = 0
+        self._output: list[Json] = []
+        self._open = ""
+        self._item_id = ""
+        self._middle = b""
+        self._pieces: list[str] = []
+        self._logprobs: list[TokenLogprob] = []
+        self._call_ids: set[str] = set()
+        self._answered = False
+        self._response: dict[str, Json] | None = None
+        self.over = False
+
+    def open(self) -> bytes:
+        """Give `response.created` and `response.in_progress`."""
+        begun = response_object(self._envelope, "in_progress")
+        return self._event("response.created", {"response": begun}) + self._event(
+            "response.in_progress", {"response": begun}
+        )
+
+    def piece(self, text: str) -> bytes:
+        """Give the delta of a piece of text of the open message."""
+        self._pieces.append(text)
+        sequence, self._sequence = self._sequence, self._sequence + 1
+        quoted = orjson.dumps(text)
+        return b"%b%d%b%b%b" % (_TEXT_HEAD, sequence, self._middle, quoted, _TEXT_END)
+
+    def feed(self, batch: Batch) -> bytes:
+        """Give the frames of one batch, joined; empty when there is nothing to say."""
+        parts: list[bytes] = []
+        for event in batch[1]:
+            match event:
+                case TextDelta(text, logprobs):
+                    if self._open != "message":
+                        self._begin_message(parts)
+                    self._pieces.append(text)
+                    if logprobs:
+                        self._logprobs.extend(logprobs)
+                        tail = b"," + orjson.dumps({"logprobs": delta_logprobs(logprobs)})[1:]
+                        tail += b"\n\n"
+                    else:
+                        tail = _TEXT_END
+                    self._delta(parts, _TEXT_HEAD, text, tail)
+                case ThinkingDelta(text):
+                    if self._open != "reasoning":
+                        self._begin_reasoning(parts)
+                    self._pieces.append(text)
+                    self._delta(parts, _SUMMARY_HEAD, text, _END)
+                case ToolCallDone():
+                    self._call(parts, event)
+                case Ping():
+                    self._ping(parts, event)
+                case Finish():
+                    self._finish(parts, event)
+                case Failed():
+                    self._fail(parts, event)
+        return b"".join(parts)
+
+    def feed_reply(self, reply: Reply) -> Json:
+        """Take a whole answer at once and give its object."""
+        events: list[Event] = []
+        if reply.thinking:
+            events.append(ThinkingDelta(reply.thinking))
+        if reply.text:
+            events.append(TextDelta(reply.text, reply.logprobs))
+        events += reply.tool_calls
+        events.append(reply.finish)
+        self.feed((0, events))
+        return self.response
+
+    def abandon(self) -> Json:
+        """Give the object of an answer whose client left: incomplete, with what there is.
+
+        An answer that had already ended keeps its end.
+        """
+        if self._response is None:
+            self._end_item([], "incomplete")
+            self._response = response_object(self._envelope, "incomplete", self._output)
+            self.over = True
+        return self._response
+
+    @property
+    def response(self) -> Json:
+        """The finished object; incomplete when no end ever came."""
+        return self.abandon()
+
+    def _event(self, name: str, body: dict[str, Json]) -> bytes:
+        head = {"type": name, "sequence_number": self._sequence}
+        self._sequence += 1
+        return b"event: %b\ndata: %b\n\n" % (name.encode(), orjson.dumps(head | body))
+
+    def _delta(self, parts: list[bytes], head: bytes, text: str, tail: bytes) -> None:
+        parts.append(b"%b%d%b%b%b" % (head, self._sequence, self._middle, orjson.dumps(text), tail))
+        self._sequence += 1
+
+    def _begin(self, parts: list[bytes], kind: str, prefix: str) -> None:
+        self._end_item(parts, "completed")
+        self._open = kind
+        self._item_id = derived_id(prefix, self._envelope.seed, len(self._output))
+
+    def _place(self) -> dict[str, Json]:
+        return {"item_id": self._item_id, "output_index": len(self._output)}
+
+    def _added(self, parts: list[bytes], item: Json) -> None:
+        body = {"output_index": len(self._output), "item": item}
+        parts.append(self._event("response.output_item.added", body))
+
+    def _done(self, parts: list[bytes], item: Json) -> None:
+        body = {"output_index": len(self._output), "item": item}
+        parts.append(self._event("response.output_item.done", body))
+        self._output.append(item)
+        self._open = ""
+        self._pieces.clear()
+
+    def _begin_reasoning(self, parts: list[bytes]) -> None:
+        self._begin(parts, "reasoning", "rs_")
+        place = self._place() | {"summary_index": 0}
+        self._middle = b"," + orjson.dumps(place)[1:-1] + b',"delta":'
+        self._added(parts, reasoning_item(self._item_id, "in_progress", None, False))
+        body = place | {"part": summary_part("")}
+        parts.append(self._event("response.reasoning_summary_part.added", body))
+
+    def _begin_message(self, parts: list[bytes]) -> None:
+        self._begin(parts, "message", "msg_")
+        self._answered = True
+        place = self._place() | {"content_index": 0}
+        self._middle = b"," + orjson.dumps(place)[1:-1] + b',"delta":'
+        self._added(parts, message_item(self._item_id, "in_progress", None))
+        body = place | {"part": text_part("")}
+        parts.append(self._event("response.content_part.added", body))
+
+    def _end_item(self, parts: list[bytes], status: Status) -> None:
+        text = "".join(self._pieces)
+        if self._open == "reasoning":
+            place = self._place() | {"summary_index": 0}
+            done = ("response.reasoning_summary_text.done", place | {"text": text})
+            part = ("response.reasoning_summary_part.done", place | {"part": summary_part(text)})
+            item = reasoning_item(self._item_id, status, text, self._encrypted)
+        elif self._open == "message":
+            place = self._place() | {"content_index": 0}
+            logprobs = delta_logprobs(self._logprobs)
+            done = ("response.output_text.done", place | {"text": text, "logprobs": logprobs})
+            whole = text_part(text, self._logprobs)
+            part = ("response.content_part.done", place | {"part": whole})
+            item = message_item(self._item_id, status, text, self._logprobs)
+            self._logprobs = []
+        else:
+            return
+        parts.append(self._event(*done))
+        parts.append(self._event(*part))
+        self._done(parts, item)
+
+    def _call(self, parts: list[bytes], call: ToolCallDone) -> None:
+        tool = self._tools.get(call.name) or Tool(call.name)
+        custom = tool.kind == "custom"
+        self._begin(parts, "call", "ctc_" if custom else "fc_")
+        call_id = self._call_id(call.id)
+        self._answered = True
+        payload = custom_input(call.name, call.arguments) if custom else call.arguments
+        self._added(parts, call_item(self._item_id, "in_progress", call_id, tool, ""))
+        item = call_item(self._item_id, "completed", call_id, tool, payload)
+        place = self._place()
+        if custom:
+            stem, done = "response.custom_tool_call_input", {"input": payload}
+        else:
+            stem = "response.function_call_arguments"
+            done = {"arguments": payload, "name": item["name"]}
+        parts.append(self._event(f"{stem}.delta", place | {"delta": payload}))
+        parts.append(self._event(f"{stem}.done", place | done))
+        self._done(parts, item)
+
+    def _call_id(self, upstream: str) -> str:
+        given = upstream
+        if not given or given in self._call_ids:
+            given = derived_id("call_", self._envelope.seed, len(self._output), digits=24)
+        self._call_ids.add(given)
+        return given
+
+    def _ping(self, parts: list[bytes], ping: Ping) -> None:
+        mode = self._envelope.sse_keepalive
+        if ping.loud and mode == "comments_and_chunks":
+            begun = response_object(self._envelope, "in_progress")
+            parts.append(self._event("response.in_progress", {"response": begun}))
+        elif mode != "off":
+            parts.append(comment(ping))
+
+    def _finish(self, parts: list[bytes], finish: Finish) -> None:
+        status: Status = "incomplete" if finish.reason == "length" else "completed"
+        self._end_item(parts, status)
+        if not self._answered:
+            self._begin_message(parts)
+            self._end_item(parts, status)
+        self._response = response_object(
+            self._envelope,
+            status,
+            self._output,
+            usage=finish.usage,
+            reason="max_output_tokens" if status == "incomplete" else None,
+            completed_at=self._completed_at(finish) if status == "completed" else None,
+        )
+        parts.append(self._event(f"response.{status}", {"response": self._response}))
+        self.over = True
+
+    def _completed_at(self, finish: Finish) -> int:
+        clock = self._envelope.clock
+        if clock is not None:
+            return clock()
+        return self._envelope.created + finish.usage.total_ns // 1_000_000_000
+
+    def _fail(self, parts: list[bytes], failed: Failed) -> None:
+        self._end_item(parts, "incomplete")
+        self._response = response_object(self._envelope, "failed", self._output, error=failed.error)
+        parts.append(self._event("response.failed", {"response": self._response}))
+        self.over = True
+
+
+def response_of(replies: Sequence[Reply], envelope: Envelope) -> Json:
+    """Give the object of a whole answer."""
+    return Builder(envelope).feed_reply(replies[0])

@@ -1,0 +1,1 @@
+"""What several dialects need to read a request or to write an answer."""

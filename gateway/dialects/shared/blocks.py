@@ -1,0 +1,156 @@
+"""The blocks a Messages conversation is made of, one at a time (api-mapping 4.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import orjson
+
+from gateway.core.chat import Json, Message, ToolCall
+from gateway.dialects.shared.attachments import NO_PDF, read_file
+from gateway.dialects.shared.content import (
+    PARTS,
+    Content,
+    Reader,
+    call_name,
+    read_arguments,
+    read_part,
+)
+from gateway.dialects.shared.reading import Fields, invalid, label, missing
+
+_SEALED = ("encrypted_content", "encrypted_index", "encrypted_stdout", "cache_control")
+
+
+def is_result(kind: str) -> bool:
+    """Tell whether a block answers a call, ours or one made on the vendor's side."""
+    return kind.endswith("tool_result")
+
+
+def read_call(block: Fields) -> ToolCall:
+    """Return a call the model made earlier."""
+    return ToolCall(block.text("id") or "", call_name(block), read_arguments(block.get("input")))
+
+
+def read_result(block: Fields, kind: str, name: str) -> Message:
+    """Return what a call came to as a turn of the tool `name`: its text and its images."""
+    value = block.get("content")
+    found = Content()
+    if isinstance(value, str):
+        found.add_text(value)
+    elif kind not in {"tool_result", "mcp_tool_result"}:
+        found.add_text(_vendor_result(value))
+    elif value is not None:
+        for index, item in enumerate(value if isinstance(value, list) else [value]):
+            _read_result_part(item, f"{block.path('content')}[{index}]", found)
+    turn = found.message("tool")
+    return replace(
+        turn,
+        content=f"Error: {turn.content}" if block.flag("is_error") else turn.content,
+        tool_call_id=block.text("tool_use_id") or "",
+        tool_name=name,
+    )
+
+
+def _read_result_part(item: Json, where: str, found: Content) -> None:
+    kind = item.get("type") if isinstance(item, Mapping) else None
+    if kind == "tool_reference":
+        found.add_text(str(item.get("tool_name") or item.get("name") or ""))
+    elif isinstance(kind, str) and kind in BLOCKS:
+        read_part(item, where, found, BLOCKS)
+    else:
+        found.add_text(item if isinstance(item, str) else _json_text(item))
+
+
+def _vendor_result(value: Json) -> str:
+    """Give the result of a tool that ran at the vendor as short text: title and address a hit."""
+    if isinstance(value, list):
+        return "\n".join(filter(None, map(_vendor_result, value)))
+    if not isinstance(value, Mapping):
+        return "" if value is None else _json_text(value)
+    if value.get("error_code") is not None:
+        return f"Error: {value['error_code']}"
+    if isinstance(value.get("url"), str):
+        document = value.get("content")
+        source = document.get("source") if isinstance(document, Mapping) else None
+        title = value.get("title") or (
+            document.get("title") if isinstance(document, Mapping) else None
+        )
+        lines = [f"{title}: {value['url']}" if isinstance(title, str) else value["url"]]
+        if isinstance(source, Mapping) and source.get("type") == "text":
+            lines.append(str(source.get("data") or ""))
+        return "\n".join(lines)
+    output = [value.get(name) for name in ("stdout", "stderr")]
+    if any(isinstance(text, str) for text in output):
+        return "\n".join(text for text in output if isinstance(text, str) and text)
+    return _json_text(value)
+
+
+def _json_text(value: Json) -> str:
+    if isinstance(value, Mapping):
+        value = {name: part for name, part in value.items() if name not in _SEALED}
+    return orjson.dumps(value).decode()
+
+
+def _text(block: Fields, found: Content) -> None:
+    found.add_text(block.text("text") or "")
+
+
+def _search_result(block: Fields, found: Content) -> None:
+    lines = [block.text("title") or "", block.text("source") or ""]
+    lines += [part.text("text") or "" for part in block.objects("content")]
+    found.add_text("\n".join(filter(None, lines)))
+
+
+def _document(block: Fields, found: Content) -> None:
+    source = block.fields("source")
+    if source is None:
+        raise missing(block.path("source"))
+    head = " ".join(filter(None, (block.text("title"), block.text("context"))))
+    match source.required_text("type"):
+        case "text":
+            found.add_text("\n".join(filter(None, (head, source.text("data")))))
+        case "content":
+            found.add_text(head)
+            _document_blocks(source, found)
+        case "base64":
+            kind = (source.text("media_type") or "").lower()
+            url = f"data:{kind};base64,{source.required_text('data')}"
+            read = read_file(url, head, source.path("data"))
+            if isinstance(read, str):
+                found.add_text(read)
+            else:
+                found.media.append(read)
+        case "url" | "file":
+            raise invalid(
+                f"{NO_PDF}; send their text along.",
+                source.path("type"),
+                "unsupported_value",
+            )
+        case kind:
+            raise invalid(
+                f"A source of type {label(kind)!r} is not known here.", source.path("type")
+            )
+
+
+def _document_blocks(source: Fields, found: Content) -> None:
+    content = source.get("content")
+    if isinstance(content, str):
+        found.add_text(content)
+        return
+    for part in source.objects("content"):
+        kind = part.required_text("type")
+        if kind not in {"text", "image"}:
+            raise invalid(f"A document holds no {label(kind)!r}.", part.path("type"))
+        BLOCKS[kind](part, found)
+
+
+BLOCKS: Mapping[str, Reader] = {
+    "text": _text,
+    "image": PARTS["image"],
+    "input_image": PARTS["input_image"],
+    "image_url": PARTS["image_url"],
+    "document": _document,
+    "search_result": _search_result,
+}
+"""The blocks that stand for text and pictures."""

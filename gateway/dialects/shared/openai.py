@@ -1,0 +1,123 @@
+"""What chat completions, completions and embeddings say in the same words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gateway.core.chat import Envelope, Json
+from gateway.core.events import Finish, TokenLogprob, Usage
+from gateway.dialects.shared.ids import derived_id
+from gateway.dialects.shared.sse import frame
+from gateway.errors import ContextOverflow, GatewayError, ModelNotFound
+
+FINGERPRINT = "fp_ollama"
+CHAT_ID = "chatcmpl-"
+COMPLETION_ID = "cmpl-"
+
+_PROMPTS = (None, "messages", "prompt", "input")
+"""Where a prompt stands; Ollama's endpoints and ours do not call it the same."""
+
+
+def error_body(error: GatewayError, overflow_param: str | None = None) -> Json:
+    """Give the error body; `overflow_param` is the endpoint's name for a prompt that is too long.
+
+    All four keys are always there.
+    """
+    param = error.param
+    if isinstance(error, ContextOverflow) and param in _PROMPTS:
+        param = overflow_param or param
+    if param is None and isinstance(error, ModelNotFound):
+        param = "model"
+    return {
+        "error": {
+            # openai-python puts words of its own in place of an empty message.
+            "message": error.message or error.code,
+            "type": error.type,
+            "param": param,
+            "code": error.code,
+        }
+    }
+
+
+def error_frame(error: GatewayError, overflow_param: str | None = None) -> bytes:
+    """Give the last event of a stream that failed (D37)."""
+    return frame(error_body(error, overflow_param))
+
+
+def answer_id(prefix: str, envelope: Envelope) -> str:
+    """Give the id of the answer."""
+    return derived_id(prefix, envelope.seed, digits=24)
+
+
+def finish_word(finish: Finish, called: str = "") -> str:
+    """Translate the end of an answer (api-mapping 3.2.3); `called` is the word for calls made."""
+    match finish.reason:
+        case "length":
+            return "length"
+        case "tool_calls":
+            return called or "stop"
+        case "stop_sequence":
+            return "stop"
+        case _:
+            return called or "stop"
+
+
+def reasoning_names(envelope: Envelope) -> tuple[str, ...]:
+    """Give the fields thinking goes out under: one, since clients that know both show it twice
+    (D11)."""
+    if envelope.reasoning_field == "both":
+        return ("reasoning_content", "reasoning")
+    return (envelope.reasoning_field,)
+
+
+def usage_object(usage: Usage) -> Json:
+    """Give the usage of a chat completion; no count is missing, for strict clients."""
+    return {
+        **short_usage_object(usage),
+        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens, "audio_tokens": 0},
+        "completion_tokens_details": {
+            "reasoning_tokens": usage.reasoning_tokens,
+            "audio_tokens": 0,
+            "accepted_prediction_tokens": 0,
+            "rejected_prediction_tokens": 0,
+        },
+    }
+
+
+def short_usage_object(usage: Usage) -> Json:
+    """Give the usage of a completion."""
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+    }
+
+
+def total_usage(usages: Sequence[Usage], n: int) -> Usage:
+    """Sum the usage of all choices; a prompt that was answered `n` times counts once (D16)."""
+    if len(usages) == 1:
+        only = usages[0]
+        return Usage(
+            only.prompt_tokens, only.completion_tokens, only.cached_tokens, only.reasoning_tokens
+        )
+    prompt = cached = completion = reasoning = 0
+    for start in range(0, len(usages), n):
+        answers = usages[start : start + n]
+        prompt += max(usage.prompt_tokens for usage in answers)
+        cached += max(usage.cached_tokens for usage in answers)
+        completion += sum(usage.completion_tokens for usage in answers)
+        reasoning += sum(usage.reasoning_tokens for usage in answers)
+    return Usage(prompt, completion, cached, reasoning)
+
+
+def token_object(token: TokenLogprob) -> Json:
+    """Give one token of visible text with its alternatives (D53)."""
+    return {**_token(token), "top_logprobs": [_token(other) for other in token.top]}
+
+
+def _token(token: TokenLogprob) -> dict[str, Json]:
+    return {
+        "token": token.token,
+        "logprob": token.logprob,
+        "bytes": None if token.utf8 is None else list(token.utf8),
+    }

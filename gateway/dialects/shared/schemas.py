@@ -1,0 +1,268 @@
+"""Makes JSON schemas fit Ollama, which keeps only a few of their words (api-mapping F10, 2.3.3).
+
+Kept at the top of a tool: `type`, `properties`, `required`, `$defs`, `items`. Kept in a property:
+`type`, `anyOf`, `items`, `description`, `enum`, `properties`, `required`. Everything else is lost
+without a word, so it is rewritten in these terms first:
+
+    $ref                    the thing it points to (`schema_refs`)
+    oneOf, allOf, const     anyOf, one merged schema, enum
+    anyOf at the top        all properties of its branches; the branches are told
+    prefixItems             items of any of those schemas
+    true, false             {}
+    nullable                "null" among the types
+    default, format, ...    told in the description
+
+All of it works on copies. A schema is refused only for being no object; inside one, whatever
+cannot be understood is left as it is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+
+import orjson
+
+from gateway.core.chat import Json
+from gateway.dialects.shared.schema_refs import Schema, inline_refs
+from gateway.errors import InvalidRequest
+
+_TOLD = (
+    "default", "format", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum",
+    "multipleOf", "minLength", "maxLength", "pattern", "minItems", "maxItems", "uniqueItems",
+    "prefixItems", "additionalProperties", "patternProperties",
+)  # fmt: skip
+_TYPES: Mapping[str, type | tuple[type, ...]] = {
+    "type": (str, list),
+    "description": str,
+    "enum": list,
+    "required": list,
+    "properties": dict,
+    "anyOf": list,
+}
+_TOLD_CHARS = 200
+_ALTERNATIVES_CHARS = 1_000
+_REMEMBERED_BYTES = 8 * 1024
+
+
+def normalise(parameters: Json, param: str) -> Mapping[str, Json]:
+    """Give the parameters of a tool as Ollama can read them; not to be changed in place.
+
+    Raises InvalidRequest when they are no object, or too big.
+    """
+    if parameters is None:
+        return {"type": "object", "properties": {}}
+    schema = _object(parameters, param)
+    try:
+        raw = orjson.dumps(schema)
+        if len(raw) <= _REMEMBERED_BYTES and b'"$ref"' not in raw:
+            return _remembered(raw)
+    except (TypeError, InvalidRequest):
+        pass  # The long way tells what is wrong, and where.
+    return _normalised(schema, param)
+
+
+@lru_cache(maxsize=512)
+def _remembered(raw: bytes) -> Mapping[str, Json]:
+    """Agents send the same dozens of tools with every call.
+
+    With references a result may be far bigger than the schema, so those are not kept.
+    """
+    return _normalised(orjson.loads(raw), "parameters")
+
+
+def _normalised(parameters: Mapping[str, Json], param: str) -> Schema:
+    resolved = inline_refs(parameters, param)
+    definitions = _mapping(resolved.pop("$defs", None))
+    schema = _folded(_rewritten(resolved))
+    schema["type"] = "object"  # the arguments of a call are one, whatever was written
+    if not isinstance(schema.get("properties"), dict):
+        schema["properties"] = {}
+    if definitions:
+        schema["$defs"] = {name: _rewritten(part) for name, part in definitions.items()}
+    return schema
+
+
+def alternatives(schema: Mapping[str, Json]) -> str:
+    """Return in words which arguments go together; "" where there is nothing to choose.
+
+    `schema` are normalised parameters. Ollama drops `anyOf` at the top of a tool.
+    """
+    branches = [branch for branch in _listed(schema.get("anyOf")) if branch.get("properties")]
+    if len(branches) < 2:
+        return ""
+    shapes = []
+    for branch in branches:
+        required = _listed(branch.get("required"))
+        shapes.append(
+            ", ".join(
+                _shape(name, part) + ("" if name in required else "?")
+                for name, part in branch["properties"].items()
+            )
+        )
+    return f"Arguments are one of: {' | '.join(shapes)}"[:_ALTERNATIVES_CHARS]
+
+
+def _shape(name: str, part: Mapping[str, Json]) -> str:
+    values = _listed(part.get("enum"))
+    return f"{name}={json.dumps(values[0], ensure_ascii=False)}" if len(values) == 1 else name
+
+
+def _folded(schema: Schema) -> Schema:
+    """Return a schema with the properties of all its branches, of which it requires what every
+    branch requires. The branches stay, each whole in itself."""
+    branches = [
+        _merged(schema, _folded(branch))
+        for branch in _listed(schema.get("anyOf"))
+        if isinstance(branch.get("properties"), dict) or branch.get("anyOf")
+    ]
+    if not branches:
+        return schema
+    properties: Schema = {}
+    for branch in branches:
+        for name, part in _mapping(branch.get("properties")).items():
+            properties[name] = _either(properties[name], part) if name in properties else part
+    required = _listed(branches[0].get("required"))
+    for branch in branches[1:]:
+        required = [name for name in required if name in _listed(branch.get("required"))]
+    folded = {**schema, "anyOf": branches, "properties": properties}
+    return {**folded, "required": required} if required else folded
+
+
+def _merged(schema: Schema, branch: Schema) -> Schema:
+    """Return a branch with what the schema around it says of properties."""
+    properties = {**_mapping(schema.get("properties")), **_mapping(branch.get("properties"))}
+    required = [*_listed(schema.get("required")), *_listed(branch.get("required"))]
+    merged = {**branch, "type": "object", "properties": properties}
+    if required:
+        merged["required"] = list(dict.fromkeys(required))
+    return merged
+
+
+def _either(one: Json, other: Json) -> Json:
+    """Return a schema for what either of two schemas takes."""
+    if one == other:
+        return one
+    values = [_listed(part.get("enum")) for part in (one, other)]
+    if all(values):
+        rest = {name: value for name, value in {**other, **one}.items() if name != "enum"}
+        return {**rest, "enum": [*values[0], *(v for v in values[1] if v not in values[0])]}
+    choices = one["anyOf"] if set(one) == {"anyOf"} else [one]
+    return {"anyOf": [*choices, other]}
+
+
+def _rewritten(schema: Json) -> Schema:
+    """Give a schema without references in the words Ollama keeps."""
+    if not isinstance(schema, Mapping):
+        return {}
+    copied = _merged_all_of(dict(schema))
+    if "oneOf" in copied:
+        copied["anyOf"] = [*_listed(copied.get("anyOf")), *_listed(copied.pop("oneOf"))]
+    choices = [_rewritten(choice) for choice in _listed(copied.pop("anyOf", None))]
+    if choices:
+        copied["anyOf"] = choices
+    if "const" in copied:
+        constant = copied.pop("const")
+        copied.setdefault("enum", [constant])
+    if copied.pop("nullable", None) is True:
+        _allow_null(copied)
+    if isinstance(copied.get("properties"), Mapping):
+        copied["properties"] = {
+            name: _rewritten(part) for name, part in copied["properties"].items()
+        }
+    tuple_items = _listed(copied.get("prefixItems"))
+    if tuple_items:
+        more = [copied["items"]] if isinstance(copied.get("items"), Mapping) else []
+        copied["items"] = [*tuple_items, *more]
+    if "items" in copied:
+        copied["items"] = _rewritten(_item(copied["items"]))
+    _drop_unreadable(copied)
+    _tell(copied)
+    return copied
+
+
+def _drop_unreadable(schema: Schema) -> None:
+    """Take out words of a type that Ollama's decoder would answer with an error."""
+    for name, kind in _TYPES.items():
+        if name in schema and not isinstance(schema[name], kind):
+            del schema[name]
+    if isinstance(schema.get("type"), list):
+        schema["type"] = [kind for kind in schema["type"] if isinstance(kind, str)]
+    if "required" in schema:
+        schema["required"] = [name for name in schema["required"] if isinstance(name, str)]
+
+
+def _merged_all_of(schema: Schema) -> Schema:
+    """Fold the parts of `allOf` into the schema around them, whose own words win."""
+    parts = [_rewritten(part) for part in _listed(schema.pop("allOf", None))]
+    if not parts:
+        return schema
+    merged: Schema = {}
+    for part in (*parts, schema):
+        properties = {**_mapping(merged.get("properties")), **_mapping(part.get("properties"))}
+        required = [*_listed(merged.get("required")), *_listed(part.get("required"))]
+        merged.update(part)
+        if properties:
+            merged["properties"] = properties
+        if required:
+            merged["required"] = list(dict.fromkeys(filter(_is_text, required)))
+    return merged
+
+
+def _allow_null(schema: Schema) -> None:
+    kind = schema.get("type")
+    if isinstance(kind, str) and kind != "null":
+        schema["type"] = [kind, "null"]
+    elif isinstance(kind, list) and "null" not in kind:
+        schema["type"] = [*kind, "null"]
+
+
+def _item(items: Json) -> Json:
+    """A list of item schemas describes a tuple; any of them may come."""
+    if not isinstance(items, list):
+        return items
+    return items[0] if len(items) == 1 else {"anyOf": items}
+
+
+def _tell(schema: Schema) -> None:
+    """Append what Ollama would drop to the description, so that the model still sees it."""
+    told = [f"{name}: {_shown(schema[name])}" for name in _TOLD if _is_worth_telling(schema, name)]
+    if not told:
+        return
+    description = schema.get("description")
+    before = f"{description} " if isinstance(description, str) and description else ""
+    schema["description"] = f"{before}[{', '.join(told)}]"
+
+
+def _is_worth_telling(schema: Schema, name: str) -> bool:
+    """Whether a word says something: that further properties may or may not come does not."""
+    value = schema.get(name)
+    if name == "additionalProperties":
+        return isinstance(value, Mapping) and bool(value)
+    return value is not None
+
+
+def _shown(value: Json) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text[:_TOLD_CHARS]
+
+
+def _object(value: Json, param: str) -> Mapping[str, Json]:
+    if isinstance(value, Mapping):
+        return value
+    raise InvalidRequest(
+        f"{param!r} must be a JSON schema object.", param=param, code="invalid_type"
+    )
+
+
+def _listed(value: Json) -> list[Json]:
+    return list(value) if isinstance(value, list | tuple) else []
+
+
+def _mapping(value: Json) -> Mapping[str, Json]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _is_text(value: Json) -> bool:
+    return isinstance(value, str)
