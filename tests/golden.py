@@ -13,18 +13,15 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import orjson
 
 from gateway.core.behaviour import Behaviour
 from gateway.core.chat import Envelope
 from gateway.core.events import Batch, fold
+from gateway.dialects import CHAT, COMPLETIONS, MESSAGES, RESPONSES
 from gateway.dialects.base import Dialect, Reading, frames
-from gateway.dialects.chat import dialect as openai_chat
-from gateway.dialects.completions import dialect as openai_completions
-from gateway.dialects.messages import dialect as anthropic_messages
-from gateway.dialects.responses import dialect as openai_responses
 from gateway.errors import GatewayError, InvalidRequest
 from gateway.ollama.wire import Decoder
 
@@ -50,7 +47,7 @@ _SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}}
 
 DIALECTS: tuple[Sample, ...] = (
     Sample(
-        cast(Dialect, openai_chat),
+        CHAT,
         {
             "model": "Tern",
             "messages": _TURN,
@@ -62,12 +59,12 @@ DIALECTS: tuple[Sample, ...] = (
         {"logprobs": True, "top_logprobs": 2},
     ),
     Sample(
-        cast(Dialect, openai_completions),
+        COMPLETIONS,
         {"model": "Tern", "prompt": "The weather in Paris is", "stream": True},
         {"logprobs": 2},
     ),
     Sample(
-        cast(Dialect, openai_responses),
+        RESPONSES,
         {
             "model": "Tern",
             "input": "What is the weather in Paris?",
@@ -77,7 +74,7 @@ DIALECTS: tuple[Sample, ...] = (
         {"include": ["message.output_text.logprobs"], "top_logprobs": 2},
     ),
     Sample(
-        cast(Dialect, anthropic_messages),
+        MESSAGES,
         {
             "model": "Tern",
             "max_tokens": 1000,
@@ -113,12 +110,12 @@ def files(sample: Sample, recording: Path) -> Iterator[tuple[Path, bytes]]:
     call = dialect.parse(body, _reading())
     envelope = Envelope(SEED, CREATED, call, REQUEST_ID, prompt_estimate=17)
     found = batches(recording)
-    path = GOLDEN / dialect.NAME / recording.stem
+    path = GOLDEN / dialect.name / recording.stem
     yield path.with_suffix(".sse"), b"".join(frames(dialect.writer(envelope), iter(found)))
     try:
         whole = dialect.render(fold(found), envelope)
     except GatewayError as error:
-        whole = dialect.error(error, REQUEST_ID)
+        whole = dialect.error_body(error, REQUEST_ID)
     yield path.with_suffix(".json"), orjson.dumps(whole, option=orjson.OPT_INDENT_2) + b"\n"
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests import golden
 
 PAIRS = [
-    pytest.param(sample, recording, id=f"{sample.dialect.NAME}-{recording.stem}")
+    pytest.param(sample, recording, id=f"{sample.dialect.name}-{recording.stem}")
     for sample in golden.DIALECTS
     for recording in golden.recordings()
 ]

@@ -21,7 +21,7 @@ from gateway.core.chat import Json
 from gateway.core.events import Event, Failed, Finish, TextDelta, ThinkingDelta, ToolCallDone
 from gateway.core.keys import Key
 from gateway.dialects.base import Reading
-from gateway.dialects.chat import dialect as openai_chat
+from gateway.dialects.chat.dialect import CHAT
 from gateway.errors import GatewayError, InvalidRequest, NotFound
 from gateway.pages.words import _
 from gateway.policy import access
@@ -31,7 +31,6 @@ from gateway.services.keyring import refusal
 from gateway.services.relay import Answer
 
 _APPLICATION = "playground"
-_ENDPOINT = "chat"
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _PARAMETERS = ("temperature", "top_p", "num_ctx", "num_predict", "seed")
 
@@ -79,7 +78,7 @@ def playground_run() -> Response:
 def _likely_key(keys: Sequence[Key]) -> int:
     """Give a key that may use every model, so that the first try is not refused."""
     ranked = sorted(
-        (key for key in keys if _ENDPOINT in key.scopes),
+        (key for key in keys if CHAT.name in key.scopes),
         key=lambda key: (key.allow == ("*",) and not key.deny, key.last_used_at or _LONG_AGO),
     )
     return ranked[-1].id if ranked else 0
@@ -101,15 +100,15 @@ def _begin(parts: Services, request_id: str) -> Running[Answer]:
     key = _key(parts, sent.get("key"))
     caller = Caller(
         request_id,
-        _ENDPOINT,
+        CHAT.name,
         request.remote_addr or "",
         _APPLICATION,
         request.environ.get("gunicorn.socket"),
     )
     body = dict(sent["body"])
     try:
-        access.check_scope(key, _ENDPOINT)
-        call = openai_chat.parse(body, _reading(parts))
+        access.check_scope(key, CHAT.name, CHAT.label)
+        call = CHAT.parse(body, _reading(parts))
         return calls.start(parts, call, key, caller, body)
     except GatewayError as error:
         calls.refused(parts, key, caller, str(body.get("model", ""))[:200], error)

@@ -12,6 +12,8 @@ from gateway.admin.advice import advice
 from gateway.admin.query import FEATURES, RANGES, read_filter, read_place
 from gateway.admin.timeline import parts_of, timeline
 from gateway.core.requests import CallRow, Filter
+from gateway.dialects import SCOPES
+from gateway.dialects.models import MODELS
 from gateway.errors import NotFound
 from gateway.pages import language
 from gateway.pages.words import _
@@ -23,7 +25,7 @@ LIMIT = 50
 SLOW_DAYS = 30
 """How far back is looked for what no index knows, unless a time is chosen."""
 _LIVE_LIMIT = 100
-ENDPOINTS = ("chat", "completions", "responses", "messages", "embeddings")
+ENDPOINTS = tuple(name for name in SCOPES if name != MODELS.name)
 FINISHES = (
     "stop",
     "length",

@@ -7,10 +7,13 @@ import orjson
 from flask import Response, g
 
 from gateway.api import bp, storing
+from gateway.api.hooks import speaks
 from gateway.api.inbound import read_body
 from gateway.dialects.messages import dialect as anthropic_messages
+from gateway.dialects.messages.dialect import MESSAGES
 from gateway.dialects.responses import dialect as openai_responses
 from gateway.dialects.responses import stored as responses_stored
+from gateway.dialects.responses.dialect import RESPONSES
 from gateway.policy import access
 from gateway.services import services
 from gateway.services.prepare import measure_prompt
@@ -20,9 +23,10 @@ from gateway.services.prepare import measure_prompt
 @bp.post("/messages/count_tokens", strict_slashes=False)
 @bp.post("/anthropic/v1/messages/count_tokens", strict_slashes=False)
 @bp.post("/anthropic/messages/count_tokens", strict_slashes=False)
+@speaks(MESSAGES)
 def count_tokens() -> Response:
     """Estimate the input of a Messages request."""
-    access.check_scope(g.key, "messages")
+    access.check_scope(g.key, MESSAGES.name, MESSAGES.label)
     parts = services()
     call = anthropic_messages.parse_count(read_body(parts), storing.reading(parts, g.key))
     return _json(anthropic_messages.render_count(measure_prompt(parts, call, g.key)))
@@ -30,9 +34,10 @@ def count_tokens() -> Response:
 
 @bp.post("/v1/responses/input_tokens", strict_slashes=False)
 @bp.post("/responses/input_tokens", strict_slashes=False)
+@speaks(RESPONSES)
 def input_tokens() -> Response:
     """Estimate the input of a Responses request."""
-    access.check_scope(g.key, "responses")
+    access.check_scope(g.key, RESPONSES.name, RESPONSES.label)
     parts = services()
     call = openai_responses.parse(read_body(parts), storing.reading(parts, g.key))
     return _json(responses_stored.input_tokens(measure_prompt(parts, call, g.key)))

@@ -6,24 +6,25 @@ from flask import Response, g
 
 from gateway.api import bp, storing
 from gateway.api.answers import Complete
+from gateway.api.hooks import speaks
 from gateway.api.inbound import Recorded, caller, read_body
 from gateway.dialects import embeddings as openai_embeddings
+from gateway.dialects.embeddings import EMBEDDINGS
 from gateway.policy import access
 from gateway.services import calls, services
 
 
 @bp.post("/v1/embeddings", strict_slashes=False)
 @bp.post("/embeddings", strict_slashes=False)
+@speaks(EMBEDDINGS)
 def embeddings() -> Response:
     """Give one vector a text, in input order."""
     parts = services()
-    with Recorded(parts, "embeddings") as body:
-        access.check_scope(g.key, "embeddings")
+    with Recorded(parts, EMBEDDINGS) as body:
+        access.check_scope(g.key, EMBEDDINGS.name, EMBEDDINGS.label)
         body |= read_body(parts)
         request = openai_embeddings.parse(body, storing.reading(parts, g.key))
-        running, effective = calls.start_embedding(
-            parts, request, g.key, caller("embeddings"), body
-        )
+        running, effective = calls.start_embedding(parts, request, g.key, caller(EMBEDDINGS), body)
     with running:
         try:
             found = running.answer.vectors(effective)

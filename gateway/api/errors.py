@@ -1,5 +1,4 @@
-"""Refusals in the caller's language: which dialect a path speaks, and the headers an error
-carries."""
+"""Refusals in the caller's language, and the headers they carry."""
 
 from __future__ import annotations
 
@@ -10,8 +9,7 @@ import orjson
 from flask import Request, Response
 from werkzeug.exceptions import HTTPException
 
-from gateway.dialects.messages import answer as anthropic_common
-from gateway.dialects.shared import openai as openai_common
+from gateway.dialects.base import Endpoint
 from gateway.errors import (
     GatewayError,
     InvalidRequest,
@@ -31,32 +29,10 @@ _KNOWN_UNSUPPORTED = (
 )  # fmt: skip
 
 
-def speaks_anthropic(path: str, anthropic_version: str | None) -> bool:
-    """Whether a path answers in Anthropic's form (api-mapping 2.1)."""
-    if path.startswith("/anthropic") or "/messages" in path:
-        return True
-    return path.startswith("/v1/models") and anthropic_version is not None
-
-
-def body_for(error: GatewayError, request: Request, request_id: str) -> bytes:
-    """Give the error body in the dialect of the request's path."""
-    if speaks_anthropic(request.path, request.headers.get("anthropic-version")):
-        return orjson.dumps(anthropic_common.error_body(error, request_id))
-    return orjson.dumps(openai_common.error_body(error, _prompt_param(request.path)))
-
-
-def _prompt_param(path: str) -> str:
-    """Give what an endpoint calls its prompt."""
-    if path.rstrip("/").endswith(("/responses", "/embeddings", "/input_tokens")):
-        return "input"
-    return "messages" if "/chat/" in path else "prompt"
-
-
-def response_for(error: GatewayError, request: Request, request_id: str) -> Response:
+def response_for(error: GatewayError, endpoint: Endpoint, request_id: str) -> Response:
     """Give the whole error response: body, status, and the headers SDKs act on (7.2)."""
-    response = Response(
-        body_for(error, request, request_id), error.status, mimetype="application/json"
-    )
+    body = orjson.dumps(endpoint.error_body(error, request_id))
+    response = Response(body, error.status, mimetype="application/json")
     headers = response.headers
     should_retry = error.should_retry
     if error.retry_after_s is not None:
@@ -69,17 +45,6 @@ def response_for(error: GatewayError, request: Request, request_id: str) -> Resp
         headers["WWW-Authenticate"] = "Bearer"
     headers.update(error.headers)
     return response
-
-
-def error_event(error: GatewayError, endpoint: str, request_id: str) -> bytes:
-    """Give the last event of a stream whose own writer broke (D37)."""
-    if endpoint == "messages":
-        body = orjson.dumps(anthropic_common.error_body(error, request_id))
-        return b"event: error\ndata: %b\n\n" % body
-    if endpoint == "responses":
-        told = openai_common.error_body(error)["error"]
-        return b"event: error\ndata: %b\n\n" % orjson.dumps({**told, "type": "error"})
-    return openai_common.error_frame(error)
 
 
 def fault_of(error: Exception, request_id: str) -> GatewayError:

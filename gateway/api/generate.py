@@ -4,49 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from functools import partial
-from typing import Any, cast
+from typing import cast
 
 import orjson
 from flask import Response
 
 from gateway.api import bp, storing
 from gateway.api.answers import Complete
-from gateway.api.errors import error_event, fault_of
+from gateway.api.errors import fault_of
+from gateway.api.hooks import speaks
 from gateway.api.inbound import Recorded, caller, read_body, this_g
 from gateway.core.events import fold
-from gateway.dialects.base import Dialect, Writer, frames
-from gateway.dialects.chat import dialect as openai_chat
-from gateway.dialects.completions import dialect as openai_completions
-from gateway.dialects.messages import dialect as anthropic_messages
-from gateway.dialects.responses import dialect as openai_responses
+from gateway.dialects import DIALECTS
+from gateway.dialects.base import Dialect, StoredWriter, Writer, frames
 from gateway.policy import access
 from gateway.services import calls, services
 from gateway.services.calls import Running
 from gateway.services.relay import Answer
 
-DIALECTS: dict[str, tuple[Any, tuple[str, ...]]] = {
-    "chat": (openai_chat, ("/v1/chat/completions", "/chat/completions")),
-    "completions": (openai_completions, ("/v1/completions", "/completions")),
-    "responses": (openai_responses, ("/v1/responses", "/responses")),
-    "messages": (
-        anthropic_messages,
-        ("/v1/messages", "/messages", "/anthropic/v1/messages", "/anthropic/messages"),
-    ),
-}
 STREAM_HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 
 
-def serve(name: str) -> Response:
-    """Answer one call of the dialect `name`, streamed or whole."""
-    dialect = cast(Dialect, DIALECTS[name][0])
+def serve(dialect: Dialect) -> Response:
+    """Answer one call, streamed or whole."""
     parts, kept = services(), this_g()
     key = kept.key
-    with Recorded(parts, name) as body:
-        access.check_scope(key, name)
+    with Recorded(parts, dialect) as body:
+        access.check_scope(key, dialect.name, dialect.label)
         body |= read_body(parts)
         call = dialect.parse(body, storing.reading(parts, key))
-        running = calls.start(parts, call, key, caller(name), body)
+        running = calls.start(parts, call, key, caller(dialect), body)
     if not call.stream:
         with running:
             try:
@@ -60,7 +47,7 @@ def serve(name: str) -> Response:
             stream = _Stream(dialect, running)
             response = Complete(
                 stream,
-                content_type=dialect.MEDIA_TYPE,
+                content_type=dialect.media_type,
                 headers=STREAM_HEADERS,
                 direct_passthrough=True,
             )
@@ -115,9 +102,11 @@ class _Stream:
         running = self._running
         self._prepared = running.prepared
         envelope = running.envelope()
-        stores = self._dialect is openai_responses
-        make = partial(storing.Keeper, running) if stores else self._dialect.writer
-        self._writer: Writer = make(envelope)
+        self._writer: Writer = self._dialect.writer(envelope)
+        if self._dialect.on_complete is not None:
+            self._writer = storing.Keeper(
+                running, envelope, self._dialect, cast(StoredWriter, self._writer)
+            )
         self._opening = self._writer.open()
 
     def _broken(self, error: Exception) -> bytes:
@@ -125,27 +114,27 @@ class _Stream:
         running = self._running
         fault = fault_of(error, running.caller.request_id)
         running.tally.fail(fault)
-        return error_event(fault, running.caller.endpoint, running.caller.request_id)
+        return self._dialect.error_event(fault, running.caller.request_id)
 
 
 def _whole(dialect: Dialect, running: Running[Answer]) -> Response:
     replies = fold(running.answer.whole(), running.prepared.request.choices)
     envelope = running.envelope()
     body = dialect.render(replies, envelope)
-    if dialect is openai_responses:
-        storing.keep(running, envelope, body)
+    storing.keep(running, dialect, envelope, body)
     return Complete(orjson.dumps(body), content_type="application/json")
 
 
-def _view(name: str) -> Callable[[], Response]:
+def _view(dialect: Dialect) -> Callable[[], Response]:
+    @speaks(dialect)
     def view() -> Response:
-        return serve(name)
+        return serve(dialect)
 
-    view.__name__ = name
+    view.__name__ = dialect.name
     return view
 
 
-for _name, (_, _paths) in DIALECTS.items():
-    _serve = _view(_name)
-    for _path in _paths:
-        bp.add_url_rule(_path, _name, _serve, methods=["POST"], strict_slashes=False)
+for _dialect in DIALECTS:
+    _serve = _view(_dialect)
+    for _path in _dialect.paths:
+        bp.add_url_rule(_path, _dialect.name, _serve, methods=["POST"], strict_slashes=False)

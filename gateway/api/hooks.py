@@ -12,14 +12,16 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, TypeVar
 
-from flask import Response, current_app, g, request
+from flask import Request, Response, current_app, g, request
 from flask.ctx import _AppCtxGlobals
 from werkzeug.exceptions import HTTPException
 
 from gateway.api import bp
 from gateway.api.auth import Failures, authenticate
-from gateway.api.errors import fault_of, from_http, response_for, speaks_anthropic
+from gateway.api.errors import fault_of, from_http, response_for
 from gateway.api.inbound import this_g, this_request
+from gateway.dialects import spoken
+from gateway.dialects.base import Endpoint
 from gateway.errors import GatewayError, Unavailable
 from gateway.logs import REQUEST_ID, clean
 from gateway.policy import access
@@ -54,6 +56,16 @@ def open_to_all(view: View) -> View:
     """Mark a view that needs no key."""
     view.open_to_all = True  # type: ignore[attr-defined]  # a mark on a function
     return view
+
+
+def speaks(endpoint: Endpoint) -> Callable[[View], View]:
+    """Mark a view with the endpoint it serves, which decides the form of errors and headers."""
+
+    def mark(view: View) -> View:
+        view.speaks = endpoint  # type: ignore[attr-defined]  # a mark on a function
+        return view
+
+    return mark
 
 
 def new_request_id() -> str:
@@ -98,26 +110,28 @@ def finish(response: Response) -> Response:
     headers = response.headers
     request_id = kept.get("request_id") or new_request_id()
     add = headers.add  # nobody has set these: what replaces looks at every header first
-    add("x-request-id", request_id)
     version = environ.get("HTTP_ANTHROPIC_VERSION")
-    form: Form = "anthropic" if speaks_anthropic(here.path, version) else "openai"
-    if form == "anthropic":
-        add("request-id", request_id)
-        if version is not None:
-            add("anthropic-version", clean(version, 32))
-    else:
-        add("openai-version", "2020-10-01")
-        elapsed_ms = (time.monotonic() - kept.get("started_s", time.monotonic())) * 1000
-        add("openai-processing-ms", str(int(elapsed_ms)))
+    vendor = _endpoint(here).vendor
+    elapsed_ms = (time.monotonic() - kept.get("started_s", time.monotonic())) * 1000
+    shown = None if version is None else clean(version, 32)
+    for name, value in vendor.headers(request_id, shown, int(elapsed_ms)):
+        add(name, value)
     add("X-Content-Type-Options", "nosniff")
     has_own = response.status_code >= HTTPStatus.BAD_REQUEST  # a refusal may bring its limits
-    for name, value in _of_the_call(kept, form).items():
+    for name, value in _of_the_call(kept, vendor.name).items():
         (headers.setdefault if has_own else add)(name, value)
     if "HTTP_ORIGIN" in environ:
         _allow_origin(response)
     if _has_body(response, here.method):
         offload.expect_body(environ.get("gunicorn.socket"))
     return response
+
+
+def _endpoint(here: Request) -> Endpoint:
+    """Return what the caller talks to, or thinks it does."""
+    view = current_app.view_functions.get(here.endpoint or "")
+    version = here.environ.get("HTTP_ANTHROPIC_VERSION")
+    return spoken(getattr(view, "speaks", None), here.path, version)
 
 
 def _of_the_call(kept: _AppCtxGlobals, form: Form) -> Mapping[str, str]:
@@ -160,7 +174,7 @@ def refuse(error: GatewayError) -> Response:
     """Answer a failure in the caller's dialect."""
     if "key" not in g and error.status == HTTPStatus.UNAUTHORIZED:
         services().metrics.turned_away(error.status, error.code)
-    return response_for(error, request, g.get("request_id") or new_request_id())
+    return response_for(error, _endpoint(request), g.get("request_id") or new_request_id())
 
 
 @bp.errorhandler(HTTPException)
@@ -173,4 +187,4 @@ def refuse_http(error: HTTPException) -> Response:
 def fail(error: Exception) -> Response:
     """Answer a fault of ours: the log has the places, the caller the request id."""
     request_id = g.get("request_id") or new_request_id()
-    return response_for(fault_of(error, request_id), request, request_id)
+    return response_for(fault_of(error, request_id), _endpoint(request), request_id)

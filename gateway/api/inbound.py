@@ -10,6 +10,7 @@ from werkzeug.wsgi import get_content_length
 
 from gateway.api.body import read_json
 from gateway.core.chat import Json
+from gateway.dialects.base import Endpoint
 from gateway.errors import GatewayError
 from gateway.logs import clean
 from gateway.services import Services, calls, offload
@@ -49,7 +50,7 @@ class Recorded:
 
     __slots__ = ("_body", "_endpoint", "_parts")
 
-    def __init__(self, parts: Services, endpoint: str) -> None:
+    def __init__(self, parts: Services, endpoint: Endpoint) -> None:
         self._parts = parts
         self._endpoint = endpoint
         self._body: dict[str, Json] = {}
@@ -69,7 +70,7 @@ class Recorded:
             calls.refused(self._parts, g.key, caller(self._endpoint), name, error)
 
 
-def caller(endpoint: str) -> Caller:
+def caller(endpoint: Endpoint) -> Caller:
     """Give who calls, for records and for noticing that they left."""
     here = this_request()
     environ = here.environ
@@ -79,7 +80,8 @@ def caller(endpoint: str) -> Caller:
     theirs = environ.get("HTTP_X_REQUEST_ID") or environ.get("HTTP_X_CLIENT_REQUEST_ID") or ""
     return Caller(
         request_id=this_g().request_id,
-        endpoint=endpoint,
+        endpoint=endpoint.name,
+        form=endpoint.vendor.name,
         address=here.remote_addr or "",
         application=clean(environ.get("HTTP_USER_AGENT", ""), 120),
         sock=sock,

@@ -10,8 +10,10 @@ from flask import Response, g, request
 
 from gateway.api import bp
 from gateway.api.errors import unknown_path
+from gateway.api.hooks import speaks
 from gateway.core.keys import Key
 from gateway.dialects import models as openai_models
+from gateway.dialects.models import MODELS
 from gateway.errors import InvalidRequest
 from gateway.policy import access, routing
 from gateway.policy.routing import Index
@@ -24,9 +26,10 @@ _lists: WeakKeyDictionary[Index, dict[Hashable, bytes]] = WeakKeyDictionary()
 @bp.get("/v1/models", strict_slashes=False)
 @bp.get("/models", strict_slashes=False)
 @bp.get("/anthropic/v1/models", strict_slashes=False)
+@speaks(MODELS)
 def list_models() -> Response:
     """List the models of the key, in one shape for both SDKs (D7)."""
-    access.check_scope(g.key, "models")
+    access.check_scope(g.key, MODELS.name, MODELS.label)
     index = services().catalog.index()
     if not request.query_string:
         return Response(_whole_list(index, g.key), mimetype="application/json")
@@ -42,9 +45,10 @@ def list_models() -> Response:
 @bp.get("/v1/models/<path:model_id>", strict_slashes=False)
 @bp.get("/models/<path:model_id>", strict_slashes=False)
 @bp.get("/anthropic/v1/models/<path:model_id>", strict_slashes=False)
+@speaks(MODELS)
 def one_model(model_id: str) -> Response:
     """Give one model; names may hold `/` and `:`."""
-    access.check_scope(g.key, "models")
+    access.check_scope(g.key, MODELS.name, MODELS.label)
     resolved = routing.resolve(model_id, services().catalog.index(), "")
     access.check_model(g.key, resolved)
     body = openai_models.render_model(resolved.model)
@@ -54,6 +58,7 @@ def one_model(model_id: str) -> Response:
 @bp.delete("/v1/models/<path:model_id>", strict_slashes=False)
 @bp.delete("/models/<path:model_id>", strict_slashes=False)
 @bp.delete("/anthropic/v1/models/<path:model_id>", strict_slashes=False)
+@speaks(MODELS)
 def delete_model(model_id: str) -> Response:
     """Refuse: models are managed in the console."""
     raise unknown_path("DELETE", request.path)

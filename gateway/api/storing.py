@@ -5,9 +5,7 @@ from __future__ import annotations
 from gateway.core.chat import Envelope, Json
 from gateway.core.events import Batch
 from gateway.core.keys import Key
-from gateway.dialects.base import Reading
-from gateway.dialects.responses import stored as responses_stored
-from gateway.dialects.responses.stream import Builder
+from gateway.dialects.base import Dialect, Reading, StoredWriter
 from gateway.errors import ClientGone
 from gateway.services import Services
 from gateway.services.calls import Running
@@ -24,9 +22,9 @@ def reading(parts: Services, key: Key) -> Reading:
     )
 
 
-def keep(running: Running[Answer], envelope: Envelope, response: Json) -> None:
-    """Store a finished response, if caller and settings want that."""
-    kept = responses_stored.to_keep(envelope, response)
+def keep(running: Running[Answer], dialect: Dialect, envelope: Envelope, response: Json) -> None:
+    """Store a finished response, if API, caller and settings want that."""
+    kept = None if dialect.on_complete is None else dialect.on_complete(envelope, response)
     if kept is not None:
         running.services.responses.save(running.prepared.key, kept)
 
@@ -35,14 +33,17 @@ class Keeper:
     """A writer that stores the response once: before its last event is sent, so that a client may
     refer to it at once, or when the client has left, which `keep` is to be told."""
 
-    def __init__(self, running: Running[Answer], envelope: Envelope) -> None:
+    def __init__(
+        self, running: Running[Answer], envelope: Envelope, dialect: Dialect, builder: StoredWriter
+    ) -> None:
         self._running = running
         self._envelope = envelope
-        self._builder = Builder(envelope)
+        self._dialect = dialect
+        self._builder = builder
         self._kept = False
         self.over = False
-        self.open = self._builder.open
-        self.piece = self._builder.piece
+        self.open = builder.open
+        self.piece = builder.piece
 
     def feed(self, batch: Batch) -> bytes:
         """Give the frames of one batch; the response is stored before the last of them."""
@@ -59,4 +60,4 @@ class Keeper:
         """Store the response as it is now, unless that was done."""
         if not self._kept:
             self._kept = True
-            keep(self._running, self._envelope, self._builder.abandon())
+            keep(self._running, self._dialect, self._envelope, self._builder.abandon())

@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from gateway.cli.common import OPERATOR, command, table
-from gateway.core.keys import PERIODS, SCOPES, Key
+from gateway.core.keys import PERIODS, Key
+from gateway.dialects import SCOPES
 from gateway.errors import InvalidRequest, NotFound
 from gateway.policy import access
 from gateway.services import services

@@ -9,8 +9,8 @@ from typing import Literal, TypeAlias
 
 from gateway.core.chat import EMPTY, Json
 
-Scope: TypeAlias = Literal["chat", "completions", "embeddings", "responses", "messages", "models"]
-SCOPES: tuple[Scope, ...] = ("chat", "completions", "embeddings", "responses", "messages", "models")
+DEFAULT_SCOPES = ("chat", "completions", "embeddings", "responses", "messages", "models")
+"""The endpoints a new key may use; what endpoints there are is for the dialects to say."""
 Period: TypeAlias = Literal["day", "week", "month", "total"]
 PERIODS: tuple[Period, ...] = ("day", "week", "month", "total")
 Priority: TypeAlias = Literal["interactive", "normal", "batch"]
@@ -61,7 +61,7 @@ class Key:
     deny: tuple[str, ...] = ()
     model_ids: tuple[int, ...] = ()
     cidrs: tuple[str, ...] = ()
-    scopes: tuple[Scope, ...] = SCOPES
+    scopes: tuple[str, ...] = DEFAULT_SCOPES
     limits: Limits = Limits()
     zone: str = "UTC"
     priority: Priority = "normal"

@@ -1,15 +1,15 @@
-"""What every generating dialect offers. A module is a dialect: no base class, no registration
-object."""
+"""What an endpoint is, and what every generating dialect offers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 from gateway.core.behaviour import Behaviour
 from gateway.core.chat import Call, Envelope, Json
 from gateway.core.events import Batch, Reply
+from gateway.dialects.shared.sse import MEDIA_TYPE
 from gateway.errors import GatewayError
 
 Words: TypeAlias = Callable[[], str | None]
@@ -57,30 +57,63 @@ class Writer(Protocol):
         ...
 
 
-class Dialect(Protocol):
-    """One generating endpoint's language."""
+class StoredWriter(Writer, Protocol):
+    """A writer whose answer may be stored."""
 
-    NAME: str
-    """Short name, also the `endpoint` of usage records: chat, completions, responses, messages."""
-    MEDIA_TYPE: str
-    """Content type of a streamed answer."""
-
-    def parse(self, body: Json, reading: Reading) -> Call:
-        """Read a decoded JSON body. Raises InvalidRequest with the dotted path of the bad field
-        in `param`."""
+    def abandon(self) -> Json:
+        """Return the answer as it is now, as JSON."""
         ...
 
-    def render(self, replies: Sequence[Reply], envelope: Envelope) -> Json:
-        """Give the whole answer as JSON-ready values."""
-        ...
 
-    def writer(self, envelope: Envelope) -> Writer:
-        """Give what writes a streamed answer."""
-        ...
+@dataclass(frozen=True, slots=True)
+class Vendor:
+    """Whose API an endpoint follows.
 
-    def error(self, error: GatewayError, request_id: str) -> Json:
-        """Give the error body in this dialect."""
-        ...
+    `name` is also the form of rate-limit headers. `error_body(error, request_id, prompt_param)`
+    returns an error as JSON, `headers(request_id, version, elapsed_ms)` what every answer carries;
+    `version` is the caller's `anthropic-version`. Unknown paths below `roots` are answered in this
+    vendor's form.
+    """
+
+    name: Literal["openai", "anthropic"]
+    error_body: Callable[[GatewayError, str, str | None], Json]
+    headers: Callable[[str, str | None, int], Iterable[tuple[str, str]]]
+    roots: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """What clients call. `name` is the scope of keys and the `endpoint` of usage records, `label`
+    what people call it, `prompt_param` the field that holds the prompt; the first of `paths` is
+    the one to show."""
+
+    name: str
+    label: str
+    vendor: Vendor
+    paths: tuple[str, ...]
+    prompt_param: str | None = None
+
+    def error_body(self, error: GatewayError, request_id: str) -> Json:
+        """Return an error as JSON in this endpoint's form."""
+        return self.vendor.error_body(error, request_id, self.prompt_param)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect(Endpoint):
+    """An endpoint that generates, and the language it is spoken to in.
+
+    `parse` reads a decoded JSON body and raises InvalidRequest with the dotted path of the bad
+    field in `param`; `render` returns a whole answer as JSON-ready values, `writer` what writes a
+    streamed one; `error_event` is the last event of a stream whose own writer broke (D37).
+    `on_complete` returns what to store of a finished answer, where the API keeps answers.
+    """
+
+    parse: Callable[[Json, Reading], Call]
+    render: Callable[[Sequence[Reply], Envelope], Json]
+    writer: Callable[[Envelope], Writer]
+    error_event: Callable[[GatewayError, str], bytes]
+    on_complete: Callable[[Envelope, Json], Any] | None = None
+    media_type: str = MEDIA_TYPE
 
 
 def frames(

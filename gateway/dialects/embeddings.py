@@ -10,8 +10,8 @@ import orjson
 
 from gateway.core.chat import Json, Params
 from gateway.core.embed import Embeddings, EmbedRequest
-from gateway.dialects.base import Reading
-from gateway.dialects.shared.openai import error_body
+from gateway.dialects.base import Endpoint, Reading
+from gateway.dialects.shared.openai import OPENAI
 from gateway.dialects.shared.params import (
     read_flag,
     read_keep_alive,
@@ -21,9 +21,7 @@ from gateway.dialects.shared.params import (
 )
 from gateway.dialects.shared.prompts import read_texts
 from gateway.dialects.shared.reading import invalid, read_end_user, read_model
-from gateway.errors import GatewayError, UpstreamError
-
-NAME = "embeddings"
+from gateway.errors import UpstreamError
 
 _ENCODINGS = ("float", "base64")
 _FOREIGN = (
@@ -76,11 +74,6 @@ def render(embeddings: Embeddings, request: EmbedRequest) -> bytes:
     )
 
 
-def error(error: GatewayError, request_id: str) -> Json:
-    """Give the error body."""
-    return error_body(error, "input")
-
-
 def _numbers(vector: Sequence[float]) -> Json:
     return vector
 
@@ -108,3 +101,8 @@ def _check(vectors: Sequence[Sequence[float]], request: EmbedRequest) -> None:
             f"This model makes vectors of {size} numbers, not of {request.dimensions}.",
             "dimensions",
         )
+
+
+EMBEDDINGS = Endpoint(
+    "embeddings", "embeddings", OPENAI, ("/v1/embeddings", "/embeddings"), "input"
+)

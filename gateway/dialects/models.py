@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 
 from gateway.core.catalog import Model
 from gateway.core.chat import Json
+from gateway.dialects.base import Endpoint
+from gateway.dialects.shared.openai import OPENAI
 from gateway.dialects.shared.reading import as_integer, invalid
 
 MAX_LIMIT = 1000
@@ -99,3 +101,8 @@ def _window(model: Model) -> int | None:
 
 def _mapping(value: Json) -> Mapping[str, Json]:
     return value if isinstance(value, Mapping) else {}
+
+
+MODELS = Endpoint(
+    "models", "the list of models", OPENAI, ("/v1/models", "/models", "/anthropic/v1/models")
+)

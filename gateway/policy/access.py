@@ -18,14 +18,6 @@ from gateway.policy import names
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 _ALL: Final = ("*",)
-_WHAT: Final = {
-    "chat": "chat completions",
-    "completions": "text completions",
-    "embeddings": "embeddings",
-    "responses": "the Responses API",
-    "messages": "the Messages API",
-    "models": "the list of models",
-}
 
 
 def may_use(key: Key, resolved: Resolved) -> bool:
@@ -64,10 +56,10 @@ def unmatched(key: Key, models: Iterable[Model]) -> tuple[str, ...]:
     )
 
 
-def check_scope(key: Key, scope: str) -> None:
-    """Raise Forbidden when the key may not use an endpoint group."""
+def check_scope(key: Key, scope: str, label: str) -> None:
+    """Raise Forbidden when the key may not use an endpoint, which people call `label`."""
     if scope not in key.scopes:
-        raise Forbidden(f"This API key may not use {_WHAT.get(scope, scope)}.")
+        raise Forbidden(f"This API key may not use {label}.")
 
 
 def check_address(key: Key, address: str) -> None:

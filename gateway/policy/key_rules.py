@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import ipaddress
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import datetime
 from typing import Any, get_args
 
 from gateway.core.chat import Json
 from gateway.core.instants import YEARS, in_utc, parse_instant
-from gateway.core.keys import PERIODS, SCOPES, Budget, Key, Limits, Priority
+from gateway.core.keys import PERIODS, Budget, Key, Limits, Priority
 from gateway.core.periods import is_zone
 from gateway.errors import InvalidRequest
 
@@ -27,8 +27,9 @@ _ENTRIES = 1_000
 _NUMBER_LIMIT = 2**53
 
 
-def read(raw: Mapping[str, Json], key: Key, now: datetime) -> Key:
-    """Give `key` with the fields of `raw`. Raises InvalidRequest with the field in `param`."""
+def read(raw: Mapping[str, Json], key: Key, now: datetime, scopes: Sequence[str]) -> Key:
+    """Return `key` with the fields of `raw`; `scopes` are all there are. Raises InvalidRequest with
+    the field in `param`."""
     values = dict(raw)
     limits: dict[str, Any] = {}
     changes: dict[str, Any] = {}
@@ -39,6 +40,8 @@ def read(raw: Mapping[str, Json], key: Key, now: datetime) -> Key:
             limits["budgets"] = _budgets(value)
         elif name == "expires_at":
             changes[name] = _expiry(value, key, now)
+        elif name == "scopes":
+            changes[name] = _scopes(value, scopes)
         elif name in _READERS:
             changes[name] = _READERS[name](name, value)
         else:
@@ -135,11 +138,11 @@ def _networks(field: str, value: Json) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _scopes(field: str, value: Json) -> tuple[str, ...]:
-    for i, entry in _each(field, value):
-        if entry not in SCOPES:
-            raise _wrong(f"{field}[{i}]", f"must be one of {', '.join(SCOPES)}")
-    return tuple(scope for scope in SCOPES if scope in value)
+def _scopes(value: Json, known: Sequence[str]) -> tuple[str, ...]:
+    for i, entry in _each("scopes", value):
+        if entry not in known:
+            raise _wrong(f"scopes[{i}]", f"must be one of {', '.join(known)}")
+    return tuple(scope for scope in known if scope in value)
 
 
 def _priority(field: str, value: Json) -> str:
@@ -209,7 +212,6 @@ _READERS: Mapping[str, Callable[[str, Json], Any]] = {
     "deny": _patterns,
     "model_ids": _ids,
     "cidrs": _networks,
-    "scopes": _scopes,
     "zone": _time_zone,
     "priority": _priority,
     "default_params": _parameters,

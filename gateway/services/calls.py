@@ -42,8 +42,8 @@ A = TypeVar("A", Answer, EmbedAnswer)
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls, and over which line. `sock` is the client's socket where there is one,
-    `their_id` what the caller calls the request."""
+    """Who calls what, and over which connection. `sock` is the client's socket where there is one,
+    `their_id` what the caller calls the request, `form` that of its rate-limit headers."""
 
     request_id: str
     endpoint: str
@@ -52,6 +52,7 @@ class Caller:
     sock: Any = None
     traceparent: str = ""
     their_id: str = ""
+    form: Form = "openai"
 
 
 class Running(Generic[A]):
@@ -93,7 +94,7 @@ class Running(Generic[A]):
                     key,
                     self.prepared.reservation,
                     prompt=self.prepared.estimate,
-                    form=self._form,
+                    form=self.caller.form,
                 )
             except GatewayError as error:
                 tally.fail(error)
@@ -167,11 +168,7 @@ class Running(Generic[A]):
         """Give the rate-limit headers in the dialect's own form."""
         if self._lease is None:
             return {}
-        return self._lease.headers_for(self._form)
-
-    @property
-    def _form(self) -> Form:
-        return "anthropic" if self.caller.endpoint == "messages" else "openai"
+        return self._lease.headers_for(self.caller.form)
 
     def _client_left(self) -> None:
         self.answer.cancel(ClientGone("The client closed the connection."))

@@ -18,6 +18,7 @@ from gateway.core.admin import Actor
 from gateway.core.chat import Json
 from gateway.core.keys import Key
 from gateway.core.secrets import KEY_PREFIX, digest, new_secret, shown_end, shown_prefix
+from gateway.dialects import SCOPES
 from gateway.errors import InvalidRequest
 from gateway.policy import key_rules
 from gateway.services.revisions import Revisions
@@ -177,7 +178,7 @@ class Keys:
         return self._store.read(keys.search, text, limit=limit, offset=offset)
 
     def _read(self, raw: Mapping[str, Json], key: Key, now: datetime) -> Key:
-        changed = key_rules.read(raw, key, now)
+        changed = key_rules.read(raw, key, now, SCOPES)
         if raw.get("default_params"):
             params = self._check_params(raw["default_params"])
             changed = replace(changed, default_params=params)

@@ -34,6 +34,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from gateway.core.catalog import ServerView
 from gateway.core.usage import Admission, Settlement
+from gateway.dialects import SCOPES
 from gateway.services.offload import run_blocking
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ TICK_S: Final = 0.1
 SAMPLE_S: Final = 1.0
 OTHER: Final = "other"
 
-_ENDPOINTS = frozenset({"chat", "completions", "responses", "messages", "embeddings"})
+_ENDPOINTS = frozenset(SCOPES)
 _LIMITS = frozenset({"rate_limit_exceeded", "concurrency_limit_exceeded", "insufficient_quota"})
 _MAX_MODELS = 1_000
 _WAITS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)

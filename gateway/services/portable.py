@@ -23,6 +23,7 @@ from gateway.core.behaviour import Behaviour
 from gateway.core.catalog import Model, Server
 from gateway.core.chat import Json
 from gateway.core.keys import Key
+from gateway.dialects import SCOPES
 from gateway.errors import InvalidRequest
 from gateway.policy import key_rules, override_rules, settings_rules
 from gateway.policy.names import parse_name
@@ -282,7 +283,7 @@ class _Import:
         }
         before = self._known_key(raw)
         base = before or key_rules.blank(self._now)
-        key = key_rules.read(fields, base, self._now)
+        key = key_rules.read(fields, base, self._now, SCOPES)
         key = replace(
             key,
             default_params=override_rules.validate(key.default_params, force=False),

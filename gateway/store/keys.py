@@ -12,7 +12,7 @@ from sqlalchemy import delete as sql_delete
 from sqlalchemy.orm import Session
 
 from gateway.core.chat import Json
-from gateway.core.keys import Budget, Key, Limits, Priority, Scope
+from gateway.core.keys import Budget, Key, Limits, Priority
 from gateway.errors import NotFound
 from gateway.store.tables import ApiKeyRow, CounterLeaseRow, KeyCounterRow
 
@@ -117,7 +117,7 @@ def to_key(row: ApiKeyRow) -> Key:
         deny=tuple(row.deny),
         model_ids=tuple(row.model_ids),
         cidrs=tuple(row.cidrs),
-        scopes=cast(tuple[Scope, ...], tuple(row.scopes)),
+        scopes=tuple(row.scopes),
         limits=Limits(
             requests_per_minute=row.requests_per_minute,
             tokens_per_minute=row.tokens_per_minute,

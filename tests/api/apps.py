@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, Protocol
 
 import orjson
 from flask import Flask
@@ -16,7 +21,6 @@ from gateway.config import Settings
 from gateway.core.admin import SYSTEM
 from gateway.services import Services, of
 from gateway.store import setup
-from tests.fake_ollama import FakeOllama
 
 APIS: dict[str, tuple[str, dict[str, Any]]] = {
     "chat": ("/v1/chat/completions", {"messages": [{"role": "user", "content": "Hello?"}]}),
@@ -34,8 +38,12 @@ class App:
 
     def __init__(self, flask: Flask) -> None:
         self.services: Services = of(flask)
-        _, self._key = self.services.keys.issue({"name": "test"}, SYSTEM)
         self._client = flask.test_client()
+        self.use_key()
+
+    def use_key(self, **fields: Any) -> None:
+        """Call with a new key from here on."""
+        _, self._key = self.services.keys.issue({"name": "test", **fields}, SYSTEM)
 
     def set(self, **changes: Any) -> None:
         """Change settings."""
@@ -54,10 +62,32 @@ class App:
         return answer
 
 
+class Address(Protocol):
+    """Something that answers like Ollama."""
+
+    @property
+    def url(self) -> str: ...
+
+
+def ollama_at(url: str) -> Address:
+    """Give a server of another process."""
+    return SimpleNamespace(url=url)
+
+
+@cache
+def _migrated() -> Path:
+    """Give a data folder whose database is up to date: migrating takes longer than most tests."""
+    folder = Path(tempfile.mkdtemp(prefix="gateway-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    setup.prepare(Settings.load({"DATA_DIR": str(folder)}))
+    return folder
+
+
 @contextmanager
-def application(folder: Path, *ollamas: FakeOllama) -> Iterator[App]:
+def application(folder: Path, *ollamas: Address) -> Iterator[App]:
     """Give the application before these servers; their models are known."""
     urls = ",".join(ollama.url for ollama in ollamas)
+    shutil.copytree(_migrated(), folder, dirs_exist_ok=True)
     settings = Settings.load({"DATA_DIR": str(folder), "OLLAMA_URL": urls})
     setup.prepare(settings)
     flask = create_app(settings)

@@ -96,7 +96,7 @@ def test_every_vendor_name_of_an_option_is_described(name: str, names: dict[str,
 def test_the_fields_of_a_key_are_those_that_are_read() -> None:
     from gateway.policy import key_rules
 
-    known = {*key_rules._READERS, *key_rules._LIMITS, "budgets", "expires_at"}
+    known = {*key_rules._READERS, *key_rules._LIMITS, "budgets", "expires_at", "scopes"}
     assert set(SCHEMAS["AdminKeyIn"]["properties"]) == known
 
 

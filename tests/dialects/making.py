@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
-from types import ModuleType
 from typing import Any
 
 import orjson
@@ -15,7 +14,7 @@ from gateway.core.catalog import Model
 from gateway.core.chat import Call, Envelope, Request
 from gateway.core.events import Batch, Event
 from gateway.dialects import base
-from gateway.dialects.base import Reading
+from gateway.dialects.base import Dialect, Reading
 from gateway.errors import InvalidRequest
 from gateway.policy import media
 
@@ -45,7 +44,7 @@ def batches(*groups: Sequence[Event], choice: int = 0) -> list[Batch]:
     return [(choice, tuple(group)) for group in groups]
 
 
-def streamed(dialect: ModuleType, found: Iterable[Batch], around: Envelope) -> list[bytes]:
+def streamed(dialect: Dialect, found: Iterable[Batch], around: Envelope) -> list[bytes]:
     """Give the pieces of a streamed answer."""
     return list(base.frames(dialect.writer(around), iter(found)))
 
@@ -73,7 +72,7 @@ def settled(call: Call) -> Request:
     return media.settle(call.request, able, Behaviour())[0]
 
 
-def refusal(body: Mapping[str, Any], dialect: ModuleType, **settings: Any) -> tuple[str, str]:
+def refusal(body: Mapping[str, Any], dialect: Dialect, **settings: Any) -> tuple[str, str]:
     """Give the code and the param of the refusal of a body."""
     with pytest.raises(InvalidRequest) as caught:
         settled(dialect.parse(body, reading(**settings)))

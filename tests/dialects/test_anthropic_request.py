@@ -11,8 +11,9 @@ import pytest
 from gateway.core.behaviour import Behaviour
 from gateway.core.chat import Call, ChatRequest, Media, Message, Tool, ToolCall, ToolChoice
 from gateway.dialects.base import Reading
-from gateway.dialects.messages import dialect as anthropic_messages
+from gateway.dialects.messages import dialect as messages_dialect
 from gateway.dialects.messages.answer import Shown
+from gateway.dialects.messages.dialect import MESSAGES
 from gateway.errors import InvalidRequest
 from tests.dialects.making import settled
 
@@ -34,7 +35,7 @@ OBJECT = {"type": "object", "properties": {}}
 def parse(behaviour: Behaviour | None = None, **fields: Any) -> Call:
     body = {"model": "qwen3:8b", "messages": [HI], "max_tokens": 100, **fields}
     reading = READING if behaviour is None else replace(READING, behaviour=behaviour)
-    return anthropic_messages.parse({k: v for k, v in body.items() if v is not ...}, reading)
+    return MESSAGES.parse({k: v for k, v in body.items() if v is not ...}, reading)
 
 
 def request(behaviour: Behaviour | None = None, **fields: Any) -> ChatRequest:
@@ -223,7 +224,7 @@ def test_what_cannot_be_served_is_refused_by_its_path(
 @pytest.mark.parametrize("body", [None, [], "x", 5])
 def test_a_body_that_is_no_object_is_refused(body: Any) -> None:
     with pytest.raises(InvalidRequest):
-        anthropic_messages.parse(body, READING)
+        MESSAGES.parse(body, READING)
 
 
 @pytest.mark.parametrize(
@@ -279,10 +280,10 @@ def test_the_rest_of_the_call_is_read() -> None:
 
 
 def test_counting_reads_the_same_body_without_max_tokens() -> None:
-    call = anthropic_messages.parse_count({"model": "m", "messages": [HI]}, READING)
+    call = messages_dialect.parse_count({"model": "m", "messages": [HI]}, READING)
 
     assert call.request == ChatRequest("m", (Message("user", "hi"),))
-    assert anthropic_messages.render_count(12) == {"input_tokens": 12}
+    assert messages_dialect.render_count(12) == {"input_tokens": 12}
 
 
 # --- formats ----------------------------------------------------------------------------------

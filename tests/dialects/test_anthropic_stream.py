@@ -30,8 +30,8 @@ from gateway.core.events import (
     fold,
 )
 from gateway.dialects import base
-from gateway.dialects.messages import dialect as anthropic_messages
 from gateway.dialects.messages.answer import Shown
+from gateway.dialects.messages.dialect import MESSAGES
 from gateway.errors import ContextOverflow, GatewayError, Unavailable, UpstreamError
 
 CALL = Call(ChatRequest("qwen3:8b", (Message("user", "hi"),)), stream=True, extra=Shown())
@@ -60,7 +60,7 @@ def frames(data: bytes) -> list[tuple[str, Any]]:
 
 
 def streamed(*groups: Sequence[Event], envelope: Envelope = ENVELOPE) -> list[tuple[str, Any]]:
-    return frames(b"".join(base.frames(anthropic_messages.writer(envelope), batches(*groups))))
+    return frames(b"".join(base.frames(MESSAGES.writer(envelope), batches(*groups))))
 
 
 def short(frame: tuple[str, Any]) -> str:
@@ -161,7 +161,7 @@ def test_the_order_is_the_same_event_by_event(events: list[Event], order: list[s
 
 
 def test_the_opening_goes_out_before_the_first_batch() -> None:
-    first = next(base.frames(anthropic_messages.writer(ENVELOPE), iter(())))
+    first = next(base.frames(MESSAGES.writer(ENVELOPE), iter(())))
 
     start, ping = frames(first)
     assert start[1]["message"] == {
@@ -186,7 +186,7 @@ def test_the_opening_goes_out_before_the_first_batch() -> None:
 def test_one_batch_is_one_bytes_object_and_silence_is_none() -> None:
     given = batches([TextDelta("a"), TextDelta("b")], [], [Finish("stop")])
 
-    assert len(list(base.frames(anthropic_messages.writer(ENVELOPE), given))) == 3
+    assert len(list(base.frames(MESSAGES.writer(ENVELOPE), given))) == 3
 
 
 def test_the_last_events_carry_the_real_counts_and_the_cached_part_apart() -> None:
@@ -260,7 +260,7 @@ def test_the_stop_reason_is_true_streamed_and_whole(
     events: list[Event], finish: Finish, reason: str, sequence: str | None
 ) -> None:
     sent = streamed([*events, finish])
-    whole = anthropic_messages.render(fold(batches([*events, finish])), ENVELOPE)
+    whole = MESSAGES.render(fold(batches([*events, finish])), ENVELOPE)
 
     assert sent[-2][1]["delta"] == {"stop_reason": reason, "stop_sequence": sequence}
     assert (whole["stop_reason"], whole["stop_sequence"]) == (reason, sequence)
@@ -317,7 +317,7 @@ def test_a_failure_ends_the_stream_without_message_stop(
 
 
 def test_an_error_body_has_the_vendor_s_shape() -> None:
-    body = anthropic_messages.error(Unavailable("come back"), "req_9")
+    body = MESSAGES.error_body(Unavailable("come back"), "req_9")
 
     assert body == {
         "type": "error",
@@ -329,7 +329,7 @@ def test_an_error_body_has_the_vendor_s_shape() -> None:
 def test_a_whole_answer_has_thinking_text_and_calls_in_order() -> None:
     events = [ThinkingDelta("hm"), TextDelta("Paris."), WEATHER, Finish("stop", USAGE)]
 
-    whole = anthropic_messages.render(fold(batches(events)), ENVELOPE)
+    whole = MESSAGES.render(fold(batches(events)), ENVELOPE)
 
     assert [block["type"] for block in whole["content"]] == ["thinking", "text", "tool_use"]
     assert whole["content"][0]["thinking"] == "hm"
@@ -350,13 +350,13 @@ def test_the_input_of_a_call_is_an_object_whatever_the_model_wrote(
 ) -> None:
     events = [ToolCallDone("", "f", arguments), Finish("stop")]
 
-    whole = anthropic_messages.render(fold(batches(events)), ENVELOPE)
+    whole = MESSAGES.render(fold(batches(events)), ENVELOPE)
 
     assert whole["content"][0]["input"] == input
 
 
 def test_an_empty_answer_still_has_a_text_block() -> None:
-    whole = anthropic_messages.render(fold(batches([Finish("stop")])), ENVELOPE)
+    whole = MESSAGES.render(fold(batches([Finish("stop")])), ENVELOPE)
 
     assert whole["content"] == [{"type": "text", "text": ""}]
 
@@ -364,7 +364,7 @@ def test_an_empty_answer_still_has_a_text_block() -> None:
 def test_a_whole_answer_may_omit_the_thinking_text() -> None:
     envelope = replace(ENVELOPE, call=replace(CALL, extra=Shown(omit_thinking=True)))
 
-    whole = anthropic_messages.render(
+    whole = MESSAGES.render(
         fold(batches([ThinkingDelta("x"), TextDelta("y"), Finish("stop")])), envelope
     )
 
@@ -389,7 +389,7 @@ def sdk(content: bytes, type: str) -> anthropic.Anthropic:
 
 def sdk_message(events: Sequence[Sequence[Event]], envelope: Envelope = ENVELOPE) -> Any:
     """Give what the official SDK makes of the streamed bytes."""
-    content = b"".join(base.frames(anthropic_messages.writer(envelope), batches(*events)))
+    content = b"".join(base.frames(MESSAGES.writer(envelope), batches(*events)))
     with sdk(content, "text/event-stream").messages.stream(
         model="qwen3:8b", max_tokens=10, messages=[{"role": "user", "content": "hi"}]
     ) as stream:
@@ -418,7 +418,7 @@ def test_the_sdk_reads_from_the_stream_what_is_rendered_whole(
     given = [*[[event] for event in events], [Finish(reason, USAGE)]]
 
     message = sdk_message(given)
-    whole = anthropic_messages.render(fold(batches(*given)), ENVELOPE)
+    whole = MESSAGES.render(fold(batches(*given)), ENVELOPE)
 
     def said(content: list[Any], kind: str, field: str) -> str:
         return "".join(block[field] for block in content if block["type"] == kind)
@@ -452,7 +452,7 @@ def test_a_hostile_text_arrives_as_it_was(text: str) -> None:
 
 def test_the_sdk_reads_a_whole_answer() -> None:
     events = [ThinkingDelta("hm"), TextDelta("Paris."), WEATHER, Finish("stop", USAGE)]
-    whole = anthropic_messages.render(fold(batches(events)), ENVELOPE)
+    whole = MESSAGES.render(fold(batches(events)), ENVELOPE)
 
     message = sdk(orjson.dumps(whole), "application/json").messages.create(
         model="qwen3:8b", max_tokens=10, messages=[{"role": "user", "content": "hi"}]

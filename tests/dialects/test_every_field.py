@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from types import ModuleType
 from typing import Any, get_type_hints
 
 import pytest
@@ -21,13 +20,11 @@ from openai.types import completion_create_params, embedding_create_params
 from openai.types.chat import completion_create_params as chat_create_params
 from openai.types.responses import input_token_count_params, response_create_params
 
+from gateway import dialects
 from gateway.core.chat import Call, ToolChoice
 from gateway.core.embed import EmbedRequest
 from gateway.dialects import embeddings as openai_embeddings
-from gateway.dialects.chat import dialect as openai_chat
-from gateway.dialects.completions import dialect as openai_completions
-from gateway.dialects.messages import dialect as anthropic_messages
-from gateway.dialects.responses import dialect as openai_responses
+from gateway.dialects.base import Dialect
 from gateway.errors import InvalidRequest
 from tests.dialects.making import HELLO, reading
 
@@ -265,7 +262,7 @@ MESSAGES_BESIDES = {
 class Endpoint:
     """A dialect, the smallest body it takes, the SDK's types of a request, and the rows."""
 
-    dialect: ModuleType
+    dialect: Dialect
     body: Mapping[str, Any]
     types: tuple[type, ...]
     rows: Mapping[str, Row]
@@ -274,7 +271,7 @@ class Endpoint:
 
 ENDPOINTS = {
     "chat": Endpoint(
-        openai_chat,
+        dialects.CHAT,
         {"model": "m", "messages": HELLO},
         (
             chat_create_params.CompletionCreateParamsNonStreaming,
@@ -283,7 +280,7 @@ ENDPOINTS = {
         CHAT,
     ),
     "completions": Endpoint(
-        openai_completions,
+        dialects.COMPLETIONS,
         {"model": "m", "prompt": "p"},
         (
             completion_create_params.CompletionCreateParamsNonStreaming,
@@ -298,7 +295,7 @@ ENDPOINTS = {
         EMBEDDINGS,
     ),
     "responses": Endpoint(
-        openai_responses,
+        dialects.RESPONSES,
         {"model": "m", "input": "p"},
         (
             response_create_params.ResponseCreateParamsNonStreaming,
@@ -309,7 +306,7 @@ ENDPOINTS = {
         RESPONSES_BESIDES,
     ),
     "messages": Endpoint(
-        anthropic_messages,
+        dialects.MESSAGES,
         {"model": "m", "messages": HELLO},
         (
             message_create_params.MessageCreateParamsNonStreaming,
@@ -355,7 +352,7 @@ def test_null_is_as_good_as_absent(endpoint: Endpoint, name: str, row: Row) -> N
     assert found == _parsed(endpoint.dialect, {**body, **row.beside})
 
 
-def _outcome(dialect: ModuleType, without: Any, with_it: Any, name: str, row: Row) -> Any:
+def _outcome(dialect: Dialect, without: Any, with_it: Any, name: str, row: Row) -> Any:
     plain, found = _parsed(dialect, without), _parsed(dialect, with_it)
     if isinstance(found, tuple):
         return found
@@ -373,7 +370,7 @@ def _expected(name: str, row: Row) -> Any:
     return ("nothing", (row.notice,) if row.notice else ())
 
 
-def _parsed(dialect: ModuleType, body: Mapping[str, Any]) -> Any:
+def _parsed(dialect: Dialect, body: Mapping[str, Any]) -> Any:
     """Give the call, without the body it keeps; of a refusal, code and param."""
     try:
         found = dialect.parse(dict(body), reading())

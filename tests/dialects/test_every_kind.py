@@ -18,9 +18,9 @@ from openai.types.responses.tool_param import ToolParam
 
 from gateway.core.chat import Call, ChatRequest
 from gateway.dialects.base import Reading
-from gateway.dialects.chat import dialect as openai_chat
-from gateway.dialects.messages import dialect as anthropic_messages
-from gateway.dialects.responses import dialect as openai_responses
+from gateway.dialects.chat.dialect import CHAT
+from gateway.dialects.messages.dialect import MESSAGES
+from gateway.dialects.responses.dialect import RESPONSES
 from gateway.errors import InvalidRequest
 from tests.dialects.making import HELLO, PNG, reading
 
@@ -233,11 +233,11 @@ def recalling() -> Reading:
 
 
 def responses(**body: Any) -> Call:
-    return openai_responses.parse({"model": "m", "input": "hi", **body}, recalling())
+    return RESPONSES.parse({"model": "m", "input": "hi", **body}, recalling())
 
 
 def messages(**body: Any) -> Call:
-    return anthropic_messages.parse({"model": "m", "messages": HELLO, **body}, reading())
+    return MESSAGES.parse({"model": "m", "messages": HELLO, **body}, reading())
 
 
 def roles(call: Call, without: int = 0) -> list[str]:
@@ -295,7 +295,7 @@ def test_a_part_of_each_kind_in_a_message(kind: str) -> None:
     content = [{"type": kind, **CHAT_PARTS[kind]}]
     body = {"model": "m", "messages": [{"role": "user", "content": content}]}
 
-    call = openai_chat.parse(body, reading())
+    call = CHAT.parse(body, reading())
 
     assert isinstance(call.request, ChatRequest)
     (message,) = call.request.messages

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from types import ModuleType
 
 import pytest
 
+from gateway import dialects
 from gateway.core.events import Batch, Finish, Ping, TextDelta, ThinkingDelta, ToolCallDone, Usage
-from gateway.dialects.base import Words, frames
-from gateway.dialects.chat import dialect as openai_chat
-from gateway.dialects.completions import dialect as openai_completions
-from gateway.dialects.messages import dialect as anthropic_messages
-from gateway.dialects.responses import dialect as openai_responses
+from gateway.dialects.base import Dialect, Words, frames
+from gateway.dialects.chat.dialect import CHAT
+from gateway.dialects.completions.dialect import COMPLETIONS
+from gateway.dialects.responses.dialect import RESPONSES
 from tests.dialects.making import envelope, reading
 
 PIECES = ["tide", ' "quoted"\n', " ☂ and \x7f", "</script>"]
 MESSAGES = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]}
 DIALECTS = {
-    "chat": (openai_chat, MESSAGES),
-    "chat with usage": (openai_chat, {**MESSAGES, "stream_options": {"include_usage": True}}),
-    "completions": (openai_completions, {"model": "m", "prompt": "Hi"}),
-    "responses": (openai_responses, {"model": "m", "input": "Hi"}),
-    "messages": (anthropic_messages, MESSAGES),
+    "chat": (CHAT, MESSAGES),
+    "chat with usage": (CHAT, {**MESSAGES, "stream_options": {"include_usage": True}}),
+    "completions": (COMPLETIONS, {"model": "m", "prompt": "Hi"}),
+    "responses": (RESPONSES, {"model": "m", "input": "Hi"}),
+    "messages": (dialects.MESSAGES, MESSAGES),
 }
 START: list[Batch] = [(0, [Ping()]), (0, [ThinkingDelta("hm")]), (0, [TextDelta("Low")])]
 END: list[Batch] = [
@@ -46,7 +45,7 @@ def after(batch: Batch, batches: list[Batch], pieces: list[str]) -> tuple[Iterat
 
 
 @pytest.mark.parametrize(("dialect", "body"), DIALECTS.values(), ids=DIALECTS)
-def test_text_on_the_short_way_is_written_as_in_batches(dialect: ModuleType, body: dict) -> None:
+def test_text_on_the_short_way_is_written_as_in_batches(dialect: Dialect, body: dict) -> None:
     around = envelope(dialect.parse(body, reading()))
     expected = list(frames(dialect.writer(around), [*START, *TEXT, *END]))
     batches, words = after(START[-1], [*START, *END], PIECES)
@@ -56,7 +55,7 @@ def test_text_on_the_short_way_is_written_as_in_batches(dialect: ModuleType, bod
 
 @pytest.mark.parametrize(("dialect", "body"), DIALECTS.values(), ids=DIALECTS)
 def test_an_opening_leaves_with_the_first_words_that_are_there(
-    dialect: ModuleType, body: dict
+    dialect: Dialect, body: dict
 ) -> None:
     around = envelope(dialect.parse(body, reading()))
     apart = list(frames(dialect.writer(around), TEXT[:1]))
@@ -66,21 +65,21 @@ def test_an_opening_leaves_with_the_first_words_that_are_there(
 
 
 def test_what_breaks_is_the_last_frame() -> None:
-    around = envelope(openai_chat.parse(MESSAGES, reading()))
+    around = envelope(CHAT.parse(MESSAGES, reading()))
 
     def breaking() -> Iterator[Batch]:
         yield START[-1]
         raise LookupError("lost")
 
-    found = list(frames(openai_chat.writer(around), breaking(), broken=lambda e: repr(e).encode()))
+    found = list(frames(CHAT.writer(around), breaking(), broken=lambda e: repr(e).encode()))
 
     assert len(found) == 3
     assert found[-1] == b"LookupError('lost')"
 
 
 def test_a_writer_that_is_over_ends_the_stream() -> None:
-    around = envelope(openai_chat.parse(MESSAGES, reading()))
+    around = envelope(CHAT.parse(MESSAGES, reading()))
     batches = iter([*START, *END, *TEXT])
-    list(frames(openai_chat.writer(around), batches))
+    list(frames(CHAT.writer(around), batches))
 
     assert list(batches) == TEXT

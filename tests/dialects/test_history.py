@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from types import ModuleType
 from typing import Any
 
 import pytest
 
 from gateway.core.chat import ChatRequest, Message
-from gateway.dialects.chat import dialect as openai_chat
-from gateway.dialects.messages import dialect as anthropic_messages
-from gateway.dialects.responses import dialect as openai_responses
+from gateway.dialects.base import Dialect
+from gateway.dialects.chat.dialect import CHAT
+from gateway.dialects.messages.dialect import MESSAGES
+from gateway.dialects.responses.dialect import RESPONSES
 from gateway.dialects.shared.content import UNNAMED
 from gateway.errors import InvalidRequest
 from tests.dialects.making import PNG, reading, settled
@@ -29,7 +29,7 @@ TASK = {
 }
 
 
-def read(dialect: ModuleType, field: str, entries: list[Any]) -> list[Message]:
+def read(dialect: Dialect, field: str, entries: list[Any]) -> list[Message]:
     call = dialect.parse({"model": "m", field: entries}, reading())
     request = settled(call)
     assert isinstance(request, ChatRequest)
@@ -37,15 +37,15 @@ def read(dialect: ModuleType, field: str, entries: list[Any]) -> list[Message]:
 
 
 def chat(*entries: Any) -> list[Message]:
-    return read(openai_chat, "messages", list(entries))
+    return read(CHAT, "messages", list(entries))
 
 
 def responses(*items: Any) -> list[Message]:
-    return read(openai_responses, "input", list(items))
+    return read(RESPONSES, "input", list(items))
 
 
 def claude(*entries: Any) -> list[Message]:
-    return read(anthropic_messages, "messages", list(entries))
+    return read(MESSAGES, "messages", list(entries))
 
 
 def chat_call(*parts: Any) -> list[Any]:
@@ -169,7 +169,7 @@ def test_unknown_parts_of_earlier_turns_are_left_out(
 
 def test_an_unknown_item_of_earlier_turns_is_told() -> None:
     items = [{"type": "hologram"}, {"role": "assistant", "content": "yes"}, GO_ON]
-    call = openai_responses.parse({"model": "m", "input": items}, reading())
+    call = RESPONSES.parse({"model": "m", "input": items}, reading())
 
     assert isinstance(call.request, ChatRequest)
     (problem,) = call.request.messages[0].unreadable

@@ -15,12 +15,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gateway import dialects
 from gateway.core.behaviour import Behaviour
 from gateway.core.chat import Envelope
 from gateway.core.events import Finish, Reply, ToolCallDone
 from gateway.dialects.base import Reading, frames
-from gateway.dialects.messages import dialect as anthropic_messages
-from gateway.dialects.responses import dialect as openai_responses
 from gateway.dialects.responses import stored as responses_stored
 from gateway.errors import InvalidRequest
 
@@ -224,7 +223,7 @@ def outcome(dialect: Any, body: Any) -> InvalidRequest | None:
     try:
         call = dialect.parse(body, READING)
     except InvalidRequest as error:
-        orjson.dumps(dialect.error(error, "req_1"))
+        orjson.dumps(dialect.error_body(error, "req_1"))
         return error
     envelope = Envelope("0123456789abcdef01234567", 1, call, "req_1")
     answer = dialect.render([REPLY], envelope)
@@ -237,8 +236,8 @@ def outcome(dialect: Any, body: Any) -> InvalidRequest | None:
 
 
 DIALECTS = [
-    pytest.param(anthropic_messages, MESSAGES, id="messages"),
-    pytest.param(openai_responses, RESPONSES, id="responses"),
+    pytest.param(dialects.MESSAGES, MESSAGES, id="messages"),
+    pytest.param(dialects.RESPONSES, RESPONSES, id="responses"),
 ]
 
 

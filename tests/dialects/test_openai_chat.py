@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from gateway.core.chat import Call, ChatRequest, Message, ToolChoice
-from gateway.dialects.chat import dialect as openai_chat
 from gateway.dialects.chat.calls import Shown
+from gateway.dialects.chat.dialect import CHAT
 from gateway.errors import ContextOverflow, GatewayError, InvalidRequest, ModelNotFound
 from tests.dialects.making import HELLO, reading, refusal
 
@@ -22,7 +22,7 @@ INLINED = {"type": "object", "properties": {"a": {"type": "null"}}}
 
 
 def parse(**body: Any) -> Call:
-    return openai_chat.parse({"model": "m", "messages": HELLO, **body}, reading())
+    return CHAT.parse({"model": "m", "messages": HELLO, **body}, reading())
 
 
 def request(**body: Any) -> ChatRequest:
@@ -32,7 +32,7 @@ def request(**body: Any) -> ChatRequest:
 
 
 def refused(**body: Any) -> tuple[str, str]:
-    return refusal({"model": "m", "messages": HELLO, **body}, openai_chat)
+    return refusal({"model": "m", "messages": HELLO, **body}, CHAT)
 
 
 def param(name: str) -> Any:
@@ -254,15 +254,15 @@ def test_a_field_that_cannot_be_honoured_is_refused(body: Any, code: str, param:
 def test_limits_of_one_request_are_settings() -> None:
     body = {"model": "m", "messages": [*HELLO, *HELLO], "tools": TOOLS * 2, "n": 2}
 
-    assert refusal(body, openai_chat, max_messages=1) == ("invalid_value", "messages")
-    assert refusal(body, openai_chat, max_tools=1) == ("invalid_value", "tools")
-    assert refusal(body, openai_chat, max_n=1) == ("invalid_value", "n")
+    assert refusal(body, CHAT, max_messages=1) == ("invalid_value", "messages")
+    assert refusal(body, CHAT, max_tools=1) == ("invalid_value", "tools")
+    assert refusal(body, CHAT, max_n=1) == ("invalid_value", "n")
 
 
 def test_the_body_is_kept_as_it_came() -> None:
     body = {"model": "m", "messages": HELLO, "extra_body": {"n": 2}}
 
-    assert openai_chat.parse(body, reading()).body is body
+    assert CHAT.parse(body, reading()).body is body
 
 
 def test_the_conversation_is_read() -> None:
@@ -280,7 +280,7 @@ def test_the_conversation_is_read() -> None:
     ],
 )
 def test_an_error_body_has_all_four_keys(failure: GatewayError, param: str | None) -> None:
-    body = openai_chat.error(failure, "req_1")
+    body = CHAT.error_body(failure, "req_1")
 
     assert body == {
         "error": {
@@ -293,4 +293,4 @@ def test_an_error_body_has_all_four_keys(failure: GatewayError, param: str | Non
 
 
 def test_an_error_is_never_without_words() -> None:
-    assert openai_chat.error(GatewayError(""), "req_1")["error"]["message"] == "internal_error"
+    assert CHAT.error_body(GatewayError(""), "req_1")["error"]["message"] == "internal_error"

@@ -25,7 +25,7 @@ from gateway.core.events import (
     Usage,
     fold,
 )
-from gateway.dialects.chat import dialect as openai_chat
+from gateway.dialects.chat.dialect import CHAT
 from gateway.dialects.shared.ids import derived_id
 from gateway.errors import ContextOverflow, UpstreamError
 from gateway.ollama.wire import Decoder
@@ -58,16 +58,16 @@ TOOLS = [
 
 
 def call(**body: Any) -> Call:
-    return openai_chat.parse({"model": "Qwen3", "messages": HELLO, **body}, reading())
+    return CHAT.parse({"model": "Qwen3", "messages": HELLO, **body}, reading())
 
 
 def whole(found: list[Batch], asked: Call, **fields: Any) -> Any:
     replies = fold(found, asked.request.choices)
-    return orjson.loads(orjson.dumps(openai_chat.render(replies, envelope(asked, **fields))))
+    return orjson.loads(orjson.dumps(CHAT.render(replies, envelope(asked, **fields))))
 
 
 def chunks(found: list[Batch], asked: Call, **fields: Any) -> list[Any]:
-    return frames(streamed(openai_chat, found, envelope(asked, **fields)))
+    return frames(streamed(CHAT, found, envelope(asked, **fields)))
 
 
 def deltas(found: list[Any]) -> list[Any]:
@@ -162,7 +162,7 @@ MESSAGES = {
 
 @pytest.mark.parametrize(("events", "expected"), MESSAGES.values(), ids=MESSAGES)
 def test_a_message_holds_what_there_is(events: Any, expected: Any) -> None:
-    answer = openai_chat.render(fold(batches(events, DONE)), envelope(call(tools=TOOLS), choices=1))
+    answer = CHAT.render(fold(batches(events, DONE)), envelope(call(tools=TOOLS), choices=1))
     message = answer["choices"][0]["message"]
     found = {name: message[name] for name in message if name in {"content", "tool_calls"}}
 
@@ -311,7 +311,7 @@ def test_every_chunk_carries_the_same_head() -> None:
 def test_one_batch_is_one_piece() -> None:
     found = batches((TextDelta("a"), TextDelta("b")), (TextDelta("c"),), DONE)
 
-    pieces = streamed(openai_chat, found, envelope(call()))
+    pieces = streamed(CHAT, found, envelope(call()))
 
     assert len(pieces) == 1 + len(found)
     assert [chunk["choices"][0]["delta"] for chunk in frames(pieces[1:2])] == [
@@ -321,9 +321,7 @@ def test_one_batch_is_one_piece() -> None:
 
 
 def test_no_frame_has_an_id_retry_or_event_line() -> None:
-    text = b"".join(
-        streamed(openai_chat, batches((Ping(),), (TextDelta("a"), *DONE)), envelope(call()))
-    )
+    text = b"".join(streamed(CHAT, batches((Ping(),), (TextDelta("a"), *DONE)), envelope(call())))
 
     for line in text.splitlines():
         assert line == b"" or line.startswith((b"data: ", b": "))
@@ -415,9 +413,7 @@ def test_a_long_wait_is_bridged(setting: Any, loud: bool, expected: Any) -> None
 
 
 def test_a_long_wait_may_be_left_silent() -> None:
-    pieces = streamed(
-        openai_chat, batches((Ping(True),), DONE), envelope(call(), sse_keepalive="off")
-    )
+    pieces = streamed(CHAT, batches((Ping(True),), DONE), envelope(call(), sse_keepalive="off"))
 
     assert len(pieces) == 2
     assert all(pieces)
@@ -443,7 +439,7 @@ NOTES = {
 def test_a_note_stands_on_a_line_of_its_own(note: str, expected: bytes) -> None:
     found = batches((Ping(note=note),), DONE)
 
-    assert streamed(openai_chat, found, envelope(call()))[1] == expected
+    assert streamed(CHAT, found, envelope(call()))[1] == expected
 
 
 def test_a_failure_ends_the_stream_without_done() -> None:

@@ -24,7 +24,7 @@ from gateway.core.events import (
     Usage,
     fold,
 )
-from gateway.dialects.completions import dialect as openai_completions
+from gateway.dialects.completions.dialect import COMPLETIONS
 from gateway.errors import ContextOverflow
 from tests.dialects.making import PNG, batches, envelope, frames, reading, refusal, streamed
 
@@ -36,20 +36,20 @@ TOKENS = (
 
 
 def parse(**body: Any) -> Call:
-    return openai_completions.parse({"model": "Coder", "prompt": "def f", **body}, reading())
+    return COMPLETIONS.parse({"model": "Coder", "prompt": "def f", **body}, reading())
 
 
 def refused(**body: Any) -> tuple[str, str]:
-    return refusal({"model": "Coder", "prompt": "def f", **body}, openai_completions)
+    return refusal({"model": "Coder", "prompt": "def f", **body}, COMPLETIONS)
 
 
 def whole(found: Sequence[Batch], asked: Call) -> Any:
     replies = fold(found, asked.request.choices)
-    return orjson.loads(orjson.dumps(openai_completions.render(replies, envelope(asked))))
+    return orjson.loads(orjson.dumps(COMPLETIONS.render(replies, envelope(asked))))
 
 
 def chunks(found: Sequence[Batch], asked: Call, **fields: Any) -> list[Any]:
-    return frames(streamed(openai_completions, found, envelope(asked, **fields)))
+    return frames(streamed(COMPLETIONS, found, envelope(asked, **fields)))
 
 
 def param(name: str) -> Any:
@@ -172,14 +172,14 @@ def test_a_ready_made_prompt_goes_past_the_template(token: str) -> None:
 def test_the_setting_says_when_prompts_are_raw(setting: Any, body: Any, raw: Any) -> None:
     whole_body = {"model": "Coder", "prompt": "def f", **body}
 
-    assert openai_completions.parse(whole_body, reading(completions_raw=setting)).default_raw is raw
+    assert COMPLETIONS.parse(whole_body, reading(completions_raw=setting)).default_raw is raw
 
 
 def test_tokens_are_decoded_where_the_operator_says_how() -> None:
     decode = reading(decode_tokens=lambda tokens: "".join(map(chr, tokens)))
 
-    one = openai_completions.parse({"model": "m", "prompt": [104, 105]}, decode)
-    two = openai_completions.parse({"model": "m", "prompt": [[104], [105]]}, decode)
+    one = COMPLETIONS.parse({"model": "m", "prompt": [104, 105]}, decode)
+    two = COMPLETIONS.parse({"model": "m", "prompt": [[104], [105]]}, decode)
 
     assert isinstance(one.request, CompletionRequest)
     assert isinstance(two.request, CompletionRequest)
@@ -193,7 +193,7 @@ def test_tokens_that_are_none_are_refused() -> None:
 
     body = {"model": "m", "prompt": [[1], [2]]}
 
-    assert refusal(body, openai_completions, decode_tokens=decode) == ("invalid_value", "prompt[0]")
+    assert refusal(body, COMPLETIONS, decode_tokens=decode) == ("invalid_value", "prompt[0]")
 
 
 def test_the_whole_answer_has_every_key_of_the_contract() -> None:
@@ -312,7 +312,7 @@ def test_a_failure_ends_the_stream_without_done() -> None:
 
 
 def test_an_error_names_the_prompt() -> None:
-    body = openai_completions.error(ContextOverflow("Too long."), "req_1")
+    body = COMPLETIONS.error_body(ContextOverflow("Too long."), "req_1")
 
     assert body["error"]["param"] == "prompt"
 

@@ -165,6 +165,6 @@ def test_a_number_beyond_float32_is_ollamas_fault() -> None:
 
 
 def test_an_error_names_the_input() -> None:
-    body = openai_embeddings.error(ContextOverflow("Too long."), "req_1")
+    body = openai_embeddings.EMBEDDINGS.error_body(ContextOverflow("Too long."), "req_1")
 
     assert body["error"]["param"] == "input"

@@ -12,7 +12,7 @@ import pytest
 from gateway.core.behaviour import Behaviour
 from gateway.core.chat import Call, ChatRequest, Media, Message, ToolCall, ToolChoice
 from gateway.dialects.base import Reading
-from gateway.dialects.responses import dialect as openai_responses
+from gateway.dialects.responses.dialect import RESPONSES
 from gateway.dialects.responses.object import Echo, seal
 from gateway.dialects.responses.tools import flat_name
 from gateway.errors import InvalidRequest, Unavailable
@@ -65,7 +65,7 @@ FILES = {
 def parse(behaviour: Behaviour | None = None, **fields: Any) -> Call:
     body = {"model": "qwen3:8b", "input": "hi", **fields}
     reading = READING if behaviour is None else replace(READING, behaviour=behaviour)
-    return openai_responses.parse({k: v for k, v in body.items() if v is not ...}, reading)
+    return RESPONSES.parse({k: v for k, v in body.items() if v is not ...}, reading)
 
 
 def request(behaviour: Behaviour | None = None, **fields: Any) -> ChatRequest:
@@ -332,7 +332,7 @@ def test_what_cannot_be_served_is_refused_by_its_path(
 @pytest.mark.parametrize("body", [None, [], "x"])
 def test_a_body_that_is_no_object_is_refused(body: Any) -> None:
     with pytest.raises(InvalidRequest):
-        openai_responses.parse(body, READING)
+        RESPONSES.parse(body, READING)
 
 
 @pytest.mark.parametrize(
@@ -824,7 +824,7 @@ def test_a_store_that_fails_is_not_taken_for_an_unknown_id() -> None:
 
     body = {"model": "m", "input": "hi", "previous_response_id": "resp_1"}
     with pytest.raises(Unavailable):
-        openai_responses.parse(body, replace(READING, recall=fail))
+        RESPONSES.parse(body, replace(READING, recall=fail))
 
 
 def test_items_can_change_tools_effort_and_format() -> None:

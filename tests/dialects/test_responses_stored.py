@@ -14,8 +14,8 @@ from gateway.core.behaviour import Behaviour
 from gateway.core.chat import ChatRequest, Envelope, Message
 from gateway.core.events import Event, Failed, Finish, Reply, TextDelta, ThinkingDelta, ToolCallDone
 from gateway.dialects.base import Reading, frames
-from gateway.dialects.responses import dialect as openai_responses
 from gateway.dialects.responses import stored
+from gateway.dialects.responses.dialect import RESPONSES
 from gateway.dialects.responses.stream import Builder
 from gateway.errors import InvalidRequest, UpstreamError
 
@@ -38,7 +38,7 @@ INPUT = [
 
 
 def envelope(**fields: Any) -> Envelope:
-    call = openai_responses.parse({"model": "m", "input": INPUT, **fields}, READING)
+    call = RESPONSES.parse({"model": "m", "input": INPUT, **fields}, READING)
     return Envelope("0123456789abcdef01234567", 1_754_000_000, call, "req_1")
 
 
@@ -47,7 +47,7 @@ REPLY = Reply("Paris.", "hm", (ToolCallDone("c1", "f", "{}"),))
 
 def test_a_whole_answer_is_kept_with_its_items() -> None:
     given = envelope()
-    response = openai_responses.render([REPLY], given)
+    response = RESPONSES.render([REPLY], given)
 
     kept = stored.to_keep(given, response)
 
@@ -64,7 +64,7 @@ def test_a_whole_answer_is_kept_with_its_items() -> None:
 
 def test_items_keep_good_ids_and_get_missing_ones() -> None:
     given = envelope()
-    kept = stored.to_keep(given, openai_responses.render([REPLY], given))
+    kept = stored.to_keep(given, RESPONSES.render([REPLY], given))
 
     assert kept is not None
     ids = [item["id"] for item in kept.input_items]
@@ -87,7 +87,7 @@ def test_items_keep_good_ids_and_get_missing_ones() -> None:
 def test_an_answer_nobody_wants_kept_is_not() -> None:
     given = envelope(store=False)
 
-    assert stored.to_keep(given, openai_responses.render([REPLY], given)) is None
+    assert stored.to_keep(given, RESPONSES.render([REPLY], given)) is None
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_what_was_kept_is_read_back_as_the_same_conversation() -> None:
     assert kept is not None
     recall = replace(READING, recall=lambda _: (*kept.input_items, *kept.output_items))
 
-    call = openai_responses.parse(
+    call = RESPONSES.parse(
         {"model": "m", "input": "sure?", "previous_response_id": kept.id}, recall
     )
 
@@ -194,7 +194,7 @@ def test_the_small_answers_have_the_vendor_s_shape() -> None:
 
 def test_the_sdk_reads_the_list_of_items() -> None:
     given = envelope(input=INPUT[:3])
-    kept = stored.to_keep(given, openai_responses.render([REPLY], given))
+    kept = stored.to_keep(given, RESPONSES.render([REPLY], given))
     assert kept is not None
     page = orjson.dumps(stored.items_page(kept.input_items, {"order": "asc"}))
     transport = httpx2.MockTransport(
@@ -215,11 +215,11 @@ def test_a_call_without_an_answer_s_details_is_not_kept() -> None:
     given = envelope()
     bare = replace(given, call=replace(given.call, extra=None))
 
-    assert stored.to_keep(bare, openai_responses.render([REPLY], bare)) is None
+    assert stored.to_keep(bare, RESPONSES.render([REPLY], bare)) is None
 
 
 def test_an_error_before_the_head_names_the_input() -> None:
-    body = openai_responses.error(UpstreamError("it broke"), "req_1")
+    body = RESPONSES.error_body(UpstreamError("it broke"), "req_1")
 
     assert body["error"]["message"] == "it broke"
 
@@ -229,7 +229,7 @@ def test_the_plain_stream_is_the_builder_s() -> None:
     batches = [(0, [TextDelta("a")]), (0, []), (0, [Finish("stop")])]
     builder = Builder(given)
 
-    pieces = list(frames(openai_responses.writer(given), batches))
+    pieces = list(frames(RESPONSES.writer(given), batches))
 
     expected = builder.open() + b"".join(builder.feed(batch) for batch in batches)
     assert b"".join(pieces) == expected

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.catalog import Alias, Model, Resolved
-from gateway.core.keys import SCOPES
+from gateway.core.keys import DEFAULT_SCOPES
 from gateway.errors import Forbidden
 from gateway.policy import access
 from gateway.policy.routing import Index
@@ -67,10 +67,10 @@ def test_a_model_not_allowed_is_403() -> None:
 
 
 def test_a_scope_is_checked() -> None:
-    for scope in SCOPES:
-        access.check_scope(key(), scope)
-        with pytest.raises(Forbidden) as caught:
-            access.check_scope(key(scopes=()), scope)
+    for scope in DEFAULT_SCOPES:
+        access.check_scope(key(), scope, "this API")
+        with pytest.raises(Forbidden, match="may not use this API") as caught:
+            access.check_scope(key(scopes=()), scope, "this API")
         assert caught.value.code == "permission_denied"
 
 

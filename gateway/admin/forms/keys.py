@@ -20,7 +20,8 @@ from wtforms import (
 from wtforms.validators import DataRequired, Length, NumberRange, Optional, ValidationError
 
 from gateway.admin.forms.fields import CheckList, JsonField, LinesField, Networks, Zone, chosen_from
-from gateway.core.keys import PERIODS, SCOPES, Key
+from gateway.core.keys import DEFAULT_SCOPES, PERIODS, Key
+from gateway.dialects import ENDPOINTS, SCOPES
 from gateway.pages.words import _, _l
 
 LIFETIMES = {
@@ -32,14 +33,7 @@ LIFETIMES = {
     "365": _l("In a year"),
     "date": _l("On a date …"),
 }
-SCOPE_WORDS = {
-    "chat": "/v1/chat/completions",
-    "completions": "/v1/completions",
-    "embeddings": "/v1/embeddings",
-    "responses": "/v1/responses",
-    "messages": "/v1/messages",
-    "models": "/v1/models",
-}
+SCOPE_WORDS = {endpoint.name: endpoint.paths[0] for endpoint in ENDPOINTS}
 _MOST = 2**31 - 1
 _MOST_BUDGET = 2**53 - 1
 
@@ -122,7 +116,7 @@ class KeyForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF ships no types
         render_kw={"rows": 2},
     )
     scopes = CheckList(
-        _l("Endpoints"), choices=chosen_from(SCOPE_WORDS.items()), default=list(SCOPES)
+        _l("Endpoints"), choices=chosen_from(SCOPE_WORDS.items()), default=list(DEFAULT_SCOPES)
     )
 
     default_params = JsonField(

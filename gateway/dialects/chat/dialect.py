@@ -1,9 +1,9 @@
 """`POST /v1/chat/completions` (api-mapping 2.3, 3.1 to 3.3).
 
-openai_messages      the conversation
-openai_tools         tools and which must be called
-openai_chat          everything else of a request, and the whole answer
-openai_chat_stream   the answer as events
+messages   the conversation
+calls      the model's tool calls in the answer
+stream     the answer as events
+dialect    everything else of a request, and the whole answer
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from gateway.core.chat import Call, ChatRequest, Envelope, Json, Params
 from gateway.core.events import Reply
-from gateway.dialects.base import Reading
+from gateway.dialects.base import Dialect, Reading
 from gateway.dialects.chat.calls import CallIds, Shown, call_word, shown_of, whole_calls
 from gateway.dialects.chat.messages import read_messages
 from gateway.dialects.chat.stream import writer
@@ -21,8 +21,9 @@ from gateway.dialects.shared.formats import read_response_format
 from gateway.dialects.shared.openai import (
     CHAT_ID,
     FINGERPRINT,
+    OPENAI,
     answer_id,
-    error_body,
+    error_event,
     finish_word,
     reasoning_names,
     token_object,
@@ -31,13 +32,7 @@ from gateway.dialects.shared.openai import (
 )
 from gateway.dialects.shared.params import OPENAI_NAMES, read_params, root_of
 from gateway.dialects.shared.reading import Fields, invalid, read_end_user, read_model, unsupported
-from gateway.dialects.shared.sse import MEDIA_TYPE
 from gateway.dialects.shared.tool_choice import read_offer
-from gateway.errors import GatewayError
-
-__all__ = ["MEDIA_TYPE", "NAME", "error", "parse", "render", "writer"]
-
-NAME = "chat"
 
 _REFUSED = {
     "web_search_options": "the gateway searches nothing.",
@@ -95,11 +90,6 @@ def render(replies: Sequence[Reply], envelope: Envelope) -> Json:
     if shown.service_tier:
         answer["service_tier"] = "default"
     return answer
-
-
-def error(error: GatewayError, request_id: str) -> Json:
-    """Give the error body."""
-    return error_body(error, "messages")
 
 
 def refuse(root: Fields) -> None:
@@ -166,3 +156,16 @@ def _logprobs(reply: Reply) -> Json:
     if not reply.logprobs:
         return None
     return {"content": [token_object(token) for token in reply.logprobs], "refusal": None}
+
+
+CHAT = Dialect(
+    name="chat",
+    label="chat completions",
+    vendor=OPENAI,
+    paths=("/v1/chat/completions", "/chat/completions"),
+    prompt_param="messages",
+    parse=parse,
+    render=render,
+    writer=writer,
+    error_event=error_event,
+)

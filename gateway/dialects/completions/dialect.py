@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from gateway.core.chat import Call, CompletionRequest, Envelope, Json, Media, Params
 from gateway.core.events import Reply
-from gateway.dialects.base import Reading
+from gateway.dialects.base import Dialect, Reading
 from gateway.dialects.chat.dialect import read_n, refuse_bias, wants_usage
 from gateway.dialects.completions.parts import (
     Shown,
@@ -22,7 +22,8 @@ from gateway.dialects.completions.parts import (
 from gateway.dialects.completions.stream import writer
 from gateway.dialects.shared.attachments import read_image
 from gateway.dialects.shared.openai import (
-    error_body,
+    OPENAI,
+    error_event,
     finish_word,
     short_usage_object,
     total_usage,
@@ -37,12 +38,7 @@ from gateway.dialects.shared.reading import (
     read_model,
     unsupported,
 )
-from gateway.dialects.shared.sse import MEDIA_TYPE
-from gateway.errors import GatewayError
 
-__all__ = ["MEDIA_TYPE", "NAME", "error", "parse", "render", "writer"]
-
-NAME = "completions"
 MAX_PROMPTS = 128
 """Each prompt is a call of its own to Ollama."""
 
@@ -116,11 +112,6 @@ def render(replies: Sequence[Reply], envelope: Envelope) -> Json:
     }
 
 
-def error(error: GatewayError, request_id: str) -> Json:
-    """Give the error body."""
-    return error_body(error, "prompt")
-
-
 def _check_best_of(root: Fields, n: int) -> None:
     """`best_of` would have us make more answers than we give, and judge them."""
     best_of = root.integer("best_of", 1)
@@ -166,3 +157,16 @@ def _default_raw(setting: str, request: CompletionRequest) -> bool | None:
         return None  # Ollama refuses these beside `raw`.
     marked = any(token in prompt for prompt in request.prompts for token in _CONTROL_TOKENS)
     return True if marked else None
+
+
+COMPLETIONS = Dialect(
+    name="completions",
+    label="text completions",
+    vendor=OPENAI,
+    paths=("/v1/completions", "/completions"),
+    prompt_param="prompt",
+    parse=parse,
+    render=render,
+    writer=writer,
+    error_event=error_event,
+)

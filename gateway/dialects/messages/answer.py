@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from base64 import urlsafe_b64encode
+from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 
+import orjson
+
 from gateway.core.chat import Envelope, Json
 from gateway.core.events import Finish, Usage
+from gateway.dialects.base import Vendor
 from gateway.dialects.shared.ids import derived_id
 from gateway.errors import ContextOverflow, GatewayError
 
@@ -104,6 +108,18 @@ def error_body(error: GatewayError, request_id: str, prompt_estimate: int = 0) -
     return {"type": "error", "error": told, "request_id": request_id}
 
 
+def error_event(error: GatewayError, request_id: str) -> bytes:
+    """Return the last event of a stream whose writer broke."""
+    return b"event: error\ndata: %b\n\n" % orjson.dumps(error_body(error, request_id))
+
+
+def _headers(request_id: str, version: str | None, elapsed_ms: int) -> Iterable[tuple[str, str]]:
+    yield "x-request-id", request_id
+    yield "request-id", request_id
+    if version is not None:
+        yield "anthropic-version", version
+
+
 def _message(error: GatewayError, prompt_estimate: int) -> str:
     """Give the sentence; there is no member for the field concerned, so it leads the sentence."""
     if not isinstance(error, ContextOverflow):
@@ -118,3 +134,11 @@ def _message(error: GatewayError, prompt_estimate: int) -> str:
         # Both may be estimates; the claim must stay true to be acted on.
         return f"prompt is too long: {max(prompt, window + 1)} tokens > {window} maximum"
     return f"prompt is too long: {error.message}"
+
+
+ANTHROPIC = Vendor(
+    "anthropic",
+    lambda error, request_id, prompt_param: error_body(error, request_id),
+    _headers,
+    roots=("/anthropic",),
+)

@@ -1,9 +1,10 @@
 """`POST /v1/messages` and its `count_tokens` (api-mapping 4).
 
-anthropic_input, anthropic_blocks   the conversation
-anthropic_tools                     the tools
-anthropic_messages                  everything else of a request, and the whole answer
-anthropic_stream                    the answer as events
+input     the conversation
+tools     the tools
+answer    what the whole answer, the stream and errors have in common
+stream    the answer as events
+dialect   everything else of a request, and the whole answer
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from dataclasses import replace
 from gateway.core.chat import Call, ChatRequest, Envelope, Json, Think, Tool
 from gateway.core.events import Reply
 from gateway.core.options import OPTIONS, OptionRule
-from gateway.dialects.base import Reading
+from gateway.dialects.base import Dialect, Reading
 from gateway.dialects.messages.answer import (
+    ANTHROPIC,
     NO_THREADS,
     Shown,
-    error_body,
+    error_event,
     message_object,
     omits_thinking,
     signature,
@@ -39,22 +41,7 @@ from gateway.dialects.shared.reading import (
     read_model,
     unsupported,
 )
-from gateway.dialects.shared.sse import MEDIA_TYPE
 from gateway.dialects.shared.tool_choice import read_choice
-from gateway.errors import GatewayError
-
-__all__ = [
-    "MEDIA_TYPE",
-    "NAME",
-    "error",
-    "parse",
-    "parse_count",
-    "render",
-    "render_count",
-    "writer",
-]
-
-NAME = "messages"
 
 _LIMIT = Named("num_predict", OptionRule("integer", 1))
 NAMES: Mapping[str, Named] = {
@@ -114,11 +101,6 @@ def parse_count(body: Json, reading: Reading) -> Call:
     return parse(body, reading)
 
 
-def error(error: GatewayError, request_id: str) -> Json:
-    """Give the error body."""
-    return error_body(error, request_id)
-
-
 def _check_support(root: Fields) -> list[str]:
     """Refuse what the caller relies on; name what is merely left out."""
     if root.items("mcp_servers"):
@@ -136,8 +118,9 @@ def _check_choice(root: Fields, tools: Sequence[Tool]) -> None:
     """Refuse a demand for a tool that was offered and had to be left out."""
     choice = root.get("tool_choice")
     name = choice.get("name") if isinstance(choice, Mapping) else None
-    declared = {declaration.get("name") for declaration in root.objects("tools")}
-    if isinstance(name, str) and name in declared - {tool.name for tool in tools}:
+    if not isinstance(name, str) or any(tool.name == name for tool in tools):
+        return
+    if any(declaration.get("name") == name for declaration in root.objects("tools")):
         raise invalid(
             f"The tool {label(name)!r} runs at its vendor and cannot be called here; "
             "offer a function of your own instead.",
@@ -233,3 +216,16 @@ def render(replies: Sequence[Reply], envelope: Envelope) -> Json:
 def render_count(tokens: int) -> Json:
     """Give the answer of `count_tokens`."""
     return {"input_tokens": tokens}
+
+
+MESSAGES = Dialect(
+    name="messages",
+    label="the Messages API",
+    vendor=ANTHROPIC,
+    paths=("/v1/messages", "/messages", "/anthropic/v1/messages", "/anthropic/messages"),
+    prompt_param="messages",
+    parse=parse,
+    render=render,
+    writer=writer,
+    error_event=error_event,
+)

@@ -1,11 +1,11 @@
 """`POST /v1/responses` (api-mapping 2.6, 3.4).
 
-responses_input    the items, as a conversation
-responses_tools    the tools
-openai_responses   everything else of a request, and what the answer echoes of it
-responses_object   the answer and its items
-responses_stream   the answer as events; its `Builder` also knows the finished object
-responses_stored   what is kept, and how it is shown again
+input     the items, as a conversation
+tools     the tools
+object    the answer and its items
+stream    the answer as events; its `Builder` also knows the finished object
+stored    what is kept, and how it is shown again
+dialect   everything else of a request, and what the answer echoes of it
 """
 
 from __future__ import annotations
@@ -13,16 +13,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import orjson
+
 from gateway.core.chat import Call, ChatRequest, Envelope, Json, Params
 from gateway.core.events import Reply
 from gateway.core.options import OptionRule
-from gateway.dialects.base import Reading
+from gateway.dialects.base import Dialect, Reading
 from gateway.dialects.responses.input import Conversation, read_input
 from gateway.dialects.responses.object import Echo
+from gateway.dialects.responses.stored import to_keep
 from gateway.dialects.responses.stream import Builder, response_of
 from gateway.dialects.responses.tools import Offer, read_choice, read_tools
 from gateway.dialects.shared.formats import read_response_format
-from gateway.dialects.shared.openai import error_body
+from gateway.dialects.shared.openai import OPENAI, error_body
 from gateway.dialects.shared.params import OPENAI_NAMES, Named, read_params, root_of
 from gateway.dialects.shared.reading import (
     Fields,
@@ -34,12 +37,7 @@ from gateway.dialects.shared.reading import (
     unsupported,
     wrong_type,
 )
-from gateway.dialects.shared.sse import MEDIA_TYPE
 from gateway.errors import GatewayError
-
-__all__ = ["MEDIA_TYPE", "NAME", "Builder", "error", "parse", "render", "writer"]
-
-NAME = "responses"
 
 NAMES: Mapping[str, Named] = {
     **{name: rule for name, rule in OPENAI_NAMES.items() if name != "max_completion_tokens"},
@@ -113,9 +111,10 @@ def writer(envelope: Envelope) -> Builder:
     return Builder(envelope)
 
 
-def error(error: GatewayError, request_id: str) -> Json:
-    """Give the error body."""
-    return error_body(error, "input")
+def error_event(error: GatewayError, request_id: str) -> bytes:
+    """Return the last event of a stream whose writer broke."""
+    told = {**error_body(error)["error"], "type": "error"}
+    return b"event: error\ndata: %b\n\n" % orjson.dumps(told)
 
 
 def _check_support(root: Fields) -> None:
@@ -227,3 +226,17 @@ def _metadata_value(metadata: Fields, key: str) -> str:
     if len(value) > _LONGEST_VALUE:
         raise invalid(f"Values may have at most {_LONGEST_VALUE} characters.", where)
     return value
+
+
+RESPONSES = Dialect(
+    name="responses",
+    label="the Responses API",
+    vendor=OPENAI,
+    paths=("/v1/responses", "/responses"),
+    prompt_param="input",
+    parse=parse,
+    render=render,
+    writer=writer,
+    error_event=error_event,
+    on_complete=to_keep,
+)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from gateway.core.chat import Envelope, Json
 from gateway.core.events import Finish, TokenLogprob, Usage
+from gateway.dialects.base import Vendor
 from gateway.dialects.shared.ids import derived_id
 from gateway.dialects.shared.sse import frame
 from gateway.errors import ContextOverflow, GatewayError, ModelNotFound
@@ -40,8 +41,26 @@ def error_body(error: GatewayError, overflow_param: str | None = None) -> Json:
 
 
 def error_frame(error: GatewayError, overflow_param: str | None = None) -> bytes:
-    """Give the last event of a stream that failed (D37)."""
+    """Return the last event of a stream that failed (D37)."""
     return frame(error_body(error, overflow_param))
+
+
+def error_event(error: GatewayError, request_id: str) -> bytes:
+    """Return the last event of a stream whose writer broke."""
+    return error_frame(error)
+
+
+def _headers(request_id: str, version: str | None, elapsed_ms: int) -> Iterable[tuple[str, str]]:
+    return (
+        ("x-request-id", request_id),
+        ("openai-version", "2020-10-01"),
+        ("openai-processing-ms", str(elapsed_ms)),
+    )
+
+
+OPENAI = Vendor(
+    "openai", lambda error, request_id, prompt_param: error_body(error, prompt_param), _headers
+)
 
 
 def answer_id(prefix: str, envelope: Envelope) -> str:
