@@ -160,6 +160,12 @@ def test_a_picture_for_a_model_without_eyes_is_refused(caller: Caller) -> None:
     assert reply.json["error"]["param"] == "messages"
 
 
+def newest_turn(url: str) -> dict[str, Any]:
+    """Let the user's newest turn name a file."""
+    body = read(url)
+    return {**body, "input": body["input"][:1]}
+
+
 def read(url: str) -> dict[str, Any]:
     file = {"type": "input_file", "file_url": url}
     parts = [
@@ -198,13 +204,26 @@ def test_a_bad_file_is_a_refusal(
 ) -> None:
     url = pictures[0]
     with operator.settings(allow_private_image_urls=True):
-        missing = caller.post("/v1/responses", read(f"{url}/nothing"))
-    inside = caller.post("/v1/responses", read(f"{url}/tides.txt"))
+        missing = caller.post("/v1/responses", newest_turn(f"{url}/nothing"))
+    inside = caller.post("/v1/responses", newest_turn(f"{url}/tides.txt"))
 
     assert (missing.status, missing.code) == (400, "failed_to_download_file")
     assert (inside.status, inside.code) == (400, "invalid_file_url")
     assert inside.json["error"]["param"] == "input[0].content[1].file_url"
     assert ollama.calls("/api/chat") == []
+
+
+def test_a_bad_file_of_an_earlier_turn_is_a_note(
+    caller: Caller, ollama: FakeOllama, pictures: tuple[str, list[str]]
+) -> None:
+    reply = caller.post("/v1/responses", read(f"{pictures[0]}/nothing"))
+
+    note = "[file omitted: it could not be fetched]"
+    question, _, result = ollama.calls("/api/chat")[-1].json["messages"]
+    assert reply.status == 200
+    assert question["content"] == f"Read this:\nWhen is low tide?\n{note}"
+    assert result["content"] == note
+    assert "input[0].content[1].file_url" in reply.headers["x-gateway-ignored"]
 
 
 def test_a_file_is_not_fetched_to_be_counted(

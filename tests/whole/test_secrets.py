@@ -148,7 +148,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Gateway, Ope
 def _ask_everything(
     caller: Caller, operator: Operator, ollama: FakeOllama, given: list[str]
 ) -> None:
-    with operator.settings(request_timeout_ms=2_000, idle_timeout_s=2, stream_commit_ms=200):
+    with operator.settings(
+        request_timeout_ms=2_000, idle_timeout_s=2, stream_commit_ms=200, queue_max_wait_s=1
+    ):
         for path, body in BODIES.items():
             for stream in (False, True):
                 asked = {**body, "stream": stream} if path in _STREAMED else body
