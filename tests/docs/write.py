@@ -28,7 +28,8 @@ _KEYS = re.compile(r"(<!-- keys:[^>]*-->\n).*?(?=<!-- end -->)", re.S)
 _OPENING = """\
 Written from the OpenAPI document, which every gateway serves at `/openapi.json`. What the fields
 mean at OpenAI and Anthropic is in their own documentation; here stands what the gateway takes and
-what it does differently."""
+what it does differently. Rules, decisions and their reasons are in the
+[contract](contract/README.md), terms in the [glossary](glossary.md)."""
 _ABOUT_COMMON = """\
 Ollama's words, taken by every generating endpoint; embeddings take the time limits, `keep_alive`
 and `truncate`. What each one means stands in [parameters](parameters.md)."""
