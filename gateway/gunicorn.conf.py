@@ -76,7 +76,7 @@ def _gevent_worker() -> type:
                 del self._open[getcurrent()]
 
         def timeout_ctx(self):  # type: ignore[no-untyped-def]
-            """Bound the wait for a head: the first must come at once (E5)."""
+            """Bound the wait for a head: the first must come at once (load-5)."""
             from gevent import Timeout, getcurrent
 
             me = getcurrent()
@@ -96,7 +96,7 @@ def _gevent_worker() -> type:
             return bounded()
 
         def handle_error(self, req, client, addr, exc):  # type: ignore[no-untyped-def]
-            """Refuse in JSON, without repeating what was sent (C14)."""
+            """Refuse in JSON, without repeating what was sent (http-14)."""
             if isinstance(exc, TimeoutError):
                 return  # the system ended the connection of a client that read nothing (K6)
             page = _Page()

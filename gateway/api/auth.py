@@ -1,5 +1,4 @@
-"""Who is calling: the key of a request, from whichever header holds a valid one (api-mapping
-1.1)."""
+"""Who is calling: the key of a request, from whichever header holds a valid one (D3)."""
 
 from __future__ import annotations
 
@@ -64,7 +63,7 @@ def presented(request: Request) -> list[str]:
 
 
 class Failures:
-    """Wrong keys by address in the last minute: slows guessing, never locks a key out (A16)."""
+    """Wrong keys by address in the last minute: slows guessing, never locks a key out (auth-16)."""
 
     def __init__(self) -> None:
         self._seen: OrderedDict[str, tuple[float, int]] = OrderedDict()

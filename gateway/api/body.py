@@ -29,7 +29,7 @@ BODY_IDLE_S = 10.0
 BODY_GRACE_S = 30.0
 BYTES_PER_S = 16 * 1024
 """After BODY_GRACE_S a body must have come at this rate on average: a bad mobile line does, who
-sends a byte now and then to hold a place does not (E6)."""
+sends a byte now and then to hold a place does not (load-6)."""
 MAX_DEPTH = 128
 _PIECE = 64 * 1024
 _CLOSE = {"Connection": "close"}

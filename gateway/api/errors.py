@@ -30,7 +30,7 @@ _KNOWN_UNSUPPORTED = (
 
 
 def response_for(error: GatewayError, endpoint: Endpoint, request_id: str) -> Response:
-    """Give the whole error response: body, status, and the headers SDKs act on (7.2)."""
+    """Give the whole error response: body, status, and the headers SDKs act on (D50)."""
     body = orjson.dumps(endpoint.error_body(error, request_id))
     response = Response(body, error.status, mimetype="application/json")
     headers = response.headers

@@ -1,4 +1,4 @@
-"""The stateful half of the Responses API: read, delete, list input items (api-mapping 2.6.4)."""
+"""The stateful half of the Responses API: read, delete, list input items (D28)."""
 
 from __future__ import annotations
 

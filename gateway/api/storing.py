@@ -1,4 +1,4 @@
-"""Responses that are kept (api-mapping 2.6.4): recalled while parsing, stored when they end."""
+"""Responses that are kept (D28): recalled while parsing, stored when they end."""
 
 from __future__ import annotations
 

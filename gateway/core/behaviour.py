@@ -1,9 +1,9 @@
 """How the gateway behaves: the settings of the public contract that an admin edits, as one frozen
 value.
 
-One field a setting, named as in the contract (api-mapping 5.7) and stored under that name. `core`
-knows the defaults; `store/settings.py`
-reads and writes them; `services/settings.py` hands out the current value.
+One field a setting, named as in the contract (docs/contract/parameters.md) and stored under that
+name. `core` knows the defaults; `store/settings.py` reads and writes them; `services/settings.py`
+hands out the current value.
 """
 
 from __future__ import annotations

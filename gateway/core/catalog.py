@@ -85,7 +85,7 @@ class Model:
 
     @property
     def is_gpt_oss(self) -> bool:
-        """gpt-oss thinks always and only knows levels (api-mapping F3)."""
+        """gpt-oss thinks always and only knows levels (F3)."""
         return self.family in {"gptoss", "gpt-oss"} or self.name.lower().rpartition("/")[
             2
         ].startswith("gpt-oss")

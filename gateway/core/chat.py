@@ -79,8 +79,8 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A function on offer. `parameters` is already normalised (api-mapping 2.3.3), `kind` tells
-    how the call goes back.
+    """A function on offer. `parameters` is already normalised (docs/contract/tools.md), `kind`
+    tells how the call goes back.
 
     `name` is what the model sees; `client_name` and `namespace` what the caller calls it, where
     that differs.

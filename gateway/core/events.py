@@ -55,7 +55,7 @@ class ToolCallDone:
 
 @dataclass(frozen=True, slots=True)
 class Ping:
-    """Nothing new for a while. `loud` asks for more than a comment (api-mapping D33: the
+    """Nothing new for a while. `loud` asks for more than a comment (D33: the
     60-second chunk)."""
 
     loud: bool = False

@@ -41,12 +41,10 @@ class Key:
     """One API key. The secret itself is known to nobody: `prefix` and `last4` are what may be
     shown.
 
-    `allow` and `deny` are entries of api-mapping 6.3: model names, `*` patterns, or `*` alone; an
-    empty `allow` allows nothing.
-    `model_ids` are models bound by id, so that a renamed model stays allowed. `cidrs` are
-    networks (() is anywhere);
-    `scopes` endpoint groups. `default_params` and `forced_params` are in override words
-    (api-mapping 5.3).
+    `allow` and `deny` are rules as in docs/contract/names.md: model names, `*` patterns, or `*`
+    alone; an empty `allow` allows nothing. `model_ids` are models bound by id, so that a renamed
+    model stays allowed. `cidrs` are networks (() is anywhere); `scopes` endpoint groups.
+    `default_params` and `forced_params` are in override words (docs/contract/parameters.md).
     """
 
     id: int

@@ -1,7 +1,7 @@
 """The options Ollama knows: type and range of each, one table for everybody who checks one.
 
 A wrongly typed option makes Ollama answer 500 and an unknown one only a line in its log, so the
-gateway checks what it knows and passes on what it does not (api-mapping F4, D46).
+gateway checks what it knows and passes on what it does not (F4, D46).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`POST /v1/embeddings` (api-mapping 2.5): texts to vectors, as numbers or as base64."""
+"""`POST /v1/embeddings` (docs/contract/embeddings.md): texts to vectors, numbers or base64."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ class Said:
 
 
 def from_status(status: int, body: bytes, retry_after: str | None, endpoint: str) -> GatewayError:
-    """Give the error for an answer of Ollama whose status is not 200 (api-mapping 7.1).
+    """Give the error for an answer of Ollama whose status is not 200 (docs/contract/errors.md).
 
     `endpoint` is the path that was called; `retry_after` the header of that name.
     """

@@ -55,7 +55,7 @@ def is_reset(error: BaseException) -> bool:
 
 
 def _not_connected() -> UpstreamUnreachable:
-    """A time limit (504, api-mapping 5.4), but one before anything was sent: another server may be
+    """A time limit (504, D45), but one before anything was sent: another server may be
     asked."""
     error = UpstreamUnreachable(
         "The Ollama server did not accept a connection in time.",

@@ -1,4 +1,4 @@
-"""What a key may do: which models, which endpoints, from where (api-mapping 6.3, 6.4).
+"""What a key may do: which models, which endpoints, from where (docs/contract/names.md).
 
 Rules about models are checked against the resolved model, never against what the caller wrote.
 """

@@ -1,4 +1,4 @@
-"""Refuses what a model is known to be unable to do, before it is sent (api-mapping 2.3.3).
+"""Refuses what a model is known to be unable to do, before it is sent (D18).
 
 Images and sounds are looked at in `media`.
 

@@ -1,4 +1,4 @@
-"""Checks values of override keys, and brings them into the types Ollama wants (api-mapping F4)."""
+"""Checks values of override keys, and brings them into the types Ollama wants (F4)."""
 
 from __future__ import annotations
 

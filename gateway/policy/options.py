@@ -2,7 +2,7 @@
 
 One table for everybody: `overrides` checks with it, the console draws its form from it. What Ollama
 itself knows about an option stands in `core.options`; here are the words for people, Ollama's own
-defaults (`api/types.go` DefaultOptions), and the keys that are the gateway's (api-mapping 5.3).
+defaults (`api/types.go` DefaultOptions), and the keys that are the gateway's.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Checks an override when it is saved (api-mapping 5.3): every problem at once, with its line."""
+"""Checks an override when it is saved: every problem at once, with its line."""
 
 from __future__ import annotations
 

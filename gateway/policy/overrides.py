@@ -1,6 +1,6 @@
 """Lays the layers of parameters over each other and remembers where each value came from.
 
-Strong to weak (api-mapping 5.1):
+Strong to weak (docs/contract/parameters.md):
 
     force:key     what the key forces
     force:alias   the `force` object of the alias's override
@@ -71,7 +71,7 @@ _logged: set[str] = set()
 
 @dataclass(frozen=True, slots=True)
 class Layers:
-    """What others than the caller say, in override words (api-mapping 5.3)."""
+    """What others than the caller say, in override words."""
 
     key_forced: Mapping[str, Json] = field(default_factory=lambda: EMPTY)
     alias: Mapping[str, Json] = field(default_factory=lambda: EMPTY)

@@ -1,4 +1,4 @@
-"""From the name a caller wrote to the model that is meant (api-mapping 6.2).
+"""From the name a caller wrote to the model that is meant (docs/contract/names.md).
 
 Only enabled, available models count. The first step that finds something wins:
 

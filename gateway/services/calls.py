@@ -153,7 +153,7 @@ class Running(Generic[A]):
         return found
 
     def _check_room(self) -> None:
-        """Refuse before connections run out: health and the console need some as well (E8)."""
+        """Refuse before connections run out: health and the console need some as well (load-8)."""
         room = self.services.config.worker_connections * _CALLS_SHARE
         if len(self.services.live) >= room:
             raise Unavailable("The gateway holds as many calls as it can; try again.")

@@ -1,5 +1,5 @@
 """Fetches images and text files named by URL, without letting a caller reach into our network
-(D21, reliability D1-D7).
+(D21, attacks ssrf-1 to ssrf-7).
 
 Every address a name resolves to is checked, and the connected socket's peer once more before
 anything is sent, so a name that changes its
@@ -219,7 +219,7 @@ class Images:
 
     def fetch(self, image: Media, until_s: float = math.inf) -> str:
         """Give one image as base64, by `until_s` at the latest. Raises InvalidRequest with the
-        codes of api-mapping 2.3.6."""
+        codes of D21."""
         raw, _ = self._download(_Wanted("image", image.param), image.url, until_s)
         kind = sniff(raw)
         if kind is None:

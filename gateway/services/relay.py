@@ -241,7 +241,7 @@ class Answer:
             yield choice, (Failed(self._fault(error)),)
 
     def _many(self, choices: int) -> Iterator[Batch]:
-        """Run every choice beside the others; the first failure ends all (3.3)."""
+        """Run every choice beside the others; the first failure ends all (D37)."""
         box: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         for choice in range(choices):
             offload.spawn(self._pump, choice, box)

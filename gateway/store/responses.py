@@ -1,4 +1,4 @@
-"""Stored responses of the Responses API, each belonging to one key (api-mapping 2.6.4)."""
+"""Stored responses of the Responses API, each belonging to one key (D28)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """Every field of the SDKs' request types has a row here, named after it, that says what becomes of
-it (api-mapping 2.3.1, 2.4, 2.5, 2.6.1, 4.1). A field the SDKs gain has none, and a test says so.
+it (docs/contract). A field the SDKs gain has none, and a test says so.
 
     ignored       no effect, no notice
     noticed       no effect, but named in `x-gateway-ignored`

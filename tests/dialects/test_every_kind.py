@@ -1,5 +1,5 @@
-"""Every kind of item, tool, block and part the SDKs know, and what becomes of it (api-mapping
-2.3.2, 2.6.2, 2.6.3, 4.2, 4.3). A kind the SDKs gain is in no table, and a test says so."""
+"""Every kind of item, tool, block and part the SDKs know, and what becomes of it
+(docs/contract). A kind the SDKs gain is in no table, and a test says so."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Every way Ollama, or what stands before it, can misbehave: what the client makes of it.
 
-The letters are those of the list of upstream faults: U1 refused ... U19 foreign bytes.
+The codes are those of docs/contract/faults.md.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ UNHARMED: list[tuple[str, tuple[Fault | str, ...]]] = [
     ("one packet", ("one_packet",)),
     ("done twice", ("done_twice",)),
     ("lines after done", ("lines_after_done",)),
-    ("F3 wrong types", ("wrong_types",)),
+    ("answer-3 wrong types", ("wrong_types",)),
     ("cookies", ("set_cookie",)),
 ]
 

@@ -1,4 +1,5 @@
-"""Room runs out: calls are refused in time, health answers whoever fills the gateway (E5, E8)."""
+"""Room runs out: calls are refused in time, health answers whoever fills the gateway (load-5,
+load-8)."""
 
 from __future__ import annotations
 

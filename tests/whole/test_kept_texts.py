@@ -1,4 +1,4 @@
-"""Prompts and answers are kept where an admin switched that on, and nowhere else (C4)."""
+"""Prompts and answers are kept where an admin switched that on, and nowhere else (http-4)."""
 
 from __future__ import annotations
 

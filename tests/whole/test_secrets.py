@@ -1,5 +1,6 @@
-"""What is said and what opens doors stays out of logs, database, metrics and console (C3, C4, F9,
-G20): a run over everything that can go well or wrong, then a search for what was planted."""
+"""What is said and what opens doors stays out of logs, database, metrics and console (http-3,
+http-4, supply-3): a run over everything that can go well or wrong, then a search for what was
+planted."""
 
 from __future__ import annotations
 

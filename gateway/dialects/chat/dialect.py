@@ -1,4 +1,4 @@
-"""`POST /v1/chat/completions` (api-mapping 2.3, 3.1 to 3.3).
+"""`POST /v1/chat/completions` (docs/contract/chat.md).
 
 messages   the conversation
 calls      the model's tool calls in the answer

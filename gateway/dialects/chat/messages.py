@@ -1,4 +1,4 @@
-"""The conversation of a chat completion, as Ollama's messages (api-mapping 2.3.2).
+"""The conversation of a chat completion, as Ollama's messages (docs/contract/conversations.md).
 
     system, developer    `system`
     user                 `user`; Anthropic tool results in it become `tool` messages before it

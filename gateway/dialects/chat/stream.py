@@ -1,4 +1,4 @@
-"""A chat completion as server-sent events (api-mapping 3.2, 3.3).
+"""A chat completion as server-sent events (docs/contract/streaming.md).
 
     opening      one chunk with the role for each choice, in order, the role never again
     pieces       one chunk a piece of text or thinking, two chunks a call

@@ -1,4 +1,5 @@
-"""`POST /v1/completions` (api-mapping 2.4, 3.5): a text continued, once a prompt, `n` times each.
+"""`POST /v1/completions` (docs/contract/completions.md): a text continued, once a prompt, `n` times
+each.
 
 The format has no place for thinking, so none is asked for (D25) and none is ever sent.
 """

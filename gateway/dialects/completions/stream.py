@@ -1,4 +1,4 @@
-"""A text completion as server-sent events (api-mapping 3.5): as those of chat, without roles."""
+"""A text completion as server-sent events: as those of chat, without roles."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def signature(thinking: str) -> str:
 
 
 def stop_reason(finish: Finish, called: bool) -> str:
-    """Translate the end of an answer (api-mapping 4.5); `called` tells whether calls were made."""
+    """Translate the end of an answer; `called` tells whether calls were made."""
     match finish.reason:
         case "stop_sequence":
             return "stop_sequence"

@@ -1,4 +1,4 @@
-"""`POST /v1/messages` and its `count_tokens` (api-mapping 4).
+"""`POST /v1/messages` and its `count_tokens` (docs/contract/messages.md).
 
 input     the conversation
 tools     the tools
@@ -143,7 +143,7 @@ def _prepared(body: Mapping[str, Json], root: Fields) -> Mapping[str, Json]:
 
 
 def _wanted_thinking(root: Fields) -> Json:
-    """Give `think` from `thinking` and `output_config.effort` (api-mapping 4.6).
+    """Give `think` from `thinking` and `output_config.effort`.
 
     An effort alone asks for thinking too. Budgets are not enforced: Ollama has none.
     """

@@ -1,4 +1,4 @@
-"""The conversation of a Messages request, as Ollama's messages (api-mapping 4.2).
+"""The conversation of a Messages request, as Ollama's messages (docs/contract/messages.md).
 
     one user message         its tool results as `tool` messages, then its text and images
     one assistant message    thinking, text and calls in one message; cut where a tool that ran

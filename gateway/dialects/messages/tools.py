@@ -1,4 +1,4 @@
-"""The tools of a Messages request (api-mapping 4.3).
+"""The tools of a Messages request (docs/contract/messages.md).
 
 name and input_schema             offered
 bash_*, text_editor_*, memory_*   offered with the parameters their vendor published: the

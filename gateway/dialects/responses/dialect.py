@@ -1,4 +1,4 @@
-"""`POST /v1/responses` (api-mapping 2.6, 3.4).
+"""`POST /v1/responses` (docs/contract/responses.md).
 
 input     the items, as a conversation
 tools     the tools

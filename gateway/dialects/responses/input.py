@@ -1,4 +1,4 @@
-"""The items of a Responses request, as Ollama's messages (api-mapping 2.6.2).
+"""The items of a Responses request, as Ollama's messages (docs/contract/responses.md).
 
 Neighbouring items of the assistant (reasoning, message, calls) are one turn and become one
 message; anything else ends the turn. Items recalled through `previous_response_id` are read the

@@ -68,7 +68,7 @@ def response_object(
     reason: str | None = None,
     completed_at: int | None = None,
 ) -> dict[str, Json]:
-    """Give the object of api-mapping 3.4.1; `reason` tells why it is incomplete."""
+    """Give the response object; `reason` tells why it is incomplete."""
     echo = echo_of(envelope)
     return {
         "id": response_id(envelope.seed),

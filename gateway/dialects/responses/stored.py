@@ -1,4 +1,4 @@
-"""What is kept of a response, and how it is shown again (api-mapping 2.6.4)."""
+"""What is kept of a response, and how it is shown again (docs/contract/responses.md)."""
 
 from __future__ import annotations
 

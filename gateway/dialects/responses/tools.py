@@ -1,4 +1,4 @@
-"""The tools of a Responses request (api-mapping 2.6.3).
+"""The tools of a Responses request (docs/contract/responses.md).
 
 Hosted tools are left out with notice: coding agents send some of them with every request and work
 without (D29). Those of a `namespace` become `<namespace>__<name>` for the model and are split

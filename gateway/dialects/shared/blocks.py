@@ -1,4 +1,5 @@
-"""The blocks a Messages conversation is made of, one at a time (api-mapping 4.2)."""
+"""The blocks a Messages conversation is made of, one at a time
+(docs/contract/messages.md)."""
 
 from __future__ import annotations
 

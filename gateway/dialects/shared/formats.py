@@ -1,4 +1,4 @@
-"""What shape the answer must have, as Ollama's `format` (api-mapping 2.3.4)."""
+"""What shape the answer must have, as Ollama's `format` (docs/contract/tools.md)."""
 
 from __future__ import annotations
 

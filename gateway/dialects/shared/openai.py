@@ -69,7 +69,7 @@ def answer_id(prefix: str, envelope: Envelope) -> str:
 
 
 def finish_word(finish: Finish, called: str = "") -> str:
-    """Translate the end of an answer (api-mapping 3.2.3); `called` is the word for calls made."""
+    """Translate the end of an answer; `called` is the word for calls made."""
     match finish.reason:
         case "length":
             return "length"

@@ -1,4 +1,5 @@
-"""Everything in a body that steers the answer, in Ollama's names (api-mapping 2.3.7, 3.2.4, 5.2).
+"""Everything in a body that steers the answer, in Ollama's names
+(docs/contract/parameters.md).
 
 One body holds up to five places for a value. From weak to strong (D44):
 

@@ -1,4 +1,4 @@
-"""Texts given as a string, a list of strings, or tokens (api-mapping 2.4, 2.5, D26)."""
+"""Texts given as a string, a list of strings, or tokens (D26)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Makes JSON schemas fit Ollama, which keeps only a few of their words (api-mapping F10, 2.3.3).
+"""Makes JSON schemas fit Ollama, which keeps only a few of their words (F10,
+docs/contract/tools.md).
 
 Kept at the top of a tool: `type`, `properties`, `required`, `$defs`, `items`. Kept in a property:
 `type`, `anyOf`, `items`, `description`, `enum`, `properties`, `required`. Everything else is lost

@@ -1,7 +1,7 @@
 """What a body says about thinking: whether, how hard, and whether the caller wants to see it.
 
-Every vendor and every server has a name of its own for it (api-mapping 3.2.4). Seeing is apart
-from doing: hidden thinking happens and is counted all the same.
+Every vendor and every server has a name of its own for it (docs/contract/thinking.md). Seeing is
+apart from doing: hidden thinking happens and is counted all the same.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Tools on offer and which of them must be called (api-mapping 2.3.3).
+"""Tools on offer and which of them must be called (docs/contract/tools.md).
 
 Tools that only their vendor can run, and the second of a name, are left out and named.
 """

@@ -1,4 +1,4 @@
-"""One tool on offer, in whatever form it was declared (api-mapping 2.3.3).
+"""One tool on offer, in whatever form it was declared (docs/contract/tools.md).
 
 A custom tool, which takes free text, is offered to the model as a function with the one argument
 `input`.
