@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 from gateway.errors import InvalidRequest
 
 Json: TypeAlias = Any
-"""Something `json.loads` may give; nothing is known of it until `dialects/reading.py` has
+"""Something `json.loads` may give; nothing is known of it until `dialects/shared/reading.py` has
 looked."""
 
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
