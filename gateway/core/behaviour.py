@@ -25,7 +25,6 @@ class Behaviour:
     allow_remote_images: bool = True
     allow_private_image_urls: bool = False
     completions_raw: Literal["auto", "always", "never"] = "auto"
-    token_array_decoding: Literal["off", "cl100k_base"] = "off"
     responses_store: bool = True
     responses_store_ttl_days: int = 30
     responses_store_max_rows: int = 20_000

@@ -25,14 +25,12 @@ class Reading:
     `recall` gives the stored items (input, then output) of a `previous_response_id`, oldest
     first, following the chain;
     `recall_item` one stored item of this key by id. Both raise InvalidRequest when there is none.
-    Only the Responses API calls them. `decode_tokens` gives the text of cl100k_base token ids,
-    where the operator switched that on (D26); it raises ValueError or LookupError.
+    Only the Responses API calls them.
     """
 
     behaviour: Behaviour
     recall: Callable[[str], Sequence[Mapping[str, Json]]]
     recall_item: Callable[[str], Mapping[str, Json]]
-    decode_tokens: Callable[[Sequence[int]], str] | None = None
 
 
 class Writer(Protocol):

@@ -36,9 +36,7 @@ def parse(body: Mapping[str, Json], reading: Reading) -> EmbedRequest:
     root = root_of(body)
     return EmbedRequest(
         model=read_model(root),
-        inputs=read_texts(
-            root.get("input"), "input", reading, reading.behaviour.max_embedding_inputs
-        ),
+        inputs=read_texts(root.get("input"), "input", reading.behaviour.max_embedding_inputs),
         params=Params(
             options=read_options(body, {}),
             keep_alive=read_keep_alive(body),

@@ -188,7 +188,7 @@ class Running(Generic[A]):
     def _give_back(self, settlement: Settlement) -> None:
         if self._lease is not None:
             try:
-                self._lease.settle(settlement.total_tokens)
+                self._lease.settle(settlement.total_tokens, counted=settlement.is_counted)
             finally:
                 self._lease.release()
 

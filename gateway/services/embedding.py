@@ -73,6 +73,8 @@ class EmbedAnswer:
                 return self._once(request, retries.excluded)
             except GatewayError as error:
                 failed = self._stop or retries.after(error, self.tally.server_id)
+                if failed is error:
+                    raise  # with the cause it has
                 if failed is not None:
                     raise failed from error
             time.sleep(retries.pause_s)

@@ -68,15 +68,13 @@ class Lease:
         """Give the rate-limit headers in a vendor's form."""
         return windows.headers(self.headers, form, self._now()) if self.headers else {}
 
-    def settle(self, tokens: int, *, counted: bool | None = None) -> None:
-        """Say what the call took. `counted`: it takes one from request budgets (by default, if it
-        took tokens)."""
+    def settle(self, tokens: int, *, counted: bool = True) -> None:
+        """Count what the call took; `counted` ones take one from request budgets as well."""
         if not self._open:
             return
         self._open = False
         self._windows.leave(self._place, tokens)
-        took_one = tokens > 0 if counted is None else counted
-        self._budgets.settle(self._holds, tokens, counted=took_one)
+        self._budgets.settle(self._holds, tokens, counted=counted)
 
     def release(self) -> None:
         """Give everything back that `settle` was not called for."""

@@ -370,6 +370,8 @@ class Answer:
                 if finish is None:
                     format_param = prepared.call.format_param
                     told = failures.in_context(told, prepared.request, format_param)
+                    if told is error:
+                        raise  # with the cause it has
                     raise told from error
                 yield [finish]
             hold.report(self.tally.error)

@@ -30,8 +30,7 @@ def reading(**settings: Any) -> Reading:
     def nothing(wanted: str) -> Any:
         raise InvalidRequest(f"nothing is stored under {wanted}")
 
-    decode = settings.pop("decode_tokens", None)
-    return Reading(Behaviour(**settings), nothing, nothing, decode)
+    return Reading(Behaviour(**settings), nothing, nothing)
 
 
 def envelope(call: Call, **fields: Any) -> Envelope:

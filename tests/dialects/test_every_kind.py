@@ -229,7 +229,7 @@ def test_every_kind_of_the_sdk_is_in_the_table(union: Any, table: Mapping[str, A
 
 def recalling() -> Reading:
     found = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hi"}]}
-    return Reading(reading().behaviour, lambda _: (), lambda _: found, None)
+    return Reading(reading().behaviour, lambda _: (), lambda _: found)
 
 
 def responses(**body: Any) -> Call:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.core.chat import Call, CompletionRequest, Media
+from gateway.core.chat import Call, Media
 from gateway.core.events import (
     Batch,
     Event,
@@ -175,25 +175,9 @@ def test_the_setting_says_when_prompts_are_raw(setting: Any, body: Any, raw: Any
     assert COMPLETIONS.parse(whole_body, reading(completions_raw=setting)).default_raw is raw
 
 
-def test_tokens_are_decoded_where_the_operator_says_how() -> None:
-    decode = reading(decode_tokens=lambda tokens: "".join(map(chr, tokens)))
-
-    one = COMPLETIONS.parse({"model": "m", "prompt": [104, 105]}, decode)
-    two = COMPLETIONS.parse({"model": "m", "prompt": [[104], [105]]}, decode)
-
-    assert isinstance(one.request, CompletionRequest)
-    assert isinstance(two.request, CompletionRequest)
-    assert one.request.prompts == ("hi",)
-    assert two.request.prompts == ("h", "i")
-
-
-def test_tokens_that_are_none_are_refused() -> None:
-    def decode(tokens: Sequence[int]) -> str:
-        raise KeyError(tokens[0])
-
-    body = {"model": "m", "prompt": [[1], [2]]}
-
-    assert refusal(body, COMPLETIONS, decode_tokens=decode) == ("invalid_value", "prompt[0]")
+@pytest.mark.parametrize("prompt", [[104, 105], [[104], [105]]], ids=["one", "two"])
+def test_tokens_are_refused(prompt: Any) -> None:
+    assert refusal({"model": "m", "prompt": prompt}, COMPLETIONS) == ("unsupported_value", "prompt")
 
 
 def test_the_whole_answer_has_every_key_of_the_contract() -> None:

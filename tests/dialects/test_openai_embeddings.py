@@ -99,16 +99,6 @@ def test_a_long_text_of_tokens_is_no_long_list() -> None:
         parse(input=list(range(3000)))
 
 
-def test_more_tokens_than_texts_are_decoded_where_the_operator_says_how() -> None:
-    body = {"model": "m", "input": [104] * 3000}
-
-    found = openai_embeddings.parse(
-        body, reading(decode_tokens=lambda tokens: "".join(map(chr, tokens)))
-    )
-
-    assert found.inputs == ("h" * 3000,)
-
-
 def test_the_number_of_texts_is_a_setting() -> None:
     body = {"model": "m", "input": ["a", "b"]}
 

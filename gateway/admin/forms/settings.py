@@ -108,10 +108,6 @@ WORDS: Mapping[str, Mapping[str, Words]] = {
             _l("Raw prompts in Completions"),
             _l("Raw leaves the model's template out. Automatic decides by the request."),
         ),
-        "token_array_decoding": (
-            _l("Prompts given as token numbers"),
-            _l("Can be read with the cl100k_base table; otherwise they get an error."),
-        ),
         "usage_on_finish_chunk": (
             _l("Usage on the last piece of a stream"),
             _l("Some clients look for it there, even if they did not ask."),

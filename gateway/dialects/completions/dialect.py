@@ -71,7 +71,7 @@ def parse(body: Json, reading: Reading) -> Call:
         raise unsupported("echo", "the log-probabilities of a prompt are not known.")
     request = CompletionRequest(
         model=model,
-        prompts=_prompts(root, reading),
+        prompts=_prompts(root),
         params=_steered(params, suffix, top),
         suffix=suffix,
         system=root.text("system"),
@@ -120,9 +120,9 @@ def _check_best_of(root: Fields, n: int) -> None:
         raise unsupported("best_of", "it must be 1 or equal to n.")
 
 
-def _prompts(root: Fields, reading: Reading) -> tuple[str, ...]:
+def _prompts(root: Fields) -> tuple[str, ...]:
     """Give the prompts, none empty: Ollama would load the model and call that an answer."""
-    prompts = read_texts(root.get("prompt"), "prompt", reading, MAX_PROMPTS)
+    prompts = read_texts(root.get("prompt"), "prompt", MAX_PROMPTS)
     for index, prompt in enumerate(prompts):
         if not prompt:
             raise missing("prompt" if len(prompts) == 1 else f"prompt[{index}]")
