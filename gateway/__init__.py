@@ -30,7 +30,7 @@ class _Gateway(Flask):
     """Our application: every view and hook is a plain function."""
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """Give `func`; Flask would look for coroutines, a dozen times a request."""
+        """Return `func`; Flask would look for coroutines, a dozen times a request."""
         return func
 
 
@@ -74,7 +74,7 @@ def _note_connection() -> None:
 
 
 def _connection() -> Any:
-    """Give the socket of the client, None where there is none."""
+    """Return the socket of the client, None where there is none."""
     here: Request = request._get_current_object()  # type: ignore[attr-defined]  # of the proxy
     return here.environ.get("gunicorn.socket")
 

@@ -41,7 +41,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """Give the text itself."""
+        """Return the text itself."""
         return self._value
 
     def __bool__(self) -> bool:
@@ -109,7 +109,7 @@ class Settings:
         return self.database_url.startswith("sqlite")
 
     def flask_config(self) -> dict[str, Any]:
-        """Give what Flask and its extensions read from `app.config`."""
+        """Return what Flask and its extensions read from `app.config`."""
         return {
             "SECRET_KEY": self.session_secret.reveal(),
             "SQLALCHEMY_DATABASE_URI": self.database_url,
@@ -305,7 +305,7 @@ def _shown(text: str) -> str:
 
 
 def _kept_secret(folder: Path) -> Secret:
-    """Give the session secret kept in `folder`; the first caller makes it, however many start."""
+    """Return the session secret kept in `folder`; the first caller makes it, however many start."""
     path = folder / _SECRET_FILE
     fresh = folder / f".{_SECRET_FILE}.{os.getpid()}.{secrets.token_hex(4)}"
     try:

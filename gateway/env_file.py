@@ -13,7 +13,7 @@ _NEAR = 0.88
 
 
 def read_env_file(path: Path, known: Collection[str]) -> dict[str, str]:
-    """Give the values of the file by name; nothing inside a value is replaced.
+    """Return the values of the file by name; nothing inside a value is replaced.
 
     Names that are not `known` belong to somebody else (Compose reads the same file), unless they
     look like a slip. Raises OSError, UnicodeDecodeError, and ValueError with the line's number.

@@ -36,7 +36,7 @@ umask = 0o077
 
 
 def worker_class():  # type: ignore[no-untyped-def]
-    """Give a worker that becomes gevent's in its own process: the master has no use for the 8 MB
+    """Return a worker that becomes gevent's in its own process: the master has no use for the 8 MB
     of gevent, and every process counts them again."""
     from gunicorn.workers.base import Worker
 
@@ -50,7 +50,7 @@ def worker_class():  # type: ignore[no-untyped-def]
 
 
 def _gevent_worker() -> type:
-    """Give gevent's worker, with patience for those who send nothing while there is room, and
+    """Return gevent's worker, with patience for those who send nothing while there is room, and
     refusals that API clients can read."""
     from gunicorn.workers.ggevent import GeventWorker
 

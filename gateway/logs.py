@@ -68,7 +68,7 @@ class LineFormatter(logging.Formatter):
     """Text for people."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Give one line."""
+        """Return one line."""
         line = (
             f"{_time(record)} {record.levelname:<7} {record.name} "
             f"[{getattr(record, 'request_id', '-')}] {_message(record)}"
@@ -81,7 +81,7 @@ class JsonFormatter(logging.Formatter):
     """JSON for machines."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Give one JSON object on one line."""
+        """Return one JSON object on one line."""
         entry = {
             "time": _time(record),
             "level": record.levelname.lower(),
@@ -93,7 +93,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:
-    """Give what a record says beside its words: `extra={"fields": {...}}`, harmless texts."""
+    """Return what a record says beside its words: `extra={"fields": {...}}`, harmless texts."""
     given = getattr(record, "fields", None) or {}
     return {name: clean(v) if isinstance(v, str) else v for name, v in given.items()}
 

@@ -91,7 +91,7 @@ def _cannot_listen(error: OSError, host: str, port: int) -> ConfigError:
 
 
 def _metrics_folder(settings: Settings) -> Path | None:
-    """Give an empty folder where several workers leave their counts for /metrics, None for one.
+    """Return an empty folder where several workers leave their counts for /metrics, None for one.
 
     Counts of an earlier run are removed: the port is ours, so nobody else writes there.
     """
@@ -107,7 +107,7 @@ def _metrics_folder(settings: Settings) -> Path | None:
 
 
 def _for_gunicorn(settings: Settings) -> dict[str, str]:
-    """Give what `gunicorn.conf.py` reads, so that a value in `.env` counts there too."""
+    """Return what `gunicorn.conf.py` reads, so that a value in `.env` counts there too."""
     return {
         "HOST": settings.host,
         "PORT": str(settings.port),

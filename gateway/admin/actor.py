@@ -9,7 +9,7 @@ from gateway.core.admin import Actor
 
 
 def actor() -> Actor:
-    """Give the signed-in account as the author of a change."""
+    """Return the signed-in account as the author of a change."""
     return Actor(
         kind="admin",
         name=current_user.username,

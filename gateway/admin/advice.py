@@ -24,7 +24,7 @@ class Advice:
 
 
 def advice(call: CallRow) -> Advice | None:
-    """Give what helps against the failure of `call`; None where nothing sure can be said."""
+    """Return what helps against the failure of `call`; None where nothing sure can be said."""
     code = call.error_code
     if code in _LIMITS and call.key_id:
         return Advice(

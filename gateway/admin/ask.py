@@ -26,13 +26,13 @@ class Question:
 
 
 def answered(question: Question) -> bool:
-    """Tell whether the page was sent, with the right word typed."""
+    """Return whether the page was sent, with the right word typed."""
     if request.method != "POST":
         return False
     return not question.typed or request.form.get("typed", "").strip() == question.typed
 
 
 def page(question: Question) -> str:
-    """Give the page with the question; a wrong word is pointed out."""
+    """Return the page with the question; a wrong word is pointed out."""
     mistyped = request.method == "POST" and bool(question.typed)
     return render_template("admin/confirm.html", question=replace(question, mistyped=mistyped))

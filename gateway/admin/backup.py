@@ -58,7 +58,7 @@ def settings_backup() -> str:
 
 @bp.get("/settings/backup/configuration.<kind>")
 def settings_export(kind: str) -> Response:
-    """Give settings, servers, models and keys; digests of keys only to whom may change them."""
+    """Return settings, servers, models and keys; digests of keys only to whom may change them."""
     digests = bool(request.args.get("digests")) and current_user.role != "viewer"
     document = _portable().export(digests=digests)
     if kind not in {"json", "yaml"}:
@@ -176,7 +176,7 @@ def _new_place() -> tuple[Path, str]:
 
 
 def _place(token: str) -> Path:
-    """Give the folder of an upload; the page for what is gone where there is none."""
+    """Return the folder of an upload; the page for what is gone where there is none."""
     folder = _imports() / token
     if len(token) != _TOKEN_LENGTH or not set(token) <= _ALPHABET or not folder.is_dir():
         abort(404)

@@ -55,13 +55,13 @@ class Chart:
         return not any(value for line in self.lines for value in line.values)
 
     def link(self, index: int, line: Line | None = None) -> str:
-        """Give the address of the requests behind a step (and a series)."""
+        """Return the address of the requests behind a step (and a series)."""
         query = dict(self.query) | dict(() if line is None else line.query)
         query |= {"since": stamp(self.starts[index]), "until": stamp(self.starts[index + 1])}
         return linked("admin.requests", query)
 
     def data(self) -> dict[str, Any]:
-        """Give the chart as the browser draws it; times are unix seconds."""
+        """Return the chart as the browser draws it; times are unix seconds."""
         return {
             "kind": self.kind,
             "unit": self.unit,
@@ -80,7 +80,7 @@ class Chart:
         }
 
     def rows(self) -> list[tuple[datetime, str, tuple[float | None, ...]]]:
-        """Give the table: step, address, values; steps without anything are left out."""
+        """Return the table: step, address, values; steps without anything are left out."""
         found = []
         for index, start in enumerate(self.starts[:-1]):
             values = tuple(line.values[index] for line in self.lines)
@@ -90,12 +90,12 @@ class Chart:
 
 
 def stamp(at: datetime) -> str:
-    """Give an instant as it stands in addresses."""
+    """Return an instant as it stands in addresses."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def steps(since: datetime, until: datetime, step: Step, zone: ZoneInfo) -> tuple[datetime, ...]:
-    """Give the first instants of the steps that cover a range, and the end of the last."""
+    """Return the first instants of the steps that cover a range, and the end of the last."""
     at = floor(since, step, zone)
     found = [at]
     while at < until:
@@ -105,7 +105,7 @@ def steps(since: datetime, until: datetime, step: Step, zone: ZoneInfo) -> tuple
 
 
 def floor(at: datetime, step: Step, zone: ZoneInfo) -> datetime:
-    """Give the first instant of the step that `at` lies in."""
+    """Return the first instant of the step that `at` lies in."""
     local = at.astimezone(zone)
     match step:
         case "minute":
@@ -123,7 +123,7 @@ def floor(at: datetime, step: Step, zone: ZoneInfo) -> datetime:
 
 
 def following(at: datetime, step: Step, zone: ZoneInfo) -> datetime:
-    """Give the first instant of the next step."""
+    """Return the first instant of the next step."""
     if step == "minute":
         return at + timedelta(minutes=1)
     if step == "hour":
@@ -147,7 +147,7 @@ def tracks(
 
 
 def per_day(wanted: Filter, days: int) -> Chart:
-    """Give input and output tokens of the last days, stacked."""
+    """Return input and output tokens of the last days, stacked."""
     zone = language.zone_info()
     now = datetime.now(UTC)
     starts = steps(now - timedelta(days=days - 1), now, "day", zone)

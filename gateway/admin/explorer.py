@@ -137,7 +137,7 @@ def ask(store: Store, question: Question, labels: Mapping[str, str], zone: ZoneI
 def heat(
     store: Store, question: Question, zone: ZoneInfo
 ) -> tuple[tuple[tuple[int, ...], ...], int]:
-    """Give calls by weekday (Monday first) and hour of the viewer, and the most in one field."""
+    """Return calls by weekday (Monday first) and hour of the viewer, and the most in one field."""
     longest = _FINE if question.wanted.is_narrow else _HEAT
     since = max(question.since, question.until - longest)
     wanted = replace(question.wanted, since=since, until=question.until)
@@ -149,13 +149,13 @@ def heat(
 
 
 def unit(metric: Metric) -> Unit:
-    """Give how a metric's values are written."""
+    """Return how a metric's values are written."""
     units: dict[str, Unit] = {"error_rate": "percent", "speed": "rate"}
     return units.get(metric, "ms" if metric in {"first_token", "duration", "queue"} else "count")
 
 
 def metric_words(metric: Metric) -> str:
-    """Give a metric's name."""
+    """Return a metric's name."""
     return {
         "requests": _("Requests"),
         "input": _("Input tokens"),
@@ -172,7 +172,7 @@ def metric_words(metric: Metric) -> str:
 
 
 def group_words(group: Group) -> str:
-    """Give a group's name."""
+    """Return a group's name."""
     return {
         "none": _("Nothing"),
         "key": _("Key"),
@@ -195,7 +195,7 @@ def read_metric(text: str) -> Metric:
 
 
 def label(group: Group, name: str, labels: Mapping[str, str]) -> str:
-    """Give the words for a group's value."""
+    """Return the words for a group's value."""
     if group in {"key", "server"}:
         if name in {"0", "None"}:
             return str(_("none"))

@@ -48,7 +48,7 @@ def refuse(error: HTTPException) -> Response:
 
 @bp.errorhandler(Unavailable)
 def away(error: Unavailable) -> Response:
-    """Give the page for a database that does not answer or is full."""
+    """Return the page for a database that does not answer or is full."""
     return away_page(error)
 
 
@@ -78,7 +78,7 @@ def _sidebar() -> list[dict[str, Any]]:
 
 @bp.context_processor
 def around() -> dict[str, Any]:
-    """Give every page its frame: sidebar, server state, version, rights."""
+    """Return every page its frame: sidebar, server state, version, rights."""
     from gateway.version import VERSION
 
     return {

@@ -27,7 +27,7 @@ Row: TypeAlias = Mapping[str, object]
 
 @bp.get("/models/pulls.json")
 def model_pulls() -> Response:
-    """Tell how far the jobs are; of all models, or of one."""
+    """Return how far the jobs are; of all models, or of one."""
     found = jobs(request.args.get("model", ""))
     return jsonify(pulls=[job for job in found if job["open"] or job["recent"]])
 
@@ -48,7 +48,7 @@ def model_pull_cancel(job_id: int) -> AnyResponse:
 
 
 def jobs(model: str = "") -> list[Row]:
-    """Give the jobs that run, then those that ended last; of one model, or of all ("")."""
+    """Return the jobs that run, then those that ended last; of one model, or of all ("")."""
     names = {server.id: server.name for server in services().catalog.servers()}
     now = datetime.now(UTC)
     found = [one for one in services().pulls.all() if model in ("", one.job.model)]
@@ -56,12 +56,12 @@ def jobs(model: str = "") -> list[Row]:
 
 
 def jobs_of(model: Model) -> list[Row]:
-    """Give the jobs of a model that somebody may still want to see."""
+    """Return the jobs of a model that somebody may still want to see."""
     return [job for job in jobs(model.name) if job["open"] or job["recent"]]
 
 
 def being_loaded() -> set[str]:
-    """Give the names of the models that are being loaded."""
+    """Return the names of the models that are being loaded."""
     return {
         one.job.model
         for one in services().pulls.all()
@@ -98,7 +98,7 @@ def _row(pull: Pull, names: Mapping[int, str], now: datetime) -> Row:
 
 
 def _state(pull: Pull) -> tuple[str, str]:
-    """Give the colour and the word for how a job stands."""
+    """Return the colour and the word for how a job stands."""
     is_pull = pull.job.kind == "pull"
     return {
         "queued": ("idle", _("Waiting")),
@@ -110,7 +110,7 @@ def _state(pull: Pull) -> tuple[str, str]:
 
 
 def _sizes(pull: Pull) -> list[str]:
-    """Tell how much of a pull there is and how fast it comes."""
+    """Return how much of a pull there is and how fast it comes."""
     job = pull.job
     figures = []
     if job.total_bytes:
@@ -126,7 +126,7 @@ def _sizes(pull: Pull) -> list[str]:
 
 
 def _times(pull: Pull, now: datetime) -> list[str]:
-    """Tell how long a load has been going on, or took."""
+    """Return how long a load has been going on, or took."""
     job = pull.job
     figures = []
     if job.started_at is not None:

@@ -51,7 +51,7 @@ def row(
     spent: Mapping[tuple[str, str], int],
     sums: Sums,
 ) -> KeyRow:
-    """Give a key with everything its line shows."""
+    """Return a key with everything its line shows."""
     return KeyRow(
         key,
         state(key, now),
@@ -64,7 +64,7 @@ def row(
 
 
 def state(key: Key, now: datetime) -> Status:
-    """Give whether a key works, and if not, why."""
+    """Return whether a key works, and if not, why."""
     if key.revoked_at is not None:
         return Status("bad", _("Revoked"), _("It can never be used again."))
     if not key.enabled:
@@ -79,7 +79,7 @@ def state(key: Key, now: datetime) -> Status:
 
 
 def model_names(key: Key, models: Mapping[int, Model]) -> tuple[str, ...]:
-    """Give the models a key may use, as chips."""
+    """Return the models a key may use, as chips."""
     if "*" in key.allow and not key.deny:
         return (_("all models"),)
     chosen = [models[id_].display_name for id_ in key.model_ids if id_ in models]
@@ -90,7 +90,7 @@ def model_names(key: Key, models: Mapping[int, Model]) -> tuple[str, ...]:
 
 
 def bar(budget: Budget, spent: Mapping[tuple[str, str], int]) -> Bar:
-    """Give a budget with what is used of it."""
+    """Return a budget with what is used of it."""
     words = {
         ("requests", "day"): _("Requests today"),
         ("requests", "week"): _("Requests this week"),
@@ -105,7 +105,7 @@ def bar(budget: Budget, spent: Mapping[tuple[str, str], int]) -> Bar:
 
 
 def rates(key: Key) -> str:
-    """Give the limits per minute and at once in one line; "" without any."""
+    """Return the limits per minute and at once in one line; "" without any."""
     limits = key.limits
     parts = [
         limits.requests_per_minute
@@ -118,7 +118,7 @@ def rates(key: Key) -> str:
 
 
 def figures(call: CallRow) -> str:
-    """Give a call's figures in one line."""
+    """Return a call's figures in one line."""
     first, speed = duration(call.first_token_ms), rate(call.tokens_per_s)
     return _(
         "%(model)s · first token %(first)s · %(speed)s · %(count)s tokens",

@@ -224,7 +224,7 @@ def keys_bulk() -> AnyResponse:
 
 @bp.get("/keys/<id:key_id>/first-call")
 def key_first_call(key_id: int) -> Response:
-    """Tell the waiting page whether a call arrived since it was opened, and how it went."""
+    """Return the waiting page whether a call arrived since it was opened, and how it went."""
     since = datetime.fromtimestamp(max(0, min(request.args.get("since", 0, int), 2**33)), UTC)
     call = services().store.read(console_requests.first_of_key, key_id, since)
     if call is None or not call.settled:
@@ -251,7 +251,7 @@ def key_first_call(key_id: int) -> Response:
 
 
 def example_model(key: Key) -> str:
-    """Give a model this key may use, for snippets."""
+    """Return a model this key may use, for snippets."""
     models = services().catalog.models()
     usable = [m for m in models if m.enabled and m.available and m.can("completion") is not False]
     return snippets.likely_model(access.visible(key, usable) or usable) or "llama3.2"
@@ -304,14 +304,14 @@ def _form_page(form: KeyForm, heading: str, words: str, back: str, editing: bool
 
 
 def _opened(form: KeyForm) -> tuple[str, ...]:
-    """Give the folded fields that say something, so that their fold starts open."""
+    """Return the folded fields that say something, so that their fold starts open."""
     plain = {"zone", "priority", "scopes", "log_bodies", "enabled"}
     asked = ("concurrent",) if request.args.get("open") == "limits" else ()
     return asked + tuple(field.name for field in form if field.data and field.name not in plain)
 
 
 def _kept_expiry(form: KeyForm, key: Key) -> dict[str, object]:
-    """Give the form's values; an expiry that was not touched stays to the second."""
+    """Return the form's values; an expiry that was not touched stays to the second."""
     values = form.values(datetime.now(UTC))
     if form.lifetime.data == "date" and form.expires_on.data == filled(key)["expires_on"]:
         del values["expires_at"]

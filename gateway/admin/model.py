@@ -213,7 +213,7 @@ def _page(found: Model, tab: str, **values: object) -> str:
 
 
 def _given(form: OverrideForm, found: Model) -> tuple[Mapping[str, Json] | None, dict[str, str]]:
-    """Give the override as typed, from the JSON or from the fields, and what is wrong."""
+    """Return the override as typed, from the JSON or from the fields, and what is wrong."""
     valid = form.validate_on_submit()
     if request.form.get("from") == "fields":
         form.override.typed = ""
@@ -242,7 +242,7 @@ def _save_names(found: Model, form: NamesForm, notes: str) -> None:
 
 
 def _versions(model_id: int) -> list[Version]:
-    """Give the history newest first, each with its difference to the one before."""
+    """Return the history newest first, each with its difference to the one before."""
     known = services().store.read(catalog.versions, model_id, "")[:30]
     found = []
     for index, version in enumerate(known):

@@ -110,7 +110,7 @@ def model_memory(model_id: int) -> AnyResponse:
 
 
 def get_model(model_id: int) -> Model:
-    """Give a model; a page that says so when it is gone."""
+    """Return a model; a page that says so when it is gone."""
     try:
         return services().catalog.model(model_id)
     except NotFound:
@@ -118,7 +118,7 @@ def get_model(model_id: int) -> Model:
 
 
 def report(results: list[Done], words: str) -> None:
-    """Tell how something went on each server."""
+    """Flash how something went on each server."""
     for one in results:
         if one.error:
             flash(f"{one.server_name}: {translated(one.error)}", "danger")
@@ -130,19 +130,19 @@ def report(results: list[Done], words: str) -> None:
 
 
 def back_to_list_or(model_id: int) -> str:
-    """Give where a button's form came from: the list, or the model's page."""
+    """Return where a button's form came from: the list, or the model's page."""
     if request.form.get("back") == "detail":
         return url_for("admin.model", model_id=model_id)
     return url_for("admin.models")
 
 
 def loaded_on(model: Model) -> tuple[str, ...]:
-    """Give the servers that have a model in memory."""
+    """Return the servers that have a model in memory."""
     return tuple(view.server.name for view in services().fleet.views() if model.name in view.loaded)
 
 
 def pull_servers() -> list[Server]:
-    """Give the servers a model can be pulled to."""
+    """Return the servers a model can be pulled to."""
     return [server for server in services().catalog.servers() if server.enabled]
 
 

@@ -122,12 +122,12 @@ def now_unload() -> AnyResponse:
 
 
 def calls_in_flight() -> list[LiveCall]:
-    """Give the running calls, oldest first."""
+    """Return the running calls, oldest first."""
     return services().live.everywhere()
 
 
 def as_row(call: LiveCall) -> dict[str, Any]:
-    """Give a running call as the table shows it, for template and script alike."""
+    """Return a running call as the table shows it, for template and script alike."""
     kind, words, icon = _phase(call)
     return {
         "id": call.request_id,
@@ -147,7 +147,7 @@ def as_row(call: LiveCall) -> dict[str, Any]:
 
 
 def memories() -> list[Memory]:
-    """Give each enabled server's memory."""
+    """Return each enabled server's memory."""
     return [_memory(view) for view in services().fleet.views() if view.server.enabled]
 
 
@@ -175,7 +175,7 @@ def _phase(call: LiveCall) -> tuple[str, str, str]:
 
 
 def _figures(at: datetime) -> tuple[list[Figure], Sums]:
-    """Give the five numbers of the last 24 h beside those of the day before, by the hour."""
+    """Return the five numbers of the last 24 h beside those of the day before, by the hour."""
     store = services().store
     hour = at.replace(minute=0, second=0, microsecond=0)
     since = hour - timedelta(hours=47)
@@ -202,7 +202,7 @@ Medians = tuple[float | None, float | None, tuple[float | None, ...]]
 
 
 def _medians(since: datetime, middle: datetime) -> tuple[Medians, Medians]:
-    """Give (day before, last day, last day by the hour) of first token and speed."""
+    """Return (day before, last day, last day by the hour) of first token and speed."""
     rows = services().store.analyse(console_usage.histograms, Filter(since=since))
     metrics = ("first_token_ms", "tokens_per_s")
     by_hour: dict[datetime, list[str]] = {}
@@ -271,7 +271,7 @@ def _memory(view: ServerView) -> Memory:
 
 
 def _getting_started() -> dict[str, Any]:
-    """Give what the first steps need: the newest key, a snippet, and when the page was made."""
+    """Return what the first steps need: the newest key, a snippet, and when the page was made."""
     newest = next(iter(services().keys.search(limit=1)), None)
     if newest is None:
         return {"key": None}

@@ -76,7 +76,7 @@ def playground_run() -> Response:
 
 
 def _likely_key(keys: Sequence[Key]) -> int:
-    """Give a key that may use every model, so that the first try is not refused."""
+    """Return a key that may use every model, so that the first try is not refused."""
     ranked = sorted(
         (key for key in keys if CHAT.name in key.scopes),
         key=lambda key: (key.allow == ("*",) and not key.deny, key.last_used_at or _LONG_AGO),

@@ -23,7 +23,7 @@ _MAX_ID = 2**62
 
 
 def read_filter(args: MultiDict[str, str], now: datetime, zone: ZoneInfo) -> Filter:
-    """Give the filter that an address's query names."""
+    """Return the filter that an address's query names."""
     since, until = read_range(args, now, zone)
     return Filter(
         since=since,
@@ -44,7 +44,7 @@ def read_filter(args: MultiDict[str, str], now: datetime, zone: ZoneInfo) -> Fil
 def read_range(
     args: MultiDict[str, str], now: datetime, zone: ZoneInfo
 ) -> tuple[datetime | None, datetime | None]:
-    """Give the time that is meant: `range` such as 7d, or `since` and `until`."""
+    """Return the time that is meant: `range` such as 7d, or `since` and `until`."""
     if step := RANGES.get(args.get("range", "")):
         return now - step, None
     since = _instant(args.get("since", ""), zone)

@@ -67,7 +67,7 @@ def requests() -> str:
 
 @bp.get("/requests/newer.json")
 def requests_newer() -> Response:
-    """Give the calls that came after `id`, as table rows, for the live tail."""
+    """Return the calls that came after `id`, as table rows, for the live tail."""
     wanted = read_filter(request.args, datetime.now(UTC), language.zone_info())
     newest = max(0, min(request.args.get("than", 0, int), 2**62))
     calls = services().store.read(
@@ -97,7 +97,7 @@ def request_detail(request_id: str) -> str:
 
 
 def _bounded(now: datetime) -> tuple[Filter, bool]:
-    """Give the filter of the address, and whether it was bounded in time."""
+    """Return the filter of the address, and whether it was bounded in time."""
     wanted = read_filter(request.args, now, language.zone_info())
     if wanted.since is not None or not wanted.is_slow:
         return wanted, False

@@ -130,7 +130,7 @@ def admin_change(admin_id: int) -> AnyResponse:
 
 @bp.route("/settings/security/admins/<id:admin_id>/password", methods=["GET", "POST"])
 def admin_password(admin_id: int) -> AnyResponse | str:
-    """Give somebody a temporary password."""
+    """Return somebody a temporary password."""
     _only_owners()
     found = _admin(admin_id)
     form = NewPasswordForm()

@@ -49,7 +49,7 @@ def servers() -> str:
 
 @bp.get("/status.json")
 def status() -> Response:
-    """Tell the top bar how the servers are."""
+    """Return the top bar how the servers are."""
     found = overall()
     return jsonify(
         kind=found.kind, words=found.words, reason=found.reason, in_flight=found.in_flight

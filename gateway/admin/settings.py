@@ -55,7 +55,7 @@ def settings(tab: str = "general") -> AnyResponse | str:
 
 @bp.post("/settings/<tab>/reset")
 def settings_reset(tab: str) -> AnyResponse:
-    """Give the settings of a tab their defaults again."""
+    """Return the settings of a tab their defaults again."""
     if tab not in TABS:
         abort(404)
     names = _changed(services().settings.behaviour(), tab)
@@ -88,7 +88,7 @@ def settings_audit() -> str:
 
 @bp.get("/settings/observability")
 def settings_observability() -> str:
-    """Tell what can be watched from outside."""
+    """Return what can be watched from outside."""
     return render_template(
         "admin/settings/observability.html",
         tab="observability",
@@ -115,7 +115,7 @@ def settings_about() -> str:
 
 
 def tabs() -> list[tuple[str, str, str]]:
-    """Give (name, address, words) of every tab, in their order."""
+    """Return (name, address, words) of every tab, in their order."""
     forms = [
         (name, url_for("admin.settings", tab=name), str(words)) for name, words in TABS.items()
     ]

@@ -16,18 +16,19 @@ _SHOWN = 8
 
 
 def base_url() -> str:
-    """Give the address clients use: as set, else the one this page was asked at."""
+    """Return the address clients use: as set, else the one this page was asked at."""
     given = services().settings.behaviour().public_url
     return (given or request.host_url).rstrip("/")
 
 
 def snippets(key: str, model: str, base: str) -> tuple[Snippet, ...]:
-    """Give a piece for each client that has a tab, in the order they are offered."""
+    """Return a piece for each client that has a tab, in the order they are offered."""
     return client_kit.snippets(key, model, base)[:_SHOWN]
 
 
 def likely_model(models: Iterable[Model]) -> str:
-    """Give a model that answers at once: one in memory, else one on a disk of ours; "" for none."""
+    """Return a model that answers at once: one in memory, else one on a disk of ours; "" for
+    none."""
     loaded = {name for view in services().fleet.views() for name in view.loaded}
     ranked = sorted(models, key=lambda m: (m.name not in loaded, m.remote, m.display_name))
     return ranked[0].display_name if ranked else ""

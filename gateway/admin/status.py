@@ -26,7 +26,7 @@ class Status:
 
 
 def overall() -> Status:
-    """Give the state of all servers together, and how many calls run."""
+    """Return the state of all servers together, and how many calls run."""
     parts = services()
     views = [view for view in parts.fleet.views() if view.server.enabled]
     in_flight = len(parts.live.everywhere())
@@ -63,7 +63,7 @@ def _is_full(folder: Path) -> bool:
 
 
 def of(view: ServerView) -> Status:
-    """Give the state of one server."""
+    """Return the state of one server."""
     if not view.server.enabled:
         return Status("idle", _("Disabled"), _("Gets no calls until you enable it."))
     if view.server.draining or view.state == "draining":

@@ -43,7 +43,7 @@ class Change:
 
 
 def timeline(call: CallDetail) -> list[Segment]:
-    """Give the parts of a call's time in order; () while it runs or nothing is known."""
+    """Return the parts of a call's time in order; () while it runs or nothing is known."""
     total = call.row.duration_ms
     if not call.row.settled or total <= 0:
         return []
@@ -79,7 +79,7 @@ def timeline(call: CallDetail) -> list[Segment]:
 
 
 def parts_of(explain: Mapping[str, Json]) -> tuple[list[Parameter], list[Change]]:
-    """Give the parameters in force and the wishes that were not granted."""
+    """Return the parameters in force and the wishes that were not granted."""
     layers = _mapping(explain.get("from"))
     options = _mapping(explain.get("options"))
     found = [Parameter(name, value, _layer(layers.get(name))) for name, value in options.items()]

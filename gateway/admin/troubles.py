@@ -45,7 +45,7 @@ def told(tried: Tried) -> Found | Told:
 
 
 def in_words(trouble: Trouble, url: str) -> Told:
-    """Give a trouble in the visitor's language."""
+    """Return a trouble in the visitor's language."""
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
     is_here = host in {"localhost", "127.0.0.1", "::1"}

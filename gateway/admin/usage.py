@@ -61,20 +61,20 @@ def usage() -> str:
 
 @bp.get("/usage/export.csv")
 def usage_export_csv() -> Response:
-    """Give the table behind the chart as CSV."""
+    """Return the table behind the chart as CSV."""
     question, answer = _asked()
     return _attached(_csv(answer), question, "csv", "text/csv; charset=utf-8")
 
 
 @bp.get("/usage/export.json")
 def usage_export_json() -> Response:
-    """Give the table behind the chart as JSON."""
+    """Return the table behind the chart as JSON."""
     question, answer = _asked()
     return _attached(_json(question, answer), question, "json", "application/json")
 
 
 def plain_cell(value: object) -> str:
-    """Give a text that no spreadsheet takes for a formula."""
+    """Return a text that no spreadsheet takes for a formula."""
     text = "" if value is None else str(value).replace("\0", "")
     return f"'{text}" if text.startswith(_FORMULA) else text
 

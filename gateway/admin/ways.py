@@ -34,13 +34,13 @@ class Ways:
 
 
 def choices() -> list[Model]:
-    """Give the models one may ask about, by name."""
+    """Return the models one may ask about, by name."""
     found = [model for model in services().catalog.models() if model.enabled and model.available]
     return sorted(found, key=lambda model: model.display_name)
 
 
 def find(model_id: int, num_ctx: int | None) -> Ways | None:
-    """Give what is weighed for a call of a model; None when there is no such model."""
+    """Return what is weighed for a call of a model; None when there is no such model."""
     model = next((model for model in choices() if model.id == model_id), None)
     if model is None:
         return None

@@ -16,7 +16,7 @@ from gateway.services.revisions import Revisions
 
 @bp.get("/settings")
 def get_settings() -> Response:
-    """Give every setting in force."""
+    """Return every setting in force."""
     return answer(asdict(services().settings.behaviour()))
 
 
@@ -33,7 +33,7 @@ def update_settings() -> Response:
 @bp.get("/config")
 @needs("admin")
 def export_configuration() -> Response:
-    """Give settings, servers, models and keys; with `digests=true` keys work elsewhere too."""
+    """Return settings, servers, models and keys; with `digests=true` keys work elsewhere too."""
     digests = request.args.get("digests", "") == "true"
     return answer(_portable().export(digests=digests))
 

@@ -36,7 +36,7 @@ def issue_key() -> Response:
 
 @bp.get("/keys/<id:key_id>")
 def get_key(key_id: int) -> Response:
-    """Give one key."""
+    """Return one key."""
     return answer(_shown([services().keys.get(key_id)])[0])
 
 

@@ -25,7 +25,7 @@ def list_models() -> Response:
 
 @bp.get("/models/<id:model_id>")
 def get_model(model_id: int) -> Response:
-    """Give one model with what Ollama tells of it."""
+    """Return one model with what Ollama tells of it."""
     shown = _shown(services().catalog.model(model_id))
     return answer({**shown, "details": services().store.read(catalog.details, model_id)})
 

@@ -19,7 +19,7 @@ _NUMBER = re.compile(r"-?[0-9]{1,18}")
 
 
 def body() -> dict[str, Json]:
-    """Give the JSON object of the request. Raises InvalidRequest, TooLarge,
+    """Return the JSON object of the request. Raises InvalidRequest, TooLarge,
     UnsupportedEncoding."""
     if request.mimetype != "application/json":
         raise UnsupportedEncoding("Send the body as application/json.", code="unsupported_type")
@@ -33,7 +33,7 @@ def body() -> dict[str, Json]:
 
 
 def body_or_nothing() -> dict[str, Json]:
-    """Give the JSON object of a request that may go without."""
+    """Return the JSON object of a request that may go without."""
     if not request.content_length and "Transfer-Encoding" not in request.headers:
         return {}
     return body()
@@ -42,7 +42,7 @@ def body_or_nothing() -> dict[str, Json]:
 def field(
     raw: dict[str, Json], name: str, kind: type | tuple[type, ...], default: Any = ...
 ) -> Any:
-    """Give a field of the right type. Raises InvalidRequest."""
+    """Return a field of the right type. Raises InvalidRequest."""
     if name not in raw:
         if default is ...:
             raise InvalidRequest(
@@ -64,7 +64,7 @@ def only(raw: dict[str, Json], *names: str) -> None:
 
 
 def number(name: str, default: int, low: int, high: int) -> int:
-    """Give a whole number of the query. Raises InvalidRequest."""
+    """Return a whole number of the query. Raises InvalidRequest."""
     text = request.args.get(name, "")
     if not text:
         return default
@@ -74,7 +74,7 @@ def number(name: str, default: int, low: int, high: int) -> int:
 
 
 def instant(name: str) -> datetime | None:
-    """Give a time of the query. Raises InvalidRequest."""
+    """Return a time of the query. Raises InvalidRequest."""
     text = request.args.get(name, "").strip().replace(" ", "+")
     if not text:
         return None
@@ -85,7 +85,7 @@ def instant(name: str) -> datetime | None:
 
 
 def one_of(name: str, words: tuple[str, ...], default: str) -> str:
-    """Give a word of the query. Raises InvalidRequest."""
+    """Return a word of the query. Raises InvalidRequest."""
     text = request.args.get(name, "") or default
     if text not in words:
         raise InvalidRequest(f"'{name}' must be one of {', '.join(words)}.", param=name)
@@ -93,7 +93,7 @@ def one_of(name: str, words: tuple[str, ...], default: str) -> str:
 
 
 def answer(value: Json, status: int = 200) -> Response:
-    """Give a JSON answer."""
+    """Return a JSON answer."""
     options = orjson.OPT_NON_STR_KEYS
     return Response(
         orjson.dumps(value, default=_plain, option=options), status, mimetype="application/json"

@@ -33,7 +33,7 @@ def add_server() -> Response:
 
 @bp.get("/servers/<id:server_id>")
 def get_server(server_id: int) -> Response:
-    """Give one server."""
+    """Return one server."""
     return answer(stored.as_json(services().catalog.server(server_id)))
 
 

@@ -25,7 +25,7 @@ _TEXTS = ("model", "endpoint", "status", "finish", "client_app", "request_id")
 
 @bp.get("/usage")
 def sums() -> Response:
-    """Give sums by group, and with `step` by hour or day as well."""
+    """Return sums by group, and with `step` by hour or day as well."""
     group = cast(Group, one_of("group", GROUPS, "none"))
     step = one_of("step", ("none", "hour", "day"), "none")
     for name in _NOT_IN_SUMS:
@@ -61,13 +61,13 @@ def list_calls() -> Response:
 
 @bp.get("/requests/<request_id>")
 def get_call(request_id: str) -> Response:
-    """Give one call in full."""
+    """Return one call in full."""
     return answer(asdict(services().store.read(console_requests.detail, request_id)))
 
 
 @bp.get("/requests/export")
 def export_calls() -> Response:
-    """Give calls as CSV or JSON lines, as many as are meant."""
+    """Return calls as CSV or JSON lines, as many as are meant."""
     form = one_of("format", ("csv", "jsonl"), "csv")
     store, wanted = services().store, _wanted(None)
     if form == "csv":

@@ -38,7 +38,7 @@ def begin_pull() -> Response:
 
 @bp.get("/pulls/<id:pull_id>")
 def get_pull(pull_id: int) -> Response:
-    """Give one pull with its layers."""
+    """Return one pull with its layers."""
     return answer(_pull(services().pulls.get(pull_id, "pull")))
 
 
@@ -73,7 +73,7 @@ def unload_model(model_id: int) -> Response:
 
 @bp.post("/models/<id:model_id>/copy")
 def copy_model(model_id: int) -> Response:
-    """Give a model a second name on servers."""
+    """Copy a model to a second name on servers."""
     raw = body()
     only(raw, "destination", "server_ids")
     model = services().catalog.model(model_id)
@@ -126,7 +126,7 @@ def _on_servers(
 
 
 def _servers(raw: dict[str, Json], default: Sequence[int] | None) -> list[int]:
-    """Give the servers a body names, known ones. Raises InvalidRequest."""
+    """Return the servers a body names, known ones. Raises InvalidRequest."""
     if "server_ids" not in raw and default is not None:
         return list(default)
     found = field(raw, "server_ids", list)
@@ -138,7 +138,7 @@ def _servers(raw: dict[str, Json], default: Sequence[int] | None) -> list[int]:
 
 
 def _outcomes(done: Sequence[Done]) -> Response:
-    """Give what came of it on each server: some may have failed."""
+    """Return what came of it on each server: some may have failed."""
     ok = bool(done) and not any(one.error for one in done)
     return answer({"ok": ok, "data": [asdict(one) for one in done]})
 

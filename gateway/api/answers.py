@@ -19,5 +19,5 @@ class Complete(Response):
     """
 
     def get_wsgi_headers(self, environ: WSGIEnvironment) -> Headers:
-        """Give the headers themselves."""
+        """Return the headers themselves."""
         return self.headers

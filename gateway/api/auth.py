@@ -22,7 +22,7 @@ _REMEMBERED_ADDRESSES = 10_000
 def authenticate(
     request: Request, keyring: Keyring, failures: Failures, address: str, limit: int
 ) -> Key:
-    """Give the key of the request: headers are tried in order, the first valid one wins (D3).
+    """Return the key of the request: headers are tried in order, the first valid one wins (D3).
 
     Happens before the body is read. Raises Unauthenticated, RateLimited after `limit` wrong
     keys a minute from one address, and Unavailable when
@@ -45,7 +45,7 @@ def authenticate(
 
 
 def presented(request: Request) -> list[str]:
-    """Give the secrets a request carries, in the order of trust, trimmed of spaces and quotes.
+    """Return the secrets a request carries, in the order of trust, trimmed of spaces and quotes.
 
     Only well-shaped ones: printable ASCII, bounded. A malformed one counts as an unknown key.
     """

@@ -49,7 +49,7 @@ def read_json(
     limit_bytes: int,
     sock: Any = None,
 ) -> Json:
-    """Give the JSON object of a request.
+    """Return the JSON object of a request.
 
     Raises InvalidRequest (`invalid_json`), TooLarge, UnsupportedEncoding, RequestTimeout, and
     ClientGone when the connection breaks.

@@ -16,7 +16,7 @@ from gateway.openapi import admin
 @bp.get("/openapi.json")
 @open_to_all
 def openapi_document() -> Response:
-    """Give the OpenAPI document."""
+    """Return the OpenAPI document."""
     return Response(_document(), mimetype="application/json")
 
 

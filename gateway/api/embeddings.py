@@ -18,7 +18,7 @@ from gateway.services import calls, services
 @bp.post("/embeddings", strict_slashes=False)
 @speaks(EMBEDDINGS)
 def embeddings() -> Response:
-    """Give one vector a text, in input order."""
+    """Return one vector a text, in input order."""
     parts = services()
     with Recorded(parts, EMBEDDINGS) as body:
         access.check_scope(g.key, EMBEDDINGS.name, EMBEDDINGS.label)

@@ -30,7 +30,7 @@ _KNOWN_UNSUPPORTED = (
 
 
 def response_for(error: GatewayError, endpoint: Endpoint, request_id: str) -> Response:
-    """Give the whole error response: body, status, and the headers SDKs act on (D50)."""
+    """Return the whole error response: body, status, and the headers SDKs act on (D50)."""
     body = orjson.dumps(endpoint.error_body(error, request_id))
     response = Response(body, error.status, mimetype="application/json")
     headers = response.headers
@@ -48,7 +48,7 @@ def response_for(error: GatewayError, endpoint: Endpoint, request_id: str) -> Re
 
 
 def fault_of(error: Exception, request_id: str) -> GatewayError:
-    """Give what a caller is told of a fault of ours; the log has the places, never the values."""
+    """Return what a caller is told of a fault of ours; the log has the places, never the values."""
     log.error("fault in the gateway", exc_info=error)
     return GatewayError(f"The gateway failed on this request (request id {request_id}).")
 
@@ -72,7 +72,7 @@ def from_http(error: HTTPException, request: Request) -> GatewayError:
 
 
 def unknown_path(method: str, path: str) -> NotFound:
-    """Give the honest 404: a known endpoint Ollama cannot serve, or one nobody knows (D52)."""
+    """Return the honest 404: a known endpoint Ollama cannot serve, or one nobody knows (D52)."""
     shown = f"{method} {path[:200]}"
     parts = [part for part in path.split("/") if part and part not in {"v1", "anthropic"}]
     known = bool(parts) and (

@@ -31,8 +31,8 @@ def healthz() -> Response:
 @bp.get("/readyz")
 @open_to_all
 def readyz() -> Response:
-    """Say whether calls can be served: 503 while draining, and before any server was asked for its
-    models. Without its database the gateway still serves keys it knows, so that is told and not
+    """Return whether calls can be served: 503 while draining, and before any server was asked for
+    its models. Without its database the gateway still serves keys it knows, so that is told and not
     refused."""
     parts = services()
     status = _status(parts)

@@ -69,12 +69,12 @@ def speaks(endpoint: Endpoint) -> Callable[[View], View]:
 
 
 def new_request_id() -> str:
-    """Give `req_` + 32 hex digits (D4)."""
+    """Return `req_` + 32 hex digits (D4)."""
     return "req_" + os.urandom(16).hex()
 
 
 def no_content() -> Response:
-    """Give an answer without a body, and without a word about its type."""
+    """Return an answer without a body, and without a word about its type."""
     response = Response(status=HTTPStatus.NO_CONTENT)
     del response.headers["Content-Type"]
     return response
@@ -135,7 +135,7 @@ def _endpoint(here: Request) -> Endpoint:
 
 
 def _of_the_call(kept: _AppCtxGlobals, form: Form) -> Mapping[str, str]:
-    """Give the headers that the call left; where none was admitted, what its key has left."""
+    """Return the headers that the call left; where none was admitted, what its key has left."""
     found: Mapping[str, str] | None = kept.get("headers")
     if found is not None or "key" not in kept:
         return found or {}

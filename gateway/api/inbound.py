@@ -18,19 +18,19 @@ from gateway.services.calls import Caller
 
 
 def this_request() -> Request:
-    """Give the request itself: every look at it through Flask's proxy costs three calls."""
+    """Return the request itself: every look at it through Flask's proxy costs three calls."""
     found: Request = request._get_current_object()  # type: ignore[attr-defined]  # of the proxy
     return found
 
 
 def this_g() -> _AppCtxGlobals:
-    """Give Flask's `g` itself, not the proxy."""
+    """Return Flask's `g` itself, not the proxy."""
     found: _AppCtxGlobals = g._get_current_object()
     return found
 
 
 def read_body(parts: Services) -> Json:
-    """Give the JSON object of the current request. Raises as `body.read_json` does."""
+    """Return the JSON object of the current request. Raises as `body.read_json` does."""
     environ = this_request().environ
     return read_json(
         environ["wsgi.input"],
@@ -71,7 +71,7 @@ class Recorded:
 
 
 def caller(endpoint: Endpoint) -> Caller:
-    """Give who calls, for records and for noticing that they left."""
+    """Return who calls, for records and for noticing that they left."""
     here = this_request()
     environ = here.environ
     sock = environ.get("gunicorn.socket")

@@ -20,7 +20,7 @@ _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-Ip")
 @bp.get("/metrics")
 @open_to_all
 def metrics() -> Response:
-    """Give all series of all workers. Guarded by `check`, not by an API key."""
+    """Return all series of all workers. Guarded by `check`, not by an API key."""
     parts = services()
     check(request, parts.config)
     return Response(parts.metrics.text(), content_type=series.CONTENT_TYPE)

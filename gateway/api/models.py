@@ -47,7 +47,7 @@ def list_models() -> Response:
 @bp.get("/anthropic/v1/models/<path:model_id>", strict_slashes=False)
 @speaks(MODELS)
 def one_model(model_id: str) -> Response:
-    """Give one model; names may hold `/` and `:`."""
+    """Return one model; names may hold `/` and `:`."""
     access.check_scope(g.key, MODELS.name, MODELS.label)
     resolved = routing.resolve(model_id, services().catalog.index(), "")
     access.check_model(g.key, resolved)
@@ -65,7 +65,7 @@ def delete_model(model_id: str) -> Response:
 
 
 def _whole_list(index: Index, key: Key) -> bytes:
-    """Give the whole list as JSON, made once for each set of rules as long as the models stay."""
+    """Return the whole list as JSON, made once for each set of rules as long as the models stay."""
     rules = (key.allow, key.deny, key.model_ids)
     known = _lists.setdefault(index, {})
     found = known.get(rules)

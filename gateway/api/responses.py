@@ -35,7 +35,7 @@ def compact() -> Response:
 @bp.get("/responses/<response_id>", strict_slashes=False)
 @speaks(RESPONSES)
 def get_response(response_id: str) -> Response:
-    """Give a stored response of this key."""
+    """Return a stored response of this key."""
     access.check_scope(g.key, RESPONSES.name, RESPONSES.label)
     responses_stored.check_retrieval(request.args)
     return _json(services().responses.get(g.key, response_id))

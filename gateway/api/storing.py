@@ -13,7 +13,7 @@ from gateway.services.relay import Answer
 
 
 def reading(parts: Services, key: Key) -> Reading:
-    """Give what parsing a body of this key may need."""
+    """Return what parsing a body of this key may need."""
     stored = parts.responses
     return Reading(
         parts.settings.behaviour(),
@@ -46,7 +46,7 @@ class Keeper:
         self.piece = builder.piece
 
     def feed(self, batch: Batch) -> bytes:
-        """Give the frames of one batch; the response is stored before the last of them."""
+        """Return the frames of one batch; the response is stored before the last of them."""
         if isinstance(self._running.answer.stopped, ClientGone):
             self.over = True
             return b""  # nobody listens; what came so far is kept as incomplete

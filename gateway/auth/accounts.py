@@ -20,7 +20,7 @@ class Account(UserMixin):  # type: ignore[misc]  # Flask-Login ships no types
         self.login = login_row
 
     def get_id(self) -> str:
-        """Give what the cookie holds: the secret of the login, not the account's number."""
+        """Return what the cookie holds: the secret of the login, not the account's number."""
         return self.secret
 
     @property

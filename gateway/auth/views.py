@@ -51,7 +51,7 @@ def refuse(error: HTTPException) -> Response:
 
 @bp.errorhandler(Unavailable)
 def away(error: Unavailable) -> Response:
-    """Give the page for a database that does not answer or is full."""
+    """Return the page for a database that does not answer or is full."""
     return away_page(error)
 
 
@@ -186,7 +186,7 @@ def _words(error: GatewayError) -> str:
 
 
 def _from() -> dict[str, Any]:
-    """Give where the visitor is, for the login's record and its rules."""
+    """Return where the visitor is, for the login's record and its rules."""
     address = request.remote_addr or ""
     return {
         "ip": address,
@@ -196,7 +196,7 @@ def _from() -> dict[str, Any]:
 
 
 def _is_near(address: str) -> bool:
-    """Tell whether the visitor is on this machine or network, by an address nobody can fake.
+    """Return whether the visitor is on this machine or network, by an address nobody can fake.
 
     Forwarded headers without a trusted proxy mean that somebody stands in between: then the address
     is theirs, and says nothing about the visitor.
@@ -214,7 +214,7 @@ def _is_near(address: str) -> bool:
 
 
 def _defaults_in_use() -> bool:
-    """Tell whether the documented first login is still the only one, for somebody near."""
+    """Return whether the documented first login is still the only one, for somebody near."""
     if not _is_near(request.remote_addr or ""):
         return False
     found = services().admins.accounts.find("admin")

@@ -108,7 +108,7 @@ def revoke_key(keys: tuple[str, ...]) -> None:
 
 
 def _find(text: str) -> Key:
-    """Give the key with this id, or the only one whose prefix and end are written `sk-…abcd`."""
+    """Return the key with this id, or the only one whose prefix and end are written `sk-…abcd`."""
     if text.isdigit():
         return services().keys.get(int(text))
     for mark in ("…", "..."):

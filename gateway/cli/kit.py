@@ -27,7 +27,7 @@ def client_config(client: str, key: str, model: str | None, url: str | None) -> 
 
 
 def _first_model() -> str:
-    """Give a model that chats, as far as is known."""
+    """Return a model that chats, as far as is known."""
     names = sorted(
         model.display_name
         for model in services().catalog.models()

@@ -37,7 +37,7 @@ def refresh_models() -> None:
 @click.option("--by", "group", type=click.Choice(GROUPS), default="key", show_default=True)
 @click.option("--format", "form", type=click.Choice(["table", "csv", "jsonl"]), default="table")
 def usage(days: int, group: Group, form: str) -> None:
-    """Tell what was used: sums by group, or every call as CSV or JSON lines."""
+    """Show what was used: sums by group, or every call as CSV or JSON lines."""
     parts = services()
     now = datetime.now(UTC)
     if form != "table":

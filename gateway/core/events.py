@@ -146,7 +146,7 @@ def fold(batches: Iterable[Batch], choices: int = 1) -> tuple[Reply, ...]:
 
 
 def flatten(batches: Iterable[Batch]) -> Iterator[Event]:
-    """Give the events of a one-choice stream one by one."""
+    """Yield the events of a one-choice stream one by one."""
     for _, events in batches:
         yield from events
 

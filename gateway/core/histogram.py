@@ -31,7 +31,7 @@ _LAST = 300
 
 
 def bucket(value: float) -> int:
-    """Give the bucket of a value: 0 holds everything up to 0.01, 300 all beyond 10 to the 10."""
+    """Return the bucket of a value: 0 holds everything up to 0.01, 300 all beyond 10 to the 10."""
     if not value > _SMALLEST:
         return 0
     if value >= _LARGEST:
@@ -40,7 +40,7 @@ def bucket(value: float) -> int:
 
 
 def middle(number: int) -> float:
-    """Give the value a bucket stands for: its geometric middle."""
+    """Return the value a bucket stands for: its geometric middle."""
     return 0.0 if number <= 0 else _SMALLEST * _GROWTH ** (number - 0.5)
 
 
@@ -93,7 +93,7 @@ def dump(histograms: Mapping[str, Mapping[int, int]]) -> str:
 
 
 def percentile(counts: Mapping[int, int], share: float) -> float | None:
-    """Give the value below which `share` (0 to 1) of the counted ones lie; None of nothing."""
+    """Return the value below which `share` (0 to 1) of the counted ones lie; None of nothing."""
     total = sum(counts.values())
     if total <= 0:
         return None

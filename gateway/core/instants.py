@@ -10,8 +10,8 @@ YEARS: Final = range(1970, 9000)
 
 
 def parse_instant(text: str) -> datetime | None:
-    """Give the instant (UTC) that an ISO 8601 text names, a day's first one for a day; UTC where no
-    zone is named. None for anything else, and for years no record could have."""
+    """Return the instant (UTC) that an ISO 8601 text names, a day's first one for a day; UTC where
+    no zone is named. None for anything else, and for years no record could have."""
     try:
         at = datetime.fromisoformat(text.strip())
     except ValueError:
@@ -20,5 +20,5 @@ def parse_instant(text: str) -> datetime | None:
 
 
 def in_utc(at: datetime) -> datetime:
-    """Give a time in UTC; one without a zone is taken for UTC."""
+    """Return a time in UTC; one without a zone is taken for UTC."""
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)

@@ -20,7 +20,7 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
 
 
 def sniff(raw: bytes) -> str | None:
-    """Tell the kind of an image by its first bytes; None when it is none that models read."""
+    """Return the kind of an image by its first bytes; None when it is none that models read."""
     for magic, kind in _MAGIC:
         if raw.startswith(magic):
             return kind
@@ -30,7 +30,7 @@ def sniff(raw: bytes) -> str | None:
 
 
 def pixels(raw: bytes) -> int:
-    """Give width times height as the picture's head claims them; 0 where they cannot be found."""
+    """Return width times height as the picture's head claims them; 0 where they cannot be found."""
     width: int
     height: int
     kind = sniff(raw)

@@ -43,7 +43,7 @@ _LEET = str.maketrans("@4013$57!", "aaoiessti")
 
 
 def problem(password: str, username: str = "") -> str:
-    """Give what is wrong with a new password as the end of a sentence, or ""."""
+    """Return what is wrong with a new password as the end of a sentence, or ""."""
     if len(password) < MIN_LENGTH:
         return f"must have at least {MIN_LENGTH} characters"
     if len(password) > MAX_LENGTH:

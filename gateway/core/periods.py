@@ -16,14 +16,14 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def period_start(period: Period, at: datetime, zone: str) -> datetime:
-    """Give the first instant (UTC) of the period that `at` lies in."""
+    """Return the first instant (UTC) of the period that `at` lies in."""
     if period == "total":
         return EPOCH
     return _first(period, at.astimezone(zone_of(zone)))
 
 
 def period_end(period: Period, at: datetime, zone: str) -> datetime | None:
-    """Give the first instant after the period that `at` lies in; None for `total`."""
+    """Return the first instant after the period that `at` lies in; None for `total`."""
     if period == "total":
         return None
     local = at.astimezone(zone_of(zone))
@@ -52,7 +52,7 @@ def _first(period: Period, local: datetime) -> datetime:
 
 @lru_cache(maxsize=512)
 def zone_of(name: str) -> ZoneInfo:
-    """Give a time zone by its IANA name; UTC for one this machine does not know."""
+    """Return a time zone by its IANA name; UTC for one this machine does not know."""
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):

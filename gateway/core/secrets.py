@@ -40,12 +40,12 @@ def is_well_formed(secret: str, prefix: str) -> bool:
 
 
 def digest(secret: str) -> bytes:
-    """Give what is stored of a secret: its SHA-256."""
+    """Return what is stored of a secret: its SHA-256."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 
 def shown_prefix(secret: str) -> str:
-    """Give the beginning that may be shown for ever: our prefix and two characters, or the first
+    """Return the beginning that may be shown for ever: our prefix and two characters, or the first
     six characters of a foreign key, never more than a quarter of it."""
     for prefix in (KEY_PREFIX, TOKEN_PREFIX):
         if secret.startswith(prefix):
@@ -54,7 +54,7 @@ def shown_prefix(secret: str) -> str:
 
 
 def shown_end(secret: str) -> str:
-    """Give the last four characters, or fewer of a short foreign key."""
+    """Return the last four characters, or fewer of a short foreign key."""
     shown = min(4, len(secret) // 4)
     return secret[len(secret) - shown :]
 

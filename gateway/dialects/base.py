@@ -41,17 +41,17 @@ class Writer(Protocol):
     """Whether nothing may follow."""
 
     def open(self) -> bytes:
-        """Give what stands before the first batch; b"" where a dialect has no opening."""
+        """Return what stands before the first batch; b"" where a dialect has no opening."""
         ...
 
     def feed(self, batch: Batch) -> bytes:
-        """Give the frames of one batch, joined; b"" when there is nothing to say. A `Failed` event
-        is written, never raised."""
+        """Return the frames of one batch, joined; b"" when there is nothing to say. A `Failed`
+        event is written, never raised."""
         ...
 
     def piece(self, text: str) -> bytes:
-        """Give the frame of a piece of text that follows a batch which was nothing but text of the
-        only choice. No half surrogate pairs: they have no way through Ollama's lines."""
+        """Return the frame of a piece of text that follows a batch which was nothing but text of
+        the only choice. No half surrogate pairs: they have no way through Ollama's lines."""
         ...
 
 
@@ -123,7 +123,8 @@ def frames(
     has_begun: bool = False,
     broken: Callable[[Exception], bytes] | None = None,
 ) -> Iterator[bytes]:
-    """Give a streamed answer, one bytes object per batch or piece of text, the opening before them.
+    """Yield a streamed answer, one bytes object per batch or piece of text, the opening before
+    them.
 
     `opening` is what the writer opens with, where that is made already. `has_begun` tells that the
     first batch is there: then the opening leaves with it, one packet, not two. Whatever breaks in

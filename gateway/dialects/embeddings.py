@@ -51,7 +51,7 @@ def parse(body: Mapping[str, Json], reading: Reading) -> EmbedRequest:
 
 
 def render(embeddings: Embeddings, request: EmbedRequest) -> bytes:
-    """Give the whole answer as JSON, vectors in input order.
+    """Return the whole answer as JSON, vectors in input order.
 
     Raises InvalidRequest when the vectors have another length than was asked for (D27), and
     UpstreamError when there is not one for each text.
@@ -77,7 +77,7 @@ def _numbers(vector: Sequence[float]) -> Json:
 
 
 def _base64(vector: Sequence[float]) -> str:
-    """Give float32, little-endian, as base64: what openai-python asks for by itself."""
+    """Return float32, little-endian, as base64: what openai-python asks for by itself."""
     try:
         packed = struct.pack(f"<{len(vector)}f", *vector)
     except OverflowError as error:

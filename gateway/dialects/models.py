@@ -16,7 +16,7 @@ _UNKNOWN_TIME = datetime.fromtimestamp(0, UTC)
 
 
 def render_model(model: Model) -> Json:
-    """Give one model. What is unknown of it is left out."""
+    """Return one model. What is unknown of it is left out."""
     modified_at = (model.modified_at or _UNKNOWN_TIME).astimezone(UTC)
     rendered: dict[str, Json] = {
         "id": model.display_name,
@@ -45,7 +45,7 @@ def render_list(
     after_id: str | None = None,
     before_id: str | None = None,
 ) -> Json:
-    """Give the models a caller may use, by display name; all of them without `limit`.
+    """Return the models a caller may use, by display name; all of them without `limit`.
 
     `after_id` and `before_id` are cursors: the page after, or before, that model. Raises
     InvalidRequest for a limit that is none of 1 to 1000 and a cursor nobody has.
@@ -68,7 +68,7 @@ def _limit(limit: int | str | None) -> int | None:
 def _page(
     models: Sequence[Model], limit: int | None, after_id: str | None, before_id: str | None
 ) -> tuple[Sequence[Model], bool]:
-    """Give one page, and whether there is more in the direction of reading."""
+    """Return one page, and whether there is more in the direction of reading."""
     if before_id is not None:
         rest = models[: _position(models, before_id, "before_id")]
         most = len(rest) if limit is None else limit
@@ -87,7 +87,7 @@ def _position(models: Sequence[Model], cursor: str, param: str) -> int:
 
 
 def _window(model: Model) -> int | None:
-    """Give the context a caller gets: what the admin set, else what the model was made for."""
+    """Return the context a caller gets: what the admin set, else what the model was made for."""
     override = model.override
     forced = _mapping(override.get("force"))
     options = _mapping(override.get("options"))

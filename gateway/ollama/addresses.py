@@ -49,7 +49,7 @@ class AddressBook:
         self._lock = threading.Lock()
 
     def find(self, host: str, port: int, timeout_s: float) -> Sequence[Address]:
-        """Give the addresses of a host, best first.
+        """Return the addresses of a host, best first.
 
         Raises socket.gaierror when it has none, LateAnswer when the resolver takes longer than
         `timeout_s` and no earlier answer is known, ForbiddenAddress when it has none that may be

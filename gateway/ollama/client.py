@@ -85,20 +85,20 @@ class OllamaClient:
     # -- management ------------------------------------------------------------------------------
 
     def version(self, *, timeout_s: float = QUICK_S) -> str:
-        """Give Ollama's version, "" when it does not tell."""
+        """Return Ollama's version, "" when it does not tell."""
         answer = self._ask("GET", "/api/version", timeout_s=timeout_s)
         return str(answer.get("version", "")) if isinstance(answer, dict) else ""
 
     def tags(self) -> tuple[Listed, ...]:
-        """Give the models on disk."""
+        """Return the models on disk."""
         return capabilities.read_tags(self._ask("GET", "/api/tags"))
 
     def ps(self, *, timeout_s: float = QUICK_S) -> tuple[Loaded, ...]:
-        """Give the models in memory."""
+        """Return the models in memory."""
         return capabilities.read_ps(self._ask("GET", "/api/ps", timeout_s=timeout_s))
 
     def show(self, name: str) -> Shown:
-        """Give what a model can do. Raises ModelNotFound."""
+        """Return what a model can do. Raises ModelNotFound."""
         return capabilities.read_show(self._ask("POST", "/api/show", {"model": name}))
 
     def pull(self, name: str, *, idle_timeout_s: float = 300) -> Iterator[Progress]:
@@ -111,7 +111,7 @@ class OllamaClient:
                     yield capabilities.read_progress(line)
 
     def copy(self, source: str, destination: str) -> None:
-        """Give a model a second name. Raises ModelNotFound."""
+        """Copy a model to a second name. Raises ModelNotFound."""
         self._do("POST", "/api/copy", {"source": source, "destination": destination})
 
     def delete(self, name: str) -> None:

@@ -17,7 +17,7 @@ class ReadWait(Protocol):
     """Reads from one socket, again and again, waiting until something is there."""
 
     def read(self, timeout_s: float) -> bytes | None:
-        """Give what is there, at most RECV_BYTES, or comes within `timeout_s`; None when nothing
+        """Return what is there, at most RECV_BYTES, or comes within `timeout_s`; None when nothing
         came, b"" at the end. Raises OSError."""
         ...
 
@@ -136,12 +136,12 @@ class Exchange:
                 _shut_down(self._sock)
 
     def begin(self) -> None:
-        """Take note of the first record: from now on other limits hold."""
+        """Record the first record: from now on other limits hold."""
         self.begun = True
         self.idle_s = self._later_idle_s
 
     def silence(self) -> Stalled:
-        """Give the failure for a silence of `idle_s`."""
+        """Return the failure for a silence of `idle_s`."""
         if self.begun:
             return Stalled(
                 f"The Ollama server stopped answering: nothing came for {self.idle_s:g} seconds."
@@ -149,7 +149,7 @@ class Exchange:
         return Stalled(f"The Ollama server did not begin to answer within {self.idle_s:g} seconds.")
 
     def left_s(self, limit_s: float) -> float:
-        """Give the seconds to wait at most: `limit_s`, or less when the whole call ends sooner.
+        """Return the seconds to wait at most: `limit_s`, or less when the whole call ends sooner.
 
         Raises Stalled when nothing is left.
         """

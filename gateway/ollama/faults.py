@@ -118,7 +118,7 @@ class Said:
 
 
 def from_status(status: int, body: bytes, retry_after: str | None, endpoint: str) -> GatewayError:
-    """Give the error for an answer of Ollama whose status is not 200 (docs/contract/errors.md).
+    """Return the error for an answer of Ollama whose status is not 200 (docs/contract/errors.md).
 
     `endpoint` is the path that was called; `retry_after` the header of that name.
     """
@@ -140,7 +140,7 @@ def from_status(status: int, body: bytes, retry_after: str | None, endpoint: str
 
 
 def from_line(error: Json, endpoint: str = "/api/chat") -> GatewayError:
-    """Give the error for a stream record `{"error": ...}`; `error` is the value found there."""
+    """Return the error for a stream record `{"error": ...}`; `error` is the value found there."""
     said = _said(error)
     return _from_text(said, endpoint) or _failed(said.text)
 
@@ -166,12 +166,12 @@ def is_cut_call(error: GatewayError) -> bool:
 
 
 def bad_response(what: str) -> UpstreamError:
-    """Give the error for an answer that cannot be understood; `what` completes the sentence."""
+    """Return the error for an answer that cannot be understood; `what` completes the sentence."""
     return UpstreamError(f"The Ollama server gave {what}.", code="upstream_bad_response")
 
 
 def nameless_call() -> UpstreamError:
-    """Give the error for an answer that is nothing but a tool call without a name."""
+    """Return the error for an answer that is nothing but a tool call without a name."""
     return UpstreamError(
         "The model called a tool without naming it; try again.", code="tool_call_parse_error"
     )
@@ -188,7 +188,7 @@ def read_body(body: bytes) -> Said:
 
 
 def tidy(text: str) -> str:
-    """Give `text` without addresses, paths and control characters, at most 500 characters: of a
+    """Return `text` without addresses, paths and control characters, at most 500 characters: of a
     longer one the beginning and the end, where the reason stands."""
     text = _REGISTRY.sub("", text)
     text = _ADDRESS.sub("[address]", text)
@@ -242,7 +242,7 @@ def _count(value: Json) -> int:
 
 
 def _from_text(said: Said, endpoint: str) -> GatewayError | None:
-    """Give the error the text alone decides, if it does."""
+    """Return the error the text alone decides, if it does."""
     text = said.text
     if _OVERFLOW.search(text):
         detail = {}

@@ -60,7 +60,7 @@ class Framing(Protocol):
         ...
 
     def feed(self, data: bytes) -> bytes:
-        """Give the payload in `data`. Raises Malformed."""
+        """Return the payload in `data`. Raises Malformed."""
         ...
 
     def eof(self) -> None:
@@ -89,7 +89,7 @@ def parse_head(data: bytes) -> Head:
 
 
 def framing_of(head: Head, method: str) -> Framing:
-    """Give the framing the head announces (RFC 9112, 6.3). Raises Malformed when it is
+    """Return the framing the head announces (RFC 9112, 6.3). Raises Malformed when it is
     ambiguous."""
     if method == "HEAD" or head.status in (204, 304):
         return Sized(0)
@@ -119,7 +119,7 @@ class Sized:
         self.extra = False
 
     def feed(self, data: bytes) -> bytes:
-        """Give what belongs to the body."""
+        """Return what belongs to the body."""
         size = len(data)
         if size < self._left:
             self._left -= size
@@ -147,7 +147,7 @@ class UntilClose:
         self.extra = False
 
     def feed(self, data: bytes) -> bytes:
-        """Give everything."""
+        """Return everything."""
         return data
 
     def eof(self) -> None:
@@ -174,7 +174,7 @@ class Chunked:
         return self._state == "size" and not self._carry
 
     def feed(self, data: bytes) -> bytes:
-        """Give the payload of the chunks in `data`. Raises Malformed."""
+        """Return the payload of the chunks in `data`. Raises Malformed."""
         if self._carry:
             data, self._carry = self._carry + data, b""
         position, end = 0, len(data)
@@ -252,7 +252,7 @@ class LineSplitter:
         self._size = 0
 
     def feed(self, payload: bytes) -> list[bytes]:
-        """Give the lines completed by `payload`. Raises OverflowError for a line over the
+        """Return the lines completed by `payload`. Raises OverflowError for a line over the
         limit."""
         last = len(payload) - 1
         if not self._parts and 0 < last <= self._limit and payload.find(b"\n") == last:
@@ -280,7 +280,8 @@ class LineSplitter:
         return not self._parts
 
     def rest(self) -> bytes:
-        """Give the last line when the body ended without a line feed; b"" when nothing is left."""
+        """Return the last line when the body ended without a line feed; b"" when nothing is
+        left."""
         line = b"".join(self._parts)
         self._parts.clear()
         self._size = 0

@@ -25,7 +25,8 @@ _RESETS: Final = (ConnectionResetError, BrokenPipeError, ConnectionAbortedError)
 
 
 def map_error(error: BaseException, has_records: bool) -> GatewayError:
-    """Give our error; `has_records` tells that a part of the answer has already been handed on."""
+    """Return our error; `has_records` tells that a part of the answer has already been handed
+    on."""
     for found in _chain(error):
         match found:
             case Stalled():
@@ -68,7 +69,7 @@ def _not_connected() -> UpstreamUnreachable:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Give an error and what it came from."""
+    """Yield an error and what it came from."""
     found: BaseException | None = error
     for _ in range(_DEEPEST):
         if found is None:

@@ -93,7 +93,7 @@ class Counts:
 
 
 def read_last(raw: bytes) -> Last:
-    """Give the counters of the last line; none of them when one is beyond all measure."""
+    """Return the counters of the last line; none of them when one is beyond all measure."""
     try:
         return _read_last(raw)
     except UNREADABLE:
@@ -109,7 +109,8 @@ def read_any(raw: bytes) -> Json:
 
 
 def salvage(value: Json) -> Line | None:
-    """Give the parts of an oddly typed line that have the right type; None when it is no record."""
+    """Return the parts of an oddly typed line that have the right type; None when it is no
+    record."""
     if not isinstance(value, dict):
         return None
     inner = value.get("message")
@@ -146,7 +147,7 @@ def _salvage_calls(calls: Sequence[Json]) -> list[Call]:
 
 
 def arguments_text(raw: msgspec.Raw) -> str:
-    """Give a call's arguments as compact JSON text of an object, whatever came (D19)."""
+    """Return a call's arguments as compact JSON text of an object, whatever came (D19)."""
     try:
         value = msgspec.json.decode(raw)
     except UNREADABLE:

@@ -77,7 +77,7 @@ class Body:
         self._pool, self._connection = pool, connection
 
     def receive(self, timeout_s: float) -> bytes | None:
-        """Give the next bytes of the payload; None after `timeout_s` of silence.
+        """Return the next bytes of the payload; None after `timeout_s` of silence.
 
         b"" means that bytes came which carry no payload, or that the body has ended: see
         `framing.finished`. Raises OSError, Malformed, Truncated.
@@ -144,7 +144,8 @@ class NdjsonResponse(requests.Response):
         self._is_quiet = False
 
     def iter_batches(self, tick_s: float) -> Iterator[list[bytes]]:
-        """Give the lines that arrived together, again and again; [] after each `tick_s` of silence.
+        """Yield the lines that arrived together, again and again; [] after each `tick_s` of
+        silence.
 
         Silence is the absence of whole lines. Raises Stalled at a time limit, OverflowError for a
         line over 8 MiB, OSError, Malformed, Truncated.
@@ -173,7 +174,7 @@ class NdjsonResponse(requests.Response):
             yield [rest]
 
     def next_line(self) -> bytes | None:
-        """Give the next line where it is a record in a chunk and a packet of its own, and not the
+        """Return the next line where it is a record in a chunk and a packet of its own, and not the
         last one; only between two batches of `iter_batches`.
 
         None leaves what came, what failed, or that nothing came, to `iter_batches`. Nearly all
@@ -218,7 +219,7 @@ class NdjsonResponse(requests.Response):
     def _patiently(
         self, cut: LineSplitter, tick_s: float, quiet_for_s: float
     ) -> Iterator[list[bytes]]:
-        """Give [] after each tick until whole lines come, then those, if the body has not ended.
+        """Yield [] after each tick until whole lines come, then those, if the body has not ended.
 
         `quiet_for_s` has passed already. Raises as `iter_batches` does.
         """
@@ -247,12 +248,12 @@ class NdjsonResponse(requests.Response):
                 time.sleep(0)
 
     def iter_lines(self, *_: Any, **__: Any) -> Iterator[bytes]:
-        """Give line by line, as `requests` does, but without its quadratic buffer."""
+        """Yield line by line, as `requests` does, but without its quadratic buffer."""
         for lines in self.iter_batches(self.raw.exchange.idle_s):
             yield from lines
 
     def read_all(self, limit: int) -> bytes:
-        """Give the whole body. Raises OverflowError over `limit` bytes, Stalled, OSError,
+        """Return the whole body. Raises OverflowError over `limit` bytes, Stalled, OSError,
         Malformed, Truncated."""
         body, exchange = self.raw, self.raw.exchange
         parts: list[bytes] = []

@@ -234,7 +234,7 @@ class OllamaAdapter(HTTPAdapter):
         raise RuntimeError("an OllamaAdapter is only used through exchange()")
 
     def _pool(self, prepared: requests.PreparedRequest, verify: bool | str) -> Any:
-        """Give the one pool: there is one server, so there is nothing to look up."""
+        """Return the one pool: there is one server, so there is nothing to look up."""
         if self._only_pool is None:
             pool = self.get_connection_with_tls_context(prepared, verify)
             self.cert_verify(pool, prepared.url or "", verify, None)  # type: ignore[no-untyped-call]  # requests'
@@ -242,7 +242,8 @@ class OllamaAdapter(HTTPAdapter):
         return self._only_pool
 
     def _lines(self, fields: CaseInsensitiveDict[str]) -> str:
-        """Give the fields as they are written; they are the same for every request of a client."""
+        """Return the fields as they are written; they are the same for every request of a
+        client."""
         known, lines = self._written
         if known is not fields:
             lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())

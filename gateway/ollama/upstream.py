@@ -104,7 +104,8 @@ class Upstream:
             raise faults.bad_response("a compressed answer that was not asked for")
 
     def batches(self, tick_s: float) -> Iterator[list[bytes]]:
-        """Give the lines that arrived together, again and again; [] after each `tick_s` of silence.
+        """Yield the lines that arrived together, again and again; [] after each `tick_s` of
+        silence.
 
         Raises ClientGone after `cancel`, UpstreamTimeout at a limit, UpstreamError for a broken
         answer; UpstreamUnreachable while no record has come, since then a repeat cannot show twice.
@@ -136,13 +137,13 @@ class Upstream:
         self.close()
 
     def quick_lines(self) -> tuple[Callable[[], bytes | None], Callable[[], None]]:
-        """Give a short way to the next line, and how to put that back; see
+        """Return a short way to the next line, and how to put that back; see
         `NdjsonResponse.next_line`. To be gone only between two of the `batches`."""
         assert self._response is not None, "open() comes first"
         return self._response.next_line, self._response.put_back
 
     def read(self) -> bytes:
-        """Give the whole body. Raises as `batches` does."""
+        """Return the whole body. Raises as `batches` does."""
         response = self._response
         assert response is not None, "open() comes first"
         try:
@@ -230,7 +231,7 @@ class Upstream:
             return  # close() ends a connection whose answer was not read to its end
 
     def _mapped(self, error: Exception) -> GatewayError:
-        """Give our error for a foreign one; the log alone learns the details."""
+        """Return our error for a foreign one; the log alone learns the details."""
         if self._exchange.cancelled:
             return ClientGone("the call was cancelled")
         mapped = map_error(error, self._records)

@@ -47,7 +47,7 @@ _BOM: Final = b"\xef\xbb\xbf"
 
 
 def encode_chat(request: ChatRequest, name: str, seed_offset: int = 0) -> bytes:
-    """Give the body for `POST /api/chat`; `name` is Ollama's own tag of the model.
+    """Return the body for `POST /api/chat`; `name` is Ollama's own tag of the model.
 
     `seed_offset` makes the choices of one request differ. Raises InvalidRequest for a value JSON
     cannot hold.
@@ -65,7 +65,7 @@ def encode_chat(request: ChatRequest, name: str, seed_offset: int = 0) -> bytes:
 def encode_generate(
     request: CompletionRequest, name: str, prompt: str, seed_offset: int = 0
 ) -> bytes:
-    """Give the body for `POST /api/generate` with one of the request's prompts."""
+    """Return the body for `POST /api/generate` with one of the request's prompts."""
     body: dict[str, Json] = {"model": name, "prompt": prompt}
     if request.suffix:
         body["suffix"] = request.suffix
@@ -82,7 +82,7 @@ def encode_generate(
 
 
 def encode_embed(request: EmbedRequest, name: str) -> bytes:
-    """Give the body for `POST /api/embed`."""
+    """Return the body for `POST /api/embed`."""
     params = request.params
     body: dict[str, Json] = {"model": name, "input": list(request.inputs)}
     if request.dimensions is not None:
@@ -97,7 +97,7 @@ def encode_embed(request: EmbedRequest, name: str) -> bytes:
 
 
 def load_body(name: str, params: Params) -> dict[str, Json]:
-    """Give the body for `POST /api/generate` that only brings a model into memory."""
+    """Return the body for `POST /api/generate` that only brings a model into memory."""
     body: dict[str, Json] = {"model": name}
     if params.options:
         body["options"] = dict(params.options)
@@ -222,7 +222,7 @@ class Decoder:
         self.finished = False
 
     def feed(self, lines: Sequence[bytes]) -> list[Event]:
-        """Give the events of lines that arrived together, in order. After the end: nothing."""
+        """Return the events of lines that arrived together, in order. After the end: nothing."""
         if self.finished:
             return _NO_EVENTS[:]
         events: list[Event] = []
@@ -241,8 +241,8 @@ class Decoder:
         return events
 
     def text(self, raw: bytes) -> str | None:
-        """Give the text of a line that has nothing else to say. None, and it is not counted, where
-        `feed` has to read it. Not for the first line, nor after the end."""
+        """Return the text of a line that has nothing else to say. None, and it is not counted,
+        where `feed` has to read it. Not for the first line, nor after the end."""
         try:
             line = records.read_line(raw)
         except records.UNREADABLE:
@@ -260,7 +260,7 @@ class Decoder:
         return text
 
     def end(self) -> list[Event]:
-        """Give what is missing when the body has ended: nothing after a regular end."""
+        """Return what is missing when the body has ended: nothing after a regular end."""
         if self.finished:
             return _NO_EVENTS[:]
         self.finished = True
@@ -270,7 +270,7 @@ class Decoder:
         return [Finish("length", self.estimate())]
 
     def estimate(self) -> Usage:
-        """Give the usage as far as it can be counted without Ollama's own counters."""
+        """Return the usage as far as it can be counted without Ollama's own counters."""
         return Usage(
             completion_tokens=self.text_records,
             reasoning_tokens=self._reasoning(self.text_records),
@@ -315,7 +315,7 @@ class Decoder:
         return True
 
     def _call(self, call: Call) -> ToolCallDone | None:
-        """Give a call; None for one without a name, which no caller could answer or repeat.
+        """Return a call; None for one without a name, which no caller could answer or repeat.
 
         Markup of the model's own format may be left at the end of a name.
         """
@@ -367,7 +367,7 @@ class Decoder:
 
 
 def decode_embeddings(body: bytes) -> Embeddings:
-    """Give the vectors of an `/api/embed` answer. Raises UpstreamError when there are none."""
+    """Return the vectors of an `/api/embed` answer. Raises UpstreamError when there are none."""
     try:
         answer = records.read_vectors(body)
     except records.UNREADABLE as exc:

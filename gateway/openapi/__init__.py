@@ -21,7 +21,8 @@ unknown fields at the root are ignored. What is accepted but has no effect is na
 
 
 def document(*fragments: Mapping[str, Any]) -> Schema:
-    """Give the whole document. `fragments` bring `paths`, `components` and `tags` of their own."""
+    """Return the whole document. `fragments` bring `paths`, `components` and `tags` of their
+    own."""
     found: Schema = {
         "openapi": "3.1.0",
         "info": {

@@ -136,7 +136,7 @@ _QUERIES: dict[str, dict[str, Schema]] = {
 
 
 def fragment() -> Schema:
-    """Give `paths`, `components` and `tags` of the administrators' API."""
+    """Return `paths`, `components` and `tags` of the administrators' API."""
     paths: dict[str, Schema] = {}
     for method, path, name, summary, body, status in _OPERATIONS:
         item = paths.setdefault(PREFIX + path, {})

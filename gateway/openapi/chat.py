@@ -31,7 +31,7 @@ FINISH = ("stop", "length", "tool_calls", "function_call")
 
 
 def schemas() -> dict[str, Schema]:
-    """Give the named schemas."""
+    """Return the named schemas."""
     return {
         "ContentPart": _content_part(),
         "ChatMessage": _message(),
@@ -48,7 +48,7 @@ def schemas() -> dict[str, Schema]:
 
 
 def sampling() -> dict[str, Schema]:
-    """Give OpenAI's sampling fields; they take the place of Ollama's of the same name."""
+    """Return OpenAI's sampling fields; they take the place of Ollama's of the same name."""
     return {
         "temperature": number("Not sent when absent: the Modelfile's value counts.", 0, 2),
         "top_p": number("Not sent when absent.", 0, 1),

@@ -24,7 +24,7 @@ NOT_AT_ROOT = frozenset({"numa", "low_vram", "f16_kv", "use_mlock", "vocab_only"
 
 
 def schemas() -> dict[str, Schema]:
-    """Give the named schemas."""
+    """Return the named schemas."""
     options = {name: option(rule) for name, rule in OPTIONS.items()}
     return {
         "Options": request(
@@ -44,7 +44,7 @@ def schemas() -> dict[str, Schema]:
 
 
 def generation_fields() -> dict[str, Schema]:
-    """Give the fields of every generating endpoint that OpenAI and Anthropic do not have."""
+    """Return the fields of every generating endpoint that OpenAI and Anthropic do not have."""
     root = {name: option(rule) for name, rule in OPTIONS.items() if name not in NOT_AT_ROOT}
     return {
         **root,
@@ -68,7 +68,7 @@ def generation_fields() -> dict[str, Schema]:
 
 
 def waiting() -> dict[str, Schema]:
-    """Give what embeddings take as well: memory, cutting, time."""
+    """Return what embeddings take as well: memory, cutting, time."""
     return {
         "keep_alive": either(
             number(), text(), about="How long the model stays loaded: seconds, or 5m, 1h."
@@ -80,14 +80,14 @@ def waiting() -> dict[str, Schema]:
 
 
 def effort() -> Schema:
-    """Give the schema of an effort word."""
+    """Return the schema of an effort word."""
     return text(
         "none, minimal, low, medium, high, xhigh or max; other words mean that thinking is wanted."
     )
 
 
 def option(rule: OptionRule) -> Schema:
-    """Give the schema of one of Ollama's options."""
+    """Return the schema of one of Ollama's options."""
     match rule.kind:
         case "number":
             return number("", rule.low, rule.high)
@@ -102,18 +102,18 @@ def option(rule: OptionRule) -> Schema:
 
 
 def token_limit(about: str = "") -> Schema:
-    """Give the schema of a number of tokens: -1 and -2 are no limit, 0 is refused."""
+    """Return the schema of a number of tokens: -1 and -2 are no limit, 0 is refused."""
     found = {"anyOf": [integer("", 1), {"type": "integer", "enum": [-1, -2]}]}
     return {**found, "description": about} if about else found
 
 
 def stops() -> Schema:
-    """Give the schema of stop strings."""
+    """Return the schema of stop strings."""
     return either(text(), listed(text()), about="Texts that end the answer.")
 
 
 def response_format() -> Schema:
-    """Give the schema of `response_format`."""
+    """Return the schema of `response_format`."""
     schema = anything("A JSON schema.")
     return request(
         {

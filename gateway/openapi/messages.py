@@ -33,7 +33,7 @@ EVENTS = (
 
 
 def schemas() -> dict[str, Schema]:
-    """Give the named schemas."""
+    """Return the named schemas."""
     return {
         "MessagesRequest": _request(),
         "Message": _message(),

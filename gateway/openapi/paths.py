@@ -21,7 +21,7 @@ _READING = ("401", "403", "404", "429", "500", "503")
 
 
 def paths() -> dict[str, Schema]:
-    """Give `paths` of the document; `x-aliases` lists other paths of the same route."""
+    """Return `paths` of the document; `x-aliases` lists other paths of the same route."""
     return {
         "/v1/chat/completions": {
             "post": _generating(

@@ -46,7 +46,7 @@ EVENTS = (
 
 
 def schemas() -> dict[str, Schema]:
-    """Give the named schemas."""
+    """Return the named schemas."""
     return {
         "ResponseRequest": _request(),
         "Response": _response(),

@@ -19,7 +19,7 @@ from gateway.openapi.parts import (
 
 
 def schemas() -> dict[str, Schema]:
-    """Give the named schemas."""
+    """Return the named schemas."""
     return {
         "Error": answer(
             {

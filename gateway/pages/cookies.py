@@ -19,13 +19,13 @@ class ConsoleSession(SecureCookieSessionInterface):
     """
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
-        """Give the session of a page; machines have none, whatever cookie they send."""
+        """Return the session of a page; machines have none, whatever cookie they send."""
         if request.path != "/" and not request.path.startswith(_PAGES):
             return None
         return super().open_session(app, request)
 
     def get_cookie_secure(self, app: Flask) -> bool:
-        """Tell whether the cookie may only travel over TLS."""
+        """Return whether the cookie may only travel over TLS."""
         if app.config.get("SESSION_COOKIE_SECURE"):
             return True
         if of(app).config.cookie_secure == "never":

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 def error_page(error: HTTPException) -> Response:
-    """Give the page for an HTTP error, with a way on."""
+    """Return the page for an HTTP error, with a way on."""
     status = error.code or 500
     if error.response is not None and 300 <= status < 400:
         return protect(make_response(error.get_response()))
@@ -34,7 +34,7 @@ def error_page(error: HTTPException) -> Response:
 
 
 def away_page(error: Unavailable) -> Response:
-    """Give the page for what will soon be possible again: nothing was changed."""
+    """Return the page for what will soon be possible again: nothing was changed."""
     body = render_template(
         "error.html",
         status=error.status,
@@ -45,7 +45,7 @@ def away_page(error: Unavailable) -> Response:
 
 
 def fault_page(error: Exception) -> Response:
-    """Give the page for a fault of ours: a reference to the log, nothing of what happened."""
+    """Return the page for a fault of ours: a reference to the log, nothing of what happened."""
     reference = g.get("request_id", "")
     log.exception("fault on page %s", request.endpoint)
     body = render_template(

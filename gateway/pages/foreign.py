@@ -134,7 +134,7 @@ _PLACE = re.compile(r"%\((\w+)\)s")
 
 
 def sentences() -> Iterator[str]:
-    """Give everything that may be translated here, for the catalogues."""
+    """Yield everything that may be translated here, for the catalogues."""
     yield from SENTENCES
     for rule in KEYS.values():
         yield rule.help
@@ -143,7 +143,7 @@ def sentences() -> Iterator[str]:
 
 
 def translated(sentence: str) -> str:
-    """Give the sentence in the visitor's language, where it is known."""
+    """Return the sentence in the visitor's language, where it is known."""
     if sentence in _fixed():
         return _(sentence.replace("%", "%%"))
     for pattern, message in _patterns():

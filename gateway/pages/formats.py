@@ -46,7 +46,7 @@ def init_app(app: Flask) -> None:
 
 
 def num(value: float | None, digits: int = 0) -> str:
-    """Give a number with thousands separators: 1,234,567."""
+    """Return a number with thousands separators: 1,234,567."""
     if value is None:
         return NOTHING
     pattern = "#,##0" + ("." + "#" * digits if digits else "")
@@ -54,7 +54,7 @@ def num(value: float | None, digits: int = 0) -> str:
 
 
 def short(value: float | None) -> str:
-    """Give a large number in few characters: 1.2M, 120万."""
+    """Return a large number in few characters: 1.2M, 120万."""
     if value is None:
         return NOTHING
     if abs(value) < 10_000:
@@ -63,7 +63,7 @@ def short(value: float | None) -> str:
 
 
 def size(value: float | None) -> str:
-    """Give bytes in decimal units, as Ollama does: 4.7 GB."""
+    """Return bytes in decimal units, as Ollama does: 4.7 GB."""
     if value is None:
         return NOTHING
     unit = 0
@@ -73,7 +73,7 @@ def size(value: float | None) -> str:
 
 
 def duration(value_ms: float | None) -> str:
-    """Give milliseconds in the unit that reads best: 340 ms, 2.4 s, 3 min 20 s, 2 h 5 min."""
+    """Return milliseconds in the unit that reads best: 340 ms, 2.4 s, 3 min 20 s, 2 h 5 min."""
     if value_ms is None:
         return NOTHING
     if value_ms < 1_000:
@@ -89,7 +89,7 @@ def duration(value_ms: float | None) -> str:
 
 
 def percent(value: float | None) -> str:
-    """Give a share of 1 as percent, with a decimal where it is small."""
+    """Return a share of 1 as percent, with a decimal where it is small."""
     if value is None:
         return NOTHING
     pattern = "#,##0.#%" if abs(value) < 0.1 else "#,##0%"
@@ -97,12 +97,12 @@ def percent(value: float | None) -> str:
 
 
 def rate(value: float | None) -> str:
-    """Give tokens per second."""
+    """Return tokens per second."""
     return NOTHING if value is None else f"{num(value, 1 if value < 100 else 0)} tok/s"
 
 
 def when(value: datetime | None, form: str = "short") -> Markup | str:
-    """Give an instant in the viewer's zone, UTC in the tooltip.
+    """Return an instant in the viewer's zone, UTC in the tooltip.
 
     `form`: short, second (short with seconds), full, date, time.
     """
@@ -125,7 +125,7 @@ def when(value: datetime | None, form: str = "short") -> Markup | str:
 
 
 def ago(value: datetime | None, now: datetime | None = None) -> Markup | str:
-    """Give how long ago (or until) an instant is; the exact time is in the tooltip."""
+    """Return how long ago (or until) an instant is; the exact time is in the tooltip."""
     if value is None:
         return NOTHING
     delta = value - (now or datetime.now(UTC))
@@ -136,7 +136,7 @@ def ago(value: datetime | None, now: datetime | None = None) -> Markup | str:
 
 
 def utc(value: datetime | None) -> str:
-    """Give an instant as ISO 8601 in UTC, for machines and tooltips."""
+    """Return an instant as ISO 8601 in UTC, for machines and tooltips."""
     return "" if value is None else value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -146,12 +146,12 @@ def _time(value: datetime, text: str) -> Markup:
 
 
 def pretty(value: Any) -> str:
-    """Give JSON indented by two, keys in their order."""
+    """Return JSON indented by two, keys in their order."""
     return orjson.dumps(value, option=orjson.OPT_INDENT_2, default=_plain).decode()
 
 
 def browser(user_agent: str) -> str:
-    """Give browser and system of a User-Agent, as far as people care."""
+    """Return browser and system of a User-Agent, as far as people care."""
     names = (("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"))
     systems = ("Windows", "Android", "iPhone", "iPad", "Mac OS X", "Linux")
     name = next((word for mark, word in names if mark in user_agent), "")
@@ -162,7 +162,7 @@ def browser(user_agent: str) -> str:
 
 
 def flatten_errors(field: Any) -> str:
-    """Give the errors of a field as one text; fields inside fields count as well."""
+    """Return the errors of a field as one text; fields inside fields count as well."""
     errors = getattr(field, "errors", field)
     if isinstance(errors, dict):
         errors = list(errors.values())
@@ -176,7 +176,7 @@ def _plain(value: Any) -> Any:
 
 
 def asset(path: str) -> str:
-    """Give the address of a file of ours, with its version: changed files have new addresses.
+    """Return the address of a file of ours, with its version: changed files have new addresses.
 
     Modules have none: they import each other by plain names, and a second address would be a second
     module. Browsers ask for them again each time (ETag).
@@ -198,14 +198,14 @@ def _version(file: str) -> str:
 
 
 def linked(view: str, query: Mapping[str, Any] | Iterable[tuple[str, Any]] = ()) -> str:
-    """Give the address of a view with query values, whatever they are called."""
+    """Return the address of a view with query values, whatever they are called."""
     pairs = query.items() if isinstance(query, Mapping) else query
     values = [(name, value) for name, value in pairs if value not in (None, "")]
     return f"{url_for(view)}?{urlencode(values, doseq=True)}" if values else url_for(view)
 
 
 def here_with(changed: Mapping[str, Any] | None = None, **changes: Any) -> str:
-    """Give the current address with some query values changed; None removes one."""
+    """Return the current address with some query values changed; None removes one."""
     values: dict[str, Any] = request.args.to_dict(flat=False)
     values |= {**(changed or {}), **changes}
     query = urlencode([(k, v) for k, v in values.items() if v not in (None, "")], doseq=True)

@@ -24,7 +24,7 @@ def hand_over(slot: str, secret: str, about: int = 0) -> str:
 
 
 def given(slot: str, token: str) -> tuple[int, str] | None:
-    """Give (number, secret) for a token, the first time and within minutes; else None."""
+    """Return (number, secret) for a token, the first time and within minutes; else None."""
     kept = session.pop(slot, None)
     if kept is None:
         return None

@@ -30,14 +30,14 @@ class Catalogue(Domain):  # type: ignore[misc]  # Flask-Babel ships no types
     """Translations read from `translations/<language>/LC_MESSAGES/messages.po`."""
 
     def get_translations(self) -> NullTranslations:
-        """Give the translations of the current request's language."""
+        """Return the translations of the current request's language."""
         locale = get_locale()
         return catalogue("en" if locale is None else locale.language)
 
 
 @lru_cache(maxsize=8)
 def catalogue(code: str) -> NullTranslations:
-    """Give the translations of one language; English is the source and has none."""
+    """Return the translations of one language; English is the source and has none."""
     path = FOLDER / code / "LC_MESSAGES" / "messages.po"
     if not path.is_file():
         return NullTranslations()
@@ -56,7 +56,7 @@ def init_app(app: Flask) -> None:
 
 
 def language() -> str:
-    """Give the language: chosen before, else the best the browser asks for."""
+    """Return the language: chosen before, else the best the browser asks for."""
     chosen = session.get("language")
     if chosen in LANGUAGES:
         return str(chosen)
@@ -64,18 +64,18 @@ def language() -> str:
 
 
 def zone() -> str:
-    """Give the visitor's time zone, as the browser told on its first visit."""
+    """Return the visitor's time zone, as the browser told on its first visit."""
     name = session.get("zone")
     return str(name) if name in _zones() else DEFAULT_ZONE
 
 
 def zone_info() -> ZoneInfo:
-    """Give the visitor's time zone as tzinfo."""
+    """Return the visitor's time zone as tzinfo."""
     return ZoneInfo(zone())
 
 
 def theme() -> str:
-    """Give the chosen theme; `auto` follows the browser."""
+    """Return the chosen theme; `auto` follows the browser."""
     chosen = session.get("theme")
     return str(chosen) if chosen in THEMES else "auto"
 

@@ -29,7 +29,7 @@ class Strong:
 
 
 def weakness(password: str, username: str) -> str:
-    """Give a sentence about what is wrong, or ""."""
+    """Return a sentence about what is wrong, or ""."""
     if len(password) < MIN_LENGTH:
         return str(_("Use at least %(count)s characters.", count=MIN_LENGTH))
     if len(password) > MAX_LENGTH:

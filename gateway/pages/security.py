@@ -41,7 +41,7 @@ def protect(response: Response) -> Response:
 
 
 def comes_from_elsewhere() -> bool:
-    """Tell whether another site made the browser send this request (Fetch Metadata, Origin).
+    """Return whether another site made the browser send this request (Fetch Metadata, Origin).
 
     The CSRF token is the first guard; this one also holds where a token leaked.
     """
@@ -53,7 +53,7 @@ def comes_from_elsewhere() -> bool:
 
 
 def safe_next(target: str | None, default: str) -> str:
-    """Give `target` if it is a path of ours, else `default`.
+    """Return `target` if it is a path of ours, else `default`.
 
     Browsers drop tabs and newlines from addresses and read `\\` as `/`, so anything but visible
     ASCII-or-later characters after one single slash is refused: `\\t//evil`, `/\\evil`, `//evil`.

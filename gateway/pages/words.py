@@ -9,16 +9,16 @@ import flask_babel
 
 
 def _(message: str, **values: object) -> str:
-    """Give a text in the visitor's language, values put in."""
+    """Return a text in the visitor's language, values put in."""
     return str(flask_babel.gettext(message, **values))
 
 
 def _l(message: str) -> str:
-    """Give a text that is translated whenever it is shown."""
+    """Return a text that is translated whenever it is shown."""
     lazy: str = flask_babel.lazy_gettext(message)
     return lazy
 
 
 def ngettext(one: str, many: str, num: int, **values: object) -> str:
-    """Give the form that fits the number; `%(num)d` in it is the number."""
+    """Return the form that fits the number; `%(num)d` in it is the number."""
     return str(flask_babel.ngettext(one, many, num, **values))

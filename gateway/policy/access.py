@@ -43,7 +43,7 @@ def check_model(key: Key, resolved: Resolved) -> None:
 
 
 def unmatched(key: Key, models: Iterable[Model]) -> tuple[str, ...]:
-    """Give the rules of a key that mean no model there is: a slip, or a model yet to come."""
+    """Return the rules of a key that mean no model there is: a slip, or a model yet to come."""
     meant = [
         (tuple(_spellings(Resolved(model, alias))), names.key_of(model.name))
         for model in models
@@ -77,7 +77,7 @@ def check_address(key: Key, address: str) -> None:
 
 
 def visible(key: Key, models: Iterable[Model]) -> tuple[Model, ...]:
-    """Give the models a key may call, by display name.
+    """Return the models a key may call, by display name.
 
     A model allowed only by one of its aliases appears under that alias, since no other name of it
     would work for this key.
@@ -97,7 +97,7 @@ def _shown(key: Key, model: Model) -> Model | None:
 
 
 def _spellings(resolved: Resolved) -> Iterator[str]:
-    """Give every name a rule may mean this model by."""
+    """Yield every name a rule may mean this model by."""
     for name in (resolved.model.display_name, resolved.model.name):
         yield name
         yield names.without_latest(name)

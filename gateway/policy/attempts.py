@@ -59,7 +59,7 @@ class Tries:
         self._spent: Usage | None = None
 
     def run(self, request: Request) -> Batches:
-        """Give the batches of a call, with a weaker `think`, without logprobs or with other turns
+        """Return the batches of a call, with a weaker `think`, without logprobs or with other turns
         where Ollama refuses what was asked for (D9, F23)."""
         params = request.params
         if params.think or (isinstance(request, ChatRequest) and _may_be_refused(request)):
@@ -71,13 +71,13 @@ class Tries:
         self._spent = usage if self._spent is None else self._spent + usage
 
     def total(self, finish: Finish) -> Finish:
-        """Give the end of the answer with the cost of all passes."""
+        """Return the end of the answer with the cost of all passes."""
         if self._spent is None:
             return finish
         return replace(finish, usage=self._spent + finish.usage)
 
     def rest(self, source: Batches) -> Batches:
-        """Give what is left of an attempt, its end with the cost of all passes."""
+        """Yield what is left of an attempt, its end with the cost of all passes."""
         if self._spent is None:
             yield from source
             return
@@ -116,7 +116,7 @@ class Tries:
     def _following(
         self, request: Request, refusal: GatewayError, weaker: Iterator[Think | None]
     ) -> Request | None:
-        """Give the request to try next, None when nothing is left to try."""
+        """Return the request to try next, None when nothing is left to try."""
         params = request.params
         if thinking.is_refused(refusal):
             for think in weaker:
@@ -157,7 +157,7 @@ class Count:
                 pass
 
     def usage(self, prompt_tokens: int) -> Usage:
-        """Give the estimate."""
+        """Return the estimate."""
         total = self._text + self._thinking + self._calls
         reasoning = round(self.records * self._thinking / total) if self._thinking else 0
         return Usage(prompt_tokens, self.records, reasoning_tokens=reasoning, estimated=True)
@@ -171,7 +171,7 @@ def close(source: Batches) -> None:
 
 
 def with_params(request: R, params: Params) -> R:
-    """Give the request with other parameters."""
+    """Return the request with other parameters."""
     return replace(request, params=params)
 
 

@@ -36,7 +36,7 @@ class Breaker:
         return "open" if now_s < self.retry_at_s else "half_open"
 
     def allows(self, now_s: float) -> bool:
-        """Tell whether a call may pass now."""
+        """Return whether a call may pass now."""
         if self.retry_at_s is None:
             return True
         if now_s < self.retry_at_s:

@@ -44,7 +44,7 @@ def check(request: Request, model: Model, behaviour: Behaviour) -> None:
 
 
 def without_unwanted_tools(request: ChatRequest) -> ChatRequest:
-    """Give the request with the tools its `tool_choice` leaves: none, the named ones, or all."""
+    """Return the request with the tools its `tool_choice` leaves: none, the named ones, or all."""
     choice = request.tool_choice
     if choice.mode == "none":
         return replace(request, tools=()) if request.tools else request

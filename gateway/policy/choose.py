@@ -119,7 +119,8 @@ def choose(
     prefix: str = "",
     exclude: Collection[int] = _NOBODY,
 ) -> tuple[P, Choice] | None:
-    """Give the best place and why; None when no place can be used. Order of `places` never matters.
+    """Return the best place and why; None when no place can be used. Order of `places` never
+    matters.
 
     Runs at every call, over every server that has the model: hence plain numbers and one loop.
     """
@@ -154,7 +155,7 @@ def choose(
 
 
 def _own_server(members: Sequence[P], prefix: str) -> P:
-    """Give the place a conversation belongs to, among those not much busier than the rest.
+    """Return the place a conversation belongs to, among those not much busier than the rest.
 
     Each place draws a number that depends on it and on the prefix only, and the lowest wins;
     exponentially distributed numbers may be divided by weights. Cubes modulo this prime hit every

@@ -27,7 +27,8 @@ _Write: TypeAlias = Callable[[str, str, str], str]
 
 
 def snippets(key: str, model: str, base: str) -> tuple[Snippet, ...]:
-    """Give a piece for each client. `base` is the gateway's address without a slash at its end."""
+    """Return a piece for each client. `base` is the gateway's address without a slash at its
+    end."""
     return tuple(
         Snippet(id, name, place, write(key, model, base))
         for id, (name, place, write) in _CLIENTS.items()
@@ -35,13 +36,13 @@ def snippets(key: str, model: str, base: str) -> tuple[Snippet, ...]:
 
 
 def snippet(id: str, key: str, model: str, base: str) -> Snippet:
-    """Give the piece of one client. Raises KeyError."""
+    """Return the piece of one client. Raises KeyError."""
     name, place, write = _CLIENTS[id]
     return Snippet(id, name, place, write(key, model, base))
 
 
 def _quoted(text: str) -> str:
-    """Give a string literal that Python, JavaScript, JSON, YAML and TOML all read alike."""
+    """Return a string literal that Python, JavaScript, JSON, YAML and TOML all read alike."""
     return json.dumps(text, ensure_ascii=False)
 
 

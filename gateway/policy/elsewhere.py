@@ -103,7 +103,7 @@ class Elsewhere:
         )
 
     def holders(self, key_id: int | None) -> int:
-        """Give how many other processes have calls of a key in line."""
+        """Return how many other processes have calls of a key in line."""
         return sum(any(run.key_id == key_id for run in one.runs) for one in self._told.values())
 
     def goes_first(self, row: int, turn: int, server_id: int, now_s: float) -> bool:

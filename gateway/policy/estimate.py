@@ -135,7 +135,7 @@ class Factors:
         return self._factors.get(model, START_FACTOR)
 
     def learn(self, model: str, units: float, prompt_tokens: int) -> None:
-        """Take note of a prompt that Ollama counted; implausible counts are not believed."""
+        """Record a prompt that Ollama counted; implausible counts are not believed."""
         if prompt_tokens < _FEWEST_TOKENS or units <= 0:
             return
         factor = prompt_tokens / units

@@ -121,7 +121,7 @@ class FairLine(Generic[T]):
         return elsewhere.count > 0 and elsewhere.goes_first(entry.row, entry.turn, server_id, now_s)
 
     def position(self, entry: Entry[T], now_s: float) -> int:
-        """Give the 1-based place of `entry`; 0 when it is no longer in line."""
+        """Return the 1-based place of `entry`; 0 when it is no longer in line."""
         self._age(now_s)
         row = self._rows[entry.row]
         at = bisect_left(row, _place(entry), key=_place)
@@ -168,7 +168,7 @@ class FairLine(Generic[T]):
         return gone
 
     def told(self, exclude_of: Callable[[T], tuple[int, ...]]) -> Told:
-        """Give what other processes should know of this line."""
+        """Return what other processes should know of this line."""
         self._told = self._arrivals
         runs: dict[tuple[int, int | None, tuple[int, ...]], list[int]] = {}
         for row in self._rows:
@@ -189,7 +189,7 @@ class FairLine(Generic[T]):
         )
 
     def _owed(self) -> Iterator[tuple[int | None, int]]:
-        """Give the next turns of keys that do not wait and have had one more than others."""
+        """Return the next turns of keys that do not wait and have had one more than others."""
         ahead = (
             (key_id, turn)
             for key_id, turn in self._next_turn.items()
@@ -220,7 +220,7 @@ class FairLine(Generic[T]):
         return self._arrivals > self._told and len(self) > 0
 
     def _held(self) -> Mapping[int | None, int]:
-        """Give how many calls each key has in line, here and elsewhere."""
+        """Return how many calls each key has in line, here and elsewhere."""
         return (
             self.elsewhere.held + Counter(self._waiting) if self.elsewhere.count else self._waiting
         )
@@ -260,7 +260,7 @@ class FairLine(Generic[T]):
             self._after = self._worth_remembering(self._after)
 
     def _worth_remembering(self, turns: Mapping[int | None, int]) -> dict[int | None, int]:
-        """Give the turns of keys that wait, and of those that had the most; the next turn of all
+        """Return the turns of keys that wait, and of those that had the most; the next turn of all
         others is the current one, or might as well be."""
         most = sorted(turns, key=lambda key: -turns[key])[:_REMEMBERED]
         kept = {key: turns[key] for key in most if turns[key] > self._served}

@@ -51,7 +51,7 @@ def answers(
     notice: Notice = lambda _: None,
     memory: thinking.Memory = _MEMORY,
 ) -> Batches:
-    """Give the events of one answer; [] where time passed and nothing came.
+    """Return the events of one answer; [] where time passed and nothing came.
 
     `attempt` makes an upstream call. `notice` is told field paths that turned out to have no
     effect. Close the result to abandon whatever runs.
@@ -173,7 +173,7 @@ def _stop_at(source: Batches, stops: Sequence[str], prompt_tokens: int) -> Batch
 def _stopped(
     events: Sequence[Event], matched: str | None, count: Count, prompt_tokens: int
 ) -> Finish:
-    """Give the end after a match: with Ollama's counts if they are already there."""
+    """Return the end after a match: with Ollama's counts if they are already there."""
     last = events[-1]
     usage = last.usage if isinstance(last, Finish) else count.usage(prompt_tokens)
     return Finish("stop_sequence", usage, matched)
@@ -191,7 +191,7 @@ class _Tokens:
         self._waiting += tokens
 
     def take(self, characters: int | None) -> tuple[TokenLogprob, ...]:
-        """Give those that wait; with a cut, only the tokens that lie before it."""
+        """Return those that wait; with a cut, only the tokens that lie before it."""
         taken, self._waiting = tuple(self._waiting), []
         if characters is None:
             return taken
@@ -204,7 +204,7 @@ class _Tokens:
         return tuple(kept)
 
     def take_last(self, characters: int) -> tuple[TokenLogprob, ...]:
-        """Give those of the last `characters` only; the ones before them are dropped."""
+        """Return those of the last `characters` only; the ones before them are dropped."""
         taken, self._waiting = self._waiting, []
         kept: list[TokenLogprob] = []
         for token in reversed(taken):
@@ -249,7 +249,7 @@ def _split_tags(source: Batches, tags: ThinkTags) -> Batches:
 
 
 def _split(pieces: Sequence[Piece], tokens: _Tokens) -> list[Event]:
-    """Give pieces as events; the log-probabilities are those of the last text."""
+    """Return pieces as events; the log-probabilities are those of the last text."""
     events: list[Event] = []
     for is_thinking, text in pieces:
         if is_thinking:
@@ -283,7 +283,7 @@ def _without_prefill(source: Batches, prefill: str) -> Batches:
 
 
 def _answer_from_thinking(source: Batches) -> Batches:
-    """Give the thinking as the answer where thinking was switched off and nothing else came."""
+    """Yield the thinking as the answer where thinking was switched off and nothing else came."""
     thoughts: list[str] = []
     is_missing = True
     for events in source:

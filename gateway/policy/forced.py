@@ -25,7 +25,7 @@ _MAX_SHOWN: Final = 20_000
 
 
 def calls(tries: Tries, request: ChatRequest, passes: int = 2) -> Batches:
-    """Give an answer that holds a call of one of the request's tools.
+    """Yield an answer that holds a call of one of the request's tools.
 
     With `passes` 1 the model is only asked for it, and answers in text if it prefers to.
     """
@@ -57,7 +57,7 @@ class _First:
         self.called = False
 
     def pass_on(self, events: Sequence[Event]) -> list[Event]:
-        """Give what of a batch may be shown."""
+        """Return what of a batch may be shown."""
         shown: list[Event] = []
         for event in events:
             match event:
@@ -213,7 +213,7 @@ def _instruction(tools: Sequence[Tool]) -> str:
 
 
 def _with_words(request: ChatRequest, words: str) -> ChatRequest:
-    """Give the request with a sentence at the end of its last user or tool turn."""
+    """Return the request with a sentence at the end of its last user or tool turn."""
     messages = request.messages
     for at in reversed(range(len(messages))):
         if messages[at].role in ("user", "tool"):

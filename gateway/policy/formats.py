@@ -43,7 +43,7 @@ _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
 
 
 def verified(tries: Tries, request: Request) -> Batches:
-    """Give an answer whose first character can begin the wanted JSON (D55).
+    """Yield an answer whose first character can begin the wanted JSON (D55).
 
     If it cannot, or if there is nothing but thinking, no text has been shown yet: the call is
     cancelled and repeated once with thinking switched off, or left on where it was off. If that
@@ -90,7 +90,7 @@ class _Look:
         self.state = "looking"
 
     def pass_on(self, events: Sequence[Event], tries: Tries) -> list[Event]:
-        """Give what of a batch may be shown."""
+        """Return what of a batch may be shown."""
         shown: list[Event] = []
         for event in events:
             self.count.see(event)
@@ -192,7 +192,7 @@ def tools_then_format(tries: Tries, request: ChatRequest) -> Batches:
 
 
 def starts_of(wanted: Json) -> str:
-    """Give the characters a value of this format may begin with."""
+    """Return the characters a value of this format may begin with."""
     kinds = wanted.get("type") if isinstance(wanted, Mapping) else ["object", "array"]
     if isinstance(kinds, str):
         kinds = [kinds]
@@ -222,7 +222,7 @@ def satisfies(text: str, wanted: Json) -> bool:
 
 
 def without_fence(text: str) -> str | None:
-    """Give what stands inside a code fence that is all of a text; None when there is none."""
+    """Return what stands inside a code fence that is all of a text; None when there is none."""
     found = _FENCE.fullmatch(text)
     return None if found is None else found[1]
 

@@ -94,7 +94,7 @@ def _branches(pattern: str) -> list[list[str]] | None:
 
 
 def _tokens(pattern: str) -> Iterator[str]:
-    """Give a pattern piece by piece: a character, an escape, or a whole class in brackets."""
+    """Yield a pattern piece by piece: a character, an escape, or a whole class in brackets."""
     at = 0
     while at < len(pattern):
         end = at + 1

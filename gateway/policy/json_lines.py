@@ -29,14 +29,14 @@ class Lines:
     twice: list[Path] = field(default_factory=list)
 
     def nearest(self, path: Path) -> int:
-        """Give the line of a path, or of what holds it."""
+        """Return the line of a path, or of what holds it."""
         while path and path not in self.of:
             path = path[:-1]
         return self.of.get(path, 1)
 
 
 def read_lines(text: str) -> Lines:
-    """Give the lines of every value of a valid JSON text."""
+    """Return the lines of every value of a valid JSON text."""
     reader = _Reader(text)
     reader.value((), 0)
     return reader.lines

@@ -53,7 +53,7 @@ def read(raw: Mapping[str, Json], key: Key, now: datetime, scopes: Sequence[str]
 
 
 def blank(now: datetime) -> Key:
-    """Give a key as it is before anybody said anything: all models, no limits."""
+    """Return a key as it is before anybody said anything: all models, no limits."""
     return Key(id=0, name="", prefix="", created_at=now)
 
 

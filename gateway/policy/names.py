@@ -52,7 +52,7 @@ class Name:
 
 
 def parse_name(text: str) -> Name | None:
-    """Give the whole name; None when it is no valid name."""
+    """Return the whole name; None when it is no valid name."""
     if len(text) > MAX_NAME:
         return None
     rest, host, namespace, tag = text, HOST, NAMESPACE, TAG
@@ -78,13 +78,13 @@ def split_source(text: str) -> tuple[str, bool]:
 
 
 def key_of(text: str) -> str:
-    """Give what all spellings of one model share; of an invalid name, itself without case."""
+    """Return what all spellings of one model share; of an invalid name, itself without case."""
     name = parse_name(text)
     return text.casefold() if name is None else name.key
 
 
 def without_latest(text: str) -> str:
-    """Give the name without a trailing `:latest`, in any case."""
+    """Return the name without a trailing `:latest`, in any case."""
     return text[: -len(":latest")] if text.lower().endswith(":latest") else text
 
 

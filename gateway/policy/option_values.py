@@ -29,12 +29,13 @@ class WrongValue(ValueError):
 
 
 def check_value(rule: KeyRule, value: Json) -> Json:
-    """Give the value in the type it goes out with. Raises WrongValue."""
+    """Return the value in the type it goes out with. Raises WrongValue."""
     return _CHECKS[rule.kind](rule, value)
 
 
 def check_option(name: str, value: Json) -> Json:
-    """Give an entry of `options` in Ollama's type; one nobody knows as it is. Raises WrongValue."""
+    """Return an entry of `options` in Ollama's type; one nobody knows as it is. Raises
+    WrongValue."""
     rule = KEYS.get(name)
     return value if rule is None or not rule.is_option else check_value(rule, value)
 

@@ -41,7 +41,7 @@ class InvalidOverride(InvalidRequest):
 
 
 def validate_text(text: str, *, force: bool = True) -> Mapping[str, Json]:
-    """Give an override from what an admin typed; empty text is no override.
+    """Return an override from what an admin typed; empty text is no override.
 
     `force` tells whether a `force` object may stand in it. Raises InvalidOverride with the line of
     every problem.
@@ -58,7 +58,7 @@ def validate_text(text: str, *, force: bool = True) -> Mapping[str, Json]:
 
 
 def validate(raw: Json, *, force: bool = True) -> Mapping[str, Json]:
-    """Give an override with its values in the right types and its keys in our spelling.
+    """Return an override with its values in the right types and its keys in our spelling.
 
     Raises InvalidOverride.
     """
@@ -90,7 +90,7 @@ class _Check:
         self.problems.append(Problem(line, ".".join(str(step)[:80] for step in path), message))
 
     def override(self, raw: Json, path: Path, force: bool) -> dict[str, Json]:
-        """Give the keys that are right; note the others."""
+        """Return the keys that are right; note the others."""
         if not isinstance(raw, Mapping):
             self.problem(path, "must be an object")
             return {}

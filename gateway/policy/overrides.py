@@ -142,7 +142,7 @@ def apply(request: R, layers: Layers, behaviour: Behaviour) -> Applied[R]:
 def for_loading(
     override: Mapping[str, Json], behaviour: Behaviour, *, embeds: bool = False
 ) -> Params:
-    """Give what a call without wishes of its own sends of all that decides how a model is loaded:
+    """Return what a call without wishes of its own sends of all that decides how a model is loaded:
     loaded otherwise, the model would be loaded again for its first call."""
     request: Any = EmbedRequest("", ()) if embeds else ChatRequest("", ())
     params: Params = apply(request, Layers(model=override), behaviour).request.params
@@ -157,7 +157,7 @@ def for_loading(
 
 
 def flatten(override: Mapping[str, Json]) -> dict[str, Json]:
-    """Give an override's own keys in one level: its `options` below its flat keys, without
+    """Return an override's own keys in one level: its `options` below its flat keys, without
     `force`."""
     if not override:
         return {}
@@ -204,11 +204,11 @@ class _Merge:
         self._note_forced()
 
     def get(self, name: str, default: Any) -> Any:
-        """Give the value in force."""
+        """Return the value in force."""
         return self._won.get(name, ("", default))[1]
 
     def source(self, name: str) -> str:
-        """Give the layer a value came from; "" when nobody said anything."""
+        """Return the layer a value came from; "" when nobody said anything."""
         return self._won.get(name, ("", None))[0]
 
     def cap(self) -> None:
@@ -227,7 +227,7 @@ class _Merge:
             self._change("num_ctx(capped)", "capped", told=True)
 
     def params(self, asked: Params) -> Params:
-        """Give the parameters in force."""
+        """Return the parameters in force."""
         won = self._won
         options: dict[str, Json] = {}
         for name, (_, value) in won.items():
@@ -245,11 +245,11 @@ class _Merge:
         )
 
     def provenance(self) -> Mapping[str, str]:
-        """Give the layer of every key in force."""
+        """Return the layer of every key in force."""
         return {name: source for name, (source, _) in self._won.items()}
 
     def _allowed(self, behaviour: Behaviour) -> dict[str, Json]:
-        """Give what the caller asked for, without what callers may not ask for here."""
+        """Return what the caller asked for, without what callers may not ask for here."""
         asked = self._asked
         if not asked:
             return asked
@@ -295,7 +295,7 @@ def _log_once(option: str, passed: bool) -> None:
 
 
 def _asked(params: Params) -> dict[str, Json]:
-    """Give what a request says, in override words."""
+    """Return what a request says, in override words."""
     asked = dict(params.options)
     for name in _PARAMS:
         value = getattr(params, name)
@@ -325,7 +325,7 @@ def _with_params(request: R, params: Params) -> R:
 
 
 def _with_system(request: R, merge: _Merge) -> R:
-    """Give the request with the system prompt of the layers, by `system_mode`."""
+    """Return the request with the system prompt of the layers, by `system_mode`."""
     system = merge.get("system", "")
     if not system:
         return request

@@ -42,7 +42,7 @@ class Index:
             self._keys.setdefault(names.key_of(model.name), []).append(model)
 
     def find(self, name: str) -> Resolved | None:
-        """Give what a name means; None when nothing has this name."""
+        """Return what a name means; None when nothing has this name."""
         found = self._find(name)
         if found is not None:
             return found
@@ -89,7 +89,7 @@ class _Tables:
         self._folded = folded
 
     def find(self, name: str) -> Resolved | None:
-        """Give the first step's find that is one model."""
+        """Return the first step's find that is one model."""
         for found in self._steps(name):
             if len({one.model.id for one in found}) == 1:
                 return found[0]
@@ -110,7 +110,7 @@ class _Tables:
 
 
 def resolve(name: Json, index: Index, fallback: str = "") -> Resolved:
-    """Give the model a caller's `model` field means.
+    """Return the model a caller's `model` field means.
 
     Raises InvalidRequest when it is missing or no text, ModelNotFound when it means nothing that
     can be called.
@@ -139,7 +139,7 @@ def resolve(name: Json, index: Index, fallback: str = "") -> Resolved:
 
 
 def not_found(name: str) -> ModelNotFound:
-    """Give the error for a name nobody has: one text for unknown, disabled and unavailable."""
+    """Return the error for a name nobody has: one text for unknown, disabled and unavailable."""
     shown = "".join(c if c.isprintable() else "?" for c in name[:_SHOWN])
     return ModelNotFound(
         f"The model '{shown}' does not exist or is not available here.", param="model"

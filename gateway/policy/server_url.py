@@ -51,7 +51,7 @@ _EMBEDDED = tuple(
 
 
 def normalise(text: str) -> str:
-    """Give the address as we keep it: scheme, lower-case host, port if unusual, no final slash.
+    """Return the address as we keep it: scheme, lower-case host, port if unusual, no final slash.
 
     `host`, `host:port` and `:port` mean http; without a scheme the port is Ollama's 11434. A path
     in front of `/api` or `/v1` is kept (a server behind a proxy), these themselves are dropped.
@@ -104,7 +104,7 @@ def check_address(text: str) -> None:
 
 
 def split(url: str) -> tuple[str, str, int]:
-    """Give scheme, host (without brackets) and port of a normalised address."""
+    """Return scheme, host (without brackets) and port of a normalised address."""
     parts = urlsplit(url)
     port = parts.port or (80 if parts.scheme == "http" else 443)
     return parts.scheme, parts.hostname or "", port
@@ -151,7 +151,7 @@ def _ipv6(text: str) -> str:
 def _inner(
     address: ipaddress.IPv4Address | ipaddress.IPv6Address,
 ) -> tuple[ipaddress.IPv4Address, ...]:
-    """Give the IPv4 address that an IPv6 one may stand for, by mapping or tunnel."""
+    """Return the IPv4 address that an IPv6 one may stand for, by mapping or tunnel."""
     if isinstance(address, ipaddress.IPv4Address) or int(address) <= 1:
         return ()
     return tuple(

@@ -48,13 +48,13 @@ _TEXT_LIMIT = 2_000
 
 
 def choices(name: str) -> tuple[str, ...]:
-    """Give the words a setting chooses from; () for one that is not a choice."""
+    """Return the words a setting chooses from; () for one that is not a choice."""
     kind = TYPES[name]
     return get_args(kind) if get_origin(kind) is Literal else ()
 
 
 def check(changes: Mapping[str, Json]) -> dict[str, Json]:
-    """Give the changes as the types settings have. Raises InvalidRequest naming the wrong one."""
+    """Return the changes as the types settings have. Raises InvalidRequest naming the wrong one."""
     return {name: _check_one(name, value) for name, value in changes.items()}
 
 

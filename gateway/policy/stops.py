@@ -27,7 +27,7 @@ class StopFilter:
         self.matched: str | None = None
 
     def feed(self, text: str) -> str:
-        """Give what of the text may be shown now. After a match: nothing more."""
+        """Return what of the text may be shown now. After a match: nothing more."""
         if self.matched is not None:
             return ""
         text = self._held + text
@@ -45,13 +45,13 @@ class StopFilter:
         return text[:kept]
 
     def flush(self) -> str:
-        """Give what was held back, when the text has ended."""
+        """Return what was held back, when the text has ended."""
         text, self._held = self._held, ""
         return text
 
 
 def held_back(text: str, marks: Sequence[str], first: frozenset[str], most: int) -> int:
-    """Give the length of the longest end of `text` that begins one of `marks`."""
+    """Return the length of the longest end of `text` that begins one of `marks`."""
     start = max(len(text) - most, 0)
     for at in range(start, len(text)):
         if text[at] in first and any(mark.startswith(text[at:]) for mark in marks):
@@ -74,7 +74,7 @@ class PrefillFilter:
         self._is_over = False
 
     def feed(self, text: str) -> str:
-        """Give what of the text may be shown now."""
+        """Return what of the text may be shown now."""
         if self._is_over:
             return text
         self._held += text
@@ -85,7 +85,7 @@ class PrefillFilter:
         return self._release(begun[len(self._repeated) :] if is_repetition else self._held)
 
     def flush(self) -> str:
-        """Give what was held back, when the text has ended."""
+        """Return what was held back, when the text has ended."""
         is_repetition = self._held.strip() == self._repeated.rstrip()
         return self._release("" if is_repetition else self._held)
 

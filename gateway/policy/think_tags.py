@@ -44,12 +44,12 @@ class ThinkTags:
         self._at_line_start = True
 
     def feed(self, text: str) -> list[Piece]:
-        """Give what is certain of the text so far."""
+        """Return what is certain of the text so far."""
         self._held += text
         return [] if self._whole else self._split(at_end=False)
 
     def flush(self) -> list[Piece]:
-        """Give what was held back, when the text has ended."""
+        """Return what was held back, when the text has ended."""
         if self._whole:
             self._whole = False
             closing = _first(self._held, _ALL_CLOSES)
@@ -69,7 +69,7 @@ class ThinkTags:
                 return pieces
 
     def _thinking(self, at_end: bool) -> tuple[str, bool]:
-        """Give thinking up to its end; whether that was found."""
+        """Return thinking up to its end; whether that was found."""
         found = _first(self._held, self._closes)
         if found is None:
             return self._keep(0 if at_end else self._partial(self._closes)), False
@@ -81,7 +81,7 @@ class ThinkTags:
         return text, True
 
     def _text(self, at_end: bool) -> tuple[str, bool]:
-        """Give text up to where thinking begins; whether that was found."""
+        """Return text up to where thinking begins; whether that was found."""
         if self._gap:
             self._held = self._held.lstrip()
             self._gap = not self._held
@@ -113,7 +113,7 @@ class ThinkTags:
         return self._held.find("\n") + 1 or len(self._held)
 
     def _partial_opening(self) -> int:
-        """Give the length of the end that may become an opening tag."""
+        """Return the length of the end that may become an opening tag."""
         start = self._held.rfind("\n") + 1
         line = self._held[start:]
         may_begin = bool(start) or self._at_line_start
@@ -123,13 +123,13 @@ class ThinkTags:
         return held_back(self._held, marks, _FIRST, _LONGEST)
 
     def _keep(self, length: int) -> str:
-        """Give all that is held but the last `length` characters."""
+        """Return all that is held but the last `length` characters."""
         cut = len(self._held) - length
         text, self._held = self._held[:cut], self._held[cut:]
         return text
 
 
 def _first(text: str, marks: tuple[str, ...]) -> tuple[int, str] | None:
-    """Give where the first of the marks begins, and which it is."""
+    """Return where the first of the marks begins, and which it is."""
     found = [(at, mark) for mark in marks if (at := text.find(mark)) >= 0]
     return min(found, default=None)

@@ -29,7 +29,7 @@ _MAX_KNOWN: Final = 10_000
 
 
 def adapt(params: Params, model: Model) -> Params:
-    """Give the parameters with a `think` the model may get."""
+    """Return the parameters with a `think` the model may get."""
     if params.effort == "minimal" and model.is_gpt_oss:
         return replace(params, think="low")
     if params.think and model.can("thinking") is False:
@@ -70,7 +70,7 @@ def prefill_of(request: Request) -> str:
 
 
 def weaker(think: Think | None) -> Iterator[Think | None]:
-    """Give what to try when Ollama refuses a `think`, strongest first."""
+    """Yield what to try when Ollama refuses a `think`, strongest first."""
     if think is None or think is False:
         return
     step = think if think in ("max", True) else "high"
@@ -99,7 +99,7 @@ class Memory:
             self._known[model, wanted] = (self._clock(), worked)
 
     def best(self, model: str, wanted: Think | None) -> Think | None:
-        """Give what to send for `wanted`."""
+        """Return what to send for `wanted`."""
         if wanted is None or wanted is False or not self._known:
             return wanted
         found = self._known.get((model, wanted))

@@ -34,7 +34,7 @@ def used(previous: float, current: float, elapsed_s: float) -> float:
 
 
 def wait_s(previous: float, current: float, elapsed_s: float, limit: int, wanted: float) -> float:
-    """Give how long until `wanted` more fit into the window (at least when it is empty)."""
+    """Return how long until `wanted` more fit into the window (at least when it is empty)."""
     room = limit - wanted
     left_s = WINDOW_S - elapsed_s
     if used(previous, current, elapsed_s) <= room:
@@ -47,7 +47,7 @@ def wait_s(previous: float, current: float, elapsed_s: float, limit: int, wanted
 
 
 def window(previous: float, current: float, elapsed_s: float, limit: int) -> RateWindow:
-    """Give the window as a caller sees it."""
+    """Return the window as a caller sees it."""
     remaining = max(0, math.floor(limit - used(previous, current, elapsed_s)))
     left_s = WINDOW_S - elapsed_s
     reset_s = left_s + WINDOW_S if current else left_s if previous else 0.0
@@ -55,7 +55,7 @@ def window(previous: float, current: float, elapsed_s: float, limit: int) -> Rat
 
 
 def headers(windows: Mapping[str, RateWindow], form: Form, now: datetime) -> dict[str, str]:
-    """Give the headers of `requests` and `tokens` windows in a vendor's own form (D5)."""
+    """Return the headers of `requests` and `tokens` windows in a vendor's own form (D5)."""
     found: dict[str, str] = {}
     for name, seen in windows.items():
         if form == "openai":

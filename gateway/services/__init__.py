@@ -74,11 +74,11 @@ def attach(app: Flask, parts: Services) -> None:
 
 
 def services() -> Services:
-    """Give the services of the current application."""
+    """Return the services of the current application."""
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # of the proxy
     return cast(Services, app.extensions[_NAME])
 
 
 def of(app: Flask) -> Services:
-    """Give the services of `app`, outside a request."""
+    """Return the services of `app`, outside a request."""
     return cast(Services, app.extensions[_NAME])

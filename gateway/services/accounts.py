@@ -32,15 +32,15 @@ class Accounts:
         self._now = now
 
     def all(self) -> list[Admin]:
-        """Give every account."""
+        """Return every account."""
         return self._store.read(admins.all_admins)
 
     def get(self, admin_id: int) -> Admin:
-        """Give an account. Raises NotFound."""
+        """Return an account. Raises NotFound."""
         return self._store.read(admins.get, admin_id)
 
     def find(self, username: str) -> Admin | None:
-        """Give the account of this name."""
+        """Return the account of this name."""
         return self._store.read(admins.find_by_name, username)
 
     def create(

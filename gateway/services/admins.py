@@ -104,7 +104,7 @@ class Admins:
         return self._start(admin, ip, user_agent, subjects, password)
 
     def session(self, secret: str) -> tuple[Admin, AdminSession] | None:
-        """Give the account and login of a cookie's secret, or None if it is no longer good."""
+        """Return the account and login of a cookie's secret, or None if it is no longer good."""
         if not secret or len(secret) > 200:
             return None
         now = self._now()
@@ -122,7 +122,7 @@ class Admins:
         self._store.write(admins.end_sessions, digest=digest(secret))
 
     def sessions(self, admin_id: int) -> list[AdminSession]:
-        """Give the logins of an account."""
+        """Return the logins of an account."""
         return self._store.read(admins.sessions, admin_id, self._now())
 
     def end_session(self, admin_id: int, session_id: int, actor: Actor) -> bool:
@@ -260,7 +260,7 @@ class Admins:
             raise LoginRefused("The code is wrong or was used.")
 
     def _matching_step(self, secret: str, code: str) -> int | None:
-        """Give the 30 s step whose code this is: the present one or a neighbour."""
+        """Return the 30 s step whose code this is: the present one or a neighbour."""
         digits = code.replace(" ", "")
         if len(digits) != 6 or not digits.isdigit() or not digits.isascii():
             return None

@@ -82,7 +82,7 @@ def restore(settings: Settings, source: Path, *, force: bool = False) -> Path | 
 
 
 def check(path: Path) -> str:
-    """Give the schema of a SQLite backup. Raises BackupError if it is damaged or newer than this
+    """Return the schema of a SQLite backup. Raises BackupError if it is damaged or newer than this
     version."""
     try:
         connection = sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)

@@ -125,7 +125,7 @@ def make(config: Settings) -> Services:
 
 
 def _sharing(fleet: Fleet, config: Settings) -> Job:
-    """Give what makes one line of the lines of several processes."""
+    """Return what makes one line of the lines of several processes."""
     if not config.redis_url:
         return InPassing(fleet, LocalBoard(config.data_dir / "line"))
     from gateway.services.redis_board import RedisBoard
@@ -134,7 +134,7 @@ def _sharing(fleet: Fleet, config: Settings) -> Job:
 
 
 def _traces(config: Settings) -> Traces:
-    """Give the exporter; its headers stand as `name=value,...` in the environment."""
+    """Return the exporter; its headers stand as `name=value,...` in the environment."""
     given = config.otlp_headers.reveal()
     pairs = (part.partition("=") for part in given.split(",") if part)
     headers = {name.strip(): value.strip() for name, _, value in pairs}

@@ -121,7 +121,7 @@ class Running(Generic[A]):
         self._stack.pop_all().close()
 
     def envelope(self) -> Envelope:
-        """Give what the answer carries around the model's words."""
+        """Return what the answer carries around the model's words."""
         prepared, behaviour = self.prepared, self.services.settings.behaviour()
         return Envelope(
             seed=self.seed,
@@ -136,7 +136,7 @@ class Running(Generic[A]):
         )
 
     def headers(self) -> dict[str, str]:
-        """Give the headers that tell what was ignored, which server answers, what limits are
+        """Return the headers that tell what was ignored, which server answers, what limits are
         left."""
         found = dict(self.limit_headers())
         ignored = (*self.prepared.call.ignored, *self.prepared.ignored, *self.tally.ignored)
@@ -165,7 +165,7 @@ class Running(Generic[A]):
         return self.answer.place if isinstance(self.answer, Answer) else (0, 0)
 
     def limit_headers(self) -> Mapping[str, str]:
-        """Give the rate-limit headers in the dialect's own form."""
+        """Return the rate-limit headers in the dialect's own form."""
         if self._lease is None:
             return {}
         return self._lease.headers_for(self.caller.form)

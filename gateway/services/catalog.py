@@ -80,7 +80,7 @@ class Catalog:
         self.refresher: Callable[[int | None], tuple[Refreshed, ...]] = lambda server_id: ()
 
     def snapshot(self) -> Snapshot:
-        """Give servers and models as they are now. Raises StoreUnavailable only while none was
+        """Return servers and models as they are now. Raises StoreUnavailable only while none was
         ever read."""
         known = self._snapshot
         key = self._key()
@@ -102,22 +102,22 @@ class Catalog:
         return fresh
 
     def index(self) -> Index:
-        """Give the names that can be called."""
+        """Return the names that can be called."""
         return self.snapshot().index
 
     def models(self) -> tuple[Model, ...]:
-        """Give every model, also disabled and missing ones, by display name."""
+        """Return every model, also disabled and missing ones, by display name."""
         return self.snapshot().models
 
     def model(self, model_id: int) -> Model:
-        """Give a model. Raises NotFound."""
+        """Return a model. Raises NotFound."""
         try:
             return self.snapshot().by_id[model_id]
         except KeyError:
             raise NotFound(f"There is no model {model_id}.", code="model_not_found") from None
 
     def fallbacks(self, model_id: int) -> tuple[Model, ...]:
-        """Give the models that may answer in place of this one, in the admin's order; only those
+        """Return the models that may answer in place of this one, in the admin's order; only those
         that can be called. Raises NotFound."""
         snapshot = self.snapshot()
         callable_ones = {model.id: model for model in snapshot.index.models}
@@ -128,11 +128,11 @@ class Catalog:
         )
 
     def servers(self) -> tuple[Server, ...]:
-        """Give every server, oldest first."""
+        """Return every server, oldest first."""
         return self.snapshot().servers
 
     def server(self, server_id: int) -> Server:
-        """Give a server. Raises NotFound."""
+        """Return a server. Raises NotFound."""
         for server in self.servers():
             if server.id == server_id:
                 return server

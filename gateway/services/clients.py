@@ -31,7 +31,7 @@ class Clients:
         self._clients: dict[int, tuple[_Line, OllamaClient]] = {}
 
     def __call__(self, server: Server) -> OllamaClient:
-        """Give the server's client. Raises InvalidRequest when its address or header cannot be
+        """Return the server's client. Raises InvalidRequest when its address or header cannot be
         used."""
         line = (server.url, server.auth_header, server.tls_verify, server.tls_ca_file)
         with self._lock:
@@ -45,7 +45,7 @@ class Clients:
         return client
 
     def fresh(self, server: Server) -> OllamaClient:
-        """Give a client nobody else uses, for a server that is only tried out."""
+        """Return a client nobody else uses, for a server that is only tried out."""
         try:
             return OllamaClient(
                 server,

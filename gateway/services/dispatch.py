@@ -106,7 +106,7 @@ class Dispatcher:
     # -- what tickets ask ------------------------------------------------------------------------
 
     def take(self, ticket: Ticket) -> Slot | None:
-        """Give the ticket's slot if it has one; see `Ticket.wait` for what is raised."""
+        """Return the ticket's slot if it has one; see `Ticket.wait` for what is raised."""
         with self.lock:
             slot = ticket.claim()
             if slot is None and ticket.entry is not None and self.left_s(ticket) <= 0:
@@ -124,11 +124,11 @@ class Dispatcher:
             slot.release()
 
     def left_s(self, ticket: Ticket) -> float:
-        """Give how long the ticket may still wait."""
+        """Return how long the ticket may still wait."""
         return max(ticket.deadline_s - self._clock(), 0.0)
 
     def ahead(self, ticket: Ticket) -> tuple[int, int]:
-        """Give the ticket's place (0: no longer in line) and the length of its line."""
+        """Return the ticket's place (0: no longer in line) and the length of its line."""
         with self.lock:
             line, entry = self.lines.get(ticket.name), ticket.entry
             if line is None:
@@ -220,7 +220,7 @@ class Dispatcher:
     # -- what the fleet asks, with the lock held ---------------------------------------------------
 
     def lanes_of(self, model: Model, now_s: float) -> tuple[Lane, ...]:
-        """Give the lanes of a model, where the servers have it."""
+        """Return the lanes of a model, where the servers have it."""
         known = self._places.get(model.name)
         if known is not None and known[0] == model.server_ids:
             return known[1]
@@ -244,11 +244,11 @@ class Dispatcher:
         )
 
     def running_count(self) -> int:
-        """Give how many slots are taken, whether or not somebody fetched them."""
+        """Return how many slots are taken, whether or not somebody fetched them."""
         return len(self._running)
 
     def unanswered(self, station: Station) -> list[Slot]:
-        """Give the slots on a server whose calls have no answer yet and want to know its end."""
+        """Return the slots on a server whose calls have no answer yet and want to know its end."""
         return [
             slot
             for slot in self._running.values()
@@ -265,7 +265,7 @@ class Dispatcher:
             self.serve(name, now_s)
 
     def serve(self, name: str, now_s: float) -> None:
-        """Give free slots to the line of a model, now or as soon as it is our turn."""
+        """Assign free slots to the line of a model, now or as soon as it is our turn."""
         if not self.lines.get(name):
             return
         if self.ask is None:
@@ -276,7 +276,7 @@ class Dispatcher:
             self.ask()
 
     def serve_in_turn(self, name: str, now_s: float) -> None:
-        """Give free slots to the line of a model, in its order; end those nobody can serve.
+        """Assign free slots to the line of a model, in its order; end those nobody can serve.
 
         To be called during our turn among the processes.
         """
@@ -324,7 +324,7 @@ class Dispatcher:
     # -- steps -------------------------------------------------------------------------------------
 
     def _listed(self, name: str, now_s: float) -> tuple[Lane, ...]:
-        """Give the lanes of a model nobody has asked for since the servers changed."""
+        """Return the lanes of a model nobody has asked for since the servers changed."""
         return tuple(
             station.lane(name, now_s) for station in self.stations.values() if name in station.names
         )

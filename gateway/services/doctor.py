@@ -36,7 +36,7 @@ class Finding:
 
 
 def examine(settings: Settings, attempts: Servers | None) -> Iterator[Finding]:
-    """Give findings, one after the other. `attempts` tries Ollama servers; None: not asked."""
+    """Yield findings, one after the other. `attempts` tries Ollama servers; None: not asked."""
     yield from _folder(settings)
     yield from _port(settings)
     found = list(_database(settings))

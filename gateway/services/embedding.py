@@ -63,7 +63,7 @@ class EmbedAnswer:
         """Vectors have no length to bound; a budget is settled with what the texts took."""
 
     def vectors(self, request: EmbedRequest) -> Embeddings:
-        """Give the vectors, from another server when the first could not begin (D50).
+        """Return the vectors, from another server when the first could not begin (D50).
 
         Raises the error of the last try, unless that only says that nobody else is left.
         """

@@ -52,7 +52,7 @@ class Trouble:
 
 
 def explain(error: GatewayError, url: str) -> Trouble:
-    """Give the trouble behind a failed call to the server at `url`."""
+    """Return the trouble behind a failed call to the server at `url`."""
     _, host, port = server_url.split(url)
     causes = tuple(_causes(error))
     if any(isinstance(cause, ssl.SSLError) for cause in causes):
@@ -157,7 +157,7 @@ def _by_error(
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Give everything an error came from, nearest first; requests and urllib3 hide things in
+    """Yield everything an error came from, nearest first; requests and urllib3 hide things in
     `args` and `reason`."""
     seen: set[int] = set()
     waiting: list[object] = [error]

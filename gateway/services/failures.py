@@ -9,7 +9,7 @@ from gateway.ollama import faults
 
 
 def in_context(error: GatewayError, asked: Request, format_param: str) -> GatewayError:
-    """Give the error for the caller, who `asked` and wrote the format at `format_param`."""
+    """Return the error for the caller, who `asked` and wrote the format at `format_param`."""
     if faults.misses_user_turn(error) and _has_user_turn(asked):
         return ContextOverflow(
             "The conversation does not fit the context window: Ollama cut it until no turn of the "
@@ -22,7 +22,7 @@ def in_context(error: GatewayError, asked: Request, format_param: str) -> Gatewa
 
 
 def cut_by_limit(error: GatewayError, sent: Request, prompt_tokens: int) -> Finish | None:
-    """Give the end of an answer that reached its limit inside a tool call, None for any other
+    """Return the end of an answer that reached its limit inside a tool call, None for any other
     failure: Ollama reports an unreadable call, and no counts."""
     limit = sent.params.options.get("num_predict")
     if not isinstance(limit, int) or limit <= 0 or not faults.is_cut_call(error):

@@ -155,33 +155,33 @@ class Fleet:
             return None
 
     def stations(self) -> tuple[Station, ...]:
-        """Give all servers, in the order the admin sees."""
+        """Return all servers, in the order the admin sees."""
         return tuple(self.dispatcher.stations.values())
 
     def client(self, server_id: int) -> OllamaClient | None:
-        """Give the client of a server; None when there is no such server."""
+        """Return the client of a server; None when there is no such server."""
         station = self.dispatcher.stations.get(server_id)
         return None if station is None else station.client
 
     def views(self) -> tuple[ServerView, ...]:
-        """Give every server as it is right now."""
+        """Return every server as it is right now."""
         with self.dispatcher.lock:
             now_s = self._clock()
             waiting = self.dispatcher.lines.in_line()
             return tuple(station.view(now_s, waiting) for station in self.stations())
 
     def waiting(self) -> Mapping[str, int]:
-        """Give how many calls wait in this process, by model."""
+        """Return how many calls wait in this process, by model."""
         with self.dispatcher.lock:
             return self.dispatcher.lines.waiting()
 
     def in_line(self) -> Mapping[str, int]:
-        """Give how many calls wait in all processes, by model."""
+        """Return how many calls wait in all processes, by model."""
         with self.dispatcher.lock:
             return self.dispatcher.lines.in_line()
 
     def in_flight(self) -> Mapping[tuple[int, str], int]:
-        """Give how many calls of this process run, by server and model."""
+        """Return how many calls of this process run, by server and model."""
         with self.dispatcher.lock:
             return {(lane.server_id, lane.name): lane.own for lane in self.dispatcher.busy}
 

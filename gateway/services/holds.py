@@ -47,7 +47,7 @@ class Hold:
         self.reported = False
 
     def report(self, error: GatewayError | None) -> None:
-        """Tell the fleet once how the call ended."""
+        """Report once to the fleet how the call ended."""
         if self.slot is not None and not self.reported:
             self.reported = True
             self.slot.report(error)
@@ -107,13 +107,13 @@ def start(
 
 
 def patience_s(prepared: Prepared, behaviour: Behaviour) -> float:
-    """Give how long a call waits for a server whose own queue is full: as long as in our line, but
-    not at all where another model can take over."""
+    """Return how long a call waits for a server whose own queue is full: as long as in our line,
+    but not at all where another model can take over."""
     return 0.0 if prepared.model.fallbacks else float(behaviour.queue_max_wait_s)
 
 
 def limits(prepared: Prepared, behaviour: Behaviour) -> Limits:
-    """Give the time limits of an upstream call.
+    """Return the time limits of an upstream call.
 
     One that somebody asked for bounds the whole call. The setting does so too for an answer that is
     not streamed; a stream that has begun may go on as long as it moves. How long Ollama takes to

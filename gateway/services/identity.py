@@ -7,7 +7,7 @@ from functools import lru_cache
 
 
 def worker_name() -> str:
-    """Give `host:pid` of this process; ask after the fork."""
+    """Return `host:pid` of this process; ask after the fork."""
     return _name(os.getpid())
 
 

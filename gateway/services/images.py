@@ -177,17 +177,17 @@ class _Wanted:
     param: str | None
 
     def refused(self, why: str) -> InvalidRequest:
-        """Give the error for a URL that may not be fetched."""
+        """Return the error for a URL that may not be fetched."""
         return InvalidRequest(
             f"The {self.what} URL {why}.", param=self.param, code=f"invalid_{self.what}_url"
         )
 
     def failed(self, why: str) -> InvalidRequest:
-        """Give the error for a URL that gave nothing."""
+        """Return the error for a URL that gave nothing."""
         return InvalidRequest(why, param=self.param, code=f"failed_to_download_{self.what}")
 
     def large(self, limit: int) -> InvalidRequest:
-        """Give the error for more than `limit` bytes."""
+        """Return the error for more than `limit` bytes."""
         return InvalidRequest(
             f"The {self.what} is larger than {limit >> 20} MB.",
             param=self.param,
@@ -218,7 +218,7 @@ class Images:
         return media.fill(request, load)
 
     def fetch(self, image: Media, until_s: float = math.inf) -> str:
-        """Give one image as base64, by `until_s` at the latest. Raises InvalidRequest with the
+        """Return one image as base64, by `until_s` at the latest. Raises InvalidRequest with the
         codes of D21."""
         raw, _ = self._download(_Wanted("image", image.param), image.url, until_s)
         kind = sniff(raw)
@@ -235,14 +235,14 @@ class Images:
         return base64.b64encode(raw).decode("ascii")
 
     def fetch_file(self, file: Media, until_s: float = math.inf) -> str:
-        """Give one text file with its name on a first line, by `until_s` at the latest. Raises
+        """Return one text file with its name on a first line, by `until_s` at the latest. Raises
         InvalidRequest, also for what is no text."""
         raw, media_type = self._download(_Wanted("file", file.param), file.url, until_s)
         name = file.name or _name_in(file.url)
         return file_text(raw, media_type, name, file.param or "file_url")
 
     def _download(self, wanted: _Wanted, url: str, until_s: float) -> tuple[bytes, str]:
-        """Give what a URL holds, and its media type."""
+        """Return what a URL holds, and its media type."""
         behaviour = self._behaviour()
         if not behaviour.allow_remote_images:
             raise InvalidRequest(
@@ -347,7 +347,7 @@ def _bounded(response: requests.Response, limit: int, wanted: _Wanted, deadline_
 
 
 def _name_in(url: str) -> str:
-    """Give the last part of a URL's path as a name on one line."""
+    """Return the last part of a URL's path as a name on one line."""
     path = urllib3.util.parse_url(url).path or ""
     name = unquote(path.rpartition("/")[2])
     return "".join(c for c in name[:200] if c.isprintable())

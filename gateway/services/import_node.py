@@ -119,7 +119,7 @@ class NodeImport:
 
 
 def _count_known(session: Session, calls: Sequence[tuple[str, Admission, Settlement]]) -> int:
-    """Give how many of the calls are stored already."""
+    """Return how many of the calls are stored already."""
     ids = [admission.request_id for _, admission, _ in calls]
     query = select(func.count()).where(UsageRow.request_id.in_(ids))
     return session.scalar(query) or 0

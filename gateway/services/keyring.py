@@ -31,7 +31,7 @@ _UNKNOWN_REMEMBERED = 10_000
 
 
 def refusal(key: Key, now: datetime) -> Unauthenticated | None:
-    """Give why a key may not be used now, or None."""
+    """Return why a key may not be used now, or None."""
     if key.revoked_at is not None and now >= key.revoked_at:
         return Unauthenticated("This API key was revoked.", code="api_key_revoked")
     if not key.enabled:
@@ -62,7 +62,7 @@ class Keyring:
         self._before: dict[bytes, tuple[Key, float]] = {}
 
     def find(self, secret: str) -> Key:
-        """Give the usable key with this secret.
+        """Return the usable key with this secret.
 
         Raises Unauthenticated (unknown, revoked, disabled, expired), and StoreUnavailable when
         that cannot be known.
@@ -79,7 +79,7 @@ class Keyring:
         return key
 
     def refused(self, key_id: int) -> GatewayError | None:
-        """Give why a running call of this key must end, or None. Asks the store."""
+        """Return why a running call of this key must end, or None. Asks the store."""
         try:
             key = self._store.read(keys.get, key_id)
         except StoreUnavailable:

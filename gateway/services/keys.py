@@ -79,7 +79,7 @@ class Keys:
         return self._write(change)
 
     def rotate(self, key_id: int, grace_hours: float, actor: Actor) -> tuple[Key, str]:
-        """Give a new key with the same rights; the old one works `grace_hours` more.
+        """Return a new key with the same rights; the old one works `grace_hours` more.
 
         Raises NotFound, InvalidRequest.
         """
@@ -170,11 +170,11 @@ class Keys:
         self._write(change)
 
     def get(self, key_id: int) -> Key:
-        """Give a key. Raises NotFound."""
+        """Return a key. Raises NotFound."""
         return self._store.read(keys.get, key_id)
 
     def search(self, text: str = "", *, limit: int = 1000, offset: int = 0) -> list[Key]:
-        """Give keys, newest first, whose name, owner, prefix or end contains `text`."""
+        """Return keys, newest first, whose name, owner, prefix or end contains `text`."""
         return self._store.read(keys.search, text, limit=limit, offset=offset)
 
     def _read(self, raw: Mapping[str, Json], key: Key, now: datetime) -> Key:

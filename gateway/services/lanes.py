@@ -227,7 +227,7 @@ class Station:
         self.probing = False
 
     def lane(self, name: str, now_s: float, *, short_calls: bool = False) -> Lane:
-        """Give the lane of model `name`, made on first use."""
+        """Return the lane of model `name`, made on first use."""
         lane = self.lanes.get(name)
         if lane is None:
             lane = self.lanes[name] = Lane(self, name, now_s, short_calls=short_calls)
@@ -237,7 +237,7 @@ class Station:
         return lane
 
     def in_memory(self, name: str) -> Loaded | None:
-        """Give a model as it is in memory, under its own name or that of a model with the same
+        """Return a model as it is in memory, under its own name or that of a model with the same
         weights: Ollama lists a runner under the name that started it."""
         found = self.loaded.get(name)
         weights = self.weights.get(name)
@@ -320,7 +320,7 @@ class Station:
         self.look(now_s)
 
     def state(self, now_s: float, waiting: Mapping[str, int]) -> tuple[ServerState, str]:
-        """Give the state and its reason in words. `waiting` counts queued calls by model."""
+        """Return the state and its reason in words. `waiting` counts queued calls by model."""
         server = self.server
         if not server.enabled:
             return "draining", "It is switched off."
@@ -362,7 +362,7 @@ class Station:
         )
 
     def view(self, now_s: float, waiting: Mapping[str, int]) -> ServerView:
-        """Give what the console and the tests may see."""
+        """Return what the console and the tests may see."""
         state, reason = self.state(now_s, waiting)
         lanes = self.lanes.values()
         return ServerView(

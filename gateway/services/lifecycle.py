@@ -49,7 +49,7 @@ def start(worker: Any) -> None:
 
 
 def _flask(app: Any) -> Flask:
-    """Give the application inside its middleware."""
+    """Return the application inside its middleware."""
     while not isinstance(app, Flask):
         app = app.app
     return app

@@ -65,7 +65,7 @@ class Lease:
         return self._holds.room
 
     def headers_for(self, form: Form) -> dict[str, str]:
-        """Give the rate-limit headers in a vendor's form."""
+        """Return the rate-limit headers in a vendor's form."""
         return windows.headers(self.headers, form, self._now()) if self.headers else {}
 
     def settle(self, tokens: int, *, counted: bool = True) -> None:
@@ -140,7 +140,7 @@ class Limiter:
         return Lease(place, holds, self._windows, self._budgets, self._now)
 
     def left(self, key: Key, form: Form) -> dict[str, str]:
-        """Give the headers of a key's limits for an answer that counts nothing."""
+        """Return the headers of a key's limits for an answer that counts nothing."""
         limits = key.limits
         if not (limits.requests_per_minute or limits.tokens_per_minute):
             return {}
@@ -192,7 +192,7 @@ class Limiter:
 
 
 def _redis(url: str, local: LocalWindows) -> RedisWindows:
-    """Give the windows in Redis; its client is loaded only here, as it takes 6 MB."""
+    """Return the windows in Redis; its client is loaded only here, as it takes 6 MB."""
     from gateway.services.redis_windows import RedisWindows
 
     return RedisWindows(url, local)

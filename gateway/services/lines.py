@@ -28,7 +28,7 @@ class Lines:
         return len(self._lines)
 
     def of(self, name: str) -> FairLine[Ticket]:
-        """Give the line of a model, made on first use."""
+        """Return the line of a model, made on first use."""
         line = self._lines.get(name)
         if line is None:
             line = self._lines[name] = FairLine(me=self.me)
@@ -37,11 +37,11 @@ class Lines:
         return line
 
     def get(self, name: str) -> FairLine[Ticket] | None:
-        """Give the line of a model if there is one."""
+        """Return the line of a model if there is one."""
         return self._lines.get(name)
 
     def items(self) -> ItemsView[str, FairLine[Ticket]]:
-        """Give all lines by model."""
+        """Return all lines by model."""
         return self._lines.items()
 
     def forget(self, name: str) -> None:
@@ -51,11 +51,11 @@ class Lines:
             del self._lines[name]
 
     def waiting(self) -> Mapping[str, int]:
-        """Give how many calls wait here, by model."""
+        """Return how many calls wait here, by model."""
         return {name: len(line) for name, line in self._lines.items() if len(line)}
 
     def in_line(self) -> Mapping[str, int]:
-        """Give how many calls wait here and elsewhere, by model."""
+        """Return how many calls wait here and elsewhere, by model."""
         found = Counter(self.waiting())
         for name, told in self.told.items():
             found[name] += sum(run.calls for one in told.values() for run in one.runs)

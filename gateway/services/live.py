@@ -78,7 +78,7 @@ class LiveCall:
 
 
 def cancelled() -> GatewayError:
-    """Give the error of a call that an admin ended."""
+    """Return the error of a call that an admin ended."""
     return GatewayError(
         "An administrator ended this call.", code="cancelled", status=503, should_retry=False
     )
@@ -156,14 +156,14 @@ class Live:
     # -- looking -----------------------------------------------------------------------------------
 
     def snapshot(self) -> list[LiveCall]:
-        """Give the calls of this worker, oldest first."""
+        """Return the calls of this worker, oldest first."""
         now_s = self._clock()
         with self._lock:
             calls = list(self._calls.values())
         return [self._shown(call, now_s) for call in calls]
 
     def everywhere(self) -> list[LiveCall]:
-        """Give the calls of all workers, oldest first; those of others are up to a second old.
+        """Return the calls of all workers, oldest first; those of others are up to a second old.
 
         While the store is away these are the calls of this worker.
         """

@@ -49,7 +49,8 @@ class Loading:
         *,
         embeds: bool = False,
     ) -> Params:
-        """Give what a load of a model on a server sends; `embeds` if that is done by embedding."""
+        """Return what a load of a model on a server sends; `embeds` if that is done by
+        embedding."""
         model = next((one for one in self._catalog.models() if one.name == name), None)
         if model is None:
             return Params(keep_alive=keep_alive)
@@ -73,7 +74,7 @@ class Loading:
 
 
 def kept(params: Params, model: Model, server_id: int) -> Params:
-    """Give the parameters of a call for a server, with the word to keep a pinned model there."""
+    """Return the parameters of a call for a server, with the word to keep a pinned model there."""
     if server_id not in model.pinned_on:
         return params
     return replace(params, keep_alive=FOREVER)

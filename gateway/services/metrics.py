@@ -186,7 +186,7 @@ class Metrics:
         )
 
     def text(self) -> bytes:
-        """Give everything as Prometheus reads it, of all workers."""
+        """Return everything as Prometheus reads it, of all workers."""
         if self._registry is not None:
             return generate_latest(self._registry)
         return run_blocking(_of_all_workers)
@@ -194,14 +194,14 @@ class Metrics:
     # -- helpers ---------------------------------------------------------------------------------
 
     def _child(self, metric: Any, *labels: str) -> Any:
-        """Give one series; finding it again is most of what counting costs otherwise."""
+        """Return one series; finding it again is most of what counting costs otherwise."""
         found = self._children.get((metric, labels))
         if found is None:
             found = self._children[metric, labels] = metric.labels(*labels)
         return found
 
     def _model(self, admission: Admission) -> str:
-        """Give the label of a call's model: one of the catalogue's names, and not too many."""
+        """Return the label of a call's model: one of the catalogue's names, and not too many."""
         name = admission.model
         if name in self._models:
             return name
@@ -285,7 +285,7 @@ class Watchdog:
             self._metrics.sample(self.look(now_s))
 
     def look(self, now_s: float) -> Sample:
-        """Give how this process does."""
+        """Return how this process does."""
         running: Tallied[int] = Tallied()
         for (server_id, _), calls in self._fleet.in_flight().items():
             running[server_id] += calls
@@ -302,7 +302,7 @@ class Watchdog:
         )
 
     def _usage_lag_s(self, backlog: int, now_s: float) -> float:
-        """Give for how long the backlog has not been empty whenever we looked."""
+        """Return for how long the backlog has not been empty whenever we looked."""
         if not backlog:
             self._waiting_since_s = None
             return 0.0
@@ -322,7 +322,7 @@ class Watchdog:
 
 
 def mean_gap_s(settlement: Settlement) -> float | None:
-    """Give the mean time between two tokens as the client saw it; None with fewer than two."""
+    """Return the mean time between two tokens as the client saw it; None with fewer than two."""
     if settlement.first_token_ms is None or settlement.completion_tokens < 2:
         return None
     spent_ms = settlement.duration_ms - settlement.first_token_ms

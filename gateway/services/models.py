@@ -185,7 +185,7 @@ class Models:
 
 
 def read_name(text: str, param: str, *, pattern: bool = False) -> str:
-    """Give a name as clients may use it. Raises InvalidRequest."""
+    """Return a name as clients may use it. Raises InvalidRequest."""
     name = unicodedata.normalize("NFC", text).strip()
     if not name:
         raise InvalidRequest("A name must not be empty.", param=param)

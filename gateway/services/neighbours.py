@@ -41,7 +41,7 @@ _DECODER = msgspec.json.Decoder(Row)
 
 
 def encode(row: Row, limit: int) -> bytes:
-    """Give a row as JSON of at most `limit` bytes. Where more waits than fits, the ends of the
+    """Return a row as JSON of at most `limit` bytes. Where more waits than fits, the ends of the
     lines are left out; then the models with the fewest calls."""
     data = _ENCODER.encode(row)
     while len(data) > limit:
@@ -73,7 +73,7 @@ class Neighbours:
         self._dispatcher = dispatcher
 
     def ours(self) -> Row:
-        """Give what the others should know."""
+        """Return what the others should know."""
         dispatcher = self._dispatcher
         calls = tuple(
             Calls(lane.server_id, lane.name, lane.own, lane.answering, lane.own_slots)

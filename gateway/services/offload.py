@@ -29,7 +29,7 @@ POLLRDHUP = getattr(select, "POLLRDHUP", 0x2000)
 
 
 def patched() -> bool:
-    """Tell whether this process runs on gevent."""
+    """Return whether this process runs on gevent."""
     try:
         from gevent import monkey
     except ImportError:  # pragma: no cover - gevent is a dependency
@@ -72,7 +72,7 @@ class Task(Generic[T]):
         return self._done.wait(timeout_s)
 
     def result(self) -> T:
-        """Give the result. Raises what the function raised. Call only after `wait` said True."""
+        """Return the result. Raises what the function raised. Call only after `wait` said True."""
         if self._error is not None:
             raise self._error
         return self._result  # type: ignore[return-value]  # set before the event
@@ -111,7 +111,8 @@ class Poll(Protocol):
 
 
 def real_poll() -> Poll:
-    """Give the system's own poll object, which never waits cooperatively: use it with timeout 0."""
+    """Return the system's own poll object, which never waits cooperatively: use it with timeout
+    0."""
     if patched():
         from gevent import monkey
 
@@ -121,7 +122,7 @@ def real_poll() -> Poll:
 
 
 def read_wait(sock: Any) -> ReadWait | None:
-    """Give a cheap way to read from `sock`, None where reading with a timeout is as good.
+    """Return a cheap way to read from `sock`, None where reading with a timeout is as good.
 
     gevent's own way costs a failing system call and a timer object a wait. Here the wait comes
     first and one timer of the loop serves all: measured, a quarter of the cost of relaying a token.
@@ -179,7 +180,7 @@ def yield_now() -> None:
 
 @lru_cache(maxsize=1)
 def blocking_executor() -> ThreadPoolExecutor:
-    """Give the shared pool for fire-and-forget blocking work."""
+    """Return the shared pool for fire-and-forget blocking work."""
     if patched():
         from gevent.threadpool import ThreadPoolExecutor as RealThreads
 

@@ -59,7 +59,7 @@ class Operations:
     def copy(
         self, source: str, destination: str, server_ids: Sequence[int], actor: Actor
     ) -> list[Done]:
-        """Give a model a second name on servers."""
+        """Copy a model to a second name on servers."""
         new = valid_name(destination, "destination")
         return self._each(
             server_ids,
@@ -165,7 +165,7 @@ class Operations:
 
 
 def client_of(fleet: Fleet, server_id: int) -> OllamaClient:
-    """Give the client of a server. Raises InvalidRequest when there is no such server."""
+    """Return the client of a server. Raises InvalidRequest when there is no such server."""
     client = fleet.client(server_id)
     if client is None:
         raise InvalidRequest(f"There is no server {server_id}.", param="server_ids")
@@ -173,7 +173,7 @@ def client_of(fleet: Fleet, server_id: int) -> OllamaClient:
 
 
 def valid_name(model: str, param: str = "model") -> str:
-    """Give the canonical form of a model's name. Raises InvalidRequest naming `param`."""
+    """Return the canonical form of a model's name. Raises InvalidRequest naming `param`."""
     parsed = names.parse_name(model.strip())
     if parsed is None or len(parsed.short) > 256:
         raise InvalidRequest(
@@ -192,7 +192,7 @@ def _failure(task: offload.Task[None]) -> str:
 
 
 def in_words(error: GatewayError) -> str:
-    """Give Ollama's errors of model management in words that help."""
+    """Return Ollama's errors of model management in words that help."""
     text = error.message
     if "file does not exist" in text:
         return "The registry does not know this model: check its name and tag."

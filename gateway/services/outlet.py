@@ -69,8 +69,8 @@ class Outlet:
             self._decode = decoder.text
 
     def words(self) -> str | None:
-        """Give the next piece of text; None where the next batch says what comes. To be asked only
-        when the batch before has been taken."""
+        """Return the next piece of text; None where the next batch says what comes. To be asked
+        only when the batch before has been taken."""
         if not self._is_open:
             return None
         self._is_given = False

@@ -90,7 +90,7 @@ class Portable:
         self._now = now
 
     def export(self, *, digests: bool = False) -> dict[str, Json]:
-        """Give the configuration as a document."""
+        """Return the configuration as a document."""
         return self._store.read(_document, digests, self._now())
 
     def plan(self, document: Json) -> list[Change]:

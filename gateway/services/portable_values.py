@@ -19,7 +19,7 @@ _HEAD = frozenset({"product", "version", "exported_at"})
 
 
 def checked(document: Json) -> Mapping[str, Json]:
-    """Give a document whose outside is right. Raises InvalidRequest."""
+    """Return a document whose outside is right. Raises InvalidRequest."""
     whole = mapping(document, "the document")
     refuse_unknown(whole, {*_SECTIONS, *_HEAD})
     if whole.get("product", PRODUCT) != PRODUCT:
@@ -41,14 +41,14 @@ def at(where: str, read: Callable[[Any], Any], value: Any) -> Any:
 
 
 def mapping(value: Json, where: str) -> Mapping[str, Json]:
-    """Give a mapping with text names. Raises InvalidRequest."""
+    """Return a mapping with text names. Raises InvalidRequest."""
     if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
         raise InvalidRequest(f"{where}: must be a mapping of names to values.", param=where)
     return value
 
 
 def entries(value: Json, where: str) -> list[Json]:
-    """Give a list; nothing is an empty one. Raises InvalidRequest."""
+    """Return a list; nothing is an empty one. Raises InvalidRequest."""
     if value is None:
         return []
     if not isinstance(value, list):
@@ -64,14 +64,14 @@ def refuse_unknown(raw: Mapping[str, Json], known: set[str] | frozenset[str]) ->
 
 
 def flag(value: Json, name: str) -> bool:
-    """Give true or false. Raises InvalidRequest."""
+    """Return true or false. Raises InvalidRequest."""
     if not isinstance(value, bool):
         raise InvalidRequest(f"'{name}' must be true or false.", param=name)
     return value
 
 
 def read_aliases(names: Mapping[str, Json]) -> list[Alias]:
-    """Give further names of a model with their overrides. Raises InvalidRequest."""
+    """Return further names of a model with their overrides. Raises InvalidRequest."""
     return [
         Alias(read_name(name, "names", pattern=True), override_rules.validate(override or {}))
         for name, override in names.items()
@@ -79,7 +79,7 @@ def read_aliases(names: Mapping[str, Json]) -> list[Alias]:
 
 
 def read_digest(raw: Mapping[str, Json]) -> bytes | None:
-    """Give a key's digest, or None where there is none. Raises InvalidRequest."""
+    """Return a key's digest, or None where there is none. Raises InvalidRequest."""
     text = raw.get("digest")
     if text is None:
         return None
@@ -93,7 +93,7 @@ def read_digest(raw: Mapping[str, Json]) -> bytes | None:
 
 
 def read_instant(raw: Mapping[str, Json], name: str, kept: datetime | None) -> datetime | None:
-    """Give a time in UTC; `kept` where the field is absent. Raises InvalidRequest."""
+    """Return a time in UTC; `kept` where the field is absent. Raises InvalidRequest."""
     if name not in raw:
         return kept
     value = raw[name]

@@ -64,7 +64,7 @@ def restore(url: str, source: Path) -> None:
 
 
 def check(path: Path) -> str:
-    """Give the schema of a dump. Raises BackupError if it is damaged, of something else, or newer
+    """Return the schema of a dump. Raises BackupError if it is damaged, of something else, or newer
     than this version."""
     command = ["pg_restore", "--data-only", f"--table={_VERSION_TABLE}", "--file=-", str(path)]
     lines = _run(command, os.environ).splitlines()
@@ -91,7 +91,7 @@ def _copy(reader: subprocess.Popen[bytes], source: IO[bytes], target: IO[bytes])
 
 
 def _connection(url: str) -> tuple[str, Mapping[str, str]]:
-    """Give the address for client programs; the password goes by the environment, where `ps` does
+    """Return the address for client programs; the password goes by the environment, where `ps` does
     not show it."""
     parsed = make_url(url)
     bare = parsed.set(drivername="postgresql", password=None).render_as_string()

@@ -134,7 +134,7 @@ def prepare_embedding(
 
 
 def fall_back(services: Services, failed: Prepared, error: GatewayError) -> Prepared | None:
-    """Give the call prepared for the next model of the chain, None when there is none.
+    """Return the call prepared for the next model of the chain, None when there is none.
 
     Only for failures another model can mend: nobody has it, or the prompt does not fit.
     """
@@ -169,7 +169,7 @@ def measure(error: ContextOverflow, prepared: Prepared, loaded_tokens: int) -> N
 
 
 def _resolve(services: Services, name: str, behaviour: Behaviour) -> Resolved:
-    """Give the model of a name. Raises ModelNotFound, and Unavailable while nobody knows yet."""
+    """Return the model of a name. Raises ModelNotFound, and Unavailable while nobody knows yet."""
     try:
         return routing.resolve(name, services.catalog.index(), behaviour.fallback_model)
     except ModelNotFound as error:
@@ -273,7 +273,7 @@ def _may_be_pinned(applied: overrides.Applied[Any]) -> bool:
 
 
 def _asked_for(request: Request) -> int:
-    """Give how many tokens the answer may have at most, where the request says so."""
+    """Return how many tokens the answer may have at most, where the request says so."""
     limit = request.params.options.get("num_predict")
     return limit * request.choices if isinstance(limit, int) and limit > 0 else 0
 

@@ -76,7 +76,7 @@ class Prober:
             log.exception("looking after the servers failed")
 
     def due(self) -> list[Station]:
-        """Give the servers whose turn it is, and mark them as being asked."""
+        """Return the servers whose turn it is, and mark them as being asked."""
         now_s = self._clock()
         found = [
             station
@@ -114,7 +114,7 @@ class Prober:
         self._fleet.probed(station, now, models, latency_ms, version)
 
     def _version(self, station: Station) -> str:
-        """Give the version, asked anew where it may have changed."""
+        """Return the version, asked anew where it may have changed."""
         server_id = station.server.id
         looks = self._looks.get(server_id, 0)
         self._looks[server_id] = looks + 1

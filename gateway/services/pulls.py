@@ -121,11 +121,11 @@ class Pulls:
         return [self._seen(job) for job in jobs]
 
     def all(self, kind: pulls.Kind | None = None) -> list[Pull]:
-        """Give running jobs, then the last ones that ended; all, or those of one kind."""
+        """Return running jobs, then the last ones that ended; all, or those of one kind."""
         return [self._seen(job) for job in self._store.read(pulls.recent, kind)]
 
     def get(self, job_id: int, kind: pulls.Kind | None = None) -> Pull:
-        """Give a job. Raises NotFound."""
+        """Return a job. Raises NotFound."""
         return self._seen(self._store.read(pulls.get, job_id, kind))
 
     def cancel(self, job_id: int, actor: Actor, kind: pulls.Kind | None = None) -> Pull:

@@ -75,7 +75,7 @@ class Slot:
         self._dispatcher.note_answer(self)
 
     def report(self, error: GatewayError | None) -> None:
-        """Tell how the call ended: None is well. What it says of the server's health is kept."""
+        """Report how the call ended: None is well. What it says of the server's health is kept."""
         self._dispatcher.note_end(self, error)
 
     def lose(self, error: GatewayError) -> None:
@@ -85,7 +85,7 @@ class Slot:
             tell(error)
 
     def release(self) -> None:
-        """Give the slot to whoever is next."""
+        """Release the slot to whoever is next."""
         self._dispatcher.release(self)
 
 
@@ -206,21 +206,21 @@ class Ticket:
 
 
 def nobody() -> Unavailable:
-    """Give the refusal of a call that no server can take."""
+    """Return the refusal of a call that no server can take."""
     return Unavailable(
         "No server that has this model can be reached right now.", code="no_upstream_available"
     )
 
 
 def waited(waited_s: float) -> Unavailable:
-    """Give the refusal of a call that waited too long."""
+    """Return the refusal of a call that waited too long."""
     return Unavailable(
         f"The call waited {round(waited_s)} seconds for a free slot and gave up its place."
     )
 
 
 def busy(length: int, eta_s: float | None) -> Unavailable:
-    """Give the refusal of a call for which the line is too long; the true wait is in the message
+    """Return the refusal of a call for which the line is too long; the true wait is in the message
     when it is longer than clients may be told to wait."""
     message = f"Too many calls wait for this model ({length})."
     if eta_s is None:

@@ -58,7 +58,7 @@ class Windows(Protocol):
         ...
 
     def look(self, key_id: int, limits: Limits) -> Mapping[str, RateWindow]:
-        """Give what is left of each limit per minute; counts nothing."""
+        """Return what is left of each limit per minute; counts nothing."""
         ...
 
 
@@ -96,14 +96,14 @@ class LocalWindows:
             counts.reserved -= place.reserved
 
     def look(self, key_id: int, limits: Limits) -> Mapping[str, RateWindow]:
-        """Give what is left."""
+        """Return what is left."""
         now_s = self._clock()
         with self._counts.change(key_id, now_s) as counts:
             return _seen(counts, limits, now_s % WINDOW_S)
 
 
 def machine_counts(folder: Path, workers: int) -> SharedCounts:
-    """Give the counts to use: a file beside the data for several workers, else private memory."""
+    """Return the counts to use: a file beside the data for several workers, else private memory."""
     if workers <= 1:
         return SharedCounts()
     try:
@@ -119,7 +119,7 @@ def machine_counts(folder: Path, workers: int) -> SharedCounts:
 
 
 def at_once(limits: Limits) -> RateLimited:
-    """Give the refusal of too many calls at once."""
+    """Return the refusal of too many calls at once."""
     return RateLimited(
         f"This key may run {limits.concurrent} calls at once; wait for one to end.",
         code="concurrency_limit_exceeded",
@@ -128,7 +128,7 @@ def at_once(limits: Limits) -> RateLimited:
 
 
 def per_minute(metric: str, limit: int, wait_s: float) -> RateLimited:
-    """Give the refusal of too many requests, or tokens, per minute."""
+    """Return the refusal of too many requests, or tokens, per minute."""
     seconds = max(1, int(wait_s + 0.999))
     return RateLimited(
         f"This key may use {limit} {metric} per minute; try again in {seconds} s.",

@@ -61,7 +61,7 @@ class RedisBoard:
 
     @classmethod
     def at(cls, url: str) -> RedisBoard:
-        """Give the board at a Redis address; nothing is connected yet."""
+        """Return the board at a Redis address; nothing is connected yet."""
         return cls(
             Redis.from_url(
                 url,

@@ -114,7 +114,7 @@ class RedisWindows:
             self._leave_redis(exc)
 
     def look(self, key_id: int, limits: Limits) -> Mapping[str, RateWindow]:
-        """Give what is left."""
+        """Return what is left."""
         if not self._away:
             try:
                 return self._seen(key_id, limits)

@@ -147,7 +147,7 @@ class Refresher:
             self._busy.release()
 
     def _due(self) -> Iterator[Server]:
-        """Give the servers to ask now: those asked for, and those whose turn this worker gets."""
+        """Yield the servers to ask now: those asked for, and those whose turn this worker gets."""
         now_s = self._clock()
         snapshot = self._catalog.snapshot()
         for server in snapshot.servers:
@@ -298,7 +298,7 @@ class Refresher:
 
 
 def _listing(tags: Sequence[Tag]) -> list[Listed]:
-    """Give what is worth keeping of a list: names Ollama itself would accept, each once."""
+    """Return what is worth keeping of a list: names Ollama itself would accept, each once."""
     found: dict[str, Listed] = {}
     for tag in tags[:_MAX_LISTED]:
         if names.parse_name(tag.name) is not None and len(tag.name) <= _MAX_NAME:
@@ -322,7 +322,7 @@ def _listed(tag: Tag) -> Listed:
 
 
 def _details(shown: Shown) -> Mapping[str, Json]:
-    """Give what the model's page shows; long texts are cut."""
+    """Return what the model's page shows; long texts are cut."""
     values = asdict(shown)
     kept: dict[str, Json] = {name: values[name][:_MAX_TEXT] for name in (*_DETAILS, *_TEXTS)}
     kept["embedding_length"] = shown.embedding_length

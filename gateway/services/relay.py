@@ -158,7 +158,8 @@ class Answer:
         self._sent = self.tally.head_sent = True
 
     def whole(self) -> Iterator[Batch]:
-        """Give the batches of an answer that is not streamed. Raises instead of giving `Failed`."""
+        """Yield the batches of an answer that is not streamed. Raises instead of giving
+        `Failed`."""
         for choice, events in self._open():
             if events:
                 self.tally.see(events, choice)
@@ -167,7 +168,7 @@ class Answer:
                 yield choice, events
 
     def batches(self) -> Iterator[Batch]:
-        """Give the batches of a streamed answer, pings where it is silent; ends with `Finish` or
+        """Yield the batches of a streamed answer, pings where it is silent; ends with `Finish` or
         `Failed`."""
         source = self._open()
         comment_s = self._behaviour.sse_comment_interval_s
@@ -210,7 +211,7 @@ class Answer:
         return f"keep-alive, queued {place}/{length}" if place else "keep-alive"
 
     def _step(self) -> Batch | None:
-        """Give the next batch; None where it is a tick."""
+        """Return the next batch; None where it is a tick."""
         batch = next(self._open())
         return batch if batch[1] else None
 
@@ -223,7 +224,7 @@ class Answer:
         return self._source
 
     def _one(self, choice: int) -> Iterator[Batch]:
-        """Give one choice's batches, from the model asked for or its fallbacks. Never raises."""
+        """Yield one choice's batches, from the model asked for or its fallbacks. Never raises."""
         prepared = self.prepared
         try:
             while True:
@@ -267,7 +268,7 @@ class Answer:
             box.put(None)
 
     def _fault(self, error: Exception) -> GatewayError:
-        """Give the failure a caller is told of when something broke in here."""
+        """Return the failure a caller is told of when something broke in here."""
         if isinstance(error, GatewayError):
             return error
         log.exception("an answer broke in the gateway")
@@ -275,7 +276,8 @@ class Answer:
         return GatewayError(f"The gateway failed on this request (request id {request_id}).")
 
     def _following(self, prepared: Prepared, error: GatewayError) -> Prepared | None:
-        """Give what may be tried after a failure, None when it stands; then it says all it can."""
+        """Return what may be tried after a failure, None when it stands; then it says all it
+        can."""
         if isinstance(error, ContextOverflow):
             measure(error, prepared, self.tally.loaded_tokens)
         if self._sent or self._stop is not None:

@@ -57,14 +57,14 @@ class Responses:
             log.warning("a response could not be stored")
 
     def get(self, key: Key, response_id: str) -> Json:
-        """Give a stored response. Raises NotFound (`response_not_found`)."""
+        """Return a stored response. Raises NotFound (`response_not_found`)."""
         found = self._store.read(responses.find, key.id, response_id, self._now())
         if found is None:
             raise responses_stored.not_found(response_id)
         return found
 
     def items(self, key: Key, response_id: str) -> Sequence[Json]:
-        """Give the input items of a stored response, oldest first. Raises NotFound."""
+        """Return the input items of a stored response, oldest first. Raises NotFound."""
         self.get(key, response_id)
         return self._store.read(responses.items, response_id, "input")
 
@@ -74,7 +74,7 @@ class Responses:
         self._store.write(responses.remove, [response_id])
 
     def recall(self, key: Key, response_id: str) -> Sequence[Mapping[str, Json]]:
-        """Give the items of a `previous_response_id`, following the chain, oldest first.
+        """Return the items of a `previous_response_id`, following the chain, oldest first.
 
         Raises InvalidRequest (`previous_response_not_found`).
         """
@@ -90,7 +90,7 @@ class Responses:
         return found
 
     def recall_item(self, key: Key, item_id: str) -> Mapping[str, Json]:
-        """Give a stored item. Raises InvalidRequest (`item_not_found`)."""
+        """Return a stored item. Raises InvalidRequest (`item_not_found`)."""
         found = self._store.read(responses.find_item, key.id, item_id)
         if found is None:
             raise InvalidRequest(f"Item '{item_id[:100]}' was not found.", code="item_not_found")

@@ -42,7 +42,7 @@ class Retries:
         self._until_s = clock() + patience_s
 
     def after(self, error: GatewayError, server_id: int | None) -> GatewayError | None:
-        """Give the error to tell the caller, or None where the call may be tried again."""
+        """Return the error to tell the caller, or None where the call may be tried again."""
         self.pause_s = 0.0
         first = self._first = self._first or error
         is_nobody_left = error is not first and error.code == "no_upstream_available"

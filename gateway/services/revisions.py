@@ -42,7 +42,7 @@ class Revisions:
         self._listeners: list[tuple[Topic, Callable[[], None]]] = []
 
     def of(self, topic: Topic) -> int:
-        """Give the topic's number, as new as can be had without waiting: of this moment as long
+        """Return the topic's number, as new as can be had without waiting: of this moment as long
         as nothing looks regularly, else LOOK_S old at most on SQLite, POLL_S on PostgreSQL."""
         if self._watch is not None:
             self.look(0.0 if self._stop is None else LOOK_S)
@@ -51,7 +51,7 @@ class Revisions:
         return self._numbers.get(topic, 0)
 
     def peek(self, topic: Topic) -> int:
-        """Give the topic's number as of at most a moment ago; for what is asked many times a
+        """Return the topic's number as of at most a moment ago; for what is asked many times a
         request."""
         if self._clock() - self._looked_s >= _PEEK_S and (
             self._stop is None or self._watch is not None
@@ -60,7 +60,7 @@ class Revisions:
         return self._numbers.get(topic, 0)
 
     def age_s(self) -> float:
-        """Give how long ago the store last told its numbers."""
+        """Return how long ago the store last told its numbers."""
         return self._clock() - self._heard_s
 
     def look(self, max_age_s: float = 0.0) -> None:

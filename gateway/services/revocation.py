@@ -53,5 +53,5 @@ class Revocation:
 
 
 def _cut(error: GatewayError) -> GatewayError:
-    """Give a failure of its own for each call: an error carries a traceback once raised."""
+    """Return a failure of its own for each call: an error carries a traceback once raised."""
     return Unauthenticated(error.message, code=error.code, should_retry=False)

@@ -192,7 +192,7 @@ def _with_free_name(session: Session, server: Server) -> Server:
 
 
 def read(raw: Mapping[str, Json], before: Server) -> Server:
-    """Give `before` with the fields of `raw`. Raises InvalidRequest naming the field."""
+    """Return `before` with the fields of `raw`. Raises InvalidRequest naming the field."""
     for name in raw:
         if name not in _FIELDS:
             raise InvalidRequest(f"A server has no field '{name}'.", param=name)

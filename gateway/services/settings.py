@@ -44,7 +44,7 @@ class SettingsCache:
         self._behaviour = Behaviour()
 
     def behaviour(self) -> Behaviour:
-        """Give the settings in force."""
+        """Return the settings in force."""
         revision = self._marks.peek("settings")
         if revision != self._seen:
             self._load(revision)
@@ -59,7 +59,7 @@ class SettingsCache:
         return self.change(changes, (), actor)
 
     def reset(self, names: Iterable[str], actor: Actor) -> Behaviour:
-        """Give settings their defaults again. Raises InvalidRequest for an unknown name."""
+        """Return settings their defaults again. Raises InvalidRequest for an unknown name."""
         return self.change({}, names, actor)
 
     def change(self, changes: Mapping[str, Json], back: Iterable[str], actor: Actor) -> Behaviour:

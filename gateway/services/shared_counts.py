@@ -86,7 +86,7 @@ class SharedCounts:
 
     @contextmanager
     def change(self, key_id: int, now_s: float) -> Iterator[Counts]:
-        """Give the record of a key, rolled to `now_s`; alterations are kept at the end, and what
+        """Return the record of a key, rolled to `now_s`; alterations are kept at the end, and what
         is running and reserved more is noted as this worker's."""
         with self._mutex, self._locked():
             counts = self._find(key_id, int(now_s // WINDOW_S))
@@ -117,7 +117,7 @@ class SharedCounts:
         return calls
 
     def holders(self) -> list[int]:
-        """Give the processes that may hold something."""
+        """Return the processes that may hold something."""
         with self._mutex, self._locked():
             region = self._map()[_WORKERS_AT:_SIZE]
         return [pid for (pid,) in _WORKER.iter_unpack(region) if pid]
@@ -169,7 +169,7 @@ class SharedCounts:
                 fcntl.lockf(self._file, fcntl.LOCK_UN)
 
     def _find(self, key_id: int, minute: int) -> Counts:
-        """Give the record of a key, or a fresh one in the first slot that may be taken."""
+        """Return the record of a key, or a fresh one in the first slot that may be taken."""
         memory = self._map()
         free = -1
         for probe in range(_PROBES):

@@ -125,7 +125,7 @@ class _Sharing:
             self._dispatcher.serve_in_turn(name, now_s)
 
     def _pause_s(self) -> float:
-        """Give how long to do without listening."""
+        """Return how long to do without listening."""
         if not self._dispatcher.busy and not self._dispatcher.lines.waiting():
             return IDLE_S
         if not self._heard:  # nobody is there who could want anything

@@ -53,7 +53,8 @@ class Store:
     def read(
         self, function: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Give what `function(session, ...)` reads. Raises StoreUnavailable, and what it raises."""
+        """Return what `function(session, ...)` reads. Raises StoreUnavailable, and what it
+        raises."""
         return self._run(lambda _: self._reading(function, *args, **kwargs), ANSWER_S)
 
     def analyse(
@@ -65,7 +66,7 @@ class Store:
     def write(
         self, function: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Give what `function(session, ...)` returns, after its changes are committed. Raises
+        """Return what `function(session, ...)` returns, after its changes are committed. Raises
         StoreUnavailable, and what it raises; then nothing was changed."""
 
         def work(given_up: threading.Event) -> T:
@@ -130,7 +131,7 @@ class Store:
 
 
 def _name(error: Exception) -> str:
-    """Give what an operator can look up, such as SQLITE_FULL; never a text with values in it."""
+    """Return what an operator can look up, such as SQLITE_FULL; never a text with values in it."""
     cause = getattr(error, "orig", None) or error
     return str(getattr(cause, "sqlite_errorname", type(cause).__name__))
 
@@ -138,7 +139,7 @@ def _name(error: Exception) -> str:
 def _held(
     work: Callable[[threading.Event], T], given_up: threading.Event
 ) -> tuple[T | None, Exception | None]:
-    """Give what `work` returns, or raises: what is raised in a thread of gevent's, it prints."""
+    """Return what `work` returns, or raises: what is raised in a thread of gevent's, it prints."""
     try:
         return work(given_up), None
     except Exception as error:  # raised again by the caller
@@ -176,7 +177,7 @@ class _GivenUp(Exception):
 
 
 def _unless(given_up: threading.Event, result: T) -> T:
-    """Give the result, to be committed, unless its caller was told that nothing was changed."""
+    """Return the result, to be committed, unless its caller was told that nothing was changed."""
     if given_up.is_set():
         raise _GivenUp
     return result

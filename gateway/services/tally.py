@@ -139,7 +139,7 @@ class Tally:
         self.finish = finish_of(error)
 
     def settlement(self, now_s: float) -> Settlement:
-        """Give the record's second half. `now_s` is monotonic."""
+        """Return the record's second half. `now_s` is monotonic."""
         usage = self.usage or self._guess()
         admission, error = self.admission, self.error
         return Settlement(
@@ -173,13 +173,13 @@ class Tally:
         )
 
     def _guess(self) -> TokenUsage:
-        """Give what an answer took whose counts never came: nothing, if it never began."""
+        """Return what an answer took whose counts never came: nothing, if it never began."""
         if not self.records:
             return TokenUsage()
         return TokenUsage(self.prompt_estimate, self.records, estimated=True)
 
     def _status(self, error: GatewayError) -> int:
-        """Give what the client got: a stream that failed inside had begun with 200."""
+        """Return what the client got: a stream that failed inside had begun with 200."""
         begun = self.head_sent or (self.admission.streamed and self.first_token_s is not None)
         return 200 if begun and not isinstance(error, ClientGone) else error.status
 
@@ -209,12 +209,12 @@ class Tally:
 
 
 def finish_of(error: GatewayError) -> str:
-    """Give the word a record has for the end of a call that failed so."""
+    """Return the word a record has for the end of a call that failed so."""
     return error.code if error.code in {"client_closed", "cancelled"} else "error"
 
 
 def recorded_words(error: GatewayError) -> str:
-    """Give what a record says of a failure: never what a model said, which one of Ollama's
+    """Return what a record says of a failure: never what a model said, which one of Ollama's
     sentences quotes."""
     if error.code == "tool_call_parse_error":
         return "Ollama could not read the model's tool call."
@@ -222,7 +222,7 @@ def recorded_words(error: GatewayError) -> str:
 
 
 def refusal(request_id: str, error: GatewayError, duration_ms: float = 0.0) -> Settlement:
-    """Give the second half of the record of a call that never began."""
+    """Return the second half of the record of a call that never began."""
     return Settlement(
         request_id=request_id,
         status=error.status,

@@ -75,7 +75,7 @@ class Tokens:
         return self._store.write(change), secret
 
     def find(self, secret: str) -> AdminToken:
-        """Give the usable token with this secret. Raises Unauthenticated."""
+        """Return the usable token with this secret. Raises Unauthenticated."""
         if not is_well_formed(secret, TOKEN_PREFIX):
             raise Unauthenticated("The admin token is not valid.", code="invalid_admin_token")
         token = self._store.read(admins.find_token, digest(secret))
@@ -89,7 +89,7 @@ class Tokens:
         return token
 
     def all(self) -> list[AdminToken]:
-        """Give every token."""
+        """Return every token."""
         return self._store.read(admins.tokens)
 
     def revoke(self, token_id: int, actor: Actor) -> AdminToken:

@@ -121,7 +121,7 @@ class Traces:
 
 
 def spans_of(ended: Ended) -> list[Span]:
-    """Give the spans of one call, the whole of it first; none if its caller is not sampled."""
+    """Return the spans of one call, the whole of it first; none if its caller is not sampled."""
     found = _PARENT.fullmatch(ended.parent.strip().lower())
     if found and not int(found[3], 16) & 1:
         return []

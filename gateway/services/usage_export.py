@@ -45,7 +45,7 @@ _COLUMNS = (
 
 
 def calls(store: Store, wanted: Filter) -> Iterator[CallRow]:
-    """Give the calls that are meant, newest first."""
+    """Yield the calls that are meant, newest first."""
     older_than: tuple[int, int] | None = None
     while True:
         page = store.analyse(console_requests.page, wanted, older_than=older_than, limit=_PAGE)
@@ -56,7 +56,7 @@ def calls(store: Store, wanted: Filter) -> Iterator[CallRow]:
 
 
 def as_csv(store: Store, wanted: Filter) -> Iterator[str]:
-    """Give the calls as CSV, RFC 4180, a header line first."""
+    """Yield the calls as CSV, RFC 4180, a header line first."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(_COLUMNS)
@@ -68,14 +68,14 @@ def as_csv(store: Store, wanted: Filter) -> Iterator[str]:
 
 
 def as_json_lines(store: Store, wanted: Filter) -> Iterator[str]:
-    """Give the calls as JSON, one object a line."""
+    """Yield the calls as JSON, one object a line."""
     for call in calls(store, wanted):
         plain = {name: value for name, value in asdict(call).items() if name in _COLUMNS}
         yield json.dumps(plain, default=_plain, ensure_ascii=False) + "\n"
 
 
 def safe_cell(value: Any) -> str:
-    """Give a value as a cell that no spreadsheet runs."""
+    """Return a value as a cell that no spreadsheet runs."""
     if value is None:
         return ""
     if isinstance(value, datetime):

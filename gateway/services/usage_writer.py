@@ -102,7 +102,7 @@ class UsageWriter:
         return True
 
     def backlog(self) -> int:
-        """Give how many records wait to be written."""
+        """Return how many records wait to be written."""
         return len(self._queue) + len(self._retry)
 
     def state(self) -> State:
@@ -136,7 +136,7 @@ class UsageWriter:
                 self._wake.set()
 
     def _pause_s(self, spent_s: float) -> float:
-        """Give how long to collect the next batch: not at all while there is plenty."""
+        """Return how long to collect the next batch: not at all while there is plenty."""
         if self._failures:
             return _RETRY_S[min(self._failures, len(_RETRY_S)) - 1]
         return 0.0 if len(self._queue) >= _BATCH else max(0.0, FLUSH_S - spent_s)

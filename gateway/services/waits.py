@@ -38,7 +38,7 @@ class Waits:
         self._timer.start(self._look)
 
     def of(self, sock: Any) -> Wait:
-        """Give the wait of one socket, which becomes a quick one."""
+        """Return the wait of one socket, which becomes a quick one."""
         if type(sock) is gevent_socket.socket:
             sock.__class__ = _Quick
         wait = Wait(self._hub, sock, self._open.discard)
@@ -83,7 +83,7 @@ class Wait:
         self.until_s = 0.0
 
     def read(self, timeout_s: float) -> bytes | None:
-        """Give what comes within `timeout_s`; None when nothing came, b"" at the end."""
+        """Return what comes within `timeout_s`; None when nothing came, b"" at the end."""
         if not self._is_on:
             self._is_on = True
             self._watcher.start(self._ready)

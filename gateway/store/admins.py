@@ -32,22 +32,22 @@ _OWN = (
 
 
 def all_admins(session: Session) -> list[Admin]:
-    """Give every account, oldest first."""
+    """Return every account, oldest first."""
     return [to_admin(row) for row in session.scalars(select(AdminRow).order_by(AdminRow.id))]
 
 
 def count(session: Session) -> int:
-    """Give how many accounts there are."""
+    """Return how many accounts there are."""
     return session.scalar(select(func.count()).select_from(AdminRow)) or 0
 
 
 def get(session: Session, admin_id: int) -> Admin:
-    """Give an account. Raises NotFound."""
+    """Return an account. Raises NotFound."""
     return to_admin(_row(session, admin_id))
 
 
 def find_by_name(session: Session, username: str) -> Admin | None:
-    """Give the account of this name, in whatever case."""
+    """Return the account of this name, in whatever case."""
     row = session.scalar(select(AdminRow).where(AdminRow.username == username.strip().lower()))
     return None if row is None else to_admin(row)
 
@@ -84,7 +84,7 @@ def delete(session: Session, admin_id: int) -> None:
 
 
 def active_owners(session: Session) -> int:
-    """Give how many enabled owners there are."""
+    """Return how many enabled owners there are."""
     query = select(func.count()).where(AdminRow.role == "owner", AdminRow.enabled)
     return session.scalar(query) or 0
 
@@ -128,7 +128,7 @@ def start_session(
 def find_session(
     session: Session, digest: bytes, now: datetime
 ) -> tuple[Admin, AdminSession] | None:
-    """Give a login that is still good, with its account."""
+    """Return a login that is still good, with its account."""
     found = session.execute(
         select(AdminSessionRow, AdminRow)
         .join(AdminRow, AdminRow.id == AdminSessionRow.admin_id)
@@ -152,7 +152,7 @@ def see_session(session: Session, session_id: int, now: datetime, expires_at: da
 
 
 def sessions(session: Session, admin_id: int, now: datetime) -> list[AdminSession]:
-    """Give the logins of an account that are still good, latest use first."""
+    """Return the logins of an account that are still good, latest use first."""
     query = (
         select(AdminSessionRow)
         .join(AdminRow, AdminRow.id == AdminSessionRow.admin_id)
@@ -188,7 +188,7 @@ def insert_token(session: Session, token: AdminToken, digest: bytes) -> AdminTok
 
 
 def find_token(session: Session, digest: bytes) -> AdminToken | None:
-    """Give the token with this digest, usable or not, unless its account is disabled."""
+    """Return the token with this digest, usable or not, unless its account is disabled."""
     row = session.scalar(
         select(AdminTokenRow)
         .outerjoin(AdminRow, AdminRow.id == AdminTokenRow.admin_id)
@@ -198,7 +198,7 @@ def find_token(session: Session, digest: bytes) -> AdminToken | None:
 
 
 def tokens(session: Session) -> list[AdminToken]:
-    """Give every token, newest first."""
+    """Return every token, newest first."""
     query = select(AdminTokenRow).order_by(AdminTokenRow.id.desc())
     return [to_token(row) for row in session.scalars(query)]
 
@@ -221,7 +221,7 @@ def touch_token(session: Session, token_id: int, now: datetime) -> None:
 
 
 def blocked_until(session: Session, subjects: list[str], now: datetime) -> datetime | None:
-    """Give until when any of the subjects must wait, or None."""
+    """Return until when any of the subjects must wait, or None."""
     query = select(func.max(LoginFailureRow.blocked_until)).where(
         LoginFailureRow.subject.in_(subjects), LoginFailureRow.blocked_until > now
     )
@@ -262,7 +262,7 @@ def prune(session: Session, now: datetime) -> int:
 
 
 def to_admin(row: AdminRow) -> Admin:
-    """Give a row as a value."""
+    """Return a row as a value."""
     return Admin(
         id=row.id,
         preferences=row.preferences,
@@ -273,7 +273,7 @@ def to_admin(row: AdminRow) -> Admin:
 
 
 def to_session(row: AdminSessionRow) -> AdminSession:
-    """Give a row as a value."""
+    """Return a row as a value."""
     return AdminSession(
         id=row.id,
         admin_id=row.admin_id,
@@ -287,7 +287,7 @@ def to_session(row: AdminSessionRow) -> AdminSession:
 
 
 def to_token(row: AdminTokenRow) -> AdminToken:
-    """Give a row as a value."""
+    """Return a row as a value."""
     return AdminToken(
         id=row.id,
         name=row.name,
@@ -303,7 +303,7 @@ def to_token(row: AdminTokenRow) -> AdminToken:
 
 
 def as_json(admin: Admin) -> dict[str, Json]:
-    """Give an account as plain values without its secrets: for the audit log and the REST API."""
+    """Return an account as plain values without its secrets: for the audit log and the REST API."""
     plain = asdict(admin)
     for secret in ("password_hash", "totp_secret"):
         del plain[secret]

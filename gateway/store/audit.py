@@ -59,7 +59,7 @@ def page(
     actor_name: str = "",
     action: str = "",
 ) -> list[AuditEntry]:
-    """Give entries, newest first, older than `before_id`."""
+    """Return entries, newest first, older than `before_id`."""
     query = select(AuditRow).order_by(AuditRow.id.desc()).limit(max(1, min(limit, 500)))
     if before_id is not None:
         query = query.where(AuditRow.id < before_id)

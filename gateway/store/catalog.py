@@ -33,7 +33,7 @@ _LISTED = ("digest", "size_bytes", "modified_at", "family", "parameter_size", "q
 
 
 def all_models(session: Session) -> list[Model]:
-    """Give every model by display name, with its aliases and the enabled servers that list it."""
+    """Return every model by display name, with its aliases and the enabled servers that list it."""
     aliases: dict[int, list[Alias]] = defaultdict(list)
     for alias in session.scalars(select(ModelAliasRow).order_by(ModelAliasRow.id)):
         aliases[alias.model_id].append(Alias(alias.name, alias.override))
@@ -51,7 +51,7 @@ def all_models(session: Session) -> list[Model]:
 
 
 def get(session: Session, model_id: int) -> Model:
-    """Give a model. Raises NotFound."""
+    """Return a model. Raises NotFound."""
     row = _row(session, model_id)
     aliases = session.scalars(
         select(ModelAliasRow).where(ModelAliasRow.model_id == model_id).order_by(ModelAliasRow.id)
@@ -67,7 +67,7 @@ def get(session: Session, model_id: int) -> Model:
 
 
 def details(session: Session, model_id: int) -> Mapping[str, Json]:
-    """Give what /api/show told last; empty while nothing was asked. Raises NotFound."""
+    """Return what /api/show told last; empty while nothing was asked. Raises NotFound."""
     return _row(session, model_id).details or {}
 
 
@@ -111,7 +111,7 @@ def record_listing(
 
 
 def ensure(session: Session, name: str, now: datetime) -> tuple[int, bool]:
-    """Give the id of the model with this canonical name, and whether it had to be made: an import
+    """Return the id of the model with this canonical name, and whether it had to be made: an import
     may speak of a model that no server has shown yet."""
     row = session.scalar(select(ModelRow).where(ModelRow.name_key == name.lower()))
     if row is not None:
@@ -123,7 +123,7 @@ def ensure(session: Session, name: str, now: datetime) -> tuple[int, bool]:
 
 
 def lacking_details(session: Session) -> list[tuple[int, str, str]]:
-    """Give (id, name, digest) of models whose details were never asked for, or of another
+    """Return (id, name, digest) of models whose details were never asked for, or of another
     digest."""
     query = select(ModelRow.id, ModelRow.name, ModelRow.digest).where(
         ModelRow.missing_since.is_(None),
@@ -193,7 +193,7 @@ def set_notes(session: Session, model_id: int, notes: str) -> None:
 
 
 def notes(session: Session, model_id: int) -> str:
-    """Give an admin's notes. Raises NotFound."""
+    """Return an admin's notes. Raises NotFound."""
     return _row(session, model_id).notes
 
 
@@ -243,7 +243,7 @@ def set_aliases(
 
 
 def versions(session: Session, model_id: int, alias: str | None = None) -> list[OverrideVersion]:
-    """Give the overrides a model had, newest first; of one alias if named."""
+    """Return the overrides a model had, newest first; of one alias if named."""
     query = select(OverrideVersionRow).where(OverrideVersionRow.model_id == model_id)
     if alias is not None:
         query = query.where(OverrideVersionRow.alias == alias)

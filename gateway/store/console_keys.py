@@ -17,7 +17,7 @@ from gateway.store.tables import ApiKeyRow, KeyCounterRow, ServerRow
 def spent(
     session: Session, keys: Collection[Key], now: datetime
 ) -> dict[int, dict[tuple[str, str], int]]:
-    """Give what each key used of the current periods: key id to (metric, period) to units."""
+    """Return what each key used of the current periods: key id to (metric, period) to units."""
     wanted = {key.counter_id for key in keys if key.limits.budgets}
     found: dict[int, dict[tuple[str, str, datetime], int]] = defaultdict(dict)
     query = select(KeyCounterRow).where(KeyCounterRow.key_id.in_(wanted))
@@ -35,12 +35,12 @@ def spent(
 
 
 def names(session: Session) -> dict[int, str]:
-    """Give the name of every key by id."""
+    """Return the name of every key by id."""
     rows = session.execute(select(ApiKeyRow.id, ApiKeyRow.name))
     return {row.id: row.name for row in rows}
 
 
 def server_names(session: Session) -> dict[int, str]:
-    """Give the name of every server by id."""
+    """Return the name of every server by id."""
     rows = session.execute(select(ServerRow.id, ServerRow.name))
     return {row.id: row.name for row in rows}

@@ -52,7 +52,8 @@ def page(
     newer_than_id: int | None = None,
     limit: int = 50,
 ) -> list[CallRow]:
-    """Give calls newest first. `older_than` is (microseconds, id) of the last one already seen."""
+    """Return calls newest first. `older_than` is (microseconds, id) of the last one already
+    seen."""
     query = select(UsageRow).options(load_only(*_LISTED))
     query = narrowed(query, wanted)
     if older_than is not None:
@@ -64,7 +65,7 @@ def page(
 
 
 def detail(session: Session, request_id: str) -> CallDetail:
-    """Give one call in full. Raises NotFound."""
+    """Return one call in full. Raises NotFound."""
     row = session.scalar(select(UsageRow).where(UsageRow.request_id == request_id))
     if row is None:
         raise NotFound(f"There is no request {request_id[:80]}.", code="request_not_found")
@@ -93,7 +94,7 @@ def detail(session: Session, request_id: str) -> CallDetail:
 
 
 def first_of_key(session: Session, key_id: int, since: Any) -> CallRow | None:
-    """Give the first call of a key after `since`; None before there is one."""
+    """Return the first call of a key after `since`; None before there is one."""
     query = (
         select(UsageRow)
         .options(load_only(*_LISTED))
@@ -106,7 +107,7 @@ def first_of_key(session: Session, key_id: int, since: Any) -> CallRow | None:
 
 
 def narrowed(query: Select[Any], wanted: Filter) -> Select[Any]:
-    """Give the query limited to the calls that are meant."""
+    """Return the query limited to the calls that are meant."""
     return query.where(*_conditions(wanted))
 
 

@@ -48,7 +48,7 @@ ALL = "all"
 
 
 def totals(session: Session, wanted: Filter, *, daily: bool = False) -> Sums:
-    """Give the sums of everything that is meant."""
+    """Return the sums of everything that is meant."""
     source = _source(wanted, "none", daily)
     row = session.execute(select(*_sums(source.table)).where(*source.conditions)).one()
     return _to_sums(row)
@@ -57,7 +57,7 @@ def totals(session: Session, wanted: Filter, *, daily: bool = False) -> Sums:
 def by_group(
     session: Session, wanted: Filter, group: Group, *, daily: bool = False, limit: int = 500
 ) -> list[tuple[str, Sums]]:
-    """Give the sums of each group, busiest first."""
+    """Return the sums of each group, busiest first."""
     source = _source(wanted, group, daily)
     query = (
         select(source.name, *_sums(source.table))
@@ -77,7 +77,7 @@ def series(
     *,
     daily: bool = False,
 ) -> list[Cell]:
-    """Give the sums of each hour (or UTC day) and group in time order; groups that are not in
+    """Return the sums of each hour (or UTC day) and group in time order; groups that are not in
     `shown` are added up under ""."""
     source = _source(wanted, group, daily)
     name = source.among(shown)
@@ -98,7 +98,7 @@ def histograms(
     *,
     daily: bool = False,
 ) -> list[tuple[datetime, str, str]]:
-    """Give (start, group, histograms as text) of every row of sums that is meant."""
+    """Return (start, group, histograms as text) of every row of sums that is meant."""
     source = _source(wanted, group, daily)
     query = select(source.table.start, source.among(shown), source.table.histograms).where(
         *source.conditions
@@ -107,7 +107,7 @@ def histograms(
 
 
 def minutes(session: Session, since: datetime) -> list[tuple[datetime, int, int]]:
-    """Give (minute, kind, calls) since a recent moment; from single calls, as rollups have no
+    """Return (minute, kind, calls) since a recent moment; from single calls, as rollups have no
     minutes. The kind is 0 for running, 2 for ok, 3 for cancelled, 4 and 5 for failed calls."""
     at = type_coerce(UsageRow.at, BigInteger)
     minute = at - at % literal(_MINUTE_US, BigInteger)
@@ -138,7 +138,7 @@ class _Source:
     is_grouped: bool
 
     def among(self, shown: Sequence[str]) -> Any:
-        """Give the group's name, "" where it is not among those shown."""
+        """Return the group's name, "" where it is not among those shown."""
         if not self.is_grouped:
             return self.name
         return case((self.name.in_(list(shown)), self.name), else_=literal(""))

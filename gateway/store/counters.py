@@ -45,7 +45,7 @@ _LEASED = (
 
 
 def used(session: Session, key_id: int, periods: Mapping[str, datetime]) -> dict[Any, int]:
-    """Give (metric, period) to units used, for the periods that begin as told."""
+    """Return (metric, period) to units used, for the periods that begin as told."""
     query = select(_counter).where(_counter.c.key_id == key_id)
     return {
         (row.metric, row.period): row.used
@@ -101,7 +101,7 @@ def release_worker(session: Session, worker: str) -> int:
 
 
 def lease_holders(session: Session) -> list[str]:
-    """Give the workers that hold leases."""
+    """Return the workers that hold leases."""
     return list(session.scalars(select(_lease.c.worker).distinct()))
 
 

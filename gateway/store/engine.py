@@ -51,13 +51,13 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """Give a session to read with; nothing is committed."""
+        """Return a session to read with; nothing is committed."""
         with Session(self.engine, autoflush=False) as session:
             yield session
 
     @contextmanager
     def write(self, *, wait_ms: int | None = None) -> Iterator[Session]:
-        """Give a session that may write from its first statement; commits, or rolls back on any
+        """Return a session that may write from its first statement; commits, or rolls back on any
         exception. `wait_ms` is for SQLite's lock, by default BUSY_TIMEOUT_S."""
         with Session(self.engine, expire_on_commit=False) as session:
             begin_write(session, wait_ms)
@@ -86,7 +86,7 @@ def sqlite_engine(
     threads: bool,
     begins_writing: Callable[[], bool] = lambda: False,
 ) -> Engine:
-    """Give an engine for a SQLite file.
+    """Return an engine for a SQLite file.
 
     `threads`: used in real threads only; else on the event loop, where nothing may block.
     `begins_writing` is asked for each transaction that does not say itself whether it writes.
@@ -136,7 +136,7 @@ def sqlite_engine(
 def postgresql_engine(
     url: URL, *, pool: int = 10, statement_timeout_ms: int = _STATEMENT_TIMEOUT_MS
 ) -> Engine:
-    """Give an engine for PostgreSQL; connections are checked before use and bounded in time."""
+    """Return an engine for PostgreSQL; connections are checked before use and bounded in time."""
     return create_engine(
         url,
         hide_parameters=True,
@@ -211,7 +211,7 @@ class PatientConnection(sqlite3.Connection):
     """A connection whose cursors and commits wait cooperatively."""
 
     def cursor(self, factory: Any = PatientCursor) -> Any:
-        """Give a patient cursor."""
+        """Return a patient cursor."""
         return super().cursor(factory)
 
     def commit(self) -> None:

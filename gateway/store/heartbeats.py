@@ -41,7 +41,7 @@ def beat(
 
 
 def beats(session: Session) -> dict[str, datetime]:
-    """Give when each worker was last heard."""
+    """Return when each worker was last heard."""
     rows = session.execute(select(WorkerStateRow.worker, WorkerStateRow.beat_at))
     return {row.worker: row.beat_at for row in rows}
 

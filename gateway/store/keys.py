@@ -30,23 +30,23 @@ _LISTS = ("allow", "deny", "model_ids", "cidrs", "scopes", "tags")
 
 
 def find_by_digest(session: Session, digest: bytes) -> Key | None:
-    """Give the key with this digest, usable or not."""
+    """Return the key with this digest, usable or not."""
     row = session.scalar(select(ApiKeyRow).where(ApiKeyRow.digest == digest))
     return None if row is None else to_key(row)
 
 
 def get(session: Session, key_id: int) -> Key:
-    """Give a key by id. Raises NotFound."""
+    """Return a key by id. Raises NotFound."""
     return to_key(_row(session, key_id))
 
 
 def all_keys(session: Session) -> list[Key]:
-    """Give every key, newest first."""
+    """Return every key, newest first."""
     return [to_key(row) for row in session.scalars(select(ApiKeyRow).order_by(ApiKeyRow.id.desc()))]
 
 
 def search(session: Session, text: str = "", *, limit: int = 1000, offset: int = 0) -> list[Key]:
-    """Give keys whose name, owner, prefix or end contains `text`, newest first."""
+    """Return keys whose name, owner, prefix or end contains `text`, newest first."""
     query = select(ApiKeyRow).order_by(ApiKeyRow.id.desc()).limit(limit).offset(offset)
     if text:
         query = query.where(_contains(text))
@@ -54,7 +54,7 @@ def search(session: Session, text: str = "", *, limit: int = 1000, offset: int =
 
 
 def count(session: Session, text: str = "") -> int:
-    """Give how many keys `search` would find."""
+    """Return how many keys `search` would find."""
     query = select(func.count()).select_from(ApiKeyRow)
     if text:
         query = query.where(_contains(text))
@@ -103,7 +103,7 @@ def touch(session: Session, used: Mapping[int, datetime]) -> None:
 
 
 def to_key(row: ApiKeyRow) -> Key:
-    """Give a row as the value the rest of the gateway works with."""
+    """Return a row as the value the rest of the gateway works with."""
     return Key(
         id=row.id,
         name=row.name,
@@ -140,7 +140,7 @@ def to_key(row: ApiKeyRow) -> Key:
 
 
 def as_json(key: Key) -> dict[str, Json]:
-    """Give a key as plain values: for the audit log, exports and the REST API."""
+    """Return a key as plain values: for the audit log, exports and the REST API."""
     found: dict[str, Json] = {}
     for name, value in asdict(key).items():
         if isinstance(value, datetime):

@@ -12,7 +12,7 @@ _HASHER = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)  # OWAS
 
 
 def hash_password(password: str) -> str:
-    """Give the hash to store."""
+    """Return the hash to store."""
     return _HASHER.hash(password)
 
 

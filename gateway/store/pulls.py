@@ -57,7 +57,7 @@ def open_or_insert(
     actor_name: str,
     now: datetime,
 ) -> tuple[PullJob, bool]:
-    """Give the open job of this kind for this model on this server, made if there is none; and
+    """Return the open job of this kind for this model on this server, made if there is none; and
     whether it was made."""
     query = select(PullJobRow).where(
         PullJobRow.kind == kind,
@@ -83,7 +83,7 @@ def open_or_insert(
 
 
 def get(session: Session, job_id: int, kind: Kind | None = None) -> PullJob:
-    """Give a job, of this kind. Raises NotFound."""
+    """Return a job, of this kind. Raises NotFound."""
     row = session.get(PullJobRow, job_id)
     if row is None or kind not in (None, row.kind):
         raise NotFound(f"There is no pull {job_id}.", code="pull_not_found")
@@ -91,7 +91,7 @@ def get(session: Session, job_id: int, kind: Kind | None = None) -> PullJob:
 
 
 def recent(session: Session, kind: Kind | None = None, limit: int = 50) -> list[PullJob]:
-    """Give open jobs first, then those that ended last; all, or those of one kind."""
+    """Return open jobs first, then those that ended last; all, or those of one kind."""
     query = select(PullJobRow).order_by(PullJobRow.id.desc()).limit(_KEPT_CLOSED)
     if kind is not None:
         query = query.where(PullJobRow.kind == kind)
@@ -115,7 +115,7 @@ def take(session: Session, job_id: int, worker: str, now: datetime, stale: datet
 
 
 def waiting(session: Session, stale: datetime) -> list[int]:
-    """Give the jobs nobody works on."""
+    """Return the jobs nobody works on."""
     query = select(PullJobRow.id).where(
         (PullJobRow.state == "queued")
         | ((PullJobRow.state == "running") & (PullJobRow.beat_at < stale))

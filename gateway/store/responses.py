@@ -54,7 +54,7 @@ def insert(
 
 
 def find(session: Session, key_id: int, response_id: str, now: datetime) -> Json | None:
-    """Give the stored response object of this key; None when there is none or it has expired."""
+    """Return the stored response object of this key; None when there is none or it has expired."""
     row = session.get(StoredResponseRow, response_id)
     if row is None or row.key_id != key_id or _is_over(row.expires_at, now):
         return None
@@ -62,7 +62,7 @@ def find(session: Session, key_id: int, response_id: str, now: datetime) -> Json
 
 
 def items(session: Session, response_id: str, kind: str | None = None) -> list[dict[str, Any]]:
-    """Give the items of a response, oldest first."""
+    """Return the items of a response, oldest first."""
     query = select(StoredItemRow.body).where(StoredItemRow.response_id == response_id)
     if kind is not None:
         query = query.where(StoredItemRow.kind == kind)
@@ -72,7 +72,7 @@ def items(session: Session, response_id: str, kind: str | None = None) -> list[d
 def chain(
     session: Session, key_id: int, response_id: str, now: datetime
 ) -> list[dict[str, Any]] | None:
-    """Give all items of a response and of those before it, oldest first; None when the response
+    """Return all items of a response and of those before it, oldest first; None when the response
     does not exist for this key. A chain whose beginning has expired begins later."""
     found: list[list[dict[str, Any]]] = []
     current: str | None = response_id
@@ -88,7 +88,7 @@ def chain(
 
 
 def find_item(session: Session, key_id: int, item_id: str) -> dict[str, Any] | None:
-    """Give the newest stored item of this id and key."""
+    """Return the newest stored item of this id and key."""
     query = (
         select(StoredItemRow.body)
         .where(StoredItemRow.key_id == key_id, StoredItemRow.item_id == item_id)

@@ -36,7 +36,7 @@ def bump(session: Session, topic: Topic, now: datetime) -> None:
 
 
 def numbers(session: Session) -> dict[str, int]:
-    """Give the number of each topic that was ever changed."""
+    """Return the number of each topic that was ever changed."""
     rows = session.execute(select(RevisionRow.topic, RevisionRow.revision))
     return {row.topic: row.revision for row in rows}
 
@@ -61,7 +61,7 @@ class FileWatch:
         self._numbers: Mapping[str, int] = {}
 
     def look(self) -> Mapping[str, int]:
-        """Give the numbers now. Raises sqlite3.Error when the file cannot be asked."""
+        """Return the numbers now. Raises sqlite3.Error when the file cannot be asked."""
         with self._lock:
             connection = self._connection or self._open()
             version: int = connection.execute("PRAGMA data_version").fetchone()[0]

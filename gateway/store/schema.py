@@ -49,8 +49,8 @@ def upgrade(url: str) -> None:
 
 
 def check(url: str, *, or_older: bool = False) -> str:
-    """Give the schema's revision. Raises SchemaError if the database is damaged, newer, empty, or,
-    unless `or_older`, not yet migrated."""
+    """Return the schema's revision. Raises SchemaError if the database is damaged, newer, empty,
+    or, unless `or_older`, not yet migrated."""
     parsed = make_url(url)
     engine = _engine(parsed)
     try:
@@ -72,7 +72,7 @@ def check(url: str, *, or_older: bool = False) -> str:
 
 
 def head() -> str:
-    """Give the revision this version works with."""
+    """Return the revision this version works with."""
     return _scripts().get_current_head() or ""
 
 
@@ -82,7 +82,7 @@ def is_known(revision: str | None) -> bool:
 
 
 def shown(url: URL | str) -> str:
-    """Give a database address without its password."""
+    """Return a database address without its password."""
     return make_url(url).render_as_string(hide_password=True)
 
 

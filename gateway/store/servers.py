@@ -16,17 +16,17 @@ from gateway.store.tables import ModelServerRow, ServerRow
 
 
 def all_servers(session: Session) -> list[Server]:
-    """Give every server, oldest first."""
+    """Return every server, oldest first."""
     return [to_server(row) for row in session.scalars(select(ServerRow).order_by(ServerRow.id))]
 
 
 def get(session: Session, server_id: int) -> Server:
-    """Give a server. Raises NotFound."""
+    """Return a server. Raises NotFound."""
     return to_server(_row(session, server_id))
 
 
 def count(session: Session) -> int:
-    """Give how many servers there are."""
+    """Return how many servers there are."""
     return session.scalar(select(func.count()).select_from(ServerRow)) or 0
 
 
@@ -71,7 +71,7 @@ def note_refresh(
 
 
 def as_json(server: Server) -> dict[str, Json]:
-    """Give a server as plain values, its secret header left out."""
+    """Return a server as plain values, its secret header left out."""
     return {
         "id": server.id,
         "name": server.name,
@@ -88,7 +88,7 @@ def as_json(server: Server) -> dict[str, Json]:
 
 
 def to_server(row: ServerRow) -> Server:
-    """Give a row as the value the rest of the gateway works with."""
+    """Return a row as the value the rest of the gateway works with."""
     return Server(
         id=row.id,
         name=row.name,

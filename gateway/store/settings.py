@@ -13,7 +13,7 @@ from gateway.store.tables import SettingRow
 
 
 def load(session: Session) -> dict[str, Json]:
-    """Give the stored settings."""
+    """Return the stored settings."""
     return {row.name: row.value for row in session.scalars(select(SettingRow))}
 
 

@@ -27,12 +27,12 @@ _NAMES = {
 
 
 def to_us(at: datetime) -> int:
-    """Give an aware datetime as whole microseconds since 1970."""
+    """Return an aware datetime as whole microseconds since 1970."""
     return (at - _EPOCH) // _MICROSECOND
 
 
 def from_us(us: int) -> datetime:
-    """Give microseconds since 1970 as an aware UTC datetime."""
+    """Return microseconds since 1970 as an aware UTC datetime."""
     return _EPOCH + timedelta(microseconds=us)
 
 
@@ -61,7 +61,7 @@ class JsonText(TypeDecorator[Any]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """Give the type of the database at hand."""
+        """Return the type of the database at hand."""
         if dialect.name == "postgresql":
             from sqlalchemy.dialects.postgresql import JSONB
 

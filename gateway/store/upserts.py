@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 
 def insert(dialect: str, table: Any) -> Any:
-    """Give an INSERT into a table or a mapped class, for the database of this name."""
+    """Return an INSERT into a table or a mapped class, for the database of this name."""
     if dialect == "sqlite":
         from sqlalchemy.dialects import sqlite
 

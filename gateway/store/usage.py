@@ -91,7 +91,7 @@ def write(
 
 
 def unsettled_workers(session: Session) -> list[str]:
-    """Give the workers that have calls without an end."""
+    """Return the workers that have calls without an end."""
     query = select(UsageRow.worker).where(UsageRow.settled_at.is_(None)).distinct()
     return list(session.scalars(query))
 
@@ -113,7 +113,7 @@ def give_up(session: Session, worker: str, before: datetime, *, now: datetime, l
 
 
 def lost_settlement(request_id: str) -> Settlement:
-    """Give how a call ends whose worker was killed: nothing is known of it."""
+    """Return how a call ends whose worker was killed: nothing is known of it."""
     return Settlement(
         request_id=request_id,
         status=500,
@@ -153,7 +153,7 @@ def _settle(
 
 
 def _known(session: Session, request_ids: Sequence[str]) -> dict[str, str]:
-    """Give which calls are stored already: open, settled, or given up as lost."""
+    """Return which calls are stored already: open, settled, or given up as lost."""
     found: dict[str, str] = {}
     columns = (_usage.c.request_id, _usage.c.settled_at, _usage.c.finish)
     for start in range(0, len(request_ids), _CHUNK):

@@ -48,7 +48,7 @@ def show(session: Session, worker: str, snapshot: Mapping[str, Json]) -> None:
 
 
 def alive(session: Session, since: datetime) -> list[WorkerState]:
-    """Give the workers heard of since then, oldest first."""
+    """Return the workers heard of since then, oldest first."""
     query = (
         select(WorkerStateRow)
         .where(WorkerStateRow.beat_at >= since)
@@ -81,12 +81,12 @@ def order(
 
 
 def last_order(session: Session) -> int:
-    """Give the number of the newest order, 0 when there is none."""
+    """Return the number of the newest order, 0 when there is none."""
     return session.scalar(select(func.max(CommandRow.id))) or 0
 
 
 def orders_after(session: Session, last_id: int, worker: str) -> list[Command]:
-    """Give the orders for a worker that came after number `last_id`, oldest first."""
+    """Return the orders for a worker that came after number `last_id`, oldest first."""
     query = (
         select(CommandRow)
         .where(CommandRow.id > last_id, CommandRow.worker.in_(("", worker)))

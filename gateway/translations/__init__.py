@@ -21,7 +21,7 @@ KEYWORDS = {"_": None, "_l": None, "gettext": None, "ngettext": (1, 2)}
 
 
 def collected() -> Catalog:
-    """Give every text of the console, without translations."""
+    """Return every text of the console, without translations."""
     from gateway.pages import foreign
 
     with (FOLDER / "babel.cfg").open() as mapping:
@@ -39,7 +39,7 @@ def collected() -> Catalog:
 
 
 def kept(language: str) -> Catalog:
-    """Give the catalogue of a language as it is."""
+    """Return the catalogue of a language as it is."""
     path = path_of(language)
     if not path.is_file():
         return Catalog(locale=language, project="Ollama2OpenAI", fuzzy=False)
@@ -48,7 +48,7 @@ def kept(language: str) -> Catalog:
 
 
 def path_of(language: str) -> Path:
-    """Give where a catalogue is kept."""
+    """Return where a catalogue is kept."""
     return FOLDER / language / "LC_MESSAGES" / "messages.po"
 
 

@@ -19,7 +19,7 @@ from gateway.policy import override_rules
 
 
 def chosen_from(pairs: Iterable[tuple[Any, str]]) -> list[SelectChoice]:
-    """Give the choices of a field from (value, words) pairs."""
+    """Return the choices of a field from (value, words) pairs."""
     return [SelectChoice(value, words) for value, words in pairs]
 
 
@@ -70,7 +70,7 @@ class OverrideField(JsonField):
 
 
 def problem_words(problem: override_rules.Problem) -> str:
-    """Give a problem as a sentence with its line."""
+    """Return a problem as a sentence with its line."""
     message = translated(problem.message)
     words = f"{problem.path}: {message}" if problem.path else message
     if not problem.line:
@@ -79,7 +79,7 @@ def problem_words(problem: override_rules.Problem) -> str:
 
 
 def parse_object(text: str) -> dict[str, Json]:
-    """Give the JSON object in `text`. Raises ValueError with a sentence that names the place."""
+    """Return the JSON object in `text`. Raises ValueError with a sentence that names the place."""
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:

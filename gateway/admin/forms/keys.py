@@ -163,7 +163,7 @@ class KeyForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF ships no types
             raise ValidationError(_("Choose at least one endpoint."))
 
     def values(self, now: datetime) -> dict[str, Any]:
-        """Give what the form says as `policy.key_rules` reads it."""
+        """Return what the form says as `policy.key_rules` reads it."""
         everything = self.access.data == "all"
         return {
             "name": self.name.data.strip(),
@@ -207,7 +207,7 @@ class KeyForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF ships no types
 
 
 def filled(key: Key) -> dict[str, Any]:
-    """Give the form's data for an existing key."""
+    """Return the form's data for an existing key."""
     limits = key.limits
     budgets = {f"{b.metric}_{b.period}": b.limit for b in limits.budgets}
     every = "*" in key.allow

@@ -103,7 +103,7 @@ class OverrideForm(FlaskForm):  # type: ignore[misc]  # as above
 
 
 def fields_of(model: Model) -> dict[str, list[tuple[KeyRule, str]]]:
-    """Give the parameters by group, each with the text its field starts with."""
+    """Return the parameters by group, each with the text its field starts with."""
     grouped: dict[str, list[tuple[KeyRule, str]]] = {name: [] for name in GROUPS}
     for rule in KEYS.values():
         grouped[rule.group].append((rule, as_text(rule, model.override.get(rule.name))))
@@ -111,7 +111,7 @@ def fields_of(model: Model) -> dict[str, list[tuple[KeyRule, str]]]:
 
 
 def as_text(rule: KeyRule, value: Json) -> str:
-    """Give a value as its field shows it."""
+    """Return a value as its field shows it."""
     if value is None:
         return ""
     if rule.kind == "stop":
@@ -126,7 +126,7 @@ def as_text(rule: KeyRule, value: Json) -> str:
 def read_fields(
     given: Mapping[str, str], before: Mapping[str, Json]
 ) -> tuple[dict[str, Json], dict[str, str]]:
-    """Give the override that the form's fields say, and what is wrong by field.
+    """Return the override that the form's fields say, and what is wrong by field.
 
     What fields cannot say (`options` of newer servers, `force`) stays as it was.
     """

@@ -109,6 +109,6 @@ class TokenForm(FlaskForm):  # type: ignore[misc]  # as above
     submit = SubmitField(_l("Make token"))
 
     def expires_at(self) -> Any:
-        """Give when the token ends; None for never."""
+        """Return when the token ends; None for never."""
         days = int(self.lifetime.data)
         return datetime.now(UTC) + timedelta(days=days) if days else None

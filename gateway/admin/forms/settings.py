@@ -257,7 +257,7 @@ _URL = Regexp(
 
 
 def settings_form(tab: str, behaviour: Behaviour) -> FlaskForm:
-    """Give the form of one tab, filled with the settings in force."""
+    """Return the form of one tab, filled with the settings in force."""
     hints = get_type_hints(Behaviour)
     defaults = {field.name: field.default for field in fields(Behaviour)}
     members: dict[str, Any] = {
@@ -269,7 +269,7 @@ def settings_form(tab: str, behaviour: Behaviour) -> FlaskForm:
 
 
 def changes(form: FlaskForm, tab: str, behaviour: Behaviour) -> dict[str, Any]:
-    """Give the settings of a valid form that differ from those in force."""
+    """Return the settings of a valid form that differ from those in force."""
     given = {name: form[name].data for name in WORDS[tab]}
     given = {name: "" if value is None else value for name, value in given.items()}
     return {name: value for name, value in given.items() if value != getattr(behaviour, name)}

@@ -23,7 +23,7 @@ class Shown:
 
 
 def shown_of(envelope: Envelope) -> Shown:
-    """Give what `parse` noted for the answer."""
+    """Return what `parse` noted for the answer."""
     extra = envelope.call.extra
     return extra if isinstance(extra, Shown) else Shown()
 
@@ -36,7 +36,7 @@ class CallIds:
         self._taken: set[str] = set()
 
     def take(self, upstream_id: str) -> str:
-        """Give the id of the next call."""
+        """Return the id of the next call."""
         number = len(self._taken)
         taken = upstream_id
         while not taken or taken in self._taken:
@@ -47,19 +47,19 @@ class CallIds:
 
 
 def call_word(envelope: Envelope) -> str:
-    """Give the finish reason of an answer that ended in calls."""
+    """Return the finish reason of an answer that ended in calls."""
     return "function_call" if shown_of(envelope).legacy else "tool_calls"
 
 
 def custom_names(envelope: Envelope) -> frozenset[str]:
-    """Give the names of the tools that take free text."""
+    """Return the names of the tools that take free text."""
     request = envelope.call.request
     tools = request.tools if isinstance(request, ChatRequest) else ()
     return frozenset(tool.name for tool in tools if tool.kind == "custom")
 
 
 def whole_calls(calls: Sequence[ToolCallDone], envelope: Envelope, ids: CallIds) -> dict[str, Json]:
-    """Give the fields of a message that tell its calls; none when there are none."""
+    """Return the fields of a message that tell its calls; none when there are none."""
     if not calls:
         return {}
     if shown_of(envelope).legacy:
@@ -71,7 +71,7 @@ def whole_calls(calls: Sequence[ToolCallDone], envelope: Envelope, ids: CallIds)
 def call_deltas(
     call: ToolCallDone, index: int, custom: frozenset[str], call_id: str
 ) -> tuple[Json, Json]:
-    """Give the two deltas of a call.
+    """Return the two deltas of a call.
 
     The first names it: SDKs join repeated strings, so `id`, `type` and `name` come once. The
     second brings the arguments.
@@ -83,7 +83,7 @@ def call_deltas(
 
 
 def legacy_deltas(call: ToolCallDone) -> tuple[Json, Json]:
-    """Give the two deltas of a call in the older form."""
+    """Return the two deltas of a call in the older form."""
     return (
         {"function_call": {"name": call.name, "arguments": ""}},
         {"function_call": {"arguments": call.arguments}},
@@ -96,7 +96,7 @@ def _whole(call: ToolCallDone, ids: CallIds, is_custom: bool) -> Json:
 
 
 def _form(call: ToolCallDone, is_custom: bool) -> tuple[str, str, str]:
-    """Give a call's kind, what its text is called, and the text."""
+    """Return a call's kind, what its text is called, and the text."""
     if is_custom:
         return "custom", "input", custom_input(call.name, call.arguments)
     return "function", "arguments", call.arguments

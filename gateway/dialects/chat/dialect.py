@@ -74,7 +74,7 @@ def parse(body: Json, reading: Reading) -> Call:
 
 
 def render(replies: Sequence[Reply], envelope: Envelope) -> Json:
-    """Give the whole answer."""
+    """Return the whole answer."""
     shown = shown_of(envelope)
     ids = CallIds(envelope.seed)
     usage = total_usage([reply.finish.usage for reply in replies], len(replies))
@@ -110,13 +110,13 @@ def refuse_bias(root: Fields) -> None:
 
 
 def wants_usage(root: Fields) -> bool:
-    """Tell whether a stream shall end with a chunk of its own for usage."""
+    """Return whether a stream shall end with a chunk of its own for usage."""
     options = root.fields("stream_options")
     return options is not None and (options.flag("include_usage") or False)
 
 
 def read_n(root: Fields, most: int) -> int:
-    """Give the number of answers wanted."""
+    """Return the number of answers wanted."""
     return root.integer("n", 1, most) or 1
 
 

@@ -136,7 +136,7 @@ def _call(fields: Fields) -> ToolCall:
 
 
 def _thinking(fields: Fields) -> str:
-    """Give the reasoning of an earlier turn, under whichever name it was sent out."""
+    """Return the reasoning of an earlier turn, under whichever name it was sent out."""
     for name in _THINKING_NAMES:
         text = _text(fields.get(name))
         if text:

@@ -70,16 +70,16 @@ class Writer:
         self._finished: dict[int, Usage] = {}
 
     def open(self) -> bytes:
-        """Give the chunk with the role of each choice, in order: helpers index by it."""
+        """Return the chunk with the role of each choice, in order: helpers index by it."""
         delta = b'{"role":"assistant","content":""'
         return b"".join(start + delta + self._tail for start in self._starts)
 
     def piece(self, text: str) -> bytes:
-        """Give the chunk of a piece of text of the only choice."""
+        """Return the chunk of a piece of text of the only choice."""
         return self._text_head + orjson.dumps(text) + self._tail
 
     def feed(self, batch: Batch) -> bytes:
-        """Give the frames of one batch, joined; empty when there is nothing to say."""
+        """Return the frames of one batch, joined; empty when there is nothing to say."""
         choice, events = batch
         parts: list[bytes] = []
         head, tail = self._text_heads[choice], self._tail
@@ -106,7 +106,7 @@ class Writer:
         return b"".join(parts)
 
     def _head(self) -> bytes:
-        """Give what every chunk begins with, up to its choices."""
+        """Return what every chunk begins with, up to its choices."""
         fields: dict[str, Json] = {
             "id": answer_id(CHAT_ID, self._envelope),
             "object": "chat.completion.chunk",
@@ -134,7 +134,7 @@ class Writer:
         return (self._starts[choice], b"{", first, quoted, again, self._tail)
 
     def _call(self, choice: int, call: ToolCallDone) -> list[bytes]:
-        """Give two chunks; calls are counted over the whole stream of a choice."""
+        """Return two chunks; calls are counted over the whole stream of a choice."""
         index = self._calls[choice]
         self._calls[choice] += 1
         if shown_of(self._envelope).legacy:
@@ -155,11 +155,11 @@ class Writer:
                 return comment(ping)
 
     def _waiting(self) -> int:
-        """Give the first choice that has not ended."""
+        """Return the first choice that has not ended."""
         return next(i for i in range(self._choices) if i not in self._finished)
 
     def _finish(self, choice: int, finish: Finish) -> list[bytes]:
-        """Give the last chunk of a choice and, after the last choice, the end of the stream."""
+        """Return the last chunk of a choice and, after the last choice, the end of the stream."""
         self._finished[choice] = finish.usage
         called = call_word(self._envelope) if self._calls[choice] else ""
         word = finish_word(finish, called)
@@ -184,5 +184,5 @@ class Writer:
 
 
 def writer(envelope: Envelope) -> Writer:
-    """Give what writes a streamed answer."""
+    """Return what writes a streamed answer."""
     return Writer(envelope)

@@ -95,7 +95,7 @@ def parse(body: Json, reading: Reading) -> Call:
 
 
 def render(replies: Sequence[Reply], envelope: Envelope) -> Json:
-    """Give the whole answer."""
+    """Return the whole answer."""
     request = request_of(envelope)
     usage = total_usage([reply.finish.usage for reply in replies], request.n)
     return {
@@ -121,7 +121,7 @@ def _check_best_of(root: Fields, n: int) -> None:
 
 
 def _prompts(root: Fields) -> tuple[str, ...]:
-    """Give the prompts, none empty: Ollama would load the model and call that an answer."""
+    """Return the prompts, none empty: Ollama would load the model and call that an answer."""
     prompts = read_texts(root.get("prompt"), "prompt", MAX_PROMPTS)
     for index, prompt in enumerate(prompts):
         if not prompt:
@@ -146,7 +146,7 @@ def _steered(params: Params, suffix: str, top: int | None) -> Params:
 
 
 def _default_raw(setting: str, request: CompletionRequest) -> bool | None:
-    """Tell whether the prompt goes past the model's template when nobody said (D24).
+    """Return whether the prompt goes past the model's template when nobody said (D24).
 
     Clients that write the control tokens of a template themselves want no second one around.
     """

@@ -18,14 +18,14 @@ class Shown:
 
 
 def request_of(envelope: Envelope) -> CompletionRequest:
-    """Give the request of a completion."""
+    """Return the request of a completion."""
     request = envelope.call.request
     assert isinstance(request, CompletionRequest)
     return request
 
 
 def head(envelope: Envelope) -> dict[str, Json]:
-    """Give what the answer and each of its chunks begin with."""
+    """Return what the answer and each of its chunks begin with."""
     return {
         "id": answer_id(COMPLETION_ID, envelope),
         "object": "text_completion",
@@ -36,7 +36,7 @@ def head(envelope: Envelope) -> dict[str, Json]:
 
 
 def echoed(envelope: Envelope, choice: int) -> str:
-    """Give the prompt of a choice where the caller wants it back, else nothing."""
+    """Return the prompt of a choice where the caller wants it back, else nothing."""
     extra = envelope.call.extra
     if not (isinstance(extra, Shown) and extra.echo):
         return ""
@@ -45,7 +45,7 @@ def echoed(envelope: Envelope, choice: int) -> str:
 
 
 def logprob_lists(tokens: Sequence[TokenLogprob], offset: int) -> Json:
-    """Give the four parallel lists; `offset` is where the first token stands in the text."""
+    """Return the four parallel lists; `offset` is where the first token stands in the text."""
     offsets = []
     for token in tokens:
         offsets.append(offset)

@@ -48,7 +48,7 @@ class Writer:
         self._finished: dict[int, Usage] = {}
 
     def open(self) -> bytes:
-        """Give the prompts, where they are echoed: there is no other opening."""
+        """Return the prompts, where they are echoed: there is no other opening."""
         prompts = [echoed(self._envelope, choice) for choice in range(self._choices)]
         return b"".join(
             start + quote(text) + self._tail
@@ -57,11 +57,11 @@ class Writer:
         )
 
     def piece(self, text: str) -> bytes:
-        """Give the chunk of a piece of text of the only choice."""
+        """Return the chunk of a piece of text of the only choice."""
         return self._text_head + orjson.dumps(text) + self._tail
 
     def feed(self, batch: Batch) -> bytes:
-        """Give the frames of one batch, joined; empty when there is nothing to say."""
+        """Return the frames of one batch, joined; empty when there is nothing to say."""
         choice, events = batch
         parts: list[bytes] = []
         head, tail = self._text_heads[choice], self._tail
@@ -123,5 +123,5 @@ class Writer:
 
 
 def writer(envelope: Envelope) -> Writer:
-    """Give what writes a streamed answer."""
+    """Return what writes a streamed answer."""
     return Writer(envelope)

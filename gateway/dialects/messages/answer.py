@@ -30,23 +30,24 @@ class Shown:
 
 
 def omits_thinking(envelope: Envelope) -> bool:
-    """Tell whether the caller wants thinking blocks without their text."""
+    """Return whether the caller wants thinking blocks without their text."""
     extra = envelope.call.extra
     return isinstance(extra, Shown) and extra.omit_thinking
 
 
 def message_id(seed: str) -> str:
-    """Give the id of the answer."""
+    """Return the id of the answer."""
     return derived_id("msg_", seed, digits=24)
 
 
 def tool_use_id(seed: str, number: int) -> str:
-    """Give the id of the answer's `number`-th call; clients expect the prefix."""
+    """Return the id of the answer's `number`-th call; clients expect the prefix."""
     return derived_id("toolu_", seed, number, digits=24)
 
 
 def signature(thinking: str) -> str:
-    """Give the required `signature` of a thinking block. It proves nothing and is never checked."""
+    """Return the required `signature` of a thinking block. It proves nothing and is never
+    checked."""
     digest = sha256(thinking.encode("utf-8", "surrogatepass")).digest()[:16]
     return "ogw." + urlsafe_b64encode(digest).decode()
 
@@ -65,7 +66,7 @@ def stop_reason(finish: Finish, called: bool) -> str:
 
 
 def usage_counts(usage: Usage) -> dict[str, int]:
-    """Give the counts; `input_tokens` and the cached ones add up here, unlike at OpenAI."""
+    """Return the counts; `input_tokens` and the cached ones add up here, unlike at OpenAI."""
     cached = min(usage.cached_tokens, usage.prompt_tokens)
     return {
         "input_tokens": usage.prompt_tokens - cached,
@@ -82,7 +83,7 @@ def message_object(
     sequence: str | None,
     usage: Usage,
 ) -> Json:
-    """Give the answer object: whole, or as `message_start` opens it."""
+    """Return the answer object: whole, or as `message_start` opens it."""
     return {
         "id": message_id(envelope.seed),
         "type": "message",
@@ -96,7 +97,7 @@ def message_object(
 
 
 def error_body(error: GatewayError, request_id: str, prompt_estimate: int = 0) -> Json:
-    """Give the error body; `prompt_estimate` stands in where Ollama did not tell the prompt's
+    """Return the error body; `prompt_estimate` stands in where Ollama did not tell the prompt's
     size."""
     told: dict[str, Json] = {
         "type": error.anthropic_type,
@@ -121,7 +122,7 @@ def _headers(request_id: str, version: str | None, elapsed_ms: int) -> Iterable[
 
 
 def _message(error: GatewayError, prompt_estimate: int) -> str:
-    """Give the sentence; there is no member for the field concerned, so it leads the sentence."""
+    """Return the sentence; there is no member for the field concerned, so it leads the sentence."""
     if not isinstance(error, ContextOverflow):
         param = error.param
         if param is None or param in error.message:

@@ -130,7 +130,7 @@ def _check_choice(root: Fields, tools: Sequence[Tool]) -> None:
 
 
 def _prepared(body: Mapping[str, Json], root: Fields) -> Mapping[str, Json]:
-    """Give the body with what only this API says put into common words."""
+    """Return the body with what only this API says put into common words."""
     changes: dict[str, Json] = {}
     stops = root.get("stop_sequences")
     if isinstance(stops, list):
@@ -143,7 +143,7 @@ def _prepared(body: Mapping[str, Json], root: Fields) -> Mapping[str, Json]:
 
 
 def _wanted_thinking(root: Fields) -> Json:
-    """Give `think` from `thinking` and `output_config.effort`.
+    """Return `think` from `thinking` and `output_config.effort`.
 
     An effort alone asks for thinking too. Budgets are not enforced: Ollama has none.
     """
@@ -182,14 +182,14 @@ def _may_call_in_parallel(root: Fields) -> bool:
 
 
 def _end_user(root: Fields) -> str:
-    """Give whom the caller says it acts for, for the log."""
+    """Return whom the caller says it acts for, for the log."""
     metadata = root.get("metadata")
     value = metadata.get("user_id") if isinstance(metadata, Mapping) else None
     return "".join(c for c in value[:64] if c.isprintable()) if isinstance(value, str) else ""
 
 
 def render(replies: Sequence[Reply], envelope: Envelope) -> Json:
-    """Give the answer object: thinking, text, calls; never without a block."""
+    """Return the answer object: thinking, text, calls; never without a block."""
     reply = replies[0]
     content: list[Json] = []
     if reply.thinking:
@@ -214,7 +214,7 @@ def render(replies: Sequence[Reply], envelope: Envelope) -> Json:
 
 
 def render_count(tokens: int) -> Json:
-    """Give the answer of `count_tokens`."""
+    """Return the answer of `count_tokens`."""
     return {"input_tokens": tokens}
 
 

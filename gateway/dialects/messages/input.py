@@ -24,7 +24,7 @@ _CALLS = frozenset({"tool_use", "server_tool_use", "mcp_tool_use"})
 
 
 def read_messages(root: Fields, behaviour: Behaviour, ignored: list[str]) -> tuple[Message, ...]:
-    """Give the system prompt and the conversation. Raises InvalidRequest."""
+    """Return the system prompt and the conversation. Raises InvalidRequest."""
     history = _History(behaviour, ignored)
     history.add_system(root, "system")
     entries = root.items("messages")
@@ -47,7 +47,7 @@ class _History:
         self._names: dict[str, str] = {}
 
     def messages(self) -> tuple[Message, ...]:
-        """Give what was collected; an empty turn of the assistant at the end is no prefill."""
+        """Return what was collected; an empty turn of the assistant at the end is no prefill."""
         turns = self._messages
         while len(turns) > 1 and turns[-1] == Message("assistant"):
             turns.pop()
@@ -153,7 +153,7 @@ class _Turn:
         self.calls: list[ToolCall] = []
 
     def message(self) -> list[Message]:
-        """Give the message, if anything was said."""
+        """Return the message, if anything was said."""
         message = replace(self.said.message("assistant"), tool_calls=tuple(self.calls))
         return [] if message == Message("assistant") else [message]
 

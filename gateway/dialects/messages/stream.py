@@ -59,17 +59,17 @@ class Writer:
         self.over = False
 
     def open(self) -> bytes:
-        """Give `message_start`, with the estimated prompt, and the first `ping`."""
+        """Return `message_start`, with the estimated prompt, and the first `ping`."""
         usage = Usage(prompt_tokens=self._envelope.prompt_estimate)
         message = message_object(self._envelope, [], None, None, usage)
         return _frame("message_start", {"type": "message_start", "message": message}) + _PING
 
     def piece(self, text: str) -> bytes:
-        """Give the delta of a piece of text of the open block of text."""
+        """Return the delta of a piece of text of the open block of text."""
         return self._delta + orjson.dumps(text) + _DELTA_END
 
     def feed(self, batch: Batch) -> bytes:
-        """Give the frames of one batch, joined; empty when there is nothing to say."""
+        """Return the frames of one batch, joined; empty when there is nothing to say."""
         parts: list[bytes] = []
         for event in batch[1]:
             if type(event) is TextDelta and self._open == "text":  # a match costs twice as much
@@ -153,7 +153,7 @@ class Writer:
 
 
 def writer(envelope: Envelope) -> Writer:
-    """Give what writes a streamed answer."""
+    """Return what writes a streamed answer."""
     return Writer(envelope)
 
 

@@ -102,12 +102,12 @@ def parse(body: Json, reading: Reading) -> Call:
 
 
 def render(replies: Sequence[Reply], envelope: Envelope) -> Json:
-    """Give the whole response object."""
+    """Return the whole response object."""
     return response_of(replies, envelope)
 
 
 def writer(envelope: Envelope) -> Builder:
-    """Give what writes a streamed answer; whoever wants to store it reads its `response` then."""
+    """Return what writes a streamed answer; whoever wants to store it reads its `response` then."""
     return Builder(envelope)
 
 
@@ -127,7 +127,7 @@ def _check_support(root: Fields) -> None:
 
 
 def _configured(root: Fields, conversation: Conversation) -> Mapping[str, Json]:
-    """Give the members of the body that items of the conversation change."""
+    """Return the members of the body that items of the conversation change."""
     changes: dict[str, Json] = {}
     if conversation.effort is not None:
         reasoning = root.get("reasoning")
@@ -168,7 +168,7 @@ def _stores(root: Fields, reading: Reading) -> bool:
 def _echoed(
     root: Fields, request: ChatRequest, offer: Offer, reading: Reading
 ) -> Mapping[str, Json]:
-    """Give the members of the answer that repeat the request."""
+    """Return the members of the answer that repeat the request."""
     reasoning = root.fields("reasoning") or Fields({})
     given: dict[str, Json] = {
         "instructions": root.text("instructions"),
@@ -202,7 +202,7 @@ def _text_settings(root: Fields) -> Json:
 
 
 def _metadata(root: Fields) -> Json:
-    """Give `metadata` as strings, within the vendor's bounds."""
+    """Return `metadata` as strings, within the vendor's bounds."""
     metadata = root.fields("metadata")
     if metadata is None:
         return {}

@@ -132,7 +132,7 @@ class _Reader:
         self._turn = _Turn()
 
     def conversation(self) -> Conversation:
-        """Give what was read, the last turn included."""
+        """Return what was read, the last turn included."""
         self._end_turn()
         return self._found
 
@@ -263,7 +263,7 @@ class _Turn:
         self._said.append(content)
 
     def message(self) -> list[Message]:
-        """Give the turn as one message; thoughts that led to nothing are dropped."""
+        """Return the turn as one message; thoughts that led to nothing are dropped."""
         if not self._said and not self.calls:
             return []
         texts = ["".join(content.texts) for content in self._said]
@@ -313,7 +313,7 @@ def _read(value: Json, param: str, role: str) -> Content:
 
 
 def _kind(item: Fields) -> str:
-    """Give the type of an item; a bare role is a message, a bare id a reference."""
+    """Return the type of an item; a bare role is a message, a bare id a reference."""
     kind = item.text("type")
     if kind:
         return kind
@@ -329,7 +329,7 @@ def _call_id(item: Fields) -> str:
 
 
 def _thinking(item: Fields) -> str:
-    """Give the text of a reasoning item: what we sealed, else its content, else its summary."""
+    """Return the text of a reasoning item: what we sealed, else its content, else its summary."""
     sealed = unseal(item.get("encrypted_content"))
     if sealed is not None:
         return sealed
@@ -357,7 +357,7 @@ def _read_output(part: Json, where: str, found: Content) -> None:
 
 
 def _stored(item: Fields) -> Json:
-    """Give an item as it is listed later: a message with its role and a list of parts."""
+    """Return an item as it is listed later: a message with its role and a list of parts."""
     kind = _kind(item)
     if kind != "message":
         return {**item.raw, "type": kind}

@@ -48,13 +48,13 @@ class Echo:
 
 
 def echo_of(envelope: Envelope) -> Echo:
-    """Give the envelope's `Echo`; an empty one where the call came without."""
+    """Return the envelope's `Echo`; an empty one where the call came without."""
     extra = envelope.call.extra
     return extra if isinstance(extra, Echo) else Echo()
 
 
 def response_id(seed: str) -> str:
-    """Give the id of the response."""
+    """Return the id of the response."""
     return derived_id("resp_", seed)
 
 
@@ -68,7 +68,7 @@ def response_object(
     reason: str | None = None,
     completed_at: int | None = None,
 ) -> dict[str, Json]:
-    """Give the response object; `reason` tells why it is incomplete."""
+    """Return the response object; `reason` tells why it is incomplete."""
     echo = echo_of(envelope)
     return {
         "id": response_id(envelope.seed),
@@ -114,7 +114,7 @@ _DEFAULTS: Mapping[str, Json] = {
 
 
 def usage_object(usage: Usage) -> dict[str, Json]:
-    """Give the token counts."""
+    """Return the token counts."""
     return {
         "input_tokens": usage.prompt_tokens,
         "input_tokens_details": {"cached_tokens": usage.cached_tokens, "cache_write_tokens": 0},
@@ -125,7 +125,7 @@ def usage_object(usage: Usage) -> dict[str, Json]:
 
 
 def error_object(error: GatewayError) -> dict[str, str]:
-    """Give `error` of a failed response: one of the SDK's own words as `code`."""
+    """Return `error` of a failed response: one of the SDK's own words as `code`."""
     if error.code in _ERROR_CODES:
         code = error.code
     elif error.status == 429:
@@ -138,7 +138,7 @@ def error_object(error: GatewayError) -> dict[str, str]:
 
 
 def reasoning_item(id: str, status: Status, text: str | None, encrypted: bool) -> dict[str, Json]:
-    """Give a reasoning item; `text` None is one that has just begun."""
+    """Return a reasoning item; `text` None is one that has just begun."""
     summary = [] if text is None else [summary_part(text)]
     item: dict[str, Json] = {
         "id": id,
@@ -152,14 +152,14 @@ def reasoning_item(id: str, status: Status, text: str | None, encrypted: bool) -
 
 
 def summary_part(text: str) -> dict[str, str]:
-    """Give the one part of a reasoning summary."""
+    """Return the one part of a reasoning summary."""
     return {"type": "summary_text", "text": text}
 
 
 def message_item(
     id: str, status: Status, text: str | None, logprobs: Sequence[TokenLogprob] = ()
 ) -> dict[str, Json]:
-    """Give the assistant's message; `text` None is one that has just begun."""
+    """Return the assistant's message; `text` None is one that has just begun."""
     content = [] if text is None else [text_part(text, logprobs)]
     return {
         "id": id,
@@ -171,13 +171,13 @@ def message_item(
 
 
 def text_part(text: str, logprobs: Sequence[TokenLogprob] = ()) -> dict[str, Json]:
-    """Give the one part of a message."""
+    """Return the one part of a message."""
     tokens = [{**_token(each), "top_logprobs": _tops(each)} for each in logprobs]
     return {"type": "output_text", "text": text, "annotations": [], "logprobs": tokens}
 
 
 def delta_logprobs(logprobs: Iterable[TokenLogprob]) -> list[Json]:
-    """Give log-probabilities as text events carry them: without bytes."""
+    """Return log-probabilities as text events carry them: without bytes."""
     return [
         {
             "token": each.token,
@@ -198,7 +198,7 @@ def _tops(each: TokenLogprob) -> list[Json]:
 
 
 def call_item(id: str, status: Status, call_id: str, tool: Tool, payload: str) -> dict[str, Json]:
-    """Give a call of `tool`: `payload` is the arguments' JSON text, or a custom tool's input."""
+    """Return a call of `tool`: `payload` is the arguments' JSON text, or a custom tool's input."""
     item: dict[str, Json] = {"id": id, "status": status, "call_id": call_id}
     name = tool.client_name or tool.name
     if tool.kind == "custom":
@@ -211,7 +211,7 @@ def call_item(id: str, status: Status, call_id: str, tool: Tool, payload: str) -
 
 
 def tools_by_name(envelope: Envelope) -> dict[str, Tool]:
-    """Give the tools on offer under the names the model knows."""
+    """Return the tools on offer under the names the model knows."""
     request = envelope.call.request
     tools = request.tools if isinstance(request, ChatRequest) else ()
     return {tool.name: tool for tool in tools}
@@ -225,7 +225,7 @@ def seal(thinking: str) -> str:
 
 
 def unseal(content: Json) -> str | None:
-    """Give the thinking text of our own `encrypted_content`; None for anybody else's."""
+    """Return the thinking text of our own `encrypted_content`; None for anybody else's."""
     if not isinstance(content, str) or not content.startswith(_TRACE):
         return None
     body = content.removeprefix(_TRACE)

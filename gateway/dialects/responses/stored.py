@@ -39,7 +39,7 @@ class Kept:
 
 
 def to_keep(envelope: Envelope, response: Json) -> Kept | None:
-    """Give what to store of a finished, failed or abandoned response; None: nothing shall be."""
+    """Return what to store of a finished, failed or abandoned response; None: nothing shall be."""
     echo = echo_of(envelope)
     if not echo.store:
         return None
@@ -67,7 +67,7 @@ def _with_id(item: Mapping[str, Json], seed: str, number: int) -> Json:
 
 
 def items_page(items: Sequence[Json], query: Mapping[str, str]) -> Json:
-    """Give a page of input items, oldest first in `items`; newest first unless asked otherwise.
+    """Return a page of input items, oldest first in `items`; newest first unless asked otherwise.
 
     `query` are the parameters `limit`, `order`, `after`. Raises InvalidRequest.
     """
@@ -98,12 +98,12 @@ def check_retrieval(query: Mapping[str, str]) -> None:
 
 
 def deletion(response_id: str) -> Json:
-    """Give the answer to a deletion."""
+    """Return the answer to a deletion."""
     return {"id": response_id, "object": "response", "deleted": True}
 
 
 def not_found(response_id: str) -> NotFound:
-    """Give the error for an id nobody stored, or another key did."""
+    """Return the error for an id nobody stored, or another key did."""
     return NotFound(
         f"No response with the id {response_id[:LONGEST_ID]!r} was found.",
         code="response_not_found",
@@ -111,7 +111,7 @@ def not_found(response_id: str) -> NotFound:
 
 
 def cancellation_refused() -> InvalidRequest:
-    """Give the error for an attempt to cancel: nothing runs in the background."""
+    """Return the error for an attempt to cancel: nothing runs in the background."""
     return invalid(
         "Only background responses can be cancelled, and there are none.",
         "response_id",
@@ -120,5 +120,5 @@ def cancellation_refused() -> InvalidRequest:
 
 
 def input_tokens(tokens: int) -> Json:
-    """Give the answer of `/v1/responses/input_tokens`."""
+    """Return the answer of `/v1/responses/input_tokens`."""
     return {"object": "response.input_tokens", "input_tokens": tokens}

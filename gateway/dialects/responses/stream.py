@@ -77,21 +77,21 @@ class Builder:
         self.over = False
 
     def open(self) -> bytes:
-        """Give `response.created` and `response.in_progress`."""
+        """Return `response.created` and `response.in_progress`."""
         begun = response_object(self._envelope, "in_progress")
         return self._event("response.created", {"response": begun}) + self._event(
             "response.in_progress", {"response": begun}
         )
 
     def piece(self, text: str) -> bytes:
-        """Give the delta of a piece of text of the open message."""
+        """Return the delta of a piece of text of the open message."""
         self._pieces.append(text)
         sequence, self._sequence = self._sequence, self._sequence + 1
         quoted = orjson.dumps(text)
         return b"%b%d%b%b%b" % (_TEXT_HEAD, sequence, self._middle, quoted, _TEXT_END)
 
     def feed(self, batch: Batch) -> bytes:
-        """Give the frames of one batch, joined; empty when there is nothing to say."""
+        """Return the frames of one batch, joined; empty when there is nothing to say."""
         parts: list[bytes] = []
         for event in batch[1]:
             match event:
@@ -134,7 +134,7 @@ class Builder:
         return self.response
 
     def abandon(self) -> Json:
-        """Give the object of an answer whose client left: incomplete, with what there is.
+        """Return the object of an answer whose client left: incomplete, with what there is.
 
         An answer that had already ended keeps its end.
         """
@@ -280,5 +280,5 @@ class Builder:
 
 
 def response_of(replies: Sequence[Reply], envelope: Envelope) -> Json:
-    """Give the object of a whole answer."""
+    """Return the object of a whole answer."""
     return Builder(envelope).feed_reply(replies[0])

@@ -35,7 +35,7 @@ class Offer:
 
 
 def flat_name(namespace: str, name: str) -> str:
-    """Give the name of a namespaced tool as the model sees it, at most 64 characters."""
+    """Return the name of a namespaced tool as the model sees it, at most 64 characters."""
     flat = f"{namespace}__{name}" if namespace else name
     if not namespace or len(flat) <= LONGEST_NAME:
         return flat
@@ -80,7 +80,7 @@ def _read_declaration(declaration: Fields, ignored: list[str]) -> list[tuple[Too
 
 
 def _flat(declaration: Fields) -> Json:
-    """Give a declaration in the flat form that SDKs expect in the answer."""
+    """Return a declaration in the flat form that SDKs expect in the answer."""
     kind = declaration.get("type") or "function"
     nested = declaration.get(kind)
     if isinstance(nested, Mapping):
@@ -89,7 +89,7 @@ def _flat(declaration: Fields) -> Json:
 
 
 def read_choice(root: Fields, tools: Sequence[Tool]) -> tuple[Sequence[Tool], ToolChoice]:
-    """Give the tools that may be called, and which must be, by `tool_choice`.
+    """Return the tools that may be called, and which must be, by `tool_choice`.
 
     Raises InvalidRequest, also when it names a hosted tool.
     """

@@ -43,7 +43,7 @@ _STANDARD = str.maketrans("-_", "+/")
 
 
 def read_image(url: str, param: str) -> Media:
-    """Give a picture from a `data:` URL, bare base64, or an address still to be fetched."""
+    """Return a picture from a `data:` URL, bare base64, or an address still to be fetched."""
     url = url.strip()
     if not url:
         raise missing(param)
@@ -60,7 +60,7 @@ def read_image(url: str, param: str) -> Media:
 
 
 def read_image_data(data: str, param: str) -> Media:
-    """Give a picture from bare base64."""
+    """Return a picture from bare base64."""
     data, raw = _base64(data, param, _BASE64)
     if sniff(raw) is None:
         raise _no_image(param)
@@ -70,14 +70,14 @@ def read_image_data(data: str, param: str) -> Media:
 
 
 def read_audio(data: str, param: str) -> Media:
-    """Give a sound from base64 or a `data:` URL."""
+    """Return a sound from base64 or a `data:` URL."""
     if data[:5].lower() == "data:":
         data = _split_data_url(data, param)[1]
     return Media("audio", data=_base64(data, param, "invalid_value")[0], param=param)
 
 
 def read_file(data: str, filename: str, param: str) -> str | Media:
-    """Give a file as text with its name on a first line, or as a picture.
+    """Return a file as text with its name on a first line, or as a picture.
 
     `data` is a `data:` URL or base64. Raises InvalidRequest for what is neither.
     """
@@ -93,7 +93,8 @@ def read_file(data: str, filename: str, param: str) -> str | Media:
 
 
 def file_text(raw: bytes, media_type: str, filename: str, param: str) -> str:
-    """Give a text file as text, its name on a first line. Raises InvalidRequest for other files."""
+    """Return a text file as text, its name on a first line. Raises InvalidRequest for other
+    files."""
     text = None if raw.startswith(b"%PDF-") else _decoded(raw, _is_text(media_type, filename))
     if text is None and (raw.startswith(b"%PDF-") or media_type == "application/pdf"):
         raise invalid(f"{NO_PDF}; send their text.", param, "unsupported_value")
@@ -103,7 +104,7 @@ def file_text(raw: bytes, media_type: str, filename: str, param: str) -> str:
 
 
 def _split_data_url(url: str, param: str) -> tuple[str, str]:
-    """Give the media type, in lower case, and the base64 of a `data:` URL."""
+    """Return the media type, in lower case, and the base64 of a `data:` URL."""
     head = _DATA_URL.match(url)
     if head is None or ";base64" not in head[2].lower():
         raise invalid("A data URL must hold base64: data:<type>;base64,<data>.", param, _BASE64)
@@ -119,7 +120,7 @@ def _no_image(param: str) -> InvalidRequest:
 
 
 def _base64(data: str, param: str, code: str) -> tuple[str, bytes]:
-    """Give base64 in its standard form, and the bytes it holds.
+    """Return base64 in its standard form, and the bytes it holds.
 
     White space, the URL-safe alphabet and missing padding are tolerated.
     """
@@ -149,7 +150,7 @@ def _is_text(media_type: str, filename: str) -> bool:
 
 
 def _decoded(raw: bytes, surely_text: bool) -> str | None:
-    """Give bytes as text; None when they are none and nobody claims that they are."""
+    """Return bytes as text; None when they are none and nobody claims that they are."""
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:

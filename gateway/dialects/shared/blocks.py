@@ -24,7 +24,7 @@ _SEALED = ("encrypted_content", "encrypted_index", "encrypted_stdout", "cache_co
 
 
 def is_result(kind: str) -> bool:
-    """Tell whether a block answers a call, ours or one made on the vendor's side."""
+    """Return whether a block answers a call, ours or one made on the vendor's side."""
     return kind.endswith("tool_result")
 
 
@@ -64,7 +64,7 @@ def _read_result_part(item: Json, where: str, found: Content) -> None:
 
 
 def _vendor_result(value: Json) -> str:
-    """Give the result of a tool that ran at the vendor as short text: title and address a hit."""
+    """Return the result of a tool that ran at the vendor as short text: title and address a hit."""
     if isinstance(value, list):
         return "\n".join(filter(None, map(_vendor_result, value)))
     if not isinstance(value, Mapping):

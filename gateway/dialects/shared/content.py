@@ -124,7 +124,7 @@ def call_name(fields: Fields) -> str:
 
 
 def read_arguments(value: Json) -> Mapping[str, Json]:
-    """Give the arguments of an earlier call as the object Ollama wants.
+    """Return the arguments of an earlier call as the object Ollama wants.
 
     Nothing is refused: agents replay their own broken calls, and a 400 would end their session
     for good (D19).

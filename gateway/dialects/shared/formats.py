@@ -8,7 +8,7 @@ from gateway.dialects.shared.schema_refs import inline_refs
 
 
 def read_response_format(form: Fields, schema_at: str = "schema") -> Json:
-    """Give "json" or a schema from an object with a `type`; None for plain text.
+    """Return "json" or a schema from an object with a `type`; None for plain text.
 
     The schema stands in `json_schema.schema`, or in the object itself, as the Responses API and
     several servers have it; `schema_at` is where the caller should have put it. A schema needs no

@@ -6,7 +6,7 @@ from hashlib import sha256
 
 
 def derived_id(prefix: str, seed: str, number: int = 0, digits: int = 32) -> str:
-    """Give `prefix` and `digits` hex digits (at most 64): the same for the same seed and number.
+    """Return `prefix` and `digits` hex digits (at most 64): the same for the same seed and number.
 
     Two numbers, or two prefixes, of one seed give unrelated digits.
     """

@@ -20,7 +20,7 @@ _PROMPTS = (None, "messages", "prompt", "input")
 
 
 def error_body(error: GatewayError, overflow_param: str | None = None) -> Json:
-    """Give the error body; `overflow_param` is the endpoint's name for a prompt that is too long.
+    """Return the error body; `overflow_param` is the endpoint's name for a prompt that is too long.
 
     All four keys are always there.
     """
@@ -64,7 +64,7 @@ OPENAI = Vendor(
 
 
 def answer_id(prefix: str, envelope: Envelope) -> str:
-    """Give the id of the answer."""
+    """Return the id of the answer."""
     return derived_id(prefix, envelope.seed, digits=24)
 
 
@@ -82,7 +82,7 @@ def finish_word(finish: Finish, called: str = "") -> str:
 
 
 def reasoning_names(envelope: Envelope) -> tuple[str, ...]:
-    """Give the fields thinking goes out under: one, since clients that know both show it twice
+    """Return the fields thinking goes out under: one, since clients that know both show it twice
     (D11)."""
     if envelope.reasoning_field == "both":
         return ("reasoning_content", "reasoning")
@@ -90,7 +90,7 @@ def reasoning_names(envelope: Envelope) -> tuple[str, ...]:
 
 
 def usage_object(usage: Usage) -> Json:
-    """Give the usage of a chat completion; no count is missing, for strict clients."""
+    """Return the usage of a chat completion; no count is missing, for strict clients."""
     return {
         **short_usage_object(usage),
         "prompt_tokens_details": {"cached_tokens": usage.cached_tokens, "audio_tokens": 0},
@@ -104,7 +104,7 @@ def usage_object(usage: Usage) -> Json:
 
 
 def short_usage_object(usage: Usage) -> Json:
-    """Give the usage of a completion."""
+    """Return the usage of a completion."""
     return {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
@@ -130,7 +130,7 @@ def total_usage(usages: Sequence[Usage], n: int) -> Usage:
 
 
 def token_object(token: TokenLogprob) -> Json:
-    """Give one token of visible text with its alternatives (D53)."""
+    """Return one token of visible text with its alternatives (D53)."""
     return {**_token(token), "top_logprobs": [_token(other) for other in token.top]}
 
 

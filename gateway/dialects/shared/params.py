@@ -94,7 +94,7 @@ _DURATION = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h))+")
 
 
 def root_of(body: Mapping[str, Json]) -> Fields:
-    """Give the root of a body, with what `extra_body` holds laid under it.
+    """Return the root of a body, with what `extra_body` holds laid under it.
 
     For fields that are no parameters: `tools`, `response_format`, ... Nulls at the root count as
     absent. Raises InvalidRequest.
@@ -109,7 +109,7 @@ def root_of(body: Mapping[str, Json]) -> Fields:
 def read_params(
     body: Mapping[str, Json], named: Mapping[str, Named], own: Collection[str] = ()
 ) -> tuple[Params, tuple[str, ...]]:
-    """Give the parameters of a body and the field paths that were ignored with notice.
+    """Return the parameters of a body and the field paths that were ignored with notice.
 
     `named` is the dialect's table of vendor names, weakest first. `own` are names that mean
     something else in this dialect and are left to it. Raises InvalidRequest.
@@ -124,12 +124,12 @@ def read_params(
 
 
 def read_options(body: Mapping[str, Json], named: Mapping[str, Named]) -> Mapping[str, Json]:
-    """Give Ollama's `options` by the rank of the places they stand in; unknown ones are kept."""
+    """Return Ollama's `options` by the rank of the places they stand in; unknown ones are kept."""
     return _ranked(_layers(body), named)
 
 
 def read_keep_alive(body: Mapping[str, Json]) -> float | str | None:
-    """Give how long the model stays loaded: seconds, or a Go duration (D47)."""
+    """Return how long the model stays loaded: seconds, or a Go duration (D47)."""
     for layer in _layers(body):
         value = _keep_alive(layer)
         if value is not None:
@@ -138,12 +138,12 @@ def read_keep_alive(body: Mapping[str, Json]) -> float | str | None:
 
 
 def read_timeout_ms(body: Mapping[str, Json]) -> int | None:
-    """Give the time limit of the whole call; 0 is none (D45)."""
+    """Return the time limit of the whole call; 0 is none (D45)."""
     return _first(_timeout_ms(layer) for layer in _layers(body))
 
 
 def read_flag(body: Mapping[str, Json], name: str) -> bool | None:
-    """Give a boolean from the root or from `extra_body`."""
+    """Return a boolean from the root or from `extra_body`."""
     return _first(layer.flag(name) for layer in _layers(body))
 
 
@@ -159,7 +159,7 @@ def read_format(value: Json, param: str) -> Json:
 
 
 def as_keep_alive(value: Json, param: str) -> float | str:
-    """Give seconds or a Go duration, or raise InvalidRequest."""
+    """Return seconds or a Go duration, or raise InvalidRequest."""
     if isinstance(value, str):
         text = value.strip()
         if _DURATION.fullmatch(text):
@@ -172,7 +172,7 @@ def as_keep_alive(value: Json, param: str) -> float | str:
 
 
 def check_option(name: str, value: Json, param: str, rule: OptionRule | None = None) -> Json:
-    """Give the value of an option in the type Ollama wants; of an unknown one as it is.
+    """Return the value of an option in the type Ollama wants; of an unknown one as it is.
 
     Raises InvalidRequest: Ollama itself answers 500 to a wrong type (F4).
     """
@@ -193,7 +193,7 @@ def check_option(name: str, value: Json, param: str, rule: OptionRule | None = N
 
 
 def _layers(body: Mapping[str, Json], own: Collection[str] = ()) -> tuple[Fields, ...]:
-    """Give the root and, below it, a literal `extra_body`; without the names in `own`."""
+    """Return the root and, below it, a literal `extra_body`; without the names in `own`."""
     root = Fields(body)
     extra = root.fields("extra_body")
     layers = (root,) if extra is None else (root, extra)
@@ -206,7 +206,7 @@ def _layers(body: Mapping[str, Json], own: Collection[str] = ()) -> tuple[Fields
 
 
 def _ranked(layers: Sequence[Fields], named: Mapping[str, Named]) -> Mapping[str, Json]:
-    """Give the options of the layers, the first one strongest."""
+    """Return the options of the layers, the first one strongest."""
     found: dict[str, Json] = {}
     for layer in reversed(layers):
         found.update(_options(layer, named))
@@ -214,7 +214,7 @@ def _ranked(layers: Sequence[Fields], named: Mapping[str, Named]) -> Mapping[str
 
 
 def _options(layer: Fields, named: Mapping[str, Named]) -> dict[str, Json]:
-    """Give the options of one layer: `options`, then vendor names, then Ollama's at the root."""
+    """Return the options of one layer: `options`, then vendor names, then Ollama's at the root."""
     found: dict[str, Json] = {}
     listed = layer.fields("options")
     if listed is not None:
@@ -238,7 +238,7 @@ def _options(layer: Fields, named: Mapping[str, Named]) -> dict[str, Json]:
 
 
 def _laid_over(below: Params, layer: Fields) -> Params:
-    """Give `below` with everything one layer says that is no option."""
+    """Return `below` with everything one layer says that is no option."""
     if _NO_OPTIONS.isdisjoint(layer.raw):
         return below
     thinking = read_thinking(layer) or _lifted(layer, "think", read_think)

@@ -12,7 +12,7 @@ _WANTED = "a string or a list of strings"
 
 
 def read_texts(value: Json, param: str, most: int) -> tuple[str, ...]:
-    """Give at least one and at most `most` texts. Raises InvalidRequest.
+    """Return at least one and at most `most` texts. Raises InvalidRequest.
 
     Tokens mean nothing without the tokenizer that made them, so they are refused.
     """

@@ -37,44 +37,44 @@ class Fields:
     where: str = ""
 
     def path(self, name: str) -> str:
-        """Give the dotted path of a field."""
+        """Return the dotted path of a field."""
         return f"{self.where}.{name}" if self.where else name
 
     def get(self, name: str) -> Json:
-        """Give the raw value; None when absent or null."""
+        """Return the raw value; None when absent or null."""
         return self.raw.get(name)
 
     def text(self, name: str) -> str | None:
-        """Give a string."""
+        """Return a string."""
         value = self.raw.get(name)
         return None if value is None else as_text(value, self.path(name))
 
     def required_text(self, name: str) -> str:
-        """Give a string that must be there and not be empty."""
+        """Return a string that must be there and not be empty."""
         value = self.text(name)
         if not value:
             raise missing(self.path(name))
         return value
 
     def flag(self, name: str) -> bool | None:
-        """Give a boolean."""
+        """Return a boolean."""
         value = self.raw.get(name)
         return None if value is None else as_flag(value, self.path(name))
 
     def number(
         self, name: str, low: float | None = None, high: float | None = None
     ) -> float | None:
-        """Give a number within `low` and `high`, both inclusive."""
+        """Return a number within `low` and `high`, both inclusive."""
         value = self.raw.get(name)
         return None if value is None else as_number(value, self.path(name), low, high)
 
     def integer(self, name: str, low: float | None = None, high: float | None = None) -> int | None:
-        """Give a whole number within `low` and `high`, both inclusive."""
+        """Return a whole number within `low` and `high`, both inclusive."""
         value = self.raw.get(name)
         return None if value is None else as_integer(value, self.path(name), low, high)
 
     def word(self, name: str, allowed: Collection[str]) -> str | None:
-        """Give one of the `allowed` words."""
+        """Return one of the `allowed` words."""
         value = self.text(name)
         if value is not None and value not in allowed:
             raise invalid(
@@ -84,30 +84,30 @@ class Fields:
         return value
 
     def fields(self, name: str) -> Fields | None:
-        """Give an object, ready to be read."""
+        """Return an object, ready to be read."""
         value = self.raw.get(name)
         return None if value is None else as_fields(value, self.path(name))
 
     def items(self, name: str) -> Sequence[Json]:
-        """Give a list; empty when absent."""
+        """Return a list; empty when absent."""
         value = self.raw.get(name)
         return () if value is None else as_list(value, self.path(name))
 
     def objects(self, name: str) -> Iterator[Fields]:
-        """Give the objects of a list, each with its path; empty when absent."""
+        """Yield the objects of a list, each with its path; empty when absent."""
         for index, item in enumerate(self.items(name)):
             yield as_fields(item, f"{self.path(name)}[{index}]")
 
 
 def as_text(value: Json, param: str) -> str:
-    """Give a string, or raise InvalidRequest."""
+    """Return a string, or raise InvalidRequest."""
     if isinstance(value, str):
         return value
     raise wrong_type(param, "a string", value)
 
 
 def as_flag(value: Json, param: str) -> bool:
-    """Give a boolean, or raise InvalidRequest."""
+    """Return a boolean, or raise InvalidRequest."""
     if isinstance(value, bool):
         return value
     known = flag_of(value) if isinstance(value, str) else None
@@ -117,14 +117,14 @@ def as_flag(value: Json, param: str) -> bool:
 
 
 def flag_of(word: str) -> bool | None:
-    """Give the boolean a word stands for; None when it stands for none."""
+    """Return the boolean a word stands for; None when it stands for none."""
     return _WORDS.get(word.strip().lower())
 
 
 def as_number(
     value: Json, param: str, low: float | None = None, high: float | None = None
 ) -> float:
-    """Give a finite number, whole ones as int, or raise InvalidRequest."""
+    """Return a finite number, whole ones as int, or raise InvalidRequest."""
     if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
         value = int(value) if _WHOLE.fullmatch(value.strip()) else float(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -136,7 +136,7 @@ def as_number(
 
 
 def as_integer(value: Json, param: str, low: float | None = None, high: float | None = None) -> int:
-    """Give a whole number of at most 64 bits, or raise InvalidRequest."""
+    """Return a whole number of at most 64 bits, or raise InvalidRequest."""
     number = as_number(value, param)
     if number != int(number):
         raise wrong_type(param, "an integer", value)
@@ -148,21 +148,21 @@ def as_integer(value: Json, param: str, low: float | None = None, high: float | 
 
 
 def as_fields(value: Json, param: str) -> Fields:
-    """Give an object ready to be read, or raise InvalidRequest."""
+    """Return an object ready to be read, or raise InvalidRequest."""
     if isinstance(value, Mapping):
         return Fields(value, param)
     raise wrong_type(param, "an object", value)
 
 
 def as_list(value: Json, param: str) -> Sequence[Json]:
-    """Give a list, or raise InvalidRequest."""
+    """Return a list, or raise InvalidRequest."""
     if isinstance(value, list | tuple):
         return value
     raise wrong_type(param, "a list", value)
 
 
 def as_limit(value: Json, param: str) -> int:
-    """Give a number of tokens: at least 1, or -1 and -2 for no limit.
+    """Return a number of tokens: at least 1, or -1 and -2 for no limit.
 
     0 is refused: what it does upstream depends on the code path (D22).
     """
@@ -173,7 +173,7 @@ def as_limit(value: Json, param: str) -> int:
 
 
 def as_stops(value: Json, param: str) -> tuple[str, ...]:
-    """Give stop strings from a string or a list; empty ones are dropped."""
+    """Return stop strings from a string or a list; empty ones are dropped."""
     if isinstance(value, str):
         return (value,) if value else ()
     if not isinstance(value, list | tuple):
@@ -185,7 +185,7 @@ def as_stops(value: Json, param: str) -> tuple[str, ...]:
 
 
 def read_model(root: Fields) -> str:
-    """Give the client's own spelling of the model, untrimmed."""
+    """Return the client's own spelling of the model, untrimmed."""
     model = root.text("model")
     if model is None or not model.strip():
         raise missing("model")
@@ -193,7 +193,7 @@ def read_model(root: Fields) -> str:
 
 
 def read_end_user(root: Fields) -> str:
-    """Give whom the caller says it acts for, for the log: 64 printable characters at most."""
+    """Return whom the caller says it acts for, for the log: 64 printable characters at most."""
     for name in ("safety_identifier", "user"):
         value = root.get(name)
         if isinstance(value, str) and value:
@@ -202,12 +202,12 @@ def read_end_user(root: Fields) -> str:
 
 
 def label(text: str) -> str:
-    """Give a name fit for a list in a header: visible ASCII, no comma, at most 64 characters."""
+    """Return a name fit for a list in a header: visible ASCII, no comma, at most 64 characters."""
     return _LABEL.sub("_", text[:64])
 
 
 def depth(value: Json, most: int) -> int:
-    """Tell how deep lists and objects nest, without recursion; stops counting beyond `most`."""
+    """Return how deep lists and objects nest, without recursion; stops counting beyond `most`."""
     deep, level = 0, [value]
     while level and deep <= most:
         below: list[Json] = []
@@ -222,26 +222,26 @@ def depth(value: Json, most: int) -> int:
 
 
 def missing(param: str) -> InvalidRequest:
-    """Give the error for a required field that is absent or empty."""
+    """Return the error for a required field that is absent or empty."""
     return InvalidRequest(
         f"Missing required parameter: {param!r}.", param=param, code="missing_required_parameter"
     )
 
 
 def invalid(message: str, param: str, code: str = "invalid_value") -> InvalidRequest:
-    """Give the error for a value that is not possible."""
+    """Return the error for a value that is not possible."""
     return InvalidRequest(message, param=param, code=code)
 
 
 def unsupported(param: str, why: str) -> InvalidRequest:
-    """Give the error for a field this gateway cannot honour."""
+    """Return the error for a field this gateway cannot honour."""
     return InvalidRequest(
         f"{param!r} is not supported: {why}", param=param, code="unsupported_parameter"
     )
 
 
 def wrong_type(param: str, wanted: str, value: Json) -> InvalidRequest:
-    """Give the error for a value of the wrong type."""
+    """Return the error for a value of the wrong type."""
     return InvalidRequest(
         f"{param!r} must be {wanted}, not {_kind(value)}.", param=param, code="invalid_type"
     )

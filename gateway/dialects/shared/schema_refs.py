@@ -132,7 +132,7 @@ class _Inliner:
 
 
 def _look_up(root: Mapping[str, Json], reference: str) -> Json:
-    """Give what a local reference points to; None when it is not local or points nowhere."""
+    """Return what a local reference points to; None when it is not local or points nowhere."""
     if reference == "#":
         return root
     if not reference.startswith("#/"):

@@ -48,7 +48,7 @@ _REMEMBERED_BYTES = 8 * 1024
 
 
 def normalise(parameters: Json, param: str) -> Mapping[str, Json]:
-    """Give the parameters of a tool as Ollama can read them; not to be changed in place.
+    """Return the parameters of a tool as Ollama can read them; not to be changed in place.
 
     Raises InvalidRequest when they are no object, or too big.
     """
@@ -154,7 +154,7 @@ def _either(one: Json, other: Json) -> Json:
 
 
 def _rewritten(schema: Json) -> Schema:
-    """Give a schema without references in the words Ollama keeps."""
+    """Return a schema without references in the words Ollama keeps."""
     if not isinstance(schema, Mapping):
         return {}
     copied = _merged_all_of(dict(schema))

@@ -18,7 +18,7 @@ KEEP_ALIVE = b": keep-alive\n\n"
 
 
 def quote(text: str) -> bytes:
-    """Give text as a JSON string; half a surrogate pair, which no encoding holds, as U+FFFD."""
+    """Return text as a JSON string; half a surrogate pair, which no encoding holds, as U+FFFD."""
     try:
         return orjson.dumps(text)
     except TypeError:
@@ -27,12 +27,12 @@ def quote(text: str) -> bytes:
 
 
 def frame(body: Json) -> bytes:
-    """Give one event."""
+    """Return one event."""
     return b"%b%b%b" % (DATA, orjson.dumps(body), END)
 
 
 def comment(ping: Ping) -> bytes:
-    """Give exactly `: keep-alive`; what else there is to tell stands in a second comment line.
+    """Return exactly `: keep-alive`; what else there is to tell stands in a second comment line.
 
     Never a bare colon, on which one client failed (D33).
     """

@@ -35,7 +35,7 @@ class Thinking:
 
 
 def read_thinking(fields: Fields) -> Thinking | None:
-    """Give what one object says about thinking; None: nothing. The first one present decides:
+    """Return what one object says about thinking; None: nothing. The first one present decides:
 
     `think`; `enable_thinking`, `chat_template_kwargs`, `thinking`; `reasoning_effort`; `reasoning`.
     """
@@ -74,7 +74,7 @@ def read_think(value: Json, param: str) -> Thinking | None:
 
 
 def read_hiding(fields: Fields) -> bool | None:
-    """Tell whether thinking shall be kept from the caller; None: nothing was said (D12)."""
+    """Return whether thinking shall be kept from the caller; None: nothing was said (D12)."""
     reasoning = fields.fields("reasoning")
     said = None if reasoning is None else reasoning.flag("exclude")
     if said is not None:

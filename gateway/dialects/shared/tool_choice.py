@@ -50,7 +50,7 @@ def read_offer(root: Fields, max_tools: int) -> Offer:
 def read_choice(
     value: Json, param: str, tools: tuple[Tool, ...]
 ) -> tuple[tuple[Tool, ...], ToolChoice]:
-    """Give the tools that may be called, and which must be. Raises InvalidRequest.
+    """Return the tools that may be called, and which must be. Raises InvalidRequest.
 
     Without any tool `auto` and `none` mean nothing and everything else cannot be kept.
     """
@@ -108,7 +108,7 @@ def _check_known(name: str, param: str, tools: tuple[Tool, ...]) -> None:
 
 
 def _tools(root: Fields, max_tools: int) -> Iterator[tuple[Tool | None, str]]:
-    """Give each tool with the path to name if it is left out."""
+    """Yield each tool with the path to name if it is left out."""
     _check_count(len(root.items("tools")), "tools", max_tools)
     for fields in root.objects("tools"):
         kind = fields.text("type") or "function"
