@@ -11,6 +11,19 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
+from gateway.core.chat import Think
+
+EFFORTS: Mapping[str, Think] = MappingProxyType(
+    {
+        "none": False, "off": False, "disabled": False,
+        "minimal": False,
+        "low": "low", "medium": "medium", "high": "high",
+        "xhigh": "max", "max": "max", "ultra": "max",
+    }
+)  # fmt: skip
+"""What an effort word means for `think`. `minimal` is "low" on gpt-oss, which cannot be switched
+off (D10)."""
+
 Kind: TypeAlias = Literal["number", "integer", "flag", "limit", "stop"]
 
 

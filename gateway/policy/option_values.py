@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
 from typing import Final
 
 from gateway.core.chat import Json
+from gateway.core.options import EFFORTS
 from gateway.policy.options import KEYS, KeyRule
 
 MAX_KEEP_ALIVE_S: Final = 9e9
@@ -17,11 +17,6 @@ _NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _TRUE: Final = frozenset({"true", "1", "yes", "on"})
 _FALSE: Final = frozenset({"false", "0", "no", "off"})
 MAX_SYSTEM: Final = 200_000
-_LEVELS: Final[Mapping[str, Json]] = {
-    "none": False, "off": False, "disabled": False, "minimal": "low",
-    "low": "low", "medium": "medium", "high": "high",
-    "xhigh": "max", "max": "max", "ultra": "max",
-}  # fmt: skip
 
 
 class WrongValue(ValueError):
@@ -103,8 +98,10 @@ def _think(rule: KeyRule, value: Json) -> Json:
         return True
     if word in _FALSE:
         return False
-    if word in _LEVELS:
-        return _LEVELS[word]
+    if word == "minimal":
+        return word  # what it means depends on the model
+    if word in EFFORTS:
+        return EFFORTS[word]
     raise WrongValue("true, false, low, medium, high or max")
 
 

@@ -236,11 +236,14 @@ class _Merge:
         said: dict[str, Any] = dict.fromkeys(_PARAMS)
         for name in won.keys() & said.keys():
             said[name] = won[name][1]
+        effort = asked.effort if self.source("think") == _REQUEST else ""
+        if said["think"] == "minimal":
+            said["think"], effort = False, "minimal"
         return replace(
             asked,
             options=options or EMPTY,
             hide_thinking=self.get("exclude_reasoning", None),
-            effort=asked.effort if self.source("think") == _REQUEST else "",
+            effort=effort,
             **said,
         )
 

@@ -38,7 +38,7 @@ GOOD: list[tuple[str, Any, Any]] = [
     ("think", "on", True),
     ("think", "off", False),
     ("think", "none", False),
-    ("think", "minimal", "low"),
+    ("think", "minimal", "minimal"),
     ("think", "xhigh", "max"),
     ("keep_alive", 300, 300),
     ("keep_alive", "300", 300),

@@ -134,6 +134,7 @@ def test_only_an_explicit_wish_undoes_a_hiding_override(
         (None, {}, None, None, None, ""),
         (None, {}, False, False, "default", ""),
         (None, {"model": {"think": "high"}}, False, "high", "model", ""),
+        (None, {"model": {"think": "minimal"}}, None, False, "model", "minimal"),
         ("low", {"model": {"think": "high"}}, False, "low", "request", "minimal"),
         ("low", {"force_model": {"think": False}}, True, False, "force:model", ""),
     ],

@@ -10,14 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gateway.core.chat import Json, Think
+from gateway.core.options import EFFORTS
 from gateway.dialects.shared.reading import Fields, as_fields, as_flag, as_text, flag_of, wrong_type
 
-_LEVELS: Mapping[str, Think] = {
-    "none": False, "off": False, "disabled": False,
-    "minimal": False,
-    "low": "low", "medium": "medium", "high": "high",
-    "xhigh": "max", "max": "max", "ultra": "max",
-}  # fmt: skip
 _TEMPLATE_SWITCHES = ("enable_thinking", "thinking")
 TEMPLATE_WORDS = (*_TEMPLATE_SWITCHES, "reasoning_effort")
 """What is understood of `chat_template_kwargs`."""
@@ -54,7 +49,7 @@ def thinking_of(effort: str) -> Thinking:
     (D10). An unknown word means that thinking is wanted.
     """
     word = effort.strip().lower()
-    return Thinking(_LEVELS.get(word, True), word)
+    return Thinking(EFFORTS.get(word, True), word)
 
 
 def read_effort(value: Json, param: str) -> Thinking | None:
