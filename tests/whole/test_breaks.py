@@ -123,7 +123,7 @@ def _is_told(lines: list[str]) -> bool:
 def test_a_fault_before_the_answer_is_a_500_in_the_dialect(
     inside: Inside, lines: list[str], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(DIALECTS[name], "parse", _broken)
+    monkeypatch.setattr(DIALECTS[name], "root_of", _broken)  # which `parse` begins with
 
     answer = inside.post(GENERATING[name])
 
