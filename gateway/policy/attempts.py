@@ -125,9 +125,8 @@ class Tries:
         if params.logprobs and _is_about_logprobs(refusal):
             self.notice("logprobs")
             return with_params(request, replace(params, logprobs=False, top_logprobs=None))
-        if isinstance(request, ChatRequest) and _is_about_turns(refusal):
-            messages = conversation.alternating(request.messages)
-            return None if messages is request.messages else replace(request, messages=messages)
+        if isinstance(request, ChatRequest) and _is_about_turns(request, refusal):
+            return replace(request, messages=conversation.alternating(request.messages))
         return None
 
 
@@ -179,11 +178,13 @@ def _may_be_refused(request: ChatRequest) -> bool:
     """Whether something in a request is known to be refused by some models."""
     if request.params.logprobs and request.tools:
         return True
-    return conversation.alternating(request.messages) is not request.messages
+    return not conversation.is_alternating(request.messages)
 
 
-def _is_about_turns(error: GatewayError) -> bool:
-    return isinstance(error, InvalidRequest) and "must alternate" in error.message
+def _is_about_turns(request: ChatRequest, error: GatewayError) -> bool:
+    if not isinstance(error, InvalidRequest) or "must alternate" not in error.message:
+        return False
+    return not conversation.is_alternating(request.messages)
 
 
 def _is_about_logprobs(error: GatewayError) -> bool:

@@ -22,7 +22,7 @@ _REMINDER = "<system-reminder>"
 _FILLERS: Mapping[Role, str] = {"user": ".", "assistant": "OK."}
 
 
-def ordered(messages: Sequence[Message], hoist: bool = False) -> tuple[Message, ...]:
+def ordered(messages: tuple[Message, ...], hoist: bool = False) -> tuple[Message, ...]:
     """Return the conversation with one leading system turn and no neighbours of one role.
 
     With `hoist`, later system turns join the first one instead of staying as reminders. Texts of
@@ -30,7 +30,7 @@ def ordered(messages: Sequence[Message], hoist: bool = False) -> tuple[Message, 
     continue, is joined without a gap.
     """
     if _is_ordered(messages):
-        return tuple(messages)
+        return messages
     system: list[Message] = []
     turns: list[Message] = []
     reminders: list[str] = []
@@ -65,7 +65,7 @@ def alternating(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     """Return the conversation with user and assistant in turn, calls and their results left out.
 
     Some templates refuse a user turn right after a tool result, which most take well and agents
-    send. Where one is missing, a turn of few words stands in; the same tuple where none is.
+    send. Where one is missing, a turn of few words stands in.
     """
     turns: list[Message] = []
     expected: Role = "user"
@@ -75,7 +75,19 @@ def alternating(messages: tuple[Message, ...]) -> tuple[Message, ...]:
                 turns.append(Message(expected, _FILLERS[expected]))
             expected = "assistant" if message.role == "user" else "user"
         turns.append(message)
-    return messages if len(turns) == len(messages) else tuple(turns)
+    return tuple(turns)
+
+
+def is_alternating(messages: Sequence[Message]) -> bool:
+    """Return whether user and assistant are in turn, calls and their results left out."""
+    expected = "user"
+    for message in messages:
+        role = message.role
+        if role == "user" or (role == "assistant" and not message.tool_calls):
+            if role != expected:
+                return False
+            expected = "assistant" if role == "user" else "user"
+    return True
 
 
 def _is_ordered(messages: Sequence[Message]) -> bool:

@@ -57,7 +57,10 @@ def settle(request: Request, model: Model, behaviour: Behaviour) -> tuple[Reques
                 if problem is not None:
                     raise problem.error
         return request, ()
-    if not any(message.media or message.unreadable for message in request.messages):
+    for message in request.messages:
+        if message.media or message.unreadable:
+            break
+    else:
         return request, ()
     newest = newest_turn(request.messages)
     most = behaviour.max_images

@@ -20,6 +20,7 @@ from gateway.core.chat import (
     ChatRequest,
     CompletionRequest,
     Json,
+    Message,
     Params,
     Request,
 )
@@ -204,7 +205,7 @@ def _lay(
         capability.check(request, model, behaviour)
     request = capability.settle(request, model, applied.provenance.get("think", ""))
     if isinstance(request, ChatRequest):
-        request = replace(request, messages=conversation.with_user_turn(request.messages))
+        request = _with_messages(request, conversation.with_user_turn(request.messages))
     measured = estimate.size(request)
     tokens = measured.tokens(services.factors.of(resolved.model.name))
     return Prepared(
@@ -231,7 +232,11 @@ def _ordered(request: Request, behaviour: Behaviour) -> Request:
     if not isinstance(request, ChatRequest):
         return request
     hoist = behaviour.anthropic_system_reminders == "hoist"
-    return replace(request, messages=conversation.ordered(request.messages, hoist))
+    return _with_messages(request, conversation.ordered(request.messages, hoist))
+
+
+def _with_messages(request: ChatRequest, messages: tuple[Message, ...]) -> ChatRequest:
+    return request if messages is request.messages else replace(request, messages=messages)
 
 
 def _filled(services: Services, prepared: Prepared) -> Prepared:

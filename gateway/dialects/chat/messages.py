@@ -55,7 +55,8 @@ class _History:
         role = fields.required_text("role").strip().lower()
         match role:
             case "system" | "developer":
-                self._add(replace(_read(fields).message("system"), media=()))
+                turn = _read(fields).message("system")
+                self._add(replace(turn, media=()) if turn.media else turn)
             case "user":
                 self._add_user(fields)
             case "assistant":
@@ -63,7 +64,7 @@ class _History:
             case "tool":
                 self._add_result(fields)
             case "function":
-                self._add(replace(_read(fields).message("tool"), tool_name=call_name(fields)))
+                self._add(_read(fields).message("tool", tool_name=call_name(fields)))
             case _:
                 raise invalid(
                     f"{label(role)!r} is no role; use one of {', '.join(_ROLES)}.",
@@ -105,16 +106,12 @@ class _History:
             arguments = read_arguments(legacy.get("arguments"))
             calls.append(ToolCall(f"call_legacy_{index}", call_name(legacy), arguments))
         self._names.update((call.id, call.name) for call in calls if call.id)
-        turn = content.message("assistant")
-        self._add(
-            replace(turn, thinking=_thinking(fields) or turn.thinking, tool_calls=tuple(calls))
-        )
+        self._add(content.message("assistant", thinking=_thinking(fields), tool_calls=calls))
 
     def _add_result(self, fields: Fields) -> None:
         call_id = fields.text("tool_call_id") or ""
         name = self._names.get(call_id) or fields.text("name") or ""
-        turn = _read(fields).message("tool")
-        self._add(replace(turn, tool_call_id=call_id, tool_name=name))
+        self._add(_read(fields).message("tool", tool_call_id=call_id, tool_name=name))
 
 
 def _read(fields: Fields, parts: Mapping[str, Reader] = PARTS) -> Content:

@@ -11,8 +11,6 @@ not make its session unusable.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from gateway.core.behaviour import Behaviour
 from gateway.core.chat import Message, ToolCall
 from gateway.dialects.shared.blocks import BLOCKS, is_result, read_call, read_result
@@ -154,7 +152,7 @@ class _Turn:
 
     def message(self) -> list[Message]:
         """Return the message, if anything was said."""
-        message = replace(self.said.message("assistant"), tool_calls=tuple(self.calls))
+        message = self.said.message("assistant", tool_calls=self.calls)
         return [] if message == Message("assistant") else [message]
 
 

@@ -11,7 +11,7 @@ another text format.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import orjson
 
@@ -237,9 +237,8 @@ class _Reader:
         found = Content()
         for index, part in enumerate(value if isinstance(value, list) else [value]):
             _read_output(part, f"{where}[{index}]", found)
-        turn = found.message("tool")
         name = self._names.get(call_id, "")
-        self._append(replace(turn, tool_call_id=call_id, tool_name=name))
+        self._append(found.message("tool", tool_call_id=call_id, tool_name=name))
 
     def _configure(self, item: Fields) -> None:
         reasoning = item.fields("reasoning")

@@ -44,13 +44,9 @@ def read_result(block: Fields, kind: str, name: str) -> Message:
     elif value is not None:
         for index, item in enumerate(value if isinstance(value, list) else [value]):
             _read_result_part(item, f"{block.path('content')}[{index}]", found)
-    turn = found.message("tool")
-    return replace(
-        turn,
-        content=f"Error: {turn.content}" if block.flag("is_error") else turn.content,
-        tool_call_id=block.text("tool_use_id") or "",
-        tool_name=name,
-    )
+    call_id = block.text("tool_use_id") or ""
+    turn = found.message("tool", tool_call_id=call_id, tool_name=name)
+    return replace(turn, content=f"Error: {turn.content}") if block.flag("is_error") else turn
 
 
 def _read_result_part(item: Json, where: str, found: Content) -> None:

@@ -7,12 +7,12 @@ it is kept as `Unreadable`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import orjson
 
-from gateway.core.chat import Json, Media, Message, Role, Unreadable
+from gateway.core.chat import Json, Media, Message, Role, ToolCall, Unreadable
 from gateway.dialects.shared.attachments import read_audio, read_file, read_image, read_image_data
 from gateway.dialects.shared.reading import (
     Fields,
@@ -58,15 +58,30 @@ class Content:
         if isinstance(text, str) and text:
             self.thoughts.append(text)
 
-    def message(self, role: Role) -> Message:
+    def message(
+        self,
+        role: Role,
+        *,
+        thinking: str = "",
+        tool_calls: Sequence[ToolCall] = (),
+        tool_call_id: str = "",
+        tool_name: str = "",
+    ) -> Message:
         """Return the content as a turn; texts are apart by a line, those of the assistant are
-        pieces of one (D54)."""
+        pieces of one (D54). `thinking` goes before thinking that stands in the content."""
+        if role == "assistant":
+            text, thinking = "".join(self.texts), thinking or "\n".join(self.thoughts)
+        else:
+            text = "\n".join(self.texts)
         return Message(
             role,
-            ("" if role == "assistant" else "\n").join(self.texts),
-            "\n".join(self.thoughts) if role == "assistant" else "",
+            text,
+            thinking,
             tuple(self.media),
-            unreadable=tuple(self.unreadable),
+            tuple(tool_calls),
+            tool_call_id,
+            tool_name,
+            tuple(self.unreadable),
         )
 
 
