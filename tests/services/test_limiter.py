@@ -280,7 +280,7 @@ from pathlib import Path
 from gateway.core.keys import Budget, Key, Limits
 from gateway.errors import RateLimited
 from gateway.services.limiter import Limiter
-from gateway.services.stored import Store
+from gateway.services.stored import Store, StoreUnavailable
 from gateway.store.engine import Database
 
 url, folder, kind = sys.argv[1:4]
@@ -303,6 +303,8 @@ for _ in range(8):
             count += 1
         except RateLimited:
             refused += 1
+        except StoreUnavailable:
+            continue  # SQLite's lock was not had in time: nothing was taken, the call comes again
     os.write(1, f"{count}\\n".encode())
     os._exit(0)
 os.close(opened)
