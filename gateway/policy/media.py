@@ -65,7 +65,9 @@ def settle(request: Request, model: Model, behaviour: Behaviour) -> tuple[Reques
     newest = newest_turn(request.messages)
     most = behaviour.max_images
     _check_count([item for turn in request.messages[newest:] for item in turn.media], most)
-    surplus = len(all_media(request)) - most
+    surplus = -most
+    for item in all_media(request):
+        surplus += _problem(item, model, behaviour, request.media_param) is None
     left_out: list[str] = []
     messages: list[Message] = []
     for at, message in enumerate(request.messages):
@@ -75,11 +77,11 @@ def settle(request: Request, model: Model, behaviour: Behaviour) -> tuple[Reques
             problem = _problem(item, model, behaviour, request.media_param)
             if problem is None and surplus > 0:
                 problem = _too_many(item, most)
+                surplus -= 1
             if problem is None:
                 kept.append(item)
             else:
                 problems.append(problem)
-                surplus -= 1
         if problems:
             if at >= newest:
                 raise problems[0].error

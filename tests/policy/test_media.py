@@ -121,6 +121,16 @@ def test_of_too_many_images_the_newest_are_kept() -> None:
     assert len(left_out) == 3
 
 
+def test_images_that_cannot_be_used_take_no_place_of_others() -> None:
+    shots = [replace(IMAGE, data=data) for data in ("1", "2", "A" * 2_000_000)]
+    turns = [turn for shot in shots for turn in (Message("user", media=(shot,)), A)]
+
+    messages, left_out = settle(*turns, max_images=2, max_image_mb=1)
+
+    assert [item.data for message in messages for item in message.media] == ["1", "2"]
+    assert len(left_out) == 1
+
+
 def test_too_many_in_the_newest_turn_are_refused() -> None:
     with pytest.raises(InvalidRequest, match="holds 3 images; at most 2"):
         settle(U, A, Message("user", media=(IMAGE,) * 3), max_images=2)
