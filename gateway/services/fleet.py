@@ -118,7 +118,7 @@ class Fleet:
         refresh_errors: Mapping[int, str] = MappingProxyType({}),
         weights: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """Take in the servers as the admin has them now, the models each one lists, why that list
+        """Record the servers as the admin has them now, the models each one lists, why that list
         is old where it is, and what stands for the weights of each model.
 
         A server whose address or credentials changed starts anew; running calls end undisturbed.

@@ -105,7 +105,7 @@ class Operations:
         return done
 
     def unload(self, model: str, server_ids: Sequence[int], actor: Actor) -> list[Done]:
-        """Take a model out of the memory of servers, as soon as it is idle; it is no longer
+        """Unload a model from the memory of servers, as soon as it is idle; it is no longer
         pinned there."""
         self._loading.pin(model, server_ids, False)
         return self._each(

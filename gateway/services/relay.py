@@ -315,7 +315,7 @@ class Answer:
             yield from self._rest(retries.pause_s)
 
     def _rest(self, pause_s: float) -> Iterator[Sequence[Event]]:
-        """Let time pass, tick by tick; less when the call is ended."""
+        """Advance time, tick by tick; less when the call is ended."""
         until_s = time.monotonic() + pause_s
         while self._stop is None and (left_s := until_s - time.monotonic()) > 0:
             time.sleep(min(left_s, self._tick_s))

@@ -62,7 +62,7 @@ class Retries:
         return None
 
     def _begin_anew(self, error: GatewayError) -> GatewayError | None:
-        """Forget the tries and wait a moment, unless the time is over; then give the error."""
+        """Forget the tries and wait a moment, unless the time is over; then return the error."""
         if self._clock() + PAUSE_S > self._until_s:
             return error
         self.excluded, self._first, self._left = frozenset(), None, MAX_TRIES - 1

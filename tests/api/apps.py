@@ -70,13 +70,13 @@ class Address(Protocol):
 
 
 def ollama_at(url: str) -> Address:
-    """Give a server of another process."""
+    """Return a server of another process."""
     return SimpleNamespace(url=url)
 
 
 @cache
 def _migrated() -> Path:
-    """Give a data folder whose database is up to date: migrating takes longer than most tests."""
+    """Return a data folder whose database is up to date: migrating takes longer than most tests."""
     folder = Path(tempfile.mkdtemp(prefix="gateway-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     setup.prepare(Settings.load({"DATA_DIR": str(folder)}))
@@ -85,7 +85,7 @@ def _migrated() -> Path:
 
 @contextmanager
 def application(folder: Path, *ollamas: Address) -> Iterator[App]:
-    """Give the application before these servers; their models are known."""
+    """Return the application before these servers; their models are known."""
     urls = ",".join(ollama.url for ollama in ollamas)
     shutil.copytree(_migrated(), folder, dirs_exist_ok=True)
     settings = Settings.load({"DATA_DIR": str(folder), "OLLAMA_URL": urls})
@@ -102,7 +102,7 @@ def application(folder: Path, *ollamas: Address) -> Iterator[App]:
 
 
 def told(answer: TestResponse) -> dict[str, Any]:
-    """Give the error of an answer, whether it is the body or the end of a stream."""
+    """Return the error of an answer, whether it is the body or the end of a stream."""
     if answer.is_json:
         found: dict[str, Any] = answer.get_json()["error"]
         return found

@@ -37,7 +37,7 @@ def two_app(tmp_path: Path, two: tuple[FakeOllama, FakeOllama]) -> Iterator[App]
 
 
 def served(*ollamas: FakeOllama) -> list[int]:
-    """Give how many calls each server has had."""
+    """Return how many calls each server has had."""
     paths = ("/api/chat", "/api/generate", "/api/embed")
     return [sum(len(ollama.calls(path)) for path in paths) for ollama in ollamas]
 

@@ -37,7 +37,7 @@ def app(tmp_path: Path, ollama: FakeOllama) -> Iterator[App]:
 
 
 def tools(api: str) -> dict[str, Any]:
-    """Give a tool in the words of an API."""
+    """Return a tool in the words of an API."""
     function = {"name": "weather", "parameters": SCHEMA}
     match api:
         case "chat":
@@ -67,7 +67,7 @@ def formatted(api: str) -> dict[str, Any]:
 
 
 def end(api: str, answer: TestResponse) -> str:
-    """Give how an answer ended, in the words of its API."""
+    """Return how an answer ended, in the words of its API."""
     if answer.is_json:
         return str(ENDS[api](answer.get_json()))
     data = [

@@ -53,13 +53,13 @@ def app(tmp_path: Path, ollama: FakeOllama) -> Iterator[App]:
 
 
 def sent(ollama: FakeOllama) -> list[dict[str, Any]]:
-    """Give the messages of the last call."""
+    """Return the messages of the last call."""
     messages: list[dict[str, Any]] = ollama.calls("/api/chat")[-1].json["messages"]
     return messages
 
 
 def text_of(answer: TestResponse) -> str:
-    """Give the visible text of an answer of any API, whole or streamed."""
+    """Return the visible text of an answer of any API, whole or streamed."""
     assert answer.status_code == 200, answer.get_data()
     if answer.is_json:
         body = answer.get_json()

@@ -41,7 +41,7 @@ def load(app: App, name: str = "llama3.2", how: str = "load") -> None:
 
 
 def last(ollama: FakeOllama, path: str) -> dict[str, Any]:
-    """Give the body of the last call."""
+    """Return the body of the last call."""
     found: dict[str, Any] = ollama.calls(path)[-1].json
     return found
 

@@ -25,7 +25,7 @@ def app(tmp_path: Path, ollama: FakeOllama) -> Iterator[App]:
 
 
 def override(app: App, **values: Any) -> None:
-    """Give the model an override."""
+    """Set an override for the model."""
     services = app.services
     found = next(one for one in services.catalog.models() if one.display_name == "llama3.2")
     services.models.set_override(found.id, values, SYSTEM)

@@ -161,7 +161,7 @@ def test_a_picture_for_a_model_without_eyes_is_refused(caller: Caller) -> None:
 
 
 def newest_turn(url: str) -> dict[str, Any]:
-    """Let the user's newest turn name a file."""
+    """Add a file to the user's newest turn."""
     body = read(url)
     return {**body, "input": body["input"][:1]}
 

@@ -135,7 +135,7 @@ def parse_think(value: Any) -> bool | str:
 
 
 def parse_keep_alive(value: Any) -> float:
-    """Give seconds, for a negative value the most there are. Raises Refused in Go's words."""
+    """Return seconds, for a negative value the most there are. Raises Refused in Go's words."""
     if isinstance(value, bool):
         raise Refused(400, "Unsupported type: 'bool'")
     if isinstance(value, (int, float)):

@@ -19,7 +19,7 @@ _UNREADABLE = "Failed to initialize samplers: failed to parse grammar"
 
 
 def is_applied(call: Call, model: FakeModel) -> bool:
-    """Tell whether the runner heeds the format. A chat on the native path overlooks any JSON."""
+    """Return whether the runner heeds the format. A chat on the native path overlooks any JSON."""
     if call.format in (None, "") or model.ignores_format:
         return False
     return not (call.is_native(model) and call.format in ("json", {}))

@@ -23,7 +23,7 @@ _ESCAPE = re.compile(r"\\(.)", re.S)
 
 
 def conversion_errors(schema: Any, *, sort_keys: bool) -> list[str]:
-    """Give the converter's errors. ``sort_keys`` tells how it shows the schemas it quotes."""
+    """Return the converter's errors. ``sort_keys`` tells how it shows the schemas it quotes."""
 
     def shown(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=sort_keys)
@@ -46,7 +46,7 @@ def conversion_errors(schema: Any, *, sort_keys: bool) -> list[str]:
 
 
 def is_readable(schema: Any) -> bool:
-    """Tell whether llama.cpp can read the grammar it made of the schema."""
+    """Return whether llama.cpp can read the grammar it made of the schema."""
     patterns = (node["pattern"] for node in _visited(schema) if _kind(node) == "pattern")
     return all(_has_known_escapes(pattern) for pattern in patterns)
 
@@ -62,7 +62,7 @@ def _references(node: Any) -> Iterator[str]:
 
 
 def _resolve(root: Any, ref: str) -> tuple[Any, str | None]:
-    """Give what a reference leads to, or how far it leads and the name that is missing there."""
+    """Return what a reference leads to, or how far it leads and the name that is missing there."""
     node = root
     for name in ref.removeprefix("#").split("/")[1:]:
         if isinstance(node, dict) and name in node:
@@ -92,7 +92,7 @@ def _visited(root: Any) -> Iterator[Any]:
 
 
 def _kind(node: Any) -> str:
-    """Say as what the converter takes a schema: its first test that holds decides."""
+    """Return as what the converter takes a schema: its first test that holds decides."""
     if not isinstance(node, dict):
         return "plain"
     kind = node.get("type")

@@ -64,7 +64,7 @@ class LoadKey:
     others: tuple[tuple[str, Any], ...]
 
     def is_served_by(self, running: LoadKey) -> bool:
-        """Tell whether a runner started so need not be reloaded.
+        """Return whether a runner started so need not be reloaded.
 
         Leaving a value out is another value, but not for ``num_gpu``.
         """

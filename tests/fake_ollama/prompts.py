@@ -28,7 +28,7 @@ _TOO_LONG = (
 
 
 def message_tokens(message: Mapping[str, Any], *, bare: bool = False) -> list[str]:
-    """Give the prompt tokens of a turn, images and calls included; ``bare`` without its marks."""
+    """Return the prompt tokens of a turn, images and calls included; ``bare`` without its marks."""
     text = str(message.get("content", ""))
     calls = message.get("tool_calls")
     if calls:
@@ -61,7 +61,7 @@ def _oldest(messages: Sequence[Mapping[str, Any]]) -> int | None:
 
 
 def rendered_prompt(call: Call) -> str:
-    """Give the prompt as a simple template writes it."""
+    """Return the prompt as a simple template writes it."""
     turns = [f"<|{turn['role']}|>\n{turn['content']}<|end|>\n" for turn in call.messages]
     return "".join(turns) + "<|assistant|>\n"
 

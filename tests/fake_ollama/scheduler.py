@@ -113,7 +113,7 @@ class Scheduler:
                 self._board.changed.notify_all()
 
     def kill(self, runner: Runner) -> None:
-        """Let the runner's process end: the next request loads the model again."""
+        """End the runner's process: the next request loads the model again."""
         with self._board.changed:
             self._drop(runner)
             self._board.changed.notify_all()

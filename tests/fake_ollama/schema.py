@@ -20,7 +20,7 @@ _FORMATS = {
 
 
 def fill(schema: Any) -> Any:
-    """Give a value for a schema of unknown origin. Raises ValueError when it is none."""
+    """Return a value for a schema of unknown origin. Raises ValueError when it is none."""
     try:
         return satisfy(schema)
     except (AttributeError, TypeError, LookupError) as error:

@@ -20,7 +20,7 @@ UNREADABLE = "Failed to initialize samplers: failed to parse grammar"
 
 
 def a_text(**fields: Any) -> dict[str, Any]:
-    """Give the schema of an object with one text."""
+    """Return the schema of an object with one text."""
     return {
         "type": "object",
         "properties": {"a": {"type": "string", **fields}},
@@ -36,7 +36,7 @@ def is_json(text: str) -> bool:
 
 
 def message(answer: Answer) -> str:
-    """Give the text of the runner's error, which is JSON in a string."""
+    """Return the text of the runner's error, which is JSON in a string."""
     return str(json.loads(answer.error)["error"]["message"])
 
 

@@ -109,7 +109,7 @@ def expected(book: dict[str, Any], case: dict[str, Any]) -> list[Any]:
 
 
 def seen(answer: Answer, case: dict[str, Any]) -> list[Any]:
-    """Give of the answer what the case tells: the error, the text, or forms and facts."""
+    """Return of the answer what the case tells: the error, the text, or forms and facts."""
     if "error" in case:
         return [answer.json]
     if "plain" in case:
@@ -122,7 +122,7 @@ def seen(answer: Answer, case: dict[str, Any]) -> list[Any]:
 
 
 def form(value: Any) -> Any:
-    """Give the keys and JSON types of a value; of a list those of its first item."""
+    """Return the keys and JSON types of a value; of a list those of its first item."""
     if isinstance(value, dict):
         return {name: form(part) for name, part in value.items()}
     if isinstance(value, list):
@@ -132,7 +132,7 @@ def form(value: Any) -> Any:
 
 
 def in_order(value: Any) -> Any:
-    """Give a form so that the order of its keys counts; open objects show that they are one."""
+    """Return a form so that the order of its keys counts; open objects show that they are one."""
     if isinstance(value, dict):
         return [
             (name, "object" if name == "model_info" else in_order(part))

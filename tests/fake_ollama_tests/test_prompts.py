@@ -20,13 +20,13 @@ PLAIN = "the prompt is longer than the context length"
 
 
 def history(turns: int) -> list[dict[str, Any]]:
-    """Give as many turns of ten tokens each, ended by the user."""
+    """Return as many turns of ten tokens each, ended by the user."""
     roles = ("assistant", "user") * turns
     return [{"role": role, "content": "one two three four five six"} for role in roles[-turns:]]
 
 
 def exceeded(answer: Answer, tokens: int = TOKENS) -> bool:
-    """Tell whether the runner refused so many tokens."""
+    """Return whether the runner refused so many tokens."""
     inner = json.loads(answer.error)["error"]
     return answer.status == 400 and inner == {
         "code": 400,

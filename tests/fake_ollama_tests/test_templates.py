@@ -37,7 +37,7 @@ def strict() -> Iterator[FakeOllama]:
 
 
 def turns(text: str) -> list[dict[str, Any]]:
-    """Give a conversation by first letters: system, user, assistant, call, result."""
+    """Return a conversation by first letters: system, user, assistant, call, result."""
     known = {
         "s": {"role": "system", "content": "one"},
         "u": {"role": "user", "content": "two"},

@@ -30,7 +30,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Seconds:
 
 
 def answer(choices: int = 1, commit_ms: int = 10_000) -> relay.Answer:
-    """Give an answer that must begin within ten seconds, with a comment every fifteen."""
+    """Return an answer that must begin within ten seconds, with a comment every fifteen."""
     request = chat(n=choices)
     key = Key(id=1, name="k", prefix="sk-o2a-xx")
     prepared = Prepared(Call(request), key, cast(Any, None), request)

@@ -22,6 +22,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take the mark out again."""
+    """Remove the mark again."""
     with op.batch_alter_table("model_server") as batch:
         batch.drop_column("pinned")

@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Let the details of all models be asked for again."""
+    """Forget the details of all models: they are asked for again."""
     op.execute("UPDATE model SET details_digest = ''")
 
 
