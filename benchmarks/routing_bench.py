@@ -19,9 +19,9 @@ from gateway.core.behaviour import Behaviour
 from gateway.core.catalog import Model, Server
 from gateway.core.keys import Key
 from gateway.ollama.client import OllamaClient
-from gateway.policy.choose import choose
 from gateway.policy.routing import Index
-from gateway.services.fleet import Fleet
+from gateway.policy.server_choice import choose
+from gateway.scheduling.servers import Fleet
 
 ROUNDS = 9
 SERVERS, MODELS = 50, 200

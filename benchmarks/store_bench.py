@@ -23,20 +23,21 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from gateway.accounting.usage_writer import UsageWriter
 from gateway.core import histogram
 from gateway.core.admin import CLI
 from gateway.core.keys import Budget, Key, Limits
 from gateway.core.requests import Filter
 from gateway.core.usage import Admission, Settlement
-from gateway.services.keyring import Keyring
-from gateway.services.keys import Keys
-from gateway.services.limiter import Limiter
-from gateway.services.revisions import Revisions
-from gateway.services.stored import Store
-from gateway.services.usage_writer import UsageWriter
-from gateway.store import console_requests, console_usage, schema, usage
-from gateway.store.engine import Database
+from gateway.limits.limiter import Limiter
+from gateway.management.keyring import Keyring
+from gateway.management.keys import Keys
+from gateway.runtime.database import Store
+from gateway.runtime.versions import Revisions
+from gateway.store.database import schema
+from gateway.store.database.engine import Database
 from gateway.store.tables import to_us
+from gateway.store.usage import records, request_queries, usage_queries
 
 KEYS, MODELS, DAYS = 20, 8, 90
 _BATCH = 5_000
@@ -97,7 +98,7 @@ def _writer(store: Store) -> Iterator[tuple[str, str, str]]:
     """Feed 2,000 calls a second for some seconds, each admitted and settled 50 ms apart, and watch
     how long a thread that only sleeps is kept from running."""
     gc.collect()
-    gc.freeze()  # as a worker does at its start (services/lifecycle)
+    gc.freeze()  # as a worker does at its start (lifecycle)
     gc.set_threshold(50_000, 50, 50)
     preferred = _prefer_us(True)
     quiet = _Stalls()
@@ -157,8 +158,8 @@ def _fill(store: Store, rows: int) -> float:
         entries = []
         for number in range(start, min(rows, start + _BATCH)):
             at = first + timedelta(days=DAYS) * (number / rows)
-            entries.append(usage.Entry(*_call(number, "f", at)))
-        store.write(usage.write, entries, worker="bench", now=now)
+            entries.append(records.Entry(*_call(number, "f", at)))
+        store.write(records.write, entries, worker="bench", now=now)
     return time.monotonic() - started_s
 
 
@@ -171,34 +172,34 @@ def _queries(store: Store) -> Iterator[tuple[str, str, str]]:
         store.analyse(function, *args, **kwargs)
 
     def percentiles(since: datetime, daily: bool) -> None:
-        texts = store.analyse(console_usage.histograms, Filter(since=since), daily=daily)
+        texts = store.analyse(usage_queries.histograms, Filter(since=since), daily=daily)
         merged = histogram.merge((text for _, _, text in texts), ("first_token_ms",))
         histogram.percentile(merged["first_token_ms"], 0.5)
 
-    last = store.analyse(console_requests.page, Filter(), limit=50)[-1]
+    last = store.analyse(request_queries.page, Filter(), limit=50)[-1]
     deep = (to_us(now - timedelta(days=DAYS / 2)), 1 << 60)
     work: tuple[tuple[str, Callable[[], None]], ...] = (
-        ("totals, 24 h", lambda: read(console_usage.totals, Filter(since=day))),
-        ("series by key, 24 h", lambda: read(console_usage.series, Filter(since=day), "key")),
+        ("totals, 24 h", lambda: read(usage_queries.totals, Filter(since=day))),
+        ("series by key, 24 h", lambda: read(usage_queries.series, Filter(since=day), "key")),
         ("median time to first token, 24 h", lambda: percentiles(day, False)),
         ("requests per minute, last hour",
-         lambda: read(console_usage.minutes, now - timedelta(hours=1))),
+         lambda: read(usage_queries.minutes, now - timedelta(hours=1))),
         ("series by model, 8 days by hour (longer ones are read by days)",
-         lambda: read(console_usage.series, Filter(since=week), "model")),
+         lambda: read(usage_queries.series, Filter(since=week), "model")),
         ("calls by hour, 40 days, for the heat map",
-         lambda: read(console_usage.series, Filter(since=heat), "none")),
+         lambda: read(usage_queries.series, Filter(since=heat), "none")),
         ("series by key, 90 days by day",
-         lambda: read(console_usage.series, Filter(since=quarter), "key", daily=True)),
+         lambda: read(usage_queries.series, Filter(since=quarter), "key", daily=True)),
         ("median time to first token, 90 days",
          lambda: percentiles(quarter, True)),
-        ("newest requests page", lambda: read(console_requests.page, Filter(), limit=50)),
+        ("newest requests page", lambda: read(request_queries.page, Filter(), limit=50)),
         ("second page",
-         lambda: read(console_requests.page, Filter(), older_than=(to_us(last.at), last.id))),
-        ("a page in the middle", lambda: read(console_requests.page, Filter(), older_than=deep)),
-        ("newest page of one key", lambda: read(console_requests.page, Filter(key_id=3))),
-        ("newest page of one model", lambda: read(console_requests.page, Filter(model="model-5"))),
-        ("newest failed ones", lambda: read(console_requests.page, Filter(status="failed"))),
-        ("newest with status 502", lambda: read(console_requests.page, Filter(status="502"))),
+         lambda: read(request_queries.page, Filter(), older_than=(to_us(last.at), last.id))),
+        ("a page in the middle", lambda: read(request_queries.page, Filter(), older_than=deep)),
+        ("newest page of one key", lambda: read(request_queries.page, Filter(key_id=3))),
+        ("newest page of one model", lambda: read(request_queries.page, Filter(model="model-5"))),
+        ("newest failed ones", lambda: read(request_queries.page, Filter(status="failed"))),
+        ("newest with status 502", lambda: read(request_queries.page, Filter(status="502"))),
     )  # fmt: skip
     for name, run in work:
         run()

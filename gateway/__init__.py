@@ -15,8 +15,9 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from gateway.config import Settings
-from gateway.services import offload, services
+from gateway.runtime import tasks
 from gateway.version import VERSION
+from gateway.web import context
 
 __version__ = VERSION
 
@@ -36,12 +37,12 @@ class _Gateway(Flask):
 
 def create_app(settings: Settings | None = None) -> Flask:
     """Make the application. Opens no connection and starts nothing; raises ConfigError."""
-    from gateway import admin, admin_api, api, auth, cli, extensions, logs
+    from gateway import admin, admin_api, api, auth, cli, logs, services
     from gateway.api.closing import Closing
-    from gateway.services import build
+    from gateway.web import extensions
 
     settings = settings or Settings.load()
-    logs.configure(settings.log_level.upper(), settings.log_format, offload.system_thread)
+    logs.configure(settings.log_level.upper(), settings.log_format, tasks.system_thread)
     app = _Gateway(
         __name__,
         template_folder="../templates",
@@ -51,7 +52,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.config.update(settings.flask_config())
     app.url_map.merge_slashes = False
     extensions.init_app(app)
-    build.attach_services(app, settings)
+    services.attach_services(app, settings)
     for blueprint in (api.bp, auth.bp, admin.bp, admin_api.bp):
         app.register_blueprint(blueprint)
     extensions.csrf.exempt(api.bp)
@@ -70,7 +71,7 @@ def create_app(settings: Settings | None = None) -> Flask:
 
 
 def _note_connection() -> None:
-    services().watcher.note(_connection())
+    context.services().watcher.note(_connection())
 
 
 def _connection() -> Any:
@@ -88,7 +89,7 @@ def _bound_writing(response: Response) -> Response:
         return response
     size = response.content_length
     if size is None or size > _BUFFERED:
-        limit_s = services().settings.behaviour().client_write_timeout_s
+        limit_s = context.services().settings.behaviour().client_write_timeout_s
         with suppress(OSError):  # it is gone already, or no TCP
             sock.setsockopt(socket.IPPROTO_TCP, _PATIENCE, limit_s * 1000)
     return response
@@ -97,7 +98,7 @@ def _bound_writing(response: Response) -> Response:
 def _no_view(error: HTTPException) -> Response:
     """Answer what no view could: pages for people, the caller's dialect for machines."""
     from gateway.api import hooks
-    from gateway.pages.errors import error_page
+    from gateway.web.errors import error_page
 
     if request.path.startswith(PAGES):
         return error_page(error)

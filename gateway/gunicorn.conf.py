@@ -157,14 +157,14 @@ def pre_request(worker, req):  # type: ignore[no-untyped-def]
 
 def post_worker_init(worker):  # type: ignore[no-untyped-def]
     """Start the worker's own background work, after the patching and the fork."""
-    from gateway.services import lifecycle
+    from gateway import lifecycle
 
     lifecycle.start(worker)
 
 
 def worker_exit(server, worker):  # type: ignore[no-untyped-def]
     """Write what is still queued."""
-    from gateway.services import lifecycle
+    from gateway import lifecycle
 
     lifecycle.stop()
 

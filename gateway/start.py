@@ -61,7 +61,7 @@ def prepare(settings: Settings) -> list[str]:
 
     Raises ConfigError with one sentence.
     """
-    from gateway.store import setup
+    from gateway.store.database import setup
 
     logging.basicConfig(level=logging.WARNING)
     return setup.prepare(settings)

@@ -23,9 +23,9 @@ import requests
 
 from gateway.config import Settings
 from gateway.core.admin import SYSTEM, Role
-from gateway.services import Services
-from gateway.services.build import make
-from gateway.store import setup
+from gateway.services import make
+from gateway.store.database import setup
+from gateway.web.context import Services
 
 ROOT = Path(__file__).resolve().parent.parent
 START_S = 30.0

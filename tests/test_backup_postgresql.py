@@ -18,9 +18,9 @@ from gateway import create_app
 from gateway.config import Settings
 from gateway.core.admin import SYSTEM
 from gateway.errors import Unauthenticated
-from gateway.services import Services, of
-from gateway.services.postgres_dump import check
-from gateway.store import schema, setup
+from gateway.management.postgres_dump import check
+from gateway.store.database import schema, setup
+from gateway.web.context import Services, of
 from tests.servers import Postgres, running_postgres
 from tests.test_cli import close, record
 
@@ -142,7 +142,7 @@ def _make_newer(dump: Path, url: str) -> None:
     with psycopg.connect(bare) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     dump.unlink()
-    from gateway.services import postgres_dump
+    from gateway.management import postgres_dump
 
     with pytest.raises(postgres_dump.BackupError):  # written, then found to be newer
         postgres_dump.make(url, dump)

@@ -21,14 +21,15 @@ from flask import Flask
 from sqlalchemy import create_engine, select
 
 from gateway import create_app
+from gateway.accounting.export import safe_cell
 from gateway.config import Settings
 from gateway.core.admin import SYSTEM
 from gateway.core.usage import Admission, Settlement
 from gateway.errors import Unauthenticated
-from gateway.services import Services, of
-from gateway.services.usage_export import safe_cell
-from gateway.store import schema, setup, usage
+from gateway.store.database import schema, setup
 from gateway.store.tables import KeyCounterRow, UsageRow
+from gateway.store.usage import records
+from gateway.web.context import Services, of
 
 Run = Callable[..., Result]
 
@@ -254,7 +255,10 @@ def test_prune_deletes_what_is_over_and_keeps_the_sums(run: Run, parts: Services
     )
     settled = Settlement("req_old", 200, prompt_tokens=1, request_body="ask")
     parts.store.write(
-        usage.write, [usage.Entry(old, settled)], worker="w", now=datetime(2020, 1, 1, tzinfo=UTC)
+        records.write,
+        [records.Entry(old, settled)],
+        worker="w",
+        now=datetime(2020, 1, 1, tzinfo=UTC),
     )
     record(parts, 2)
     result = run("prune")
@@ -330,7 +334,7 @@ def test_a_damaged_backup_changes_nothing(
 def test_restore_waits_for_the_gateway_to_be_stopped(
     run: Run, parts: Services, tmp_path: Path
 ) -> None:
-    from gateway.services.reaper import Reaper
+    from gateway.runtime.workers import Reaper
 
     run("backup", tmp_path / "saved.db")
     Reaper(parts.store).look()

@@ -12,8 +12,8 @@ from werkzeug.test import TestResponse
 
 from gateway import create_app
 from gateway.config import Settings
-from gateway.services import of
-from gateway.store import setup
+from gateway.store.database import setup
+from gateway.web.context import of
 
 OPEN = {
     "api.front_door": "says that it runs",

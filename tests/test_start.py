@@ -22,7 +22,7 @@ from sqlalchemy import create_engine
 
 from gateway import start
 from gateway.config import ConfigError, Settings
-from gateway.store import schema
+from gateway.store.database import schema
 from tests.fake_ollama import FakeOllama
 from tests.process import ROOT
 from tests.servers import free_port

@@ -12,7 +12,8 @@ from gateway.core.behaviour import Behaviour
 from gateway.core.catalog import Alias, Model
 from gateway.core.chat import ChatRequest, Message
 from gateway.core.keys import Key
-from gateway.policy import access, overrides, routing
+from gateway.policy import access, routing
+from gateway.policy.overrides import apply
 
 KEY = Key(1, "bench", "sk-o2a-ab", allow=("team-*", "model-*"), deny=("*-secret",))
 
@@ -41,10 +42,10 @@ def test_the_models_a_key_sees_are_picked(benchmark: BenchmarkFixture) -> None:
 
 def test_overrides_are_applied(benchmark: BenchmarkFixture) -> None:
     request = ChatRequest("model-0001", (Message("user", "When is low tide?"),))
-    layers = overrides.Layers(
+    layers = apply.Layers(
         key_forced={}, alias={"temperature": 0.2}, model={"num_ctx": 8_192}, key_default={}
     )
-    applied = benchmark(overrides.apply, request, layers, Behaviour())
+    applied = benchmark(apply.apply, request, layers, Behaviour())
 
     assert applied.request.params.options["num_ctx"] == 8_192
 

@@ -24,15 +24,15 @@ from gateway.admin.actor import actor
 from gateway.admin.settings import tabs
 from gateway.core.chat import Json
 from gateway.errors import InvalidRequest
-from gateway.pages.foreign import translated
-from gateway.pages.words import _, ngettext
-from gateway.services import backup as backups
-from gateway.services import services
-from gateway.services.import_node import Imported, NodeImport
-from gateway.services.offload import run_blocking
-from gateway.services.portable import Portable
-from gateway.services.revisions import Revisions
+from gateway.management import backup as backups
+from gateway.management.config_transfer import Portable
+from gateway.management.legacy_import import Imported, NodeImport
+from gateway.runtime.tasks import run_blocking
+from gateway.runtime.versions import Revisions
 from gateway.store import audit
+from gateway.web.context import services
+from gateway.web.service_messages import translated
+from gateway.web.words import _, ngettext
 
 NODE_FILES = frozenset(
     {"config.json", "api_keys.json", "models.json", "overrides.json", "logs.json"}

@@ -12,9 +12,9 @@ from werkzeug.wrappers import Response as AnyResponse
 from gateway.admin import bp
 from gateway.admin.status import overall, store_trouble
 from gateway.errors import Unavailable
-from gateway.pages.errors import away_page, error_page, fault_page
-from gateway.pages.security import comes_from_elsewhere, protect
-from gateway.pages.words import _
+from gateway.web.errors import away_page, error_page, fault_page
+from gateway.web.security import comes_from_elsewhere, protect
+from gateway.web.words import _
 
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 OWN_AFFAIRS = frozenset({"admin.password", "admin.end_session", "admin.two_factor"})

@@ -15,20 +15,22 @@ from typing import Any
 import orjson
 from flask import Response, render_template, request, stream_with_context, url_for
 
-from gateway.admin import bp, snippets
-from gateway.admin.timeline import parts_of
+from gateway.admin import bp
+from gateway.admin.keys import snippets
+from gateway.admin.usage.request_trace import parts_of
+from gateway.calls import active_call
+from gateway.calls.active_call import Caller, Running
+from gateway.calls.relay import Answer
 from gateway.core.chat import Json
 from gateway.core.events import Event, Failed, Finish, TextDelta, ThinkingDelta, ToolCallDone
 from gateway.core.keys import Key
 from gateway.dialects.base import Reading
 from gateway.dialects.chat.dialect import CHAT
 from gateway.errors import GatewayError, InvalidRequest, NotFound
-from gateway.pages.words import _
+from gateway.management.keyring import refusal
 from gateway.policy import access
-from gateway.services import Services, calls, services
-from gateway.services.calls import Caller, Running
-from gateway.services.keyring import refusal
-from gateway.services.relay import Answer
+from gateway.web.context import Services, services
+from gateway.web.words import _
 
 _APPLICATION = "playground"
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -109,9 +111,9 @@ def _begin(parts: Services, request_id: str) -> Running[Answer]:
     try:
         access.check_scope(key, CHAT.name, CHAT.label)
         call = CHAT.parse(body, _reading(parts))
-        return calls.start(parts, call, key, caller, body)
+        return active_call.start(parts, call, key, caller, body)
     except GatewayError as error:
-        calls.refused(parts, key, caller, str(body.get("model", ""))[:200], error)
+        active_call.refused(parts, key, caller, str(body.get("model", ""))[:200], error)
         raise
 
 

@@ -8,7 +8,7 @@ from flask import abort, flash, redirect, render_template, request, session, url
 from flask_login import current_user
 from werkzeug.wrappers import Response as AnyResponse
 
-from gateway.admin import ask, bp
+from gateway.admin import bp, confirm
 from gateway.admin.actor import actor
 from gateway.admin.forms.errors import into_form
 from gateway.admin.forms.security import (
@@ -22,10 +22,10 @@ from gateway.admin.forms.security import (
 from gateway.admin.settings import tabs
 from gateway.core.admin import ROLES, Admin, Role
 from gateway.errors import Forbidden, GatewayError, InvalidRequest, NotFound, RateLimited
-from gateway.pages.foreign import translated
-from gateway.pages.handover import given, hand_over
-from gateway.pages.words import _
-from gateway.services import services
+from gateway.web.context import services
+from gateway.web.one_time_secret import given, hand_over
+from gateway.web.service_messages import translated
+from gateway.web.words import _
 
 _TOKEN = "new_token"
 
@@ -153,7 +153,7 @@ def admin_delete(admin_id: int) -> AnyResponse | str:
     """Remove an account."""
     _only_owners()
     found = _admin(admin_id)
-    question = ask.Question(
+    question = confirm.Question(
         title=_("Delete the account “%(name)s”?", name=found.username),
         yes=_("Delete account"),
         back=url_for("admin.settings_security"),
@@ -163,8 +163,8 @@ def admin_delete(admin_id: int) -> AnyResponse | str:
             _("What it changed stays in the audit log."),
         ],
     )
-    if not ask.answered(question):
-        return ask.page(question)
+    if not confirm.answered(question):
+        return confirm.page(question)
     try:
         services().admins.accounts.delete(admin_id, actor())
     except Forbidden as error:

@@ -13,13 +13,13 @@ from gateway.admin import bp
 from gateway.admin.actor import actor
 from gateway.admin.forms.errors import into_form
 from gateway.admin.forms.settings import HEADINGS, TABS, WORDS, changes, settings_form
-from gateway.admin.query import read_id
+from gateway.admin.usage.query import read_id
 from gateway.core.behaviour import Behaviour
 from gateway.errors import InvalidRequest
-from gateway.pages.words import _
-from gateway.policy.settings_rules import DEFAULTS
-from gateway.services import services
+from gateway.policy.overrides.settings_rules import DEFAULTS
 from gateway.store import audit
+from gateway.web.context import services
+from gateway.web.words import _
 
 LOG_LIMIT = 50
 _PACKAGES = ("Flask", "gunicorn", "gevent", "SQLAlchemy", "requests", "Bootstrap-Flask")

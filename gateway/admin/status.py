@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.core.catalog import ServerView
-from gateway.pages.foreign import translated
-from gateway.pages.words import _, ngettext
-from gateway.services import services
+from gateway.web.context import services
+from gateway.web.service_messages import translated
+from gateway.web.words import _, ngettext
 
 _ROOM = 1 << 20
 """With less, a batch of records may not fit."""

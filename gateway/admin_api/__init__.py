@@ -12,15 +12,6 @@ from flask import Blueprint
 
 bp = Blueprint("admin_api", __name__, url_prefix="/api/admin/v1")
 
-from gateway.admin_api import (  # noqa: E402  # the views hang themselves on the blueprint
-    configuration,
-    guard,
-    keys,
-    models,
-    people,
-    servers,
-    usage,
-    work,
-)
+from gateway.admin_api import configuration, guard, keys, models, people, servers, usage, work  # noqa: E402  # the views hang themselves on the blueprint
 
 __all__ = ["bp", "configuration", "guard", "keys", "models", "people", "servers", "usage", "work"]

@@ -9,9 +9,9 @@ from flask import Response, g, request
 from gateway.admin_api import bp
 from gateway.admin_api.guard import needs
 from gateway.admin_api.reading import answer, body
-from gateway.services import services
-from gateway.services.portable import Portable
-from gateway.services.revisions import Revisions
+from gateway.management.config_transfer import Portable
+from gateway.runtime.versions import Revisions
+from gateway.web.context import services
 
 
 @bp.get("/settings")

@@ -15,7 +15,7 @@ from gateway.admin_api import bp
 from gateway.core.admin import Actor, Role, role_allows
 from gateway.errors import Forbidden, GatewayError, Unauthenticated
 from gateway.logs import REQUEST_ID
-from gateway.services import services
+from gateway.web.context import services
 
 log = logging.getLogger(__name__)
 

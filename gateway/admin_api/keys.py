@@ -10,11 +10,11 @@ from gateway.admin_api import bp
 from gateway.admin_api.reading import answer, body, body_or_nothing, field, number, only
 from gateway.core.chat import Json
 from gateway.core.keys import Key
+from gateway.management.keyring import refusal
 from gateway.policy import access
-from gateway.services import services
-from gateway.services.keyring import refusal
-from gateway.store import console_keys
+from gateway.store import key_queries
 from gateway.store import keys as stored
+from gateway.web.context import services
 
 
 @bp.get("/keys")
@@ -71,7 +71,7 @@ def delete_key(key_id: int) -> Response:
 
 def _shown(found: list[Key]) -> list[dict[str, Json]]:
     now = datetime.now(UTC)
-    spent = services().store.read(console_keys.spent, found, now)
+    spent = services().store.read(key_queries.spent, found, now)
     shown = []
     models = services().catalog.models()
     for key in found:

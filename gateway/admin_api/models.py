@@ -11,10 +11,10 @@ from gateway.admin_api.reading import answer, body, body_or_nothing, field, only
 from gateway.core.catalog import Model
 from gateway.core.chat import Json
 from gateway.errors import InvalidRequest
-from gateway.services import services
-from gateway.services.portable import Portable
-from gateway.services.revisions import Revisions
+from gateway.management.config_transfer import Portable
+from gateway.runtime.versions import Revisions
 from gateway.store import catalog
+from gateway.web.context import services
 
 
 @bp.get("/models")

@@ -10,10 +10,10 @@ from flask import Response, g
 from gateway.admin_api import bp
 from gateway.admin_api.guard import needs
 from gateway.admin_api.reading import answer, body, field, only
-from gateway.core.instants import parse_instant
+from gateway.core.periods import parse_instant
 from gateway.errors import InvalidRequest
-from gateway.services import services
 from gateway.store import admins
+from gateway.web.context import services
 
 
 @bp.get("/admins")

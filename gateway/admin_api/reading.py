@@ -9,10 +9,10 @@ from typing import Any
 import orjson
 from flask import Response, request
 
-from gateway.api.body import read_json
 from gateway.core.chat import Json
-from gateway.core.instants import parse_instant
+from gateway.core.periods import parse_instant
 from gateway.errors import InvalidRequest, UnsupportedEncoding
+from gateway.web.request_body import read_json
 
 MOST_BYTES = 32 << 20
 _NUMBER = re.compile(r"-?[0-9]{1,18}")

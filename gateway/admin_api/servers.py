@@ -10,8 +10,8 @@ from gateway.admin_api import bp
 from gateway.admin_api.reading import answer, body
 from gateway.core.catalog import ServerView
 from gateway.core.chat import Json
-from gateway.services import services
 from gateway.store import servers as stored
+from gateway.web.context import services
 
 
 @bp.get("/servers")

@@ -9,14 +9,16 @@ from typing import Any, cast
 
 from flask import Response, g, request
 
+from gateway.accounting import export
 from gateway.admin_api import bp
 from gateway.admin_api.reading import answer, instant, number, one_of
 from gateway.core.analytics import GROUPS, Group
 from gateway.core.requests import Filter
 from gateway.errors import InvalidRequest
-from gateway.services import services, usage_export
-from gateway.store import audit, console_requests, console_usage
+from gateway.store import audit
 from gateway.store.tables import to_us
+from gateway.store.usage import request_queries, usage_queries
+from gateway.web.context import services
 
 _CURSOR = re.compile(r"[0-9]{1,17}-[0-9]{1,18}")
 _NOT_IN_SUMS = ("finish", "request_id", "min_ms")
@@ -35,13 +37,13 @@ def sums() -> Response:
     if wanted.status == "running":
         raise InvalidRequest("Sums are of calls that ended: see /live.", param="status")
     store = services().store
-    totals = asdict(store.analyse(console_usage.totals, wanted, daily=step == "day"))
-    found = store.analyse(console_usage.by_group, wanted, group, daily=step == "day")
+    totals = asdict(store.analyse(usage_queries.totals, wanted, daily=step == "day"))
+    found = store.analyse(usage_queries.by_group, wanted, group, daily=step == "day")
     data = [{"group": name, **asdict(one)} for name, one in found]
     body = {"since": wanted.since, "until": wanted.until, "total": totals, "data": data}
     if step != "none":
         names = [name for name, _ in found]
-        cells = store.analyse(console_usage.series, wanted, group, names, daily=step == "day")
+        cells = store.analyse(usage_queries.series, wanted, group, names, daily=step == "day")
         body["series"] = [
             {"start": cell.start, "group": cell.name, **asdict(cell.sums)} for cell in cells
         ]
@@ -53,7 +55,7 @@ def list_calls() -> Response:
     """List calls, newest first; `next` is the cursor of the following page."""
     limit = number("limit", 50, 1, 500)
     found = services().store.analyse(
-        console_requests.page, _wanted(None), older_than=_cursor(), limit=limit
+        request_queries.page, _wanted(None), older_than=_cursor(), limit=limit
     )
     following = f"{to_us(found[-1].at)}-{found[-1].id}" if len(found) == limit else None
     return answer({"data": [asdict(call) for call in found], "next": following})
@@ -62,7 +64,7 @@ def list_calls() -> Response:
 @bp.get("/requests/<request_id>")
 def get_call(request_id: str) -> Response:
     """Return one call in full."""
-    return answer(asdict(services().store.read(console_requests.detail, request_id)))
+    return answer(asdict(services().store.read(request_queries.detail, request_id)))
 
 
 @bp.get("/requests/export")
@@ -71,9 +73,9 @@ def export_calls() -> Response:
     form = one_of("format", ("csv", "jsonl"), "csv")
     store, wanted = services().store, _wanted(None)
     if form == "csv":
-        pieces, kind = usage_export.as_csv(store, wanted), "text/csv; charset=utf-8"
+        pieces, kind = export.as_csv(store, wanted), "text/csv; charset=utf-8"
     else:
-        pieces, kind = usage_export.as_json_lines(store, wanted), "application/x-ndjson"
+        pieces, kind = export.as_json_lines(store, wanted), "application/x-ndjson"
     headers = {"Content-Disposition": f'attachment; filename="requests.{form}"'}
     return Response(pieces, content_type=kind, headers=headers)
 

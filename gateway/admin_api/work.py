@@ -12,9 +12,9 @@ from gateway.admin_api.reading import answer, body, body_or_nothing, field, numb
 from gateway.core.admin import Actor
 from gateway.core.chat import Json
 from gateway.errors import InvalidRequest
-from gateway.services import services
-from gateway.services.operations import Done, client_of
-from gateway.services.pulls import Pull
+from gateway.management.model_jobs import Pull
+from gateway.management.model_operations import Done, client_of
+from gateway.web.context import services
 
 _MOST_TOKENS = 10_000_000
 

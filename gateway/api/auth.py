@@ -11,7 +11,7 @@ from flask import Request
 
 from gateway.core.keys import Key
 from gateway.errors import RateLimited, Unauthenticated
-from gateway.services.keyring import Keyring
+from gateway.management.keyring import Keyring
 
 _SHAPE = re.compile(r"[\x21-\x7e]{8,200}")
 _HEADERS = ("HTTP_X_API_KEY", "HTTP_API_KEY")

@@ -9,14 +9,14 @@ from flask import Response, g
 from gateway.api import bp, storing
 from gateway.api.hooks import speaks
 from gateway.api.inbound import read_body
+from gateway.calls.prepare import measure_prompt
 from gateway.dialects.messages import dialect as anthropic_messages
 from gateway.dialects.messages.dialect import MESSAGES
 from gateway.dialects.responses import dialect as openai_responses
 from gateway.dialects.responses import stored as responses_stored
 from gateway.dialects.responses.dialect import RESPONSES
 from gateway.policy import access
-from gateway.services import services
-from gateway.services.prepare import measure_prompt
+from gateway.web.context import services
 
 
 @bp.post("/v1/messages/count_tokens", strict_slashes=False)

@@ -8,10 +8,11 @@ from gateway.api import bp, storing
 from gateway.api.answers import Complete
 from gateway.api.hooks import speaks
 from gateway.api.inbound import Recorded, caller, read_body
+from gateway.calls import active_call
 from gateway.dialects import embeddings as openai_embeddings
 from gateway.dialects.embeddings import EMBEDDINGS
 from gateway.policy import access
-from gateway.services import calls, services
+from gateway.web.context import services
 
 
 @bp.post("/v1/embeddings", strict_slashes=False)
@@ -24,7 +25,9 @@ def embeddings() -> Response:
         access.check_scope(g.key, EMBEDDINGS.name, EMBEDDINGS.label)
         body |= read_body(parts)
         request = openai_embeddings.parse(body, storing.reading(parts, g.key))
-        running, effective = calls.start_embedding(parts, request, g.key, caller(EMBEDDINGS), body)
+        running, effective = active_call.start_embedding(
+            parts, request, g.key, caller(EMBEDDINGS), body
+        )
     with running:
         try:
             found = running.answer.vectors(effective)

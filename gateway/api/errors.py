@@ -10,13 +10,7 @@ from flask import Request, Response
 from werkzeug.exceptions import HTTPException
 
 from gateway.dialects.base import Endpoint
-from gateway.errors import (
-    GatewayError,
-    InvalidRequest,
-    MethodNotAllowed,
-    NotFound,
-    TooLarge,
-)
+from gateway.errors import GatewayError, InvalidRequest, MethodNotAllowed, NotFound, TooLarge
 
 log = logging.getLogger(__name__)
 

@@ -14,13 +14,14 @@ from gateway.api.answers import Complete
 from gateway.api.errors import fault_of
 from gateway.api.hooks import speaks
 from gateway.api.inbound import Recorded, caller, read_body, this_g
+from gateway.calls import active_call
+from gateway.calls.active_call import Running
+from gateway.calls.relay import Answer
 from gateway.core.events import fold
 from gateway.dialects import DIALECTS
 from gateway.dialects.base import Dialect, StoredWriter, Writer, frames
 from gateway.policy import access
-from gateway.services import calls, services
-from gateway.services.calls import Running
-from gateway.services.relay import Answer
+from gateway.web.context import services
 
 STREAM_HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 
@@ -33,7 +34,7 @@ def serve(dialect: Dialect) -> Response:
         access.check_scope(key, dialect.name, dialect.label)
         body |= read_body(parts)
         call = dialect.parse(body, storing.reading(parts, key))
-        running = calls.start(parts, call, key, caller(dialect), body)
+        running = active_call.start(parts, call, key, caller(dialect), body)
     if not call.stream:
         with running:
             try:

@@ -8,8 +8,8 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.api import bp
 from gateway.api.hooks import open_to_all
-from gateway.services import Services, services
-from gateway.services.stored import StoreUnavailable
+from gateway.runtime.database import StoreUnavailable
+from gateway.web.context import Services, services
 
 
 @bp.get("/")

@@ -25,8 +25,9 @@ from gateway.dialects.base import Endpoint
 from gateway.errors import GatewayError, Unavailable
 from gateway.logs import REQUEST_ID, clean
 from gateway.policy import access
-from gateway.policy.windows import Form
-from gateway.services import offload, services
+from gateway.policy.rate_window import Form
+from gateway.runtime import tasks
+from gateway.web.context import services
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -123,7 +124,7 @@ def finish(response: Response) -> Response:
     if "HTTP_ORIGIN" in environ:
         _allow_origin(response)
     if _has_body(response, here.method):
-        offload.expect_body(environ.get("gunicorn.socket"))
+        tasks.expect_body(environ.get("gunicorn.socket"))
     return response
 
 

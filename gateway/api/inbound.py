@@ -8,13 +8,15 @@ from flask import Request, g, request
 from flask.ctx import _AppCtxGlobals
 from werkzeug.wsgi import get_content_length
 
-from gateway.api.body import read_json
+from gateway.calls import active_call
+from gateway.calls.active_call import Caller
 from gateway.core.chat import Json
 from gateway.dialects.base import Endpoint
 from gateway.errors import GatewayError
 from gateway.logs import clean
-from gateway.services import Services, calls, offload
-from gateway.services.calls import Caller
+from gateway.runtime import tasks
+from gateway.web.context import Services
+from gateway.web.request_body import read_json
 
 
 def this_request() -> Request:
@@ -67,7 +69,7 @@ class Recorded:
         if isinstance(error, GatewayError):
             model = self._body.get("model")
             name = model if isinstance(model, str) else ""
-            calls.refused(self._parts, g.key, caller(self._endpoint), name, error)
+            active_call.refused(self._parts, g.key, caller(self._endpoint), name, error)
 
 
 def caller(endpoint: Endpoint) -> Caller:
@@ -75,7 +77,7 @@ def caller(endpoint: Endpoint) -> Caller:
     here = this_request()
     environ = here.environ
     sock = environ.get("gunicorn.socket")
-    offload.quicken(sock)
+    tasks.quicken(sock)
     # what the caller calls the request: logged, never adopted (D4)
     theirs = environ.get("HTTP_X_REQUEST_ID") or environ.get("HTTP_X_CLIENT_REQUEST_ID") or ""
     return Caller(

@@ -7,12 +7,12 @@ import secrets
 
 from flask import Request, Response, request
 
+from gateway.accounting import metrics as series
 from gateway.api import bp
 from gateway.api.hooks import open_to_all
 from gateway.config import Settings
 from gateway.errors import Forbidden, Unauthenticated
-from gateway.services import metrics as series
-from gateway.services import services
+from gateway.web.context import services
 
 _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-Ip")
 

@@ -17,7 +17,7 @@ from gateway.dialects.models import MODELS
 from gateway.errors import InvalidRequest
 from gateway.policy import access, routing
 from gateway.policy.routing import Index
-from gateway.services import services
+from gateway.web.context import services
 
 _LISTS_KEPT = 64
 _lists: WeakKeyDictionary[Index, dict[Hashable, bytes]] = WeakKeyDictionary()

@@ -12,7 +12,7 @@ from gateway.dialects.responses import stored as responses_stored
 from gateway.dialects.responses.dialect import RESPONSES
 from gateway.errors import MethodNotAllowed
 from gateway.policy import access
-from gateway.services import services
+from gateway.web.context import services
 
 
 @bp.get("/v1/responses", strict_slashes=False)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from gateway.calls.active_call import Running
+from gateway.calls.relay import Answer
 from gateway.core.chat import Envelope, Json
 from gateway.core.events import Batch
 from gateway.core.keys import Key
 from gateway.dialects.base import Dialect, Reading, StoredWriter
 from gateway.errors import ClientGone
-from gateway.services import Services
-from gateway.services.calls import Running
-from gateway.services.relay import Answer
+from gateway.web.context import Services
 
 
 def reading(parts: Services, key: Key) -> Reading:

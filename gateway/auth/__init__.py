@@ -12,7 +12,7 @@ from flask.blueprints import BlueprintSetupState
 
 bp = Blueprint("auth", __name__, url_prefix="/auth")
 
-from gateway import pages  # noqa: E402  # after the blueprint, as the views below
+from gateway import web  # noqa: E402  # after the blueprint, as the views below
 from gateway.auth import accounts, views  # noqa: E402
 
 __all__ = ["accounts", "bp", "views"]
@@ -22,5 +22,5 @@ __all__ = ["accounts", "bp", "views"]
 def bind(state: BlueprintSetupState) -> None:
     """Give the application its languages, formats, cookies and accounts."""
     app = cast(Flask, state.app)
-    pages.init_app(app)
+    web.init_app(app)
     accounts.init_app(app)

@@ -6,9 +6,9 @@ from flask import Flask, session
 from flask_login import UserMixin, login_user
 
 from gateway.core.admin import Admin, AdminSession, Role
-from gateway.extensions import login
-from gateway.pages import language
-from gateway.services import services
+from gateway.web import language
+from gateway.web.context import services
+from gateway.web.extensions import login
 
 
 class Account(UserMixin):  # type: ignore[misc]  # Flask-Login ships no types

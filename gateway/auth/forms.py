@@ -6,8 +6,8 @@ from flask_wtf import FlaskForm
 from wtforms import HiddenField, PasswordField, StringField, SubmitField
 from wtforms.validators import EqualTo, InputRequired, Length, Regexp
 
-from gateway.pages.passwords import Strong
-from gateway.pages.words import _l
+from gateway.web.passwords import Strong
+from gateway.web.words import _l
 
 NEVER_FILL = {"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}
 _CODE = Regexp(

@@ -15,14 +15,14 @@ from gateway.auth import accounts, bp
 from gateway.auth.forms import CodeForm, LoginForm, NewPasswordForm
 from gateway.core.admin import Actor
 from gateway.errors import Forbidden, GatewayError, InvalidRequest, RateLimited, Unavailable
-from gateway.pages import language
-from gateway.pages.errors import away_page, error_page, fault_page
-from gateway.pages.foreign import translated
-from gateway.pages.handover import given, hand_over
-from gateway.pages.security import comes_from_elsewhere, protect, safe_next
-from gateway.pages.words import _
-from gateway.services import services
-from gateway.services.admins import CodeNeeded, is_first_password
+from gateway.management.admins import CodeNeeded, is_first_password
+from gateway.web import language
+from gateway.web.context import services
+from gateway.web.errors import away_page, error_page, fault_page
+from gateway.web.one_time_secret import given, hand_over
+from gateway.web.security import comes_from_elsewhere, protect, safe_next
+from gateway.web.service_messages import translated
+from gateway.web.words import _
 
 OPEN = frozenset({"auth.login", "auth.code", "auth.logout", "auth.preferences"})
 """Views that answer without an account."""

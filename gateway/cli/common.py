@@ -13,10 +13,10 @@ from flask.cli import with_appcontext
 
 from gateway.core.admin import CLI
 from gateway.errors import GatewayError
-from gateway.services import services
-from gateway.services.backup import BackupError
-from gateway.services.stored import StoreUnavailable
-from gateway.store import schema
+from gateway.management.backup import BackupError
+from gateway.runtime.database import StoreUnavailable
+from gateway.store.database import schema
+from gateway.web.context import services
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -11,12 +11,12 @@ import click
 from gateway.cli.common import OPERATOR, command
 from gateway.core.chat import Json
 from gateway.errors import InvalidRequest
-from gateway.services import backup as backups
-from gateway.services import services
-from gateway.services.import_node import NodeImport
-from gateway.services.portable import Change, Portable
-from gateway.services.revisions import Revisions
-from gateway.store import schema
+from gateway.management import backup as backups
+from gateway.management.config_transfer import Change, Portable
+from gateway.management.legacy_import import NodeImport
+from gateway.runtime.versions import Revisions
+from gateway.store.database import schema
+from gateway.web.context import services
 
 _MOST_BYTES = 64 << 20
 

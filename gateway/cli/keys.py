@@ -12,10 +12,10 @@ from gateway.cli.common import OPERATOR, command, table
 from gateway.core.keys import PERIODS, Key
 from gateway.dialects import SCOPES
 from gateway.errors import InvalidRequest, NotFound
+from gateway.management.keyring import refusal
 from gateway.policy import access
-from gateway.services import services
-from gateway.services.keyring import refusal
 from gateway.store import keys as stored
+from gateway.web.context import services
 
 
 def _budget(text: str) -> dict[str, Any]:

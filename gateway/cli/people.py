@@ -9,7 +9,7 @@ import click
 from gateway.cli.common import OPERATOR, command
 from gateway.core.admin import ROLES, Role
 from gateway.errors import NotFound
-from gateway.services import services
+from gateway.web.context import services
 
 
 def _password(given_by_stdin: bool) -> str:

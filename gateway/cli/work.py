@@ -7,13 +7,15 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
+from gateway.accounting import export
+from gateway.accounting.retention import Retention
 from gateway.cli.common import command, table
 from gateway.core.analytics import GROUPS, Group, Sums
 from gateway.core.requests import Filter
-from gateway.services import services, usage_export
-from gateway.services.doctor import examine
-from gateway.services.retention import Retention
-from gateway.store import console_keys, console_usage
+from gateway.management.doctor import examine
+from gateway.store import key_queries
+from gateway.store.usage import usage_queries
+from gateway.web.context import services
 
 _MARKS = {"good": "ok ", "odd": "!  ", "bad": "XX "}
 
@@ -42,12 +44,12 @@ def usage(days: int, group: Group, form: str) -> None:
     now = datetime.now(UTC)
     if form != "table":
         wanted = Filter(since=now - timedelta(days=days))
-        write = usage_export.as_csv if form == "csv" else usage_export.as_json_lines
+        write = export.as_csv if form == "csv" else export.as_json_lines
         for piece in write(parts.store, wanted):
             click.echo(piece, nl=False)
         return
     since = (now - timedelta(days=days)).replace(minute=0, second=0, microsecond=0)
-    found = parts.store.analyse(console_usage.by_group, Filter(since=since), group, daily=days > 31)
+    found = parts.store.analyse(usage_queries.by_group, Filter(since=since), group, daily=days > 31)
     names = _names(group)
     rows = [(group.upper(), "REQUESTS", "ERRORS", "INPUT", "OUTPUT", "TOKENS/S")]
     rows += [(names.get(name, name), *_figures(sums)) for name, sums in found]
@@ -83,9 +85,9 @@ def doctor(offline: bool) -> None:
 def _names(group: Group) -> dict[str, str]:
     store = services().store
     if group == "key":
-        return {str(i): name for i, name in store.read(console_keys.names).items()}
+        return {str(i): name for i, name in store.read(key_queries.names).items()}
     if group == "server":
-        return {str(i): name for i, name in store.read(console_keys.server_names).items()}
+        return {str(i): name for i, name in store.read(key_queries.server_names).items()}
     return {}
 
 

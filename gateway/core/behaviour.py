@@ -2,7 +2,7 @@
 value.
 
 One field a setting, named as in the contract (docs/contract/parameters.md) and stored under that
-name. `core` knows the defaults; `store/settings.py` reads and writes them; `services/settings.py`
+name. `core` knows the defaults; `store/settings.py` reads and writes them; `management/settings.py`
 hands out the current value.
 """
 

@@ -6,7 +6,7 @@ Mappings inside these values are never changed in place; a changed request is a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
@@ -226,3 +226,26 @@ class Envelope:
     sse_keepalive: Literal["comments_and_chunks", "comments", "off"] = "comments_and_chunks"
     choices: int = 1
     clock: Callable[[], int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedRequest:
+    """Texts to embed (`/api/embed`)."""
+
+    model: str
+    inputs: tuple[str, ...]
+    params: Params = field(default_factory=Params)
+    dimensions: int | None = None
+    encoding: Literal["float", "base64"] = "float"
+    ignored: tuple[str, ...] = ()
+    end_user: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """Vectors in input order (float, [n, d]) and what they cost in tokens and nanoseconds."""
+
+    vectors: Sequence[Sequence[float]]
+    prompt_tokens: int
+    total_ns: int = 0
+    load_ns: int = 0

@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import orjson
 
-from gateway.core.chat import Json, Params
-from gateway.core.embed import Embeddings, EmbedRequest
+from gateway.core.chat import Embeddings, EmbedRequest, Json, Params
 from gateway.dialects.base import Endpoint, Reading
 from gateway.dialects.shared.openai import OPENAI
 from gateway.dialects.shared.params import (

@@ -1,7 +1,7 @@
 """How Alembic runs our migrations: on the application's engine, one transaction a migration.
 
 SQLite's DDL is transactional, but only inside a transaction that was begun by hand: the engine of
-`store/engine.py` does that, so a migration killed half-way leaves nothing behind.
+`store/database/engine.py` does that, so a migration killed half-way leaves nothing behind.
 """
 
 from __future__ import annotations

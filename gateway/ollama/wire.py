@@ -22,17 +22,17 @@ from typing import Any, Final
 import msgspec
 import orjson
 
-from gateway.core.chat import ChatRequest, CompletionRequest, Json, Message, Params, Tool
-from gateway.core.embed import Embeddings, EmbedRequest
-from gateway.core.events import (
-    Event,
-    Failed,
-    Finish,
-    TextDelta,
-    ThinkingDelta,
-    ToolCallDone,
-    Usage,
+from gateway.core.chat import (
+    ChatRequest,
+    CompletionRequest,
+    Embeddings,
+    EmbedRequest,
+    Json,
+    Message,
+    Params,
+    Tool,
 )
+from gateway.core.events import Event, Failed, Finish, TextDelta, ThinkingDelta, ToolCallDone, Usage
 from gateway.errors import GatewayError, InvalidRequest
 from gateway.ollama import faults, records
 from gateway.ollama.records import ABSENT, WHOLE_NUMBER, Call, Counts, Last, Line

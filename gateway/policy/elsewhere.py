@@ -1,8 +1,9 @@
 """The lines of other processes for the same model: who of them goes before whom of ours.
 
-Each process keeps the line of the calls that came to it (`policy.fair`) and tells the others what
-stands there, as `Told`. As all count turns on one clock, the highest turn anybody has served, a
-place here can be compared with a place there, and together the lines are served like one.
+Each process keeps the line of the calls that came to it (`policy.fair_queue`) and tells
+the others what stands there, as `Told`. As all count turns on one clock, the highest turn anybody
+has served, a place here can be compared with a place there, and together the lines are served like
+one.
 
 A free slot belongs to whoever stands first, wherever that is. A process that does not come for its
 slot, because it hangs or because it cannot reach that server, is passed over after `PATIENCE_S`

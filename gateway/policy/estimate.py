@@ -26,8 +26,7 @@ from typing import Final
 
 import orjson
 
-from gateway.core.chat import ChatRequest, Json, Message, Request
-from gateway.core.embed import EmbedRequest
+from gateway.core.chat import ChatRequest, EmbedRequest, Json, Message, Request
 
 START_FACTOR: Final = 1.0
 LOWEST_FACTOR: Final = 0.2

@@ -15,9 +15,8 @@ from datetime import datetime
 from typing import Any, get_args
 
 from gateway.core.chat import Json
-from gateway.core.instants import YEARS, in_utc, parse_instant
 from gateway.core.keys import PERIODS, Budget, Key, Limits, Priority
-from gateway.core.periods import is_zone
+from gateway.core.periods import YEARS, in_utc, is_zone, parse_instant
 from gateway.errors import InvalidRequest
 
 NAME_LIMIT = 200

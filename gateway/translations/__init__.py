@@ -22,7 +22,7 @@ KEYWORDS = {"_": None, "_l": None, "gettext": None, "ngettext": (1, 2)}
 
 def collected() -> Catalog:
     """Return every text of the console, without translations."""
-    from gateway.pages import foreign
+    from gateway.web import service_messages
 
     with (FOLDER / "babel.cfg").open() as mapping:
         methods, options = parse_mapping_cfg(mapping)  # type: ignore[no-untyped-call]  # Babel's own
@@ -32,9 +32,9 @@ def collected() -> Catalog:
         for filename, _line, message, comments, context in extracted:
             place = [(f"{source.name}/{filename}", 0)]
             found.add(message, None, place, auto_comments=comments, context=context)
-    for sentence in foreign.sentences():
+    for sentence in service_messages.sentences():
         escaped = sentence if "%(" in sentence else sentence.replace("%", "%%")
-        found.add(escaped, None, [("gateway/pages/foreign.py", 0)])
+        found.add(escaped, None, [("gateway/web/service_messages.py", 0)])
     return found
 
 

@@ -15,8 +15,8 @@ from werkzeug.test import TestResponse
 from gateway import create_app
 from gateway.config import Settings
 from gateway.core.admin import Actor, Role
-from gateway.services import Services, of
-from gateway.store import setup
+from gateway.store.database import setup
+from gateway.web.context import Services, of
 from tests.fake_ollama import FakeOllama
 
 PASSWORD = "correct horse battery"

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 
 from gateway.core.usage import Admission, Settlement
-from gateway.services import Services
-from gateway.store import usage
+from gateway.store.usage import records
+from gateway.web.context import Services
 from tests.admin.conftest import ACTOR
 from tests.fake_ollama.models import FakeModel
 
@@ -147,11 +147,11 @@ def fill(parts: Services) -> None:
         parts.models.set_override(model.id, {"system": text}, ACTOR, text)
         entries.append(_entry(number, text, key.id, model.id))
     parts.servers.update(1, {"name": PAYLOADS[0], "tags": [PAYLOADS[2]]}, ACTOR)
-    parts.store.write(usage.write, entries, worker="w", now=NOW)
+    parts.store.write(records.write, entries, worker="w", now=NOW)
     parts.keyring.drop()
 
 
-def _entry(number: int, text: str, key_id: int, model_id: int) -> usage.Entry:
+def _entry(number: int, text: str, key_id: int, model_id: int) -> records.Entry:
     admission = Admission(
         request_id=request_id(number),
         at=NOW - timedelta(seconds=number),
@@ -179,7 +179,7 @@ def _entry(number: int, text: str, key_id: int, model_id: int) -> usage.Entry:
         request_body=text,
         response_body=text,
     )
-    return usage.Entry(admission, settled)
+    return records.Entry(admission, settled)
 
 
 @dataclass

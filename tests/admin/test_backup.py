@@ -12,7 +12,7 @@ import pytest
 import yaml
 from flask import Flask
 
-from gateway.services import Services
+from gateway.web.context import Services
 from tests.admin.conftest import ACTOR, PASSWORD, Visitor, account
 
 

@@ -11,7 +11,7 @@ from werkzeug.routing import Rule
 
 from gateway.admin.guard import OWN_AFFAIRS
 from gateway.auth.views import OPEN
-from gateway.services import Services
+from gateway.web.context import Services
 from tests.admin.conftest import ACTOR, PASSWORD, Visitor, account
 
 CONSOLE = ("admin.", "auth.")

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from gateway.core.analytics import GROUPS
-from gateway.services import Services
+from gateway.web.context import Services
 from tests.admin import hostile
 from tests.admin.conftest import ACTOR, Visitor
 from tests.admin.hostile import PAYLOADS, alive, request_id

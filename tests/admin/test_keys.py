@@ -10,8 +10,8 @@ import pytest
 
 from gateway.core.keys import Budget, Key, Limits
 from gateway.core.usage import Admission, Settlement
-from gateway.services import Services
-from gateway.store import usage
+from gateway.store.usage import records
+from gateway.web.context import Services
 from tests.admin.conftest import ACTOR, Visitor
 from tests.fake_ollama import FakeOllama
 
@@ -236,7 +236,7 @@ def call(parts: Services, key: Key, **settled: Any) -> None:
     at = datetime.now(UTC)
     admission = Admission(request_id, at, key.id, key.name, "chat", 1, "llama3.2", "llama3.2", True)
     settlement = Settlement(request_id, **{"status": 200, **settled})
-    parts.store.write(usage.write, [usage.Entry(admission, settlement)], worker="w", now=at)
+    parts.store.write(records.write, [records.Entry(admission, settlement)], worker="w", now=at)
 
 
 def test_the_wait_ends_with_the_first_call(admin: Visitor, parts: Services) -> None:
@@ -290,7 +290,7 @@ def test_each_snippet_has_address_and_key(admin: Visitor, parts: Services, clien
 
 
 def test_names_cannot_break_out_of_snippets(admin: Visitor, parts: Services) -> None:
-    from gateway.admin.snippets import snippets
+    from gateway.admin.keys.snippets import snippets
 
     name = "a'b\"c$(touch x)`y`\\"
     pieces = {piece.id: piece.text for piece in snippets("sk-o2a-x", name, "http://h")}

@@ -8,8 +8,8 @@ import pyotp
 import pytest
 from flask import Flask
 
-from gateway.pages.security import safe_next
-from gateway.services import Services, of
+from gateway.web.context import Services, of
+from gateway.web.security import safe_next
 from tests.admin.conftest import ACTOR, PASSWORD, Visitor
 
 HOME = "/admin/"

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import Engine, event
 
-from gateway.services import Services
+from gateway.web.context import Services
 from tests.admin.conftest import ACTOR, Visitor
 from tests.browser.sample import fill
 from tests.fake_ollama import FakeOllama

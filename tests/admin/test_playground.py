@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from gateway.core.requests import Filter
-from gateway.services import Services
-from gateway.store import console_requests
+from gateway.store.usage import request_queries
+from gateway.web.context import Services
 from tests.admin.conftest import ACTOR, Visitor
 from tests.fake_ollama import FakeOllama
 
@@ -53,7 +53,7 @@ def test_the_call_is_recorded_as_the_keys_own(admin: Visitor, parts: Services, k
     parts.usage.start()
     parts.usage.flush(5)
     parts.usage.stop()
-    call = parts.store.read(console_requests.page, Filter())[0]
+    call = parts.store.read(request_queries.page, Filter())[0]
 
     assert (call.key_id, call.client_app, call.endpoint, call.status) == (
         key,

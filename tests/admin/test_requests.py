@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from gateway.admin.timeline import timeline
+from gateway.admin.usage.request_trace import timeline
 from gateway.core.requests import Filter
 from gateway.core.usage import Admission, Settlement
-from gateway.services import Services
-from gateway.store import console_requests, usage
 from gateway.store.tables import to_us
+from gateway.store.usage import records, request_queries
+from gateway.web.context import Services
 from tests.admin.conftest import Visitor
 
 NOW = datetime.now(UTC)
@@ -28,7 +28,7 @@ def write(parts: Services, number: int, **changes: object) -> str:
         request_id=request_id, at=at, key_name="one", model_id=1, requested_model="m", **admitted
     )  # type: ignore[arg-type]  # a test's shorthand
     settled = Settlement(request_id, **({"status": 200, "duration_ms": 100.0} | changes))  # type: ignore[arg-type]  # as above
-    parts.store.write(usage.write, [usage.Entry(admission, settled)], worker="w", now=NOW)
+    parts.store.write(records.write, [records.Entry(admission, settled)], worker="w", now=NOW)
     return request_id
 
 
@@ -99,7 +99,7 @@ def test_a_day_means_the_viewers_day(admin: Visitor, parts: Services) -> None:
 
 def test_the_live_tail_gives_only_what_is_newer(admin: Visitor, parts: Services) -> None:
     write(parts, 1)
-    newest = parts.store.read(console_requests.page, Filter())[0].id
+    newest = parts.store.read(request_queries.page, Filter())[0].id
     fresh = write(parts, 2, at=NOW + timedelta(seconds=1))
     told = admin.get(f"/admin/requests/newer.json?than={newest}").json
 
@@ -184,7 +184,7 @@ def test_the_parts_of_a_timeline_are_the_whole(
     app, parts: Services, times: dict[str, float]
 ) -> None:  # type: ignore[no-untyped-def]  # a fixture
     request_id = write(parts, 1, **times)
-    call = parts.store.read(console_requests.detail, request_id)
+    call = parts.store.read(request_queries.detail, request_id)
     with app.test_request_context("/"):
         found = timeline(call)
 
@@ -195,9 +195,9 @@ def test_the_parts_of_a_timeline_are_the_whole(
 def test_a_place_names_one_call_even_among_equal_times(parts: Services) -> None:
     for number in range(6):
         write(parts, number, at=NOW)
-    first = parts.store.read(console_requests.page, Filter(), limit=3)
+    first = parts.store.read(request_queries.page, Filter(), limit=3)
     place = (to_us(first[-1].at), first[-1].id)
-    second = parts.store.read(console_requests.page, Filter(), older_than=place)
+    second = parts.store.read(request_queries.page, Filter(), older_than=place)
 
     assert {call.id for call in first} & {call.id for call in second} == set()
     assert len(second) == 3

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from gateway.core.catalog import Loaded
-from gateway.services import Services
+from gateway.web.context import Services
 from tests.admin.conftest import ACTOR, Visitor
 from tests.fake_ollama import FakeOllama
 

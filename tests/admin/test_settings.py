@@ -9,7 +9,7 @@ from flask import Flask
 
 from gateway.admin.forms.settings import WORDS
 from gateway.core.behaviour import Behaviour
-from gateway.services import Services
+from gateway.web.context import Services
 from tests.admin.conftest import ACTOR, PASSWORD, Visitor, account
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from babel.messages.catalog import Catalog
 
-from gateway.pages import foreign
 from gateway.translations import collected, is_translated, kept
+from gateway.web import service_messages
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
@@ -155,7 +155,7 @@ SAID = [
 @pytest.mark.parametrize(("sentence", "wanted"), SAID)
 def test_sentences_of_lower_rooms_are_translated(app, sentence: str, wanted: str) -> None:  # type: ignore[no-untyped-def]  # a fixture
     with app.test_request_context("/admin/", headers={"Accept-Language": "zh"}):
-        assert foreign.translated(sentence) == wanted
+        assert service_messages.translated(sentence) == wanted
 
 
 def test_every_icon_that_is_named_is_in_the_sprite() -> None:

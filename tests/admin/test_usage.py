@@ -13,14 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Row, text
 
-from gateway.admin import explorer
-from gateway.admin.charts import Step, following, steps
-from gateway.admin.usage import plain_cell
+from gateway.admin.usage import explorer
+from gateway.admin.usage.charts import Step, following, steps
+from gateway.admin.usage.views import plain_cell
 from gateway.core import histogram
 from gateway.core.requests import Filter
 from gateway.core.usage import Admission, Settlement
-from gateway.services import Services
-from gateway.store import usage
+from gateway.store.usage import records
+from gateway.web.context import Services
 from tests.admin.conftest import Visitor
 from tests.browser.sample import fill
 
@@ -46,8 +46,8 @@ def write(parts: Services, *calls: tuple[str, timedelta, int, int]) -> None:
             duration_ms=500.0,
             ollama_eval_ms=100.0 * output / 10,
         )
-        entries.append(usage.Entry(admission, settled))
-    parts.store.write(usage.write, entries, worker="w", now=NOW)
+        entries.append(records.Entry(admission, settled))
+    parts.store.write(records.write, entries, worker="w", now=NOW)
 
 
 def question(

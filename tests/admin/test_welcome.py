@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import socket
 
-from gateway.services import Services
+from gateway.web.context import Services
 from tests.admin.conftest import Visitor
 from tests.fake_ollama import FakeOllama
 

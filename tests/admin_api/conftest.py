@@ -11,7 +11,7 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from gateway.core.admin import CLI, Role
-from gateway.services import Services, of
+from gateway.web.context import Services, of
 from tests.test_cli import close, make_app
 
 Call: TypeAlias = Callable[..., TestResponse]

@@ -16,8 +16,8 @@ from gateway import openapi
 from gateway.core.admin import CLI, Role
 from gateway.errors import Unauthenticated
 from gateway.openapi import admin as fragment
-from gateway.services import Services
 from gateway.store import catalog
+from gateway.web.context import Services
 from tests.admin_api.conftest import ROLES, Call
 from tests.test_cli import record
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from gateway.core.admin import CLI
-from gateway.services import Services
+from gateway.web.context import Services
 from tests.admin_api.conftest import Call
 from tests.fake_ollama import FakeModel, FakeOllama, Fault, Script, error
 

@@ -19,8 +19,8 @@ from werkzeug.test import TestResponse
 from gateway import create_app
 from gateway.config import Settings
 from gateway.core.admin import SYSTEM
-from gateway.services import Services, of
-from gateway.store import setup
+from gateway.store.database import setup
+from gateway.web.context import Services, of
 
 APIS: dict[str, tuple[str, dict[str, Any]]] = {
     "chat": ("/v1/chat/completions", {"messages": [{"role": "user", "content": "Hello?"}]}),

@@ -9,8 +9,8 @@ import zlib
 import pytest
 import zstandard
 
-from gateway.api.body import MAX_DEPTH, parse_object, read_json
 from gateway.errors import ClientGone, GatewayError, InvalidRequest, RequestTimeout, TooLarge
+from gateway.web.request_body import MAX_DEPTH, parse_object, read_json
 
 LIMIT = 1 << 20
 BODY = b'{"model":"qwen3:8b"}'
@@ -154,7 +154,7 @@ def test_a_sender_that_only_holds_a_place_is_told_so(
     monkeypatch: pytest.MonkeyPatch, length: int | None
 ) -> None:
     slow = _Slow(1, 9.0, LIMIT)
-    monkeypatch.setattr("gateway.api.body.time", slow)
+    monkeypatch.setattr("gateway.web.request_body.time", slow)
 
     with pytest.raises(RequestTimeout):
         read_json(slow, content_length=length, encoding="", limit_bytes=LIMIT)
@@ -164,7 +164,7 @@ def test_a_sender_that_only_holds_a_place_is_told_so(
 
 def test_a_slow_line_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     slow = _Slow(20_000, 1.0, LIMIT)
-    monkeypatch.setattr("gateway.api.body.time", slow)
+    monkeypatch.setattr("gateway.web.request_body.time", slow)
 
     with pytest.raises(InvalidRequest, match="empty"):  # white space, but all of it
         read_json(slow, content_length=LIMIT, encoding="", limit_bytes=LIMIT)

@@ -11,8 +11,8 @@ from flask import Flask
 from gateway import create_app
 from gateway.config import Settings
 from gateway.core.admin import SYSTEM
-from gateway.services import of
-from gateway.store import setup
+from gateway.store.database import setup
+from gateway.web.context import of
 from tests.fake_ollama import FakeOllama, Script, error
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from gateway.calls import retries
 from gateway.core.admin import SYSTEM
-from gateway.services import retries
 from tests.api.apps import APIS, App, application, told
 from tests.fake_ollama import FakeOllama, Script, error
 

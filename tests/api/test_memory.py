@@ -11,7 +11,7 @@ import pytest
 from gateway.core.admin import SYSTEM
 from gateway.core.catalog import Model
 from gateway.core.chat import Params
-from gateway.services.loading import kept
+from gateway.scheduling.loading import kept
 from tests.api.apps import APIS, App, application
 from tests.fake_ollama import FakeOllama
 

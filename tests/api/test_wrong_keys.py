@@ -12,8 +12,8 @@ from gateway.api.auth import Failures
 from gateway.config import Settings
 from gateway.core.admin import SYSTEM
 from gateway.errors import RateLimited
-from gateway.services import of
-from gateway.store import setup
+from gateway.store.database import setup
+from gateway.web.context import of
 
 LIMIT = 30
 

@@ -12,8 +12,8 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
 
 from gateway.config import Settings
-from gateway.services import Services
-from gateway.services.build import make
+from gateway.services import make
+from gateway.web.context import Services
 from tests.browser.sample import fill
 from tests.fake_ollama import FakeOllama
 from tests.process import ADMIN_PASSWORD, Gateway

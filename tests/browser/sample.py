@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from gateway.core.admin import Actor
 from gateway.core.keys import Key
 from gateway.core.usage import Admission, Settlement
-from gateway.services import Services
-from gateway.store import usage
+from gateway.store.usage import records
+from gateway.web.context import Services
 
 ACTOR = Actor("admin", "admin", 1)
 KEYS = (
@@ -60,14 +60,14 @@ def fill(parts: Services, now: datetime, *, calls: int = 6_000, days: int = 30) 
     entries.sort(key=lambda entry: entry.admission.at)
     for start in range(0, len(entries), _CHUNK):
         batch = entries[start : start + _CHUNK]
-        parts.store.write(usage.write, batch, worker="sample", now=now)
+        parts.store.write(records.write, batch, worker="sample", now=now)
     parts.keyring.drop()
     return [secret for _key, secret in made]
 
 
 def _entry(
     chance: random.Random, keys: list[Key], now: datetime, days: int, number: int
-) -> usage.Entry:
+) -> records.Entry:
     who = chance.choices(range(len(keys)), _SHARES)[0]
     model, _share, speed, thinks = chance.choices(_MODELS, [m[1] for m in _MODELS])[0]
     if who == 4:
@@ -90,8 +90,8 @@ def _entry(
         has_images=model == "gemma3:4b" and chance.random() < 0.3,
     )
     if chance.random() < 0.025:
-        return usage.Entry(admission, _failed(chance, admission))
-    return usage.Entry(admission, _answered(chance, admission, speed, thinks))
+        return records.Entry(admission, _failed(chance, admission))
+    return records.Entry(admission, _answered(chance, admission, speed, thinks))
 
 
 def _moment(chance: random.Random, now: datetime, days: int) -> datetime:

@@ -19,7 +19,7 @@ import requests
 from playwright.sync_api import Browser, sync_playwright
 
 from gateway.core.admin import Actor
-from gateway.services import Services
+from gateway.web.context import Services
 from tests.browser.conftest import CHROMIUM, FLAGS, Visit, services_of, visit
 from tests.browser.sample import fill
 from tests.browser.test_pages import PAGES

@@ -12,7 +12,7 @@ import pytest
 import requests
 from playwright.sync_api import expect
 
-from gateway.services import Services
+from gateway.web.context import Services
 from tests.admin.conftest import ACTOR
 from tests.browser.conftest import Visit
 from tests.fake_ollama import FakeOllama

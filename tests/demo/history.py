@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from gateway.core.catalog import Model, Server
 from gateway.core.keys import Key
 from gateway.core.usage import Admission, Settlement
-from gateway.store.usage import Entry
+from gateway.store.usage.records import Entry
 
 DAYS = 14
 _BUSIEST = 60

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 
+from gateway import services
 from gateway.config import Settings
 from gateway.core.admin import SYSTEM
 from gateway.core.catalog import Alias, Model
-from gateway.services import Services, build
-from gateway.store import usage
+from gateway.store.usage import records
+from gateway.web.context import Services
 from tests.demo import history
 
 _BATCH = 1_000
@@ -69,7 +70,7 @@ def furnish(settings: Settings, ollamas: dict[str, str]) -> Made:
         now = datetime.now(UTC)
         past = history.entries(callers, parts.catalog.servers(), now, random.Random(7))
         while batch := list(islice(past, _BATCH)):
-            parts.store.write(usage.write, batch, worker="demo", now=now)
+            parts.store.write(records.write, batch, worker="demo", now=now)
     return Made(secrets, "llama3.2")
 
 
@@ -87,7 +88,7 @@ def _name_things(parts: Services, models: dict[str, Model]) -> None:
 @contextmanager
 def _services(settings: Settings) -> Iterator[Services]:
     """Give the services of this process; no loops run."""
-    parts = build.make(settings)
+    parts = services.make(settings)
     try:
         yield parts
     finally:

@@ -21,8 +21,7 @@ from openai.types.chat import completion_create_params as chat_create_params
 from openai.types.responses import input_token_count_params, response_create_params
 
 from gateway import dialects
-from gateway.core.chat import Call, ToolChoice
-from gateway.core.embed import EmbedRequest
+from gateway.core.chat import Call, EmbedRequest, ToolChoice
 from gateway.dialects import embeddings as openai_embeddings
 from gateway.dialects.base import Dialect
 from gateway.errors import InvalidRequest

@@ -42,8 +42,8 @@ dialects.SCOPES = (*dialects.SCOPES, TINY.name)
 
 from gateway.core.admin import SYSTEM
 from gateway.admin.forms.keys import SCOPE_WORDS
-from gateway.services import of
-from gateway.services.metrics import _ENDPOINTS
+from gateway.web.context import of
+from gateway.accounting.metrics import _ENDPOINTS
 from tests.api.apps import application, ollama_at
 
 assert SCOPE_WORDS["tiny"] == "/v1/tiny"

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.embed import Embeddings, EmbedRequest
+from gateway.core.chat import Embeddings, EmbedRequest
 from gateway.dialects import embeddings as openai_embeddings
 from gateway.errors import ContextOverflow, InvalidRequest, UpstreamError
 from tests.dialects.making import reading, refusal

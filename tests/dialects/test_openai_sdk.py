@@ -12,7 +12,7 @@ import pytest
 from openai.types import CreateEmbeddingResponse
 from openai.types.chat import ChatCompletion
 
-from gateway.core.embed import Embeddings, EmbedRequest
+from gateway.core.chat import Embeddings, EmbedRequest
 from gateway.dialects import embeddings as openai_embeddings
 from tests import golden
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from gateway.accounting.metrics import Metrics
 from gateway.config import VARIABLES
 from gateway.core.behaviour import Behaviour
-from gateway.policy import client_kit
-from gateway.policy.options import KEYS
-from gateway.services.metrics import Metrics
+from gateway.policy import client_snippets
+from gateway.policy.overrides.options import KEYS
 from tests.docs import write
 from tests.docs.reading import PAGES, ROOT, anchor, blocks, headings, links, prose, tables
 
@@ -92,7 +92,7 @@ def test_every_client_of_the_kit_is_in_the_guide() -> None:
     page = (ROOT / "docs" / "clients.md").read_text()
     shown = set(re.findall(r"<!-- client: (\w+) \w+ -->", page))
 
-    assert shown == set(client_kit.CLIENTS) - {"roo"}  # the same form as Cline's
+    assert shown == set(client_snippets.CLIENTS) - {"roo"}  # the same form as Cline's
 
 
 def test_settings_in_the_documentation_exist() -> None:

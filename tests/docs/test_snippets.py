@@ -197,7 +197,7 @@ def test_the_unit_names_real_files_and_outlives_the_drain() -> None:
 
 
 def test_an_override_in_the_documentation_can_be_saved() -> None:
-    from gateway.policy import override_rules
+    from gateway.policy.overrides import rules
 
     named = [block for block in blocks("json") if block.page.name == "parameters.md"]
     inline = re.findall(r"`(\{\"[^`]+\})`", (ROOT / "docs" / "clients.md").read_text())
@@ -205,7 +205,7 @@ def test_an_override_in_the_documentation_can_be_saved() -> None:
     assert named
     assert inline
     for text in (*(block.text for block in named), *inline):
-        override_rules.validate(json.loads(text))
+        rules.validate(json.loads(text))
 
 
 def test_nginx_takes_the_server_block(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from typing import Any
 
 from gateway import openapi
 from gateway.openapi import admin, extensions, parts
-from gateway.policy import client_kit
-from gateway.policy.options import KEYS, KeyRule
+from gateway.policy import client_snippets
+from gateway.policy.overrides.options import KEYS, KeyRule
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DOCS = ROOT / "docs"
@@ -51,7 +51,7 @@ def written() -> dict[Path, str]:
 
 
 def _client(found: re.Match[str]) -> str:
-    piece = client_kit.snippet(found[2], KEY, MODEL, BASE)
+    piece = client_snippets.snippet(found[2], KEY, MODEL, BASE)
     place = f"`{piece.place}`\n\n" if piece.place else ""
     return f"{found[1]}\n{place}```{found[3]}\n{piece.text}\n```\n\n"
 

@@ -11,11 +11,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from tests.fake_ollama.bending import play
-from tests.fake_ollama.calls import (
-    Call,
-    parse_chat,
-    parse_generate,
-)
+from tests.fake_ollama.calls import Call, parse_chat, parse_generate
 from tests.fake_ollama.encoding import encode_json, encode_line
 from tests.fake_ollama.exchange import Exchange, Pace
 from tests.fake_ollama.faults import REFUSALS

@@ -9,13 +9,7 @@ import pytest
 
 from tests.fake_ollama import FakeOllama, Fault, Script, error, status
 from tests.fake_ollama_tests.fault_talk import MODEL, WORDS, body_lines, raw, scripted
-from tests.fake_ollama_tests.talk import (
-    chat,
-    chat_bytes,
-    opened,
-    read_to_reset,
-    read_until,
-)
+from tests.fake_ollama_tests.talk import chat, chat_bytes, opened, read_to_reset, read_until
 
 
 def test_an_unknown_fault_is_refused_at_once() -> None:

@@ -11,15 +11,7 @@ from typing import Any
 import pytest
 
 from tests.fake_ollama import DEFAULT_MODELS, FakeModel, FakeOllama, Script
-from tests.fake_ollama_tests.talk import (
-    USER,
-    Answer,
-    chat,
-    chat_bytes,
-    opened,
-    read_until,
-    send,
-)
+from tests.fake_ollama_tests.talk import USER, Answer, chat, chat_bytes, opened, read_until, send
 
 MODEL = "llama3.2"
 

@@ -21,11 +21,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from gateway.core.admin import SYSTEM
-from gateway.services.revisions import Revisions
-from gateway.services.settings import SettingsCache
-from gateway.services.stored import Store
-from gateway.store import revisions, servers
-from gateway.store.engine import Database
+from gateway.management.settings import SettingsCache
+from gateway.runtime.database import Store
+from gateway.runtime.versions import Revisions
+from gateway.store import servers
+from gateway.store.coordination import versions
+from gateway.store.database.engine import Database
 from gateway.store.tables import UsageRow
 from tests.fake_ollama import FakeModel, FakeOllama
 from tests.process import Gateway
@@ -116,7 +117,7 @@ class Site:
             for number, server in enumerate(servers.all_servers(session)):
                 moved = {} if urls is None else {"url": urls[number]}
                 servers.save(session, replace(server, **moved, **values))
-            revisions.bump(session, "servers", datetime.now(UTC))
+            versions.bump(session, "servers", datetime.now(UTC))
 
         Store(self.database).write(write)
 

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from gateway.core.chat import (
     ChatRequest,
     CompletionRequest,
+    EmbedRequest,
     Media,
     Message,
     Params,
     Tool,
     ToolCall,
 )
-from gateway.core.embed import EmbedRequest
 from gateway.core.events import (
     Event,
     Failed,

@@ -9,7 +9,7 @@ import pytest
 from gateway.core.behaviour import Behaviour
 from gateway.core.chat import CompletionRequest, Message, Params, Tool, ToolChoice
 from gateway.errors import CapabilityMissing, InvalidRequest
-from gateway.policy import capability
+from gateway.policy.emulation import capability
 from tests.policy.values import chat, model
 
 F, G = Tool("f"), Tool("g")

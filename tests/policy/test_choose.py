@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from gateway.policy.choose import Rank, choose
+from gateway.policy.server_choice import Rank, choose
 
 
 @dataclass(frozen=True)
@@ -206,7 +206,7 @@ def test_a_conversation_does_not_wait_for_its_own_server():
 
 
 def test_places_that_draw_the_same_are_told_apart_by_id(monkeypatch):
-    monkeypatch.setattr("gateway.policy.choose._PRIME", 1)
+    monkeypatch.setattr("gateway.policy.server_choice._PRIME", 1)
 
     assert {choose(order, prefix="talk")[0].server_id for order in ORDERS} == {1}
 

@@ -5,12 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.core.chat import Media, Message, ToolCall
-from gateway.policy.conversation import (
-    alternating,
-    is_alternating,
-    ordered,
-    with_user_turn,
-)
+from gateway.policy.conversation import alternating, is_alternating, ordered, with_user_turn
 
 S, U, A = Message("system", "be kind"), Message("user", "hi"), Message("assistant", "yo")
 LATE = Message("system", "be short")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.policy.elsewhere import PATIENCE_S, Elsewhere, Run, Told
-from gateway.policy.fair import Entry, FairLine
+from gateway.policy.fair_queue import Entry, FairLine
 
 NORMAL = 1
 

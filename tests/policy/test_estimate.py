@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.core.chat import CompletionRequest, Media, Message, Tool, ToolCall
-from gateway.core.embed import EmbedRequest
+from gateway.core.chat import CompletionRequest, EmbedRequest, Media, Message, Tool, ToolCall
 from gateway.policy import estimate
 from gateway.policy.estimate import Factors, Size, units
 from tests.policy.values import chat

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.policy.fair import FairLine
+from gateway.policy.fair_queue import FairLine
 
 
 def line_of(*entries: tuple[int | None, str, float]) -> FairLine[str]:

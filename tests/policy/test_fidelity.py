@@ -31,8 +31,8 @@ from gateway.core.events import (
     Usage,
 )
 from gateway.errors import CapabilityMissing, GatewayError, InvalidRequest, UpstreamError
-from gateway.policy import fidelity, forced, formats
-from gateway.policy.thinking import Memory
+from gateway.policy.emulation import emulation, structured_output, tool_choice
+from gateway.policy.emulation.thinking import Memory
 from tests.policy.values import Plan, Upstreams, chat, flat, model
 
 THINKER = model("qwen3:8b", capabilities="completion tools thinking")
@@ -82,7 +82,7 @@ class Run:
         self.upstreams = Upstreams(*scripts)
         self.notices: list[str] = []
         self.plan = Plan(request, **plan)
-        source = fidelity.answers(
+        source = emulation.answers(
             request,
             self.plan,
             behaviour or Behaviour(),
@@ -120,7 +120,7 @@ def test_a_plain_answer_is_the_upstream_call_itself() -> None:
     request = chat(options={"top_k": 1})
     script: Iterator[Sequence[Event]] = iter([[t("a")], [STOP]])
 
-    source = fidelity.answers(request, Plan(request, PLAIN), Behaviour(), lambda _: script)
+    source = emulation.answers(request, Plan(request, PLAIN), Behaviour(), lambda _: script)
 
     assert source is script
 
@@ -629,7 +629,7 @@ STARTS: list[tuple[Any, str, bool]] = [
 
 @pytest.mark.parametrize(("wanted", "character", "fits"), STARTS)
 def test_the_first_character_must_fit(wanted: Any, character: str, fits: bool) -> None:
-    assert (character in formats.starts_of(wanted)) is fits
+    assert (character in structured_output.starts_of(wanted)) is fits
 
 
 SATISFIED: list[tuple[str, Any, bool]] = [
@@ -645,7 +645,7 @@ SATISFIED: list[tuple[str, Any, bool]] = [
 
 @pytest.mark.parametrize(("text", "wanted", "fits"), SATISFIED)
 def test_the_top_level_must_fit(text: str, wanted: Any, fits: bool) -> None:
-    assert formats.satisfies(text, wanted) is fits
+    assert structured_output.satisfies(text, wanted) is fits
 
 
 # -- tools with a format (D14) ---------------------------------------------------------------------
@@ -783,7 +783,7 @@ def tree(name: str) -> Tool:
 
 
 def test_definitions_of_several_tools_do_not_meet() -> None:
-    found = forced.schema_of([tree("a"), tree("b"), G])
+    found = tool_choice.schema_of([tree("a"), tree("b"), G])
 
     arguments = [branch["properties"]["arguments"] for branch in found["anyOf"]]
     assert not any("$defs" in each for each in arguments)
@@ -901,7 +901,7 @@ CALLS: list[tuple[str, tuple[Tool, ...], ToolCallDone | None]] = [
 def test_a_call_is_read_from_an_answer(
     text: str, tools: tuple[Tool, ...], call: ToolCallDone | None
 ) -> None:
-    assert forced.read_call(text, tools) == call
+    assert tool_choice.read_call(text, tools) == call
 
 
 # -- for every kind of request ---------------------------------------------------------------------
@@ -974,7 +974,7 @@ def test_every_answer_has_exactly_one_end(
     ],
 )
 def test_text_goes_past_the_layers_only_where_none_looks_at_it(request_: Any, passes: bool) -> None:
-    assert fidelity.lets_text_pass(request_) is passes
+    assert emulation.lets_text_pass(request_) is passes
 
 
 def test_layers_that_look_at_text_never_give_it_on_as_it_came() -> None:
@@ -985,7 +985,7 @@ def test_layers_that_look_at_text_never_give_it_on_as_it_came() -> None:
         Plan(chat(options={"stop": ["END"]}), stop_here=True),
     ):
         upstreams = Upstreams([text, [Finish("stop", Usage(1, 1))]])
-        given = list(fidelity.answers(plan.request, plan, Behaviour(), upstreams))
+        given = list(emulation.answers(plan.request, plan, Behaviour(), upstreams))
         assert all(events is not text for events in given)
         assert "as it came" in "".join(
             event.text for events in given for event in events if isinstance(event, TextDelta)

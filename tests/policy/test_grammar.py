@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.policy.grammar import fit, pattern_of
+from gateway.policy.emulation.grammar import fit, pattern_of
 
 PATTERNS = {
     "taken as it is": (r"^[0-9]{3}$", r"^[0-9]{3}$"),

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.options import OPTIONS
-from gateway.policy import json_lines, override_rules
-from gateway.policy.option_values import check_option
-from gateway.policy.options import KEYS, SPELLINGS, KeyRule
-from gateway.policy.overrides import InvalidOverride, Problem, validate, validate_text
+from gateway.policy.overrides import json_positions, rules
+from gateway.policy.overrides.apply import InvalidOverride, Problem, validate, validate_text
+from gateway.policy.overrides.option_values import check_option
+from gateway.policy.overrides.options import KEYS, SPELLINGS, KeyRule
 
 GOOD: list[tuple[str, Any, Any]] = [
     ("num_ctx", 8192, 8192),
@@ -196,7 +196,7 @@ def test_good_text_is_stored() -> None:
 
 def test_a_text_can_be_too_long() -> None:
     with pytest.raises(InvalidOverride, match="at most"):
-        validate_text('{"system": "' + "x" * override_rules.MAX_TEXT + '"}')
+        validate_text('{"system": "' + "x" * rules.MAX_TEXT + '"}')
 
 
 def test_many_problems_are_not_all_told() -> None:
@@ -244,7 +244,7 @@ def test_an_unknown_option_is_left_as_it_is() -> None:
 
 
 def test_lines_are_found_by_path() -> None:
-    lines = json_lines.read_lines('\n{"a":\n[1,\n{"b\\"":\n2}], "c": {}\n, "d": []}')
+    lines = json_positions.read_lines('\n{"a":\n[1,\n{"b\\"":\n2}], "c": {}\n, "d": []}')
 
     assert lines.of[()] == 2
     assert lines.of[("a",)] == 2
@@ -259,7 +259,7 @@ def test_lines_are_found_by_path() -> None:
 
 def test_text_that_is_no_json_has_no_lines() -> None:
     with pytest.raises(ValueError, match="not valid JSON"):
-        json_lines.read_lines('{"a: 1}')
+        json_positions.read_lines('{"a: 1}')
 
 
 json_values = st.recursive(
@@ -279,7 +279,7 @@ def paths(value: Any, path: tuple[Any, ...] = ()) -> set[tuple[Any, ...]]:
 
 @given(json_values.filter(lambda v: "Infinity" not in json.dumps(v)), st.sampled_from([None, 2]))
 def test_every_value_has_a_line(value: Any, indent: int | None) -> None:
-    lines = json_lines.read_lines(json.dumps(value, indent=indent))
+    lines = json_positions.read_lines(json.dumps(value, indent=indent))
 
     assert set(lines.of) == paths(value)
     assert lines.twice == []

@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 
 from gateway.core.behaviour import Behaviour
 from gateway.core.catalog import Alias, Resolved
-from gateway.core.chat import Call, ChatRequest, CompletionRequest, Message, Params
-from gateway.core.embed import EmbedRequest
-from gateway.policy import overrides
-from gateway.policy.overrides import Change, Layers
+from gateway.core.chat import Call, ChatRequest, CompletionRequest, EmbedRequest, Message, Params
+from gateway.policy.overrides import apply
+from gateway.policy.overrides.apply import Change, Layers
 from tests.policy.values import chat, key, model
 
 LAYERS = ("default", "key", "model", "alias", "request", "force:model", "force:alias", "force:key")
@@ -32,7 +31,7 @@ def layers(**said: Mapping[str, Any]) -> Layers:
 
 
 def applied(request: Any, behaviour: Behaviour | None = None, **said: Any) -> Any:
-    return overrides.apply(request, layers(**said), behaviour or Behaviour())
+    return apply.apply(request, layers(**said), behaviour or Behaviour())
 
 
 @pytest.mark.parametrize("strongest", range(1, len(LAYERS)))
@@ -51,7 +50,7 @@ def test_the_strongest_layer_that_says_something_wins(strongest: int) -> None:
 def test_nobody_saying_anything_changes_nothing() -> None:
     request = chat()
 
-    found = overrides.apply(request, Layers(), Behaviour())
+    found = apply.apply(request, Layers(), Behaviour())
 
     assert found.request == request
     assert (found.ignored, found.changes, found.provenance) == ((), (), {})
@@ -146,7 +145,7 @@ def test_the_endpoints_default_is_weakest(
     laid = layers(**said)
     laid = Layers(laid.key_forced, laid.alias, laid.model, laid.key_default, default_think=default)
 
-    found = overrides.apply(request, laid, Behaviour())
+    found = apply.apply(request, laid, Behaviour())
 
     assert found.request.params.think == think
     assert found.provenance.get("think") == source
@@ -214,9 +213,9 @@ def test_options_nobody_knows_pass_unless_switched_off(allowed: bool) -> None:
 def test_an_option_nobody_knows_is_logged_once(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(overrides, "_logged", set())
-    monkeypatch.setattr(overrides, "_MOST_LOGGED", 2)
-    with caplog.at_level("INFO", logger=overrides.__name__):
+    monkeypatch.setattr(apply, "_logged", set())
+    monkeypatch.setattr(apply, "_MOST_LOGGED", 2)
+    with caplog.at_level("INFO", logger=apply.__name__):
         for name in ("odd\nname", "odd\nname", "second", "third"):
             applied(chat(options={name: 1}))
 
@@ -309,7 +308,7 @@ def test_raw_is_for_completions_without_a_suffix(
     laid = Layers(laid.key_forced, laid.alias, laid.model, laid.key_default, default_raw=default)
     request = CompletionRequest("m", ("p",), Params(raw=asked), suffix=suffix)
 
-    assert overrides.apply(request, laid, Behaviour()).request.params.raw is raw
+    assert apply.apply(request, laid, Behaviour()).request.params.raw is raw
 
 
 def test_embeddings_take_only_what_means_something_to_them() -> None:
@@ -334,10 +333,10 @@ def test_the_layers_of_a_call_are_gathered() -> None:
     owner = key(default_params={"top_k": 3}, forced_params={"top_k": 4})
     call = Call(chat(), default_think=False, default_raw=True)
 
-    found = overrides.layers_of(owner, resolved, call)
+    found = apply.layers_of(owner, resolved, call)
 
     assert found == Layers({"top_k": 4}, {"top_k": 2}, {"top_k": 1}, {"top_k": 3}, False, True)
-    assert overrides.layers_of(owner, Resolved(resolved.model)) == Layers(
+    assert apply.layers_of(owner, Resolved(resolved.model)) == Layers(
         {"top_k": 4}, {}, {"top_k": 1}, {"top_k": 3}
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.errors import InvalidRequest
-from gateway.policy.server_url import check_address, normalise, split
+from gateway.ollama.server_url import check_address, normalise, split
 
 GOOD = {
     "http://127.0.0.1:11434": "http://127.0.0.1:11434",

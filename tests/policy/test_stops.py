@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.policy.stops import StopFilter
+from gateway.policy.emulation.stop_sequences import StopFilter
 
 
 def cut(pieces: list[str], stops: list[str]) -> tuple[str, str | None]:

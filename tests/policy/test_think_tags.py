@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.policy.think_tags import ThinkTags
+from gateway.policy.emulation.think_tags import ThinkTags
 
 
 def split(pieces: list[str], **how: bool) -> tuple[str, str]:

@@ -9,7 +9,7 @@ import pytest
 from gateway.core.catalog import Model
 from gateway.core.chat import Message, Params, ToolCall
 from gateway.errors import InvalidRequest, UpstreamError
-from gateway.policy import thinking
+from gateway.policy.emulation import thinking
 from tests.policy.values import chat, model
 
 THINKER = model("qwen3:8b", capabilities="completion thinking")

@@ -12,8 +12,8 @@ import psycopg
 import pytest
 import requests
 
+from gateway import services
 from gateway.core.admin import SYSTEM
-from gateway.services import build
 from tests.fake_ollama import FakeOllama
 from tests.scale.callers import Callers, call
 from tests.scale.site import Site
@@ -52,7 +52,7 @@ def until(claim: Callable[[], bool], what: str) -> float:
 
 def issue(site: Site, name: str, **limits: object) -> str:
     """Make a key; give its secret."""
-    parts = build.make(site.settings())
+    parts = services.make(site.settings())
     try:
         return parts.keys.issue({"name": name, "allow": ["*"], **limits}, SYSTEM)[1]
     finally:
@@ -108,7 +108,7 @@ def test_a_budget_of_a_key_holds_across_all_gateways(site: Site) -> None:
 
 def test_a_revoked_key_is_refused_everywhere_within_a_second(site: Site) -> None:
     secret = issue(site, "revoked soon")
-    parts = build.make(site.settings())
+    parts = services.make(site.settings())
     try:
         assert at_all(site, secret) == [200] * len(site.nodes)
         ids = query(site, "SELECT id FROM api_key WHERE name = %s", "revoked soon")

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from gateway.services.keyring import Keyring
-from gateway.services.keys import Keys
-from gateway.services.revisions import Revisions
-from gateway.services.settings import SettingsCache
-from gateway.services.stored import Store
-from gateway.store import schema
-from gateway.store.engine import Database
+from gateway.management.keyring import Keyring
+from gateway.management.keys import Keys
+from gateway.management.settings import SettingsCache
+from gateway.runtime.database import Store
+from gateway.runtime.versions import Revisions
+from gateway.store.database import schema
+from gateway.store.database.engine import Database
 from tests.servers import Postgres, running_postgres
 
 

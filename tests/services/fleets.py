@@ -11,8 +11,8 @@ from gateway.core.behaviour import Behaviour
 from gateway.core.catalog import Loaded, Model, Server
 from gateway.core.keys import Key
 from gateway.ollama.client import OllamaClient
-from gateway.services.fleet import Fleet
-from gateway.services.queue import Slot, Ticket
+from gateway.scheduling.servers import Fleet
+from gateway.scheduling.tickets import Slot, Ticket
 
 AT = datetime(2030, 5, 15, 12, 0, tzinfo=UTC)
 ALICE = Key(id=1, name="alice", prefix="sk-o2a-aa")

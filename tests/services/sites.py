@@ -6,18 +6,18 @@ from typing import Any
 
 from gateway.core.admin import SYSTEM
 from gateway.core.catalog import Model, Server
-from gateway.services.catalog import Catalog
-from gateway.services.clients import Clients
-from gateway.services.fleet import Fleet
-from gateway.services.loading import Loading
-from gateway.services.operations import Operations
-from gateway.services.probes import Prober
-from gateway.services.pulls import Pulls
-from gateway.services.refresh import Refreshed, Refresher
-from gateway.services.revisions import Revisions
-from gateway.services.servers import Servers
-from gateway.services.settings import SettingsCache
-from gateway.services.stored import Store
+from gateway.management.model_jobs import Pulls
+from gateway.management.model_operations import Operations
+from gateway.management.servers import Servers
+from gateway.management.settings import SettingsCache
+from gateway.runtime.database import Store
+from gateway.runtime.versions import Revisions
+from gateway.scheduling.catalog import Catalog
+from gateway.scheduling.clients import Clients
+from gateway.scheduling.discovery import Refreshed, Refresher
+from gateway.scheduling.loading import Loading
+from gateway.scheduling.probes import Prober
+from gateway.scheduling.servers import Fleet
 from tests.fake_ollama import FakeOllama
 from tests.services.conftest import FakeClock
 

@@ -11,8 +11,8 @@ import pytest
 
 from gateway.core.admin import CLI, Actor
 from gateway.errors import Forbidden, InvalidRequest, RateLimited, Unauthenticated
-from gateway.services.admins import Admins, CodeNeeded, LoginRefused
-from gateway.services.stored import Store
+from gateway.management.admins import Admins, CodeNeeded, LoginRefused
+from gateway.runtime.database import Store
 from gateway.store import audit
 from tests.services.conftest import FakeClock
 

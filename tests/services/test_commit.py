@@ -9,14 +9,14 @@ from typing import Any, cast
 
 import pytest
 
+from gateway.calls import relay
+from gateway.calls.prepare import Prepared
+from gateway.calls.stats import Tally
 from gateway.core.behaviour import Behaviour
 from gateway.core.chat import Call
 from gateway.core.events import Batch, Finish, Ping, TextDelta
 from gateway.core.keys import Key
 from gateway.errors import ClientGone
-from gateway.services import relay
-from gateway.services.prepare import Prepared
-from gateway.services.tally import Tally
 from tests.policy.values import chat
 from tests.services.fleets import Seconds
 from tests.services.test_usage_writer import admission

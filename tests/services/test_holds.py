@@ -6,11 +6,11 @@ from typing import Any, cast
 
 import pytest
 
+from gateway.calls.holds import NEVER_S, limits
+from gateway.calls.prepare import Prepared
 from gateway.core.behaviour import Behaviour
 from gateway.core.chat import Call
 from gateway.core.keys import Key
-from gateway.services.holds import NEVER_S, limits
-from gateway.services.prepare import Prepared
 from tests.policy.values import chat
 
 CASES: dict[str, tuple[int, bool, tuple[float | None, float]]] = {

@@ -11,11 +11,11 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.calls import media as images
+from gateway.calls.media import Images, is_public
 from gateway.core.behaviour import Behaviour
 from gateway.core.chat import ChatRequest, Media, Message
 from gateway.errors import InvalidRequest
-from gateway.services import images
-from gateway.services.images import Images, is_public
 
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQ"

@@ -11,8 +11,8 @@ from sqlalchemy import event
 from gateway.core.admin import SYSTEM
 from gateway.core.secrets import KEY_PREFIX, is_well_formed
 from gateway.errors import Unauthenticated
-from gateway.services.revisions import POLL_S
-from gateway.services.stored import StoreUnavailable
+from gateway.runtime.database import StoreUnavailable
+from gateway.runtime.versions import POLL_S
 from tests.services.conftest import FakeClock, Worker
 
 

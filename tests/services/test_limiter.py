@@ -20,14 +20,14 @@ from gateway.core.admin import SYSTEM
 from gateway.core.behaviour import Behaviour
 from gateway.core.keys import Budget, Key, Limits
 from gateway.errors import QuotaExhausted, RateLimited
-from gateway.policy import windows
-from gateway.services.keys import Keys
-from gateway.services.limiter import Limiter
-from gateway.services.revisions import Revisions
-from gateway.services.shared_counts import SharedCounts
-from gateway.services.stored import PAUSE_S, Store, StoreUnavailable
-from gateway.store import counters
+from gateway.limits.limiter import Limiter
+from gateway.management.keys import Keys
+from gateway.policy import rate_window
+from gateway.runtime.database import PAUSE_S, Store, StoreUnavailable
+from gateway.runtime.shared_counts import SharedCounts
+from gateway.runtime.versions import Revisions
 from gateway.store.tables import CounterLeaseRow, KeyCounterRow
+from gateway.store.usage import counters
 from tests.servers import Redis, running_redis
 from tests.services.conftest import FakeClock
 from tests.soak import times
@@ -161,7 +161,7 @@ def test_setting_the_clock_back_changes_nothing(limiter: Limiter, clock: FakeClo
     ],
 )
 def test_headers_are_in_the_vendors_own_form(
-    limiter: Limiter, form: windows.Form, expected: dict[str, str]
+    limiter: Limiter, form: rate_window.Form, expected: dict[str, str]
 ) -> None:
     lease = limiter.admit(key(requests_per_minute=10), 1)
 
@@ -173,7 +173,7 @@ def test_headers_are_in_the_vendors_own_form(
     [(0, "0ms"), (0.0124, "12ms"), (1, "1s"), (59.2, "1m0s"), (360, "6m0s"), (5, "5s")],
 )
 def test_durations_are_written_as_openai_does(seconds: float, text: str) -> None:
-    assert windows.duration(seconds) == text
+    assert rate_window.duration(seconds) == text
 
 
 def test_no_limit_gives_no_header(limiter: Limiter) -> None:
@@ -279,9 +279,9 @@ import os, sys
 from pathlib import Path
 from gateway.core.keys import Budget, Key, Limits
 from gateway.errors import RateLimited
-from gateway.services.limiter import Limiter
-from gateway.services.stored import Store, StoreUnavailable
-from gateway.store.engine import Database
+from gateway.limits.limiter import Limiter
+from gateway.runtime.database import Store, StoreUnavailable
+from gateway.store.database.engine import Database
 
 url, folder, kind = sys.argv[1:4]
 limits = {
@@ -355,7 +355,7 @@ def test_eight_processes_share_a_limit_per_minute_exactly(
 _HOLDER = """
 import sys
 from pathlib import Path
-from gateway.services.shared_counts import SharedCounts
+from gateway.runtime.shared_counts import SharedCounts
 counts = SharedCounts(Path(sys.argv[1]))
 with counts.change(7, 60_000.0) as mine:
     mine.running += 3

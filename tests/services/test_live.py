@@ -9,15 +9,16 @@ from datetime import timedelta
 import pytest
 from sqlalchemy.orm import Session
 
+from gateway.calls.registry import Live
+from gateway.calls.stats import Tally
 from gateway.core.admin import Actor
 from gateway.core.events import TextDelta, ThinkingDelta
 from gateway.core.usage import Admission
 from gateway.errors import GatewayError
-from gateway.services.live import Live
-from gateway.services.revisions import Revisions
-from gateway.services.stored import Store, StoreUnavailable
-from gateway.services.tally import Tally
-from gateway.store import audit, heartbeats, revisions, workers
+from gateway.runtime.database import Store, StoreUnavailable
+from gateway.runtime.versions import Revisions
+from gateway.store import audit
+from gateway.store.coordination import heartbeats, versions, workers
 from gateway.store.tables import CommandRow
 from tests.services.conftest import FakeClock
 
@@ -282,7 +283,7 @@ def test_an_order_that_appears_late_is_obeyed_once(desk: Desk, other: Desk):
     def order(session: Session, number: int) -> None:
         now, payload = desk.clock.now(), {"request_id": "req_1"}
         session.add(CommandRow(id=number, at=now, kind="cancel", payload=payload))
-        revisions.bump(session, "commands", now)
+        versions.bump(session, "commands", now)
 
     _, running = other.run("req_1")
     with running:

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from gateway.accounting.metrics import OTHER, STALL_S, Metrics, Sample, Watchdog, mean_gap_s
 from gateway.core.catalog import Server, ServerView
 from gateway.core.usage import Admission, Settlement
-from gateway.services.metrics import OTHER, STALL_S, Metrics, Sample, Watchdog, mean_gap_s
 
 CHAT = Admission(
     request_id="req_1",

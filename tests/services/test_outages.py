@@ -12,11 +12,11 @@ import pytest
 import requests
 from sqlalchemy import func, select
 
+from gateway.accounting.usage_writer import UsageWriter
 from gateway.core.admin import SYSTEM
-from gateway.services.stored import Store, StoreUnavailable
-from gateway.services.usage_writer import UsageWriter
-from gateway.store import schema
-from gateway.store.engine import Database
+from gateway.runtime.database import Store, StoreUnavailable
+from gateway.store.database import schema
+from gateway.store.database.engine import Database
 from gateway.store.tables import KeyCounterRow, UsageRow
 from tests.fake_ollama import FakeOllama
 from tests.process import Gateway, wait_for

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from gateway.calls.outlet import Outlet
+from gateway.calls.stats import Tally
 from gateway.core.events import Event, Finish, Ping, TextDelta, ThinkingDelta, TokenLogprob
 from gateway.ollama.wire import Decoder
-from gateway.services.outlet import Outlet
-from gateway.services.tally import Tally
 from tests.services.test_usage_writer import admission
 
 ENDED = b'{"message":{"content":""},"done":true}'

@@ -6,11 +6,11 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+from gateway.calls import prepare
 from gateway.core.catalog import Resolved
 from gateway.core.chat import Call, ChatRequest, Media, Message
 from gateway.core.keys import Key
 from gateway.policy.estimate import Factors
-from gateway.services import prepare
 from tests.policy.values import model
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from gateway.core.admin import SYSTEM
-from gateway.services.stored import Store
+from gateway.runtime.database import Store
 from tests.fake_ollama import FakeModel, FakeOllama, Script, error, status
 from tests.services.conftest import FakeClock
 from tests.services.sites import Site

@@ -10,11 +10,11 @@ import pytest
 
 from gateway.core.admin import Actor
 from gateway.errors import InvalidRequest, NotFound
+from gateway.management.model_jobs import Pull
+from gateway.management.progress import Meter
 from gateway.ollama.capabilities import Progress
-from gateway.services.meter import Meter
-from gateway.services.pulls import Pull
-from gateway.services.stored import Store
-from gateway.store import audit, pulls
+from gateway.runtime.database import Store
+from gateway.store import audit, jobs
 from tests.fake_ollama import FakeModel, FakeOllama, Fault, Script, status
 from tests.services.conftest import FakeClock
 from tests.services.sites import Site
@@ -171,8 +171,8 @@ def test_a_pull_left_by_a_dead_worker_is_taken_up(site: Site, box: FakeOllama):
     now = site.clock.now()
 
     def left(session) -> int:
-        job, _ = pulls.open_or_insert(session, server.id, "mistral:7b", actor_name="eve", now=now)
-        pulls.take(session, job.id, "gone:1", now, now - timedelta(seconds=15))
+        job, _ = jobs.open_or_insert(session, server.id, "mistral:7b", actor_name="eve", now=now)
+        jobs.take(session, job.id, "gone:1", now, now - timedelta(seconds=15))
         return job.id
 
     job_id = site.store.write(left)
@@ -327,10 +327,10 @@ def test_a_load_left_by_a_dead_worker_is_taken_up(site: Site, box: FakeOllama):
     now = site.clock.now()
 
     def left(session) -> int:
-        job, _ = pulls.open_or_insert(
+        job, _ = jobs.open_or_insert(
             session, server.id, "tern:latest", kind="load", actor_name="eve", now=now
         )
-        pulls.take(session, job.id, "gone:1", now, now - timedelta(seconds=15))
+        jobs.take(session, job.id, "gone:1", now, now - timedelta(seconds=15))
         return job.id
 
     job_id = site.store.write(left)

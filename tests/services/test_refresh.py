@@ -11,9 +11,10 @@ import pytest
 
 from gateway.core.admin import SYSTEM
 from gateway.core.catalog import Alias
-from gateway.services.stored import Store, StoreUnavailable
-from gateway.store import catalog, revisions
-from gateway.store.engine import Database
+from gateway.runtime.database import Store, StoreUnavailable
+from gateway.store import catalog
+from gateway.store.coordination import versions
+from gateway.store.database.engine import Database
 from tests.fake_ollama import FakeModel, FakeOllama, Script, error, status
 from tests.services.conftest import FakeClock
 from tests.services.sites import Site
@@ -342,7 +343,7 @@ def test_an_edit_in_another_worker_is_seen(site: Site, box: FakeOllama, url: str
 
     def disable(session) -> None:
         catalog.set_enabled(session, [tern.id], False)
-        revisions.bump(session, "models", site.clock.now())
+        versions.bump(session, "models", site.clock.now())
 
     site.store.write(disable)
     site.clock.tick(1)

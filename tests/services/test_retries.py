@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.calls.retries import PAUSE_S, Retries
 from gateway.errors import (
     ContextOverflow,
     GatewayError,
@@ -13,7 +14,6 @@ from gateway.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from gateway.services.retries import PAUSE_S, Retries
 from tests.services.fleets import Seconds
 
 GONE = UpstreamUnreachable("cannot be reached")

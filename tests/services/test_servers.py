@@ -21,10 +21,10 @@ from gateway.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from gateway.management.servers import read
 from gateway.ollama.addresses import LateAnswer
-from gateway.services.explain import explain
-from gateway.services.servers import read
-from gateway.services.stored import Store
+from gateway.ollama.diagnosis import explain
+from gateway.runtime.database import Store
 from gateway.store import audit
 from tests.fake_ollama import FakeModel, FakeOllama
 from tests.services.conftest import FakeClock

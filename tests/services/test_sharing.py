@@ -14,11 +14,11 @@ import pytest
 from gateway.core.keys import Key
 from gateway.errors import Unavailable
 from gateway.policy.elsewhere import PATIENCE_S, Run, Told
-from gateway.services.local_board import HEAD, ROW_BYTES, LocalBoard
-from gateway.services.neighbours import EMPTY, Calls, Row, decode, encode
-from gateway.services.queue import Slot, Ticket
-from gateway.services.redis_board import HASH, TURN, RedisBoard
-from gateway.services.sharing import InPassing, OnRequest
+from gateway.scheduling.local_board import HEAD, ROW_BYTES, LocalBoard
+from gateway.scheduling.neighbours import EMPTY, Calls, Row, decode, encode
+from gateway.scheduling.redis_board import HASH, TURN, RedisBoard
+from gateway.scheduling.sharing import InPassing, OnRequest
+from gateway.scheduling.tickets import Slot, Ticket
 from tests.servers import Redis, running_redis
 from tests.services.fleets import ALICE, BOB, Bench, Seconds, model, server
 
@@ -27,8 +27,8 @@ TERN = "tern:latest"
 NEIGHBOUR = """
 import sys
 from pathlib import Path
-from gateway.services.local_board import LocalBoard
-from gateway.services.neighbours import Calls, Row
+from gateway.scheduling.local_board import LocalBoard
+from gateway.scheduling.neighbours import Calls, Row
 
 board = LocalBoard(Path(sys.argv[1]))
 board.open()

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import requests
 
+from gateway.accounting.tracing import MOST, Ended, Traces, spans_of
 from gateway.core.usage import Admission, Settlement
-from gateway.services.tracing import MOST, Ended, Traces, spans_of
 from tests.fake_ollama import FakeOllama
 from tests.process import Gateway
 

@@ -14,18 +14,17 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import func, select, text
 
+from gateway.accounting.usage_writer import UsageWriter
 from gateway.core import histogram
 from gateway.core.admin import SYSTEM
 from gateway.core.requests import Filter
 from gateway.core.usage import OUTCOMES, Admission, Settlement
 from gateway.errors import Unavailable
-from gateway.services.keys import Keys
-from gateway.services.reaper import Reaper
-from gateway.services.revisions import Revisions
-from gateway.services.stored import Store, StoreUnavailable
-from gateway.services.usage_writer import UsageWriter
-from gateway.store import console_requests, console_usage
-from gateway.store.engine import Database
+from gateway.management.keys import Keys
+from gateway.runtime.database import Store, StoreUnavailable
+from gateway.runtime.versions import Revisions
+from gateway.runtime.workers import Reaper
+from gateway.store.database.engine import Database
 from gateway.store.tables import (
     CounterLeaseRow,
     KeyCounterRow,
@@ -35,6 +34,7 @@ from gateway.store.tables import (
     UsageRow,
     WorkerStateRow,
 )
+from gateway.store.usage import request_queries, usage_queries
 from tests.soak import times
 
 AT = datetime(2030, 5, 15, 12, 34, 56, tzinfo=UTC)
@@ -225,12 +225,12 @@ def test_rows_sums_and_charts_agree_on_what_failed(
     rows, hours, days = {}, {}, {}
     for outcome in OUTCOMES:
         meant = Filter(status=outcome)
-        rows[outcome] = len(any_store.read(console_requests.page, meant))
-        hours[outcome] = any_store.read(console_usage.totals, meant).requests
-        days[outcome] = any_store.read(console_usage.totals, meant, daily=True).requests
-    whole = any_store.read(console_usage.totals, Filter())
-    by_key = dict(any_store.read(console_usage.by_group, Filter(), "key", daily=True))
-    minutes = any_store.read(console_usage.minutes, AT - timedelta(hours=1))
+        rows[outcome] = len(any_store.read(request_queries.page, meant))
+        hours[outcome] = any_store.read(usage_queries.totals, meant).requests
+        days[outcome] = any_store.read(usage_queries.totals, meant, daily=True).requests
+    whole = any_store.read(usage_queries.totals, Filter())
+    by_key = dict(any_store.read(usage_queries.by_group, Filter(), "key", daily=True))
+    minutes = any_store.read(usage_queries.minutes, AT - timedelta(hours=1))
     kinds = {kind: sum(n for _, k, n in minutes if k == kind) for _, kind, _ in minutes}
 
     assert rows == hours == days == wanted
@@ -261,11 +261,11 @@ def test_failed_calls_are_given_back_to_request_budgets(
 
 
 def test_a_batch_written_twice_counts_once(writer: UsageWriter, any_store: Store) -> None:
-    from gateway.store import usage
+    from gateway.store.usage import records
 
-    entries = [usage.Entry(admission(n), settlement(n)) for n in range(1, 6)]
+    entries = [records.Entry(admission(n), settlement(n)) for n in range(1, 6)]
     for _ in range(2):
-        any_store.write(usage.write, entries, worker="here:1", now=AT, again=True)
+        any_store.write(records.write, entries, worker="here:1", now=AT, again=True)
 
     assert sums(any_store)["rows"] == (5, 150)
     assert_sums_agree(any_store)
@@ -275,14 +275,14 @@ def test_a_batch_that_was_stored_meanwhile_is_not_counted_again(
     any_store: Store, key_id: int
 ) -> None:
     """As when the database was frozen in our commit: it goes through after we gave it up."""
-    from gateway.store import usage
+    from gateway.store.usage import records
 
-    entries = [usage.Entry(admission(n), settlement(n)) for n in range(1, 6)]
-    any_store.write(usage.write, entries[:3], worker="here:1", now=AT)
+    entries = [records.Entry(admission(n), settlement(n)) for n in range(1, 6)]
+    any_store.write(records.write, entries[:3], worker="here:1", now=AT)
     with pytest.raises(Unavailable):
-        any_store.write(usage.write, entries, worker="here:1", now=AT)
+        any_store.write(records.write, entries, worker="here:1", now=AT)
     before = sums(any_store)["rows"]
-    any_store.write(usage.write, entries, worker="here:1", now=AT, again=True)
+    any_store.write(records.write, entries, worker="here:1", now=AT, again=True)
 
     assert before == (3, 90)
     assert sums(any_store)["rows"] == (5, 150)
@@ -314,16 +314,16 @@ def test_a_store_that_is_away_costs_nothing_but_time(
 def test_a_record_the_database_refuses_does_not_take_its_batch_along(
     writer: UsageWriter, any_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gateway.store import usage
+    from gateway.store.usage import records
 
-    real = usage.write
+    real = records.write
 
     def picky(session, entries, **more):
         if any(entry.admission.request_id.endswith("3") for entry in entries):
             session.execute(text("INSERT INTO usage (id) VALUES (NULL)"))
         real(session, entries, **more)
 
-    monkeypatch.setattr(usage, "write", picky)
+    monkeypatch.setattr(records, "write", picky)
     for number in range(1, 11):
         writer.admit(admission(number))
         writer.settle(settlement(number))
@@ -433,9 +433,9 @@ def test_a_worker_that_starts_again_under_its_old_name_settles_what_was_left(
 _VICTIM = """
 import sys, time, threading
 from datetime import UTC, datetime
-from gateway.services.stored import Store
-from gateway.services.usage_writer import UsageWriter
-from gateway.store.engine import Database
+from gateway.runtime.database import Store
+from gateway.accounting.usage_writer import UsageWriter
+from gateway.store.database.engine import Database
 from tests.services.test_usage_writer import admission, settlement
 
 url, number = sys.argv[1], int(sys.argv[2])

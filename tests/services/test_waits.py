@@ -11,7 +11,7 @@ import pytest
 from gevent import socket as gevent_socket
 from gunicorn.config import Config
 
-from gateway.services import waits
+from gateway.runtime import waits
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from gateway.services.watcher import Watcher
+from gateway.calls.watcher import Watcher
 
 Pair = tuple[socket.socket, socket.socket]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.store import schema
-from gateway.store.engine import Database
+from gateway.store.database import schema
+from gateway.store.database.engine import Database
 from tests.servers import Postgres, running_postgres
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from gateway.core.catalog import Alias, Listed, Server
 from gateway.errors import InvalidRequest, NotFound
 from gateway.store import catalog, servers
-from gateway.store.engine import Database
+from gateway.store.database.engine import Database
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 

@@ -14,8 +14,9 @@ from sqlalchemy import Engine, make_url, select, text
 from sqlalchemy.exc import OperationalError, StatementError
 from sqlalchemy.orm import Session
 
-from gateway.store import revisions, schema
-from gateway.store.engine import Database, begin_write, merge_histograms, sqlite_engine
+from gateway.store.coordination import versions
+from gateway.store.database import schema
+from gateway.store.database.engine import Database, begin_write, merge_histograms, sqlite_engine
 from gateway.store.tables import NoticeRow, SettingRow, UsageRow, from_us, to_us
 
 NOW = datetime(2030, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -168,15 +169,15 @@ def test_both_databases_merge_histograms_alike(
 
 def test_a_change_mark_is_seen_by_another_connection_at_once(url: str) -> None:
     database = Database(url)
-    watch = revisions.FileWatch(url.removeprefix("sqlite:///"))
+    watch = versions.FileWatch(url.removeprefix("sqlite:///"))
     before = watch.look()
     with database.write() as session:
-        revisions.bump(session, "keys", NOW)
+        versions.bump(session, "keys", NOW)
     first = watch.look()
     same = watch.look()
     with database.write() as session:
-        revisions.bump(session, "keys", NOW)
-        revisions.bump(session, "models", NOW)
+        versions.bump(session, "keys", NOW)
+        versions.bump(session, "models", NOW)
     second = watch.look()
     watch.close()
     database.close()
@@ -188,9 +189,9 @@ def test_a_change_mark_is_seen_by_another_connection_at_once(url: str) -> None:
 def test_marks_are_counted_on_both_databases(database: Database) -> None:
     for _ in range(3):
         with database.write() as session:
-            revisions.bump(session, "settings", NOW)
+            versions.bump(session, "settings", NOW)
     with database.read() as session:
-        found = revisions.numbers(session)
+        found = versions.numbers(session)
 
     assert found == {"settings": 3}
 

@@ -18,11 +18,13 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import create_engine, select, text
 from sqlalchemy.exc import DBAPIError
 
-from gateway.store import pulls, rollups, schema
-from gateway.store.engine import Database
+from gateway.store import jobs
+from gateway.store.database import schema
+from gateway.store.database.engine import Database
 from gateway.store.tables import Base, UsageHourRow
+from gateway.store.usage import rollups
 
-_START = "import sys; from gateway.store import schema; schema.upgrade(sys.argv[1])"
+_START = "import sys; from gateway.store.database import schema; schema.upgrade(sys.argv[1])"
 
 
 def test_migrations_make_exactly_the_tables_of_the_metadata(database: Database) -> None:
@@ -134,7 +136,7 @@ def test_jobs_of_before_and_of_an_older_gateway_are_pulls(empty_url: str) -> Non
     engine.dispose()
     database = Database(empty_url)
     with database.read() as session:
-        found = [(job.model, job.kind) for job in pulls.recent(session)]
+        found = [(job.model, job.kind) for job in jobs.recent(session)]
     database.close()
 
     assert found == [("beside", "pull"), ("before", "pull")]
@@ -194,7 +196,7 @@ def strike(conn, cursor, statement, parameters, context, executemany):
         count += 1
         if count == {statements}:
             os.kill(os.getpid(), signal.SIGKILL)
-from gateway.store import schema
+from gateway.store.database import schema
 schema.upgrade(sys.argv[1])
 """
     return subprocess.run([sys.executable, "-c", program, url], timeout=60).returncode

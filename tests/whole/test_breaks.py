@@ -14,6 +14,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from gateway import create_app
+from gateway.accounting.usage_writer import UsageWriter
 from gateway.config import Settings
 from gateway.core.admin import SYSTEM
 from gateway.core.usage import Settlement
@@ -25,12 +26,11 @@ from gateway.dialects.messages import dialect as anthropic_messages
 from gateway.dialects.messages import stream as anthropic_stream
 from gateway.dialects.responses import dialect as openai_responses
 from gateway.dialects.responses import stream as responses_stream
+from gateway.limits.limiter import Lease
 from gateway.logs import LineFormatter
 from gateway.ollama import wire
-from gateway.services import Services, of
-from gateway.services.limiter import Lease
-from gateway.services.usage_writer import UsageWriter
-from gateway.store import setup
+from gateway.store.database import setup
+from gateway.web.context import Services, of
 from tests.contract.asking import GENERATING, Endpoint, is_refusal
 from tests.contract.wire import events
 from tests.fake_ollama import FakeOllama, Script

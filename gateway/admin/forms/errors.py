@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask_wtf import FlaskForm
 
 from gateway.errors import GatewayError
-from gateway.pages.foreign import translated
+from gateway.web.service_messages import translated
 
 _ELSEWHERE = {"model_ids": "models", "allow": "patterns", "expires_at": "expires_on"}
 

@@ -13,9 +13,9 @@ from wtforms.widgets import CheckboxInput, ListWidget
 
 from gateway.core.chat import Json
 from gateway.core.periods import is_zone
-from gateway.pages.foreign import translated
-from gateway.pages.words import _
-from gateway.policy import override_rules
+from gateway.policy.overrides import rules
+from gateway.web.service_messages import translated
+from gateway.web.words import _
 
 
 def chosen_from(pairs: Iterable[tuple[Any, str]]) -> list[SelectChoice]:
@@ -50,8 +50,8 @@ class JsonField(TextAreaField):  # type: ignore[misc]  # as above
         self.typed = valuelist[0] if valuelist else ""
         self.data = {}
         try:
-            self.data = override_rules.validate_text(self.typed, force=self.force)
-        except override_rules.InvalidOverride as error:
+            self.data = rules.validate_text(self.typed, force=self.force)
+        except rules.InvalidOverride as error:
             self.problems = error.problems
             raise ValueError(" ".join(problem_words(one) for one in error.problems[:8])) from error
 
@@ -69,7 +69,7 @@ class OverrideField(JsonField):
     force = True
 
 
-def problem_words(problem: override_rules.Problem) -> str:
+def problem_words(problem: rules.Problem) -> str:
     """Return a problem as a sentence with its line."""
     message = translated(problem.message)
     words = f"{problem.path}: {message}" if problem.path else message

@@ -22,7 +22,7 @@ from wtforms.validators import DataRequired, Length, NumberRange, Optional, Vali
 from gateway.admin.forms.fields import CheckList, JsonField, LinesField, Networks, Zone, chosen_from
 from gateway.core.keys import DEFAULT_SCOPES, PERIODS, Key
 from gateway.dialects import ENDPOINTS, SCOPES
-from gateway.pages.words import _, _l
+from gateway.web.words import _, _l
 
 LIFETIMES = {
     "never": _l("Never"),

@@ -13,10 +13,10 @@ from wtforms.validators import DataRequired, Length, ValidationError
 from gateway.admin.forms.fields import CheckList, LinesField, OverrideField, parse_object
 from gateway.core.catalog import Model
 from gateway.core.chat import Json
-from gateway.pages.foreign import translated
-from gateway.pages.words import _, _l
-from gateway.policy.option_values import WrongValue, check_value
-from gateway.policy.options import KEYS, KeyRule
+from gateway.policy.overrides.option_values import WrongValue, check_value
+from gateway.policy.overrides.options import KEYS, KeyRule
+from gateway.web.service_messages import translated
+from gateway.web.words import _, _l
 
 GROUPS: Mapping[str, str] = {
     "runner": _l("Memory and context"),

@@ -10,8 +10,8 @@ from wtforms import PasswordField, SelectField, StringField, SubmitField
 from wtforms.validators import DataRequired, EqualTo, InputRequired, Length, Regexp
 
 from gateway.admin.forms.fields import chosen_from
-from gateway.pages.passwords import Strong
-from gateway.pages.words import _l
+from gateway.web.passwords import Strong
+from gateway.web.words import _l
 
 ROLE_WORDS = {
     "owner": _l("Owner: everything, also accounts"),

@@ -9,9 +9,9 @@ from wtforms.validators import InputRequired, Length, NumberRange, ValidationErr
 
 from gateway.admin.forms.fields import LinesField
 from gateway.errors import InvalidRequest
-from gateway.pages.foreign import translated
-from gateway.pages.words import _l
-from gateway.policy import server_url
+from gateway.ollama import server_url
+from gateway.web.service_messages import translated
+from gateway.web.words import _l
 
 
 class ServerForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF ships no types

@@ -18,8 +18,8 @@ from wtforms.validators import InputRequired, Length, NumberRange, Optional, Reg
 
 from gateway.admin.forms.fields import Zone, chosen_from
 from gateway.core.behaviour import Behaviour
-from gateway.pages.words import _l
-from gateway.policy import settings_rules
+from gateway.policy.overrides import settings_rules
+from gateway.web.words import _l
 
 Words = tuple[str, str]
 

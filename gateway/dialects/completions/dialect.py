@@ -13,13 +13,7 @@ from gateway.core.chat import Call, CompletionRequest, Envelope, Json, Media, Pa
 from gateway.core.events import Reply
 from gateway.dialects.base import Dialect, Reading
 from gateway.dialects.chat.dialect import read_n, refuse_bias, wants_usage
-from gateway.dialects.completions.parts import (
-    Shown,
-    echoed,
-    head,
-    logprob_lists,
-    request_of,
-)
+from gateway.dialects.completions.parts import Shown, echoed, head, logprob_lists, request_of
 from gateway.dialects.completions.stream import writer
 from gateway.dialects.shared.attachments import read_image
 from gateway.dialects.shared.openai import (

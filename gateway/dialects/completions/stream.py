@@ -15,18 +15,8 @@ from gateway.core.events import (
     ToolCallDone,
     Usage,
 )
-from gateway.dialects.completions.parts import (
-    echoed,
-    head,
-    logprob_lists,
-    request_of,
-)
-from gateway.dialects.shared.openai import (
-    error_frame,
-    finish_word,
-    short_usage_object,
-    total_usage,
-)
+from gateway.dialects.completions.parts import echoed, head, logprob_lists, request_of
+from gateway.dialects.shared.openai import error_frame, finish_word, short_usage_object, total_usage
 from gateway.dialects.shared.sse import DATA, DONE, END, comment, quote
 
 

@@ -1,0 +1,1 @@
+"""Usage records, metrics, traces, retention."""

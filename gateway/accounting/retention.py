@@ -1,0 +1,132 @@
+"""Keeps the store from growing for ever: by age and by number, as the settings say.
+
+One worker at a time does it, every hour; each deletion is a small transaction with a pause after
+it, so that writing usage never waits long.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy.orm import Session
+
+from gateway.core.behaviour import Behaviour
+from gateway.errors import GatewayError
+from gateway.runtime.database import Store
+from gateway.runtime.tasks import every
+from gateway.store import admins, audit, responses
+from gateway.store.coordination import claims
+from gateway.store.usage import counters, retention
+
+log = logging.getLogger(__name__)
+
+PERIOD = timedelta(hours=1)
+LOOK_S = 60.0
+HOURLY_DAYS = 400
+_JOB = "retention"
+_PIECE = 1_000
+_PAUSE_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """How much was deleted of each kind."""
+
+    calls: int = 0
+    bodies: int = 0
+    hours: int = 0
+    audit: int = 0
+    responses: int = 0
+    sessions: int = 0
+    counters: int = 0
+
+
+class Retention:
+    """Deletes what is over, in the background or on demand."""
+
+    def __init__(
+        self,
+        store: Store,
+        behaviour: Callable[[], Behaviour],
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._store = store
+        self._behaviour = behaviour
+        self._now = now
+        self._pause = pause
+        self._stop: threading.Event | None = None
+
+    def start(self) -> None:
+        """Begin to look whether it is time."""
+        self._stop = every(LOOK_S, self.look, "retention")
+
+    def stop(self) -> None:
+        """Stop looking."""
+        if self._stop is not None:
+            self._stop.set()
+            self._stop = None
+
+    def look(self) -> None:
+        """Prune, if that is due and no other worker does it. Never raises."""
+        try:
+            now = self._now()
+            if self._store.read(claims.is_due, _JOB, now, PERIOD) and self._store.write(
+                claims.take, _JOB, now, PERIOD
+            ):
+                log.info("pruned: %s", self.prune())
+        except GatewayError as exc:
+            log.warning("pruning must wait: %s", exc.message)
+        except Exception:
+            log.exception("pruning failed")
+
+    def prune(self) -> Pruned:
+        """Delete everything that is over now; 0 days keeps for ever. Raises StoreUnavailable."""
+        behaviour, now = self._behaviour(), self._now()
+        calls = 0
+        if behaviour.usage_retention_days:
+            before = now - timedelta(days=behaviour.usage_retention_days)
+            calls += self._all(retention.delete_usage_before, before)
+        calls += self._all(retention.delete_usage_beyond, behaviour.usage_max_rows)
+        bodies = now - timedelta(days=behaviour.body_retention_days)
+        audited = 0
+        if behaviour.audit_retention_days:
+            before = now - timedelta(days=behaviour.audit_retention_days)
+            audited = self._all(audit.prune, before)
+        write = self._store.write
+        pruned = Pruned(
+            calls=calls,
+            bodies=self._all(retention.delete_bodies, bodies),
+            hours=write(retention.delete_hours, now - timedelta(days=HOURLY_DAYS)),
+            audit=audited,
+            responses=self._all(_prune_responses(now), behaviour.responses_store_max_rows),
+            sessions=write(admins.prune, now),
+            counters=write(counters.prune, now - timedelta(days=HOURLY_DAYS)),
+        )
+        write(retention.tidy)
+        return pruned
+
+    def _all(self, piece: Callable[..., int], what: object) -> int:
+        """Delete piece by piece until nothing is left."""
+        total = 0
+
+        def once(session: Session) -> int:
+            return piece(session, what, _PIECE)
+
+        while deleted := self._store.write(once):
+            total += deleted
+            self._pause(_PAUSE_S)
+        return total
+
+
+def _prune_responses(now: datetime) -> Callable[..., int]:
+    def piece(session: Session, most: int, limit: int) -> int:
+        return responses.prune(session, now, most, limit)
+
+    return piece

@@ -1,0 +1,272 @@
+"""Now: is it working, who is on, what does it cost? Live where scripts run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+from flask import Response, flash, redirect, render_template, request, stream_with_context, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from gateway.admin import bp
+from gateway.admin.actor import actor
+from gateway.admin.keys import snippets
+from gateway.admin.keys.views import example_model
+from gateway.admin.models.list import report
+from gateway.admin.status import Status, of
+from gateway.admin.usage.charts import Chart, Line, steps
+from gateway.calls.registry import LiveCall
+from gateway.core import histogram
+from gateway.core.analytics import Sums
+from gateway.core.catalog import Loaded, ServerView
+from gateway.core.requests import Filter
+from gateway.store.usage import request_queries, usage_queries
+from gateway.web import language
+from gateway.web.context import Services, services
+from gateway.web.words import _
+
+TICK_S = 1.0
+STREAM_S = 300.0
+_PALETTE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One of the five numbers: its value, the day before, and a value an hour."""
+
+    name: str
+    value: float | None
+    before: float | None
+    hours: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A model in memory, as a part of its server's bar."""
+
+    loaded: Loaded
+    start: float
+    share: float
+    colour: int
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What a server holds in memory."""
+
+    view: ServerView
+    status: Status
+    segments: tuple[Segment, ...]
+    vram_bytes: int
+    ram_bytes: int
+
+
+@bp.get("/")
+def now() -> str:
+    """Show the state of everything."""
+    store = services().store
+    at = datetime.now(UTC)
+    figures, sums = _figures(at)
+    failed = Filter(since=at - timedelta(days=7), status="failed")
+    return render_template(
+        "admin/now/index.html",
+        figures=figures,
+        sums=sums,
+        totals=_totals(),
+        calls=[as_row(call) for call in calls_in_flight()],
+        memories=memories(),
+        minutes=_per_minute(at),
+        failures=store.analyse(request_queries.page, failed, limit=8),
+        has_calls=bool(store.read(request_queries.page, Filter(), limit=1)),
+        start=_getting_started(),
+    )
+
+
+@bp.get("/now/events")
+def now_events() -> Response:
+    """Stream what runs, once a second, as server-sent events."""
+    parts = services()
+    events = stream_with_context(_ticks(parts))
+    return Response(events, mimetype="text/event-stream", headers={"X-Accel-Buffering": "no"})
+
+
+@bp.post("/now/cancel/<request_id>")
+def now_cancel(request_id: str) -> AnyResponse:
+    """End a running call."""
+    services().live.cancel_anywhere(request_id[:64], actor())
+    if request.headers.get("X-CSRFToken"):
+        return Response(status=204)
+    flash(_("The call was cancelled."), "success")
+    return redirect(url_for("admin.now") + "#in-flight", 303)
+
+
+@bp.post("/now/unload")
+def now_unload() -> AnyResponse:
+    """Take a model out of a server's memory."""
+    server_id = request.form.get("server", 0, int)
+    name = request.form.get("model", "")[:256]
+    results = services().operations.unload(name, [server_id], actor())
+    report(results, _("%(name)s leaves memory as soon as it is idle.", name=name))
+    return redirect(url_for("admin.now") + "#memory", 303)
+
+
+def calls_in_flight() -> list[LiveCall]:
+    """Return the running calls, oldest first."""
+    return services().live.everywhere()
+
+
+def as_row(call: LiveCall) -> dict[str, Any]:
+    """Return a running call as the table shows it, for template and script alike."""
+    kind, words, icon = _phase(call)
+    return {
+        "id": call.request_id,
+        "key": call.key_name,
+        "model": call.model,
+        "endpoint": call.endpoint,
+        "server": call.server_name,
+        "kind": kind,
+        "phase": words,
+        "icon": icon,
+        "tokens": call.tokens,
+        "speed": call.tokens_per_s,
+        "elapsed_ms": call.elapsed_s * 1000,
+        "client": call.client_app or call.client_ip,
+        "cancel": url_for("admin.now_cancel", request_id=call.request_id),
+    }
+
+
+def memories() -> list[Memory]:
+    """Return each enabled server's memory."""
+    return [_memory(view) for view in services().fleet.views() if view.server.enabled]
+
+
+def _ticks(parts: Services) -> Iterator[bytes]:
+    ends_s = time.monotonic() + STREAM_S
+    yield b"retry: 2000\n\n"
+    while time.monotonic() < ends_s and not parts.draining.is_set():
+        found = {"calls": [as_row(call) for call in calls_in_flight()]}
+        yield b"event: calls\ndata: " + orjson.dumps(found) + b"\n\n"
+        time.sleep(TICK_S)
+
+
+def _phase(call: LiveCall) -> tuple[str, str, str]:
+    words = {
+        "queued": ("warn", _("Queued"), "hourglass-split"),
+        "loading": ("info", _("Loading"), "memory"),
+        "prefill": ("info", _("Reading the prompt"), "book"),
+        "thinking": ("info", _("Thinking"), "lightbulb"),
+        "answering": ("good", _("Answering"), "chat-square-text"),
+    }
+    kind, name, icon = words.get(call.phase, ("idle", call.phase, "activity"))
+    if call.phase == "queued" and call.position:
+        name = _("Queued, place %(place)s", place=call.position)
+    return kind, name, icon
+
+
+def _figures(at: datetime) -> tuple[list[Figure], Sums]:
+    """Return the five numbers of the last 24 h beside those of the day before, by the hour."""
+    store = services().store
+    hour = at.replace(minute=0, second=0, microsecond=0)
+    since = hour - timedelta(hours=47)
+    wanted = Filter(since=since)
+    cells = store.analyse(usage_queries.series, wanted, "none")
+    by_hour = {cell.start: cell.sums for cell in cells}
+    hours = [by_hour.get(since + timedelta(hours=n), Sums()) for n in range(48)]
+    earlier, today = sum(hours[:24], Sums()), sum(hours[24:], Sums())
+    first, speed = _medians(since, hour - timedelta(hours=23))
+    return [
+        Figure("requests", today.requests, earlier.requests, _each(hours, "requests")),
+        Figure("tokens", today.tokens, earlier.tokens, _each(hours, "tokens")),
+        Figure("errors", today.error_rate, earlier.error_rate, _each(hours, "errors")),
+        Figure("first_token", first[1], first[0], first[2]),
+        Figure("speed", speed[1], speed[0], speed[2]),
+    ], today
+
+
+def _each(hours: list[Sums], name: str) -> tuple[float | None, ...]:
+    return tuple(getattr(sums, name) for sums in hours[24:])
+
+
+Medians = tuple[float | None, float | None, tuple[float | None, ...]]
+
+
+def _medians(since: datetime, middle: datetime) -> tuple[Medians, Medians]:
+    """Return (day before, last day, last day by the hour) of first token and speed."""
+    rows = services().store.analyse(usage_queries.histograms, Filter(since=since))
+    metrics = ("first_token_ms", "tokens_per_s")
+    by_hour: dict[datetime, list[str]] = {}
+    for start, _name, text in rows:
+        by_hour.setdefault(start, []).append(text)
+    merged = {start: histogram.merge(texts, metrics) for start, texts in by_hour.items()}
+    found = []
+    for metric in metrics:
+        days: tuple[dict[int, int], dict[int, int]] = ({}, {})
+        for start, counts in merged.items():
+            day = days[start >= middle]
+            for number, times in counts.get(metric, {}).items():
+                day[number] = day.get(number, 0) + times
+        hours = tuple(
+            histogram.percentile(merged.get(middle + timedelta(hours=n), {}).get(metric, {}), 0.5)
+            for n in range(24)
+        )
+        found.append(
+            (histogram.percentile(days[0], 0.5), histogram.percentile(days[1], 0.5), hours)
+        )
+    return found[0], found[1]
+
+
+def _totals() -> dict[str, int]:
+    models = services().catalog.models()
+    return {
+        "keys": len(services().keys.search()),
+        "models": sum(model.enabled and model.available for model in models),
+        "servers": len(services().catalog.servers()),
+    }
+
+
+def _per_minute(at: datetime) -> Chart:
+    zone = language.zone_info()
+    starts = steps(at - timedelta(minutes=59), at, "minute", zone)
+    place = {start: index for index, start in enumerate(starts[:-1])}
+    tracks = {kind: [0.0] * len(place) for kind in (2, 3, 4, 5, 0)}
+    for minute, kind, count in services().store.analyse(usage_queries.minutes, starts[0]):
+        if minute in place:
+            tracks[kind][place[minute]] += count
+    names = {
+        2: (_("OK"), 5, (("status", "ok"),)),
+        3: (_("cancelled").capitalize(), 8, (("status", "cancelled"),)),
+        4: (_("Refused"), 3, (("status", "4xx"),)),
+        5: (_("Failed"), 6, (("status", "failed"),)),
+        0: (_("Running"), 1, (("status", "running"),)),
+    }
+    lines = tuple(
+        Line(names[kind][0], tuple(values), names[kind][1], names[kind][2])
+        for kind, values in tracks.items()
+        if kind == 2 or any(values)
+    )
+    return Chart("bars", "count", _("Requests per minute, last hour"), starts, lines)
+
+
+def _memory(view: ServerView) -> Memory:
+    held = sorted(view.loaded.values(), key=lambda loaded: -loaded.size_bytes)
+    whole = sum(loaded.size_bytes for loaded in held) or 1
+    segments, at = [], 0.0
+    for index, loaded in enumerate(held):
+        share = loaded.size_bytes / whole
+        segments.append(Segment(loaded, at, share, index % _PALETTE + 1))
+        at += share
+    vram = sum(loaded.vram_bytes for loaded in held)
+    return Memory(view, of(view), tuple(segments), vram, max(0, whole - vram) if held else 0)
+
+
+def _getting_started() -> dict[str, Any]:
+    """Return what the first steps need: the newest key, a snippet, and when the page was made."""
+    newest = next(iter(services().keys.search(limit=1)), None)
+    if newest is None:
+        return {"key": None}
+    pieces = snippets.snippets(snippets.PLACEHOLDER, example_model(newest), snippets.base_url())
+    return {"key": newest, "pieces": pieces, "since": int(time.time())}

@@ -1,0 +1,310 @@
+"""One model: what it is, how it may be called, its parameters with their history, its usage."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from flask import abort, flash, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from gateway.admin import bp, confirm
+from gateway.admin.actor import actor
+from gateway.admin.forms.errors import into_form
+from gateway.admin.forms.fields import chosen_from
+from gateway.admin.forms.models import (
+    GROUPS,
+    CopyForm,
+    NamesForm,
+    OverrideForm,
+    fields_of,
+    read_fields,
+)
+from gateway.admin.models.jobs import jobs_of
+from gateway.admin.models.list import get_model, loaded_on, report
+from gateway.admin.usage import charts
+from gateway.core.catalog import Alias, Model, OverrideVersion
+from gateway.core.chat import Json
+from gateway.core.requests import Filter
+from gateway.errors import InvalidRequest
+from gateway.policy import access
+from gateway.policy.overrides.options import KEYS
+from gateway.policy.overrides.rules import InvalidOverride
+from gateway.store import catalog
+from gateway.store.usage import request_queries, usage_queries
+from gateway.web.context import services
+from gateway.web.service_messages import translated
+from gateway.web.template_filters import pretty
+from gateway.web.words import _, ngettext
+
+DAYS = 30
+_CAPABILITIES = ("completion", "tools", "thinking", "vision", "audio", "embedding", "insert")
+EXAMPLES = (
+    ('{"num_ctx": 16384}', "num_ctx"),
+    ('{"temperature": 0.2, "top_p": 0.9}', "sampling"),
+    ('{"think": false}', "think"),
+    ('{"keep_alive": "30m"}', "keep_alive"),
+    ('{"force": {"num_ctx": 8192}, "max_tokens_cap": 4096}', "force"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """An override of the past, with what it changed: (sign, line) pairs."""
+
+    version: OverrideVersion
+    changes: tuple[tuple[str, str], ...]
+
+
+@bp.get("/models/<id:model_id>")
+def model(model_id: int) -> str:
+    """Show what a model is."""
+    found = get_model(model_id)
+    keys = [key for key in services().keys.search() if key.revoked_at is None]
+    return _page(
+        found,
+        "overview",
+        details=services().store.read(catalog.details, model_id),
+        loaded=loaded_on(found),
+        jobs=jobs_of(found),
+        keys=[key for key in keys if access.visible(key, [found])][:50],
+        notes=services().store.read(catalog.notes, model_id),
+        fallbacks=_fallbacks(found),
+        capabilities=sorted(found.capabilities or (), key=_place),
+    )
+
+
+@bp.route("/models/<id:model_id>/names", methods=["GET", "POST"])
+def model_names(model_id: int) -> AnyResponse | str:
+    """Change how clients call a model."""
+    found = get_model(model_id)
+    notes = services().store.read(catalog.notes, model_id)
+    form = NamesForm(
+        data={
+            "display_name": found.display_name,
+            "aliases": tuple(alias.name for alias in found.aliases),
+            "fallbacks": list(found.fallbacks),
+            "notes": notes,
+        }
+    )
+    others = services().catalog.models()
+    form.fallbacks.choices = chosen_from((m.id, m.display_name) for m in others if m.id != model_id)
+    if form.validate_on_submit():
+        try:
+            _save_names(found, form, notes)
+        except InvalidRequest as error:
+            into_form(form, error)
+        else:
+            flash(_("The names were saved."), "success")
+            return redirect(url_for("admin.model_names", model_id=model_id), 303)
+    return _page(found, "names", form=form)
+
+
+@bp.route("/models/<id:model_id>/parameters", methods=["GET", "POST"])
+def model_parameters(model_id: int) -> AnyResponse | str:
+    """Change the parameters that hold for every call of a model."""
+    found = get_model(model_id)
+    form = OverrideForm(data={"override": dict(found.override)})
+    wrong: dict[str, str] = {}
+    if request.method == "POST":
+        override, wrong = _given(form, found)
+        if override is not None and not wrong:
+            services().models.set_override(model_id, override, actor(), form.note.data or "")
+            flash(_("The parameters hold from the next call on."), "success")
+            return redirect(url_for("admin.model_parameters", model_id=model_id), 303)
+    return _page(
+        found,
+        "parameters",
+        form=form,
+        wrong=wrong,
+        given=request.form if request.method == "POST" else None,
+        fields=fields_of(found),
+        groups=GROUPS,
+        examples=EXAMPLES,
+        versions=_versions(model_id),
+        known=list(KEYS),
+    )
+
+
+@bp.post("/models/<id:model_id>/parameters/<id:version_id>/restore")
+def model_restore(model_id: int, version_id: int) -> AnyResponse:
+    """Put an earlier version of the parameters in force again."""
+    get_model(model_id)
+    known = services().store.read(catalog.versions, model_id, "")
+    version = next((one for one in known if one.id == version_id), None)
+    if version is None:
+        abort(404)
+    note = _("as of %(time)s", time=f"{version.at:%Y-%m-%d %H:%M} UTC")
+    try:
+        services().models.set_override(model_id, version.override, actor(), note)
+    except InvalidOverride as error:
+        flash(translated(error.message), "danger")
+    else:
+        flash(_("The earlier parameters are in force again."), "success")
+    return redirect(url_for("admin.model_parameters", model_id=model_id), 303)
+
+
+@bp.get("/models/<id:model_id>/usage")
+def model_usage(model_id: int) -> str:
+    """Show what a model was used for."""
+    found = get_model(model_id)
+    wanted = Filter(model=found.display_name)
+    return _page(
+        found,
+        "usage",
+        chart=charts.per_day(wanted, DAYS),
+        sums=services().store.analyse(usage_queries.totals, _last_days(found)),
+        calls=services().store.analyse(request_queries.page, wanted, limit=15),
+    )
+
+
+@bp.route("/models/<id:model_id>/copy", methods=["GET", "POST"])
+def model_copy(model_id: int) -> AnyResponse | str:
+    """Give a model a second tag in Ollama."""
+    found = get_model(model_id)
+    form = CopyForm()
+    if form.validate_on_submit():
+        try:
+            results = services().operations.copy(
+                found.name, form.destination.data, list(found.server_ids), actor()
+            )
+        except InvalidRequest as error:
+            into_form(form, error)
+        else:
+            report(results, _("The copy is there."))
+            return redirect(url_for("admin.models"), 303)
+    return render_template("admin/models/copy.html", model=found, form=form)
+
+
+@bp.route("/models/<id:model_id>/delete", methods=["GET", "POST"])
+def model_delete(model_id: int) -> AnyResponse | str:
+    """Delete a model from its servers' disks; the name must be typed."""
+    found = get_model(model_id)
+    question = _delete_question(found)
+    if confirm.answered(question):
+        if found.server_ids:
+            report(
+                services().operations.delete(found.name, list(found.server_ids), actor()),
+                _("%(name)s was deleted.", name=found.name),
+            )
+        else:
+            services().models.forget(model_id, actor())
+            flash(_("%(name)s was forgotten.", name=found.display_name), "success")
+        return redirect(url_for("admin.models"), 303)
+    return confirm.page(question)
+
+
+def _page(found: Model, tab: str, **values: object) -> str:
+    tabs = [
+        ("overview", url_for("admin.model", model_id=found.id), _("Overview")),
+        ("names", url_for("admin.model_names", model_id=found.id), _("Names")),
+        ("parameters", url_for("admin.model_parameters", model_id=found.id), _("Parameters")),
+        ("usage", url_for("admin.model_usage", model_id=found.id), _("Usage")),
+    ]
+    servers = {server.id: server for server in services().catalog.servers()}
+    return render_template(
+        f"admin/models/{tab}.html",
+        model=found,
+        tab=tab,
+        tabs=tabs,
+        servers=[servers[id_] for id_ in found.server_ids if id_ in servers],
+        **values,
+    )
+
+
+def _given(form: OverrideForm, found: Model) -> tuple[Mapping[str, Json] | None, dict[str, str]]:
+    """Return the override as typed, from the JSON or from the fields, and what is wrong."""
+    valid = form.validate_on_submit()
+    if request.form.get("from") == "fields":
+        form.override.typed = ""
+        form.override.errors = []
+        override, wrong = read_fields(request.form, found.override)
+        form.override.data = override
+        return override, wrong
+    return (form.override.data, {}) if valid else (None, {})
+
+
+def _save_names(found: Model, form: NamesForm, notes: str) -> None:
+    """Store what changed. Raises InvalidRequest."""
+    models, who = services().models, actor()
+    if form.display_name.data.strip() != found.display_name:
+        models.rename(found.id, form.display_name.data, who)
+    kept = {alias.name: alias for alias in found.aliases}
+    names = form.aliases.data or ()
+    if tuple(names) != tuple(kept):
+        models.set_aliases(found.id, [kept.get(name) or Alias(name) for name in names], who)
+    chosen = form.fallbacks.data or ()
+    if set(chosen) != set(found.fallbacks):
+        kept_ids = [id_ for id_ in found.fallbacks if id_ in chosen]
+        models.set_fallbacks(found.id, list(dict.fromkeys([*kept_ids, *chosen])), who)
+    if (form.notes.data or "").strip() != notes:
+        models.set_notes(found.id, form.notes.data or "", who)
+
+
+def _versions(model_id: int) -> list[Version]:
+    """Return the history newest first, each with its difference to the one before."""
+    known = services().store.read(catalog.versions, model_id, "")[:30]
+    found = []
+    for index, version in enumerate(known):
+        older = known[index + 1].override if index + 1 < len(known) else {}
+        before, after = pretty(older).splitlines(), pretty(version.override).splitlines()
+        lines = list(difflib.unified_diff(before, after, lineterm="", n=1))[2:]
+        changes = tuple((line[:1], line[1:]) for line in lines if not line.startswith("@@"))
+        found.append(Version(version, changes))
+    return found
+
+
+def _place(capability: str) -> tuple[int, str]:
+    is_known = capability in _CAPABILITIES
+    return (_CAPABILITIES.index(capability) if is_known else len(_CAPABILITIES), capability)
+
+
+def _fallbacks(found: Model) -> list[Model]:
+    by_id = {one.id: one for one in services().catalog.models()}
+    return [by_id[id_] for id_ in found.fallbacks if id_ in by_id]
+
+
+def _last_days(found: Model) -> Filter:
+    return Filter(since=datetime.now(UTC) - timedelta(days=DAYS), model=found.display_name)
+
+
+def _delete_question(found: Model) -> confirm.Question:
+    bound = [key.name for key in services().keys.search() if found.id in key.model_ids]
+    effects = []
+    servers = {server.id: server.name for server in services().catalog.servers()}
+    where = [servers[id_] for id_ in found.server_ids if id_ in servers]
+    if where:
+        effects.append(
+            _(
+                "Its files are deleted on: %(servers)s. Getting it back means pulling it again.",
+                servers=", ".join(where),
+            )
+        )
+    if bound:
+        effects.append(
+            ngettext(
+                "%(num)d key names it: %(names)s",
+                "%(num)d keys name it: %(names)s",
+                len(bound),
+                names=", ".join(bound[:8]),
+            )
+        )
+    names = [found.display_name, *(alias.name for alias in found.aliases)]
+    effects.append(_("Clients that call %(names)s get an error.", names=", ".join(names)))
+    effects.append(
+        _("Names and parameters stay here for the day it comes back.")
+        if where
+        else _("Its names and parameters are forgotten.")
+    )
+    return confirm.Question(
+        title=_("Delete %(name)s?", name=found.name)
+        if where
+        else _("Forget %(name)s?", name=found.name),
+        yes=_("Delete model") if where else _("Forget model"),
+        back=url_for("admin.model", model_id=found.id),
+        back_words=found.display_name,
+        effects=effects,
+        typed=found.name,
+    )

@@ -1,0 +1,173 @@
+"""Charts as values: what the browser draws, and the same as a table for whoever cannot see it.
+
+A chart has equal steps in time. Each step knows the address of the requests behind it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, TypeAlias
+from zoneinfo import ZoneInfo
+
+from flask import url_for
+
+from gateway.core.analytics import Cell, Sums
+from gateway.core.requests import Filter
+from gateway.store.usage import usage_queries
+from gateway.web import language
+from gateway.web.context import services
+from gateway.web.template_filters import linked
+from gateway.web.words import _
+
+Step: TypeAlias = Literal["minute", "hour", "day", "week", "month"]
+Unit: TypeAlias = Literal["count", "ms", "rate", "percent"]
+STEPS: tuple[Step, ...] = ("minute", "hour", "day", "week", "month")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One series: its name, a value a step, the colour's number, and its part of the address."""
+
+    name: str
+    values: tuple[float | None, ...]
+    colour: int = 1
+    query: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """Series over time. `starts` are the steps' first instants and the end of the last one."""
+
+    kind: Literal["bars", "lines"]
+    unit: Unit
+    title: str
+    starts: tuple[datetime, ...]
+    lines: tuple[Line, ...]
+    query: tuple[tuple[str, str], ...] = ()
+    clock: bool = True
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to see."""
+        return not any(value for line in self.lines for value in line.values)
+
+    def link(self, index: int, line: Line | None = None) -> str:
+        """Return the address of the requests behind a step (and a series)."""
+        query = dict(self.query) | dict(() if line is None else line.query)
+        query |= {"since": stamp(self.starts[index]), "until": stamp(self.starts[index + 1])}
+        return linked("admin.requests", query)
+
+    def data(self) -> dict[str, Any]:
+        """Return the chart as the browser draws it; times are unix seconds."""
+        return {
+            "kind": self.kind,
+            "unit": self.unit,
+            "clock": self.clock,
+            "x": [int(start.timestamp()) for start in self.starts],
+            "lines": [
+                {
+                    "name": line.name,
+                    "colour": line.colour,
+                    "values": line.values,
+                    "query": dict(self.query) | dict(line.query),
+                }
+                for line in self.lines
+            ],
+            "requests": url_for("admin.requests"),
+        }
+
+    def rows(self) -> list[tuple[datetime, str, tuple[float | None, ...]]]:
+        """Return the table: step, address, values; steps without anything are left out."""
+        found = []
+        for index, start in enumerate(self.starts[:-1]):
+            values = tuple(line.values[index] for line in self.lines)
+            if any(values):
+                found.append((start, self.link(index), values))
+        return found
+
+
+def stamp(at: datetime) -> str:
+    """Return an instant as it stands in addresses."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def steps(since: datetime, until: datetime, step: Step, zone: ZoneInfo) -> tuple[datetime, ...]:
+    """Return the first instants of the steps that cover a range, and the end of the last."""
+    at = floor(since, step, zone)
+    found = [at]
+    while at < until:
+        at = following(at, step, zone)
+        found.append(at)
+    return tuple(found)
+
+
+def floor(at: datetime, step: Step, zone: ZoneInfo) -> datetime:
+    """Return the first instant of the step that `at` lies in."""
+    local = at.astimezone(zone)
+    match step:
+        case "minute":
+            return at.astimezone(UTC).replace(second=0, microsecond=0)
+        case "hour":
+            return at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+        case "day":
+            back = 0
+        case "week":
+            back = local.weekday()
+        case "month":
+            back = local.day - 1
+    midnight = local.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=back)
+    return midnight.astimezone(UTC)
+
+
+def following(at: datetime, step: Step, zone: ZoneInfo) -> datetime:
+    """Return the first instant of the next step."""
+    if step == "minute":
+        return at + timedelta(minutes=1)
+    if step == "hour":
+        return at + timedelta(hours=1)
+    days = {"day": 1, "week": 7, "month": 32}[step]
+    local = at.astimezone(zone) + timedelta(days=days)
+    return floor(local.replace(hour=12), step, zone)
+
+
+def tracks(
+    cells: Iterable[Cell], starts: Sequence[datetime], step: Step, zone: ZoneInfo
+) -> Mapping[str, list[Sums]]:
+    """Sort cells into steps: group to one sum a step."""
+    place = {start: index for index, start in enumerate(starts[:-1])}
+    found: dict[str, list[Sums]] = defaultdict(lambda: [Sums()] * (len(starts) - 1))
+    for cell in cells:
+        index = place.get(floor(cell.start, step, zone))
+        if index is not None:
+            found[cell.name][index] += cell.sums
+    return found
+
+
+def per_day(wanted: Filter, days: int) -> Chart:
+    """Return input and output tokens of the last days, stacked."""
+    zone = language.zone_info()
+    now = datetime.now(UTC)
+    starts = steps(now - timedelta(days=days - 1), now, "day", zone)
+    narrowed = Filter(since=starts[0], key_id=wanted.key_id, model=wanted.model)
+    cells = services().store.analyse(usage_queries.series, narrowed, "none")
+    sums = tracks(cells, starts, "day", zone).get(usage_queries.ALL, [Sums()] * (len(starts) - 1))
+    query = {"key": str(wanted.key_id or ""), "model": wanted.model}
+    return Chart(
+        "bars",
+        "count",
+        _("Tokens per day"),
+        starts,
+        (
+            Line(_("Input"), _values(sums, lambda s: s.prompt_tokens), 1),
+            Line(_("Output"), _values(sums, lambda s: s.completion_tokens), 2),
+        ),
+        tuple((name, value) for name, value in query.items() if value),
+        clock=False,
+    )
+
+
+def _values(sums: Iterable[Sums], take: Callable[[Sums], float | None]) -> tuple[float | None, ...]:
+    return tuple(take(one) for one in sums)

@@ -1,0 +1,120 @@
+"""Requests: every call, newest first, and one call explained."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from flask import Response, abort, jsonify, render_template, request
+
+from gateway.admin import bp
+from gateway.admin.usage.error_help import advice
+from gateway.admin.usage.query import FEATURES, RANGES, read_filter, read_place
+from gateway.admin.usage.request_trace import parts_of, timeline
+from gateway.core.requests import CallRow, Filter
+from gateway.dialects import SCOPES
+from gateway.dialects.models import MODELS
+from gateway.errors import NotFound
+from gateway.store import key_queries
+from gateway.store.tables import to_us
+from gateway.store.usage import request_queries
+from gateway.web import language
+from gateway.web.context import services
+from gateway.web.words import _
+
+LIMIT = 50
+SLOW_DAYS = 30
+"""How far back is looked for what no index knows, unless a time is chosen."""
+_LIVE_LIMIT = 100
+ENDPOINTS = tuple(name for name in SCOPES if name != MODELS.name)
+FINISHES = (
+    "stop",
+    "length",
+    "tool_calls",
+    "stop_sequence",
+    "error",
+    "client_closed",
+    "cancelled",
+    "worker_lost",
+)
+
+
+@bp.get("/requests")
+def requests() -> str:
+    """List calls by the filter in the address."""
+    wanted, is_bounded = _bounded(datetime.now(UTC))
+    place = read_place(request.args.get("after", ""))
+    store = services().store
+    calls = store.analyse(request_queries.page, wanted, older_than=place, limit=LIMIT + 1)
+    shown = calls[:LIMIT]
+    return render_template(
+        "admin/requests/list.html",
+        calls=shown,
+        wanted=wanted,
+        older=_place(shown[-1]) if len(calls) > LIMIT else None,
+        is_first=place is None,
+        is_bounded=is_bounded,
+        slow_days=SLOW_DAYS,
+        is_filtered=bool(set(request.args) - {"after"}),
+        keys=sorted(store.read(key_queries.names).items(), key=lambda item: item[1].lower()),
+        models=[model.display_name for model in services().catalog.models()],
+        servers=services().catalog.servers(),
+        ranges=RANGES,
+        endpoints=ENDPOINTS,
+        finishes=FINISHES,
+        features=_feature_words(),
+    )
+
+
+@bp.get("/requests/newer.json")
+def requests_newer() -> Response:
+    """Return the calls that came after `id`, as table rows, for the live tail."""
+    wanted = read_filter(request.args, datetime.now(UTC), language.zone_info())
+    newest = max(0, min(request.args.get("than", 0, int), 2**62))
+    calls = services().store.read(
+        request_queries.page, wanted, newer_than_id=newest, limit=_LIVE_LIMIT
+    )
+    return jsonify(
+        newest=max((call.id for call in calls), default=newest),
+        rows=render_template("admin/requests/newer.html", calls=calls),
+    )
+
+
+@bp.get("/requests/<request_id>")
+def request_detail(request_id: str) -> str:
+    """Explain one call."""
+    try:
+        call = services().store.read(request_queries.detail, request_id[:64])
+    except NotFound:
+        abort(404)
+    return render_template(
+        "admin/requests/detail.html",
+        call=call,
+        row=call.row,
+        timeline=timeline(call),
+        explained=parts_of(call.explain),
+        advice=advice(call.row) if call.row.failed else None,
+    )
+
+
+def _bounded(now: datetime) -> tuple[Filter, bool]:
+    """Return the filter of the address, and whether it was bounded in time."""
+    wanted = read_filter(request.args, now, language.zone_info())
+    if wanted.since is not None or not wanted.is_slow:
+        return wanted, False
+    return replace(wanted, since=now - timedelta(days=SLOW_DAYS)), True
+
+
+def _place(call: CallRow) -> str:
+    return f"{to_us(call.at)}-{call.id}"
+
+
+def _feature_words() -> list[tuple[str, str]]:
+    words = {
+        "tools": _("Tools"),
+        "images": _("Images"),
+        "thinking": _("Thinking"),
+        "streamed": _("Streamed"),
+        "whole": _("Not streamed"),
+    }
+    return [(name, words[name]) for name in FEATURES]

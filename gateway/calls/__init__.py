@@ -1,0 +1,1 @@
+"""One call: from a parsed request to the settled record."""

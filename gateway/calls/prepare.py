@@ -1,0 +1,294 @@
+"""From what a caller wrote to what goes upstream: model, permission, overrides, images, checks.
+
+Everything here happens before a call is admitted, needs no slot, and ends in a frozen value or in a
+refusal with a status.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from gateway.core.behaviour import Behaviour
+from gateway.core.catalog import Model, Resolved
+from gateway.core.chat import (
+    EMPTY,
+    Call,
+    ChatRequest,
+    CompletionRequest,
+    EmbedRequest,
+    Json,
+    Message,
+    Params,
+    Request,
+)
+from gateway.core.keys import Key
+from gateway.errors import ContextOverflow, GatewayError, ModelNotFound, Unavailable
+from gateway.policy import access, conversation, estimate, media, routing
+from gateway.policy.emulation import capability
+from gateway.policy.overrides import apply
+from gateway.web.context import Services
+
+log = logging.getLogger(__name__)
+
+_PREFIX_CHARS = 2_000
+_FALLBACK_CODES = frozenset(
+    {
+        "no_upstream_available",
+        "upstream_unreachable",
+        "upstream_busy",
+        "context_length_exceeded",
+        "model_not_found",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """One call, ready to run.
+
+    `request` is effective: overrides applied, media fetched. `estimate` is the prompt in tokens,
+    `units` what it was estimated from, `reservation` the tokens a budget must hold.
+    `prefix` stands for the beginning of the conversation, so that the next turn finds the same
+    server's prompt cache. `limits_start_only` tells that `timeout_ms` ends with the first record,
+    `may_be_pinned` that no admin said how long the model stays in memory after a call.
+    """
+
+    call: Call
+    key: Key
+    resolved: Resolved
+    request: Request
+    estimate: int = 0
+    units: float = 0.0
+    reservation: int = 0
+    prefix: str = ""
+    timeout_ms: int = 0
+    limits_start_only: bool = False
+    may_be_pinned: bool = True
+    hide_thinking: bool = False
+    parse_think_tags: bool | Literal["opened"] = False
+    reasoning_field: Literal["reasoning_content", "reasoning", "both"] = "reasoning_content"
+    ignored: tuple[str, ...] = ()
+    explain: Mapping[str, Json] = field(default_factory=lambda: EMPTY)
+    fallback_of: int | None = None
+
+    @property
+    def model(self) -> Model:
+        """The model that answers."""
+        return self.resolved.model
+
+
+def prepare(services: Services, call: Call, key: Key) -> Prepared:
+    """Resolve, check and prepare a call.
+
+    Raises ModelNotFound, Unavailable, Forbidden, InvalidRequest, CapabilityMissing.
+    """
+    behaviour = services.settings.behaviour()
+    resolved = _resolve(services, call.model, behaviour)
+    access.check_model(key, resolved)
+    return _filled(services, _lay(services, call, key, resolved, behaviour))
+
+
+def measure_prompt(services: Services, call: Call, key: Key) -> int:
+    """Return the estimated tokens of a call's prompt.
+
+    What the model could not do with the prompt is no reason not to count it, and nothing is
+    fetched. Raises ModelNotFound, Unavailable, Forbidden.
+    """
+    behaviour = services.settings.behaviour()
+    resolved = _resolve(services, call.model, behaviour)
+    access.check_model(key, resolved)
+    return _lay(services, call, key, resolved, behaviour, will_run=False).estimate
+
+
+def prepare_embedding(
+    services: Services, request: EmbedRequest, key: Key
+) -> tuple[Prepared, EmbedRequest]:
+    """Do the same for an embedding request; gives the effective request beside it.
+
+    In `Prepared` the texts stand as prompts, for records and estimates.
+    """
+    behaviour = services.settings.behaviour()
+    resolved = _resolve(services, request.model, behaviour)
+    access.check_model(key, resolved)
+    applied = apply.apply(request, apply.layers_of(key, resolved), behaviour)
+    effective = applied.request
+    texts = CompletionRequest(request.model, request.inputs, effective.params)
+    call = Call(texts, ignored=request.ignored, end_user=request.end_user)
+    measured = estimate.size(texts)
+    tokens = measured.tokens(services.factors.of(resolved.model.name))
+    prepared = Prepared(
+        call=call,
+        key=key,
+        resolved=resolved,
+        request=texts,
+        estimate=tokens,
+        units=measured.countable,
+        reservation=tokens,
+        timeout_ms=applied.timeout_ms,
+        may_be_pinned=_may_be_pinned(applied),
+        ignored=applied.ignored,
+        explain=_explain(applied, effective.params),
+    )
+    return prepared, effective
+
+
+def fall_back(services: Services, failed: Prepared, error: GatewayError) -> Prepared | None:
+    """Return the call prepared for the next model of the chain, None when there is none.
+
+    Only for failures another model can mend: nobody has it, or the prompt does not fit.
+    """
+    if error.code not in _FALLBACK_CODES and not isinstance(error, ContextOverflow):
+        return None
+    origin = failed.fallback_of or failed.model.id
+    chain = services.catalog.fallbacks(origin)
+    behaviour = services.settings.behaviour()
+    position = next((i + 1 for i, m in enumerate(chain) if m.id == failed.model.id), 0)
+    for model in chain[position:]:
+        try:
+            access.check_model(failed.key, Resolved(model))
+            following = _lay(services, failed.call, failed.key, Resolved(model), behaviour)
+        except GatewayError:
+            continue
+        log.info("model %s takes over for %s: %s", model.name, failed.model.name, error.code)
+        return replace(_filled(services, following), fallback_of=origin)
+    return None
+
+
+def measure(error: ContextOverflow, prepared: Prepared, loaded_tokens: int) -> None:
+    """Add the sizes Ollama did not tell: agents that read both shorten their conversation.
+
+    The prompt is estimated. The window is the one asked for, else the one the model is loaded
+    with, else the largest the model knows.
+    """
+    asked = prepared.request.params.options.get("num_ctx")
+    window = asked or (loaded_tokens if loaded_tokens > 1 else prepared.model.context_tokens)
+    known = {"prompt_tokens": prepared.estimate, "context_tokens": window}
+    told = {name: size for name, size in known.items() if isinstance(size, int) and size > 0}
+    error.detail = {**told, **error.detail}
+
+
+def _resolve(services: Services, name: str, behaviour: Behaviour) -> Resolved:
+    """Return the model of a name. Raises ModelNotFound, and Unavailable while nobody knows yet."""
+    try:
+        return routing.resolve(name, services.catalog.index(), behaviour.fallback_model)
+    except ModelNotFound as error:
+        if not services.catalog.is_awaited():
+            raise
+        raise Unavailable(
+            "The servers are still being asked for their models; try again in a moment.",
+            code="no_upstream_available",
+            retry_after_s=1,
+        ) from error
+
+
+def _lay(
+    services: Services,
+    call: Call,
+    key: Key,
+    resolved: Resolved,
+    behaviour: Behaviour,
+    *,
+    will_run: bool = True,
+) -> Prepared:
+    """Lay overrides over the request and check what the model can do, unless it will not run."""
+    model = resolved.model
+    request = call.request
+    left_out: tuple[str, ...] = ()
+    if will_run:
+        request, left_out = media.settle(request, model, behaviour)
+    request = _ordered(request, behaviour)
+    applied = apply.apply(request, apply.layers_of(key, resolved, call), behaviour)
+    request = applied.request
+    if will_run:
+        capability.check(request, model, behaviour)
+    request = capability.settle(request, model, applied.provenance.get("think", ""))
+    if isinstance(request, ChatRequest):
+        request = _with_messages(request, conversation.with_user_turn(request.messages))
+    measured = estimate.size(request)
+    tokens = measured.tokens(services.factors.of(resolved.model.name))
+    return Prepared(
+        call=call,
+        key=key,
+        resolved=resolved,
+        request=request,
+        estimate=tokens,
+        units=measured.countable,
+        reservation=tokens + _asked_for(request),
+        prefix=_prefix(request),
+        timeout_ms=applied.timeout_ms,
+        limits_start_only=call.stream and "timeout_ms" not in applied.provenance,
+        may_be_pinned=_may_be_pinned(applied),
+        hide_thinking=applied.hide_thinking,
+        parse_think_tags=applied.parse_think_tags,
+        reasoning_field=applied.reasoning_field,
+        ignored=(*left_out, *applied.ignored),
+        explain=_explain(applied, request.params),
+    )
+
+
+def _ordered(request: Request, behaviour: Behaviour) -> Request:
+    if not isinstance(request, ChatRequest):
+        return request
+    hoist = behaviour.anthropic_system_reminders == "hoist"
+    return _with_messages(request, conversation.ordered(request.messages, hoist))
+
+
+def _with_messages(request: ChatRequest, messages: tuple[Message, ...]) -> ChatRequest:
+    return request if messages is request.messages else replace(request, messages=messages)
+
+
+def _filled(services: Services, prepared: Prepared) -> Prepared:
+    """Fetch what the request names by URL; the text of a file counts in the prompt."""
+    request, left_out = services.images.fill(prepared.request)
+    if request is prepared.request:
+        return prepared
+    measured = estimate.size(request)
+    tokens = measured.tokens(services.factors.of(prepared.model.name))
+    reservation = prepared.reservation - prepared.estimate + tokens
+    return replace(
+        prepared,
+        request=request,
+        ignored=(*prepared.ignored, *left_out),
+        units=measured.countable,
+        estimate=tokens,
+        reservation=reservation,
+    )
+
+
+def _explain(applied: apply.Applied[Any], params: Params) -> Mapping[str, Json]:
+    """Say which values were in force and who set them, for the request page: never texts."""
+    return {
+        "from": dict(applied.provenance),
+        "options": dict(params.options),
+        "think": params.think,
+        "keep_alive": params.keep_alive,
+        "format": None
+        if params.format is None
+        else "json"
+        if params.format == "json"
+        else "schema",
+        "changes": [[change.name, change.reason] for change in applied.changes],
+    }
+
+
+def _may_be_pinned(applied: apply.Applied[Any]) -> bool:
+    return applied.provenance.get("keep_alive", "request") == "request"
+
+
+def _asked_for(request: Request) -> int:
+    """Return how many tokens the answer may have at most, where the request says so."""
+    limit = request.params.options.get("num_predict")
+    return limit * request.choices if isinstance(limit, int) and limit > 0 else 0
+
+
+def _prefix(request: Request) -> str:
+    """Stand for the beginning of a conversation: system prompt and first turn."""
+    if isinstance(request, ChatRequest):
+        head = "\x00".join(message.content[:_PREFIX_CHARS] for message in request.messages[:2])
+    else:
+        head = request.prompts[0][:_PREFIX_CHARS]
+    return hashlib.blake2b(head.encode("utf-8", "replace"), digest_size=8).hexdigest()

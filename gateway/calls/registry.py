@@ -1,0 +1,356 @@
+"""Calls in flight: who runs what right now, in every worker, and how to end one.
+
+Each call registers its tally and how to cancel it; a snapshot reads the tallies, which only their
+own calls write. So one worker alone writes nothing anywhere.
+
+Several workers hear of each other through the store. Whoever looks at all calls (`everywhere`)
+leaves an order to be watched; for a quarter of a minute the others then write their calls once a
+second. An order to cancel reaches a call in another worker within a second.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy.orm import Session
+
+from gateway.core.admin import Actor
+from gateway.core.chat import Json
+from gateway.errors import GatewayError
+from gateway.runtime import tasks
+from gateway.runtime.database import Store, StoreUnavailable
+from gateway.runtime.identity import worker_name
+from gateway.runtime.versions import Revisions
+from gateway.store import audit
+from gateway.store.coordination import workers
+
+if TYPE_CHECKING:
+    from gateway.calls.stats import Tally
+
+log = logging.getLogger(__name__)
+
+TURN_S: Final = 0.25
+PUBLISH_S: Final = 1.0
+WATCHED_S: Final = 15.0
+RENEW_S: Final = 5.0
+ALIVE: Final = timedelta(seconds=60)
+FRESH: Final = timedelta(seconds=5)
+_LATE_ORDERS: Final = 50
+
+Cancel = Callable[[GatewayError], None]
+Place = Callable[[], tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class LiveCall:
+    """One running call, as the console shows it.
+
+    `phase` is queued, loading, prefill, thinking or answering; `tokens` those given so far, about;
+    `tokens_per_s` since the first of them; `position` the place in line and `waiting` the length
+    of the line, 0 when not queued.
+    """
+
+    request_id: str
+    worker: str
+    started_at: datetime
+    elapsed_s: float
+    key_id: int | None
+    key_name: str
+    model_id: int | None
+    model: str
+    endpoint: str
+    streamed: bool
+    phase: str
+    position: int
+    waiting: int
+    tokens: int
+    tokens_per_s: float | None
+    server_id: int | None
+    server_name: str
+    client_ip: str
+    client_app: str
+
+
+def cancelled() -> GatewayError:
+    """Return the error of a call that an admin ended."""
+    return GatewayError(
+        "An administrator ended this call.", code="cancelled", status=503, should_retry=False
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    tally: Tally
+    cancel: Cancel
+    place: Place
+
+
+class _Shown:
+    """A context manager: a call stands among the running ones meanwhile."""
+
+    __slots__ = ("_call", "_calls", "_lock")
+
+    def __init__(self, calls: dict[str, _Call], lock: threading.Lock, call: _Call) -> None:
+        self._calls = calls
+        self._lock = lock
+        self._call = call
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._calls[self._call.tally.admission.request_id] = self._call
+
+    def __exit__(self, *exc: object) -> None:
+        with self._lock:
+            self._calls.pop(self._call.tally.admission.request_id, None)
+
+
+class Live:
+    """The calls of this worker, and a view of those of the others. Thread-safe.
+
+    `is_loaded` tells whether a server (by id) has a model (by id) in memory; it parts loading from
+    reading the prompt.
+    """
+
+    def __init__(
+        self,
+        store: Store | None = None,
+        marks: Revisions | None = None,
+        *,
+        is_loaded: Callable[[int, int], bool] = lambda server_id, model_id: False,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        name: Callable[[], str] = worker_name,
+    ) -> None:
+        self._store = store
+        self._marks = marks
+        self._is_loaded = is_loaded
+        self._clock = clock
+        self._now = now
+        self._name = name
+        self._lock = threading.Lock()
+        self._calls: dict[str, _Call] = {}
+        self._stop: threading.Event | None = None
+        self._seen = -1
+        self._first_order = 1
+        self._last_order = 0
+        self._obeyed: deque[int] = deque(maxlen=4 * _LATE_ORDERS)
+        self._watched_until_s = 0.0
+        self._published_s = -PUBLISH_S
+        self._renewed_s = -RENEW_S
+        self._is_away = False
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def running(self, tally: Tally, cancel: Cancel, place: Place = lambda: (0, 0)) -> _Shown:
+        """Show a call while the block lasts; `cancel` must be callable from any thread, `place`
+        gives its place in line and the length of the line."""
+        return _Shown(self._calls, self._lock, _Call(tally, cancel, place))
+
+    # -- looking -----------------------------------------------------------------------------------
+
+    def snapshot(self) -> list[LiveCall]:
+        """Return the calls of this worker, oldest first."""
+        now_s = self._clock()
+        with self._lock:
+            calls = list(self._calls.values())
+        return [self._shown(call, now_s) for call in calls]
+
+    def everywhere(self) -> list[LiveCall]:
+        """Return the calls of all workers, oldest first; those of others are up to a second old.
+
+        While the store is away these are the calls of this worker.
+        """
+        calls = self.snapshot()
+        if self._store is None:
+            return calls
+        now, me = self._now(), self._name()
+        try:
+            found = self._store.read(workers.alive, now - ALIVE)
+            others = [state for state in found if state.worker != me]
+            if others and self._clock() - self._renewed_s >= RENEW_S:
+                self._renewed_s = self._clock()
+                self._store.write(workers.order, "watch", {}, now=now)
+        except StoreUnavailable:
+            return calls
+        for state in others:
+            calls += _read_calls(state, now - FRESH)
+        return sorted(calls, key=lambda call: call.started_at)
+
+    # -- ending ------------------------------------------------------------------------------------
+
+    def cancel(self, request_id: str, error: GatewayError | None = None) -> bool:
+        """End one call of this worker; False when it does not run here."""
+        with self._lock:
+            found = self._calls.get(request_id)
+        if found is None:
+            return False
+        _end(found.cancel, error or cancelled())
+        return True
+
+    def cancel_anywhere(self, request_id: str, actor: Actor) -> None:
+        """End one call, whichever worker runs it; written to the audit log. Raises
+        StoreUnavailable when the call runs elsewhere and the store is away."""
+        is_here = self.cancel(request_id)
+        if self._store is None:
+            return
+        now = self._now()
+
+        def write(session: Session) -> None:
+            audit.record(session, actor, "call.cancel", "call", request_id, request_id, now=now)
+            if not is_here:
+                payload = {"request_id": request_id}
+                workers.order(session, "cancel", payload, actor_name=actor.name, now=now)
+
+        try:
+            self._store.write(write)
+        except StoreUnavailable:
+            if not is_here:
+                raise
+            log.warning("that %s cancelled a call could not be recorded", actor.name)
+
+    def cancel_all(self, error: Callable[[], GatewayError]) -> int:
+        """End every call of this worker; gives how many there were."""
+        return self.cancel_where(lambda tally: True, error)
+
+    def cancel_where(
+        self, matches: Callable[[Tally], bool], error: Callable[[], GatewayError] = cancelled
+    ) -> int:
+        """End the calls of this worker that match; gives how many there were."""
+        with self._lock:
+            calls = [call for call in self._calls.values() if matches(call.tally)]
+        for call in calls:
+            _end(call.cancel, error())
+        return len(calls)
+
+    # -- other workers -----------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to tell other workers, and to listen to them."""
+        if self._store is not None:
+            self._stop = tasks.every(TURN_S, self.turn, "live")
+
+    def stop(self) -> None:
+        """Stop telling and listening."""
+        if self._stop is not None:
+            self._stop.set()
+
+    def turn(self) -> None:
+        """Follow new orders and write what is due. Never raises."""
+        try:
+            self._listen()
+            self._publish()
+            self._is_away = False
+        except StoreUnavailable:
+            if not self._is_away:
+                log.warning("other workers are not heard while the database is away")
+            self._is_away = True
+        except Exception:
+            log.exception("telling other workers failed")
+
+    def _listen(self) -> None:
+        assert self._store is not None
+        assert self._marks is not None
+        revision = self._marks.peek("commands")
+        if revision == self._seen:
+            return
+        if self._seen == -1:  # what was ordered before we began is not for us
+            self._first_order = self._store.read(workers.last_order) + 1
+        # numbers are given before the commit, so a lower one may appear after a higher one
+        after = max(self._first_order, self._last_order - _LATE_ORDERS) - 1
+        for command in self._store.read(workers.orders_after, after, self._name()):
+            self._last_order = max(self._last_order, command.id)
+            if command.id not in self._obeyed:
+                self._obeyed.append(command.id)
+                self._obey(command)
+        self._seen = revision
+
+    def _obey(self, command: workers.Command) -> None:
+        match command.kind:
+            case "watch":
+                self._watched_until_s = self._clock() + WATCHED_S
+            case "cancel":
+                self.cancel(str(command.payload.get("request_id", "")))
+            case other:
+                log.debug("an order of kind %s is not for us", other)
+
+    def _publish(self) -> None:
+        assert self._store is not None
+        now_s = self._clock()
+        if now_s >= self._watched_until_s or now_s - self._published_s < PUBLISH_S:
+            return
+        self._published_s = now_s
+        calls = [_written(call) for call in self.snapshot()]
+        at = self._now().isoformat()
+        self._store.write(workers.show, self._name(), {"at": at, "calls": calls})
+
+    def _shown(self, call: _Call, now_s: float) -> LiveCall:
+        tally = call.tally
+        admission = tally.admission
+        first_s = tally.first_token_s
+        speed = None
+        if first_s is not None and now_s > first_s and tally.records > 1:
+            speed = tally.records / (now_s - first_s)
+        position, waiting = call.place() if tally.phase == "queued" else (0, 0)
+        return LiveCall(
+            request_id=admission.request_id,
+            worker=admission.worker,
+            started_at=admission.at,
+            elapsed_s=now_s - tally.started_s,
+            key_id=admission.key_id,
+            key_name=admission.key_name,
+            model_id=admission.model_id,
+            model=admission.model,
+            endpoint=admission.endpoint,
+            streamed=admission.streamed,
+            phase=self._phase(tally),
+            position=position,
+            waiting=waiting,
+            tokens=tally.records,
+            tokens_per_s=speed,
+            server_id=tally.server_id,
+            server_name=tally.server_name,
+            client_ip=admission.client_ip,
+            client_app=admission.client_app,
+        )
+
+    def _phase(self, tally: Tally) -> str:
+        model_id = tally.admission.model_id
+        if tally.phase != "loading" or tally.server_id is None or model_id is None:
+            return tally.phase
+        return "prefill" if self._is_loaded(tally.server_id, model_id) else "loading"
+
+
+def _end(cancel: Cancel, error: GatewayError) -> None:
+    try:
+        cancel(error)
+    except Exception:
+        log.exception("ending a call failed")
+
+
+def _written(call: LiveCall) -> dict[str, Json]:
+    return {**asdict(call), "started_at": call.started_at.isoformat()}
+
+
+def _read_calls(state: workers.WorkerState, since: datetime) -> list[LiveCall]:
+    """Read what another worker wrote since then; what another version wrote differently is left
+    out."""
+    at = state.snapshot.get("at")
+    if not isinstance(at, str) or datetime.fromisoformat(at) < since:
+        return []
+    calls = []
+    for entry in state.snapshot.get("calls", ()):
+        try:
+            values: Mapping[str, Json] = entry
+            started_at = datetime.fromisoformat(values["started_at"])
+            calls.append(LiveCall(**{**values, "started_at": started_at}))
+        except (KeyError, TypeError, ValueError):
+            log.debug("a call of worker %s cannot be read", state.worker)
+    return calls

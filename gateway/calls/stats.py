@@ -1,0 +1,233 @@
+"""Keeps count of one running call: phases, tokens, times; ends as the settlement of its usage
+record."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
+
+from gateway.core.chat import EMPTY, Json
+from gateway.core.events import Event, Failed, Finish, Ping, TextDelta, ThinkingDelta, ToolCallDone
+from gateway.core.events import Usage as TokenUsage
+from gateway.core.usage import Admission, Settlement
+from gateway.errors import ClientGone, GatewayError
+
+if TYPE_CHECKING:
+    from gateway.core.catalog import Model
+    from gateway.scheduling.tickets import Slot
+
+Phase = Literal["queued", "loading", "thinking", "answering"]
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of one call. Written by the call's own greenlet, read by the live view.
+
+    Times are monotonic seconds; `records` approximates tokens while the true count is not known
+    yet. `choices_a_prompt` is how many answers each prompt gets, `prompt_estimate` stands in for
+    the prompt where Ollama could not count it, `head_sent` tells that a stream has begun.
+    `loaded_tokens` is the window the model was loaded with where the call runs, 0 if it was not.
+    """
+
+    admission: Admission
+    started_s: float = field(default_factory=time.monotonic)
+    choices_a_prompt: int = 1
+    prompt_estimate: int = 0
+    head_sent: bool = False
+    phase: Phase = "queued"
+    records: int = 0
+    queued_ms: float | None = None
+    first_token_s: float | None = None
+    first_answer_s: float | None = None
+    had_thinking: bool = False
+    had_calls: bool = False
+    server_id: int | None = None
+    server_name: str = ""
+    route_reason: str = ""
+    upstream_calls: int = 0
+    loaded_tokens: int = 0
+    usage: TokenUsage | None = None
+    finish: str = ""
+    error: GatewayError | None = None
+    explain: Mapping[str, Json] = field(default_factory=lambda: EMPTY)
+    ignored: tuple[str, ...] = ()
+    request_body: str | None = None
+    texts: list[str] | None = None
+    _room: int = 0
+    _prompts: set[int] = field(default_factory=set)
+    _took_over: bool = False
+
+    @property
+    def has_images(self) -> bool:
+        """Whether images count in the prompt, which no estimate can learn from."""
+        return self.admission.has_images
+
+    def keep_bodies(self, body: Mapping[str, Json], limit_bytes: int) -> None:
+        """Keep what is asked and answered, each up to `limit_bytes`: an admin switched that on."""
+        text = json.dumps(body, ensure_ascii=False, default=str)
+        self.request_body = text[:limit_bytes]
+        self.texts = []
+        self._room = limit_bytes
+
+    def see(self, events: Sequence[Event], choice: int = 0) -> None:
+        """Count one batch of a choice on its way to the client."""
+        last = events[-1]
+        if self.first_answer_s is not None and isinstance(last, TextDelta):
+            self.records += len(events)
+        else:
+            for event in events:
+                self._see(event, choice)
+        if self.texts is not None:
+            self._keep(events)
+
+    def _see(self, event: Event, choice: int) -> None:
+        match event:
+            case TextDelta() | ToolCallDone():
+                self.records += 1
+                if self.first_answer_s is None:
+                    self.first_answer_s = time.monotonic()
+                    self.phase = "answering"
+                self.had_calls |= isinstance(event, ToolCallDone)
+                self.first_token_s = self.first_token_s or self.first_answer_s
+            case ThinkingDelta():
+                self.records += 1
+                self.had_thinking = True
+                if self.first_token_s is None:
+                    self.first_token_s = time.monotonic()
+                self.phase = "thinking"
+            case Finish():
+                self.finish = self._finish_word(event)
+                self._count(event.usage, choice // self.choices_a_prompt)
+            case Failed(error):
+                self.fail(error)
+            case Ping():
+                pass
+
+    def _count(self, usage: TokenUsage, prompt: int) -> None:
+        """Add what a choice took; a prompt that is answered several times counts once (D16)."""
+        if prompt in self._prompts:
+            usage = replace(usage, prompt_tokens=0, cached_tokens=0)
+        self._prompts.add(prompt)
+        self.usage = usage if self.usage is None else self.usage + usage
+
+    def take_over(self, model: Model) -> None:
+        """Remember that another model answers than was asked for."""
+        self.admission = replace(self.admission, model_id=model.id, model=model.display_name)
+        self._took_over = True
+
+    def note_ignored(self, path: str) -> None:
+        """Remember a field that turned out to have no effect."""
+        self.ignored = (*self.ignored, path)
+
+    def note(self, slot: Slot) -> None:
+        """Remember where the call runs now; it has left the queue."""
+        self.upstream_calls += 1
+        self.server_id = slot.server.id
+        self.server_name = slot.server.name
+        self.route_reason = slot.reason
+        self.loaded_tokens = slot.lane.context_tokens
+        self.queued_ms = (self.queued_ms or 0.0) + slot.queued_ms
+        if self.phase == "queued":
+            self.phase = "loading"
+
+    def fail(self, error: GatewayError) -> None:
+        """Remember why the call failed."""
+        self.error = error
+        self.finish = finish_of(error)
+
+    def settlement(self, now_s: float) -> Settlement:
+        """Return the record's second half. `now_s` is monotonic."""
+        usage = self.usage or self._guess()
+        admission, error = self.admission, self.error
+        return Settlement(
+            request_id=self.admission.request_id,
+            status=200 if error is None else self._status(error),
+            finish=self.finish or "stop",
+            error_code="" if error is None else error.code,
+            error_message="" if error is None else recorded_words(error),
+            server_id=self.server_id,
+            server_name=self.server_name,
+            route_reason=self.route_reason,
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            reasoning_tokens=usage.reasoning_tokens,
+            cached_tokens=usage.cached_tokens,
+            estimated=usage.estimated,
+            queue_ms=self.queued_ms,
+            first_token_ms=self._since_start(self.first_token_s),
+            first_answer_ms=self._since_start(self.first_answer_s),
+            duration_ms=(now_s - self.started_s) * 1000,
+            ollama_load_ms=usage.load_ns / 1e6 or None,
+            ollama_prompt_ms=usage.prompt_ns / 1e6 or None,
+            ollama_eval_ms=usage.eval_ns / 1e6 or None,
+            upstream_calls=self.upstream_calls,
+            had_thinking=self.had_thinking,
+            explain=self.explain,
+            request_body=self.request_body,
+            response_body=None if self.texts is None else "".join(self.texts),
+            model_id=admission.model_id if self._took_over else None,
+            model=admission.model if self._took_over else "",
+        )
+
+    def _guess(self) -> TokenUsage:
+        """Return what an answer took whose counts never came: nothing, if it never began."""
+        if not self.records:
+            return TokenUsage()
+        return TokenUsage(self.prompt_estimate, self.records, estimated=True)
+
+    def _status(self, error: GatewayError) -> int:
+        """Return what the client got: a stream that failed inside had begun with 200."""
+        begun = self.head_sent or (self.admission.streamed and self.first_token_s is not None)
+        return 200 if begun and not isinstance(error, ClientGone) else error.status
+
+    def _since_start(self, at_s: float | None) -> float | None:
+        return None if at_s is None else (at_s - self.started_s) * 1000
+
+    def _finish_word(self, finish: Finish) -> str:
+        if finish.reason == "stop" and self.had_calls:
+            return "tool_calls"
+        return finish.reason
+
+    def _keep(self, events: Sequence[Event]) -> None:
+        """Keep texts for the request page: only where an admin switched that on."""
+        for event in events:
+            match event:
+                case TextDelta(text):
+                    self._keep_text(text)
+                case ToolCallDone(_, name, arguments):
+                    self._keep_text(f"\n[{name}({arguments})]\n")
+                case _:
+                    pass
+
+    def _keep_text(self, text: str) -> None:
+        if self.texts is not None and self._room > 0:
+            self.texts.append(text[: self._room])
+            self._room -= len(text)
+
+
+def finish_of(error: GatewayError) -> str:
+    """Return the word a record has for the end of a call that failed so."""
+    return error.code if error.code in {"client_closed", "cancelled"} else "error"
+
+
+def recorded_words(error: GatewayError) -> str:
+    """Return what a record says of a failure: never what a model said, which one of Ollama's
+    sentences quotes."""
+    if error.code == "tool_call_parse_error":
+        return "Ollama could not read the model's tool call."
+    return error.message[:500]
+
+
+def refusal(request_id: str, error: GatewayError, duration_ms: float = 0.0) -> Settlement:
+    """Return the second half of the record of a call that never began."""
+    return Settlement(
+        request_id=request_id,
+        status=error.status,
+        finish=finish_of(error),
+        duration_ms=duration_ms,
+        error_code=error.code,
+        error_message=recorded_words(error),
+    )

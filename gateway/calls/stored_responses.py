@@ -1,0 +1,102 @@
+"""Keeps responses so that they can be recalled: per key, for a time, up to a number (D28)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from gateway.core.behaviour import Behaviour
+from gateway.core.chat import Json
+from gateway.core.keys import Key
+from gateway.dialects.responses import stored as responses_stored
+from gateway.dialects.responses.stored import Kept
+from gateway.errors import GatewayError, InvalidRequest
+from gateway.runtime.database import Store
+from gateway.store import responses
+
+log = logging.getLogger(__name__)
+
+_PRUNE_EVERY = 100
+
+
+class Responses:
+    """The stored responses. Another key's are as if they did not exist."""
+
+    def __init__(
+        self,
+        store: Store,
+        behaviour: Callable[[], Behaviour],
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._store = store
+        self._behaviour = behaviour
+        self._now = now
+        self._saved = 0
+
+    def save(self, key: Key, kept: Kept) -> None:
+        """Store a response. A failing store is logged: the answer itself was given."""
+        behaviour = self._behaviour()
+        if not behaviour.responses_store:
+            return
+        try:
+            self._store.write(
+                responses.insert,
+                key.id,
+                kept.response,
+                kept.previous_id,
+                kept.input_items,
+                kept.output_items,
+                self._now(),
+                behaviour.responses_store_ttl_days,
+            )
+            self._saved += 1
+            if self._saved % _PRUNE_EVERY == 1:
+                self.prune()
+        except GatewayError:
+            log.warning("a response could not be stored")
+
+    def get(self, key: Key, response_id: str) -> Json:
+        """Return a stored response. Raises NotFound (`response_not_found`)."""
+        found = self._store.read(responses.find, key.id, response_id, self._now())
+        if found is None:
+            raise responses_stored.not_found(response_id)
+        return found
+
+    def items(self, key: Key, response_id: str) -> Sequence[Json]:
+        """Return the input items of a stored response, oldest first. Raises NotFound."""
+        self.get(key, response_id)
+        return self._store.read(responses.items, response_id, "input")
+
+    def delete(self, key: Key, response_id: str) -> None:
+        """Forget a stored response. Raises NotFound."""
+        self.get(key, response_id)
+        self._store.write(responses.remove, [response_id])
+
+    def recall(self, key: Key, response_id: str) -> Sequence[Mapping[str, Json]]:
+        """Return the items of a `previous_response_id`, following the chain, oldest first.
+
+        Raises InvalidRequest (`previous_response_not_found`).
+        """
+        found = None
+        if self._behaviour().responses_store:
+            found = self._store.read(responses.chain, key.id, response_id, self._now())
+        if found is None:
+            raise InvalidRequest(
+                f"Previous response '{response_id[:100]}' was not found.",
+                param="previous_response_id",
+                code="previous_response_not_found",
+            )
+        return found
+
+    def recall_item(self, key: Key, item_id: str) -> Mapping[str, Json]:
+        """Return a stored item. Raises InvalidRequest (`item_not_found`)."""
+        found = self._store.read(responses.find_item, key.id, item_id)
+        if found is None:
+            raise InvalidRequest(f"Item '{item_id[:100]}' was not found.", code="item_not_found")
+        return found
+
+    def prune(self) -> int:
+        """Forget what is over or too many; gives how many were removed."""
+        most = self._behaviour().responses_store_max_rows
+        return self._store.write(responses.prune, self._now(), most)

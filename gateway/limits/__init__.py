@@ -1,0 +1,1 @@
+"""A key's limits: per minute, concurrent, budgets."""

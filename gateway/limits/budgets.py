@@ -1,0 +1,197 @@
+"""Budgets of keys: spent from small leases, so that a warm key asks the database rarely.
+
+A worker leases a few units at a time (`store.counters.lease` never lets leases and use exceed the
+limit) and spends them without asking. The nearer the limit, the smaller the leases, down to what a
+single call needs, so that little is held where others could use it; what lies idle goes back.
+
+While the store is away, what is leased may be spent; then calls of such keys are refused with 503.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from gateway.core.keys import Budget, Key
+from gateway.core.periods import period_end, period_start
+from gateway.errors import QuotaExhausted
+from gateway.runtime.database import Store, StoreUnavailable
+from gateway.store.usage import counters
+from gateway.store.usage.counters import CounterName
+
+log = logging.getLogger(__name__)
+
+IDLE_S = 1.0
+HEADROOM = 16_384
+"""Tokens set aside for an answer whose length nobody bounded."""
+_CHUNKS = {"requests": 100, "tokens": 1_000_000}
+_SHARE = 100
+_NEAR = 16
+
+
+@dataclass(slots=True)
+class _Account:
+    """Leased units of one counter: `available` may be negative, when an answer took more than was
+    set aside for it."""
+
+    available: int = 0
+    free: int = 1 << 62
+    in_flight: int = 0
+    used_s: float = 0.0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Units one call has set aside in one account."""
+
+    name: CounterName
+    units: int
+
+
+@dataclass(frozen=True, slots=True)
+class Holds:
+    """What a call has set aside. `room` is how many tokens it may take in all; None: no bound."""
+
+    holds: tuple[Hold, ...] = ()
+    room: int | None = None
+
+
+class Budgets:
+    """The leases of this worker."""
+
+    def __init__(
+        self,
+        store: Store,
+        worker: str,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._worker = worker
+        self._now = now
+        self._clock = clock
+        self._accounts: dict[CounterName, _Account] = {}
+        self._lock = threading.Lock()
+
+    def take(self, key: Key, tokens: int, prompt: int = 0) -> Holds:
+        """Set aside one request and the tokens of a call: `tokens` expected in all, of which
+        `prompt` are the question.
+
+        Raises QuotaExhausted, and StoreUnavailable when nothing is leased and none can be had.
+        """
+        if not key.limits.budgets:
+            return Holds()
+        now = self._now()
+        held: list[Hold] = []
+        room: int | None = None
+        open_ended = tokens <= prompt
+        try:
+            for budget in key.limits.budgets:
+                name = _name(key, budget, now)
+                if budget.metric == "requests":
+                    units = self._take(name, budget, 1, 1)
+                else:
+                    want = max(1, tokens) + (HEADROOM if open_ended else 0)
+                    units = self._take(name, budget, want, min(want, prompt + 1))
+                    if units < want or not open_ended:
+                        room = units if room is None else min(room, units)
+                if units <= 0:
+                    raise _exhausted(budget, key, now)
+                held.append(Hold(name, units))
+        except (QuotaExhausted, StoreUnavailable):
+            self.settle(Holds(tuple(held)), 0, counted=False)
+            raise
+        return Holds(tuple(held), room)
+
+    def settle(self, held: Holds, tokens: int, *, counted: bool) -> None:
+        """Say what a call took; what it did not need may be spent by others."""
+        for hold in held.holds:
+            spent = int(counted) if hold.name[1] == "requests" else tokens
+            account = self._account(hold.name)
+            with account.lock:
+                account.available += hold.units - spent
+                account.in_flight -= 1
+                account.used_s = self._clock()
+
+    def return_idle(self) -> None:
+        """Give back what has not been spent for IDLE_S. Never raises."""
+        now_s = self._clock()
+        for name, account in list(self._accounts.items()):
+            if account.in_flight or now_s - account.used_s < IDLE_S:
+                continue
+            with account.lock:
+                units, account.available = max(0, account.available), 0
+                with self._lock:
+                    self._accounts.pop(name, None)
+            if units:
+                self._give_back(name, units)
+
+    def _take(self, name: CounterName, budget: Budget, want: int, least: int) -> int:
+        account = self._account(name)
+        with account.lock:
+            account.used_s = self._clock()
+            if account.available < want:
+                self._lease(name, account, budget, want, least)
+            units = min(want, account.available)
+            if units < least:
+                return 0
+            account.available -= units
+            account.in_flight += 1
+            return units
+
+    def _lease(
+        self, name: CounterName, account: _Account, budget: Budget, want: int, least: int
+    ) -> None:
+        missing = max(0, want - account.available)
+        needed = max(1, least - account.available)
+        chunk = min(_CHUNKS[budget.metric], budget.limit // _SHARE, account.free // _NEAR)
+        try:
+            units, account.free = self._store.write_soon(
+                counters.lease,
+                name,
+                worker=self._worker,
+                want=missing + max(0, chunk),
+                least=needed,
+                limit=budget.limit,
+            )
+        except StoreUnavailable:
+            if account.available < least:
+                raise
+            return
+        account.available += units
+
+    def _account(self, name: CounterName) -> _Account:
+        account = self._accounts.get(name)
+        if account is None:
+            with self._lock:
+                account = self._accounts.setdefault(name, _Account())
+        return account
+
+    def _give_back(self, name: CounterName, units: int) -> None:
+        try:
+            self._store.write_soon(counters.give_back, name, worker=self._worker, units=units)
+        except StoreUnavailable:
+            account = self._account(name)
+            with account.lock:
+                account.available += units
+                account.used_s = self._clock()
+
+
+def _name(key: Key, budget: Budget, now: datetime) -> CounterName:
+    start = period_start(budget.period, now, key.zone)
+    return key.counter_id, budget.metric, budget.period, start
+
+
+def _exhausted(budget: Budget, key: Key, now: datetime) -> QuotaExhausted:
+    end = period_end(budget.period, now, key.zone)
+    per = "in all" if budget.period == "total" else f"per {budget.period}"
+    again = "" if end is None else f"; it starts again at {end:%Y-%m-%d %H:%M} UTC"
+    return QuotaExhausted(
+        f"This key has used up its budget of {budget.limit} {budget.metric} {per}{again}."
+    )

@@ -1,0 +1,1 @@
+"""What administrators change: keys, models, servers, accounts, settings."""

@@ -1,0 +1,163 @@
+"""Manages admin accounts: who exists, with which role; there is always an owner who can log in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from sqlalchemy.orm import Session
+
+from gateway.core.admin import ROLES, Actor, Admin, Role
+from gateway.errors import Forbidden, InvalidRequest
+from gateway.runtime.database import Store
+from gateway.store import admins, audit
+from gateway.store.coordination import versions
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._@\-]{0,63}")
+
+
+class Accounts:
+    """Creates, changes and removes accounts. `hashed(password, username)` checks and hashes."""
+
+    def __init__(
+        self,
+        store: Store,
+        hashed: Callable[[str, str], str],
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._store = store
+        self._hashed = hashed
+        self._now = now
+
+    def all(self) -> list[Admin]:
+        """Return every account."""
+        return self._store.read(admins.all_admins)
+
+    def get(self, admin_id: int) -> Admin:
+        """Return an account. Raises NotFound."""
+        return self._store.read(admins.get, admin_id)
+
+    def find(self, username: str) -> Admin | None:
+        """Return the account of this name."""
+        return self._store.read(admins.find_by_name, username)
+
+    def create(
+        self, username: str, password: str, role: Role, actor: Actor, *, must_change: bool = True
+    ) -> Admin:
+        """Make an account. Raises InvalidRequest with the field in `param`."""
+        name = username.strip().lower()
+        if not _NAME.fullmatch(name):
+            raise InvalidRequest(
+                "A user name has 1 to 64 letters, digits or . _ @ - and starts with a letter or"
+                " digit.",
+                param="username",
+            )
+        hashed = self._hashed(password, name)
+        now = self._now()
+        admin = Admin(
+            id=0,
+            username=name,
+            role=_role(role),
+            password_hash=hashed,
+            must_change_password=must_change,
+            password_changed_at=now,
+        )
+
+        def change(session: Session) -> Admin:
+            stored = admins.insert(session, admin, now)
+            self._record(session, actor, "admin.create", stored, None)
+            return stored
+
+        return self._store.write(change)
+
+    def update(
+        self,
+        admin_id: int,
+        actor: Actor,
+        *,
+        role: Role | None = None,
+        enabled: bool | None = None,
+    ) -> Admin:
+        """Change an account's role or switch it on or off; both end its logins.
+
+        Raises NotFound, InvalidRequest, and Forbidden if no owner would be left.
+        """
+
+        def change(session: Session) -> Admin:
+            before = admins.get(session, admin_id)
+            after = replace(
+                before,
+                role=before.role if role is None else _role(role),
+                enabled=before.enabled if enabled is None else enabled,
+            )
+            if after != before:
+                after = replace(after, epoch=before.epoch + 1)
+            admins.save(session, after)
+            _check_owner_left(session)
+            self._record(session, actor, "admin.update", after, before)
+            return after
+
+        return self._store.write(change)
+
+    def delete(self, admin_id: int, actor: Actor) -> None:
+        """Remove an account with its sessions and tokens. Raises NotFound, Forbidden."""
+
+        def change(session: Session) -> None:
+            before = admins.get(session, admin_id)
+            admins.delete(session, admin_id)
+            _check_owner_left(session)
+            audit.record(
+                session,
+                actor,
+                "admin.delete",
+                "admin",
+                admin_id,
+                before.username,
+                now=self._now(),
+                before=admins.as_json(before),
+            )
+            versions.bump(session, "admins", self._now())
+
+        self._store.write(change)
+
+    def prefer(self, admin_id: int, **choices: object) -> Admin:
+        """Store an admin's own choices (theme, language, time zone); None forgets one."""
+
+        def change(session: Session) -> Admin:
+            admin = admins.get(session, admin_id)
+            merged = {**admin.preferences, **choices}
+            kept = {name: value for name, value in merged.items() if value is not None}
+            return admins.save(session, replace(admin, preferences=kept))
+
+        return self._store.write(change)
+
+    def _record(
+        self, session: Session, actor: Actor, word: str, after: Admin, before: Admin | None
+    ) -> None:
+        now = self._now()
+        audit.record(
+            session,
+            actor,
+            word,
+            "admin",
+            after.id,
+            after.username,
+            now=now,
+            before=None if before is None else admins.as_json(before),
+            after=admins.as_json(after),
+        )
+        versions.bump(session, "admins", now)
+
+
+def _role(role: str) -> Role:
+    if role not in ROLES:
+        raise InvalidRequest(f"A role is one of {', '.join(ROLES)}.", param="role")
+    return role
+
+
+def _check_owner_left(session: Session) -> None:
+    if admins.active_owners(session) == 0:
+        raise Forbidden("There must be an owner who can log in.")

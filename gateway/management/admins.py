@@ -1,0 +1,350 @@
+"""Admins: how they prove who they are, and how long that holds.
+
+A login makes a row; the browser holds a random secret whose digest is in it. Logging out, changing
+the password, or revoking from the list ends the row, wherever the cookie is. Wrong passwords make
+an account and an address wait longer and longer; an unknown name costs the same time and gets the
+same words. Passwords are checked in real threads, two at once, so that many logins never hold up
+API traffic.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pyotp
+from sqlalchemy.orm import Session
+
+from gateway.core.admin import Actor, Admin, AdminSession
+from gateway.core.passwords import MAX_LENGTH, problem
+from gateway.core.secrets import digest
+from gateway.errors import Forbidden, InvalidRequest, RateLimited, Unauthenticated
+from gateway.management.accounts import Accounts
+from gateway.management.tokens import Tokens
+from gateway.runtime.database import Store
+from gateway.runtime.tasks import run_blocking
+from gateway.store import admins, audit, passwords
+from gateway.store.coordination import versions
+
+log = logging.getLogger(__name__)
+
+IDLE = timedelta(hours=24)
+LONGEST = timedelta(days=30)
+_SEEN_EVERY = timedelta(minutes=1)
+_HASHING = 2
+_WAITING = 8
+_ACCOUNT = {"free": 5, "longest_s": 60}  # an account is slowed, never locked out by strangers
+_ADDRESS = {"free": 10, "longest_s": 900}
+_STEP_S = 30
+
+
+class LoginRefused(Unauthenticated):
+    """Wrong name, password or code; the words do not tell which."""
+
+    code = "login_refused"
+
+
+class CodeNeeded(Unauthenticated):
+    """The password was right; a code of the second factor is missing."""
+
+    code = "code_needed"
+
+
+class Admins:
+    """Logins, sessions, passwords, second factors; `accounts` and `tokens` manage the rest."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        new_secret: Callable[[], str] = lambda: secrets.token_urlsafe(32),
+    ) -> None:
+        self._store = store
+        self._now = now
+        self._new_secret = new_secret
+        self._hashing = threading.BoundedSemaphore(_HASHING)
+        self._waiting = threading.BoundedSemaphore(_HASHING + _WAITING)
+        self.accounts = Accounts(store, self.hashed, now=now)
+        self.tokens = Tokens(store, now=now)
+
+    def login(
+        self,
+        username: str,
+        password: str,
+        *,
+        code: str = "",
+        ip: str = "",
+        user_agent: str = "",
+        is_local: bool = False,
+    ) -> tuple[Admin, str]:
+        """Check a login; give the account and the secret for the browser's cookie.
+
+        `is_local`: the caller sits on this machine or a private network, by an address we can
+        trust; only from there the first password (of the installation) is accepted.
+        Raises LoginRefused, CodeNeeded, RateLimited (wait `retry_after_s`), Forbidden.
+        """
+        subjects = [f"user:{username.strip().lower()[:64]}", f"ip:{ip}"]
+        self._check_wait(subjects)
+        admin = self._store.read(admins.find_by_name, username[:64])
+        right = self._is_right(admin, password)
+        if admin is None or not right or not admin.enabled:
+            self._count_failure(subjects)
+            raise LoginRefused("The name or the password is wrong.")
+        if is_first_password(admin) and not is_local:
+            raise Forbidden(
+                "The first login works only from this machine or a private network. Set"
+                " ADMIN_PASSWORD, or run 'flask set-password', to log in from elsewhere."
+            )
+        if admin.totp_enabled:
+            self._check_code(admin, code, subjects)
+        return self._start(admin, ip, user_agent, subjects, password)
+
+    def session(self, secret: str) -> tuple[Admin, AdminSession] | None:
+        """Return the account and login of a cookie's secret, or None if it is no longer good."""
+        if not secret or len(secret) > 200:
+            return None
+        now = self._now()
+        found = self._store.read(admins.find_session, digest(secret), now)
+        if found is None:
+            return None
+        _, login = found
+        if now - login.seen_at > _SEEN_EVERY:
+            expires_at = min(now + IDLE, login.created_at + LONGEST)
+            self._store.write(admins.see_session, login.id, now, expires_at)
+        return found
+
+    def logout(self, secret: str) -> None:
+        """End the login of a cookie's secret."""
+        self._store.write(admins.end_sessions, digest=digest(secret))
+
+    def sessions(self, admin_id: int) -> list[AdminSession]:
+        """Return the logins of an account."""
+        return self._store.read(admins.sessions, admin_id, self._now())
+
+    def end_session(self, admin_id: int, session_id: int, actor: Actor) -> bool:
+        """End one login of an account; False if there was none."""
+
+        def change(session: Session) -> bool:
+            ended = admins.end_sessions(session, admin_id=admin_id, session_id=session_id)
+            self._record(session, actor, "session.end", admins.get(session, admin_id))
+            return bool(ended)
+
+        return self._store.write(change)
+
+    def end_all_sessions(self, admin_id: int, actor: Actor) -> Admin:
+        """End every login of an account, this one too."""
+
+        def change(session: Session) -> Admin:
+            admin = admins.get(session, admin_id)
+            saved = admins.save(session, replace(admin, epoch=admin.epoch + 1))
+            self._record(session, actor, "session.end_all", saved)
+            return saved
+
+        return self._store.write(change)
+
+    def change_password(self, admin_id: int, current: str, new: str, actor: Actor) -> Admin:
+        """Let an admin choose a new password; ends all logins of the account.
+
+        Raises InvalidRequest with the field in `param`.
+        """
+        admin = self._store.read(admins.get, admin_id)
+        if not self._is_right(admin, current):
+            raise InvalidRequest("The current password is wrong.", param="current")
+        if current == new:
+            raise InvalidRequest("The new password is the old one.", param="new")
+        return self._set_password(admin, new, actor, "password.change", must_change=False)
+
+    def set_password(
+        self, admin_id: int, new: str, actor: Actor, *, must_change: bool = False
+    ) -> Admin:
+        """Set somebody's password (owner, command line). Raises InvalidRequest, NotFound."""
+        admin = self._store.read(admins.get, admin_id)
+        return self._set_password(admin, new, actor, "password.set", must_change=must_change)
+
+    def begin_totp(self, admin_id: int) -> tuple[str, str]:
+        """Make a new second-factor secret, not yet in force; give it and its otpauth: address."""
+        secret = pyotp.random_base32()
+
+        def change(session: Session) -> Admin:
+            admin = admins.get(session, admin_id)
+            if admin.totp_enabled:
+                raise InvalidRequest("The second factor is already on.", param="code")
+            return admins.save(session, replace(admin, totp_secret=secret))
+
+        admin = self._store.write(change)
+        address = pyotp.TOTP(secret).provisioning_uri(
+            name=admin.username, issuer_name="Ollama2OpenAI"
+        )
+        return secret, str(address)
+
+    def confirm_totp(self, admin_id: int, code: str, actor: Actor) -> Admin:
+        """Switch the second factor on, once a code proves it works. Raises InvalidRequest."""
+
+        def change(session: Session) -> Admin:
+            admin = admins.get(session, admin_id)
+            step = self._matching_step(admin.totp_secret, code) if admin.totp_secret else None
+            if step is None or not admins.take_totp_step(session, admin_id, step):
+                raise InvalidRequest("The code is wrong or was used.", param="code")
+            saved = admins.save(session, replace(admin, totp_enabled=True))
+            self._record(session, actor, "totp.enable", saved, admin)
+            return saved
+
+        return self._store.write(change)
+
+    def disable_totp(self, admin_id: int, actor: Actor) -> Admin:
+        """Switch the second factor off (the admin after a password check, or an owner)."""
+
+        def change(session: Session) -> Admin:
+            admin = admins.get(session, admin_id)
+            saved = admins.save(session, replace(admin, totp_enabled=False, totp_secret=""))
+            self._record(session, actor, "totp.disable", saved, admin)
+            return saved
+
+        return self._store.write(change)
+
+    def hashed(self, password: str, username: str) -> str:
+        """Check a new password and give its hash. Raises InvalidRequest."""
+        wrong = problem(password, username)
+        if wrong:
+            raise InvalidRequest(f"The password {wrong}.", param="password")
+        with self._hashing:
+            return run_blocking(passwords.hash_password, password)
+
+    def is_password_of(self, admin: Admin, password: str) -> bool:
+        """Whether this is the account's password; to ask again before what cannot be undone."""
+        return self._is_right(admin, password)
+
+    def _is_right(self, admin: Admin | None, password: str) -> bool:
+        if len(password) > MAX_LENGTH * 4:
+            return False
+        if not self._waiting.acquire(blocking=False):
+            raise RateLimited("Too many logins at once; try again in a moment.", retry_after_s=2)
+        try:
+            with self._hashing:
+                stored = "" if admin is None else admin.password_hash
+                return run_blocking(passwords.is_right, stored, password)
+        finally:
+            self._waiting.release()
+
+    def _check_wait(self, subjects: list[str]) -> None:
+        now = self._now()
+        until = self._store.read(admins.blocked_until, subjects, now)
+        if until is not None:
+            wait_s = max(1, int((until - now).total_seconds() + 0.999))
+            raise RateLimited(
+                f"Too many failed logins; try again in {wait_s} s.", retry_after_s=wait_s
+            )
+
+    def _count_failure(self, subjects: list[str]) -> None:
+        account, address = subjects
+        now = self._now()
+
+        def change(session: Session) -> None:
+            admins.count_failure(session, account, now, **_ACCOUNT)
+            if address != "ip:":
+                admins.count_failure(session, address, now, **_ADDRESS)
+
+        self._store.write(change)
+        log.warning("a login failed from %s", address)
+
+    def _check_code(self, admin: Admin, code: str, subjects: list[str]) -> None:
+        if not code.strip():
+            raise CodeNeeded("Enter the code of your authenticator.")
+        step = self._matching_step(admin.totp_secret, code)
+        if step is None or not self._store.write(admins.take_totp_step, admin.id, step):
+            self._count_failure(subjects)
+            raise LoginRefused("The code is wrong or was used.")
+
+    def _matching_step(self, secret: str, code: str) -> int | None:
+        """Return the 30 s step whose code this is: the present one or a neighbour."""
+        digits = code.replace(" ", "")
+        if len(digits) != 6 or not digits.isdigit() or not digits.isascii():
+            return None
+        totp = pyotp.TOTP(secret)
+        present = int(self._now().timestamp()) // _STEP_S
+        for step in (present, present - 1, present + 1):
+            if secrets.compare_digest(totp.generate_otp(step), digits):
+                return step
+        return None
+
+    def _start(
+        self, admin: Admin, ip: str, user_agent: str, subjects: list[str], password: str
+    ) -> tuple[Admin, str]:
+        secret, now = self._new_secret(), self._now()
+        fresh = ""
+        if passwords.needs_rehash(admin.password_hash):
+            fresh = run_blocking(passwords.hash_password, password)
+
+        def change(session: Session) -> Admin:
+            current = admins.get(session, admin.id)
+            logged_in = replace(
+                current,
+                last_login_at=now,
+                last_login_ip=ip[:64],
+                password_hash=fresh or current.password_hash,
+            )
+            saved = admins.save(session, logged_in)
+            admins.start_session(
+                session,
+                saved,
+                digest(secret),
+                now=now,
+                expires_at=now + IDLE,
+                ip=ip,
+                user_agent=user_agent,
+            )
+            admins.forget_failures(session, subjects)
+            actor = Actor("admin", saved.username, saved.id, saved.role, ip)
+            self._record(session, actor, "login", saved)
+            return saved
+
+        return self._store.write(change), secret
+
+    def _set_password(
+        self, admin: Admin, new: str, actor: Actor, word: str, *, must_change: bool
+    ) -> Admin:
+        hashed = self.hashed(new, admin.username)
+        now = self._now()
+
+        def change(session: Session) -> Admin:
+            current = admins.get(session, admin.id)
+            saved = admins.save(
+                session,
+                replace(
+                    current,
+                    password_hash=hashed,
+                    must_change_password=must_change,
+                    password_changed_at=now,
+                    epoch=current.epoch + 1,
+                ),
+            )
+            self._record(session, actor, word, saved)
+            versions.bump(session, "admins", now)
+            return saved
+
+        return self._store.write(change)
+
+    def _record(
+        self, session: Session, actor: Actor, word: str, admin: Admin, before: Admin | None = None
+    ) -> None:
+        audit.record(
+            session,
+            actor,
+            word,
+            "admin",
+            admin.id,
+            admin.username,
+            now=self._now(),
+            before=None if before is None else admins.as_json(before),
+            after=None if before is None else admins.as_json(admin),
+        )
+
+
+def is_first_password(admin: Admin) -> bool:
+    """Whether the account still has the password the installation gave it."""
+    return admin.must_change_password and admin.password_changed_at is None

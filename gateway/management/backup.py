@@ -1,0 +1,180 @@
+"""Backups: one file with everything, taken while the gateway runs, checked before it is used.
+
+SQLite: `VACUUM INTO` copies a consistent state without holding up writers. PostgreSQL: `pg_dump`,
+`pg_restore` and `psql` of its client package do it (`management/postgres_dump.py`). A backup holds
+digests of keys and hashes of passwords, no key and no password; still it belongs in a safe place,
+with mode 0600.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from sqlalchemy import make_url
+from sqlalchemy.exc import DBAPIError
+
+from gateway.config import Settings
+from gateway.management import postgres_dump
+from gateway.management.postgres_dump import BackupError
+from gateway.runtime.workers import lives
+from gateway.store.coordination import heartbeats, versions
+from gateway.store.database import schema
+from gateway.store.database.engine import Database
+
+__all__ = ["BackupError", "check", "make", "restore"]
+
+_RECENT = timedelta(seconds=15)
+
+
+def make(settings: Settings, target: Path) -> Path:
+    """Write a backup to `target` (a new file, or a folder for one named by time). Raises
+    BackupError."""
+    if target.is_dir():
+        suffix = "db" if settings.uses_sqlite else "dump"
+        target = target / f"gateway-{datetime.now(UTC):%Y%m%d-%H%M%S}.{suffix}"
+    if target.exists():
+        raise BackupError(f"{target} exists already: choose another name")
+    part = target.with_name(f".{target.name}.part")
+    try:
+        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        if settings.uses_sqlite:
+            _copy_sqlite(_file(settings), part)
+            check(part)
+        else:
+            postgres_dump.make(settings.database_url, part)
+        part.rename(target)
+    except (OSError, sqlite3.Error) as exc:
+        raise BackupError(f"{target} cannot be written: {exc}") from exc
+    finally:
+        part.unlink(missing_ok=True)
+    return target
+
+
+def restore(settings: Settings, source: Path, *, force: bool = False) -> Path | None:
+    """Replace the store by a backup; give where the replaced one was put (SQLite).
+
+    Raises BackupError, before anything is changed, if the backup is damaged or of a newer version,
+    or if the gateway seems to run and `force` is off.
+    """
+    if not source.is_file():
+        raise BackupError(f"{source} is not there")
+    _refuse_foreign(settings, source)
+    if not force:
+        _refuse_while_running(settings)
+    kept: Path | None = None
+    if settings.uses_sqlite:
+        check(source)
+        kept = _replace_sqlite(source, _file(settings))
+    else:
+        postgres_dump.restore(settings.database_url, source)
+    try:
+        schema.upgrade(settings.database_url)
+    except schema.SchemaError as exc:
+        raise BackupError(str(exc)) from exc
+    database = Database(settings.database_url)
+    with database.write() as session:
+        versions.bump_all(session, datetime.now(UTC))
+    database.close()
+    return kept
+
+
+def check(path: Path) -> str:
+    """Return the schema of a SQLite backup. Raises BackupError if it is damaged or newer than this
+    version."""
+    try:
+        connection = sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)
+        try:
+            found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            revision = connection.execute("SELECT version_num FROM alembic_version").fetchone()[0]
+        finally:
+            connection.close()
+    except (sqlite3.Error, TypeError) as exc:
+        raise BackupError(f"{path} is not a backup of the gateway: {exc}") from exc
+    if found != "ok":
+        raise BackupError(f"{path} is damaged: {str(found).splitlines()[-1]}")
+    if not schema.is_known(revision):
+        raise BackupError(f"{path} was made by a newer version (schema {revision})")
+    return str(revision)
+
+
+def _copy_sqlite(database: Path, part: Path) -> None:
+    part.unlink()
+    connection = sqlite3.connect(f"file:{database}?mode=rw", uri=True, timeout=30)
+    previous = os.umask(0o077)
+    try:
+        connection.execute("VACUUM INTO ?", (str(part),))
+    finally:
+        os.umask(previous)
+        connection.close()
+
+
+def _replace_sqlite(source: Path, database: Path) -> Path | None:
+    """Put a copy of the backup in place; what was there is kept beside it."""
+    fresh = database.with_name(f".{database.name}.restoring")
+    kept: Path | None = None
+    try:
+        os.close(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
+        shutil.copyfile(source, fresh)
+        if database.exists():
+            kept = database.with_name(
+                f"{database.name}.before-restore-{datetime.now(UTC):%Y%m%d%H%M%S}"
+            )
+            _fold_wal(database)
+            database.rename(kept)
+        for leftover in ("-wal", "-shm"):
+            database.with_name(database.name + leftover).unlink(missing_ok=True)
+        fresh.rename(database)
+    except OSError as exc:
+        raise BackupError(f"{database} cannot be replaced: {exc.strerror}") from exc
+    finally:
+        fresh.unlink(missing_ok=True)
+    return kept
+
+
+def _fold_wal(database: Path) -> None:
+    """Bring what is still in the write-ahead log into the file, so that it can be moved alone."""
+    try:
+        connection = sqlite3.connect(database, timeout=5)
+        try:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            connection.close()
+    except sqlite3.Error:
+        return  # a damaged one is kept as it is: it is being replaced for a reason
+
+
+def _refuse_foreign(settings: Settings, source: Path) -> None:
+    """Say so when a backup is of the other kind of database."""
+    try:
+        with source.open("rb") as file:
+            is_dump = file.read(5) == postgres_dump.MAGIC
+    except OSError as exc:
+        raise BackupError(f"{source} cannot be read: {exc.strerror}") from exc
+    if is_dump and settings.uses_sqlite:
+        raise BackupError(f"{source} is a backup of PostgreSQL: set DATABASE_URL to restore it")
+    if not is_dump and not settings.uses_sqlite:
+        raise BackupError(f"{source} is no backup of PostgreSQL, which DATABASE_URL names")
+
+
+def _refuse_while_running(settings: Settings) -> None:
+    database = Database(settings.database_url)
+    try:
+        with database.read() as session:
+            beats = heartbeats.beats(session)
+    except DBAPIError:  # a store too broken to ask is what a restore is for
+        return
+    finally:
+        database.close()
+    now, here = datetime.now(UTC), os.uname().nodename
+    for worker, at in beats.items():
+        host, _, pid = worker.rpartition(":")
+        if now - at < _RECENT and (host != here or (pid.isdigit() and lives(int(pid)))):
+            raise BackupError(f"the gateway is running ({worker}): stop it first, or use --force")
+
+
+def _file(settings: Settings) -> Path:
+    return Path(make_url(settings.database_url).database or "")

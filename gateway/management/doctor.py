@@ -1,0 +1,169 @@
+"""Looks an installation over and explains what it finds, with what helps."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import sqlite3
+import stat
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from sqlalchemy import make_url, text
+
+from gateway.config import Settings
+from gateway.core.catalog import Server
+from gateway.errors import GatewayError
+from gateway.management.admins import is_first_password
+from gateway.management.servers import Servers
+from gateway.store import admins, catalog, keys, servers
+from gateway.store.database import schema
+from gateway.store.database.engine import Database
+
+_LEAST_FREE = 512 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at: good, odd (works, but look at it), or bad; and what helps."""
+
+    level: Literal["good", "odd", "bad"]
+    subject: str
+    words: str
+    fix: str = ""
+
+
+def examine(settings: Settings, attempts: Servers | None) -> Iterator[Finding]:
+    """Yield findings, one after the other. `attempts` tries Ollama servers; None: not asked."""
+    yield from _folder(settings)
+    yield from _port(settings)
+    found = list(_database(settings))
+    yield from found
+    if not any(finding.level == "bad" for finding in found):
+        yield from _contents(settings, attempts)
+    if settings.redis_url:
+        yield _redis(settings.redis_url)
+
+
+def _folder(settings: Settings) -> Iterator[Finding]:
+    folder = settings.data_dir
+    open_ones = [
+        path.name
+        for path in [folder, *folder.iterdir()]
+        if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077
+    ]
+    if open_ones:
+        yield Finding(
+            "odd",
+            "data folder",
+            f"others may read {', '.join(sorted(open_ones)[:5])} in {folder}",
+            f"chmod -R go-rwx {folder}",
+        )
+    else:
+        yield Finding("good", "data folder", f"{folder} is private and writable")
+    free = shutil.disk_usage(folder).free
+    level: Literal["good", "odd"] = "good" if free > _LEAST_FREE else "odd"
+    yield Finding(level, "disk", f"{free >> 20} MiB free at {folder}")
+
+
+def _port(settings: Settings) -> Iterator[Finding]:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        taken = probe.connect_ex(("127.0.0.1", settings.port)) == 0
+    words = "answers: the gateway, or another program, runs there" if taken else "is free"
+    yield Finding("good", "port", f"{settings.port} {words}")
+
+
+def _database(settings: Settings) -> Iterator[Finding]:
+    shown = schema.shown(settings.database_url)
+    try:
+        revision = schema.check(settings.database_url)
+    except schema.SchemaError as exc:
+        yield Finding("bad", "database", str(exc))
+        return
+    yield Finding("good", "database", f"{shown}, schema {revision}")
+    if not settings.uses_sqlite:
+        return
+    path = Path(make_url(settings.database_url).database or "")
+    started_s = time.monotonic()
+    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)
+    try:
+        found = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+    except sqlite3.DatabaseError as exc:
+        found = str(exc)
+    finally:
+        connection.close()
+    seconds = time.monotonic() - started_s
+    if found == "ok":
+        size = path.stat().st_size >> 20
+        yield Finding("good", "integrity", f"{size} MiB checked in {seconds:.1f} s")
+    else:
+        words = found.splitlines()[-1]
+        yield Finding("bad", "integrity", words, "restore a backup with 'flask restore'")
+
+
+def _contents(settings: Settings, attempts: Servers | None) -> Iterator[Finding]:
+    database = Database(settings.database_url)
+    try:
+        with database.read() as session:
+            session.execute(text("SELECT 1"))
+            accounts = admins.all_admins(session)
+            known = servers.all_servers(session)
+            models = catalog.all_models(session)
+            key_count = keys.count(session)
+    finally:
+        database.close()
+    if any(is_first_password(admin) for admin in accounts):
+        yield Finding(
+            "odd", "accounts", "the first password was never changed", "log in and choose your own"
+        )
+    owners = sum(admin.role == "owner" and admin.enabled for admin in accounts)
+    yield Finding(
+        "good" if owners else "bad",
+        "accounts",
+        f"{len(accounts)}, {owners} of them owners",
+        "" if owners else "flask --app wsgi create-admin NAME --role owner",
+    )
+    yield Finding("good" if key_count else "odd", "keys", f"{key_count} API keys")
+    callable_ones = sum(model.enabled and model.available for model in models)
+    yield Finding(
+        "good" if callable_ones else "odd",
+        "models",
+        f"{callable_ones} of {len(models)} can be called",
+        "" if callable_ones else "flask --app wsgi refresh-models",
+    )
+    if not known:
+        yield Finding("bad", "servers", "no Ollama server", "add one in the console, or OLLAMA_URL")
+    for server in known if attempts is not None else ():
+        yield _server(server, attempts)
+
+
+def _server(server: Server, attempts: Servers | None) -> Finding:
+    assert attempts is not None
+    subject = f"server {server.name}"
+    try:
+        tried = attempts.attempt(server)
+    except GatewayError as error:
+        return Finding("bad", subject, error.message)
+    if tried.trouble is not None:
+        return Finding("bad", subject, tried.trouble.message, tried.trouble.fix)
+    return Finding("good", subject, f"Ollama {tried.version}, {len(tried.models)} models")
+
+
+def _redis(url: str) -> Finding:
+    from redis import Redis
+    from redis.exceptions import RedisError
+
+    client = Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1)
+    ping: Callable[[], object] = client.ping
+    try:
+        ping()
+    except (RedisError, OSError) as exc:
+        words = f"does not answer ({type(exc).__name__}): limits are counted per machine"
+        return Finding("odd", "redis", words, "check REDIS_URL")
+    finally:
+        client.close()
+    return Finding("good", "redis", "answers")

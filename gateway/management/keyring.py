@@ -1,0 +1,156 @@
+"""Finds the key a caller presents: in memory, while the store says that nothing has changed.
+
+Found keys and unknown digests are kept until the topic `keys` changes, so a warm key costs no
+query and a revoked one is refused by every worker within a second (SQLite: a twentieth of one).
+
+When the store is away: a key that was verified less than STALE_S ago is honoured, also if some key
+was changed meanwhile; anything else is 503, never 401: a caller must not throw away a good key
+because our database is down.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from gateway.core.keys import Key
+from gateway.core.secrets import KEY_PREFIX, digest, is_well_formed
+from gateway.errors import GatewayError, Unauthenticated
+from gateway.runtime.database import Store, StoreUnavailable
+from gateway.runtime.versions import Revisions
+from gateway.store import keys
+
+log = logging.getLogger(__name__)
+
+STALE_S = 60.0
+_REMEMBERED = 50_000
+_UNKNOWN_REMEMBERED = 10_000
+
+
+def refusal(key: Key, now: datetime) -> Unauthenticated | None:
+    """Return why a key may not be used now, or None."""
+    if key.revoked_at is not None and now >= key.revoked_at:
+        return Unauthenticated("This API key was revoked.", code="api_key_revoked")
+    if not key.enabled:
+        return Unauthenticated("This API key is disabled.", code="api_key_revoked")
+    if key.expires_at is not None and now >= key.expires_at:
+        return Unauthenticated("This API key has expired.", code="api_key_expired")
+    return None
+
+
+class Keyring:
+    """The keys of this worker. `find` is called once a request."""
+
+    def __init__(
+        self,
+        store: Store,
+        revisions: Revisions,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._revisions = revisions
+        self._now = now
+        self._clock = clock
+        self._seen = -1
+        self._known: OrderedDict[bytes, Key] = OrderedDict()
+        self._unknown: OrderedDict[bytes, None] = OrderedDict()
+        self._before: dict[bytes, tuple[Key, float]] = {}
+
+    def find(self, secret: str) -> Key:
+        """Return the usable key with this secret.
+
+        Raises Unauthenticated (unknown, revoked, disabled, expired), and StoreUnavailable when
+        that cannot be known.
+        """
+        wanted = digest(secret)
+        if wanted not in self._known and not _may_be_ours(secret):
+            raise _unknown()
+        key = self._look_up(wanted)
+        if key is None:
+            raise _unknown()
+        error = refusal(key, self._now())
+        if error is not None:
+            raise error
+        return key
+
+    def refused(self, key_id: int) -> GatewayError | None:
+        """Return why a running call of this key must end, or None. Asks the store."""
+        try:
+            key = self._store.read(keys.get, key_id)
+        except StoreUnavailable:
+            return None
+        except GatewayError:
+            return Unauthenticated("This API key was deleted.", code="api_key_revoked")
+        return refusal(key, self._now())
+
+    def drop(self) -> None:
+        """Forget everything; the next look-ups ask the store."""
+        self._known.clear()
+        self._unknown.clear()
+        self._before = {}
+        self._seen = -1
+
+    def _look_up(self, wanted: bytes) -> Key | None:
+        revision = self._revisions.of("keys")
+        if revision != self._seen:
+            self._set_aside()
+            self._unknown.clear()
+            self._seen = revision
+        key = self._known.get(wanted)
+        if key is not None:
+            self._check_age()
+            return key
+        if wanted in self._unknown:
+            self._check_age()
+            return None
+        return self._load(wanted, revision)
+
+    def _check_age(self) -> None:
+        if self._revisions.age_s() > STALE_S:
+            raise StoreUnavailable("The gateway's database is not available; try again.")
+
+    def _set_aside(self) -> None:
+        """Remember keys as they were before a change, with when that was."""
+        now_s = self._clock()
+        kept = {
+            wanted: (key, verified_s)
+            for wanted, (key, verified_s) in self._before.items()
+            if now_s - verified_s <= STALE_S
+        }
+        heard_s = now_s - self._revisions.age_s()
+        self._before = kept | {wanted: (key, heard_s) for wanted, key in self._known.items()}
+        self._known.clear()
+
+    def _load(self, wanted: bytes, revision: int) -> Key | None:
+        try:
+            key = self._store.read(keys.find_by_digest, wanted)
+        except StoreUnavailable:
+            stale, verified_s = self._before.get(wanted, (None, 0.0))
+            if stale is None or self._clock() - verified_s > STALE_S:
+                raise
+            return stale
+        if revision != self._seen:
+            return key  # something changed meanwhile: true now, not worth keeping
+        if key is None:
+            self._unknown[wanted] = None
+            while len(self._unknown) > _UNKNOWN_REMEMBERED:
+                self._unknown.popitem(last=False)
+        else:
+            self._known[wanted] = key
+            while len(self._known) > _REMEMBERED:
+                self._known.popitem(last=False)
+        return key
+
+
+def _may_be_ours(secret: str) -> bool:
+    """Whether a secret can be a key: ours has a checksum, which saves a query; others have not."""
+    return not secret.startswith(KEY_PREFIX) or is_well_formed(secret, KEY_PREFIX)
+
+
+def _unknown() -> Unauthenticated:
+    return Unauthenticated("The API key is not valid.")

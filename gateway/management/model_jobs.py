@@ -1,0 +1,307 @@
+"""Has servers fetch models or load them into memory, and shows how far they are.
+
+Either takes minutes, so it is a job in the store: it survives the page that began it and any number
+of pages may watch it, in every worker. One worker is at a job at a time; it writes its progress
+once a second, so that whoever watches from another worker is at most that far behind, and a
+restarted gateway takes up what was left (Ollama itself continues where a download stood).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import orjson
+from sqlalchemy.orm import Session
+
+from gateway.core.admin import Actor
+from gateway.core.chat import EmbedRequest
+from gateway.errors import CapabilityMissing, ClientGone, GatewayError
+from gateway.management.model_operations import LOAD_S, client_of, in_words, record, valid_name
+from gateway.management.progress import Meter, told_by
+from gateway.ollama import wire
+from gateway.ollama.capabilities import read_progress
+from gateway.ollama.client import OllamaClient, Upstream
+from gateway.runtime import tasks
+from gateway.runtime.database import Store, StoreUnavailable
+from gateway.runtime.identity import worker_name
+from gateway.scheduling.discovery import Refresher
+from gateway.scheduling.loading import FOREVER, Loading
+from gateway.scheduling.servers import Fleet
+from gateway.store import jobs as pulls
+from gateway.store.jobs import PullJob
+
+log = logging.getLogger(__name__)
+
+WRITE_S: Final = 1.0
+LOOK_S: Final = 2.0
+STALE: Final = timedelta(seconds=15)
+IDLE_S: Final = 300.0
+_TICK_S: Final = 0.5
+_AUDITED: Final[Mapping[pulls.Kind, str]] = {"pull": "pull", "load": "load", "pin": "load"}
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """A job as people see it. `bytes_per_s` and `eta_s` are None until they can be told."""
+
+    job: PullJob
+    bytes_per_s: float | None = None
+    eta_s: float | None = None
+
+    @property
+    def share(self) -> float | None:
+        """How much is there, from 0 to 1; None before the sizes are known."""
+        return self.job.completed_bytes / self.job.total_bytes if self.job.total_bytes else None
+
+
+class Pulls:
+    """Pulls and loads, those of all workers. Thread-safe."""
+
+    def __init__(
+        self,
+        store: Store,
+        fleet: Fleet,
+        refresher: Refresher,
+        loading: Loading,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._store = store
+        self._fleet = fleet
+        self._refresher = refresher
+        self._loading = loading
+        self._clock = clock
+        self._now = now
+        self._lock = threading.Lock()
+        self._meters: dict[int, Meter] = {}
+        self._upstreams: dict[int, Upstream] = {}
+        self._stop: threading.Event | None = None
+
+    # -- orders ------------------------------------------------------------------------------------
+
+    def begin(self, model: str, server_ids: Sequence[int], actor: Actor) -> list[Pull]:
+        """Have servers fetch a model; joins pulls that run already. Raises InvalidRequest."""
+        return self._begin("pull", valid_name(model), server_ids, actor)
+
+    def load(
+        self, model: str, server_ids: Sequence[int], actor: Actor, *, for_good: bool = False
+    ) -> list[Pull]:
+        """Have servers bring a model into memory, `for_good` to keep it there until it is unloaded;
+        joins loads that run already. Raises InvalidRequest."""
+        return self._begin("pin" if for_good else "load", model, server_ids, actor)
+
+    def _begin(
+        self, kind: pulls.Kind, name: str, server_ids: Sequence[int], actor: Actor
+    ) -> list[Pull]:
+        for server_id in server_ids:
+            client_of(self._fleet, server_id)
+        now = self._now()
+
+        def write(session: Session) -> list[PullJob]:
+            jobs = []
+            for server_id in server_ids:
+                job, is_new = pulls.open_or_insert(
+                    session, server_id, name, kind=kind, actor_name=actor.name, now=now
+                )
+                jobs.append(job)
+                if is_new:
+                    record(session, actor, f"model.{_AUDITED[kind]}", name, server_id, now)
+            return jobs
+
+        jobs = self._store.write(write)
+        for job in jobs:
+            tasks.spawn(self._work, job.id)
+        return [self._seen(job) for job in jobs]
+
+    def all(self, kind: pulls.Kind | None = None) -> list[Pull]:
+        """Return running jobs, then the last ones that ended; all, or those of one kind."""
+        return [self._seen(job) for job in self._store.read(pulls.recent, kind)]
+
+    def get(self, job_id: int, kind: pulls.Kind | None = None) -> Pull:
+        """Return a job. Raises NotFound."""
+        return self._seen(self._store.read(pulls.get, job_id, kind))
+
+    def cancel(self, job_id: int, actor: Actor, kind: pulls.Kind | None = None) -> Pull:
+        """Stop a job, whichever worker runs it. What is there of a pull is kept by Ollama; what is
+        there of a load is let go. Raises NotFound."""
+        now = self._now()
+
+        def write(session: Session) -> PullJob:
+            pulls.get(session, job_id, kind)
+            job = pulls.request_cancel(session, job_id, now)
+            action = f"model.{_AUDITED[job.kind]}_cancel"
+            record(session, actor, action, job.model, job.server_id, now)
+            return job
+
+        job = self._store.write(write)
+        with self._lock:
+            upstream = self._upstreams.get(job_id)
+        if upstream is not None:
+            upstream.cancel()
+        return self._seen(job)
+
+    def start(self) -> None:
+        """Begin to take up jobs that nobody works on."""
+        self._stop = tasks.every(LOOK_S, self.turn, "pulls")
+
+    def stop(self) -> None:
+        """Leave running jobs to whoever comes next."""
+        if self._stop is not None:
+            self._stop.set()
+        with self._lock:
+            running = list(self._upstreams.values())
+        for upstream in running:
+            upstream.cancel()
+
+    def turn(self) -> None:
+        """Take up what was left by a worker that ended. Never raises."""
+        try:
+            for job_id in self._store.read(pulls.waiting, self._now() - STALE):
+                tasks.spawn(self._work, job_id)
+        except StoreUnavailable:
+            log.debug("jobs are not looked for while the database is away")
+        except Exception:
+            log.exception("looking for jobs failed")
+
+    # -- the work ----------------------------------------------------------------------------------
+
+    def _work(self, job_id: int) -> None:
+        """Pull or load, if nobody else does. Never raises."""
+        try:
+            now = self._now()
+            if self._store.write(pulls.take, job_id, worker_name(), now, now - STALE):
+                self._do(self._store.read(pulls.get, job_id))
+        except StoreUnavailable:
+            log.warning("job %d goes on when the database is back", job_id)
+        except Exception:
+            log.exception("job %d failed in the gateway", job_id)
+        finally:
+            with self._lock:
+                self._meters.pop(job_id, None)
+                self._upstreams.pop(job_id, None)
+
+    def _do(self, job: PullJob) -> None:
+        """Do what a job is about, and write down what came of it."""
+        meter = Meter()
+        with self._lock:
+            self._meters[job.id] = meter
+        try:
+            client = client_of(self._fleet, job.server_id)
+            work = self._pull if job.kind == "pull" else self._load
+            is_wanted = work(job, client, meter)
+        except ClientGone:
+            is_wanted = False
+        except GatewayError as error:
+            self._finish(job, "failed", in_words(error))
+            return
+        if is_wanted:
+            self._succeed(job, meter)
+        elif not self._is_stopping():  # else whoever comes next takes it up
+            self._finish(job, "cancelled", "")
+
+    def _pull(self, job: PullJob, client: OllamaClient, meter: Meter) -> bool:
+        """Fetch a model; False when it is no longer wanted."""
+        body = orjson.dumps({"model": job.model, "stream": True})
+        with client.call(
+            "/api/pull", body, idle_timeout_s=IDLE_S, total_timeout_s=None
+        ) as upstream:
+            self._hold(job, upstream)
+            return self._follow(job, upstream, meter)
+
+    def _load(self, job: PullJob, client: OllamaClient, meter: Meter) -> bool:
+        """Bring a model into memory; False when it is no longer wanted, and Ollama, whose caller
+        then left, gives it up."""
+        name, server_id = job.model, job.server_id
+        keep_alive = FOREVER if job.kind == "pin" else None
+        params = self._loading.params(name, server_id, keep_alive)
+        try:
+            body = orjson.dumps(wire.load_body(name, params))
+            is_wanted = self._await(job, client, meter, "/api/generate", body)
+        except CapabilityMissing:  # an embedding model is loaded by embedding something
+            params = self._loading.params(name, server_id, keep_alive, embeds=True)
+            body = wire.encode_embed(EmbedRequest(name, ("",), params), name)
+            is_wanted = self._await(job, client, meter, "/api/embed", body)
+        if is_wanted and job.kind == "pin":
+            self._loading.pin(name, [server_id], True)
+        return is_wanted
+
+    def _await(
+        self, job: PullJob, client: OllamaClient, meter: Meter, path: str, body: bytes
+    ) -> bool:
+        with client.call(path, body, idle_timeout_s=LOAD_S, total_timeout_s=LOAD_S) as upstream:
+            self._hold(job, upstream)
+            for _ in upstream.opening(WRITE_S):
+                if not self._write(job, meter):
+                    return False
+            upstream.read()
+        return True
+
+    def _hold(self, job: PullJob, upstream: Upstream) -> None:
+        """Let `cancel` find the call of a job."""
+        with self._lock:
+            self._upstreams[job.id] = upstream
+
+    def _follow(self, job: PullJob, upstream: Upstream, meter: Meter) -> bool:
+        """Read the progress to its end; False when the pull is no longer wanted."""
+        upstream.open()
+        written_s = 0.0
+        for lines in upstream.batches(_TICK_S):
+            for line in lines:
+                meter.see(read_progress(line), self._clock())
+            if self._clock() - written_s >= WRITE_S:
+                written_s = self._clock()
+                if not self._write(job, meter):
+                    return False
+        return self._write(job, meter)
+
+    def _write(self, job: PullJob, meter: Meter) -> bool:
+        try:
+            return self._store.write(
+                pulls.progress, job.id, status=meter.status, layers=meter.layers, now=self._now()
+            )
+        except StoreUnavailable:
+            return True  # the download goes on; the page catches up later
+
+    def _succeed(self, job: PullJob, meter: Meter) -> None:
+        if job.kind != "pull":
+            self._fleet.dispatcher.probe_now(job.server_id)  # to see it in memory
+            self._finish(job, "done", "")
+        elif meter.status != "success":
+            self._finish(job, "failed", "The server stopped before the model was complete.")
+        else:
+            self._refresher.refresh(job.server_id)  # "done" means that it can be called
+            self._finish(job, "done", "")
+
+    def _finish(self, job: PullJob, state: pulls.State, error: str) -> None:
+        if error:
+            log.warning(
+                "the %s of %s on server %d failed: %s", job.kind, job.model, job.server_id, error
+            )
+        self._store.write(pulls.finish, job.id, state, error=error, now=self._now())
+
+    def _is_stopping(self) -> bool:
+        return self._stop is not None and self._stop.is_set()
+
+    # -- details -----------------------------------------------------------------------------------
+
+    def _seen(self, job: PullJob) -> Pull:
+        with self._lock:
+            meter = self._meters.get(job.id)
+        if meter is None:
+            return Pull(job, *told_by(job, self._now()))
+        layers: Mapping[str, tuple[int, int]] = dict(meter.layers)
+        fresh = replace(
+            job,
+            status=meter.status,
+            layers=layers,
+            completed_bytes=sum(done for done, _ in layers.values()),
+            total_bytes=sum(total for _, total in layers.values()),
+        )
+        return Pull(fresh, meter.bytes_per_s, meter.eta_s)

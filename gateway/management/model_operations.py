@@ -1,0 +1,216 @@
+"""Changes models on servers: copy, delete, load, unload, pin. On several servers at once, each with
+its own outcome; pulls, which take long, are in `management.model_jobs`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from sqlalchemy.orm import Session
+
+from gateway.core.admin import Actor
+from gateway.core.chat import EmbedRequest
+from gateway.errors import CapabilityMissing, GatewayError, InvalidRequest, ModelNotFound
+from gateway.ollama import wire
+from gateway.ollama.client import OllamaClient
+from gateway.policy import names
+from gateway.runtime import tasks as offload
+from gateway.runtime.database import Store
+from gateway.scheduling.discovery import Refresher
+from gateway.scheduling.loading import FOREVER, Loading
+from gateway.scheduling.servers import Fleet
+from gateway.store import audit
+
+log = logging.getLogger(__name__)
+
+LOAD_S: Final = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What an operation came to on one server; `error` is "" when it went well."""
+
+    server_id: int
+    server_name: str
+    error: str = ""
+
+
+class Operations:
+    """Short operations on models. Failures of servers are in the results, never raised."""
+
+    def __init__(
+        self,
+        store: Store,
+        fleet: Fleet,
+        refresher: Refresher,
+        loading: Loading,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._store = store
+        self._fleet = fleet
+        self._refresher = refresher
+        self._loading = loading
+        self._now = now
+
+    def copy(
+        self, source: str, destination: str, server_ids: Sequence[int], actor: Actor
+    ) -> list[Done]:
+        """Copy a model to a second name on servers."""
+        new = valid_name(destination, "destination")
+        return self._each(
+            server_ids,
+            lambda server_id: client_of(self._fleet, server_id).copy(source, new),
+            actor,
+            "model.copy",
+            f"{source} -> {new}",
+        )
+
+    def delete(self, model: str, server_ids: Sequence[int], actor: Actor) -> list[Done]:
+        """Remove a model from the disks of servers; one that is not there is no failure."""
+
+        def remove(server_id: int) -> None:
+            try:
+                client_of(self._fleet, server_id).delete(model)
+            except ModelNotFound:
+                log.info("server %d did not have the model to delete", server_id)
+
+        return self._each(server_ids, remove, actor, "model.delete", model, believe_empty=True)
+
+    def load(
+        self,
+        model: str,
+        server_ids: Sequence[int],
+        actor: Actor,
+        *,
+        keep_alive: float | str | None = None,
+    ) -> list[Done]:
+        """Bring a model into the memory of servers; returns when it is there."""
+        return self._each(
+            server_ids,
+            lambda server_id: self._load(server_id, model, keep_alive),
+            actor,
+            "model.load",
+            model,
+            changes_list=False,
+        )
+
+    def pin(self, model: str, server_ids: Sequence[int], actor: Actor) -> list[Done]:
+        """Load a model and keep it in memory until it is unloaded."""
+        done = self.load(model, server_ids, actor, keep_alive=FOREVER)
+        self._loading.pin(model, [one.server_id for one in done if not one.error], True)
+        return done
+
+    def unload(self, model: str, server_ids: Sequence[int], actor: Actor) -> list[Done]:
+        """Unload a model from the memory of servers, as soon as it is idle; it is no longer
+        pinned there."""
+        self._loading.pin(model, server_ids, False)
+        return self._each(
+            server_ids,
+            lambda server_id: client_of(self._fleet, server_id).unload(model),
+            actor,
+            "model.unload",
+            model,
+            changes_list=False,
+        )
+
+    def _load(self, server_id: int, model: str, keep_alive: float | str | None) -> None:
+        client = client_of(self._fleet, server_id)
+        try:
+            client.load(model, self._loading.params(model, server_id, keep_alive))
+        except CapabilityMissing:  # an embedding model is loaded by embedding something
+            params = self._loading.params(model, server_id, keep_alive, embeds=True)
+            body = wire.encode_embed(EmbedRequest(model, ("",), params), model)
+            client.embed(body, total_timeout_s=LOAD_S)
+
+    def _each(
+        self,
+        server_ids: Sequence[int],
+        act: Callable[[int], None],
+        actor: Actor,
+        action: str,
+        name: str,
+        *,
+        changes_list: bool = True,
+        believe_empty: bool = False,
+    ) -> list[Done]:
+        """Do something on several servers at once, write it down, and look what came of it."""
+        tasks = [(server_id, offload.spawn(act, server_id)) for server_id in server_ids]
+        results = []
+        for server_id, task in tasks:
+            task.wait(None)
+            results.append(Done(server_id, self._name(server_id), _failure(task)))
+        now = self._now()
+        good = [done.server_id for done in results if not done.error]
+
+        def write(session: Session) -> None:
+            for server_id in good:
+                record(session, actor, action, name, server_id, now)
+
+        self._store.write(write)
+        for server_id in good:
+            if changes_list:
+                self._refresher.refresh(server_id, believe_empty=believe_empty)
+            self._fleet.dispatcher.probe_now(server_id)
+        return results
+
+    def _name(self, server_id: int) -> str:
+        for station in self._fleet.stations():
+            if station.server.id == server_id:
+                return station.server.name
+        return f"server {server_id}"
+
+
+def client_of(fleet: Fleet, server_id: int) -> OllamaClient:
+    """Return the client of a server. Raises InvalidRequest when there is no such server."""
+    client = fleet.client(server_id)
+    if client is None:
+        raise InvalidRequest(f"There is no server {server_id}.", param="server_ids")
+    return client
+
+
+def valid_name(model: str, param: str = "model") -> str:
+    """Return the canonical form of a model's name. Raises InvalidRequest naming `param`."""
+    parsed = names.parse_name(model.strip())
+    if parsed is None or len(parsed.short) > 256:
+        raise InvalidRequest(
+            "This is not a model name; write it like llama3.2 or hf.co/user/model:Q4_K_M.",
+            param=param,
+        )
+    return parsed.short
+
+
+def _failure(task: offload.Task[None]) -> str:
+    try:
+        task.result()
+    except GatewayError as error:
+        return in_words(error)
+    return ""
+
+
+def in_words(error: GatewayError) -> str:
+    """Return Ollama's errors of model management in words that help."""
+    text = error.message
+    if "file does not exist" in text:
+        return "The registry does not know this model: check its name and tag."
+    if "no space left" in text or "not enough space" in text:
+        return "The disk of the server is full."
+    if "no such host" in text or "dial tcp" in text or "i/o timeout" in text:
+        return "The server cannot reach the registry: check its connection to the internet."
+    if "requires a newer version" in text:
+        return "This model needs a newer Ollama: update that server."
+    if "unauthorized" in text.lower() or "401" in text:
+        return "The registry wants a sign-in for this model."
+    return text
+
+
+def record(
+    session: Session, actor: Actor, action: str, name: str, server_id: int, now: datetime
+) -> None:
+    """Write an operation on a server to the audit log."""
+    audit.record(
+        session, actor, action, "model", name, name, now=now, after={"server_id": server_id}
+    )

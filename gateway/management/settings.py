@@ -1,0 +1,127 @@
+"""The settings in force, and the one way to change them.
+
+`behaviour` is asked many times a request: it gives a frozen value that is rebuilt when the topic
+`settings` changes. While the store is away the last value holds.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, fields
+from datetime import UTC, datetime
+
+from sqlalchemy.orm import Session
+
+from gateway.core.admin import Actor
+from gateway.core.behaviour import Behaviour
+from gateway.core.chat import Json
+from gateway.core.keys import Key
+from gateway.errors import InvalidRequest
+from gateway.policy.overrides import settings_rules
+from gateway.runtime.database import Store, StoreUnavailable
+from gateway.runtime.versions import Revisions
+from gateway.store import audit, settings
+from gateway.store.coordination import versions
+
+log = logging.getLogger(__name__)
+
+_NAMES = frozenset(field.name for field in fields(Behaviour))
+
+
+class SettingsCache:
+    """Hands out the current settings."""
+
+    def __init__(
+        self,
+        store: Store,
+        marks: Revisions,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._store = store
+        self._marks = marks
+        self._now = now
+        self._seen = -1
+        self._behaviour = Behaviour()
+
+    def behaviour(self) -> Behaviour:
+        """Return the settings in force."""
+        revision = self._marks.peek("settings")
+        if revision != self._seen:
+            self._load(revision)
+        return self._behaviour
+
+    def keeps_bodies(self, key: Key) -> bool:
+        """Whether prompts and answers of this key's calls are kept."""
+        return self.behaviour().log_bodies if key.log_bodies is None else key.log_bodies
+
+    def update(self, changes: Mapping[str, Json], actor: Actor) -> Behaviour:
+        """Change settings, all or none. Raises InvalidRequest naming the one that is wrong."""
+        return self.change(changes, (), actor)
+
+    def reset(self, names: Iterable[str], actor: Actor) -> Behaviour:
+        """Return settings their defaults again. Raises InvalidRequest for an unknown name."""
+        return self.change({}, names, actor)
+
+    def change(self, changes: Mapping[str, Json], back: Iterable[str], actor: Actor) -> Behaviour:
+        """Change some settings and give others (`back`) their defaults again, all or none.
+
+        Raises InvalidRequest naming the one that is wrong.
+        """
+        checked = settings_rules.check(changes)
+        defaults = list(back)
+        for name in defaults:
+            if name not in _NAMES:
+                raise InvalidRequest(f"There is no setting '{name[:64]}'.", param=name[:64])
+
+        def write(session: Session) -> None:
+            now = self._now()
+            before = _known(settings.load(session))
+            settings.save(session, checked, actor.name, now)
+            settings.reset(session, defaults)
+            kept = {name: value for name, value in before.items() if name not in defaults}
+            _record(session, actor, before, kept | checked, now)
+
+        self._store.write(write)
+        return self._again()
+
+    def _again(self) -> Behaviour:
+        self._marks.look()
+        self._seen = -1
+        return self.behaviour()
+
+    def _load(self, revision: int) -> None:
+        try:
+            stored = self._store.read(settings.load)
+        except StoreUnavailable:
+            log.warning("settings cannot be read; the last known ones hold")
+            return
+        self._behaviour = Behaviour(**_known(stored))
+        self._seen = revision
+
+
+def _known(stored: Mapping[str, Json]) -> dict[str, Json]:
+    """Leave out what this version does not know or would not accept, which an older or newer one
+    may have stored."""
+    good: dict[str, Json] = {}
+    for name, value in stored.items():
+        try:
+            good |= settings_rules.check({name: value})
+        except InvalidRequest:
+            log.warning("the stored setting %s is not usable and was left at its default", name)
+    return good
+
+
+def _record(
+    session: Session,
+    actor: Actor,
+    before: Mapping[str, Json],
+    after: Mapping[str, Json],
+    now: datetime,
+) -> None:
+    old = asdict(Behaviour(**before))
+    new = asdict(Behaviour(**after))
+    audit.record(
+        session, actor, "settings.update", "settings", "", "", now=now, before=old, after=new
+    )
+    versions.bump(session, "settings", now)

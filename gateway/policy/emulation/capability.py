@@ -1,0 +1,82 @@
+"""Refuses what a model is known to be unable to do, before it is sent (D18).
+
+Images and sounds are looked at in `media`.
+
+Only what `/api/show` told counts: while nothing is known, the request goes through and Ollama
+decides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gateway.core.behaviour import Behaviour
+from gateway.core.catalog import Model
+from gateway.core.chat import ChatRequest, CompletionRequest, Request
+from gateway.errors import CapabilityMissing, InvalidRequest
+from gateway.policy.emulation import thinking
+
+
+def settle(request: Request, model: Model, think_from: str = "") -> Request:
+    """Return a request in the form the model can take.
+
+    `think_from` is the layer `think` came from (see `overrides`).
+    """
+    params = thinking.adapt(request.params, model)
+    if not isinstance(request, ChatRequest):
+        return replace(request, params=params)
+    settled = without_unwanted_tools(request)
+    if params is not settled.params:
+        settled = replace(settled, params=params)
+    asked = think_from == "request" and bool(params.think)
+    return thinking.settle_prefill(settled, asked)
+
+
+def check(request: Request, model: Model, behaviour: Behaviour) -> None:
+    """Raise CapabilityMissing when the model cannot serve the request, InvalidRequest when a forced
+    tool call is wanted and the settings forbid those."""
+    if model.can("completion") is False and model.can("embedding"):
+        raise _missing(model, "chat", "only makes embeddings", "model")
+    if isinstance(request, ChatRequest):
+        _check_tools(request, model, behaviour)
+    else:
+        _check_suffix(request, model)
+
+
+def without_unwanted_tools(request: ChatRequest) -> ChatRequest:
+    """Return the request with the tools its `tool_choice` leaves: none, the named ones, or all."""
+    choice = request.tool_choice
+    if choice.mode == "none":
+        return replace(request, tools=()) if request.tools else request
+    if not choice.names:
+        return request
+    return replace(
+        request, tools=tuple(tool for tool in request.tools if tool.name in choice.names)
+    )
+
+
+def _check_tools(request: ChatRequest, model: Model, behaviour: Behaviour) -> None:
+    mode = request.tool_choice.mode
+    if mode == "required" and behaviour.forced_tool_choice == "reject":
+        raise InvalidRequest(
+            "Forcing a tool call is switched off on this gateway.",
+            param="tool_choice",
+            code="unsupported_value",
+        )
+    if not request.tools or mode == "none" or model.can("tools") is not False:
+        return
+    if mode == "required" and behaviour.forced_tool_choice == "emulate":
+        return  # made with `format`, which needs no such capability (D13)
+    # Clients look for these words, which are Ollama's, and go on without tools.
+    raise _missing(model, "tools", "does not support tools", "tools")
+
+
+def _check_suffix(request: CompletionRequest, model: Model) -> None:
+    if request.suffix and model.can("insert") is False:
+        raise _missing(model, "insert", "cannot fill in the middle", "suffix")
+
+
+def _missing(model: Model, capability: str, what: str, param: str) -> CapabilityMissing:
+    return CapabilityMissing(
+        f"The model '{model.display_name}' {what}.", code=f"{capability}_not_supported", param=param
+    )

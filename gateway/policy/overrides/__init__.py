@@ -1,0 +1,1 @@
+"""Parameters that administrators set: their keys, rules and application."""

@@ -1,0 +1,362 @@
+"""Lays the layers of parameters over each other and remembers where each value came from.
+
+Strong to weak (docs/contract/parameters.md):
+
+    force:key     what the key forces
+    force:alias   the `force` object of the alias's override
+    force:model   the `force` object of the model's override
+    request       what the caller wrote
+    alias         the override of the alias that was used
+    model         the override of the model
+    key           what the key brings as defaults
+    default       the endpoint's and the gateway's settings
+
+Values are never merged: the strongest layer that says something about a key decides it alone. Two
+keys are limits instead, `max_tokens_cap` and `max_num_ctx`: the smallest of all layers holds.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
+
+from gateway.core.behaviour import Behaviour
+from gateway.core.catalog import Resolved
+from gateway.core.chat import (
+    EMPTY,
+    Call,
+    ChatRequest,
+    CompletionRequest,
+    EmbedRequest,
+    Json,
+    Message,
+    Params,
+    Think,
+)
+from gateway.core.keys import Key
+from gateway.policy.overrides.options import KEYS, SPELLINGS
+from gateway.policy.overrides.rules import InvalidOverride, Problem, validate, validate_text
+
+__all__ = [
+    "Applied",
+    "Change",
+    "InvalidOverride",
+    "Layers",
+    "Problem",
+    "apply",
+    "flatten",
+    "layers_of",
+    "validate",
+    "validate_text",
+]
+
+log = logging.getLogger(__name__)
+
+R = TypeVar("R", bound=ChatRequest | CompletionRequest | EmbedRequest)
+Reason: TypeAlias = Literal["forced", "capped", "not allowed", "unknown", "no use"]
+ReasoningField: TypeAlias = Literal["reasoning_content", "reasoning", "both"]
+
+_PARAMS: Final = ("think", "format", "keep_alive", "truncate", "shift", "raw", "timeout_ms")
+_RUNNER: Final = frozenset(
+    {"num_gpu", "num_batch", "main_gpu", "num_thread", "use_mmap", "draft_num_predict", "shift"}
+)
+"""What `allow_client_runner_options` is about: not `num_ctx`, which has its own limit."""
+_CAPS: Final = ("max_tokens_cap", "max_num_ctx")
+_REQUEST: Final = "request"
+_MOST_LOGGED: Final = 1_000
+_logged: set[str] = set()
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """What others than the caller say, in override words."""
+
+    key_forced: Mapping[str, Json] = field(default_factory=lambda: EMPTY)
+    alias: Mapping[str, Json] = field(default_factory=lambda: EMPTY)
+    model: Mapping[str, Json] = field(default_factory=lambda: EMPTY)
+    key_default: Mapping[str, Json] = field(default_factory=lambda: EMPTY)
+    default_think: Think | None = None
+    default_raw: bool | None = None
+    default_truncate: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A value the caller asked for and did not get: `name` as in `x-gateway-ignored`, and why."""
+
+    name: str
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Applied(Generic[R]):
+    """A request with everything laid over it.
+
+    `ignored` are entries for `x-gateway-ignored`; `changes` everything that was not done as asked,
+    for the log; `provenance` maps each key in force to the layer it came from. `timeout_ms` bounds
+    the whole call, 0 is none.
+    """
+
+    request: R
+    ignored: tuple[str, ...]
+    changes: tuple[Change, ...]
+    provenance: Mapping[str, str]
+    timeout_ms: int
+    hide_thinking: bool
+    parse_think_tags: bool | Literal["opened"]
+    reasoning_field: ReasoningField
+
+
+def layers_of(key: Key, resolved: Resolved, call: Call | None = None) -> Layers:
+    """Gather the layers that concern one call."""
+    return Layers(
+        key_forced=key.forced_params,
+        alias=EMPTY if resolved.alias is None else resolved.alias.override,
+        model=resolved.model.override,
+        key_default=key.default_params,
+        default_think=None if call is None else call.default_think,
+        default_raw=None if call is None else call.default_raw,
+        default_truncate=None if call is None else call.default_truncate,
+    )
+
+
+def apply(request: R, layers: Layers, behaviour: Behaviour) -> Applied[R]:
+    """Lay all layers over a request."""
+    merge = _Merge(request, layers, behaviour)
+    merge.cap()
+    changed = _with_params(request, merge.params(request.params))
+    return Applied(
+        request=_with_system(changed, merge),
+        ignored=tuple(merge.ignored),
+        changes=tuple(merge.changes),
+        provenance=merge.provenance(),
+        timeout_ms=merge.get("timeout_ms", behaviour.request_timeout_ms),
+        hide_thinking=merge.get("exclude_reasoning", False),
+        parse_think_tags=merge.get("parse_think_tags", behaviour.parse_think_tags),
+        reasoning_field=merge.get("reasoning_field", behaviour.reasoning_field),
+    )
+
+
+def for_loading(
+    override: Mapping[str, Json], behaviour: Behaviour, *, embeds: bool = False
+) -> Params:
+    """Return what a call without wishes of its own sends of all that decides how a model is loaded:
+    loaded otherwise, the model would be loaded again for its first call."""
+    request: Any = EmbedRequest("", ()) if embeds else ChatRequest("", ())
+    params: Params = apply(request, Layers(model=override), behaviour).request.params
+    options = {
+        name: value for name, value in params.options.items() if name in KEYS and KEYS[name].runner
+    }
+    return Params(
+        options=options or EMPTY,
+        shift=None if embeds else params.shift,
+        keep_alive=params.keep_alive,
+    )
+
+
+def flatten(override: Mapping[str, Json]) -> dict[str, Json]:
+    """Return an override's own keys in one level: its `options` below its flat keys, without
+    `force`."""
+    if not override:
+        return {}
+    options = override.get("options")
+    flat = dict(options) if isinstance(options, Mapping) else {}
+    for name, value in override.items():
+        if name not in ("options", "force"):
+            flat[SPELLINGS.get(name, name)] = value
+    return {name: value for name, value in flat.items() if value is not None}
+
+
+def _forced(override: Mapping[str, Json]) -> dict[str, Json]:
+    force = override.get("force") if override else None
+    return flatten(force) if isinstance(force, Mapping) else {}
+
+
+class _Merge:
+    """Which layer decides each key: `_won` maps a key to its layer and its value."""
+
+    def __init__(self, request: Any, layers: Layers, behaviour: Behaviour) -> None:
+        self.ignored: list[str] = []
+        self.changes: list[Change] = []
+        self._won: dict[str, tuple[str, Json]] = {}
+        self._for_embeddings = isinstance(request, EmbedRequest)
+        self._asked = _asked(request.params)
+        stack = (
+            ("default", _defaults(layers)),
+            ("key", flatten(layers.key_default)),
+            ("model", flatten(layers.model)),
+            ("alias", flatten(layers.alias)),
+            (_REQUEST, self._allowed(behaviour)),
+            ("force:model", _forced(layers.model)),
+            ("force:alias", _forced(layers.alias)),
+            ("force:key", flatten(layers.key_forced)),
+        )
+        for source, values in stack:
+            for name, value in values.items():
+                self._won[name] = (source, value)
+        self._caps: dict[str, int] = {}
+        for name in _CAPS:
+            if self._won.pop(name, None) is not None:
+                self._caps[name] = min([values[name] for _, values in stack if name in values])
+        self._drop_useless(behaviour)
+        self._note_forced()
+
+    def get(self, name: str, default: Any) -> Any:
+        """Return the value in force."""
+        return self._won.get(name, ("", default))[1]
+
+    def source(self, name: str) -> str:
+        """Return the layer a value came from; "" when nobody said anything."""
+        return self._won.get(name, ("", None))[0]
+
+    def cap(self) -> None:
+        """Cut lengths to the limits of the layers."""
+        most = self._caps.get("max_tokens_cap")
+        if most is not None and not self._for_embeddings:
+            source, wanted = self._won.get("num_predict", ("", -1))
+            if wanted < 0 or wanted > most:
+                self._won["num_predict"] = ("cap", most)
+                if source == _REQUEST:
+                    self._change("max_tokens(capped)", "capped", told=True)
+        most = self._caps.get("max_num_ctx")
+        source, wanted = self._won.get("num_ctx", ("", 0))
+        if most is not None and source == _REQUEST and wanted > most:
+            self._won["num_ctx"] = ("cap", most)
+            self._change("num_ctx(capped)", "capped", told=True)
+
+    def params(self, asked: Params) -> Params:
+        """Return the parameters in force."""
+        won = self._won
+        options: dict[str, Json] = {}
+        for name, (_, value) in won.items():
+            if name not in KEYS or KEYS[name].is_option:
+                options[name] = value
+        said: dict[str, Any] = dict.fromkeys(_PARAMS)
+        for name in won.keys() & said.keys():
+            said[name] = won[name][1]
+        effort = asked.effort if self.source("think") == _REQUEST else ""
+        if said["think"] == "minimal":
+            said["think"], effort = False, "minimal"
+        return replace(
+            asked,
+            options=options or EMPTY,
+            hide_thinking=self.get("exclude_reasoning", None),
+            effort=effort,
+            **said,
+        )
+
+    def provenance(self) -> Mapping[str, str]:
+        """Return the layer of every key in force."""
+        return {name: source for name, (source, _) in self._won.items()}
+
+    def _allowed(self, behaviour: Behaviour) -> dict[str, Json]:
+        """Return what the caller asked for, without what callers may not ask for here."""
+        asked = self._asked
+        if not asked:
+            return asked
+        barred = set(_RUNNER) if not behaviour.allow_client_runner_options else set()
+        if not behaviour.allow_client_keep_alive:
+            barred.add("keep_alive")
+        for name in asked.keys() & barred:
+            self._change(name, "not allowed", told=True)
+        return {name: value for name, value in asked.items() if name not in barred}
+
+    def _drop_useless(self, behaviour: Behaviour) -> None:
+        """Take out options nobody knows, if the settings say so, and what embeddings have no use
+        for."""
+        for name, (source, _) in list(self._won.items()):
+            rule = KEYS.get(name)
+            if rule is None:
+                _log_once(name, behaviour.allow_unverified_options)
+            if rule is None and not behaviour.allow_unverified_options:
+                del self._won[name]
+                self._change(f"options.{name}"[:80], "unknown", told=True)
+            elif self._for_embeddings and (rule is None or not rule.embeddings):
+                del self._won[name]
+                if source == _REQUEST:
+                    self._change(name, "no use", told=False)
+
+    def _note_forced(self) -> None:
+        for name, value in self._asked.items():
+            source, decided = self._won.get(name, ("", value))
+            if source.startswith("force:") and decided != value:
+                self._change(name, "forced", told=False)
+
+    def _change(self, name: str, reason: Reason, *, told: bool) -> None:
+        self.changes.append(Change(name, reason))
+        if told:
+            self.ignored.append(name)
+
+
+def _log_once(option: str, passed: bool) -> None:
+    """Log an option nobody here knows, once a process: the names come from callers (D46)."""
+    if option not in _logged and len(_logged) < _MOST_LOGGED:
+        _logged.add(option)
+        log.info("option %.80r is not known and %s", option, "passed on" if passed else "dropped")
+
+
+def _asked(params: Params) -> dict[str, Json]:
+    """Return what a request says, in override words."""
+    asked = dict(params.options)
+    for name in _PARAMS:
+        value = getattr(params, name)
+        if value is not None:
+            asked[name] = value
+    if params.hide_thinking is not None:
+        asked["exclude_reasoning"] = params.hide_thinking
+    return asked
+
+
+def _defaults(layers: Layers) -> dict[str, Json]:
+    said = {
+        "think": layers.default_think,
+        "raw": layers.default_raw,
+        "truncate": layers.default_truncate,
+    }
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def _with_params(request: R, params: Params) -> R:
+    # `raw` belongs to text completions, and there a suffix needs the template (D24).
+    if params.raw is not None and not (
+        isinstance(request, CompletionRequest) and not request.suffix
+    ):
+        params = replace(params, raw=None)
+    return replace(request, params=params)
+
+
+def _with_system(request: R, merge: _Merge) -> R:
+    """Return the request with the system prompt of the layers, by `system_mode`."""
+    system = merge.get("system", "")
+    if not system:
+        return request
+    mode = merge.get("system_mode", "default")
+    if merge.source("system").startswith("force:") and mode == "default":
+        mode = "replace"
+    if isinstance(request, CompletionRequest):
+        if request.params.raw:
+            return request  # a raw prompt has no place for it
+        own = request.system or ""
+        return replace(request, system=_joined(system, own, mode))
+    assert isinstance(request, ChatRequest)  # embeddings have no use for a system prompt
+    return replace(request, messages=_messages(request.messages, system, mode))
+
+
+def _joined(system: str, own: str, mode: str) -> str:
+    if not own or mode == "replace":
+        return system
+    if mode == "default":
+        return own
+    return f"{system}\n\n{own}" if mode == "prepend" else f"{own}\n\n{system}"
+
+
+def _messages(messages: Sequence[Message], system: str, mode: str) -> tuple[Message, ...]:
+    places = [at for at, message in enumerate(messages) if message.role == "system"]
+    if mode == "replace" or not places:
+        kept = (message for message in messages if message.role != "system")
+        return (Message("system", system), *kept)
+    at = places[0]
+    changed = replace(messages[at], content=_joined(system, messages[at].content, mode))
+    return (*messages[:at], changed, *messages[at + 1 :])

@@ -1,0 +1,149 @@
+"""Checks an override when it is saved: every problem at once, with its line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Final
+
+import orjson
+
+from gateway.core.chat import Json
+from gateway.errors import InvalidRequest
+from gateway.policy.overrides.json_positions import Lines, Path, read_lines
+from gateway.policy.overrides.option_values import WrongValue, check_option, check_value
+from gateway.policy.overrides.options import KEYS, SPELLINGS
+
+MAX_TEXT: Final = 262_144
+_MAX_PROBLEMS: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong where; `line` counts from 1, and is 0 when there is no text with lines."""
+
+    line: int
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        where = f"line {self.line}: " if self.line else ""
+        return f"{where}{self.path}: {self.message}" if self.path else f"{where}{self.message}"
+
+
+class InvalidOverride(InvalidRequest):
+    """An override cannot be saved; `problems` says everything that is wrong with it."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__("; ".join(str(problem) for problem in problems[:5]))
+        self.problems = problems
+
+
+def validate_text(text: str, *, force: bool = True) -> Mapping[str, Json]:
+    """Return an override from what an admin typed; empty text is no override.
+
+    `force` tells whether a `force` object may stand in it. Raises InvalidOverride with the line of
+    every problem.
+    """
+    if not text.strip():
+        return {}
+    if len(text) > MAX_TEXT:
+        raise InvalidOverride((Problem(0, "", f"may have at most {MAX_TEXT} characters"),))
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise InvalidOverride((Problem(error.lineno, "", f"is not JSON: {error.msg}"),)) from error
+    return _validate(value, read_lines(text), force)
+
+
+def validate(raw: Json, *, force: bool = True) -> Mapping[str, Json]:
+    """Return an override with its values in the right types and its keys in our spelling.
+
+    Raises InvalidOverride.
+    """
+    return _validate(raw, None, force)
+
+
+def _validate(raw: Json, lines: Lines | None, force: bool) -> Mapping[str, Json]:
+    check = _Check(lines)
+    override = check.override(raw, (), force)
+    if lines is not None:
+        for path in lines.twice:
+            check.problem(path, "stands here twice")
+    if check.problems:
+        found = sorted(check.problems[:_MAX_PROBLEMS], key=lambda problem: problem.line)
+        raise InvalidOverride(tuple(found))
+    return override
+
+
+class _Check:
+    """Collects problems on the way through an override."""
+
+    def __init__(self, lines: Lines | None) -> None:
+        self._lines = lines
+        self.problems: list[Problem] = []
+
+    def problem(self, path: Path, message: str) -> None:
+        """Note a problem."""
+        line = 0 if self._lines is None else self._lines.nearest(path)
+        self.problems.append(Problem(line, ".".join(str(step)[:80] for step in path), message))
+
+    def override(self, raw: Json, path: Path, force: bool) -> dict[str, Json]:
+        """Return the keys that are right; note the others."""
+        if not isinstance(raw, Mapping):
+            self.problem(path, "must be an object")
+            return {}
+        checked: dict[str, Json] = {}
+        for written, value in raw.items():
+            below = (*path, written)
+            name = SPELLINGS.get(written, written)
+            if value is None:
+                continue
+            if name in checked:
+                self.problem(below, f"says the same as another spelling of '{name}'")
+            elif name == "options":
+                checked[name] = self._options(value, below)
+            elif name == "force" and force:
+                checked[name] = self.override(value, below, False)
+            elif name == "force":
+                self.problem(below, "has no place here")
+            else:
+                self._one(name, value, below, checked)
+        return checked
+
+    def _one(self, name: str, value: Json, path: Path, checked: dict[str, Json]) -> None:
+        rule = KEYS.get(name)
+        if rule is None:
+            self.problem(path, _unknown(name))
+            return
+        try:
+            checked[name] = check_value(rule, value)
+        except WrongValue as error:
+            self.problem(path, f"must be {error}")
+
+    def _options(self, raw: Json, path: Path) -> dict[str, Json]:
+        """Options nobody knows may stand here: a newer Ollama may know them (D46)."""
+        if not isinstance(raw, Mapping):
+            self.problem(path, "must be an object")
+            return {}
+        checked: dict[str, Json] = {}
+        for name, value in raw.items():
+            below = (*path, name)
+            if value is None:
+                continue
+            if name in KEYS and not KEYS[name].is_option:
+                self.problem(below, "belongs one level up, beside 'options'")
+                continue
+            try:
+                checked[name] = check_option(name, value)
+            except WrongValue as error:
+                self.problem(below, f"must be {error}")
+        return checked
+
+
+def _unknown(name: str) -> str:
+    near = get_close_matches(name, (*KEYS, "options", "force"), n=1)
+    if near:
+        return f"is not known; did you mean '{near[0]}'?"
+    return "is not known; an option of a newer Ollama belongs into 'options'"

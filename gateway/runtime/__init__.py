@@ -1,0 +1,1 @@
+"""Tasks, the database threads, versions of cached data, who this process is."""

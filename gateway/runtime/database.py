@@ -1,0 +1,183 @@
+"""The way of services to the store: off the event loop, bounded in time, with one kind of failure.
+
+Store functions take a session; here they are run with one. On SQLite that happens in a real
+thread, because SQLite works and waits in C. On PostgreSQL psycopg waits cooperatively, but a frozen
+server or network answers to none of its time limits (seen: 8 s and counting), so the caller stops
+waiting by itself. What was given up is never committed, its connections are not used again, and for
+a moment everybody else is refused at once: one caller at a time tries whether it is back.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import Session
+
+from gateway.errors import Unavailable
+from gateway.runtime.tasks import patched, run_blocking, spawn
+from gateway.store.database.engine import Database
+
+log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+ANSWER_S = 2.0
+LONG_ANSWER_S = 15.0
+PAUSE_S = 1.0
+_LOCK_MS = 1_000
+"""How long a call of the API waits for SQLite's lock; others wait `engine.BUSY_TIMEOUT_S`."""
+
+
+class StoreUnavailable(Unavailable):
+    """The database does not answer, is full, locked or damaged; soon it may be well again."""
+
+    code = "store_unavailable"
+    retry_after_s: int | None = 2
+
+
+class Store:
+    """Runs store functions: `read` without committing, `write` with one commit at the end."""
+
+    def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
+        self.database = database
+        self._silence = _Silence(clock)
+
+    def read(
+        self, function: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Return what `function(session, ...)` reads. Raises StoreUnavailable, and what it
+        raises."""
+        return self._run(lambda _: self._reading(function, *args, **kwargs), ANSWER_S)
+
+    def analyse(
+        self, function: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Read as `read` does, but allow a long query its time."""
+        return self._run(lambda _: self._reading(function, *args, **kwargs), LONG_ANSWER_S)
+
+    def write(
+        self, function: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Return what `function(session, ...)` returns, after its changes are committed. Raises
+        StoreUnavailable, and what it raises; then nothing was changed."""
+
+        def work(given_up: threading.Event) -> T:
+            with self.database.write() as session:
+                return _unless(given_up, function(session, *args, **kwargs))
+
+        return self._run(work, LONG_ANSWER_S)
+
+    def write_soon(
+        self, function: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Write as `write` does, for a call of the API that waits for it: a database that is locked
+        or silent is not waited for long, and not at all shortly after that was seen."""
+
+        def work(given_up: threading.Event) -> T:
+            with self.database.write(wait_ms=_LOCK_MS) as session:
+                return _unless(given_up, function(session, *args, **kwargs))
+
+        return self._run(work, ANSWER_S, for_a_call=True)
+
+    def _reading(
+        self, function: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        with self.database.read() as session:
+            return function(session, *args, **kwargs)
+
+    def _run(
+        self, work: Callable[[threading.Event], T], wait_s: float, *, for_a_call: bool = False
+    ) -> T:
+        is_watched = for_a_call or not self.database.is_sqlite  # SQLite's readers wait for nobody
+        if is_watched and not self._silence.may_try():
+            raise StoreUnavailable("The gateway's database is not available; try again.")
+        try:
+            result = self._elsewhere(work, wait_s)
+        except (DBAPIError, PoolTimeout, sqlite3.Error, OSError) as exc:
+            if is_watched and (self.database.is_sqlite or isinstance(exc, PoolTimeout)):
+                self._silence.begin()
+            log.warning("the store failed: %s", _name(exc))
+            raise StoreUnavailable("The gateway's database is not available; try again.") from exc
+        if is_watched:
+            self._silence.end()
+        return result
+
+    def _elsewhere(self, work: Callable[[threading.Event], T], wait_s: float) -> T:
+        given_up = threading.Event()
+        if self.database.is_sqlite:
+            found, error = run_blocking(_held, work, given_up)
+            if error is not None:
+                raise error
+            return found  # type: ignore[return-value]  # the result, as there is no error
+        if not patched():
+            return work(given_up)
+        task = spawn(work, given_up)
+        if not task.wait(wait_s):
+            given_up.set()
+            if wait_s <= ANSWER_S:  # a long query that takes too long says nothing of the others
+                self._silence.begin()
+                self.database.forget_idle()
+            log.warning("the store has not answered for %.0f s", wait_s)
+            raise StoreUnavailable("The gateway's database does not answer; try again.")
+        return task.result()
+
+
+def _name(error: Exception) -> str:
+    """Return what an operator can look up, such as SQLITE_FULL; never a text with values in it."""
+    cause = getattr(error, "orig", None) or error
+    return str(getattr(cause, "sqlite_errorname", type(cause).__name__))
+
+
+def _held(
+    work: Callable[[threading.Event], T], given_up: threading.Event
+) -> tuple[T | None, Exception | None]:
+    """Return what `work` returns, or raises: what is raised in a thread of gevent's, it prints."""
+    try:
+        return work(given_up), None
+    except Exception as error:  # raised again by the caller
+        return None, error
+
+
+class _Silence:
+    """Remembers that the database was silent: one caller in PAUSE_S tries, the others need not
+    wait to hear the same."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._until_s: float | None = None
+
+    def may_try(self) -> bool:
+        """Whether to ask the database; who is told so while it is silent is the one who tries."""
+        if self._until_s is None:
+            return True
+        if self._clock() < self._until_s:
+            return False
+        self.begin()
+        return True
+
+    def begin(self) -> None:
+        """Note that it did not answer."""
+        self._until_s = self._clock() + PAUSE_S
+
+    def end(self) -> None:
+        """Note that it answered."""
+        self._until_s = None
+
+
+class _GivenUp(Exception):
+    """Nobody waits for this any more: rolls the transaction back."""
+
+
+def _unless(given_up: threading.Event, result: T) -> T:
+    """Return the result, to be committed, unless its caller was told that nothing was changed."""
+    if given_up.is_set():
+        raise _GivenUp
+    return result

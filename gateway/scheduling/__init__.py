@@ -1,0 +1,1 @@
+"""Servers, deployments, queues: where and when a call runs."""

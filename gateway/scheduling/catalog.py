@@ -1,0 +1,195 @@
+"""The models that can be called: a snapshot of the store that routing reads without asking anybody.
+
+The snapshot is built anew when the change marks of models or servers move, so an edit in one
+worker is seen by the others within the bound of `runtime.versions` (a tenth of a second on
+SQLite, half a second on PostgreSQL). While the store is away the last snapshot holds.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from gateway.core.behaviour import Behaviour
+from gateway.core.catalog import Model, Server
+from gateway.errors import NotFound
+from gateway.policy.routing import Index
+from gateway.runtime.database import Store, StoreUnavailable
+from gateway.runtime.versions import Revisions
+from gateway.store import catalog, servers
+from gateway.store.tables import ServerRow
+
+log = logging.getLogger(__name__)
+
+Key = tuple[int, int, bool, int]
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshNote:
+    """When a server last told its models, and why it could not since then ("": it could)."""
+
+    at: datetime | None
+    error: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Servers and models as of one moment; `names` are the tags each server lists, `notes` how
+    its last refresh went."""
+
+    key: Key
+    servers: tuple[Server, ...]
+    models: tuple[Model, ...]
+    by_id: Mapping[int, Model]
+    names: Mapping[int, frozenset[str]]
+    notes: Mapping[int, RefreshNote]
+    index: Index
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """How a refresh went: what the server lists, or `error` and what to do."""
+
+    server_id: int
+    server_name: str
+    models: int = 0
+    version: str = ""
+    error: str = ""
+    fix: str = ""
+
+
+class Catalog:
+    """Hands out the current snapshot, and tells `listener` of each new one."""
+
+    def __init__(self, store: Store, marks: Revisions, behaviour: Callable[[], Behaviour]) -> None:
+        self._store = store
+        self._marks = marks
+        self._behaviour = behaviour
+        self._lock = threading.Lock()
+        self._snapshot: Snapshot | None = None
+        self._drops = 0
+        self.listener: Callable[[Snapshot], None] = lambda snapshot: None
+        self.refresher: Callable[[int | None], tuple[Refreshed, ...]] = lambda server_id: ()
+
+    def snapshot(self) -> Snapshot:
+        """Return servers and models as they are now. Raises StoreUnavailable only while none was
+        ever read."""
+        known = self._snapshot
+        key = self._key()
+        if known is not None and known.key == key:
+            return known
+        with self._lock:
+            known = self._snapshot
+            if known is not None and known.key == key:
+                return known
+            try:
+                fresh = self._load(key)
+            except StoreUnavailable:
+                if known is None:
+                    raise
+                log.warning("the list of models cannot be read; the last known one holds")
+                return known
+            self._snapshot = fresh
+            self.listener(fresh)
+        return fresh
+
+    def index(self) -> Index:
+        """Return the names that can be called."""
+        return self.snapshot().index
+
+    def models(self) -> tuple[Model, ...]:
+        """Return every model, also disabled and missing ones, by display name."""
+        return self.snapshot().models
+
+    def model(self, model_id: int) -> Model:
+        """Return a model. Raises NotFound."""
+        try:
+            return self.snapshot().by_id[model_id]
+        except KeyError:
+            raise NotFound(f"There is no model {model_id}.", code="model_not_found") from None
+
+    def fallbacks(self, model_id: int) -> tuple[Model, ...]:
+        """Return the models that may answer in place of this one, in the admin's order; only those
+        that can be called. Raises NotFound."""
+        snapshot = self.snapshot()
+        callable_ones = {model.id: model for model in snapshot.index.models}
+        return tuple(
+            callable_ones[other]
+            for other in self.model(model_id).fallbacks
+            if other in callable_ones and other != model_id
+        )
+
+    def servers(self) -> tuple[Server, ...]:
+        """Return every server, oldest first."""
+        return self.snapshot().servers
+
+    def server(self, server_id: int) -> Server:
+        """Return a server. Raises NotFound."""
+        for server in self.servers():
+            if server.id == server_id:
+                return server
+        raise NotFound(f"There is no server {server_id}.", code="server_not_found")
+
+    def is_awaited(self) -> bool:
+        """Whether there are servers and none of them has been asked for its models yet: the first
+        moments of an empty database. Raises StoreUnavailable as `snapshot` does."""
+        snapshot = self.snapshot()
+        notes = [snapshot.notes[server.id] for server in snapshot.servers if server.enabled]
+        return bool(notes) and all(note.at is None and not note.error for note in notes)
+
+    def refresh(self, server_id: int | None = None) -> tuple[Refreshed, ...]:
+        """Ask one server, or all enabled ones, for their models now; see `Refresher.refresh`."""
+        return self.refresher(server_id)
+
+    def drop(self) -> None:
+        """Read everything anew at the next look: this worker has just changed something."""
+        self._marks.look()
+        self._drops += 1
+
+    def follow(self) -> None:
+        """Take in what changed, also when no request asks. Never raises for a store that is
+        away."""
+        try:
+            self.snapshot()
+        except StoreUnavailable:
+            log.warning("the list of models cannot be read yet")
+
+    def _key(self) -> Key:
+        allow_cloud = self._behaviour().allow_cloud_models
+        marks = self._marks
+        return marks.peek("models"), marks.peek("servers"), allow_cloud, self._drops
+
+    def _load(self, key: Key) -> Snapshot:
+        found_servers, notes, models = self._store.read(_everything)
+        names: dict[int, set[str]] = defaultdict(set)
+        for model in models:
+            for server_id in model.server_ids:
+                names[server_id].add(model.name)
+        return Snapshot(
+            key=key,
+            servers=tuple(found_servers),
+            models=tuple(models),
+            by_id={model.id: model for model in models},
+            names={server_id: frozenset(listed) for server_id, listed in names.items()},
+            notes=notes,
+            index=Index(models, allow_cloud=key[2]),
+        )
+
+
+def _everything(
+    session: Session,
+) -> tuple[Sequence[Server], Mapping[int, RefreshNote], Sequence[Model]]:
+    columns = (ServerRow.id, ServerRow.refreshed_at, ServerRow.refresh_error, ServerRow.version)
+    notes = {
+        server_id: RefreshNote(at, error, version)
+        for server_id, at, error, version in session.execute(select(*columns))
+    }
+    return servers.all_servers(session), notes, catalog.all_models(session)

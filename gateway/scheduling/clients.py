@@ -1,0 +1,74 @@
+"""One client a server, shared by calls, probes, refreshes and pulls, so that they share its
+connections."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import TypeAlias
+
+from gateway.core.behaviour import Behaviour
+from gateway.core.catalog import Server
+from gateway.errors import InvalidRequest
+from gateway.ollama import server_url
+from gateway.ollama.client import OllamaClient
+from gateway.runtime import tasks
+
+log = logging.getLogger(__name__)
+
+_Line: TypeAlias = tuple[str, str, bool, str]
+
+
+class Clients:
+    """Makes clients, and gives the same one again while a server's address, header and TLS options
+    stay as they are."""
+
+    def __init__(self, behaviour: Callable[[], Behaviour], *, pool_size: int = 512) -> None:
+        self._behaviour = behaviour
+        self._pool_size = pool_size
+        self._lock = threading.Lock()
+        self._clients: dict[int, tuple[_Line, OllamaClient]] = {}
+
+    def __call__(self, server: Server) -> OllamaClient:
+        """Return the server's client. Raises InvalidRequest when its address or header cannot be
+        used."""
+        line = (server.url, server.auth_header, server.tls_verify, server.tls_ca_file)
+        with self._lock:
+            known = self._clients.get(server.id)
+            if known is not None and known[0] == line:
+                return known[1]
+            client = self.fresh(server)
+            self._clients[server.id] = (line, client)
+        if known is not None:
+            known[1].close()
+        return client
+
+    def fresh(self, server: Server) -> OllamaClient:
+        """Return a client nobody else uses, for a server that is only tried out."""
+        try:
+            return OllamaClient(
+                server,
+                connect_timeout_s=self._behaviour().connect_timeout_s,
+                pool_size=self._pool_size,
+                read_wait=tasks.read_wait,
+                allows=_allows,
+            )
+        except ValueError as error:
+            raise InvalidRequest(str(error), param="url") from error
+
+    def forget(self, server_id: int) -> None:
+        """Let go of a server that was removed."""
+        with self._lock:
+            known = self._clients.pop(server_id, None)
+        if known is not None:
+            known[1].close()
+
+
+def _allows(address: str) -> bool:
+    """Whether a server may have this address; a name may lead to any."""
+    try:
+        server_url.check_address(address)
+    except InvalidRequest:
+        return False
+    return True

@@ -1,0 +1,342 @@
+"""Asks servers what models they have, and writes it down for all workers.
+
+/api/tags tells which models there are, /api/show what each can do; the latter is asked once a
+digest, as the same digest is the same model on every server. What cannot be asked leaves the last
+good list in force and is noted beside the server. So does a server that suddenly lists nothing:
+it must say so three times before it is believed.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy.orm import Session
+
+from gateway.core.behaviour import Behaviour
+from gateway.core.catalog import Listed, Server
+from gateway.core.chat import Json
+from gateway.errors import GatewayError
+from gateway.ollama.capabilities import Listed as Tag
+from gateway.ollama.capabilities import Shown
+from gateway.ollama.client import OllamaClient
+from gateway.ollama.diagnosis import explain
+from gateway.policy import names
+from gateway.runtime import tasks as offload
+from gateway.runtime.database import Store, StoreUnavailable
+from gateway.scheduling.catalog import Catalog, Refreshed, RefreshNote
+from gateway.store import catalog, servers
+from gateway.store.coordination import claims, versions
+
+log = logging.getLogger(__name__)
+
+PERIOD_S = 60.0
+AFTER_ERROR_S = 10.0
+LOOK_S = 1.0
+SPREAD = 0.1
+SOONEST_S = 3.0
+EMPTY_LISTS = 3
+_MAX_LISTED = 10_000
+_MAX_NAME = 256
+_SHOWN_KEPT = 4096
+_AT_ONCE = 8
+_WAIT_S = 60.0
+_DETAILS = ("family", "parameter_size", "quantization", "modelfile", "parameters", "template")
+_TEXTS = ("system", "license")
+_MAX_TEXT = 65_536
+
+
+class Refresher:
+    """Refreshes the catalogue: on demand, and regularly, one worker at a time for each server."""
+
+    def __init__(
+        self,
+        store: Store,
+        models: Catalog,
+        client_for: Callable[[Server], OllamaClient],
+        behaviour: Callable[[], Behaviour],
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], float] = time.monotonic,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._store = store
+        self._catalog = models
+        self._client_for = client_for
+        self._behaviour = behaviour
+        self._now = now
+        self._clock = clock
+        self._chance = chance
+        self._due_s: dict[int, float] = {}
+        self._asked_s: dict[int, float] = {}
+        self._wanted: set[int] = set()
+        self._empty: dict[int, int] = {}
+        self._shown: OrderedDict[str, Shown] = OrderedDict()
+        self._busy = threading.Lock()
+        self._stop: threading.Event | None = None
+        models.refresher = self.refresh
+
+    # -- on demand -------------------------------------------------------------------------------
+
+    def refresh(
+        self, server_id: int | None = None, *, believe_empty: bool = False
+    ) -> tuple[Refreshed, ...]:
+        """Ask one server, or all enabled ones at once, and take over what they say.
+
+        Failures are told in the result, never raised; only StoreUnavailable is. `believe_empty`
+        accepts a list without models at once.
+        """
+        chosen = [
+            server
+            for server in self._catalog.servers()
+            if (server.enabled if server_id is None else server.id == server_id)
+        ]
+        return self._refresh(chosen, believe_empty)
+
+    def _refresh(self, chosen: Sequence[Server], believe_empty: bool) -> tuple[Refreshed, ...]:
+        tasks = [offload.spawn(self._ask, server, believe_empty) for server in chosen]
+        results = [
+            task.result() if task.wait(_WAIT_S) else _late(server)
+            for server, task in zip(chosen, tasks, strict=True)
+        ]
+        self._complete_details()
+        self.adopt()
+        return tuple(results)
+
+    def adopt(self) -> None:
+        """Take in what this worker has just changed in the store."""
+        self._catalog.drop()
+        self._catalog.follow()
+
+    def soon(self, server_id: int, reason: str = "") -> None:
+        """Have a server asked at the next look; not more often than every few seconds."""
+        log.info("server %d will be asked for its models: %s", server_id, reason or "on demand")
+        self._wanted.add(server_id)
+
+    # -- regularly ---------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to refresh, at once and regularly."""
+        self._stop = offload.every(LOOK_S, self.turn, "refresher")
+        offload.spawn(self.turn)
+
+    def stop(self) -> None:
+        """Refresh no more."""
+        if self._stop is not None:
+            self._stop.set()
+
+    def turn(self) -> None:
+        """Take in changes of others, and refresh the servers that are due. Never raises."""
+        if not self._busy.acquire(blocking=False):
+            return
+        try:
+            self._catalog.follow()
+            due = list(self._due())
+            if due:
+                self._refresh(due, believe_empty=False)
+        except StoreUnavailable:
+            log.warning("models are not refreshed while the database is away")
+        except Exception:
+            log.exception("refreshing the models failed")
+        finally:
+            self._busy.release()
+
+    def _due(self) -> Iterator[Server]:
+        """Yield the servers to ask now: those asked for, and those whose turn this worker gets."""
+        now_s = self._clock()
+        snapshot = self._catalog.snapshot()
+        for server in snapshot.servers:
+            if server.id in self._wanted:
+                if now_s - self._asked_s.get(server.id, -SOONEST_S) >= SOONEST_S:
+                    yield server
+            elif server.enabled and now_s >= self._due_s.get(server.id, 0.0):
+                failed = bool(snapshot.notes[server.id].error)
+                if self._claim(server, AFTER_ERROR_S if failed else PERIOD_S):
+                    yield server
+
+    def _claim(self, server: Server, period_s: float) -> bool:
+        """Take the regular refresh of a server, unless another worker has just done so."""
+        spread = 1 + SPREAD * (2 * self._chance() - 1)
+        self._due_s[server.id] = self._clock() + period_s * spread
+        job, now = f"refresh.{server.id}", self._now()
+        # a little less than the period, so that the one who took it last is not always too early
+        period = timedelta(seconds=period_s * 0.8)
+        if not self._store.read(claims.is_due, job, now, period):
+            return False
+        return self._store.write(claims.take, job, now, period)
+
+    # -- one server --------------------------------------------------------------------------------
+
+    def _ask(self, server: Server, believe_empty: bool) -> Refreshed:
+        self._wanted.discard(server.id)
+        self._asked_s[server.id] = self._clock()
+        try:
+            client = self._client_for(server)
+            tags, version = client.tags(), client.version()
+        except GatewayError as error:
+            trouble = explain(error, server.url)
+            return self._failed(server, trouble.message, trouble.fix)
+        if not tags and not self._is_believed(server, believe_empty):
+            return self._failed(
+                server,
+                "It suddenly lists no models.",
+                "If they were removed on purpose, wait a few minutes or refresh this server.",
+            )
+        return self._take_over(server, tags, version)
+
+    def _is_believed(self, server: Server, believe_empty: bool) -> bool:
+        had_some = any(server.id in model.server_ids for model in self._catalog.models())
+        self._empty[server.id] = self._empty.get(server.id, 0) + 1
+        return believe_empty or not had_some or self._empty[server.id] >= EMPTY_LISTS
+
+    def _take_over(self, server: Server, tags: Sequence[Tag], version: str) -> Refreshed:
+        if tags:
+            self._empty.pop(server.id, None)
+        now = self._now()
+        listing = _listing(tags)
+        enable_new = self._behaviour().enable_new_models
+        was_failing = bool(self._note(server).error)
+
+        def change(session: Session) -> None:
+            if catalog.record_listing(session, server.id, listing, now, enable_new=enable_new):
+                versions.bump(session, "models", now)
+            servers.note_refresh(session, server.id, now, version=version)
+            if was_failing:
+                versions.bump(session, "servers", now)
+
+        self._store.write(change)
+        return Refreshed(server.id, server.name, models=len(listing), version=version)
+
+    def _failed(self, server: Server, message: str, fix: str) -> Refreshed:
+        now = self._now()
+        if self._note(server).error != message:
+            log.warning("the models of server %s cannot be read: %s", server.name, message)
+
+            def change(session: Session) -> None:
+                servers.note_refresh(session, server.id, now, error=message)
+                versions.bump(session, "servers", now)
+
+            self._store.write(change)
+        self._due_s[server.id] = self._clock() + AFTER_ERROR_S
+        return Refreshed(server.id, server.name, error=message, fix=fix)
+
+    def _note(self, server: Server) -> RefreshNote:
+        notes = self._catalog.snapshot().notes
+        return notes.get(server.id, RefreshNote(None, "", ""))
+
+    # -- details of models -------------------------------------------------------------------------
+
+    def _complete_details(self) -> None:
+        """Ask what models can do, where that is not known of their digest yet."""
+        lacking = self._store.read(catalog.lacking_details)
+        if not lacking:
+            return
+        self._catalog.drop()
+        snapshot = self._catalog.snapshot()
+        by_id = {server.id: server for server in snapshot.servers}
+        for batch in _batches(lacking, _AT_ONCE):
+            tasks = []
+            for model_id, name, digest in batch:
+                model = snapshot.by_id.get(model_id)
+                holders = [
+                    by_id[one] for one in (model.server_ids if model else ()) if one in by_id
+                ]
+                tasks.append((model_id, digest, offload.spawn(self._show, name, digest, holders)))
+            found = [
+                (model_id, digest, task.result())
+                for model_id, digest, task in tasks
+                if task.wait(_WAIT_S)
+            ]
+            self._save(
+                [
+                    (model_id, digest, shown)
+                    for model_id, digest, shown in found
+                    if shown is not None
+                ]
+            )
+
+    def _show(self, name: str, digest: str, holders: Iterable[Server]) -> Shown | None:
+        known = self._shown.get(digest)
+        if known is not None:
+            return known
+        for server in holders:
+            try:
+                shown = self._client_for(server).show(name)
+            except GatewayError as error:
+                log.info("server %s does not describe a model: %s", server.name, error.code)
+                continue
+            if digest:
+                self._shown[digest] = shown
+                while len(self._shown) > _SHOWN_KEPT:
+                    self._shown.popitem(last=False)
+            return shown
+        return None
+
+    def _save(self, found: Sequence[tuple[int, str, Shown]]) -> None:
+        if not found:
+            return
+        now = self._now()
+
+        def change(session: Session) -> None:
+            for model_id, digest, shown in found:
+                catalog.save_details(
+                    session,
+                    model_id,
+                    digest,
+                    capabilities=shown.capabilities,
+                    context_tokens=shown.context_tokens,
+                    details=_details(shown),
+                )
+            versions.bump(session, "models", now)
+
+        self._store.write(change)
+
+
+def _listing(tags: Sequence[Tag]) -> list[Listed]:
+    """Return what is worth keeping of a list: names Ollama itself would accept, each once."""
+    found: dict[str, Listed] = {}
+    for tag in tags[:_MAX_LISTED]:
+        if names.parse_name(tag.name) is not None and len(tag.name) <= _MAX_NAME:
+            found.setdefault(tag.name.lower(), _listed(tag))
+    return list(found.values())
+
+
+def _listed(tag: Tag) -> Listed:
+    details: dict[str, Json] = {"context_tokens": tag.context_tokens}
+    return Listed(
+        name=tag.name,
+        digest=tag.digest[:80],
+        size_bytes=tag.size_bytes,
+        modified_at=tag.modified_at,
+        family=tag.family[:64],
+        parameter_size=tag.parameter_size[:32],
+        quantization=tag.quantization[:32],
+        remote=tag.remote or names.is_cloud(tag.name),
+        details=details,
+    )
+
+
+def _details(shown: Shown) -> Mapping[str, Json]:
+    """Return what the model's page shows; long texts are cut."""
+    values = asdict(shown)
+    kept: dict[str, Json] = {name: values[name][:_MAX_TEXT] for name in (*_DETAILS, *_TEXTS)}
+    kept["embedding_length"] = shown.embedding_length
+    kept["weights"] = shown.weights
+    return kept
+
+
+def _late(server: Server) -> Refreshed:
+    return Refreshed(server.id, server.name, error="It took too long to answer.", fix="Try again.")
+
+
+def _batches(
+    items: Sequence[tuple[int, str, str]], size: int
+) -> Iterable[Sequence[tuple[int, str, str]]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

@@ -1,0 +1,81 @@
+"""How models are brought into memory: with what their calls will send, and to stay if pinned.
+
+A model that is loaded with other runner options than a call sends is loaded again for that call,
+and what it was told about staying is forgotten. So a load sends what the model's override and the
+settings say, and every call of a pinned model tells Ollama to keep it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Final
+
+from sqlalchemy.orm import Session
+
+from gateway.core.behaviour import Behaviour
+from gateway.core.catalog import Model
+from gateway.core.chat import Params
+from gateway.policy.overrides import apply
+from gateway.runtime.database import Store
+from gateway.scheduling.catalog import Catalog
+from gateway.store import catalog
+from gateway.store.coordination import versions
+
+FOREVER: Final = -1
+
+
+class Loading:
+    """What loads send, and which models are pinned where."""
+
+    def __init__(
+        self,
+        store: Store,
+        known: Catalog,
+        behaviour: Callable[[], Behaviour],
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._store = store
+        self._catalog = known
+        self._behaviour = behaviour
+        self._now = now
+
+    def params(
+        self,
+        name: str,
+        server_id: int,
+        keep_alive: float | str | None = None,
+        *,
+        embeds: bool = False,
+    ) -> Params:
+        """Return what a load of a model on a server sends; `embeds` if that is done by
+        embedding."""
+        model = next((one for one in self._catalog.models() if one.name == name), None)
+        if model is None:
+            return Params(keep_alive=keep_alive)
+        params = apply.for_loading(model.override, self._behaviour(), embeds=embeds)
+        if keep_alive is None and server_id in model.pinned_on:
+            keep_alive = FOREVER
+        return params if keep_alive is None else replace(params, keep_alive=keep_alive)
+
+    def pin(self, name: str, server_ids: Sequence[int], pinned: bool) -> None:
+        """Remember that a model stays in the memory of servers, or no longer."""
+        now = self._now()
+
+        def change(session: Session) -> None:
+            catalog.set_pinned(session, name, server_ids, pinned)
+            versions.bump(session, "models", now)
+
+        if server_ids:
+            self._store.write(change)
+            self._catalog.drop()
+            self._catalog.follow()
+
+
+def kept(params: Params, model: Model, server_id: int) -> Params:
+    """Return the parameters of a call for a server, with the word to keep a pinned model there."""
+    if server_id not in model.pinned_on:
+        return params
+    return replace(params, keep_alive=FOREVER)

@@ -1,0 +1,155 @@
+"""Makes the services of an application: the one place that knows how they are wired."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+
+from flask import Flask
+
+from gateway.accounting.metrics import Metrics, Watchdog
+from gateway.accounting.retention import Retention
+from gateway.accounting.tracing import Traces
+from gateway.accounting.usage_writer import UsageWriter
+from gateway.calls.media import Images
+from gateway.calls.registry import Live
+from gateway.calls.stored_responses import Responses
+from gateway.calls.watcher import Watcher
+from gateway.config import Settings
+from gateway.core.chat import Json
+from gateway.limits.limiter import Limiter
+from gateway.management.admins import Admins
+from gateway.management.keyring import Keyring
+from gateway.management.keys import Keys
+from gateway.management.model_jobs import Pulls
+from gateway.management.model_operations import Operations
+from gateway.management.models import Models
+from gateway.management.servers import Servers
+from gateway.management.settings import SettingsCache
+from gateway.policy.estimate import Factors
+from gateway.policy.overrides import rules
+from gateway.revocation import Revocation
+from gateway.runtime.database import Store
+from gateway.runtime.identity import worker_name
+from gateway.runtime.versions import Revisions
+from gateway.runtime.workers import Reaper
+from gateway.scheduling.catalog import Catalog
+from gateway.scheduling.clients import Clients
+from gateway.scheduling.discovery import Refresher
+from gateway.scheduling.loading import Loading
+from gateway.scheduling.local_board import LocalBoard
+from gateway.scheduling.probes import Prober
+from gateway.scheduling.servers import Fleet, Job
+from gateway.scheduling.sharing import InPassing, OnRequest
+from gateway.store.database.engine import Database
+from gateway.version import VERSION
+from gateway.web.context import Services, attach
+
+
+def attach_services(app: Flask, config: Settings) -> Services:
+    """Make all services and attach them to `app`. Opens no connection, starts nothing."""
+    parts = make(config)
+    attach(app, parts)
+    return parts
+
+
+def make(config: Settings) -> Services:
+    """Make the services of one process."""
+    database = Database(
+        config.database_url, synchronous=config.sqlite_synchronous, pool=config.database_pool
+    )
+    store = Store(database)
+    marks = Revisions(store)
+    settings = SettingsCache(store, marks)
+    catalog = Catalog(store, marks, settings.behaviour)
+    clients = Clients(settings.behaviour, pool_size=config.worker_connections)
+    fleet = Fleet(clients, settings.behaviour)
+    catalog.listener = fleet.follow
+    refresher = Refresher(store, catalog, clients, settings.behaviour)
+    fleet.dispatcher.on_missing = refresher.soon
+    live = Live(store, marks, is_loaded=_is_loaded(fleet, catalog))
+    loading = Loading(store, catalog, settings.behaviour)
+    pulls = Pulls(store, fleet, refresher, loading)
+    usage = UsageWriter(store, worker=worker_name(), capacity=config.usage_buffer)
+    metrics = Metrics(VERSION)
+    traces = _traces(config)
+    draining = threading.Event()
+    limiter = Limiter(
+        store,
+        config.redis_url,
+        behaviour=settings.behaviour,
+        folder=config.data_dir,
+        workers=config.web_concurrency,
+    )
+    keyring = Keyring(store, marks)
+    Revocation(marks, keyring, live)
+    jobs = (
+        marks,
+        limiter,
+        Reaper(store, version=VERSION),
+        Retention(store, settings.behaviour),
+        Prober(fleet),
+        refresher,
+        _sharing(fleet, config),
+        pulls,
+        Watchdog(metrics, fleet, live, usage, draining),
+        traces,
+    )
+    for job in jobs:
+        fleet.run(job)
+    return Services(
+        config=config,
+        store=store,
+        settings=settings,
+        catalog=catalog,
+        refresher=refresher,
+        servers=Servers(store, clients, refresher),
+        models=Models(store, catalog),
+        operations=Operations(store, fleet, refresher, loading),
+        keyring=keyring,
+        keys=Keys(store, marks, check_params=_checked),
+        limiter=limiter,
+        fleet=fleet,
+        live=live,
+        usage=usage,
+        metrics=metrics,
+        traces=traces,
+        images=Images(settings.behaviour),
+        responses=Responses(store, settings.behaviour),
+        pulls=pulls,
+        admins=Admins(store),
+        watcher=Watcher(),
+        factors=Factors(),
+        draining=draining,
+    )
+
+
+def _sharing(fleet: Fleet, config: Settings) -> Job:
+    """Return what makes one line of the lines of several processes."""
+    if not config.redis_url:
+        return InPassing(fleet, LocalBoard(config.data_dir / "line"))
+    from gateway.scheduling.redis_board import RedisBoard
+
+    return OnRequest(fleet, RedisBoard.at(config.redis_url))
+
+
+def _traces(config: Settings) -> Traces:
+    """Return the exporter; its headers stand as `name=value,...` in the environment."""
+    given = config.otlp_headers.reveal()
+    pairs = (part.partition("=") for part in given.split(",") if part)
+    headers = {name.strip(): value.strip() for name, _, value in pairs}
+    return Traces(config.otlp_endpoint, headers, config.otlp_service, VERSION)
+
+
+def _is_loaded(fleet: Fleet, catalog: Catalog) -> Callable[[int, int], bool]:
+    def is_loaded(server_id: int, model_id: int) -> bool:
+        model = catalog.snapshot().by_id.get(model_id)
+        station = fleet.dispatcher.stations.get(server_id)
+        return bool(model and station and station.in_memory(model.name))
+
+    return is_loaded
+
+
+def _checked(raw: Mapping[str, Json]) -> Mapping[str, Json]:
+    """Check a key's parameters by the rules of overrides."""
+    return rules.validate(raw, force=False)

@@ -1,0 +1,86 @@
+"""Change marks: how another worker notices that keys, models or settings were changed.
+
+A change raises its topic's number in its own transaction (`bump`). Workers compare numbers. On
+SQLite a look costs microseconds, so it is taken at every request: `PRAGMA data_version` tells
+whether anybody else committed at all, and only then the numbers are read. On PostgreSQL a
+background loop asks twice a second.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from gateway.store.database.upserts import insert_for
+from gateway.store.tables import RevisionRow
+
+Topic: TypeAlias = Literal["keys", "models", "servers", "settings", "admins", "commands"]
+
+
+def bump(session: Session, topic: Topic, now: datetime) -> None:
+    """Raise the number of `topic`; call in the transaction that changes it."""
+    session.execute(
+        insert_for(session, RevisionRow)
+        .values(topic=topic, revision=1, at=now)
+        .on_conflict_do_update(
+            index_elements=[RevisionRow.topic],
+            set_={"revision": RevisionRow.revision + 1, "at": now},
+        )
+    )
+
+
+def numbers(session: Session) -> dict[str, int]:
+    """Return the number of each topic that was ever changed."""
+    rows = session.execute(select(RevisionRow.topic, RevisionRow.revision))
+    return {row.topic: row.revision for row in rows}
+
+
+def bump_all(session: Session, now: datetime) -> None:
+    """Raise every number: the whole store was replaced."""
+    session.execute(update(RevisionRow).values(revision=RevisionRow.revision + 1, at=now))
+
+
+class FileWatch:
+    """Looks at the numbers in a SQLite file without ever waiting.
+
+    Holds one connection open. That also keeps SQLite from folding the write-ahead log into the
+    file each time the last short connection closes.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._version = -1
+        self._numbers: Mapping[str, int] = {}
+
+    def look(self) -> Mapping[str, int]:
+        """Return the numbers now. Raises sqlite3.Error when the file cannot be asked."""
+        with self._lock:
+            connection = self._connection or self._open()
+            version: int = connection.execute("PRAGMA data_version").fetchone()[0]
+            if version != self._version:
+                rows = connection.execute("SELECT topic, revision FROM revision").fetchall()
+                self._numbers = dict(rows)
+                self._version = version
+            return self._numbers
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+            self._connection = None
+            self._version = -1
+
+    def _open(self) -> sqlite3.Connection:
+        self._connection = sqlite3.connect(
+            self._path, timeout=0, isolation_level=None, check_same_thread=False
+        )
+        return self._connection

@@ -1,0 +1,244 @@
+"""Bring a database to this version's schema, once, however many processes start.
+
+A lock (a file beside SQLite, an advisory lock on PostgreSQL) lets one process migrate while the
+others wait. Each migration is one transaction: killed half-way it leaves nothing behind, and the
+next start goes on. A database made by a newer version is refused, as is a damaged file. A SQLite
+file that holds something is copied beside itself first; of PostgreSQL the operator makes backups.
+
+Alembic is imported where it is used: 11 MB that a worker has no use for.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import URL, Connection, Engine, make_url, text
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from gateway.store.database.engine import create_private, postgresql_engine, sqlite_engine
+
+if TYPE_CHECKING:
+    from alembic.script import ScriptDirectory
+
+MIGRATIONS = Path(__file__).resolve().parent.parent.parent / "migrations"
+LOCK_WAIT_S = 30.0
+_ADVISORY_LOCK = 0x6F326F61
+_QUICK_CHECK_BYTES = 64 << 20
+HOW_TO_MIGRATE = "run 'flask --app wsgi db upgrade', or start the gateway once"
+_HOW_TO_REPAIR = "restore a backup with 'flask restore', or move the file away to start afresh"
+
+
+class SchemaError(Exception):
+    """The store cannot be used; the text is one line that says why and what to do."""
+
+
+def upgrade(url: str) -> None:
+    """Create or migrate the database at `url`. Raises SchemaError."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        _upgrade_sqlite(parsed)
+    else:
+        _upgrade_postgresql(parsed)
+
+
+def check(url: str, *, or_older: bool = False) -> str:
+    """Return the schema's revision. Raises SchemaError if the database is damaged, newer, empty,
+    or, unless `or_older`, not yet migrated."""
+    parsed = make_url(url)
+    engine = _engine(parsed)
+    try:
+        if parsed.get_backend_name() == "sqlite":
+            _check_file(parsed)
+        with engine.connect() as connection:
+            revision = _current(connection)
+    except (DBAPIError, sqlite3.DatabaseError) as exc:
+        raise SchemaError(_explain(parsed, exc)) from exc
+    finally:
+        engine.dispose()
+    if revision != head():
+        _refuse_newer(revision)
+        if revision and or_older:
+            return revision
+        state = f"has schema {revision}, and {head()} is needed" if revision else "is not set up"
+        raise SchemaError(f"the database {shown(parsed)} {state}: {HOW_TO_MIGRATE}")
+    return revision
+
+
+def head() -> str:
+    """Return the revision this version works with."""
+    return _scripts().get_current_head() or ""
+
+
+def is_known(revision: str | None) -> bool:
+    """Whether this version made that schema, or can bring it along."""
+    return revision in {script.revision for script in _scripts().walk_revisions()}
+
+
+def shown(url: URL | str) -> str:
+    """Return a database address without its password."""
+    return make_url(url).render_as_string(hide_password=True)
+
+
+def _engine(url: URL) -> Engine:
+    if url.get_backend_name() == "sqlite":
+        return sqlite_engine(url, threads=True)
+    return postgresql_engine(url, pool=1, statement_timeout_ms=600_000)
+
+
+def _upgrade_sqlite(url: URL) -> None:
+    path = Path(url.database or "")
+    try:
+        create_private(url)
+    except OSError as exc:
+        raise SchemaError(f"database {path} cannot be opened: {exc.strerror}") from exc
+    with _file_lock(path.with_name(f".{path.name}.lock")):
+        engine = _engine(url)
+        try:
+            _check_file(url)
+            _copy_before_migrating(path, engine)
+            with engine.connect() as connection:
+                _migrate(connection)
+        except (DBAPIError, sqlite3.DatabaseError) as exc:
+            raise SchemaError(_explain(url, exc)) from exc
+        finally:
+            engine.dispose()
+
+
+def _copy_before_migrating(path: Path, engine: Engine) -> None:
+    """Keep the database as it is, as `gateway.db.before-REVISION`, if it is going to change."""
+    with engine.connect() as connection:
+        revision = _current(connection)
+    if revision is None or revision == head():
+        return
+    _refuse_newer(revision)
+    copy = path.with_name(f"{path.name}.before-{revision}")
+    fresh = copy.with_name(f".{copy.name}.{os.getpid()}")
+    try:
+        os.close(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(fresh)) as target:
+            source.backup(target)
+        fresh.replace(copy)
+    except (OSError, sqlite3.Error) as exc:
+        raise SchemaError(f"database {path} cannot be copied before its migration: {exc}") from exc
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def _upgrade_postgresql(url: URL) -> None:
+    engine = _engine(url)
+    try:
+        with engine.connect() as holder:
+            _advisory_lock(holder)
+            with engine.connect() as connection:
+                _migrate(connection)
+            holder.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": _ADVISORY_LOCK})
+            holder.commit()
+    except DBAPIError as exc:
+        raise SchemaError(_explain(url, exc)) from exc
+    finally:
+        engine.dispose()
+
+
+def _migrate(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    revision = _current(connection)
+    connection.rollback()
+    if revision == head():
+        return
+    _refuse_newer(revision)
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _current(connection: Connection) -> str | None:
+    from alembic.runtime.migration import MigrationContext
+
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _scripts() -> ScriptDirectory:
+    from alembic.script import ScriptDirectory
+
+    return ScriptDirectory(str(MIGRATIONS))
+
+
+def _refuse_newer(revision: str | None) -> None:
+    if revision is not None and not is_known(revision):
+        raise SchemaError(
+            f"the database has schema {revision}, which a newer version of the gateway made: "
+            "start that version, or restore an older backup"
+        )
+
+
+def _check_file(url: URL) -> None:
+    """Let SQLite look at the file; all of it if it is small, else its beginning."""
+    path = Path(url.database or "")
+    connection = sqlite3.connect(path, timeout=5)
+    try:
+        connection.execute("PRAGMA schema_version").fetchone()
+        if path.stat().st_size > _QUICK_CHECK_BYTES:
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            return
+        found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    finally:
+        connection.close()
+    if found != "ok":
+        first = str(found).splitlines()[-1]
+        raise SchemaError(f"database {path} is damaged (quick_check: {first}): {_HOW_TO_REPAIR}")
+
+
+def _explain(url: URL, exc: Exception) -> str:
+    cause: Any = getattr(exc, "orig", None) or exc
+    words = " ".join(str(cause).split())[:200]
+    if url.get_backend_name() != "sqlite":
+        return f"database {shown(url)} cannot be used: {words}"
+    if isinstance(exc, OperationalError | sqlite3.OperationalError):
+        return f"database {url.database} cannot be used: {words}"
+    return f"database {url.database} is damaged ({words}): {_HOW_TO_REPAIR}"
+
+
+@contextmanager
+def _file_lock(path: Path) -> Iterator[None]:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        _wait_for(lambda: _try_flock(descriptor), str(path))
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _try_flock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _advisory_lock(holder: Connection) -> None:
+    def take() -> bool:
+        query = text("SELECT pg_try_advisory_lock(:lock)")
+        return bool(holder.execute(query, {"lock": _ADVISORY_LOCK}).scalar_one())
+
+    _wait_for(take, "the migration lock")
+    holder.commit()  # the lock belongs to the connection, not to the transaction
+
+
+def _wait_for(take: Any, what: str) -> None:
+    until_s = time.monotonic() + LOCK_WAIT_S
+    while not take():
+        if time.monotonic() > until_s:
+            raise SchemaError(f"another process migrates for over {LOCK_WAIT_S:.0f} s ({what})")
+        time.sleep(0.05)

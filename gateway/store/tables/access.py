@@ -1,0 +1,131 @@
+"""Tables of the people and programs that administer: accounts, sessions, tokens, audit."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, ForeignKey, Index, LargeBinary, String, Table, Text, event
+from sqlalchemy.orm import Mapped, mapped_column
+
+from gateway.store.tables.base import Base, JsonColumn, Name, RowId, Word
+
+
+class AdminRow(Base):
+    """A person who may log in. `username` is kept in lower case; `role` is owner, admin or viewer.
+
+    `epoch` is part of every session: raising it ends them all. `totp_secret` counts only once
+    `totp_enabled`; `totp_last_step` is the last 30 s step that was used, so no code works twice.
+    """
+
+    __tablename__ = "admin"
+
+    id: Mapped[RowId]
+    username: Mapped[str] = mapped_column(String(64), unique=True)
+    role: Mapped[Word]
+    password_hash: Mapped[str] = mapped_column(Text)
+    must_change_password: Mapped[bool] = mapped_column(default=False)
+    enabled: Mapped[bool] = mapped_column(default=True)
+    totp_secret: Mapped[str | None] = mapped_column(String(64))
+    totp_enabled: Mapped[bool] = mapped_column(default=False)
+    totp_last_step: Mapped[int] = mapped_column(default=0)
+    epoch: Mapped[int] = mapped_column(default=1)
+    preferences: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    created_at: Mapped[datetime]
+    password_changed_at: Mapped[datetime | None]
+    last_login_at: Mapped[datetime | None]
+    last_login_ip: Mapped[str] = mapped_column(String(64), default="")
+
+
+class AdminSessionRow(Base):
+    """A logged-in browser. Only the SHA-256 of the cookie's random id is kept."""
+
+    __tablename__ = "admin_session"
+
+    id: Mapped[RowId]
+    digest: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
+    admin_id: Mapped[int] = mapped_column(ForeignKey("admin.id", ondelete="CASCADE"), index=True)
+    epoch: Mapped[int]
+    created_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    ip: Mapped[Word]
+    user_agent: Mapped[Name]
+
+
+class AdminTokenRow(Base):
+    """A token of the admin REST API; its role caps what it may do."""
+
+    __tablename__ = "admin_token"
+
+    id: Mapped[RowId]
+    admin_id: Mapped[int | None] = mapped_column(
+        ForeignKey("admin.id", ondelete="CASCADE"), index=True
+    )
+    name: Mapped[Name]
+    role: Mapped[Word]
+    digest: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
+    prefix: Mapped[Word]
+    last4: Mapped[str] = mapped_column(String(4))
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
+
+
+class LoginFailureRow(Base):
+    """Failed logins of one subject (`user:name` or `ip:address`) and how long it must wait."""
+
+    __tablename__ = "login_failure"
+
+    subject: Mapped[str] = mapped_column(String(160), primary_key=True)
+    failures: Mapped[int]
+    last_at: Mapped[datetime] = mapped_column(index=True)
+    blocked_until: Mapped[datetime | None]
+
+
+class AuditRow(Base):
+    """One change somebody made. Rows are never updated (a trigger forbids it); only retention
+    deletes them."""
+
+    __tablename__ = "audit"
+    __table_args__ = (
+        Index("ix_audit_at_id", "at", "id"),
+        Index("ix_audit_object_kind_object_id_id", "object_kind", "object_id", "id"),
+    )
+
+    id: Mapped[RowId]
+    at: Mapped[datetime]
+    actor_kind: Mapped[Word]
+    actor_id: Mapped[int | None]
+    actor_name: Mapped[Name]
+    ip: Mapped[Word]
+    action: Mapped[Word]
+    object_kind: Mapped[Word]
+    object_id: Mapped[str] = mapped_column(String(64))
+    object_name: Mapped[Name]
+    before: Mapped[Any | None] = mapped_column(JsonColumn)
+    after: Mapped[Any | None] = mapped_column(JsonColumn)
+
+
+AUDIT_TRIGGERS: dict[str, tuple[str, ...]] = {
+    "sqlite": (
+        "CREATE TRIGGER audit_is_append_only BEFORE UPDATE ON audit "
+        "BEGIN SELECT RAISE(ABORT, 'audit rows cannot be changed'); END",
+    ),
+    "postgresql": (
+        "CREATE FUNCTION audit_is_append_only() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'audit rows cannot be changed'; END $$",
+        "CREATE TRIGGER audit_is_append_only BEFORE UPDATE ON audit "
+        "FOR EACH ROW EXECUTE FUNCTION audit_is_append_only()",
+    ),
+}
+"""Statements per database that make `audit` append-only; the migration runs the same ones."""
+
+
+def _create_triggers(target: Table, connection: Connection, **_: object) -> None:
+    for statement in AUDIT_TRIGGERS.get(connection.dialect.name, ()):
+        connection.exec_driver_sql(statement)
+
+
+event.listen(AuditRow.__table__, "after_create", _create_triggers)

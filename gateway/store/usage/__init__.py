@@ -1,0 +1,1 @@
+"""Usage records, their sums, and the queries over them."""

@@ -1,0 +1,184 @@
+"""Hourly and daily sums of settled calls, kept in step with the rows they are sums of.
+
+Sums by every property together answer any question; beside them stand sums by one property alone,
+which answer the common ones by reading a hundred times less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, TypeAlias, cast
+
+from sqlalchemy import Table, func
+from sqlalchemy.orm import Session
+
+from gateway.core import histogram
+from gateway.core.histogram import Histograms
+from gateway.core.usage import Admission, Settlement
+from gateway.store.database.upserts import insert
+from gateway.store.tables import UsageDayRow, UsageHourRow, UsageSumRow
+
+Counted: TypeAlias = tuple[Admission, Settlement, int]
+"""A call, how it ended, and whether it comes (1) or is taken back (-1)."""
+
+DIMENSIONS = (
+    "start",
+    "key_id",
+    "model",
+    "server_id",
+    "endpoint",
+    "status",
+    "client_app",
+    "outcome",
+)
+SUMS = (
+    "requests",
+    "errors",
+    "streamed",
+    "prompt_tokens",
+    "completion_tokens",
+    "reasoning_tokens",
+    "cached_tokens",
+    "duration_ms",
+    "queue_ms",
+    "ollama_load_ms",
+    "ollama_prompt_ms",
+    "ollama_eval_ms",
+    "timed_tokens",
+)
+_HOURS = cast(Table, UsageHourRow.__table__)
+_DAYS = cast(Table, UsageDayRow.__table__)
+_ALONE = cast(Table, UsageSumRow.__table__)
+_TABLES = (_HOURS, _DAYS, _ALONE)
+ALONE_NAMES = ("dimension", "step", "start", "value")
+_ALONE_DIMENSIONS = ("key", "model", "server", "endpoint", "status", "client")
+
+
+@dataclass(slots=True)
+class _Cell:
+    sums: list[float] = field(default_factory=lambda: [0] * len(SUMS))
+    histograms: Histograms = field(default_factory=dict)
+
+
+def count(session: Session, calls: Sequence[Counted]) -> None:
+    """Add calls to the sums of their hour and day."""
+    hours = _cells(calls)
+    if not hours:
+        return
+    _add(session, _HOURS, hours)
+    days = _days(hours)
+    _add(session, _DAYS, days)
+    _add(session, _ALONE, _alone("hour", hours) | _alone("day", days, _ALONE_DIMENSIONS))
+
+
+def _cells(calls: Iterable[Counted]) -> dict[tuple[Any, ...], _Cell]:
+    cells: dict[tuple[Any, ...], _Cell] = {}
+    for admission, settlement, sign in calls:
+        name = (
+            admission.at.replace(minute=0, second=0, microsecond=0),
+            admission.key_id or 0,
+            admission.model[:256],
+            settlement.server_id or 0,
+            admission.endpoint[:64],
+            settlement.status,
+            admission.client_app[:64],
+            settlement.outcome,
+        )
+        cell = cells.get(name)
+        if cell is None:
+            cell = cells[name] = _Cell()
+        _count(cell, admission, settlement, sign)
+    return cells
+
+
+def _days(hours: Mapping[tuple[Any, ...], _Cell]) -> dict[tuple[Any, ...], _Cell]:
+    """Add hours up to days."""
+    days: dict[tuple[Any, ...], _Cell] = {}
+    for (hour, *rest), cell in hours.items():
+        name = (hour.replace(hour=0), *rest)
+        day = days.get(name)
+        if day is None:
+            days[name] = _Cell(cell.sums, cell.histograms)  # shared until a second hour comes
+            continue
+        merged: Histograms = {}
+        histogram.add(merged, day.histograms)
+        histogram.add(merged, cell.histograms)
+        sums = [old + new for old, new in zip(day.sums, cell.sums, strict=True)]
+        days[name] = _Cell(sums, merged)
+    return days
+
+
+def _alone(
+    step: str, cells: Mapping[tuple[Any, ...], _Cell], dimensions: Sequence[str] = ()
+) -> dict[tuple[Any, ...], _Cell]:
+    """Add cells up by each property alone, and by none."""
+    found: dict[tuple[Any, ...], _Cell] = {}
+    for (start, *values), cell in cells.items():
+        named = [("all", ""), *zip(dimensions, values, strict=False)]
+        for dimension, value in named:
+            name = (dimension, step, start, str(value))
+            known = found.get(name)
+            if known is None:
+                known = found[name] = _Cell()
+            known.sums = [old + new for old, new in zip(known.sums, cell.sums, strict=True)]
+            histogram.add(known.histograms, cell.histograms)
+    return found
+
+
+def _count(cell: _Cell, admission: Admission, settlement: Settlement, sign: int) -> None:
+    timed = settlement.completion_tokens if settlement.ollama_eval_ms else 0
+    values = (
+        1,
+        int(settlement.outcome == "failed"),
+        int(admission.streamed),
+        settlement.prompt_tokens,
+        settlement.completion_tokens,
+        settlement.reasoning_tokens,
+        settlement.cached_tokens,
+        settlement.duration_ms,
+        settlement.queue_ms or 0.0,
+        settlement.ollama_load_ms or 0.0,
+        settlement.ollama_prompt_ms or 0.0,
+        settlement.ollama_eval_ms or 0.0,
+        timed,
+    )
+    sums = cell.sums
+    for index, value in enumerate(values):
+        sums[index] += sign * value
+    if sign < 0:
+        return  # only lost calls are taken back, and those have no times
+    for metric in histogram.METRICS:
+        measured = getattr(settlement, metric)
+        if measured is not None and (measured or metric == "queue_ms"):
+            histogram.count(cell.histograms, metric, measured)
+
+
+def _add(session: Session, table: Table, cells: dict[tuple[Any, ...], _Cell]) -> None:
+    """Add to rows that may not exist yet: one statement, in the order of the primary key, so that
+    two workers wait for one another instead of blocking one another."""
+    names = _names(table)
+    rows = [
+        dict(zip(names, name, strict=True))
+        | dict(zip(SUMS, cells[name].sums, strict=True))
+        | {"histograms": histogram.dump(cells[name].histograms)}
+        for name in sorted(cells)
+    ]
+    session.connection().execute(_adding(table, session.get_bind().dialect.name), rows)
+
+
+def _names(table: Table) -> tuple[str, ...]:
+    return ALONE_NAMES if table is _ALONE else DIMENSIONS
+
+
+@cache
+def _adding(table: Table, dialect: str) -> Any:
+    statement = insert(dialect, table)
+    new = statement.excluded
+    changes: dict[str, Any] = {name: table.c[name] + new[name] for name in SUMS}
+    merged = func.merge_histograms(table.c.histograms, new.histograms)
+    return statement.on_conflict_do_update(
+        index_elements=[table.c[name] for name in _names(table)],
+        set_=changes | {"histograms": merged},
+    )

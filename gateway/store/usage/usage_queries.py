@@ -1,0 +1,214 @@
+"""Charts and totals: sums over the hourly and daily rollups, never over single calls.
+
+A filter's `status` narrows as on the requests page. Groups are given as text, whatever column they
+come from; ids of keys and servers are looked up by whoever shows them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    String,
+    case,
+    cast,
+    func,
+    literal,
+    select,
+    type_coerce,
+)
+from sqlalchemy.orm import Session
+
+from gateway.core.analytics import Cell, Group, Sums
+from gateway.core.requests import Filter
+from gateway.core.usage import OUTCOMES
+from gateway.store.tables import UsageDayRow, UsageHourRow, UsageRow, UsageSumRow, from_us
+from gateway.store.usage import request_queries
+
+Rollup = type[UsageHourRow] | type[UsageDayRow]
+Table = Rollup | type[UsageSumRow]
+_COLUMNS = {
+    "key": "key_id",
+    "model": "model",
+    "server": "server_id",
+    "endpoint": "endpoint",
+    "client": "client_app",
+    "status": "status",
+}
+_MINUTE_US = 60_000_000
+_STATUS = re.compile(r"[0-9]{1,4}")
+_CLASSES = frozenset({"1xx", "2xx", "3xx", "4xx", "5xx"})
+ALL = "all"
+
+
+def totals(session: Session, wanted: Filter, *, daily: bool = False) -> Sums:
+    """Return the sums of everything that is meant."""
+    source = _source(wanted, "none", daily)
+    row = session.execute(select(*_sums(source.table)).where(*source.conditions)).one()
+    return _to_sums(row)
+
+
+def by_group(
+    session: Session, wanted: Filter, group: Group, *, daily: bool = False, limit: int = 500
+) -> list[tuple[str, Sums]]:
+    """Return the sums of each group, busiest first."""
+    source = _source(wanted, group, daily)
+    query = (
+        select(source.name, *_sums(source.table))
+        .where(*source.conditions)
+        .group_by(source.name)
+        .order_by(func.sum(source.table.requests).desc(), source.name)
+        .limit(limit)
+    )
+    return [(str(row[0]), _to_sums(row[1:])) for row in session.execute(query)]
+
+
+def series(
+    session: Session,
+    wanted: Filter,
+    group: Group,
+    shown: Sequence[str] = (),
+    *,
+    daily: bool = False,
+) -> list[Cell]:
+    """Return the sums of each hour (or UTC day) and group in time order; groups that are not in
+    `shown` are added up under ""."""
+    source = _source(wanted, group, daily)
+    name = source.among(shown)
+    query = (
+        select(source.table.start, name, *_sums(source.table))
+        .where(*source.conditions)
+        .group_by(source.table.start, name)
+        .order_by(source.table.start)
+    )
+    return [Cell(row[0], str(row[1]), _to_sums(row[2:])) for row in session.execute(query)]
+
+
+def histograms(
+    session: Session,
+    wanted: Filter,
+    group: Group = "none",
+    shown: Sequence[str] = (),
+    *,
+    daily: bool = False,
+) -> list[tuple[datetime, str, str]]:
+    """Return (start, group, histograms as text) of every row of sums that is meant."""
+    source = _source(wanted, group, daily)
+    query = select(source.table.start, source.among(shown), source.table.histograms).where(
+        *source.conditions
+    )
+    return [(row[0], str(row[1]), row[2]) for row in session.execute(query)]
+
+
+def minutes(session: Session, since: datetime) -> list[tuple[datetime, int, int]]:
+    """Return (minute, kind, calls) since a recent moment; from single calls, as rollups have no
+    minutes. The kind is 0 for running, 2 for ok, 3 for cancelled, 4 and 5 for failed calls."""
+    at = type_coerce(UsageRow.at, BigInteger)
+    minute = at - at % literal(_MINUTE_US, BigInteger)
+    kind = case(
+        (UsageRow.settled_at.is_(None), literal(0)),
+        (request_queries.is_cancelled(), literal(3)),
+        (UsageRow.status >= 500, literal(5)),
+        (UsageRow.status >= 400, literal(4)),
+        (UsageRow.error_code != "", literal(5)),
+        else_=literal(2),
+    )
+    query = (
+        select(minute, kind, func.count())
+        .where(UsageRow.at >= since)
+        .group_by(minute, kind)
+        .order_by(minute)
+    )
+    return [(from_us(int(row[0])), int(row[1]), int(row[2])) for row in session.execute(query)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where the sums of a question are: a table, the rows of it, and the group's column."""
+
+    table: Table
+    conditions: list[ColumnElement[bool]]
+    name: Any
+    is_grouped: bool
+
+    def among(self, shown: Sequence[str]) -> Any:
+        """Return the group's name, "" where it is not among those shown."""
+        if not self.is_grouped:
+            return self.name
+        return case((self.name.in_(list(shown)), self.name), else_=literal(""))
+
+
+def _source(wanted: Filter, group: Group, daily: bool) -> _Source:
+    """Choose the smallest sums that know the answer: those by one property alone, where nothing
+    else is asked for."""
+    is_grouped = group != "none"
+    if not wanted.is_narrow and (daily or not is_grouped):
+        alone = UsageSumRow
+        found = _span(alone, wanted)
+        found.append(alone.dimension == (group if is_grouped else ALL))
+        found.append(alone.step == ("day" if daily else "hour"))
+        return _Source(alone, found, alone.value if is_grouped else literal(ALL), is_grouped)
+    table = UsageDayRow if daily else UsageHourRow
+    name = cast(getattr(table, _COLUMNS[group]), String(256)) if is_grouped else literal(ALL)
+    return _Source(table, _conditions(table, wanted), name, is_grouped)
+
+
+def _sums(table: Table) -> list[Any]:
+    names = (
+        "requests",
+        "errors",
+        "streamed",
+        "prompt_tokens",
+        "completion_tokens",
+        "reasoning_tokens",
+        "cached_tokens",
+        "duration_ms",
+        "queue_ms",
+        "ollama_eval_ms",
+        "timed_tokens",
+    )
+    return [func.coalesce(func.sum(getattr(table, name)), 0) for name in names]
+
+
+def _to_sums(row: Any) -> Sums:
+    # PostgreSQL sums whole numbers as Decimal
+    kinds = (*(int,) * 7, float, float, float, int)
+    return Sums(*(kind(value) for kind, value in zip(kinds, row, strict=True)))
+
+
+def _span(table: Table, wanted: Filter) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    if wanted.since is not None:
+        found.append(table.start >= wanted.since)
+    if wanted.until is not None:
+        found.append(table.start < wanted.until)
+    return found
+
+
+def _conditions(table: Rollup, wanted: Filter) -> list[ColumnElement[bool]]:
+    found = _span(table, wanted)
+    if wanted.key_id is not None:
+        found.append(table.key_id == wanted.key_id)
+    if wanted.server_id is not None:
+        found.append(table.server_id == wanted.server_id)
+    for name in ("model", "endpoint", "client_app"):
+        if value := getattr(wanted, name):
+            found.append(getattr(table, name) == value)
+    if wanted.status:
+        found.append(_status(table, wanted.status))
+    return found
+
+
+def _status(table: Rollup, word: str) -> ColumnElement[bool]:
+    if word in OUTCOMES:
+        return table.outcome == word
+    if word in _CLASSES:
+        hundred = int(word[0]) * 100
+        return table.status.between(hundred, hundred + 99)
+    return table.status == (int(word) if _STATUS.fullmatch(word) else -1)

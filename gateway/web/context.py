@@ -1,0 +1,84 @@
+"""The living parts: made once an application, handed to views as one frozen value.
+
+`init_app` makes them without opening a connection or starting anything: a worker starts its
+background work after the fork (`lifecycle.start`), tests and the command line never do.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from flask import Flask, current_app
+
+if TYPE_CHECKING:
+    from gateway.accounting.metrics import Metrics
+    from gateway.accounting.tracing import Traces
+    from gateway.accounting.usage_writer import UsageWriter
+    from gateway.calls.media import Images
+    from gateway.calls.registry import Live
+    from gateway.calls.stored_responses import Responses
+    from gateway.calls.watcher import Watcher
+    from gateway.config import Settings
+    from gateway.limits.limiter import Limiter
+    from gateway.management.admins import Admins
+    from gateway.management.keyring import Keyring
+    from gateway.management.keys import Keys
+    from gateway.management.model_jobs import Pulls
+    from gateway.management.model_operations import Operations
+    from gateway.management.models import Models
+    from gateway.management.servers import Servers
+    from gateway.management.settings import SettingsCache
+    from gateway.policy.estimate import Factors
+    from gateway.runtime.database import Store
+    from gateway.scheduling.catalog import Catalog
+    from gateway.scheduling.discovery import Refresher
+    from gateway.scheduling.servers import Fleet
+
+_NAME = "gateway.services"
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Every part a view may use."""
+
+    config: Settings
+    store: Store
+    settings: SettingsCache
+    catalog: Catalog
+    refresher: Refresher
+    servers: Servers
+    models: Models
+    operations: Operations
+    keyring: Keyring
+    keys: Keys
+    limiter: Limiter
+    fleet: Fleet
+    live: Live
+    usage: UsageWriter
+    metrics: Metrics
+    traces: Traces
+    images: Images
+    responses: Responses
+    pulls: Pulls
+    admins: Admins
+    watcher: Watcher
+    factors: Factors
+    draining: threading.Event
+
+
+def attach(app: Flask, parts: Services) -> None:
+    """Make `parts` the services of `app`."""
+    app.extensions[_NAME] = parts
+
+
+def services() -> Services:
+    """Return the services of the current application."""
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # of the proxy
+    return cast(Services, app.extensions[_NAME])
+
+
+def of(app: Flask) -> Services:
+    """Return the services of `app`, outside a request."""
+    return cast(Services, app.extensions[_NAME])

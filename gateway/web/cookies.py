@@ -1,0 +1,53 @@
+"""The console's cookie: named and marked by how the browser came to us."""
+
+from __future__ import annotations
+
+from flask import Flask, Request, has_request_context, request
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
+
+from gateway.web.context import of
+
+_NAME = "o2o_session"
+_PAGES = ("/admin", "/auth", "/static", "/bootstrap")
+
+
+class ConsoleSession(SecureCookieSessionInterface):
+    """Signs the session cookie; `Secure` and `__Host-` as soon as the browser speaks TLS to us.
+
+    `SESSION_COOKIE_SECURE` true forces both; with plain HTTP a browser would drop such a cookie, so
+    it follows the request otherwise.
+    """
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        """Return the session of a page; machines have none, whatever cookie they send."""
+        if request.path != "/" and not request.path.startswith(_PAGES):
+            return None
+        return super().open_session(app, request)
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        """Return whether the cookie may only travel over TLS."""
+        if app.config.get("SESSION_COOKIE_SECURE"):
+            return True
+        if of(app).config.cookie_secure == "never":
+            return False
+        return has_request_context() and request.is_secure
+
+    def get_cookie_name(self, app: Flask) -> str:
+        """`__Host-` binds the cookie to this host and path; browsers accept it only with TLS."""
+        return f"__Host-{_NAME}" if self.get_cookie_secure(app) else _NAME
+
+    def get_cookie_httponly(self, app: Flask) -> bool:
+        """No script needs it."""
+        return True
+
+    def get_cookie_samesite(self, app: Flask) -> str:
+        """Other sites may link to us, and do nothing else with it."""
+        return "Lax"
+
+    def get_cookie_path(self, app: Flask) -> str:
+        """`__Host-` wants the whole host."""
+        return "/"
+
+    def get_cookie_domain(self, app: Flask) -> None:
+        """`__Host-` wants none."""
+        return

@@ -1,0 +1,80 @@
+"""Pages for what went wrong: gone, forbidden, too late, or a fault of ours."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+
+from flask import Response, g, make_response, render_template, request
+from flask.globals import request_ctx
+from flask_wtf.csrf import CSRFError
+from werkzeug.exceptions import HTTPException
+
+from gateway.errors import Unavailable
+from gateway.web.security import protect
+from gateway.web.service_messages import translated
+from gateway.web.words import _
+
+log = logging.getLogger(__name__)
+
+
+def error_page(error: HTTPException) -> Response:
+    """Return the page for an HTTP error, with a way on."""
+    status = error.code or 500
+    if error.response is not None and 300 <= status < 400:
+        return protect(make_response(error.get_response()))
+    if request_ctx.url_adapter is None:  # the Host header made no sense: no address can be made
+        return protect(Response("Bad request.", HTTPStatus.BAD_REQUEST, mimetype="text/plain"))
+    title, words = _words(error, status)
+    body = render_template("error.html", status=status, title=title, words=words)
+    response = make_response(body, status)
+    if status == 405 and "Allow" in dict(error.get_headers()):
+        response.headers["Allow"] = dict(error.get_headers())["Allow"]
+    return protect(response)
+
+
+def away_page(error: Unavailable) -> Response:
+    """Return the page for what will soon be possible again: nothing was changed."""
+    body = render_template(
+        "error.html",
+        status=error.status,
+        title=_("Not available right now"),
+        words=translated(error.message),
+    )
+    return protect(make_response(body, error.status))
+
+
+def fault_page(error: Exception) -> Response:
+    """Return the page for a fault of ours: a reference to the log, nothing of what happened."""
+    reference = g.get("request_id", "")
+    log.exception("fault on page %s", request.endpoint)
+    body = render_template(
+        "error.html",
+        status=500,
+        title=_("Something went wrong on our side"),
+        words=_("The page could not be made. The log has the details."),
+        reference=reference,
+    )
+    return protect(make_response(body, 500))
+
+
+def _words(error: HTTPException, status: int) -> tuple[str, str]:
+    if isinstance(error, CSRFError):
+        return (
+            _("This form was open for too long"),
+            _("For your safety it was not sent. Go back, reload the page and try again."),
+        )
+    known = {
+        400: (_("The request could not be read"), _("Go back, check the form and try again.")),
+        403: (_("You may not do this"), _("Your role does not allow it. Ask an owner.")),
+        404: (
+            _("There is nothing here"),
+            _("It may have been deleted in another window, or the address has a typing mistake."),
+        ),
+        405: (_("This address cannot be opened like that"), _("Use the buttons of the console.")),
+        409: (_("Somebody was faster"), _("Reload the page to see what changed.")),
+        413: (_("That is too large"), _("Send a smaller file.")),
+        429: (_("Too many attempts"), _("Wait a little and try again.")),
+        503: (_("Not available right now"), _("Try again in a moment.")),
+    }
+    return known.get(status, (_("Something went wrong"), _("Go back and try again.")))
