@@ -87,7 +87,7 @@ def the_fleet() -> None:
     def run(number: int) -> None:
         slot = fleet.ticket(models[number % MODELS], key, prefix="conversation").wait(0)
         assert slot is not None
-        slot.answering()
+        slot.on_first_token()
         slot.report(None)
         slot.release()
 

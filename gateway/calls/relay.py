@@ -343,7 +343,7 @@ class Answer:
                 raise self._stop
             upstream = start(slot, prepared, request, choice, self._behaviour)
             hold.upstream = upstream  # from there it may be taken and closed at any time
-            slot.on_lost = hold.lose
+            slot.on_server_down = hold.lose
             try:
                 for _ in upstream.opening(self._tick_s, tells_sent=self._tells_sent):
                     yield TICK
@@ -353,7 +353,7 @@ class Answer:
                 for lines in upstream.batches(self._tick_s):
                     if not begun and lines:
                         begun = True
-                        slot.answering()
+                        slot.on_first_token()
                     events = decoder.feed(lines) if lines else TICK
                     if events and isinstance(events[-1], Failed):
                         if events[:-1]:

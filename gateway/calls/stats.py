@@ -128,7 +128,7 @@ class Tally:
         self.server_id = slot.server.id
         self.server_name = slot.server.name
         self.route_reason = slot.reason
-        self.loaded_tokens = slot.lane.context_tokens
+        self.loaded_tokens = slot.context_tokens
         self.queued_ms = (self.queued_ms or 0.0) + slot.queued_ms
         if self.phase == "queued":
             self.phase = "loading"

@@ -114,10 +114,10 @@ class Dispatcher:
                 return ticket.claim()
             return slot
 
-    def leave(self, ticket: Ticket) -> None:
+    def leave(self, ticket: Ticket, *, even_taken: bool = False) -> None:
         """Take a ticket out of the line; a slot it was given but never took goes on."""
         with self.lock, self.turns:
-            slot = ticket.withdraw()
+            slot = ticket.withdraw(even_taken=even_taken)
             if ticket.entry is not None:
                 self._drop(ticket)
         if slot is not None:
@@ -205,7 +205,7 @@ class Dispatcher:
             if slot.released:
                 return
             slot.released = True
-            slot.on_lost = None
+            slot.on_server_down = None
             now_s = self._clock()
             self._running.pop(id(slot), None)
             lane.left(now_s, did_answer=slot.answered, lasted_s=now_s - slot.entered_s)
@@ -252,7 +252,9 @@ class Dispatcher:
         return [
             slot
             for slot in self._running.values()
-            if slot.lane.station is station and not slot.answered and slot.on_lost is not None
+            if slot.lane.station is station
+            and not slot.answered
+            and slot.on_server_down is not None
         ]
 
     def stations_changed(self) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from math import ceil
+from types import TracebackType
 from typing import TYPE_CHECKING, Literal
 
 from gateway.core.catalog import Server
@@ -29,7 +30,7 @@ _MAX_RETRY_S = 60
 class Slot:
     """The right to run one call on `server`. Thread-safe; `release` may come twice.
 
-    `on_lost` is called, at most once, when the server is found dead before the call has answered:
+    `on_server_down` is called, at most once, when the server is found dead before the call has answered:
     the caller may then give up and try another server.
     """
 
@@ -40,7 +41,7 @@ class Slot:
         "client",
         "entered_s",
         "lane",
-        "on_lost",
+        "on_server_down",
         "queued_ms",
         "released",
         "server",
@@ -58,7 +59,7 @@ class Slot:
         self.entered_s = entered_s
         self.answered = False
         self.released = False
-        self.on_lost: Callable[[GatewayError], None] | None = None
+        self.on_server_down: Callable[[GatewayError], None] | None = None
 
     @property
     def phase(self) -> Literal["loading", "prefill"]:
@@ -70,8 +71,13 @@ class Slot:
         """Why this server, in words."""
         return self.choice.reason
 
-    def answering(self) -> None:
-        """Tell that the first piece of the answer has come."""
+    @property
+    def context_tokens(self) -> int:
+        """The context window the model is loaded with; 0 while it is not loaded."""
+        return self.lane.context_tokens
+
+    def on_first_token(self) -> None:
+        """Note that the first piece of the answer has come."""
         self._dispatcher.note_answer(self)
 
     def report(self, error: GatewayError | None) -> None:
@@ -80,7 +86,7 @@ class Slot:
 
     def lose(self, error: GatewayError) -> None:
         """Tell whoever runs the call, once, that its server is dead."""
-        tell, self.on_lost = self.on_lost, None
+        tell, self.on_server_down = self.on_server_down, None
         if tell is not None:
             tell(error)
 
@@ -152,6 +158,26 @@ class Ticket:
         nobody knows."""
         return self._dispatcher.eta_s(self)
 
+    def __enter__(self) -> Slot:
+        """Wait for the slot. Raises as `wait` does; whatever is raised, nothing is held after."""
+        try:
+            while (slot := self.wait(self._dispatcher.left_s(self))) is None:
+                pass
+        except BaseException:
+            self._dispatcher.leave(self, even_taken=True)
+            raise
+        return slot
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Give the slot back."""
+        if self.slot is not None:
+            self.slot.release()
+
     def wait(self, timeout_s: float) -> Slot | None:
         """Wait for the slot, at most `timeout_s`; None when the call is still in line.
 
@@ -185,10 +211,10 @@ class Ticket:
             self._taken = True
         return self.slot
 
-    def withdraw(self) -> Slot | None:
+    def withdraw(self, *, even_taken: bool = False) -> Slot | None:
         """Mark as cancelled; gives the slot that nobody took. For the dispatcher, under its
         lock."""
-        if self.cancelled or self._taken:
+        if self.cancelled or (self._taken and not even_taken):
             return None
         self.cancelled = True
         slot, self.slot = self.slot, None

@@ -172,7 +172,7 @@ def test_a_full_line_has_room_for_another_key():
 def test_a_refusal_tells_how_long_it_may_take():
     bench = Bench(server(1, slots=1), queue_max_waiting=2)
     slot = bench.run()
-    slot.answering()
+    slot.on_first_token()
     bench.clock.tick(10)
     slot.release()
     bench.run()
@@ -188,7 +188,7 @@ def test_a_refusal_tells_how_long_it_may_take():
 def test_a_wait_too_long_to_tell_clients_is_in_the_message():
     bench = Bench(server(1, slots=1), queue_max_waiting=1)
     slot = bench.run()
-    slot.answering()
+    slot.on_first_token()
     bench.clock.tick(90)
     slot.release()
     bench.run()
@@ -216,7 +216,7 @@ def test_the_estimate_grows_with_the_place_in_line():
     bench = Bench(server(1, slots=2))
     slot = bench.run()
     assert bench.ask().eta_s == 0
-    slot.answering()
+    slot.on_first_token()
     bench.clock.tick(8)
     slot.release()
     bench.run()
@@ -302,7 +302,7 @@ def test_a_model_of_the_same_weights_counts_as_loaded():
 def test_after_a_call_the_model_counts_as_loaded_there():
     bench = Bench(server(1), server(2, weight=5))
     first = bench.run(exclude=frozenset({2}))
-    first.answering()
+    first.on_first_token()
     first.release()
 
     assert bench.run().server.name == "s1"
@@ -314,7 +314,7 @@ def test_a_model_that_was_just_loaded_is_looked_at():
     bench.fleet.dispatcher.probe_now = probed.append
     for _ in range(3):
         slot = bench.run()
-        slot.answering()
+        slot.on_first_token()
         slot.release()
 
     assert probed == [1]
@@ -446,7 +446,7 @@ def test_states_are_told_in_words():
     assert bench.state(1) == ("ready", "It answers.")
     slot = bench.run()
     assert bench.state(1) == ("loading", "It is loading tern:latest.")
-    slot.answering()
+    slot.on_first_token()
     assert bench.state(1) == ("ready", "1 call running.")
     bench.ask()
     assert bench.state(1) == ("busy", "1 call running, 1 waiting.")
@@ -504,9 +504,9 @@ def test_calls_that_wait_for_an_answer_learn_that_their_server_died():
     bench = Bench(server(1, slots=3))
     silent, answering, deaf = bench.run(), bench.run(), bench.run()
     lost: list[tuple[str, GatewayError]] = []
-    silent.on_lost = lambda error: lost.append(("silent", error))
-    answering.on_lost = lambda error: lost.append(("answering", error))
-    answering.answering()
+    silent.on_server_down = lambda error: lost.append(("silent", error))
+    answering.on_server_down = lambda error: lost.append(("answering", error))
+    answering.on_first_token()
 
     bench.dead(1)
     bench.dead(1)
@@ -543,7 +543,7 @@ def test_the_half_open_circuit_lets_one_call_try():
     with pytest.raises(Unavailable):
         bench.run()
 
-    trial.answering()
+    trial.on_first_token()
     assert bench.run() is not None
 
 
@@ -658,7 +658,7 @@ def test_slots_are_proven_by_calls_that_answer_at_once():
     bench = Bench(server(1))
     slots = [bench.run(), bench.run()]
     for slot in slots:
-        slot.answering()
+        slot.on_first_token()
 
     assert bench.fleet.views()[0].slots == 2
     assert capacity(bench) == 2  # two run already, and up to four may now
@@ -667,7 +667,7 @@ def test_slots_are_proven_by_calls_that_answer_at_once():
 def test_a_trial_that_proves_nothing_is_not_repeated_at_once():
     bench = Bench(server(1))
     first, _second = bench.run(), bench.run()
-    first.answering()
+    first.on_first_token()
     first.release()
 
     ticket = bench.ask()
@@ -683,9 +683,9 @@ def test_failed_trials_become_rare():
     pauses = []
     for _ in range(9):
         first, second = bench.run(), bench.run()
-        first.answering()
+        first.on_first_token()
         first.release()
-        second.answering()
+        second.on_first_token()
         second.release()
         lane = bench.fleet.stations()[0].lanes["tern:latest"]
         pauses.append(lane.trial_at_s - bench.clock())
@@ -702,7 +702,7 @@ def test_many_slots_are_found_quickly():
     while bench.fleet.views()[0].slots < 64:
         rounds += 1
         while (slot := bench.ask().wait(0)) is not None:
-            slot.answering()
+            slot.on_first_token()
             running.append(slot)
             if len(running) >= 64:
                 break
@@ -715,7 +715,7 @@ def test_a_restarted_server_is_learned_anew():
     bench.well(1)
     slots = [bench.run(), bench.run()]
     for slot in slots:
-        slot.answering()
+        slot.on_first_token()
         slot.release()
     bench.dead(1)
     bench.well(1)

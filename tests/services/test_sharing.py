@@ -345,7 +345,7 @@ def test_slots_proven_by_one_process_are_known_to_all(instant: bool):
         ticket = two.benches[0].ask()
         two.beat()
         while (slot := ticket.wait(0)) is not None:
-            slot.answering()
+            slot.on_first_token()
             slots.append(slot)
             ticket = two.benches[0].ask()
             two.beat()
