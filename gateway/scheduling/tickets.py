@@ -30,8 +30,8 @@ _MAX_RETRY_S = 60
 class Slot:
     """The right to run one call on `server`. Thread-safe; `release` may come twice.
 
-    `on_server_down` is called, at most once, when the server is found dead before the call has answered:
-    the caller may then give up and try another server.
+    `on_server_down` is called, at most once, when the server is found dead before the call has
+    answered: the caller may then give up and try another server.
     """
 
     __slots__ = (
