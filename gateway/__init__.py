@@ -58,7 +58,6 @@ def create_app(settings: Settings | None = None) -> Flask:
     extensions.csrf.exempt(api.bp)
     extensions.csrf.exempt(admin_api.bp)
     cli.register(app)
-    app.before_request(_note_connection)
     app.after_request(_bound_writing)
     app.register_error_handler(HTTPException, _no_view)
     app.wsgi_app = Closing(app.wsgi_app)  # type: ignore[method-assign]  # Flask's documented way
@@ -68,10 +67,6 @@ def create_app(settings: Settings | None = None) -> Flask:
             app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops
         )
     return app
-
-
-def _note_connection() -> None:
-    context.services().watcher.note(_connection())
 
 
 def _connection() -> Any:

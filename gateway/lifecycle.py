@@ -20,7 +20,6 @@ from flask import Flask
 
 from gateway import logs
 from gateway.errors import Unavailable
-from gateway.runtime import tasks
 from gateway.web.context import Services, of
 
 log = logging.getLogger(__name__)
@@ -39,7 +38,6 @@ def start(worker: Any) -> None:
     _running.append(parts)
     logs.spare()
     logs.adopt("gunicorn.error")
-    tasks.quicken_answers()
     begin(parts)
     threading.Thread(target=_drain_when_told, args=(worker, parts), daemon=True).start()
     gc.collect()
@@ -79,7 +77,6 @@ def drain(parts: Services, drain_s: float) -> None:
     parts.draining.set()
     deadline_s = time.monotonic() + drain_s
     while len(parts.live) and time.monotonic() < deadline_s:
-        parts.watcher.end_idle()
         time.sleep(LOOK_S)
     ended = parts.live.cancel_all(
         lambda: Unavailable("The gateway is shutting down; try again.", code="shutting_down")
@@ -89,9 +86,7 @@ def drain(parts: Services, drain_s: float) -> None:
     deadline_s = time.monotonic() + SETTLE_S
     while len(parts.live) and time.monotonic() < deadline_s:
         time.sleep(LOOK_S)
-    parts.watcher.end_idle()
     parts.usage.flush(SETTLE_S)
-    tasks.every(LOOK_S, parts.watcher.end_idle, "last-connections")
 
 
 def _drain_when_told(worker: Any, parts: Services) -> None:

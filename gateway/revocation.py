@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 
-from gateway.calls.registry import Live
+from gateway.calls.registry import ActiveCalls
 from gateway.errors import GatewayError, Unauthenticated
 from gateway.management.keyring import Keyring
 from gateway.runtime.tasks import spawn
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 class Revocation:
     """Listens for changed keys and ends what they may no longer do."""
 
-    def __init__(self, marks: Revisions, keyring: Keyring, live: Live) -> None:
+    def __init__(self, marks: Revisions, keyring: Keyring, live: ActiveCalls) -> None:
         self._keyring = keyring
         self._live = live
         self._looking = threading.Lock()
@@ -42,7 +42,7 @@ class Revocation:
             if error is None or error.code == "api_key_expired":
                 return 0
             ended = self._live.cancel_where(
-                lambda tally: tally.admission.key_id == key_id, lambda: _cut(error)
+                lambda stats: stats.admission.key_id == key_id, lambda: _cut(error)
             )
         except Exception:
             log.exception("running calls of key %d could not be looked at", key_id)

@@ -11,10 +11,12 @@ from gateway.accounting.metrics import Metrics, Watchdog
 from gateway.accounting.retention import Retention
 from gateway.accounting.tracing import Traces
 from gateway.accounting.usage_writer import UsageWriter
-from gateway.calls.media import Images
-from gateway.calls.registry import Live
+from gateway.calls.active_call import CallParts
+from gateway.calls.media import MediaFetcher
+from gateway.calls.monitor import Monitor
+from gateway.calls.prepare import Preparer
+from gateway.calls.registry import ActiveCalls
 from gateway.calls.stored_responses import Responses
-from gateway.calls.watcher import Watcher
 from gateway.config import Settings
 from gateway.core.chat import Json
 from gateway.limits.limiter import Limiter
@@ -45,6 +47,9 @@ from gateway.store.database.engine import Database
 from gateway.version import VERSION
 from gateway.web.context import Services, attach
 
+_CALLS_SHARE = 0.8
+"""How much of a worker's connections calls may take."""
+
 
 def attach_services(app: Flask, config: Settings) -> Services:
     """Make all services and attach them to `app`. Opens no connection, starts nothing."""
@@ -67,7 +72,7 @@ def make(config: Settings) -> Services:
     catalog.listener = fleet.follow
     refresher = Refresher(store, catalog, clients, settings.behaviour)
     fleet.dispatcher.on_missing = refresher.soon
-    live = Live(store, marks, is_loaded=_is_loaded(fleet, catalog))
+    live = ActiveCalls(store, marks, is_loaded=_is_loaded(fleet, catalog))
     loading = Loading(store, catalog, settings.behaviour)
     pulls = Pulls(store, fleet, refresher, loading)
     usage = UsageWriter(store, worker=worker_name(), capacity=config.usage_buffer)
@@ -82,6 +87,20 @@ def make(config: Settings) -> Services:
         workers=config.web_concurrency,
     )
     keyring = Keyring(store, marks)
+    factors = Factors()
+    calls = CallParts(
+        settings=settings,
+        preparer=Preparer(settings.behaviour, catalog, factors, MediaFetcher(settings.behaviour)),
+        scheduler=fleet,
+        limiter=limiter,
+        registry=live,
+        monitor=Monitor(settings.behaviour),
+        usage=usage,
+        metrics=metrics,
+        traces=traces,
+        factors=factors,
+        max_calls=int(config.worker_connections * _CALLS_SHARE),
+    )
     Revocation(marks, keyring, live)
     jobs = (
         marks,
@@ -111,15 +130,13 @@ def make(config: Settings) -> Services:
         limiter=limiter,
         fleet=fleet,
         live=live,
+        calls=calls,
         usage=usage,
         metrics=metrics,
         traces=traces,
-        images=Images(settings.behaviour),
         responses=Responses(store, settings.behaviour),
         pulls=pulls,
         admins=Admins(store),
-        watcher=Watcher(),
-        factors=Factors(),
         draining=draining,
     )
 

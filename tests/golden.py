@@ -111,7 +111,7 @@ def files(sample: Sample, recording: Path) -> Iterator[tuple[Path, bytes]]:
     envelope = Envelope(SEED, CREATED, call, REQUEST_ID, prompt_estimate=17)
     found = batches(recording)
     path = GOLDEN / dialect.name / recording.stem
-    yield path.with_suffix(".sse"), b"".join(frames(dialect.writer(envelope), iter(found)))
+    yield path.with_suffix(".sse"), b"".join(frames(dialect.writer(envelope), [found]))
     try:
         whole = dialect.render(fold(found), envelope)
     except GatewayError as error:

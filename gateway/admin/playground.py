@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 import orjson
@@ -18,11 +19,10 @@ from flask import Response, render_template, request, stream_with_context, url_f
 from gateway.admin import bp
 from gateway.admin.keys import snippets
 from gateway.admin.usage.request_trace import parts_of
-from gateway.calls import active_call
-from gateway.calls.active_call import Caller, Running
-from gateway.calls.relay import Answer
+from gateway.calls.active_call import ActiveCall, Caller, record_rejection
+from gateway.calls.produce import produce
 from gateway.core.chat import Json
-from gateway.core.events import Event, Failed, Finish, TextDelta, ThinkingDelta, ToolCallDone
+from gateway.core.events import Batch, Event, Finish, TextDelta, ThinkingDelta, ToolCallDone
 from gateway.core.keys import Key
 from gateway.dialects.base import Reading
 from gateway.dialects.chat.dialect import CHAT
@@ -61,17 +61,20 @@ def playground_run() -> Response:
     """Run one call and stream its answer."""
     request_id = "req_" + secrets.token_hex(16)
     try:
-        running = _begin(services(), request_id)
+        active = _begin(services(), request_id)
     except GatewayError as error:
         return _refused(error, request_id)
     with ExitStack() as stack:
         try:
-            stack.enter_context(running)
-            running.answer.begin()
+            stack.enter_context(active)
+            active.start(lambda choice: produce(active, choice), active.prepared.request.choices)
+            first = active.first()
         except GatewayError as error:
-            running.tally.fail(error)
+            active.stats.fail(error)
             return _refused(error, request_id)
-        response = Response(stream_with_context(_frames(running)), mimetype="text/event-stream")
+        response = Response(
+            stream_with_context(_frames(active, first)), mimetype="text/event-stream"
+        )
         response.headers["X-Accel-Buffering"] = "no"
         response.call_on_close(stack.pop_all().close)
         return response
@@ -94,7 +97,7 @@ def _examples() -> tuple[str, ...]:
     )
 
 
-def _begin(parts: Services, request_id: str) -> Running[Answer]:
+def _begin(parts: Services, request_id: str) -> ActiveCall:
     """Read what was sent and start the call. Raises every refusal a client would get."""
     sent = request.get_json(silent=True)
     if not isinstance(sent, Mapping) or not isinstance(sent.get("body"), dict):
@@ -111,9 +114,10 @@ def _begin(parts: Services, request_id: str) -> Running[Answer]:
     try:
         access.check_scope(key, CHAT.name, CHAT.label)
         call = CHAT.parse(body, _reading(parts))
-        return active_call.start(parts, call, key, caller, body)
+        prepared = parts.calls.preparer.prepare(call, key)
+        return ActiveCall(parts.calls, prepared, caller, body)
     except GatewayError as error:
-        active_call.refused(parts, key, caller, str(body.get("model", ""))[:200], error)
+        record_rejection(parts.calls, key, caller, str(body.get("model", "")), error)
         raise
 
 
@@ -135,14 +139,18 @@ def _reading(parts: Services) -> Reading:
     return Reading(parts.settings.behaviour(), nothing, nothing)
 
 
-def _frames(running: Running[Answer]) -> Iterator[bytes]:
-    yield _frame({"type": "start", "request_id": running.caller.request_id})
-    for _choice, events in running.answer.batches():
-        for event in events:
-            yield _frame(_shown(event, running))
+def _frames(active: ActiveCall, first: Sequence[Batch] | None) -> Iterator[bytes]:
+    yield _frame({"type": "start", "request_id": active.caller.request_id})
+    try:
+        for _choice, events in chain(first or (), active.batches()):
+            for event in events:
+                yield _frame(_shown(event, active))
+    except GatewayError as error:
+        active.stats.fail(error)
+        yield _frame(_failure(error, active.caller.request_id))
 
 
-def _shown(event: Event, running: Running[Answer]) -> dict[str, Json]:
+def _shown(event: Event, active: ActiveCall) -> dict[str, Json]:
     match event:
         case TextDelta(text):
             return {"type": "text", "text": text}
@@ -151,19 +159,17 @@ def _shown(event: Event, running: Running[Answer]) -> dict[str, Json]:
         case ToolCallDone(_id, name, arguments):
             return {"type": "tool", "name": name, "arguments": arguments}
         case Finish():
-            return _done(event, running)
-        case Failed(error):
-            return _failure(error, running.caller.request_id)
+            return _done(event, active)
         case _ping:
             return {"type": "ping"}
 
 
-def _done(finish: Finish, running: Running[Answer]) -> dict[str, Json]:
-    usage, tally = finish.usage, running.tally
+def _done(finish: Finish, active: ActiveCall) -> dict[str, Json]:
+    usage, stats = finish.usage, active.stats
     first_ms = (
-        None if tally.first_token_s is None else (tally.first_token_s - tally.started_s) * 1000
+        None if stats.first_token_s is None else (stats.first_token_s - stats.started_s) * 1000
     )
-    parameters, changes = parts_of(tally.explain)
+    parameters, changes = parts_of(stats.explain)
     seconds = usage.eval_ns / 1e9
     return {
         "type": "done",
@@ -175,11 +181,11 @@ def _done(finish: Finish, running: Running[Answer]) -> dict[str, Json]:
         "first_ms": first_ms,
         "load_ms": usage.load_ns / 1e6,
         "prompt_ms": usage.prompt_ns / 1e6,
-        "server": tally.server_name,
-        "route": tally.route_reason,
+        "server": stats.server_name,
+        "route": stats.route_reason,
         "parameters": [[one.name, one.value, one.layer] for one in parameters],
         "changes": [[one.name, one.reason] for one in changes],
-        "url": url_for("admin.request_detail", request_id=running.caller.request_id),
+        "url": url_for("admin.request_detail", request_id=active.caller.request_id),
     }
 
 

@@ -9,7 +9,6 @@ from flask import Response, g
 from gateway.api import bp, storing
 from gateway.api.hooks import speaks
 from gateway.api.inbound import read_body
-from gateway.calls.prepare import measure_prompt
 from gateway.dialects.messages import dialect as anthropic_messages
 from gateway.dialects.messages.dialect import MESSAGES
 from gateway.dialects.responses import dialect as openai_responses
@@ -29,7 +28,7 @@ def count_tokens() -> Response:
     access.check_scope(g.key, MESSAGES.name, MESSAGES.label)
     parts = services()
     call = anthropic_messages.parse_count(read_body(parts), storing.reading(parts, g.key))
-    return _json(anthropic_messages.render_count(measure_prompt(parts, call, g.key)))
+    return _json(anthropic_messages.render_count(parts.calls.preparer.measure_prompt(call, g.key)))
 
 
 @bp.post("/v1/responses/input_tokens", strict_slashes=False)
@@ -40,7 +39,7 @@ def input_tokens() -> Response:
     access.check_scope(g.key, RESPONSES.name, RESPONSES.label)
     parts = services()
     call = openai_responses.parse(read_body(parts), storing.reading(parts, g.key))
-    return _json(responses_stored.input_tokens(measure_prompt(parts, call, g.key)))
+    return _json(responses_stored.input_tokens(parts.calls.preparer.measure_prompt(call, g.key)))
 
 
 def _json(body: object) -> Response:

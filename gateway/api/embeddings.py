@@ -8,7 +8,8 @@ from gateway.api import bp, storing
 from gateway.api.answers import Complete
 from gateway.api.hooks import speaks
 from gateway.api.inbound import Recorded, caller, read_body
-from gateway.calls import active_call
+from gateway.calls.active_call import ActiveCall
+from gateway.calls.embeddings import embed
 from gateway.dialects import embeddings as openai_embeddings
 from gateway.dialects.embeddings import EMBEDDINGS
 from gateway.policy import access
@@ -25,13 +26,11 @@ def embeddings() -> Response:
         access.check_scope(g.key, EMBEDDINGS.name, EMBEDDINGS.label)
         body |= read_body(parts)
         request = openai_embeddings.parse(body, storing.reading(parts, g.key))
-        running, effective = active_call.start_embedding(
-            parts, request, g.key, caller(EMBEDDINGS), body
-        )
-    with running:
+        prepared, effective = parts.calls.preparer.prepare_embedding(request, g.key)
+    with ActiveCall(parts.calls, prepared, caller(EMBEDDINGS), body) as active:
         try:
-            found = running.answer.vectors(effective)
+            found = embed(active, effective)
         finally:
-            g.headers = running.headers()
+            g.headers = active.headers()
         vectors = openai_embeddings.render(found, request)
         return Complete(vectors, content_type="application/json")

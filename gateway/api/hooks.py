@@ -26,7 +26,6 @@ from gateway.errors import GatewayError, Unavailable
 from gateway.logs import REQUEST_ID, clean
 from gateway.policy import access
 from gateway.policy.rate_window import Form
-from gateway.runtime import tasks
 from gateway.web.context import services
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -123,8 +122,6 @@ def finish(response: Response) -> Response:
         (headers.setdefault if has_own else add)(name, value)
     if "HTTP_ORIGIN" in environ:
         _allow_origin(response)
-    if _has_body(response, here.method):
-        tasks.expect_body(environ.get("gunicorn.socket"))
     return response
 
 

@@ -8,13 +8,11 @@ from flask import Request, g, request
 from flask.ctx import _AppCtxGlobals
 from werkzeug.wsgi import get_content_length
 
-from gateway.calls import active_call
-from gateway.calls.active_call import Caller
+from gateway.calls.active_call import Caller, record_rejection
 from gateway.core.chat import Json
 from gateway.dialects.base import Endpoint
 from gateway.errors import GatewayError
 from gateway.logs import clean
-from gateway.runtime import tasks
 from gateway.web.context import Services
 from gateway.web.request_body import read_json
 
@@ -69,7 +67,7 @@ class Recorded:
         if isinstance(error, GatewayError):
             model = self._body.get("model")
             name = model if isinstance(model, str) else ""
-            active_call.refused(self._parts, g.key, caller(self._endpoint), name, error)
+            record_rejection(self._parts.calls, g.key, caller(self._endpoint), name, error)
 
 
 def caller(endpoint: Endpoint) -> Caller:
@@ -77,7 +75,6 @@ def caller(endpoint: Endpoint) -> Caller:
     here = this_request()
     environ = here.environ
     sock = environ.get("gunicorn.socket")
-    tasks.quicken(sock)
     # what the caller calls the request: logged, never adopted (D4)
     theirs = environ.get("HTTP_X_REQUEST_ID") or environ.get("HTTP_X_CLIENT_REQUEST_ID") or ""
     return Caller(
@@ -88,5 +85,5 @@ def caller(endpoint: Endpoint) -> Caller:
         application=clean(environ.get("HTTP_USER_AGENT", ""), 120),
         sock=sock,
         traceparent=environ.get("HTTP_TRACEPARENT", ""),
-        their_id=clean(theirs, 128),
+        client_request_id=clean(theirs, 128),
     )

@@ -1,14 +1,13 @@
-"""Responses that are kept (D28): recalled while parsing, stored when they end."""
+"""Responses that are stored (D28): recalled while parsing, stored when they end."""
 
 from __future__ import annotations
 
-from gateway.calls.active_call import Running
-from gateway.calls.relay import Answer
+from gateway.calls.active_call import ActiveCall
+from gateway.calls.stored_responses import Responses
 from gateway.core.chat import Envelope, Json
 from gateway.core.events import Batch
 from gateway.core.keys import Key
 from gateway.dialects.base import Dialect, Reading, StoredWriter
-from gateway.errors import ClientGone
 from gateway.web.context import Services
 
 
@@ -22,42 +21,47 @@ def reading(parts: Services, key: Key) -> Reading:
     )
 
 
-def keep(running: Running[Answer], dialect: Dialect, envelope: Envelope, response: Json) -> None:
+def store(
+    responses: Responses, active: ActiveCall, dialect: Dialect, envelope: Envelope, response: Json
+) -> None:
     """Store a finished response, if API, caller and settings want that."""
-    kept = None if dialect.on_complete is None else dialect.on_complete(envelope, response)
-    if kept is not None:
-        running.services.responses.save(running.prepared.key, kept)
+    wanted = None if dialect.on_complete is None else dialect.on_complete(envelope, response)
+    if wanted is not None:
+        responses.save(active.prepared.key, wanted)
 
 
-class Keeper:
+class StoringWriter:
     """A writer that stores the response once: before its last event is sent, so that a client may
-    refer to it at once, or when the client has left, which `keep` is to be told."""
+    refer to it at once, or when the call ends without one, which `store` is to be told."""
 
     def __init__(
-        self, running: Running[Answer], envelope: Envelope, dialect: Dialect, builder: StoredWriter
+        self,
+        responses: Responses,
+        active: ActiveCall,
+        envelope: Envelope,
+        dialect: Dialect,
+        writer: StoredWriter,
     ) -> None:
-        self._running = running
+        self._responses = responses
+        self._active = active
         self._envelope = envelope
         self._dialect = dialect
-        self._builder = builder
-        self._kept = False
+        self._writer = writer
+        self._is_stored = False
         self.over = False
-        self.open = builder.open
-        self.piece = builder.piece
+        self.open = writer.open
 
     def feed(self, batch: Batch) -> bytes:
         """Return the frames of one batch; the response is stored before the last of them."""
-        if isinstance(self._running.answer.stopped, ClientGone):
-            self.over = True
-            return b""  # nobody listens; what came so far is kept as incomplete
-        data = self._builder.feed(batch)
-        self.over = self._builder.over
+        data = self._writer.feed(batch)
+        self.over = self._writer.over
         if self.over:
-            self.keep()
+            self.store()
         return data
 
-    def keep(self) -> None:
+    def store(self) -> None:
         """Store the response as it is now, unless that was done."""
-        if not self._kept:
-            self._kept = True
-            keep(self._running, self._dialect, self._envelope, self._builder.abandon())
+        if not self._is_stored:
+            self._is_stored = True
+            response = self._writer.abandon()
+            store(self._responses, self._active, self._dialect, self._envelope, response)

@@ -1,8 +1,12 @@
-"""One admitted call from its first check to its last count, with everything it holds in the order
-it is given back.
+"""One admitted call from its first check to its last count, with everything it holds.
 
-Views of machines and the playground use the same two steps: `start` a call, then read its answer
-whole or in batches.
+    consumer   the greenlet of the request: reads the channel and writes to the client
+    producers  one task for each choice: waits for a slot, reads Ollama, fills the channel
+    monitor    looks at every active call a few times a second, and may cancel it
+
+`cancel` is one thing for every reason: client gone, administrator, revoked key, shutdown, time
+limit. The first reason wins; the channel ends at once, then the producers are interrupted. Leaving
+the block ends whatever still runs and settles the record, exactly once.
 """
 
 from __future__ import annotations
@@ -10,39 +14,76 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol
 
-from gateway.calls.embeddings import EmbedAnswer
-from gateway.calls.prepare import Prepared, fall_back, prepare, prepare_embedding
-from gateway.calls.relay import Answer
-from gateway.calls.stats import Tally, refusal
-from gateway.core.chat import Call, ChatRequest, EmbedRequest, Envelope, Json
+from gateway.accounting.metrics import Metrics
+from gateway.accounting.tracing import Traces
+from gateway.accounting.usage_writer import UsageWriter
+from gateway.calls.attempts import Attempt
+from gateway.calls.channel import Channel
+from gateway.calls.prepare import PreparedCall, Preparer, measure
+from gateway.calls.stats import CallStats, rejection
+from gateway.core.behaviour import Behaviour
+from gateway.core.chat import ChatRequest, Envelope, Json
+from gateway.core.events import Batch, Event, Finish
 from gateway.core.keys import Key
 from gateway.core.usage import Admission, Settlement
-from gateway.errors import ClientGone, GatewayError, Unavailable
-from gateway.limits.limiter import Lease
+from gateway.errors import ClientGone, ContextOverflow, GatewayError, Unavailable
+from gateway.limits.limiter import Lease, Limiter
+from gateway.logs import REQUEST_ID
 from gateway.policy import media
+from gateway.policy.estimate import Factors
 from gateway.policy.rate_window import Form
+from gateway.runtime import tasks
 from gateway.runtime.identity import worker_name
-from gateway.web.context import Services
+from gateway.scheduling.servers import Fleet
+
+if TYPE_CHECKING:
+    from gateway.calls.monitor import Monitor
+    from gateway.calls.registry import ActiveCalls
 
 log = logging.getLogger(__name__)
 
-_CALLS_SHARE = 0.8
-"""How much of a worker's connections calls may take."""
+_JOIN_S = 1.0
+"""How long the end of a call waits for its producers; the monitor interrupts them again."""
 
-A = TypeVar("A", Answer, EmbedAnswer)
+
+class Settings(Protocol):
+    """The runtime settings, as far as calls use them."""
+
+    def behaviour(self) -> Behaviour:
+        """Return the settings in force."""
+
+    def keeps_bodies(self, key: Key) -> bool:
+        """Whether prompts and answers of a key are kept for the request page."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallParts:
+    """What calls use. `max_calls` is how many a process may hold: health and the console need some
+    connections as well (load-8)."""
+
+    settings: Settings
+    preparer: Preparer
+    scheduler: Fleet
+    limiter: Limiter
+    registry: ActiveCalls
+    monitor: Monitor
+    usage: UsageWriter
+    metrics: Metrics
+    traces: Traces
+    factors: Factors
+    max_calls: int
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who calls what, and over which connection. `sock` is the client's socket where there is one,
-    `their_id` what the caller calls the request, `form` that of its rate-limit headers."""
+    `client_request_id` what the caller calls the request, `form` that of its rate-limit headers."""
 
     request_id: str
     endpoint: str
@@ -50,61 +91,66 @@ class Caller:
     application: str = ""
     sock: Any = None
     traceparent: str = ""
-    their_id: str = ""
+    client_request_id: str = ""
     form: Form = "openai"
 
 
-class Running(Generic[A]):
-    """A call in progress. A context manager: leaving it settles everything exactly once."""
+class ActiveCall:
+    """A call in progress. A context manager; `cancel` may come from anywhere.
+
+    `attempts` are the tries under way, one a choice. `committed` tells that the head of a stream
+    has left: an error is an event from then on, and no other model may answer.
+    """
 
     def __init__(
-        self,
-        services: Services,
-        prepared: Prepared,
-        caller: Caller,
-        answer: Callable[[Tally], A],
+        self, parts: CallParts, prepared: PreparedCall, caller: Caller, body: Mapping[str, Json]
     ) -> None:
-        self.services = services
+        self.parts = parts
+        self.prepared = prepared
         self.caller = caller
+        self.behaviour = behaviour = parts.settings.behaviour()
         self.created = int(time.time())
         self.seed = os.urandom(16).hex()
-        self.tally = Tally(
+        self.stats = CallStats(
             _admission(prepared, caller),
             choices_a_prompt=prepared.request.n,
             prompt_estimate=prepared.estimate,
+            explain=prepared.explain,
         )
-        self.answer: A = answer(self.tally)
+        if parts.settings.keeps_bodies(prepared.key):
+            self.stats.keep_bodies(body, behaviour.body_max_kb << 10)
+        self.channel = Channel(self._ping_note)
+        self.attempts: list[Attempt] = []
+        self.reason: GatewayError | None = None
+        self.consumer = tasks.this_greenlet()
+        self.committed = False
+        self.tasks: list[tasks.Task[None]] = []
+        self._running = 0
+        self._endings: dict[int, Sequence[Event]] = {}
         self._lease: Lease | None = None
-        self._stack = ExitStack()
+        self._is_closed = False
 
-    @property
-    def prepared(self) -> Prepared:
-        """What is being answered; changes when a fallback model takes over."""
-        return self.answer.prepared
+    # -- from admission to settlement ----------------------------------------------------------
 
-    def __enter__(self) -> Running[A]:
-        services, tally, key = self.services, self.tally, self.prepared.key
-        with ExitStack() as stack:
-            services.usage.admit(tally.admission)
-            stack.callback(self._settle)
-            try:
-                self._check_room()
-                self._lease = services.limiter.admit(
-                    key,
-                    self.prepared.reservation,
-                    prompt=self.prepared.estimate,
-                    form=self.caller.form,
-                )
-            except GatewayError as error:
-                tally.fail(error)
-                raise
-            if self._lease.token_room is not None:
-                self.answer.bound(self._lease.token_room - self.prepared.estimate)
-            stack.enter_context(services.live.running(tally, self.answer.cancel, self._place))
-            stack.enter_context(self.answer)
-            watch = services.watcher.watch(self.caller.sock, self._client_left, self._is_stuck)
-            stack.enter_context(watch)
-            self._stack = stack.pop_all()
+    def __enter__(self) -> ActiveCall:
+        parts, stats = self.parts, self.stats
+        parts.usage.admit(stats.admission)
+        try:
+            if len(parts.registry) >= parts.max_calls:
+                raise Unavailable("The gateway holds as many calls as it can; try again.")
+            self._lease = lease = parts.limiter.admit(
+                self.prepared.key,
+                self.prepared.reservation,
+                prompt=self.prepared.estimate,
+                form=self.caller.form,
+            )
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
+            raise
+        if lease.token_room is not None:
+            self._bound(lease.token_room - self.prepared.estimate)
+        parts.registry.add(self)
+        parts.monitor.watch(self)
         return self
 
     def __exit__(
@@ -114,14 +160,114 @@ class Running(Generic[A]):
         trace: TracebackType | None,
     ) -> None:
         if isinstance(error, GatewayError):
-            self.tally.fail(error)
+            self.stats.fail(error)
         elif isinstance(error, Exception):
-            self.tally.fail(GatewayError("The gateway failed on this request."))
-        self._stack.pop_all().close()
+            self.stats.fail(GatewayError("The gateway failed on this request."))
+        self.close()
+
+    def close(self) -> None:
+        """End what still runs and settle. Only the first time; waits a second at most."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        try:
+            running = [task for task in self.tasks if not task.ended]
+            if running:
+                self.cancel(ClientGone("The client closed the connection."))
+                end_s = time.monotonic() + _JOIN_S
+                for task in running:
+                    task.wait(max(end_s - time.monotonic(), 0.0))
+        finally:
+            self.parts.monitor.unwatch(self)
+            self.parts.registry.remove(self)
+            self._settle()
+
+    def start(self, work: Callable[[int], None], choices: int = 1) -> None:
+        """Run `work(choice)` for each choice, each in its own task."""
+        self._running = choices
+        self.tasks = [tasks.spawn(self._produce, work, choice) for choice in range(choices)]
+
+    def cancel(self, reason: GatewayError) -> None:
+        """End the call; `reason` says why. From anywhere; never waits."""
+        if self.reason is None:
+            self.reason = reason
+            self.channel.finish(reason)
+            for task in self.tasks:
+                task.interrupt(reason)
+
+    # -- the producers -------------------------------------------------------------------------
+
+    def put(self, choice: int, events: Sequence[Event]) -> None:
+        """Count events of a choice and hand them to the consumer. The end of a choice waits until
+        its task holds nothing any more."""
+        self.stats.on_events(events, choice)
+        if isinstance(events[-1], Finish):
+            self._endings[choice] = events
+        else:
+            self.channel.put((choice, events))
+
+    def fall_back(self, failed: PreparedCall, error: GatewayError) -> PreparedCall | None:
+        """Return the call as another model may answer it after a failure; None when the failure
+        stands. Then it says all it can."""
+        if isinstance(error, ContextOverflow):
+            measure(error, failed, self.stats.loaded_tokens)
+        if self.committed or self.channel.put_count or self.reason is not None:
+            return None
+        following = self.parts.preparer.fall_back(failed, error)
+        if following is not None:
+            self.prepared = following
+            self.stats.on_fallback(following.model)
+        return following
+
+    def _produce(self, work: Callable[[int], None], choice: int) -> None:
+        REQUEST_ID.set(self.caller.request_id)
+        try:
+            work(choice)
+        except GatewayError as error:
+            self._fail(error)
+        except Exception:
+            log.exception("a call failed in the gateway")
+            request_id = self.caller.request_id
+            self._fail(
+                GatewayError(f"The gateway failed on this request (request id {request_id}).")
+            )
+        else:
+            self._end(choice)
+
+    def _fail(self, error: GatewayError) -> None:
+        """End the call with an error, without what would keep sockets and slots of its frames."""
+        error.__cause__ = error.__context__ = None
+        self.cancel(error.with_traceback(None))
+
+    def _end(self, choice: int) -> None:
+        """Hand over the end of a choice. A client that reacts to it at once finds the slot free and
+        its key's limits given back."""
+        self._running -= 1
+        if not self._running:
+            self._give_back(self.stats.settlement(time.monotonic()))
+        ending = self._endings.pop(choice, None)
+        if ending is not None:
+            self.channel.put((choice, ending))
+        if not self._running:
+            self.channel.finish()
+
+    # -- the consumer --------------------------------------------------------------------------
+
+    def first(self) -> list[Batch] | None:
+        """Wait for the first events, or until the head has to leave without any (D33). Raises the
+        error that came instead: it is still a status."""
+        batches = self.channel.get()
+        self.committed = self.stats.head_sent = True
+        return batches
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield what the producers give, to the end. Raises the error the call ends with."""
+        while (batches := self.channel.get()) is not None:
+            yield from batches
 
     def envelope(self) -> Envelope:
         """Return what the answer carries around the model's words."""
-        prepared, behaviour = self.prepared, self.services.settings.behaviour()
+        prepared, behaviour = self.prepared, self.behaviour
         return Envelope(
             seed=self.seed,
             created=self.created,
@@ -137,47 +283,51 @@ class Running(Generic[A]):
     def headers(self) -> dict[str, str]:
         """Return the headers that tell what was ignored, which server answers, what limits are
         left."""
-        found = dict(self.limit_headers())
-        ignored = (*self.prepared.call.ignored, *self.prepared.ignored, *self.tally.ignored)
+        lease, prepared, stats = self._lease, self.prepared, self.stats
+        found = {} if lease is None else dict(lease.headers_for(self.caller.form))
+        ignored = (*prepared.call.ignored, *prepared.ignored, *stats.ignored)
         if ignored:
             found["x-gateway-ignored"] = ", ".join(dict.fromkeys(ignored))[:1000]
-        behaviour = self.services.settings.behaviour()
-        if behaviour.server_header and self.tally.server_name:
-            found["x-gateway-server"] = _header(self.tally.server_name)
-        if self.prepared.fallback_of:
-            found["x-gateway-fallback"] = _header(self.prepared.model.display_name)
-        place, length = self._place()
-        if place:
-            found["x-gateway-queue"] = f"{place}/{length}"
+        if self.behaviour.server_header and stats.server_name:
+            found["x-gateway-server"] = _header(stats.server_name)
+        if prepared.fallback_of:
+            found["x-gateway-fallback"] = _header(prepared.model.display_name)
+        position, length = self.queue_position
+        if position:
+            found["x-gateway-queue"] = f"{position}/{length}"
         return found
 
-    def _check_room(self) -> None:
-        """Refuse before connections run out: health and the console need some as well (load-8)."""
-        room = self.services.config.worker_connections * _CALLS_SHARE
-        if len(self.services.live) >= room:
-            raise Unavailable("The gateway holds as many calls as it can; try again.")
+    @property
+    def queue_position(self) -> tuple[int, int]:
+        """The place in the queue and its length; (0, 0) while the call does not wait."""
+        for attempt in self.attempts:
+            if attempt.slot is None and attempt.ticket is not None:
+                position, length = attempt.ticket.ahead
+                return (position, length) if position else (0, 0)
+        return 0, 0
 
-    def _is_stuck(self) -> bool:
-        return isinstance(self.answer, Answer) and self.answer.is_stuck()
+    def _ping_note(self) -> str:
+        position, length = self.queue_position
+        return f"keep-alive, queued {position}/{length}" if position else "keep-alive"
 
-    def _place(self) -> tuple[int, int]:
-        return self.answer.place if isinstance(self.answer, Answer) else (0, 0)
+    def _bound(self, tokens: int) -> None:
+        """Let the answer have at most `tokens`: what is left of a budget (and at least one)."""
+        request = self.prepared.request
+        limit = max(1, tokens // request.choices)
+        asked = request.params.options.get("num_predict")
+        if not isinstance(asked, int) or asked < 0 or asked > limit:
+            options = {**request.params.options, "num_predict": limit}
+            params = replace(request.params, options=options)
+            self.prepared = replace(self.prepared, request=replace(request, params=params))
 
-    def limit_headers(self) -> Mapping[str, str]:
-        """Return the rate-limit headers in the dialect's own form."""
-        if self._lease is None:
-            return {}
-        return self._lease.headers_for(self.caller.form)
-
-    def _client_left(self) -> None:
-        self.answer.cancel(ClientGone("The client closed the connection."))
+    # -- settling --------------------------------------------------------------------------------
 
     def _settle(self) -> None:
         """Report the end to whoever counts. One that fails is logged and does not stop the next."""
-        tally = self.tally
-        if not tally.finish:
-            tally.fail(self.answer.stopped or ClientGone("The client closed the connection."))
-        settlement = tally.settlement(time.monotonic())
+        stats = self.stats
+        if not stats.finish:
+            stats.fail(self.reason or ClientGone("The client closed the connection."))
+        settlement = stats.settlement(time.monotonic())
         for report in (self._give_back, self._learn, self._report):
             try:
                 report(settlement)
@@ -192,55 +342,18 @@ class Running(Generic[A]):
                 self._lease.release()
 
     def _learn(self, settlement: Settlement) -> None:
-        prepared, tally = self.prepared, self.tally
-        if tally.usage is not None and not tally.usage.estimated and not tally.has_images:
-            self.services.factors.learn(
-                prepared.model.name, prepared.units, tally.usage.prompt_tokens
-            )
+        prepared, stats = self.prepared, self.stats
+        if stats.usage is not None and not stats.usage.estimated and not stats.has_images:
+            self.parts.factors.learn(prepared.model.name, prepared.units, stats.usage.prompt_tokens)
 
     def _report(self, settlement: Settlement) -> None:
-        _tell(self.services, self.tally.admission, settlement, self.caller)
+        report(self.parts, self.stats.admission, settlement, self.caller)
 
 
-def start(
-    services: Services, call: Call, key: Key, caller: Caller, body: Mapping[str, Json]
-) -> Running[Answer]:
-    """Resolve, check and prepare a call. Raises every refusal that needs no model.
-
-    Nothing is held until the result is entered.
-    """
-    prepared = prepare(services, call, key)
-    behaviour = services.settings.behaviour()
-
-    def answer(tally: Tally) -> Answer:
-        return Answer(
-            prepared,
-            tally,
-            services.fleet,
-            behaviour,
-            lambda failed, error: fall_back(services, failed, error),
-        )
-
-    return _kept(Running(services, prepared, caller, answer), body)
-
-
-def start_embedding(
-    services: Services, request: EmbedRequest, key: Key, caller: Caller, body: Mapping[str, Json]
-) -> tuple[Running[EmbedAnswer], EmbedRequest]:
-    """Do the same for an embedding call; gives the effective request beside it."""
-    prepared, effective = prepare_embedding(services, request, key)
-    behaviour = services.settings.behaviour()
-
-    def answer(tally: Tally) -> EmbedAnswer:
-        return EmbedAnswer(prepared, tally, services.fleet, behaviour)
-
-    return _kept(Running(services, prepared, caller, answer), body), effective
-
-
-def refused(
-    services: Services, key: Key, caller: Caller, requested_model: str, error: GatewayError
+def record_rejection(
+    parts: CallParts, key: Key, caller: Caller, requested_model: str, error: GatewayError
 ) -> None:
-    """Record a call that was refused before it could be admitted, so that an admin can see why."""
+    """Record a call that was rejected before it could be admitted, so that an admin can see why."""
     admission = Admission(
         request_id=caller.request_id,
         at=datetime.now(UTC),
@@ -255,40 +368,31 @@ def refused(
         client_app=caller.application,
         worker=worker_name(),
     )
-    services.usage.admit(admission)
-    _tell(services, admission, refusal(caller.request_id, error), caller)
+    parts.usage.admit(admission)
+    report(parts, admission, rejection(caller.request_id, error), caller)
 
 
-def _tell(services: Services, admission: Admission, settlement: Settlement, caller: Caller) -> None:
-    """Tell everybody who counts how a call ended: records, log, metrics, traces."""
-    services.usage.settle(settlement)
-    told = settlement.error_code or settlement.finish
+def report(parts: CallParts, admission: Admission, settlement: Settlement, caller: Caller) -> None:
+    """Report how a call ended to records, log, metrics and traces."""
+    parts.usage.settle(settlement)
     log.info(
         "%s %s %d %s, %d+%d tokens in %d ms, key %d%s%s",
         admission.endpoint,
         admission.model or admission.requested_model or "-",
         settlement.status,
-        told,
+        settlement.error_code or settlement.finish,
         settlement.prompt_tokens,
         settlement.completion_tokens,
         settlement.duration_ms,
         admission.key_id or 0,
         f", user {admission.end_user[:64]!r}" if admission.end_user else "",
-        f", their id {caller.their_id!r}" if caller.their_id else "",
+        f", their id {caller.client_request_id!r}" if caller.client_request_id else "",
     )
-    services.metrics.settled(admission, settlement)
-    services.traces.settled(admission, settlement, caller.traceparent)
+    parts.metrics.settled(admission, settlement)
+    parts.traces.settled(admission, settlement, caller.traceparent)
 
 
-def _kept(running: Running[A], body: Mapping[str, Json]) -> Running[A]:
-    services = running.services
-    if services.settings.keeps_bodies(running.prepared.key):
-        running.tally.keep_bodies(body, services.settings.behaviour().body_max_kb << 10)
-    running.tally.explain = running.prepared.explain
-    return running
-
-
-def _admission(prepared: Prepared, caller: Caller) -> Admission:
+def _admission(prepared: PreparedCall, caller: Caller) -> Admission:
     request = prepared.request
     return Admission(
         request_id=caller.request_id,

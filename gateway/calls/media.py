@@ -195,13 +195,13 @@ class _Wanted:
         )
 
 
-class Images:
+class MediaFetcher:
     """Fetches what a request names by URL; the same URL once a request."""
 
     def __init__(self, behaviour: Callable[[], Behaviour]) -> None:
         self._behaviour = behaviour
 
-    def fill(self, request: Request) -> tuple[Request, tuple[str, ...]]:
+    def fetch_all(self, request: Request) -> tuple[Request, tuple[str, ...]]:
         """Return the request with every `Media.url` fetched, images into `Media.data`, files into
         the text of their message, and the paths of those of earlier turns that could not be
         fetched. Raises InvalidRequest for those of the user's newest turn."""

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from gateway.calls.media import MediaFetcher
 from gateway.core.behaviour import Behaviour
 from gateway.core.catalog import Model, Resolved
 from gateway.core.chat import (
@@ -30,7 +31,7 @@ from gateway.errors import ContextOverflow, GatewayError, ModelNotFound, Unavail
 from gateway.policy import access, conversation, estimate, media, routing
 from gateway.policy.emulation import capability
 from gateway.policy.overrides import apply
-from gateway.web.context import Services
+from gateway.scheduling.catalog import Catalog
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ _FALLBACK_CODES = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedCall:
     """One call, ready to run.
 
     `request` is effective: overrides applied, media fetched. `estimate` is the prompt in tokens,
@@ -81,84 +82,174 @@ class Prepared:
         return self.resolved.model
 
 
-def prepare(services: Services, call: Call, key: Key) -> Prepared:
-    """Resolve, check and prepare a call.
+class Preparer:
+    """Prepares calls. `behaviour` returns the settings in force."""
 
-    Raises ModelNotFound, Unavailable, Forbidden, InvalidRequest, CapabilityMissing.
-    """
-    behaviour = services.settings.behaviour()
-    resolved = _resolve(services, call.model, behaviour)
-    access.check_model(key, resolved)
-    return _filled(services, _lay(services, call, key, resolved, behaviour))
+    def __init__(
+        self,
+        behaviour: Callable[[], Behaviour],
+        catalog: Catalog,
+        factors: estimate.Factors,
+        media_fetcher: MediaFetcher,
+    ) -> None:
+        self._behaviour = behaviour
+        self._catalog = catalog
+        self._factors = factors
+        self._media = media_fetcher
 
+    def prepare(self, call: Call, key: Key) -> PreparedCall:
+        """Resolve, check and prepare a call.
 
-def measure_prompt(services: Services, call: Call, key: Key) -> int:
-    """Return the estimated tokens of a call's prompt.
+        Raises ModelNotFound, Unavailable, Forbidden, InvalidRequest, CapabilityMissing.
+        """
+        behaviour = self._behaviour()
+        resolved = self._resolve(call.model, behaviour)
+        access.check_model(key, resolved)
+        return self._fetch_media(self._apply_overrides(call, key, resolved, behaviour))
 
-    What the model could not do with the prompt is no reason not to count it, and nothing is
-    fetched. Raises ModelNotFound, Unavailable, Forbidden.
-    """
-    behaviour = services.settings.behaviour()
-    resolved = _resolve(services, call.model, behaviour)
-    access.check_model(key, resolved)
-    return _lay(services, call, key, resolved, behaviour, will_run=False).estimate
+    def measure_prompt(self, call: Call, key: Key) -> int:
+        """Return the estimated tokens of a call's prompt.
 
+        What the model could not do with the prompt is no reason not to count it, and nothing is
+        fetched. Raises ModelNotFound, Unavailable, Forbidden.
+        """
+        behaviour = self._behaviour()
+        resolved = self._resolve(call.model, behaviour)
+        access.check_model(key, resolved)
+        return self._apply_overrides(call, key, resolved, behaviour, will_run=False).estimate
 
-def prepare_embedding(
-    services: Services, request: EmbedRequest, key: Key
-) -> tuple[Prepared, EmbedRequest]:
-    """Do the same for an embedding request; gives the effective request beside it.
+    def prepare_embedding(
+        self, request: EmbedRequest, key: Key
+    ) -> tuple[PreparedCall, EmbedRequest]:
+        """Do the same for an embedding request; gives the effective request beside it.
 
-    In `Prepared` the texts stand as prompts, for records and estimates.
-    """
-    behaviour = services.settings.behaviour()
-    resolved = _resolve(services, request.model, behaviour)
-    access.check_model(key, resolved)
-    applied = apply.apply(request, apply.layers_of(key, resolved), behaviour)
-    effective = applied.request
-    texts = CompletionRequest(request.model, request.inputs, effective.params)
-    call = Call(texts, ignored=request.ignored, end_user=request.end_user)
-    measured = estimate.size(texts)
-    tokens = measured.tokens(services.factors.of(resolved.model.name))
-    prepared = Prepared(
-        call=call,
-        key=key,
-        resolved=resolved,
-        request=texts,
-        estimate=tokens,
-        units=measured.countable,
-        reservation=tokens,
-        timeout_ms=applied.timeout_ms,
-        may_be_pinned=_may_be_pinned(applied),
-        ignored=applied.ignored,
-        explain=_explain(applied, effective.params),
-    )
-    return prepared, effective
+        In `PreparedCall` the texts stand as prompts, for records and estimates.
+        """
+        behaviour = self._behaviour()
+        resolved = self._resolve(request.model, behaviour)
+        access.check_model(key, resolved)
+        applied = apply.apply(request, apply.layers_of(key, resolved), behaviour)
+        effective = applied.request
+        texts = CompletionRequest(request.model, request.inputs, effective.params)
+        call = Call(texts, ignored=request.ignored, end_user=request.end_user)
+        measured = estimate.size(texts)
+        tokens = measured.tokens(self._factors.of(resolved.model.name))
+        prepared = PreparedCall(
+            call=call,
+            key=key,
+            resolved=resolved,
+            request=texts,
+            estimate=tokens,
+            units=measured.countable,
+            reservation=tokens,
+            timeout_ms=applied.timeout_ms,
+            may_be_pinned=_may_be_pinned(applied),
+            ignored=applied.ignored,
+            explain=_explain(applied, effective.params),
+        )
+        return prepared, effective
 
+    def fall_back(self, failed: PreparedCall, error: GatewayError) -> PreparedCall | None:
+        """Return the call prepared for the next model of the chain, None when there is none.
 
-def fall_back(services: Services, failed: Prepared, error: GatewayError) -> Prepared | None:
-    """Return the call prepared for the next model of the chain, None when there is none.
-
-    Only for failures another model can mend: nobody has it, or the prompt does not fit.
-    """
-    if error.code not in _FALLBACK_CODES and not isinstance(error, ContextOverflow):
+        Only for failures another model can mend: nobody has it, or the prompt does not fit.
+        """
+        if error.code not in _FALLBACK_CODES and not isinstance(error, ContextOverflow):
+            return None
+        origin = failed.fallback_of or failed.model.id
+        chain = self._catalog.fallbacks(origin)
+        behaviour = self._behaviour()
+        position = next((i + 1 for i, m in enumerate(chain) if m.id == failed.model.id), 0)
+        for model in chain[position:]:
+            try:
+                access.check_model(failed.key, Resolved(model))
+                following = self._apply_overrides(
+                    failed.call, failed.key, Resolved(model), behaviour
+                )
+            except GatewayError:
+                continue
+            log.info("model %s takes over for %s: %s", model.name, failed.model.name, error.code)
+            return replace(self._fetch_media(following), fallback_of=origin)
         return None
-    origin = failed.fallback_of or failed.model.id
-    chain = services.catalog.fallbacks(origin)
-    behaviour = services.settings.behaviour()
-    position = next((i + 1 for i, m in enumerate(chain) if m.id == failed.model.id), 0)
-    for model in chain[position:]:
+
+    def _resolve(self, name: str, behaviour: Behaviour) -> Resolved:
+        """Return the model of a name. Raises ModelNotFound, and Unavailable while no server has
+        told its models yet."""
         try:
-            access.check_model(failed.key, Resolved(model))
-            following = _lay(services, failed.call, failed.key, Resolved(model), behaviour)
-        except GatewayError:
-            continue
-        log.info("model %s takes over for %s: %s", model.name, failed.model.name, error.code)
-        return replace(_filled(services, following), fallback_of=origin)
-    return None
+            return routing.resolve(name, self._catalog.index(), behaviour.fallback_model)
+        except ModelNotFound as error:
+            if not self._catalog.is_awaited():
+                raise
+            raise Unavailable(
+                "The servers are still being asked for their models; try again in a moment.",
+                code="no_upstream_available",
+                retry_after_s=1,
+            ) from error
+
+    def _apply_overrides(
+        self,
+        call: Call,
+        key: Key,
+        resolved: Resolved,
+        behaviour: Behaviour,
+        *,
+        will_run: bool = True,
+    ) -> PreparedCall:
+        """Apply overrides to the request and check what the model can do, unless it will not
+        run."""
+        model = resolved.model
+        request = call.request
+        left_out: tuple[str, ...] = ()
+        if will_run:
+            request, left_out = media.settle(request, model, behaviour)
+        request = _ordered(request, behaviour)
+        applied = apply.apply(request, apply.layers_of(key, resolved, call), behaviour)
+        request = applied.request
+        if will_run:
+            capability.check(request, model, behaviour)
+        request = capability.settle(request, model, applied.provenance.get("think", ""))
+        if isinstance(request, ChatRequest):
+            request = _with_messages(request, conversation.with_user_turn(request.messages))
+        measured = estimate.size(request)
+        tokens = measured.tokens(self._factors.of(resolved.model.name))
+        return PreparedCall(
+            call=call,
+            key=key,
+            resolved=resolved,
+            request=request,
+            estimate=tokens,
+            units=measured.countable,
+            reservation=tokens + _asked_for(request),
+            prefix=_prefix(request),
+            timeout_ms=applied.timeout_ms,
+            limits_start_only=call.stream and "timeout_ms" not in applied.provenance,
+            may_be_pinned=_may_be_pinned(applied),
+            hide_thinking=applied.hide_thinking,
+            parse_think_tags=applied.parse_think_tags,
+            reasoning_field=applied.reasoning_field,
+            ignored=(*left_out, *applied.ignored),
+            explain=_explain(applied, request.params),
+        )
+
+    def _fetch_media(self, prepared: PreparedCall) -> PreparedCall:
+        """Fetch what the request names by URL; the text of a file counts in the prompt."""
+        request, left_out = self._media.fetch_all(prepared.request)
+        if request is prepared.request:
+            return prepared
+        measured = estimate.size(request)
+        tokens = measured.tokens(self._factors.of(prepared.model.name))
+        reservation = prepared.reservation - prepared.estimate + tokens
+        return replace(
+            prepared,
+            request=request,
+            ignored=(*prepared.ignored, *left_out),
+            units=measured.countable,
+            estimate=tokens,
+            reservation=reservation,
+        )
 
 
-def measure(error: ContextOverflow, prepared: Prepared, loaded_tokens: int) -> None:
+def measure(error: ContextOverflow, prepared: PreparedCall, loaded_tokens: int) -> None:
     """Add the sizes Ollama did not tell: agents that read both shorten their conversation.
 
     The prompt is estimated. The window is the one asked for, else the one the model is loaded
@@ -171,65 +262,6 @@ def measure(error: ContextOverflow, prepared: Prepared, loaded_tokens: int) -> N
     error.detail = {**told, **error.detail}
 
 
-def _resolve(services: Services, name: str, behaviour: Behaviour) -> Resolved:
-    """Return the model of a name. Raises ModelNotFound, and Unavailable while nobody knows yet."""
-    try:
-        return routing.resolve(name, services.catalog.index(), behaviour.fallback_model)
-    except ModelNotFound as error:
-        if not services.catalog.is_awaited():
-            raise
-        raise Unavailable(
-            "The servers are still being asked for their models; try again in a moment.",
-            code="no_upstream_available",
-            retry_after_s=1,
-        ) from error
-
-
-def _lay(
-    services: Services,
-    call: Call,
-    key: Key,
-    resolved: Resolved,
-    behaviour: Behaviour,
-    *,
-    will_run: bool = True,
-) -> Prepared:
-    """Lay overrides over the request and check what the model can do, unless it will not run."""
-    model = resolved.model
-    request = call.request
-    left_out: tuple[str, ...] = ()
-    if will_run:
-        request, left_out = media.settle(request, model, behaviour)
-    request = _ordered(request, behaviour)
-    applied = apply.apply(request, apply.layers_of(key, resolved, call), behaviour)
-    request = applied.request
-    if will_run:
-        capability.check(request, model, behaviour)
-    request = capability.settle(request, model, applied.provenance.get("think", ""))
-    if isinstance(request, ChatRequest):
-        request = _with_messages(request, conversation.with_user_turn(request.messages))
-    measured = estimate.size(request)
-    tokens = measured.tokens(services.factors.of(resolved.model.name))
-    return Prepared(
-        call=call,
-        key=key,
-        resolved=resolved,
-        request=request,
-        estimate=tokens,
-        units=measured.countable,
-        reservation=tokens + _asked_for(request),
-        prefix=_prefix(request),
-        timeout_ms=applied.timeout_ms,
-        limits_start_only=call.stream and "timeout_ms" not in applied.provenance,
-        may_be_pinned=_may_be_pinned(applied),
-        hide_thinking=applied.hide_thinking,
-        parse_think_tags=applied.parse_think_tags,
-        reasoning_field=applied.reasoning_field,
-        ignored=(*left_out, *applied.ignored),
-        explain=_explain(applied, request.params),
-    )
-
-
 def _ordered(request: Request, behaviour: Behaviour) -> Request:
     if not isinstance(request, ChatRequest):
         return request
@@ -239,24 +271,6 @@ def _ordered(request: Request, behaviour: Behaviour) -> Request:
 
 def _with_messages(request: ChatRequest, messages: tuple[Message, ...]) -> ChatRequest:
     return request if messages is request.messages else replace(request, messages=messages)
-
-
-def _filled(services: Services, prepared: Prepared) -> Prepared:
-    """Fetch what the request names by URL; the text of a file counts in the prompt."""
-    request, left_out = services.images.fill(prepared.request)
-    if request is prepared.request:
-        return prepared
-    measured = estimate.size(request)
-    tokens = measured.tokens(services.factors.of(prepared.model.name))
-    reservation = prepared.reservation - prepared.estimate + tokens
-    return replace(
-        prepared,
-        request=request,
-        ignored=(*prepared.ignored, *left_out),
-        units=measured.countable,
-        estimate=tokens,
-        reservation=reservation,
-    )
 
 
 def _explain(applied: apply.Applied[Any], params: Params) -> Mapping[str, Json]:

@@ -1,6 +1,6 @@
 """Calls in flight: who runs what right now, in every worker, and how to end one.
 
-Each call registers its tally and how to cancel it; a snapshot reads the tallies, which only their
+Each call registers its stats and how to cancel it; a snapshot reads the tallies, which only their
 own calls write. So one worker alone writes nothing anywhere.
 
 Several workers hear of each other through the store. Whoever looks at all calls (`everywhere`)
@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from sqlalchemy.orm import Session
 
@@ -32,7 +32,7 @@ from gateway.store import audit
 from gateway.store.coordination import workers
 
 if TYPE_CHECKING:
-    from gateway.calls.stats import Tally
+    from gateway.calls.stats import CallStats
 
 log = logging.getLogger(__name__)
 
@@ -43,9 +43,6 @@ RENEW_S: Final = 5.0
 ALIVE: Final = timedelta(seconds=60)
 FRESH: Final = timedelta(seconds=5)
 _LATE_ORDERS: Final = 50
-
-Cancel = Callable[[GatewayError], None]
-Place = Callable[[], tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,33 +82,22 @@ def cancelled() -> GatewayError:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
-    tally: Tally
-    cancel: Cancel
-    place: Place
+class RegisteredCall(Protocol):
+    """What the registry knows of an active call."""
+
+    @property
+    def stats(self) -> CallStats:
+        """The counts so far."""
+
+    @property
+    def queue_position(self) -> tuple[int, int]:
+        """The place in the queue and its length; (0, 0) while the call does not wait."""
+
+    def cancel(self, reason: GatewayError) -> None:
+        """End the call. From anywhere; never waits."""
 
 
-class _Shown:
-    """A context manager: a call stands among the running ones meanwhile."""
-
-    __slots__ = ("_call", "_calls", "_lock")
-
-    def __init__(self, calls: dict[str, _Call], lock: threading.Lock, call: _Call) -> None:
-        self._calls = calls
-        self._lock = lock
-        self._call = call
-
-    def __enter__(self) -> None:
-        with self._lock:
-            self._calls[self._call.tally.admission.request_id] = self._call
-
-    def __exit__(self, *exc: object) -> None:
-        with self._lock:
-            self._calls.pop(self._call.tally.admission.request_id, None)
-
-
-class Live:
+class ActiveCalls:
     """The calls of this worker, and a view of those of the others. Thread-safe.
 
     `is_loaded` tells whether a server (by id) has a model (by id) in memory; it parts loading from
@@ -135,7 +121,7 @@ class Live:
         self._now = now
         self._name = name
         self._lock = threading.Lock()
-        self._calls: dict[str, _Call] = {}
+        self._calls: dict[str, RegisteredCall] = {}
         self._stop: threading.Event | None = None
         self._seen = -1
         self._first_order = 1
@@ -149,10 +135,13 @@ class Live:
     def __len__(self) -> int:
         return len(self._calls)
 
-    def running(self, tally: Tally, cancel: Cancel, place: Place = lambda: (0, 0)) -> _Shown:
-        """Show a call while the block lasts; `cancel` must be callable from any thread, `place`
-        gives its place in line and the length of the line."""
-        return _Shown(self._calls, self._lock, _Call(tally, cancel, place))
+    def add(self, call: RegisteredCall) -> None:
+        """Register a call until `remove`."""
+        self._calls[call.stats.admission.request_id] = call
+
+    def remove(self, call: RegisteredCall) -> None:
+        """Forget a call; an unknown one is fine."""
+        self._calls.pop(call.stats.admission.request_id, None)
 
     # -- looking -----------------------------------------------------------------------------------
 
@@ -192,7 +181,7 @@ class Live:
             found = self._calls.get(request_id)
         if found is None:
             return False
-        _end(found.cancel, error or cancelled())
+        _end(found, error or cancelled())
         return True
 
     def cancel_anywhere(self, request_id: str, actor: Actor) -> None:
@@ -218,16 +207,16 @@ class Live:
 
     def cancel_all(self, error: Callable[[], GatewayError]) -> int:
         """End every call of this worker; gives how many there were."""
-        return self.cancel_where(lambda tally: True, error)
+        return self.cancel_where(lambda stats: True, error)
 
     def cancel_where(
-        self, matches: Callable[[Tally], bool], error: Callable[[], GatewayError] = cancelled
+        self, matches: Callable[[CallStats], bool], error: Callable[[], GatewayError] = cancelled
     ) -> int:
         """End the calls of this worker that match; gives how many there were."""
         with self._lock:
-            calls = [call for call in self._calls.values() if matches(call.tally)]
+            calls = [call for call in self._calls.values() if matches(call.stats)]
         for call in calls:
-            _end(call.cancel, error())
+            _end(call, error())
         return len(calls)
 
     # -- other workers -----------------------------------------------------------------------------
@@ -291,46 +280,46 @@ class Live:
         at = self._now().isoformat()
         self._store.write(workers.show, self._name(), {"at": at, "calls": calls})
 
-    def _shown(self, call: _Call, now_s: float) -> LiveCall:
-        tally = call.tally
-        admission = tally.admission
-        first_s = tally.first_token_s
+    def _shown(self, call: RegisteredCall, now_s: float) -> LiveCall:
+        stats = call.stats
+        admission = stats.admission
+        first_s = stats.first_token_s
         speed = None
-        if first_s is not None and now_s > first_s and tally.records > 1:
-            speed = tally.records / (now_s - first_s)
-        position, waiting = call.place() if tally.phase == "queued" else (0, 0)
+        if first_s is not None and now_s > first_s and stats.records > 1:
+            speed = stats.records / (now_s - first_s)
+        position, waiting = call.queue_position if stats.phase == "queued" else (0, 0)
         return LiveCall(
             request_id=admission.request_id,
             worker=admission.worker,
             started_at=admission.at,
-            elapsed_s=now_s - tally.started_s,
+            elapsed_s=now_s - stats.started_s,
             key_id=admission.key_id,
             key_name=admission.key_name,
             model_id=admission.model_id,
             model=admission.model,
             endpoint=admission.endpoint,
             streamed=admission.streamed,
-            phase=self._phase(tally),
+            phase=self._phase(stats),
             position=position,
             waiting=waiting,
-            tokens=tally.records,
+            tokens=stats.records,
             tokens_per_s=speed,
-            server_id=tally.server_id,
-            server_name=tally.server_name,
+            server_id=stats.server_id,
+            server_name=stats.server_name,
             client_ip=admission.client_ip,
             client_app=admission.client_app,
         )
 
-    def _phase(self, tally: Tally) -> str:
-        model_id = tally.admission.model_id
-        if tally.phase != "loading" or tally.server_id is None or model_id is None:
-            return tally.phase
-        return "prefill" if self._is_loaded(tally.server_id, model_id) else "loading"
+    def _phase(self, stats: CallStats) -> str:
+        model_id = stats.admission.model_id
+        if stats.phase != "loading" or stats.server_id is None or model_id is None:
+            return stats.phase
+        return "prefill" if self._is_loaded(stats.server_id, model_id) else "loading"
 
 
-def _end(cancel: Cancel, error: GatewayError) -> None:
+def _end(call: RegisteredCall, error: GatewayError) -> None:
     try:
-        cancel(error)
+        call.cancel(error)
     except Exception:
         log.exception("ending a call failed")
 

@@ -23,7 +23,7 @@ Phase = Literal["queued", "loading", "thinking", "answering"]
 
 
 @dataclass(slots=True)
-class Tally:
+class CallStats:
     """Counts of one call. Written by the call's own greenlet, read by the live view.
 
     Times are monotonic seconds; `records` approximates tokens while the true count is not known
@@ -72,18 +72,18 @@ class Tally:
         self.texts = []
         self._room = limit_bytes
 
-    def see(self, events: Sequence[Event], choice: int = 0) -> None:
-        """Count one batch of a choice on its way to the client."""
+    def on_events(self, events: Sequence[Event], choice: int = 0) -> None:
+        """Count events of a choice."""
         last = events[-1]
         if self.first_answer_s is not None and isinstance(last, TextDelta):
             self.records += len(events)
         else:
             for event in events:
-                self._see(event, choice)
+                self._on_event(event, choice)
         if self.texts is not None:
             self._keep(events)
 
-    def _see(self, event: Event, choice: int) -> None:
+    def _on_event(self, event: Event, choice: int) -> None:
         match event:
             case TextDelta() | ToolCallDone():
                 self.records += 1
@@ -113,7 +113,7 @@ class Tally:
         self._prompts.add(prompt)
         self.usage = usage if self.usage is None else self.usage + usage
 
-    def take_over(self, model: Model) -> None:
+    def on_fallback(self, model: Model) -> None:
         """Remember that another model answers than was asked for."""
         self.admission = replace(self.admission, model_id=model.id, model=model.display_name)
         self._took_over = True
@@ -122,7 +122,7 @@ class Tally:
         """Remember a field that turned out to have no effect."""
         self.ignored = (*self.ignored, path)
 
-    def note(self, slot: Slot) -> None:
+    def on_slot(self, slot: Slot) -> None:
         """Remember where the call runs now; it has left the queue."""
         self.upstream_calls += 1
         self.server_id = slot.server.id
@@ -221,7 +221,7 @@ def recorded_words(error: GatewayError) -> str:
     return error.message[:500]
 
 
-def refusal(request_id: str, error: GatewayError, duration_ms: float = 0.0) -> Settlement:
+def rejection(request_id: str, error: GatewayError, duration_ms: float = 0.0) -> Settlement:
     """Return the second half of the record of a call that never began."""
     return Settlement(
         request_id=request_id,

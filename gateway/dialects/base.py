@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol
 
 from gateway.core.behaviour import Behaviour
 from gateway.core.chat import Call, Envelope, Json
 from gateway.core.events import Batch, Reply
 from gateway.dialects.shared.sse import MEDIA_TYPE
 from gateway.errors import GatewayError
-
-Words: TypeAlias = Callable[[], str | None]
-"""Gives the next piece of text where plain text of the only choice goes on, one piece after the
-other; None where the next batch has to say what comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +43,6 @@ class Writer(Protocol):
     def feed(self, batch: Batch) -> bytes:
         """Return the frames of one batch, joined; b"" when there is nothing to say. A `Failed`
         event is written, never raised."""
-        ...
-
-    def piece(self, text: str) -> bytes:
-        """Return the frame of a piece of text that follows a batch which was nothing but text of
-        the only choice. No half surrogate pairs: they have no way through Ollama's lines."""
         ...
 
 
@@ -116,37 +107,31 @@ class Dialect(Endpoint):
 
 def frames(
     writer: Writer,
-    batches: Iterable[Batch],
-    words: Words = lambda: None,
+    groups: Iterable[Sequence[Batch]],
     *,
     opening: bytes | None = None,
-    has_begun: bool = False,
-    broken: Callable[[Exception], bytes] | None = None,
+    failed: Callable[[Exception], bytes] | None = None,
 ) -> Iterator[bytes]:
-    """Yield a streamed answer, one bytes object per batch or piece of text, the opening before
-    them.
+    """Yield a streamed answer: one bytes object for the batches that were taken together.
 
-    `opening` is what the writer opens with, where that is made already. `has_begun` tells that the
-    first batch is there: then the opening leaves with it, one packet, not two. Whatever breaks in
-    here becomes the last frame, which `broken` gives. One generator does all this, because it is
-    resumed for every token.
+    `opening` is what the writer opens with, where that is made already; it leaves with the first
+    group. Whatever is raised becomes the last frame, which `failed` returns.
     """
     try:
         data = writer.open() if opening is None else opening
-        if data and not has_begun:
-            yield data
-            data = b""
-        piece = writer.piece
-        for batch in batches:
-            data += writer.feed(batch)
+        for group in groups:
+            for batch in group:
+                data += writer.feed(batch)
             if data:
                 yield data
                 data = b""
             if writer.over:
                 return
-            while (text := words()) is not None:
-                yield piece(text)
+        if data:
+            yield data
     except Exception as error:
-        if broken is None:
+        if failed is None:
             raise
-        yield broken(error)
+        data = failed(error)
+        if data:
+            yield data

@@ -14,19 +14,19 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import orjson
 from sqlalchemy.orm import Session
 
 from gateway.core.admin import Actor
 from gateway.core.chat import EmbedRequest
-from gateway.errors import CapabilityMissing, ClientGone, GatewayError
+from gateway.errors import CapabilityMissing, GatewayError
 from gateway.management.model_operations import LOAD_S, client_of, in_words, record, valid_name
 from gateway.management.progress import Meter, told_by
 from gateway.ollama import wire
 from gateway.ollama.capabilities import read_progress
-from gateway.ollama.client import OllamaClient, Upstream
+from gateway.ollama.client import OllamaClient
 from gateway.runtime import tasks
 from gateway.runtime.database import Store, StoreUnavailable
 from gateway.runtime.identity import worker_name
@@ -42,7 +42,6 @@ WRITE_S: Final = 1.0
 LOOK_S: Final = 2.0
 STALE: Final = timedelta(seconds=15)
 IDLE_S: Final = 300.0
-_TICK_S: Final = 0.5
 _AUDITED: Final[Mapping[pulls.Kind, str]] = {"pull": "pull", "load": "load", "pin": "load"}
 
 
@@ -81,7 +80,7 @@ class Pulls:
         self._now = now
         self._lock = threading.Lock()
         self._meters: dict[int, Meter] = {}
-        self._upstreams: dict[int, Upstream] = {}
+        self._running: dict[int, tasks.Task[Any]] = {}
         self._stop: threading.Event | None = None
 
     # -- orders ------------------------------------------------------------------------------------
@@ -142,9 +141,9 @@ class Pulls:
 
         job = self._store.write(write)
         with self._lock:
-            upstream = self._upstreams.get(job_id)
-        if upstream is not None:
-            upstream.cancel()
+            task = self._running.get(job_id)
+        if task is not None:
+            task.interrupt("cancelled")
         return self._seen(job)
 
     def start(self) -> None:
@@ -156,9 +155,9 @@ class Pulls:
         if self._stop is not None:
             self._stop.set()
         with self._lock:
-            running = list(self._upstreams.values())
-        for upstream in running:
-            upstream.cancel()
+            running = list(self._running.values())
+        for task in running:
+            task.interrupt("the worker stops")
 
     def turn(self) -> None:
         """Take up what was left by a worker that ended. Never raises."""
@@ -185,81 +184,59 @@ class Pulls:
         finally:
             with self._lock:
                 self._meters.pop(job_id, None)
-                self._upstreams.pop(job_id, None)
+                self._running.pop(job_id, None)
 
     def _do(self, job: PullJob) -> None:
         """Do what a job is about, and write down what came of it."""
-        meter = Meter()
+        meter, task = Meter(), tasks.current()
+        assert task is not None
         with self._lock:
             self._meters[job.id] = meter
+            self._running[job.id] = task
+        ticker = tasks.every(WRITE_S, lambda: self._look_after(job, meter, task), "job-progress")
         try:
             client = client_of(self._fleet, job.server_id)
-            work = self._pull if job.kind == "pull" else self._load
-            is_wanted = work(job, client, meter)
-        except ClientGone:
+            (self._pull if job.kind == "pull" else self._load)(job, client, meter)
+            is_wanted = self._write(job, meter)
+        except tasks.Cancelled:
+            task.resume()  # it is written down below
             is_wanted = False
         except GatewayError as error:
             self._finish(job, "failed", in_words(error))
             return
+        finally:
+            ticker.set()
         if is_wanted:
             self._succeed(job, meter)
         elif not self._is_stopping():  # else whoever comes next takes it up
             self._finish(job, "cancelled", "")
 
-    def _pull(self, job: PullJob, client: OllamaClient, meter: Meter) -> bool:
-        """Fetch a model; False when it is no longer wanted."""
-        body = orjson.dumps({"model": job.model, "stream": True})
-        with client.call(
-            "/api/pull", body, idle_timeout_s=IDLE_S, total_timeout_s=None
-        ) as upstream:
-            self._hold(job, upstream)
-            return self._follow(job, upstream, meter)
+    def _look_after(self, job: PullJob, meter: Meter, task: tasks.Task[Any]) -> None:
+        """Write how far a job is, and end it when it is no longer wanted."""
+        if not self._write(job, meter):
+            task.interrupt("no longer wanted")
 
-    def _load(self, job: PullJob, client: OllamaClient, meter: Meter) -> bool:
-        """Bring a model into memory; False when it is no longer wanted, and Ollama, whose caller
-        then left, gives it up."""
+    def _pull(self, job: PullJob, client: OllamaClient, meter: Meter) -> None:
+        """Fetch a model."""
+        body = orjson.dumps({"model": job.model, "stream": True})
+        with client.post("/api/pull", body, read_timeout_s=IDLE_S) as upstream:
+            for lines in upstream.lines():
+                for line in lines:
+                    meter.see(read_progress(line), self._clock())
+
+    def _load(self, job: PullJob, client: OllamaClient, meter: Meter) -> None:
+        """Bring a model into memory. When it is cancelled, Ollama, whose caller then left, gives it
+        up."""
         name, server_id = job.model, job.server_id
         keep_alive = FOREVER if job.kind == "pin" else None
-        params = self._loading.params(name, server_id, keep_alive)
         try:
-            body = orjson.dumps(wire.load_body(name, params))
-            is_wanted = self._await(job, client, meter, "/api/generate", body)
+            client.load(name, self._loading.params(name, server_id, keep_alive), timeout_s=LOAD_S)
         except CapabilityMissing:  # an embedding model is loaded by embedding something
             params = self._loading.params(name, server_id, keep_alive, embeds=True)
             body = wire.encode_embed(EmbedRequest(name, ("",), params), name)
-            is_wanted = self._await(job, client, meter, "/api/embed", body)
-        if is_wanted and job.kind == "pin":
+            client.embed(body, timeout_s=LOAD_S)
+        if job.kind == "pin":
             self._loading.pin(name, [server_id], True)
-        return is_wanted
-
-    def _await(
-        self, job: PullJob, client: OllamaClient, meter: Meter, path: str, body: bytes
-    ) -> bool:
-        with client.call(path, body, idle_timeout_s=LOAD_S, total_timeout_s=LOAD_S) as upstream:
-            self._hold(job, upstream)
-            for _ in upstream.opening(WRITE_S):
-                if not self._write(job, meter):
-                    return False
-            upstream.read()
-        return True
-
-    def _hold(self, job: PullJob, upstream: Upstream) -> None:
-        """Let `cancel` find the call of a job."""
-        with self._lock:
-            self._upstreams[job.id] = upstream
-
-    def _follow(self, job: PullJob, upstream: Upstream, meter: Meter) -> bool:
-        """Read the progress to its end; False when the pull is no longer wanted."""
-        upstream.open()
-        written_s = 0.0
-        for lines in upstream.batches(_TICK_S):
-            for line in lines:
-                meter.see(read_progress(line), self._clock())
-            if self._clock() - written_s >= WRITE_S:
-                written_s = self._clock()
-                if not self._write(job, meter):
-                    return False
-        return self._write(job, meter)
 
     def _write(self, job: PullJob, meter: Meter) -> bool:
         try:

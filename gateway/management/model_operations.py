@@ -124,7 +124,7 @@ class Operations:
         except CapabilityMissing:  # an embedding model is loaded by embedding something
             params = self._loading.params(model, server_id, keep_alive, embeds=True)
             body = wire.encode_embed(EmbedRequest(model, ("",), params), model)
-            client.embed(body, total_timeout_s=LOAD_S)
+            client.embed(body, timeout_s=LOAD_S)
 
     def _each(
         self,

@@ -1,19 +1,23 @@
-"""Calls one Ollama server: streamed answers that can be cancelled, and the small management calls.
+"""Calls one Ollama server: streamed answers, and the small management calls.
 
     client = OllamaClient(server, connect_timeout_s=5, pool_size=200)
-    with client.call("/api/chat", body, idle_timeout_s=300, total_timeout_s=600) as upstream:
-        upstream.open()                     # blocks until Ollama's first record
-        for lines in upstream.batches(15):  # [] after each 15 s of silence
+    with client.post("/api/chat", body) as upstream:  # blocks until the head of the answer
+        for lines in upstream.lines():  # the lines that arrived together
             ...
 
-Everything foreign is mapped to `gateway.errors` here and in `upstream`, and nowhere else.
+Everything foreign is mapped to `gateway.errors` here, and nowhere else. What an active call may
+wait for is limited by its monitor; other calls bring `read_timeout_s`.
 """
 
 from __future__ import annotations
 
 import base64
+import logging
 import re
-from collections.abc import Callable, Generator, Iterator, Mapping
+import ssl
+import time
+from collections.abc import Callable, Iterator, Mapping
+from types import TracebackType
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
@@ -23,22 +27,159 @@ from requests.structures import CaseInsensitiveDict
 
 from gateway.core.catalog import Loaded, Server
 from gateway.core.chat import Json, Params
+from gateway.errors import GatewayError, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from gateway.ollama import capabilities, faults, wire
 from gateway.ollama.capabilities import Listed, Progress, Shown
-from gateway.ollama.exchange import Exchange, MakeWait
-from gateway.ollama.response import NdjsonResponse
-from gateway.ollama.transport import OllamaAdapter
-from gateway.ollama.upstream import Upstream as Upstream  # callers find it here
+from gateway.ollama.framing import LineSplitter, Malformed, Truncated
+from gateway.ollama.http import Body, OllamaAdapter, Stalled, Timeouts, stopped
+
+log = logging.getLogger(__name__)
 
 QUICK_S: Final = 10.0
 """Time limit of the small calls: tags, show, ps, version."""
+SEND_S: Final = 300.0
+"""How long a server may take to accept a request."""
+MAX_LINE: Final = 8 << 20
+"""The cap of Ollama's own client (`api/client.go` maxBufferSize)."""
+MAX_ERROR_BYTES: Final = 65_536
+MAX_ANSWER_BYTES: Final = 256 << 20
+ERROR_BODY_S: Final = 5.0
+_YIELD_EVERY: Final = 262_144
+_NOT_DONE: Final = b'"done":false}'
+_FOREIGN: Final = (OSError, Stalled, Malformed, Truncated, OverflowError)
 _USER_AGENT: Final = "ollama2openai"
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE: Final = re.compile(r"[\x20-\x7e\xa0-\xff]*")
 
 
+class Upstream:
+    """One call to Ollama whose answer is read as it comes. A context manager.
+
+    Entering sends the request and waits for the head of the answer; it raises UpstreamUnreachable,
+    UpstreamTimeout, or what Ollama's refusal means. Leaving never waits: the connection is kept for
+    the next call when the answer was read to its end, else it is closed and Ollama stops computing.
+    """
+
+    __slots__ = ("_body", "_client", "_has_records", "_limits", "_method", "_path", "_request")
+
+    def __init__(
+        self, client: OllamaClient, method: str, path: str, body: bytes, limits: Timeouts
+    ) -> None:
+        self._client = client
+        self._method = method
+        self._path = path
+        self._request = body
+        self._limits = limits
+        self._body: Body | None = None
+        self._has_records = False
+
+    def __enter__(self) -> Upstream:
+        try:
+            response = self._client.send(self._method, self._path, self._request, self._limits)
+        except _FOREIGN as error:
+            raise self._mapped(error) from error
+        body: Body = response.raw  # type: ignore[assignment]  # of our adapter
+        self._body = body
+        try:
+            self._check(response)
+        except BaseException:
+            body.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._body is not None:
+            self._body.close()
+
+    def lines(self) -> Iterator[list[bytes]]:
+        """Yield the lines that arrived together, again and again, up to the last record.
+
+        Raises UpstreamTimeout after `read_timeout_s` of silence, UpstreamError for a broken answer;
+        UpstreamUnreachable while no record has come, since then a repeat cannot show twice.
+        """
+        body = self._opened
+        read, cut, flood = body.read, LineSplitter(MAX_LINE), 0
+        try:
+            while payload := read():
+                lines = cut.feed(payload)
+                flood += len(payload)
+                if flood >= _YIELD_EVERY:  # a peer that never pauses must not starve other calls
+                    flood = 0
+                    time.sleep(0)
+                if not lines:
+                    continue
+                self._has_records = True
+                last = lines[-1]
+                if not last.endswith(_NOT_DONE) and capabilities.says_done(last):
+                    body.read_end()
+                    yield lines
+                    return
+                yield lines
+            rest = cut.rest()
+        except _FOREIGN as error:
+            raise self._mapped(error) from error
+        if rest:
+            yield [rest]
+
+    def read(self, limit_s: float | None = None) -> bytes:
+        """Return the whole body, within `limit_s`. Raises as `lines` does."""
+        try:
+            return self._opened.read_all(MAX_ANSWER_BYTES, limit_s)
+        except _FOREIGN as error:
+            raise self._mapped(error) from error
+
+    @property
+    def _opened(self) -> Body:
+        assert self._body is not None, "enter it first"
+        return self._body
+
+    def _check(self, response: requests.Response) -> None:
+        """Raise what an answer means that is not a stream of records."""
+        fields = response.headers
+        if response.status_code != 200:
+            raise self._refusal(response)
+        if "html" in fields.get("content-type", "").lower():
+            raise faults.bad_response("a web page where an answer was expected")
+        if fields.get("content-encoding", "identity").lower() != "identity":
+            raise faults.bad_response("a compressed answer that was not asked for")
+
+    def _refusal(self, response: requests.Response) -> GatewayError:
+        try:
+            text = self._opened.read_all(MAX_ERROR_BYTES, ERROR_BODY_S)
+        except _FOREIGN:
+            text = b""
+        fields = response.headers
+        if fields.get("content-encoding", "identity").lower() != "identity":
+            text = b""
+        error = faults.from_status(
+            response.status_code, text, fields.get("retry-after"), self._path
+        )
+        self._log(log.info, "ollama refused a call", error, upstream_status=response.status_code)
+        return error
+
+    def _mapped(self, error: Exception) -> GatewayError:
+        """Return our error for a foreign one; the log alone learns the details."""
+        if isinstance(error, TimeoutError) and self._body is not None:
+            error = Stalled(stopped(self._limits.read_s or 0))
+        mapped = _map_error(error, has_records=self._has_records)
+        cause = f"{type(error).__name__}: {error}"
+        self._log(log.warning, "a call to ollama failed", mapped, cause=cause)
+        return mapped
+
+    def _log(
+        self, write: Callable[..., None], event: str, error: GatewayError, **fields: Json
+    ) -> None:
+        shown = {"server": self._client.server.name, "path": self._path, "code": error.code}
+        write(event, extra={"fields": {**shown, **fields}})
+
+
 class OllamaClient:
-    """Connections to one server. Safe for use by many threads or greenlets at once."""
+    """Connections to one server. Safe for use by many greenlets at once."""
 
     def __init__(
         self,
@@ -46,41 +187,33 @@ class OllamaClient:
         *,
         connect_timeout_s: float = 5,
         pool_size: int = 64,
-        read_wait: MakeWait | None = None,
         allows: Callable[[str], bool] = lambda address: True,
     ) -> None:
         self.server = server
-        self._read_wait = read_wait
         self._connect_s = float(connect_timeout_s)
-        self._verify: bool | str = server.tls_ca_file or server.tls_verify
-        if not server.tls_verify:
-            self._verify = False
         self._root, self._fields = _address(server)
-        self._adapter = OllamaAdapter(pool_size, allows)
-        # The session is what carries the rule "nothing from the environment": no proxy, no netrc,
-        # no cookies, no redirects. Hot calls go to its adapter directly.
-        self.session = requests.Session()
-        self.session.trust_env = False
-        self.session.mount("http://", self._adapter)
-        self.session.mount("https://", self._adapter)
+        verify = server.tls_verify and (server.tls_ca_file or True)
+        # The adapter is asked directly: what a session adds to it, redirects, cookies and settings
+        # of the environment, must not happen here.
+        self._adapter = OllamaAdapter(self._root, verify=verify, pool_size=pool_size, allows=allows)
 
-    def call(
-        self,
-        path: str,
-        body: bytes,
-        *,
-        idle_timeout_s: float,
-        total_timeout_s: float | None,
-        first_timeout_s: float | None = None,
-    ) -> Upstream:
-        """Prepare a POST; nothing is sent yet. Times are seconds: the longest silence, the whole
-        call, and the wait for the first record where that may be another silence."""
-        limits = idle_timeout_s, total_timeout_s, first_timeout_s
-        return self._prepare("POST", path, body, *limits)
+    def post(self, path: str, body: bytes, *, read_timeout_s: float | None = None) -> Upstream:
+        """Prepare a POST; nothing is sent yet. `read_timeout_s` is the longest silence, None for
+        none: somebody else watches."""
+        return Upstream(self, "POST", path, body, self._timeouts(read_timeout_s))
 
     def close(self) -> None:
         """End all idle connections; calls under way go on."""
         self._adapter.close()
+
+    def send(self, method: str, path: str, body: bytes, limits: Timeouts) -> requests.Response:
+        """Send a request and wait for the head of its answer; used by `Upstream`."""
+        prepared = requests.PreparedRequest()
+        prepared.method = method
+        prepared.url = self._root + path
+        prepared.body = body
+        prepared.headers = self._fields
+        return self._adapter.send(prepared, stream=True, timeout=limits)
 
     # -- management ------------------------------------------------------------------------------
 
@@ -101,12 +234,11 @@ class OllamaClient:
         """Return what a model can do. Raises ModelNotFound."""
         return capabilities.read_show(self._ask("POST", "/api/show", {"model": name}))
 
-    def pull(self, name: str, *, idle_timeout_s: float = 300) -> Iterator[Progress]:
-        """Fetch a model from its registry; gives the progress. Close the iterator to stop."""
+    def pull(self, name: str, *, read_timeout_s: float = 300) -> Iterator[Progress]:
+        """Fetch a model from its registry; yields the progress."""
         body = orjson.dumps({"model": name, "stream": True})
-        with self._prepare("POST", "/api/pull", body, idle_timeout_s, None) as upstream:
-            upstream.open()
-            for lines in upstream.batches(idle_timeout_s):
+        with self.post("/api/pull", body, read_timeout_s=read_timeout_s) as upstream:
+            for lines in upstream.lines():
                 for line in lines:
                     yield capabilities.read_progress(line)
 
@@ -126,17 +258,10 @@ class OllamaClient:
         """Take a model out of memory, as soon as it is idle."""
         self._do("POST", "/api/generate", {"model": name, "keep_alive": 0})
 
-    def embed(
-        self, body: bytes, *, idle_timeout_s: float = 300, total_timeout_s: float | None = None
-    ) -> bytes:
-        """Send an encoded `/api/embed` request; gives the answer's body."""
-        with self.call(
-            "/api/embed", body, idle_timeout_s=idle_timeout_s, total_timeout_s=total_timeout_s
-        ) as upstream:
-            upstream.open()
-            return upstream.read()
-
-    # -- the common way --------------------------------------------------------------------------
+    def embed(self, body: bytes, *, timeout_s: float | None = 300) -> bytes:
+        """Send an encoded `/api/embed` request; returns the answer's body."""
+        with self.post("/api/embed", body, read_timeout_s=timeout_s) as upstream:
+            return upstream.read(timeout_s)
 
     def _ask(
         self,
@@ -158,33 +283,48 @@ class OllamaClient:
         timeout_s: float = QUICK_S,
     ) -> bytes:
         data = b"" if body is None else orjson.dumps(body)
-        with self._prepare(method, path, data, timeout_s, timeout_s) as upstream:
-            upstream.open()
-            return upstream.read()
+        with Upstream(self, method, path, data, self._timeouts(timeout_s)) as upstream:
+            return upstream.read(timeout_s)
 
-    def _prepare(
-        self,
-        method: str,
-        path: str,
-        body: bytes,
-        idle_s: float,
-        total_s: float | None,
-        first_s: float | None = None,
-    ) -> Upstream:
-        prepared = requests.PreparedRequest()
-        prepared.method = method
-        prepared.url = self._root + path
-        prepared.body = body
-        prepared.headers = self._fields  # their lines are written once; the length is added there
-        exchange = Exchange(self._connect_s, idle_s, total_s, first_s)
-        exchange.read_wait = self._read_wait
-        return Upstream(self.exchange, self.server.name, path, prepared, exchange)
+    def _timeouts(self, read_s: float | None) -> Timeouts:
+        return Timeouts(self._connect_s, SEND_S if read_s is None else read_s, read_s)
 
-    def exchange(
-        self, prepared: requests.PreparedRequest, exchange: Exchange, tick_s: float
-    ) -> Generator[None, None, NdjsonResponse]:
-        """Send a prepared request; used by `Upstream`."""
-        return self._adapter.exchange(exchange, prepared, self._verify, tick_s)
+
+def _map_error(error: Exception, *, has_records: bool) -> GatewayError:
+    """Return our error; `has_records` tells that a part of the answer has already been handed
+    on."""
+    match error:
+        case Stalled():
+            return UpstreamTimeout(str(error))
+        case Malformed():
+            return faults.bad_response("an answer that is not HTTP")
+        case OverflowError():
+            return UpstreamError(
+                "The Ollama server sent a line that is too long.", code="upstream_line_too_long"
+            )
+        case TimeoutError():
+            return _not_connected()
+        case ssl.SSLError():
+            return UpstreamUnreachable("The certificate of the Ollama server was not accepted.")
+    if has_records:
+        return UpstreamError(
+            "The connection to the Ollama server broke in the middle of the answer.",
+            code="upstream_disconnected",
+        )
+    return UpstreamUnreachable("The Ollama server cannot be reached.")
+
+
+def _not_connected() -> UpstreamUnreachable:
+    """A time limit (504, D45), but one before anything was sent: another server may be
+    asked."""
+    error = UpstreamUnreachable(
+        "The Ollama server did not accept a connection in time.",
+        code="upstream_timeout",
+        status=504,
+        should_retry=False,
+    )
+    error.anthropic_type = "timeout_error"
+    return error
 
 
 def _address(server: Server) -> tuple[str, CaseInsensitiveDict[str]]:

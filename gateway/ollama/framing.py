@@ -54,11 +54,6 @@ class Framing(Protocol):
     finished: bool
     extra: bool
 
-    @property
-    def is_between_chunks(self) -> bool:
-        """Whether a chunk, whole and unread, comes next."""
-        ...
-
     def feed(self, data: bytes) -> bytes:
         """Return the payload in `data`. Raises Malformed."""
         ...
@@ -78,7 +73,7 @@ def parse_head(data: bytes) -> Head:
     for line in rest.split(b"\r\n") if rest else ():
         field = _FIELD.fullmatch(line)
         if field is None:
-            raise Malformed("a header line that is none")
+            raise Malformed("a malformed header line")
         name = field[1].decode("ascii").lower()
         value = field[2].decode("latin-1").rstrip(" \t")
         fields[name] = f"{fields[name]}, {value}" if name in fields else value
@@ -111,7 +106,6 @@ class Sized:
     """A body of known length."""
 
     __slots__ = ("_left", "extra", "finished")
-    is_between_chunks = False
 
     def __init__(self, length: int) -> None:
         self._left = length
@@ -140,7 +134,6 @@ class UntilClose:
     """A body that ends with the connection."""
 
     __slots__ = ("extra", "finished")
-    is_between_chunks = False
 
     def __init__(self) -> None:
         self.finished = False
@@ -167,11 +160,6 @@ class Chunked:
         self._trailers = 0
         self.finished = False
         self.extra = False
-
-    @property
-    def is_between_chunks(self) -> bool:
-        """Whether a chunk, whole and unread, comes next."""
-        return self._state == "size" and not self._carry
 
     def feed(self, data: bytes) -> bytes:
         """Return the payload of the chunks in `data`. Raises Malformed."""
@@ -273,11 +261,6 @@ class LineSplitter:
                 raise OverflowError
             self._parts.append(tail)
         return [line for line in lines if line and not line.isspace()]
-
-    @property
-    def is_between_lines(self) -> bool:
-        """Whether no line has begun."""
-        return not self._parts
 
     def rest(self) -> bytes:
         """Return the last line when the body ended without a line feed; b"" when nothing is

@@ -21,19 +21,14 @@ import select
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import Context, ContextVar
-from functools import lru_cache
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast
 
 import gevent
 from gevent import get_hub, getcurrent, monkey
 from gevent.event import Event as Event  # a flag to wait for; used instead of `threading.Event`
 
-from gateway.ollama.exchange import ReadWait
-
 P = ParamSpec("P")
 T = TypeVar("T")
-
-POLLRDHUP = getattr(select, "POLLRDHUP", 0x2000)
 
 
 class Cancelled(BaseException):
@@ -213,44 +208,3 @@ def system_thread(work: Callable[[], None]) -> None:
     """Run `work` in a thread of the system that the event loop knows nothing of. It must touch
     nothing cooperative: no lock, socket or sleep of the patched library."""
     monkey.get_original("_thread", "start_new_thread")(work, ())
-
-
-def read_wait(sock: Any) -> ReadWait | None:
-    """Return a cheap way to read from `sock`, None where reading with a timeout is as good.
-
-    gevent's own way costs a failing system call and a timer object a wait. Here the wait comes
-    first and one timer of the loop serves all: measured, a quarter of the cost of relaying a token.
-    """
-    return _waits().of(sock) if patched() else None
-
-
-@lru_cache(maxsize=1)
-def _waits() -> Any:
-    from gateway.runtime.waits import Waits
-
-    return Waits()
-
-
-def quicken(sock: Any) -> None:
-    """Make writes of a client's socket direct: no delay of small ones, one system call each."""
-    if sock is not None and patched():
-        from gateway.runtime.waits import quicken as gevent_quicken
-
-        gevent_quicken(sock)
-
-
-def quicken_answers() -> None:
-    """Make the server's writing of streams direct: few steps for each token."""
-    if patched():
-        from gateway.runtime.waits import quicken_answers as gevent_quicken_answers
-
-        gevent_quicken_answers()
-
-
-def expect_body(sock: Any) -> None:
-    """Let the head of the answer that comes next leave together with its body. Call it only when
-    a body is certain to follow at once."""
-    if sock is not None and patched():
-        from gateway.runtime.waits import expect_body as gevent_expect_body
-
-        gevent_expect_body(sock)

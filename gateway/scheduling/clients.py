@@ -13,7 +13,6 @@ from gateway.core.catalog import Server
 from gateway.errors import InvalidRequest
 from gateway.ollama import server_url
 from gateway.ollama.client import OllamaClient
-from gateway.runtime import tasks
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +50,6 @@ class Clients:
                 server,
                 connect_timeout_s=self._behaviour().connect_timeout_s,
                 pool_size=self._pool_size,
-                read_wait=tasks.read_wait,
                 allows=_allows,
             )
         except ValueError as error:

@@ -16,10 +16,9 @@ if TYPE_CHECKING:
     from gateway.accounting.metrics import Metrics
     from gateway.accounting.tracing import Traces
     from gateway.accounting.usage_writer import UsageWriter
-    from gateway.calls.media import Images
-    from gateway.calls.registry import Live
+    from gateway.calls.active_call import CallParts
+    from gateway.calls.registry import ActiveCalls
     from gateway.calls.stored_responses import Responses
-    from gateway.calls.watcher import Watcher
     from gateway.config import Settings
     from gateway.limits.limiter import Limiter
     from gateway.management.admins import Admins
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from gateway.management.models import Models
     from gateway.management.servers import Servers
     from gateway.management.settings import SettingsCache
-    from gateway.policy.estimate import Factors
     from gateway.runtime.database import Store
     from gateway.scheduling.catalog import Catalog
     from gateway.scheduling.discovery import Refresher
@@ -55,16 +53,14 @@ class Services:
     keys: Keys
     limiter: Limiter
     fleet: Fleet
-    live: Live
+    live: ActiveCalls
+    calls: CallParts
     usage: UsageWriter
     metrics: Metrics
     traces: Traces
-    images: Images
     responses: Responses
     pulls: Pulls
     admins: Admins
-    watcher: Watcher
-    factors: Factors
     draining: threading.Event
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.calls import retries
+from gateway.calls import attempts
 from gateway.core.admin import SYSTEM
 from tests.api.apps import APIS, App, application, told
 from tests.fake_ollama import FakeOllama, Script, error
@@ -19,7 +19,7 @@ WELL = Script(content="Low tide.")
 
 @pytest.fixture(autouse=True)
 def _short_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retries, "PAUSE_S", 0.01)
+    monkeypatch.setattr(attempts, "PAUSE_S", 0.01)
 
 
 @pytest.fixture

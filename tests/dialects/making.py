@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import orjson
@@ -45,7 +46,8 @@ def batches(*groups: Sequence[Event], choice: int = 0) -> list[Batch]:
 
 def streamed(dialect: Dialect, found: Iterable[Batch], around: Envelope) -> list[bytes]:
     """Give the pieces of a streamed answer."""
-    return list(base.frames(dialect.writer(around), iter(found)))
+    groups = chain([[]], ([batch] for batch in found))  # the opening leaves by itself
+    return list(base.frames(dialect.writer(around), groups))
 
 
 def frames(pieces: Iterable[bytes]) -> list[Any]:

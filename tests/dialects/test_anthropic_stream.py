@@ -60,7 +60,7 @@ def frames(data: bytes) -> list[tuple[str, Any]]:
 
 
 def streamed(*groups: Sequence[Event], envelope: Envelope = ENVELOPE) -> list[tuple[str, Any]]:
-    return frames(b"".join(base.frames(MESSAGES.writer(envelope), batches(*groups))))
+    return frames(b"".join(base.frames(MESSAGES.writer(envelope), [batches(*groups)])))
 
 
 def short(frame: tuple[str, Any]) -> str:
@@ -161,7 +161,7 @@ def test_the_order_is_the_same_event_by_event(events: list[Event], order: list[s
 
 
 def test_the_opening_goes_out_before_the_first_batch() -> None:
-    first = next(base.frames(MESSAGES.writer(ENVELOPE), iter(())))
+    first = next(base.frames(MESSAGES.writer(ENVELOPE), [[]]))
 
     start, ping = frames(first)
     assert start[1]["message"] == {
@@ -186,7 +186,7 @@ def test_the_opening_goes_out_before_the_first_batch() -> None:
 def test_one_batch_is_one_bytes_object_and_silence_is_none() -> None:
     given = batches([TextDelta("a"), TextDelta("b")], [], [Finish("stop")])
 
-    assert len(list(base.frames(MESSAGES.writer(ENVELOPE), given))) == 3
+    assert len(list(base.frames(MESSAGES.writer(ENVELOPE), [[], *([one] for one in given)]))) == 3
 
 
 def test_the_last_events_carry_the_real_counts_and_the_cached_part_apart() -> None:
@@ -389,7 +389,7 @@ def sdk(content: bytes, type: str) -> anthropic.Anthropic:
 
 def sdk_message(events: Sequence[Sequence[Event]], envelope: Envelope = ENVELOPE) -> Any:
     """Give what the official SDK makes of the streamed bytes."""
-    content = b"".join(base.frames(MESSAGES.writer(envelope), batches(*events)))
+    content = b"".join(base.frames(MESSAGES.writer(envelope), [batches(*events)]))
     with sdk(content, "text/event-stream").messages.stream(
         model="qwen3:8b", max_tokens=10, messages=[{"role": "user", "content": "hi"}]
     ) as stream:

@@ -228,7 +228,7 @@ def outcome(dialect: Any, body: Any) -> InvalidRequest | None:
     envelope = Envelope("0123456789abcdef01234567", 1, call, "req_1")
     answer = dialect.render([REPLY], envelope)
     orjson.dumps(answer)
-    b"".join(frames(dialect.writer(envelope), [(0, [REPLY.finish])]))
+    b"".join(frames(dialect.writer(envelope), [[(0, [REPLY.finish])]]))
     if "output" in answer:
         kept = responses_stored.to_keep(envelope, answer)
         orjson.dumps(kept and (kept.input_items, kept.output_items))

@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.fake_ollama import FakeOllama, Script
 
 PROGRAM = """
+from gevent import monkey; monkey.patch_all()
 import sys
 from pathlib import Path
 

@@ -229,7 +229,7 @@ def test_the_plain_stream_is_the_builder_s() -> None:
     batches = [(0, [TextDelta("a")]), (0, []), (0, [Finish("stop")])]
     builder = Builder(given)
 
-    pieces = list(frames(RESPONSES.writer(given), batches))
+    pieces = list(frames(RESPONSES.writer(given), [[], *([one] for one in batches)]))
 
     expected = builder.open() + b"".join(builder.feed(batch) for batch in batches)
     assert b"".join(pieces) == expected

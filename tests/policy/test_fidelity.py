@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -31,7 +31,8 @@ from gateway.core.events import (
     Usage,
 )
 from gateway.errors import CapabilityMissing, GatewayError, InvalidRequest, UpstreamError
-from gateway.policy.emulation import emulation, structured_output, tool_choice
+from gateway.policy.emulation import answer, structured_output, tool_choice
+from gateway.policy.emulation.plans import Enough
 from gateway.policy.emulation.thinking import Memory
 from tests.policy.values import Plan, Upstreams, chat, flat, model
 
@@ -44,7 +45,6 @@ GPT_OSS = model("gpt-oss:20b", capabilities="completion tools thinking")
 USAGE = Usage(10, 5)
 STOP = Finish("stop", USAGE)
 TWICE = Usage(20, 10)
-TICK: tuple[Event, ...] = ()
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
 F = Tool("f", "does f", SCHEMA)
 G = Tool("g", "does g")
@@ -82,20 +82,25 @@ class Run:
         self.upstreams = Upstreams(*scripts)
         self.notices: list[str] = []
         self.plan = Plan(request, **plan)
-        source = emulation.answers(
-            request,
-            self.plan,
-            behaviour or Behaviour(),
-            self.upstreams,
-            self.notices.append,
-            memory or Memory(),
-        )
-        self.batches = []
-        for events in source:
+        self.batches: list[Sequence[Event]] = []
+
+        def sink(events: Sequence[Event]) -> None:
             self.batches.append(events)
             if take is not None and len(self.batches) == take:
-                source.close()  # type: ignore[attr-defined]
-                break
+                raise Enough
+
+        try:
+            answer.produce(
+                request,
+                self.plan,
+                behaviour or Behaviour(),
+                self.upstreams,
+                sink,
+                self.notices.append,
+                memory or Memory(),
+            )
+        except GatewayError as error:
+            self.batches.append([Failed(error)])
         self.events = flat(self.batches)
 
     @property
@@ -116,19 +121,18 @@ class Run:
 # -- the plain case --------------------------------------------------------------------------------
 
 
-def test_a_plain_answer_is_the_upstream_call_itself() -> None:
+def test_the_sink_of_a_plain_answer_is_the_callers_own() -> None:
     request = chat(options={"top_k": 1})
-    script: Iterator[Sequence[Event]] = iter([[t("a")], [STOP]])
+    sinks: list[Any] = []
 
-    source = emulation.answers(request, Plan(request, PLAIN), Behaviour(), lambda _: script)
+    def sink(events: Sequence[Event]) -> None:
+        raise AssertionError
 
-    assert source is script
+    answer.produce(
+        request, Plan(request, PLAIN), Behaviour(), lambda _, given: sinks.append(given), sink
+    )
 
-
-def test_ticks_pass() -> None:
-    run = Run(chat(), [TICK, [t("a")], TICK, [STOP]], model=PLAIN)
-
-    assert run.batches == [TICK, [t("a")], TICK, [STOP]]
+    assert sinks == [sink]
 
 
 def test_a_completion_is_answered_too() -> None:
@@ -151,12 +155,11 @@ REFUSED = [Failed(InvalidRequest('"m" does not support thinking'))]
 
 def test_a_refused_think_is_tried_weaker_until_it_works() -> None:
     memory = Memory()
-    run = Run(chat(think="max"), [TICK, REFUSED_MAX], [REFUSED_MAX], [[th("x")], [t("a")], [STOP]],
+    run = Run(chat(think="max"), [REFUSED_MAX], [REFUSED_MAX], [[th("x")], [t("a")], [STOP]],
               model=THINKER, memory=memory)  # fmt: skip
 
     assert [params.think for params in run.params] == ["max", "high", True]
     assert run.events == [th("x"), t("a"), STOP]
-    assert run.batches[0] == TICK
     assert memory.best(THINKER.name, "max") is True
 
 
@@ -198,9 +201,9 @@ def test_a_failure_after_text_is_not_tried_again() -> None:
 
 
 def test_no_events_at_all_end_the_ladder() -> None:
-    run = Run(chat(think=True), [TICK], model=THINKER)
+    run = Run(chat(think=True), [], model=THINKER)
 
-    assert run.batches == [TICK]
+    assert run.batches == []
 
 
 def test_no_think_needs_no_ladder() -> None:
@@ -320,8 +323,8 @@ def test_a_single_stop_string_may_stand_alone() -> None:
     assert stopping([t("aXb")], [STOP], stop="X").events[0] == t("a")
 
 
-def test_ticks_pass_a_stop_filter() -> None:
-    assert stopping([t("EN")], TICK, [t("x")], [STOP]).batches == [[], [], [t("ENx")], [STOP]]
+def test_nothing_is_handed_on_while_a_stop_filter_looks() -> None:
+    assert stopping([t("EN")], [t("x")], [STOP]).batches == [[t("ENx")], [STOP]]
 
 
 def test_logprobs_stay_with_their_text() -> None:
@@ -361,9 +364,9 @@ def test_a_first_call_in_the_last_batch_has_true_counts() -> None:
 
 
 def test_an_answer_without_calls_goes_on() -> None:
-    run = Run(chat(tools=[F], parallel_tool_calls=False), [TICK, [t("a")], [STOP]], model=PLAIN)
+    run = Run(chat(tools=[F], parallel_tool_calls=False), [[t("a")], [STOP]], model=PLAIN)
 
-    assert run.batches == [TICK, [t("a")], [STOP]]
+    assert run.batches == [[t("a")], [STOP]]
 
 
 # -- thinking that is hidden or found ------------------------------------------------------------
@@ -374,7 +377,7 @@ def test_thinking_is_left_out(think: Any, hide: bool) -> None:
     run = Run(chat(think=think), [[th("x")], [th("y"), t("a")], [STOP]], model=THINKER,
               hide_thinking=hide)  # fmt: skip
 
-    assert run.batches == [[], [t("a")], [STOP]]
+    assert run.batches == [[t("a")], [STOP]]
 
 
 THOUGHT_ONLY = [[th("9.9 is ")], [th("larger")], [STOP]]
@@ -443,12 +446,11 @@ def test_logprobs_of_a_repetition_are_dropped() -> None:
 
 
 def test_tags_become_thinking() -> None:
-    script = [[t("<thi")], [t("nk>x")], TICK, [t("y</think>\n")], [t("a"), STOP]]
+    script = [[t("<thi")], [t("nk>x")], [t("y</think>\n")], [t("a"), STOP]]
 
     run = Run(chat(), script, model=PLAIN, parse_think_tags=True)
 
     assert run.events == [th("x"), th("y"), t("a"), STOP]
-    assert run.batches[2] == []
 
 
 def test_tags_keep_logprobs_of_text_only() -> None:
@@ -482,9 +484,9 @@ SCHEMED = chat(format=SCHEMA)
 
 
 def test_json_that_begins_well_is_streamed() -> None:
-    run = Run(JSON, [[th("x")], [t(" \n")], TICK, [t('{"a"')], [t(":1}")], [STOP]], model=THINKER)
+    run = Run(JSON, [[th("x")], [t(" \n")], [t('{"a"')], [t(":1}")], [STOP]], model=THINKER)
 
-    assert run.batches == [[th("x")], [], TICK, [t(" \n"), t('{"a"')], [t(":1}")], [STOP]]
+    assert run.batches == [[th("x")], [t(" \n"), t('{"a"')], [t(":1}")], [STOP]]
     assert run.notices == []
 
 
@@ -585,7 +587,7 @@ FENCED = '```json\n{"a":1}\n```'
 
 
 def test_a_fence_around_whole_json_is_removed() -> None:
-    run = Run(SCHEMED, [[t("```js")], TICK, [t(FENCED[5:])], [STOP]], model=PLAIN, stream=False)
+    run = Run(SCHEMED, [[t("```js")], [t(FENCED[5:])], [STOP]], model=PLAIN, stream=False)
 
     assert run.events == [t('{"a":1}'), STOP]
     assert run.notices == []
@@ -654,7 +656,7 @@ BOTH = chat(format=SCHEMA, tools=[F])
 
 
 def test_tools_are_offered_before_the_format() -> None:
-    run = Run(BOTH, [TICK, [t("I call")], [called()], [t("!")], [STOP]], model=PLAIN)
+    run = Run(BOTH, [[t("I call")], [called()], [t("!")], [STOP]], model=PLAIN)
 
     assert run.params[0].format is None
     assert run.upstreams.requests[0].tools == (F,)
@@ -719,7 +721,7 @@ def forcing(*tools: Tool, **more: Any) -> ChatRequest:
 
 
 def test_a_model_that_calls_needs_one_pass() -> None:
-    run = Run(forcing(), [[th("x")], TICK, [called()], [t("!")], [STOP]], model=PLAIN)
+    run = Run(forcing(), [[th("x")], [called()], [t("!")], [STOP]], model=PLAIN)
 
     assert run.events == [th("x"), called(), t("!"), Finish("tool_calls", USAGE)]
     first = run.upstreams.requests[0]
@@ -826,7 +828,7 @@ MENDED: list[tuple[GatewayError, bool]] = [
 
 @pytest.mark.parametrize(("failure", "mended"), MENDED, ids=[f[0].message for f in MENDED])
 def test_the_second_pass_mends_what_it_can(failure: GatewayError, mended: bool) -> None:
-    run = Run(forcing(), [TICK, [Failed(failure)]], [[t('{"a":2}'), STOP]], model=UNKNOWN)
+    run = Run(forcing(), [[Failed(failure)]], [[t('{"a":2}'), STOP]], model=UNKNOWN)
 
     assert run.calls == (2 if mended else 1)
     assert isinstance(run.events[-1], Finish if mended else Failed)
@@ -920,7 +922,7 @@ KINDS = {
 @pytest.mark.parametrize("request_", KINDS.values(), ids=list(KINDS))
 @pytest.mark.parametrize("take", [1, 2])
 def test_whatever_is_abandoned_is_closed(request_: ChatRequest, take: int) -> None:
-    script = [TICK, [th("x")], [th("y")], [t("a")], [STOP]]
+    script = [[th("x")], [th("y")], [t("a")], [STOP]]
 
     run = Run(request_, script, script, take=take, model=PLAIN)
 
@@ -957,36 +959,3 @@ def test_every_answer_has_exactly_one_end(
     assert not any(isinstance(event, Finish | Failed) for event in run.events[:-1])
     assert all(event.text for event in run.events if isinstance(event, TextDelta | ThinkingDelta))
     assert set(run.upstreams.closed) | set(run.upstreams.finished) == set(range(run.calls))
-
-
-@pytest.mark.parametrize(
-    ("request_", "passes"),
-    [
-        pytest.param(chat(), True, id="plain"),
-        pytest.param(CompletionRequest("m", ("Hi",)), True, id="completion"),
-        pytest.param(chat(tools=[Tool("f")]), True, id="tools"),
-        pytest.param(chat(tools=[Tool("f")], parallel_tool_calls=False), False, id="one call"),
-        pytest.param(
-            chat(tools=[Tool("f")], tool_choice=ToolChoice("required")), False, id="a forced call"
-        ),
-        pytest.param(chat(format="json"), False, id="a format"),
-        pytest.param(CompletionRequest("m", ("Hi",), Params(format="json")), False, id="both"),
-    ],
-)
-def test_text_goes_past_the_layers_only_where_none_looks_at_it(request_: Any, passes: bool) -> None:
-    assert emulation.lets_text_pass(request_) is passes
-
-
-def test_layers_that_look_at_text_never_give_it_on_as_it_came() -> None:
-    """Stop strings matched here and tags: what leaves is theirs, so no short way can open."""
-    text = [t("as it came")]
-    for plan in (
-        Plan(chat(), parse_think_tags=True),
-        Plan(chat(options={"stop": ["END"]}), stop_here=True),
-    ):
-        upstreams = Upstreams([text, [Finish("stop", Usage(1, 1))]])
-        given = list(emulation.answers(plan.request, plan, Behaviour(), upstreams))
-        assert all(events is not text for events in given)
-        assert "as it came" in "".join(
-            event.text for events in given for event in events if isinstance(event, TextDelta)
-        )

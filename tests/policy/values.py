@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.core.catalog import Alias, Model
 from gateway.core.chat import Call, ChatRequest, Message, Params, Request, Tool
-from gateway.core.events import Event
+from gateway.core.events import Event, Failed
 from gateway.core.keys import Key
+from gateway.errors import GatewayError
+from gateway.policy.emulation.plans import Enough, Sink
 
 
 def model(name: str = "llama3.2:latest", **fields: Any) -> Model:
@@ -63,17 +65,21 @@ class Upstreams:
         self.finished: list[int] = []
         self._scripts = scripts
 
-    def __call__(self, request: Request) -> Iterator[Sequence[Event]]:
+    def __call__(self, request: Request, sink: Sink) -> None:
         number = len(self.requests)
         self.requests.append(request)
-        return self._play(number, self._scripts[number])
-
-    def _play(self, number: int, script: Sequence[Sequence[Event]]) -> Iterator[Sequence[Event]]:
-        try:
-            yield from script
-        except GeneratorExit:
-            self.closed.append(number)
-            raise
+        for events in self._scripts[number]:
+            failed = [event for event in events if isinstance(event, Failed)]
+            events = [event for event in events if not isinstance(event, Failed)]
+            try:
+                if events:
+                    sink(events)
+            except (Enough, GatewayError):
+                self.closed.append(number)
+                raise
+            if failed:
+                self.finished.append(number)
+                raise failed[0].error
         self.finished.append(number)
 
     @property

@@ -59,7 +59,6 @@ class Writer:
         self._starts = starts
         self._usage = b',"usage":null}' if envelope.call.include_usage else b"}"
         self._text_heads = [start + b'{"content":' for start in starts]
-        self._text_head = self._text_heads[0]
         self._tail = b'},"logprobs":null,"finish_reason":null}]' + self._usage + END
         self.over = False
         names = [orjson.dumps(name) + b":" for name in reasoning_names(envelope)]
@@ -73,10 +72,6 @@ class Writer:
         """Return the chunk with the role of each choice, in order: helpers index by it."""
         delta = b'{"role":"assistant","content":""'
         return b"".join(start + delta + self._tail for start in self._starts)
-
-    def piece(self, text: str) -> bytes:
-        """Return the chunk of a piece of text of the only choice."""
-        return self._text_head + orjson.dumps(text) + self._tail
 
     def feed(self, batch: Batch) -> bytes:
         """Return the frames of one batch, joined; empty when there is nothing to say."""

@@ -31,7 +31,6 @@ class Writer:
         self._text_heads = [
             self._base + b'{"index":%d,"text":' % choice for choice in range(self._choices)
         ]
-        self._text_head = self._text_heads[0]
         self._tail = b',"logprobs":null,"finish_reason":null}]' + self._usage + END
         self.over = False
         self._offsets = [0] * self._choices
@@ -45,10 +44,6 @@ class Writer:
             for start, text in zip(self._text_heads, prompts, strict=True)
             if text
         )
-
-    def piece(self, text: str) -> bytes:
-        """Return the chunk of a piece of text of the only choice."""
-        return self._text_head + orjson.dumps(text) + self._tail
 
     def feed(self, batch: Batch) -> bytes:
         """Return the frames of one batch, joined; empty when there is nothing to say."""

@@ -64,10 +64,6 @@ class Writer:
         message = message_object(self._envelope, [], None, None, usage)
         return _frame("message_start", {"type": "message_start", "message": message}) + _PING
 
-    def piece(self, text: str) -> bytes:
-        """Return the delta of a piece of text of the open block of text."""
-        return self._delta + orjson.dumps(text) + _DELTA_END
-
     def feed(self, batch: Batch) -> bytes:
         """Return the frames of one batch, joined; empty when there is nothing to say."""
         parts: list[bytes] = []

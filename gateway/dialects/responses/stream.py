@@ -83,13 +83,6 @@ class Builder:
             "response.in_progress", {"response": begun}
         )
 
-    def piece(self, text: str) -> bytes:
-        """Return the delta of a piece of text of the open message."""
-        self._pieces.append(text)
-        sequence, self._sequence = self._sequence, self._sequence + 1
-        quoted = orjson.dumps(text)
-        return b"%b%d%b%b%b" % (_TEXT_HEAD, sequence, self._middle, quoted, _TEXT_END)
-
     def feed(self, batch: Batch) -> bytes:
         """Return the frames of one batch, joined; empty when there is nothing to say."""
         parts: list[bytes] = []

@@ -1,8 +1,8 @@
 """Upstream calls that together make one answer: the thinking ladder, and what all of them cost.
 
-An attempt is an iterator of batches; an empty batch is a tick and is always passed on, so that
-whoever waits can keep its client alive. What is abandoned is closed at once: Ollama stops computing
-when its connection ends.
+A plan chooses the next request and calls `run(request, sink)`, which returns when that upstream
+call has ended and holds nothing then. `sink` takes events as they come; it raises `Enough` when no
+more are wanted, which ends the upstream call at once: Ollama stops computing.
 """
 
 from __future__ import annotations
@@ -13,15 +13,21 @@ from typing import Literal, Protocol, TypeAlias, TypeVar
 
 from gateway.core.catalog import Model
 from gateway.core.chat import Call, ChatRequest, CompletionRequest, Params, Request, Think
-from gateway.core.events import Event, Failed, Finish, TextDelta, ThinkingDelta, ToolCallDone, Usage
+from gateway.core.events import Event, Finish, TextDelta, ThinkingDelta, ToolCallDone, Usage
 from gateway.errors import GatewayError, InvalidRequest
 from gateway.policy import conversation
 from gateway.policy.emulation import thinking
 
-Batches: TypeAlias = Iterator[Sequence[Event]]
-Attempt: TypeAlias = Callable[[Request], Batches]
+Sink: TypeAlias = Callable[[Sequence[Event]], None]
+"""Takes events, never none of them. Raises Enough."""
+Run: TypeAlias = Callable[[Request, Sink], None]
+"""Makes one upstream call. Raises GatewayError, and the sink's Enough."""
 Notice: TypeAlias = Callable[[str], None]
 R = TypeVar("R", bound=ChatRequest | CompletionRequest)
+
+
+class Enough(Exception):
+    """Raised by a sink: what follows of an upstream call is not wanted."""
 
 
 class Plan(Protocol):
@@ -39,25 +45,40 @@ class Plan(Protocol):
     def parse_think_tags(self) -> bool | Literal["opened"]: ...
 
 
-class Tries:
-    """Runs attempts and adds up what the abandoned and finished ones have cost."""
+class Passes:
+    """Makes upstream calls and adds up what the abandoned and finished ones have cost."""
 
-    def __init__(
-        self, plan: Plan, attempt: Attempt, notice: Notice, memory: thinking.Memory
-    ) -> None:
+    def __init__(self, plan: Plan, run: Run, notice: Notice, memory: thinking.Memory) -> None:
         self.plan = plan
         self.notice = notice
-        self._attempt = attempt
+        self._run = run
         self._memory = memory
         self._spent: Usage | None = None
 
-    def run(self, request: Request) -> Batches:
-        """Return the batches of a call, with a weaker `think`, without logprobs or with other turns
-        where Ollama refuses what was asked for (D9, F23)."""
-        params = request.params
-        if params.think or (isinstance(request, ChatRequest) and _may_be_refused(request)):
-            return self._tried(request)
-        return self._attempt(request)
+    def run(self, request: Request, sink: Sink) -> None:
+        """Make a call, with a weaker `think`, without logprobs or with other turns where Ollama
+        refuses what was asked for (D9, F23)."""
+        wanted = request.params.think
+        if not wanted and not (isinstance(request, ChatRequest) and _may_be_refused(request)):
+            self._run(request, sink)
+            return
+        name = self.plan.model.name
+        think = self._memory.best(name, wanted)
+        weaker = thinking.weaker(think)
+        request = with_params(request, replace(request.params, think=think))
+        while True:
+            first = _First(sink)
+            try:
+                self._run(request, first)
+            except GatewayError as refusal:
+                following = None if first.has_begun else self._following(request, refusal, weaker)
+                if following is None:
+                    raise
+                request = following
+            else:
+                if wanted and request.params.think != wanted:
+                    self._memory.note(name, wanted, request.params.think)
+                return
 
     def spend(self, usage: Usage) -> None:
         """Count a pass whose text does not reach the caller."""
@@ -68,43 +89,6 @@ class Tries:
         if self._spent is None:
             return finish
         return replace(finish, usage=self._spent + finish.usage)
-
-    def rest(self, source: Batches) -> Batches:
-        """Yield what is left of an attempt, its end with the cost of all passes."""
-        if self._spent is None:
-            yield from source
-            return
-        for events in source:
-            if events and isinstance(events[-1], Finish):
-                events = [*events[:-1], self.total(events[-1])]
-            yield events
-
-    def _tried(self, request: Request) -> Batches:
-        wanted = request.params.think
-        think = self._memory.best(self.plan.model.name, wanted)
-        weaker = thinking.weaker(think)
-        request = with_params(request, replace(request.params, think=think))
-        while True:
-            source = self._attempt(request)
-            refusal = None
-            for events in source:
-                if events and isinstance(events[0], Failed):
-                    refusal = events[0].error
-                    break
-                yield events
-                if events:
-                    if wanted and think != wanted:
-                        self._memory.note(self.plan.model.name, wanted, think)
-                    yield from source
-                    return
-            if refusal is None:
-                return
-            close(source)
-            following = self._following(request, refusal, weaker)
-            if following is None:
-                yield (Failed(refusal),)
-                return
-            request, think = following, following.params.think
 
     def _following(
         self, request: Request, refusal: GatewayError, weaker: Iterator[Think | None]
@@ -155,11 +139,18 @@ class Count:
         return Usage(prompt_tokens, self.records, reasoning_tokens=reasoning, estimated=True)
 
 
-def close(source: Batches) -> None:
-    """Abandon an attempt: its upstream call ends."""
-    end = getattr(source, "close", None)
-    if end is not None:
-        end()
+class _First:
+    """A sink that knows whether anything came."""
+
+    __slots__ = ("_sink", "has_begun")
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self.has_begun = False
+
+    def __call__(self, events: Sequence[Event]) -> None:
+        self.has_begun = True
+        self._sink(events)
 
 
 def with_params(request: R, params: Params) -> R:

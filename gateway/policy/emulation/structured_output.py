@@ -16,9 +16,9 @@ from typing import Final
 import orjson
 
 from gateway.core.chat import ChatRequest, Json, Request
-from gateway.core.events import Event, Failed, Finish, TextDelta, ThinkingDelta, ToolCallDone, Usage
+from gateway.core.events import Event, Finish, TextDelta, ThinkingDelta, ToolCallDone, Usage
 from gateway.policy.emulation import thinking
-from gateway.policy.emulation.plans import Batches, Count, Tries, close, with_params
+from gateway.policy.emulation.plans import Count, Enough, Passes, Sink, with_params
 
 _FENCE: Final = re.compile(r"\s*```[A-Za-z0-9_-]*[ \t]*\n(.*?)\n?[ \t]*```\s*", re.DOTALL)
 _ANY: Final = '{["-0123456789tfn'
@@ -42,14 +42,14 @@ _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
 }
 
 
-def verified(tries: Tries, request: Request) -> Batches:
-    """Yield an answer whose first character can begin the wanted JSON (D55).
+def verify(passes: Passes, request: Request, sink: Sink) -> None:
+    """Answer with text whose first character can begin the wanted JSON (D55).
 
     If it cannot, or if there is nothing but thinking, no text has been shown yet: the call is
     cancelled and repeated once with thinking switched off, or left on where it was off. If that
     fails too, the text is given as it is.
     """
-    plan = tries.plan
+    plan = passes.plan
     params = request.params
     requests = [request]
     if thinking.may_think(params, plan.model):
@@ -57,31 +57,29 @@ def verified(tries: Tries, request: Request) -> Batches:
     elif plan.model.can("thinking"):
         requests.append(with_params(request, replace(params, think=None)))
     for attempt in requests:
-        look = _Look(params.format, plan.call.stream, is_last=attempt is requests[-1])
-        source = tries.run(attempt)
-        for events in source:
-            yield look.pass_on(events, tries) if events else events
-            if look.state in ("good", "bad"):
-                break
-        if look.state == "good":
-            yield from tries.rest(source)
-            return
+        look = _Look(passes, params.format, sink, is_last=attempt is requests[-1])
+        try:
+            passes.run(attempt, look)
+        except Enough:
+            if look.state != "bad":
+                raise
         if look.state != "bad":
             return
-        close(source)
-        tries.spend(look.usage or look.count.usage(plan.estimate))
+        passes.spend(look.usage or look.count.usage(plan.estimate))
 
 
 class _Look:
-    """Holds the text of one attempt back until it is clear what it is.
+    """A sink that holds the text of one pass back until it is clear what it is.
 
     `state` is looking, fenced (all text is collected), good, bad (repeat), or over.
     """
 
-    def __init__(self, wanted: Json, streamed: bool, is_last: bool) -> None:
+    def __init__(self, passes: Passes, wanted: Json, sink: Sink, *, is_last: bool) -> None:
+        self._passes = passes
         self._starts = starts_of(wanted)
         self._wanted = wanted
-        self._streamed = streamed
+        self._sink = sink
+        self._streamed = passes.plan.call.stream
         self._is_last = is_last
         self._held: list[TextDelta] = []
         self._only_thought = False
@@ -89,27 +87,29 @@ class _Look:
         self.usage: Usage | None = None
         self.state = "looking"
 
-    def pass_on(self, events: Sequence[Event], tries: Tries) -> list[Event]:
-        """Return what of a batch may be shown."""
+    def __call__(self, events: Sequence[Event]) -> None:
         shown: list[Event] = []
         for event in events:
             self.count.see(event)
-            if self.state in ("good", "bad"):
-                if self.state == "good":
-                    shown.append(tries.total(event) if isinstance(event, Finish) else event)
+            if self.state == "good":
+                shown.append(self._passes.total(event) if isinstance(event, Finish) else event)
+            elif self.state == "bad":
+                if isinstance(event, Finish):
+                    self.usage = event.usage
             elif isinstance(event, TextDelta):
                 self._held.append(event)
-                self._judge(shown, tries)
+                self._judge(shown)
             elif isinstance(event, Finish):
-                self._end(event, shown, tries)
+                self._end(event, shown)
             else:
-                if isinstance(event, Failed):
-                    self.state = "over"
                 self._only_thought = isinstance(event, ThinkingDelta)
                 shown.append(event)
-        return shown
+        if shown:
+            self._sink(shown)
+        if self.state == "bad":
+            raise Enough
 
-    def _judge(self, shown: list[Event], tries: Tries) -> None:
+    def _judge(self, shown: list[Event]) -> None:
         if self.state == "fenced":
             return
         text = "".join(delta.text for delta in self._held).lstrip()
@@ -120,9 +120,9 @@ class _Look:
         elif text[0] == "`" and not self._streamed:
             self.state = "fenced"
         else:
-            self._refuse(shown, tries)
+            self._refuse(shown)
 
-    def _end(self, finish: Finish, shown: list[Event], tries: Tries) -> None:
+    def _end(self, finish: Finish, shown: list[Event]) -> None:
         self.usage = finish.usage
         if self.state == "fenced":
             bare = without_fence("".join(delta.text for delta in self._held))
@@ -132,21 +132,21 @@ class _Look:
                 self.state = "bad"
                 return
             else:
-                tries.notice(tries.plan.call.format_param)
+                self._passes.notice(self._passes.plan.call.format_param)
         elif self._only_thought and finish.reason != "length":
             if not self._is_last:
                 self.state = "bad"
                 return
-            tries.notice(tries.plan.call.format_param)
+            self._passes.notice(self._passes.plan.call.format_param)
         shown.extend(self._held)
-        shown.append(tries.total(finish))
+        shown.append(self._passes.total(finish))
         self.state = "over"
 
-    def _refuse(self, shown: list[Event], tries: Tries) -> None:
+    def _refuse(self, shown: list[Event]) -> None:
         if not self._is_last:
             self.state = "bad"
             return
-        tries.notice(tries.plan.call.format_param)
+        self._passes.notice(self._passes.plan.call.format_param)
         self._release(shown)
 
     def _release(self, shown: list[Event]) -> None:
@@ -155,14 +155,15 @@ class _Look:
         self.state = "good"
 
 
-def tools_then_format(tries: Tries, request: ChatRequest) -> Batches:
+def tools_then_format(passes: Passes, request: ChatRequest, sink: Sink) -> None:
     """Offer tools first, without `format`; ask for the format when none is called (D14)."""
     wanted = request.params.format
-    source = tries.run(with_params(request, replace(request.params, format=None)))
     held: list[Event] = []
     finish = Finish("stop")
     called = False
-    for events in source:
+
+    def collect(events: Sequence[Event]) -> None:
+        nonlocal held, finish, called
         shown: list[Event] = []
         for event in events:
             match event:
@@ -174,21 +175,21 @@ def tools_then_format(tries: Tries, request: ChatRequest) -> Batches:
                     held = []
                 case Finish():
                     finish = event
-                case Failed():
-                    yield [*shown, event]
-                    return
                 case _:
                     shown.append(event)
-        yield shown
+        if shown:
+            sink(shown)
+
+    passes.run(with_params(request, replace(request.params, format=None)), collect)
     text = "".join(event.text for event in held if isinstance(event, TextDelta))
     bare = text if satisfies(text, wanted) else without_fence(text)
     if called:
-        yield [finish]
+        sink([finish])
     elif bare is not None and satisfies(bare, wanted):
-        yield [*(held if bare is text else [TextDelta(bare)]), finish]
+        sink([*(held if bare is text else [TextDelta(bare)]), finish])
     else:
-        tries.spend(finish.usage)
-        yield from verified(tries, replace(request, tools=()))
+        passes.spend(finish.usage)
+        verify(passes, replace(request, tools=()), sink)
 
 
 def starts_of(wanted: Json) -> str:

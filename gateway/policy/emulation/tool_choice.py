@@ -15,49 +15,46 @@ from typing import Final
 import orjson
 
 from gateway.core.chat import ChatRequest, Json, Message, Tool
-from gateway.core.events import Event, Failed, Finish, TextDelta, ToolCallDone
+from gateway.core.events import Event, Finish, TextDelta, ToolCallDone
 from gateway.errors import CapabilityMissing, GatewayError, UpstreamError
 from gateway.policy.emulation import grammar, thinking
-from gateway.policy.emulation.plans import Batches, Tries
+from gateway.policy.emulation.plans import Passes, Sink
 from gateway.policy.emulation.structured_output import without_fence
 
 _MAX_SHOWN: Final = 20_000
 
 
-def calls(tries: Tries, request: ChatRequest, passes: int = 2) -> Batches:
-    """Yield an answer that holds a call of one of the request's tools.
+def force(passes: Passes, request: ChatRequest, sink: Sink, most: int = 2) -> None:
+    """Answer with a call of one of the request's tools.
 
-    With `passes` 1 the model is only asked for it, and answers in text if it prefers to.
+    With `most` 1 the model is only asked for it, and answers in text if it prefers to.
     """
-    if tries.plan.model.can("tools") is not False:
-        first = _First({tool.name for tool in request.tools})
-        for events in tries.run(_asking(request)):
-            yield first.pass_on(events)
-            if first.failure is not None:
-                break
-        failure = first.failure
-        if failure is not None and (first.called or passes == 1 or not _mendable(failure)):
-            yield [Failed(failure)]
-            return
-        if first.called or passes == 1:
-            yield [*first.held, _called(first.finish) if first.called else first.finish]
-            return
-        tries.spend(first.finish.usage)
-    yield from _made(tries, request)
+    if passes.plan.model.can("tools") is not False:
+        first = _First({tool.name for tool in request.tools}, sink)
+        try:
+            passes.run(_asking(request), first)
+        except GatewayError as error:
+            if first.called or most == 1 or not _mendable(error):
+                raise
+        else:
+            if first.called or most == 1:
+                sink([*first.held, _called(first.finish) if first.called else first.finish])
+                return
+            passes.spend(first.finish.usage)
+    _make(passes, request, sink)
 
 
 class _First:
-    """What comes of pass 1: text is held back until a call shows that it belongs to the answer."""
+    """The sink of pass 1: text is held back until a call shows that it belongs to the answer."""
 
-    def __init__(self, names: set[str]) -> None:
+    def __init__(self, names: set[str], sink: Sink) -> None:
         self._names = names
+        self._sink = sink
         self.held: list[Event] = []
         self.finish = Finish("stop")
-        self.failure: GatewayError | None = None
         self.called = False
 
-    def pass_on(self, events: Sequence[Event]) -> list[Event]:
-        """Return what of a batch may be shown."""
+    def __call__(self, events: Sequence[Event]) -> None:
         shown: list[Event] = []
         for event in events:
             match event:
@@ -71,44 +68,43 @@ class _First:
                     self.held.append(event)
                 case Finish():
                     self.finish = event
-                case Failed(error):
-                    self.failure = error
                 case _:
                     shown.append(event)
-        return shown
+        if shown:
+            self._sink(shown)
 
 
-def _made(tries: Tries, request: ChatRequest) -> Batches:
-    """Pass 2: give the call, made from an answer that `format` forced into the right shape."""
+def _make(passes: Passes, request: ChatRequest, sink: Sink) -> None:
+    """Pass 2: make the call from an answer that `format` forced into the right shape."""
     tools = request.tools
     texts: list[str] = []
-    for events in tries.run(_constrained(tries, request)):
+
+    def collect(events: Sequence[Event]) -> None:
         shown: list[Event] = []
         for event in events:
             match event:
                 case TextDelta(text):
                     texts.append(text)
                 case Finish():
-                    shown += _made_call("".join(texts), tools, tries.total(event))
+                    shown += _made_call("".join(texts), tools, passes.total(event))
                 case _:
                     shown.append(event)
-        yield shown
+        if shown:
+            sink(shown)
+
+    passes.run(_constrained(passes, request), collect)
 
 
 def _made_call(text: str, tools: Sequence[Tool], finish: Finish) -> list[Event]:
+    """Return the end of pass 2. Raises UpstreamError where the answer is no call."""
     call = read_call(text, tools)
     if call is not None:
         return [call, _called(finish)]
     if finish.reason == "length":
         return [finish]
-    return [
-        Failed(
-            UpstreamError(
-                "The model did not give the tool call that was demanded.",
-                code="tool_call_parse_error",
-            )
-        )
-    ]
+    raise UpstreamError(
+        "The model did not give the tool call that was demanded.", code="tool_call_parse_error"
+    )
 
 
 def read_call(text: str, tools: Sequence[Tool]) -> ToolCallDone | None:
@@ -185,12 +181,12 @@ def _asking(request: ChatRequest) -> ChatRequest:
     return replace(_with_words(request, f"Call the function {names} now."), params=params)
 
 
-def _constrained(tries: Tries, request: ChatRequest) -> ChatRequest:
+def _constrained(passes: Passes, request: ChatRequest) -> ChatRequest:
     schema, left_out = grammar.fit(schema_of(request.tools))
     if left_out:
-        tries.notice("tools:pattern")
+        passes.notice("tools:pattern")
     params = replace(request.params, format=schema, logprobs=False, top_logprobs=None)
-    if thinking.may_think(params, tries.plan.model):
+    if thinking.may_think(params, passes.plan.model):
         # With thinking on, the constraint would not start before the model has thought.
         params = replace(params, think=False)
     return replace(_with_words(request, _instruction(request.tools)), tools=(), params=params)

@@ -1,0 +1,106 @@
+"""What a call's own greenlet does: from the queue to the last token, as plain blocking code."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from gateway.calls import attempts, failures
+from gateway.calls.attempts import Attempt
+from gateway.calls.prepare import PreparedCall
+from gateway.core.chat import ChatRequest, Request
+from gateway.core.events import Event, Failed
+from gateway.errors import GatewayError
+from gateway.ollama import wire
+from gateway.policy.emulation import answer
+from gateway.policy.emulation.plans import Sink
+from gateway.scheduling.loading import kept
+from gateway.scheduling.tickets import Slot
+
+if TYPE_CHECKING:
+    from gateway.calls.active_call import ActiveCall
+
+
+def produce(active: ActiveCall, choice: int) -> None:
+    """Put the events of one choice into the call's channel, from the model asked for or from one
+    of its fallbacks. Raises the error the choice ends with."""
+    prepared = active.prepared
+    while True:
+        try:
+            answer.produce(
+                prepared.request,
+                prepared,
+                active.behaviour,
+                run=partial(_run, active, prepared, choice),
+                sink=partial(active.put, choice),
+                notice=active.stats.note_ignored,
+            )
+            return
+        except GatewayError as error:
+            following = active.fall_back(prepared, error)
+            if following is None:
+                raise
+            prepared = following
+
+
+def _run(
+    active: ActiveCall, prepared: PreparedCall, choice: int, request: Request, sink: Sink
+) -> None:
+    """Make one upstream call, on one server after another, and hand its events to `sink`."""
+    num_ctx = request.params.options.get("num_ctx")
+    ask = partial(_ask, prepared, choice, request, sink)
+    try:
+        attempts.run(active, prepared, num_ctx, ask)
+    except GatewayError as error:
+        finish = failures.cut_by_limit(error, request, prepared.estimate)
+        if finish is None:
+            format_param = prepared.call.format_param
+            raise failures.in_context(error, prepared.request, format_param) from error
+        sink([finish])
+
+
+def _ask(
+    prepared: PreparedCall,
+    choice: int,
+    request: Request,
+    sink: Sink,
+    attempt: Attempt,
+    slot: Slot,
+) -> None:
+    """Ask one server."""
+    path, body = _encode(prepared, choice, request, slot)
+    decoder = wire.Decoder()
+    feed = decoder.feed
+    with slot.client.post(path, body) as upstream:
+        for lines in upstream.lines():
+            if not attempt.records:
+                slot.on_first_token()
+            attempt.records += len(lines)
+            events = feed(lines)
+            if events:
+                _hand_on(events, sink, attempt)
+        _hand_on(decoder.end(), sink, attempt)
+
+
+def _hand_on(events: list[Event], sink: Sink, attempt: Attempt) -> None:
+    """Hand events on. Raises the error of a `Failed` one."""
+    last = events[-1] if events else None
+    if isinstance(last, Failed):
+        del events[-1]
+    if events:
+        attempt.begun = True
+        sink(events)
+    if isinstance(last, Failed):
+        raise last.error
+
+
+def _encode(prepared: PreparedCall, choice: int, request: Request, slot: Slot) -> tuple[str, bytes]:
+    """Return path and body of the request for this server."""
+    name = prepared.model.name
+    if prepared.may_be_pinned:
+        request = replace(request, params=kept(request.params, prepared.model, slot.server.id))
+    if isinstance(request, ChatRequest):
+        return "/api/chat", wire.encode_chat(request, name, choice)
+    prompt = request.prompts[choice // request.n]
+    return "/api/generate", wire.encode_generate(request, name, prompt, choice % request.n)
