@@ -26,7 +26,6 @@ from gateway.errors import GatewayError, Unavailable
 from gateway.logs import REQUEST_ID, clean
 from gateway.policy import access
 from gateway.policy.rate_window import Form
-from gateway.runtime import tasks
 from gateway.web.context import services
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -48,7 +47,6 @@ EXPOSED = ", ".join(
         *_LIMITS, *_ANTHROPIC_LIMITS,
     )
 )  # fmt: skip
-_NO_BODY = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 METHODS = "GET, POST, DELETE, OPTIONS"
 _failures = Failures()
 
@@ -123,8 +121,6 @@ def finish(response: Response) -> Response:
         (headers.setdefault if has_own else add)(name, value)
     if "HTTP_ORIGIN" in environ:
         _allow_origin(response)
-    if _has_body(response, here.method):
-        tasks.expect_body(environ.get("gunicorn.socket"))
     return response
 
 
@@ -141,13 +137,6 @@ def _of_the_call(kept: _AppCtxGlobals, form: Form) -> Mapping[str, str]:
     if found is not None or "key" not in kept:
         return found or {}
     return services().limiter.left(kept.key, form)
-
-
-def _has_body(response: Response, method: str) -> bool:
-    """Whether something follows the head for certain; streams say something before they wait."""
-    if method == "HEAD" or response.status_code in _NO_BODY:
-        return False
-    return response.is_streamed or any(response.response)
 
 
 def _allow_origin(response: Response) -> None:

@@ -14,7 +14,6 @@ from gateway.core.chat import Json
 from gateway.dialects.base import Endpoint
 from gateway.errors import GatewayError
 from gateway.logs import clean
-from gateway.runtime import tasks
 from gateway.web.context import Services
 from gateway.web.request_body import read_json
 
@@ -77,7 +76,6 @@ def caller(endpoint: Endpoint) -> Caller:
     here = this_request()
     environ = here.environ
     sock = environ.get("gunicorn.socket")
-    tasks.quicken(sock)
     # what the caller calls the request: logged, never adopted (D4)
     theirs = environ.get("HTTP_X_REQUEST_ID") or environ.get("HTTP_X_CLIENT_REQUEST_ID") or ""
     return Caller(

@@ -137,31 +137,6 @@ def _waits() -> Any:
     return Waits()
 
 
-def quicken(sock: Any) -> None:
-    """Make writes of a client's socket direct: no delay of small ones, one system call each."""
-    if sock is not None and patched():
-        from gateway.runtime.waits import quicken as gevent_quicken
-
-        gevent_quicken(sock)
-
-
-def quicken_answers() -> None:
-    """Make the server's writing of streams direct: few steps for each token."""
-    if patched():
-        from gateway.runtime.waits import quicken_answers as gevent_quicken_answers
-
-        gevent_quicken_answers()
-
-
-def expect_body(sock: Any) -> None:
-    """Let the head of the answer that comes next leave together with its body. Call it only when
-    a body is certain to follow at once."""
-    if sock is not None and patched():
-        from gateway.runtime.waits import expect_body as gevent_expect_body
-
-        gevent_expect_body(sock)
-
-
 def system_thread(work: Callable[[], None]) -> None:
     """Run `work` in a thread of the system that the event loop knows nothing of. It must touch
     nothing cooperative: no lock, socket or sleep of the patched library."""
