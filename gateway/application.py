@@ -12,6 +12,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from gateway.config import Settings
 from gateway.runtime import tasks
 from gateway.server import sockets
+from gateway.server.middleware import ServerMiddleware
 from gateway.web import context
 
 PAGES = ("/admin", "/auth", "/static", "/bootstrap")
@@ -30,7 +31,6 @@ class _Gateway(Flask):
 def create_app(settings: Settings | None = None) -> Flask:
     """Return the application. Opens no connection and starts nothing; raises ConfigError."""
     from gateway import admin, admin_api, api, auth, cli, logs, services
-    from gateway.api.closing import Closing
     from gateway.web import extensions
 
     settings = settings or Settings.load()
@@ -52,7 +52,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     cli.register(app)
     app.after_request(_bound_writing)
     app.register_error_handler(HTTPException, _no_view)
-    app.wsgi_app = Closing(app.wsgi_app)  # type: ignore[method-assign]  # Flask's documented way
+    app.wsgi_app = ServerMiddleware(  # type: ignore[method-assign]  # Flask's documented way
+        app.wsgi_app
+    )
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]  # Flask's documented way
