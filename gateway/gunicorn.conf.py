@@ -41,8 +41,10 @@ def pre_request(worker, req):  # type: ignore[no-untyped-def]
 def post_worker_init(worker):  # type: ignore[no-untyped-def]
     """Start the worker's own background work, after the patching and the fork."""
     from gateway import lifecycle
+    from gateway.server import tuning
 
     lifecycle.start(worker)
+    tuning.tune()
 
 
 def worker_exit(server, worker):  # type: ignore[no-untyped-def]

@@ -8,10 +8,8 @@ settled record.
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -25,9 +23,6 @@ from gateway.web.context import Services, of
 log = logging.getLogger(__name__)
 
 LOOK_S = 0.1
-SWITCH_S = 0.000_5
-"""How long a thread that writes to the store may keep the event loop from the interpreter. Python's
-own 5 ms are asked for again at each system call of the loop, and a call has a dozen."""
 SETTLE_S = 5.0
 _running: list[Services] = []
 
@@ -41,10 +36,6 @@ def start(worker: Any) -> None:
     logs.adopt("gunicorn.error")
     begin(parts)
     threading.Thread(target=_drain_when_told, args=(worker, parts), daemon=True).start()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 50, 50)
-    sys.setswitchinterval(SWITCH_S)
     log.info("worker %d is ready", os.getpid())
 
 
