@@ -8,50 +8,35 @@ settled record.
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
-import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
-
-from flask import Flask
 
 from gateway import logs
 from gateway.errors import Unavailable
+from gateway.runtime import tasks
 from gateway.web.context import Services, of
 
 log = logging.getLogger(__name__)
 
 LOOK_S = 0.1
-SWITCH_S = 0.000_5
-"""How long a thread that writes to the store may keep the event loop from the interpreter. Python's
-own 5 ms are asked for again at each system call of the loop, and a call has a dozen."""
 SETTLE_S = 5.0
 _running: list[Services] = []
 
 
 def start(worker: Any) -> None:
-    """Start the background work of this worker (gunicorn's `post_worker_init`)."""
-    parts = of(_flask(worker.wsgi))
+    """Start the background work of this worker, a `server.worker.GatewayWorker` (gunicorn's
+    `post_worker_init`)."""
+    parts = of(worker.wsgi)
     _running.append(parts)
     logs.spare()
     logs.adopt("gunicorn.error")
     begin(parts)
     threading.Thread(target=_drain_when_told, args=(worker, parts), daemon=True).start()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 50, 50)
-    sys.setswitchinterval(SWITCH_S)
     log.info("worker %d is ready", os.getpid())
-
-
-def _flask(app: Any) -> Flask:
-    """Return the application inside its middleware."""
-    while not isinstance(app, Flask):
-        app = app.app
-    return app
 
 
 def begin(parts: Services) -> None:
@@ -71,12 +56,13 @@ def stop() -> None:
     logs.close()
 
 
-def drain(parts: Services, drain_s: float) -> None:
+def drain(parts: Services, drain_s: float, close_idle: Callable[[], None]) -> None:
     """Refuse new calls, let running ones finish for `drain_s` seconds, then end them with an
-    error event."""
+    error event. `close_idle` ends the connections on which no request is being served."""
     parts.draining.set()
     deadline_s = time.monotonic() + drain_s
     while len(parts.live) and time.monotonic() < deadline_s:
+        close_idle()
         time.sleep(LOOK_S)
     ended = parts.live.cancel_all(
         lambda: Unavailable("The gateway is shutting down; try again.", code="shutting_down")
@@ -86,7 +72,9 @@ def drain(parts: Services, drain_s: float) -> None:
     deadline_s = time.monotonic() + SETTLE_S
     while len(parts.live) and time.monotonic() < deadline_s:
         time.sleep(LOOK_S)
+    close_idle()
     parts.usage.flush(SETTLE_S)
+    tasks.every(LOOK_S, close_idle, "last-connections")
 
 
 def _drain_when_told(worker: Any, parts: Services) -> None:
@@ -94,4 +82,4 @@ def _drain_when_told(worker: Any, parts: Services) -> None:
         time.sleep(LOOK_S)
     graceful_s = float(getattr(worker.cfg, "graceful_timeout", 60))
     wanted_s = float(parts.settings.behaviour().drain_s)
-    drain(parts, max(0.0, min(wanted_s, graceful_s - 10)))
+    drain(parts, max(0.0, min(wanted_s, graceful_s - 10)), worker.close_idle)

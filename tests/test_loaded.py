@@ -26,7 +26,12 @@ import wsgi
 print(*sys.modules)
 """
 CASES = [
-    pytest.param(_MASTER, "gunicorn.arbiter", ("gevent", "gateway", "flask"), id="master"),
+    pytest.param(
+        _MASTER,
+        "gateway.server.worker",
+        ("gateway.application", "gateway.config", "flask", "requests", "sqlalchemy"),
+        id="master",
+    ),
     pytest.param(
         _WORKER,
         "sqlalchemy.dialects.sqlite",

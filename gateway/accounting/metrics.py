@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
+import sys
 import threading
 import time
 from collections import Counter as Tallied
@@ -48,6 +50,7 @@ TICK_S: Final = 0.1
 SAMPLE_S: Final = 1.0
 OTHER: Final = "other"
 
+_STATM = "/proc/self/statm"  # Linux
 _ENDPOINTS = frozenset(SCOPES)
 _LIMITS = frozenset({"rate_limit_exceeded", "concurrency_limit_exceeded", "insufficient_quota"})
 _MAX_MODELS = 1_000
@@ -345,8 +348,10 @@ def _of_all_workers() -> bytes:
 
 
 def _resident_bytes() -> int:
+    """Return the resident memory of this process; without /proc, the most it ever was."""
     try:
-        with open("/proc/self/statm", "rb") as file:
+        with open(_STATM, "rb") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, IndexError, ValueError):
-        return 0  # not Linux
+    except OSError:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024  # macOS bytes, others KiB

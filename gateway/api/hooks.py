@@ -47,7 +47,6 @@ EXPOSED = ", ".join(
         *_LIMITS, *_ANTHROPIC_LIMITS,
     )
 )  # fmt: skip
-_NO_BODY = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 METHODS = "GET, POST, DELETE, OPTIONS"
 _failures = Failures()
 
@@ -138,13 +137,6 @@ def _of_the_call(kept: _AppCtxGlobals, form: Form) -> Mapping[str, str]:
     if found is not None or "key" not in kept:
         return found or {}
     return services().limiter.left(kept.key, form)
-
-
-def _has_body(response: Response, method: str) -> bool:
-    """Whether something follows the head for certain; streams say something before they wait."""
-    if method == "HEAD" or response.status_code in _NO_BODY:
-        return False
-    return response.is_streamed or any(response.response)
 
 
 def _allow_origin(response: Response) -> None:

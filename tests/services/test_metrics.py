@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from gateway.accounting import metrics as module
 from gateway.accounting.metrics import OTHER, STALL_S, Metrics, Sample, Watchdog, mean_gap_s
 from gateway.core.catalog import Server, ServerView
 from gateway.core.usage import Admission, Settlement
@@ -271,3 +272,10 @@ def test_the_lag_of_usage_grows_while_records_wait_and_ends_with_them(
     assert lags == [0.0, 1.0, 4.0]
     assert ended == 0.0
     assert watchdog.look(16.0).usage_lag_s == 0.0
+
+
+@pytest.mark.parametrize("statm", [module._STATM, "/nowhere/statm"], ids=["here", "without /proc"])
+def test_memory_is_told_on_every_system(monkeypatch: pytest.MonkeyPatch, statm: str) -> None:
+    monkeypatch.setattr(module, "_STATM", statm)
+
+    assert 10 << 20 < module._resident_bytes() < 4 << 30

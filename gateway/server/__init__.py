@@ -1,0 +1,1 @@
+"""What touches gunicorn: worker, response, entry of the application, sockets, tuning."""
