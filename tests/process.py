@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -62,7 +62,7 @@ class Gateway:
         self.url = f"http://127.0.0.1:{self.port}"
         self.key = ""
         self._issue = issue_key
-        self.log: list[str] = []
+        self._log = tempfile.NamedTemporaryFile("a")  # noqa: SIM115  # closed with the gateway
         self._process: subprocess.Popen[str] | None = None
         self.environ = {
             **{k: v for k, v in os.environ.items() if not k.startswith(("GATEWAY_", "COV_"))},
@@ -94,12 +94,18 @@ class Gateway:
     ) -> None:
         self.stop()
         self._sock.close()
+        self._log.close()
 
     @property
     def pid(self) -> int:
         """The master's process id."""
         assert self._process is not None
         return self._process.pid
+
+    @property
+    def log(self) -> list[str]:
+        """The lines it has written so far."""
+        return Path(self._log.name).read_text().splitlines(keepends=True)
 
     @property
     def exit_code(self) -> int | None:
@@ -118,10 +124,8 @@ class Gateway:
         self._process = subprocess.Popen(
             [*self._around, sys.executable, "-m", "gunicorn", "-c", "gateway/gunicorn.conf.py",
              "--bind", f"fd://{fd}", "wsgi:app"],
-            cwd=ROOT, env=self.environ, pass_fds=[fd], stderr=subprocess.PIPE, text=True,
+            cwd=ROOT, env=self.environ, pass_fds=[fd], stderr=self._log, text=True,
         )  # fmt: skip
-        self._collector = threading.Thread(target=self._collect, args=(self._process,), daemon=True)
-        self._collector.start()
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
@@ -143,9 +147,6 @@ class Gateway:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait(5)
-        self._collector.join(5)
-        if process.stderr is not None:
-            process.stderr.close()
         return process.returncode
 
     def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -184,8 +185,3 @@ class Gateway:
 
     def _settings(self) -> Settings:
         return Settings.load(self.environ, None)
-
-    def _collect(self, process: subprocess.Popen[str]) -> None:
-        assert process.stderr is not None
-        for line in process.stderr:
-            self.log.append(line)

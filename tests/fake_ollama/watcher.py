@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import selectors
+import select
 import socket
 import threading
 from collections.abc import Callable
+
+LOOK_S = 0.01
 
 
 class Watcher:
@@ -18,42 +20,47 @@ class Watcher:
     """
 
     def __init__(self) -> None:
-        self._selector = selectors.DefaultSelector()
-        self._wake, self._woken = socket.socketpair()
+        self._poll = select.poll()
+        self._watched: dict[int, tuple[socket.socket, Callable[[], None]]] = {}
         self._lock = threading.Lock()
-        self._closing = False
-        self._selector.register(self._woken, selectors.EVENT_READ, None)
+        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="fake-ollama-watcher", daemon=True)
         self._thread.start()
 
     def watch(self, sock: socket.socket, on_gone: Callable[[], None]) -> None:
-        with self._lock, contextlib.suppress(KeyError, ValueError, OSError):
-            self._selector.register(sock, selectors.EVENT_READ, on_gone)
+        with self._lock:
+            fd = sock.fileno()
+            if fd >= 0:
+                self._watched[fd] = (sock, on_gone)
+                self._poll.register(fd, select.POLLIN)
 
     def unwatch(self, sock: socket.socket) -> None:
-        with self._lock, contextlib.suppress(KeyError, ValueError, OSError):
-            self._selector.unregister(sock)
+        with self._lock:
+            self._forget(sock.fileno())
 
     def close(self) -> None:
-        self._closing = True
-        self._wake.send(b"x")
+        self._closing.set()
         self._thread.join(5)
-        self._selector.close()
-        self._wake.close()
-        self._woken.close()
+
+    def _forget(self, fd: int) -> None:
+        if self._watched.pop(fd, None) is not None:
+            with contextlib.suppress(KeyError, OSError):
+                self._poll.unregister(fd)
 
     def _run(self) -> None:
-        while not self._closing:
-            for key, _ in self._selector.select():
-                if key.data is not None and isinstance(key.fileobj, socket.socket):
-                    self._look(key.fileobj, key.data)
+        while not self._closing.wait(LOOK_S):
+            with self._lock:
+                found = [
+                    (fd, *self._watched[fd]) for fd, _ in self._poll.poll(0) if fd in self._watched
+                ]
+            for fd, sock, on_gone in found:
+                self._look(fd, sock, on_gone)
 
-    def _look(self, sock: socket.socket, on_gone: Callable[[], None]) -> None:
+    def _look(self, fd: int, sock: socket.socket, on_gone: Callable[[], None]) -> None:
         with self._lock:
-            try:
-                self._selector.unregister(sock)
-            except (KeyError, ValueError):
+            if self._watched.get(fd, (None,))[0] is not sock:
                 return
+            self._forget(fd)
             try:
                 gone = sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
             except BlockingIOError:

@@ -223,7 +223,7 @@ def test_a_fault_gives_back_what_the_call_held(
     assert [(one.finish, one.error_code) for one in settled] == [("error", "internal_error")]
     assert len(inside.parts.live) == 0
     assert not inside.parts.fleet.in_flight()
-    assert len(inside.parts.watcher) == 0
+    assert len(inside.parts.calls.monitor) == 0
 
 
 @pytest.mark.parametrize("part", ["usage.settle", "metrics.settled", "traces.settled"])

@@ -216,5 +216,5 @@ def test_a_call_left_in_the_middle_took_its_prompt(
     found = records.detail(headers["x-request-id"])
     assert (found["row"]["status"], found["row"]["finish"]) == (499, "client_closed")
     assert found["row"]["completion_tokens"] == 2
-    assert 400 < found["row"]["prompt_tokens"] < 1600
+    assert 100 < found["row"]["prompt_tokens"] < 1600  # what a unit is worth was learned
     assert found["estimated"]

@@ -58,12 +58,11 @@ def test_what_cannot_be_read_is_refused_in_json(caller: Caller, raw: tuple[bytes
 
 
 def test_the_log_has_a_clean_line_of_each(caller: Caller) -> None:
-    log = caller.gateway.log
-    before = len(log)
+    before = len(caller.gateway.log)
     _sent(caller, UNREADABLE["a header with an escape"][0])
 
     def found() -> list[str]:
-        return [line for line in log[before:] if "Invalid request" in line]
+        return [line for line in caller.gateway.log[before:] if "Invalid request" in line]
 
     for line in until(found, "the line"):
         assert KEY.decode() not in line
