@@ -52,7 +52,7 @@ types: setup-dev  ## mypy --strict on gateway/
 	@$(BIN)/mypy
 
 unit: setup-dev  ## the quick tests only: no browser, no processes, no SDKs
-	@$(BIN)/pytest -m "not browser and not sdk and not process and not node and not services"
+	@$(BIN)/python -m pytest -m "not browser and not sdk and not process and not node and not services"
 
 golden: setup-dev  ## rewrite the golden files; read the diff as carefully as code
 	@$(BIN)/python -m tests.golden
@@ -61,7 +61,7 @@ bench: setup-dev  ## measure the gateway, nginx and a naive gateway in one run
 	@$(BIN)/python -m benchmarks.run
 
 soak: setup-dev  ## the long forms of the crash, limit and disconnect tests
-	@SOAK=1 $(BIN)/pytest -m "process or services" --timeout 3600
+	@SOAK=1 $(BIN)/python -m pytest -m "process or services" --timeout 3600
 
 screenshots: setup-dev  ## pictures of every console page
 	@$(BIN)/python -m tests.browser.screenshots
@@ -70,7 +70,7 @@ docs: setup-dev  ## write the API reference and the tables of the documentation 
 	@$(BIN)/python -m tests.docs.write
 
 scale: setup-dev  ## four gateways, PostgreSQL, Redis and nginx, tried as one
-	@$(BIN)/pytest -s tests/scale
+	@$(BIN)/python -m pytest -s tests/scale
 
 translations: setup-dev  ## collect the console's texts into the catalogue and compile it
 	@$(BIN)/python -m gateway.translations

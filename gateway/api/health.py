@@ -31,9 +31,9 @@ def healthz() -> Response:
 @bp.get("/readyz")
 @open_to_all
 def readyz() -> Response:
-    """Return whether calls can be served: 503 while draining, and before any server was asked for
-    its models. Without its database the gateway still serves keys it knows, so that is told and not
-    refused."""
+    """Return whether calls can be served: 503 while draining, before any server was asked for its
+    models, and when nobody looks after the active calls. Without its database the gateway still
+    serves keys it knows, so that is told and not refused."""
     parts = services()
     status = _status(parts)
     body = {"status": status, "usage_store": parts.usage.state()}
@@ -44,6 +44,8 @@ def readyz() -> Response:
 def _status(parts: Services) -> str:
     if parts.draining.is_set():
         return "draining"
+    if parts.calls.monitor.is_late:
+        return "stalled"
     try:
         return "starting" if parts.catalog.is_awaited() else "ready"
     except StoreUnavailable:

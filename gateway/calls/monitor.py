@@ -102,11 +102,9 @@ class Monitor:
         if fd >= 0:
             self._by_fd[fd] = watch
             self._poll.register(fd, self._events)
-        if self._task is None or self._task.ended:
-            if self._task is not None:
-                log.error("the call monitor had ended and is started again")
+        if self._task is None:
             self._looked_s = now_s
-            self._task = tasks.spawn(self._loop)
+            self._task = tasks.spawn(self._supervise)
 
     def unwatch(self, call: ActiveCall) -> None:
         """Look at a call no longer, before the descriptor of its connection is closed."""
@@ -115,6 +113,11 @@ class Monitor:
             del self._by_fd[watch.fd]
             with suppress(KeyError, OSError):
                 self._poll.unregister(watch.fd)
+
+    def _supervise(self) -> None:
+        while True:
+            tasks.spawn(self._loop).wait(None)
+            log.error("the call monitor ended and is started again")
 
     def _loop(self) -> None:
         while True:

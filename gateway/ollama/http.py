@@ -161,17 +161,13 @@ class Connection:
 
     def is_quiet(self) -> bool:
         """Whether the peer is still there and has said nothing unasked (U19). Never waits."""
-        if self.sock is None:
+        sock = self.sock
+        if sock is None:
             return False
-        with socket.socket(fileno=os.dup(self.sock.fileno())) as peek:
-            peek.settimeout(0)
-            try:
-                peek.recv(1, socket.MSG_PEEK)
-            except BlockingIOError:
-                return True
-            except OSError:
-                return False
-        return False
+        if isinstance(sock, ssl.SSLSocket):  # it cannot be peeked at; what is under it can
+            with socket.socket(fileno=os.dup(sock.fileno())) as plain:
+                return _is_quiet(plain)
+        return _is_quiet(sock)
 
     def close(self) -> None:
         """End the connection. Idempotent, never waits."""
@@ -179,6 +175,15 @@ class Connection:
         if sock is not None:
             with suppress(OSError):
                 sock.close()
+
+
+def _is_quiet(sock: socket.socket) -> bool:
+    sock.settimeout(0)
+    try:
+        sock.recv(1, socket.MSG_PEEK)
+    except OSError as error:
+        return isinstance(error, BlockingIOError)
+    return False
 
 
 class Body:
