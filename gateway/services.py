@@ -15,6 +15,7 @@ from gateway.calls.active_call import CallParts
 from gateway.calls.media import MediaFetcher
 from gateway.calls.monitor import Monitor
 from gateway.calls.prepare import Preparer
+from gateway.calls.records import CallRecords
 from gateway.calls.registry import ActiveCalls
 from gateway.calls.stored_responses import Responses
 from gateway.config import Settings
@@ -95,9 +96,7 @@ def make(config: Settings) -> Services:
         limiter=limiter,
         registry=live,
         monitor=Monitor(settings.behaviour),
-        usage=usage,
-        metrics=metrics,
-        traces=traces,
+        records=CallRecords(usage, metrics, traces),
         factors=factors,
         max_calls=int(config.worker_connections * _CALLS_SHARE),
     )

@@ -19,8 +19,9 @@ from flask import Response, render_template, request, stream_with_context, url_f
 from gateway.admin import bp
 from gateway.admin.keys import snippets
 from gateway.admin.usage.request_trace import parts_of
-from gateway.calls.active_call import ActiveCall, Caller, record_rejection
+from gateway.calls.active_call import ActiveCall
 from gateway.calls.produce import produce
+from gateway.calls.records import Caller
 from gateway.core.chat import Json
 from gateway.core.events import Batch, Event, Finish, TextDelta, ThinkingDelta, ToolCallDone
 from gateway.core.keys import Key
@@ -117,7 +118,7 @@ def _begin(parts: Services, request_id: str) -> ActiveCall:
         prepared = parts.calls.preparer.prepare(call, key)
         return ActiveCall(parts.calls, prepared, caller, body)
     except GatewayError as error:
-        record_rejection(parts.calls, key, caller, str(body.get("model", "")), error)
+        parts.calls.records.reject(key, caller, str(body.get("model", "")), error)
         raise
 
 

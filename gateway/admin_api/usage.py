@@ -12,8 +12,8 @@ from flask import Response, g, request
 from gateway.accounting import export
 from gateway.admin_api import bp
 from gateway.admin_api.reading import answer, instant, number, one_of
-from gateway.core.analytics import GROUPS, Group
 from gateway.core.requests import Filter
+from gateway.core.usage import GROUPS, Group
 from gateway.errors import InvalidRequest
 from gateway.store import audit
 from gateway.store.tables import to_us

@@ -8,7 +8,7 @@ from flask import Request, g, request
 from flask.ctx import _AppCtxGlobals
 from werkzeug.wsgi import get_content_length
 
-from gateway.calls.active_call import Caller, record_rejection
+from gateway.calls.records import Caller
 from gateway.core.chat import Json
 from gateway.dialects.base import Endpoint
 from gateway.errors import GatewayError
@@ -67,7 +67,7 @@ class Recorded:
         if isinstance(error, GatewayError):
             model = self._body.get("model")
             name = model if isinstance(model, str) else ""
-            record_rejection(self._parts.calls, g.key, caller(self._endpoint), name, error)
+            self._parts.calls.records.reject(g.key, caller(self._endpoint), name, error)
 
 
 def caller(endpoint: Endpoint) -> Caller:

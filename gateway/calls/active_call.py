@@ -16,30 +16,24 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from gateway.accounting.metrics import Metrics
-from gateway.accounting.tracing import Traces
-from gateway.accounting.usage_writer import UsageWriter
 from gateway.calls.attempts import Attempt
 from gateway.calls.channel import Channel
 from gateway.calls.prepare import PreparedCall, Preparer, measure
-from gateway.calls.stats import CallStats, rejection
+from gateway.calls.records import Caller, CallRecords, admission_of
+from gateway.calls.stats import CallStats
 from gateway.core.behaviour import Behaviour
-from gateway.core.chat import ChatRequest, Envelope, Json
+from gateway.core.chat import Envelope, Json
 from gateway.core.events import Batch, Event, Finish
 from gateway.core.keys import Key
-from gateway.core.usage import Admission, Settlement
+from gateway.core.usage import Settlement
 from gateway.errors import ClientGone, ContextOverflow, GatewayError, Unavailable
 from gateway.limits.limiter import Lease, Limiter
 from gateway.logs import REQUEST_ID
-from gateway.policy import media
 from gateway.policy.estimate import Factors
-from gateway.policy.rate_window import Form
 from gateway.runtime import tasks
-from gateway.runtime.identity import worker_name
 from gateway.scheduling.servers import Fleet
 
 if TYPE_CHECKING:
@@ -73,26 +67,9 @@ class CallParts:
     limiter: Limiter
     registry: ActiveCalls
     monitor: Monitor
-    usage: UsageWriter
-    metrics: Metrics
-    traces: Traces
+    records: CallRecords
     factors: Factors
     max_calls: int
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who calls what, and over which connection. `sock` is the client's socket where there is one,
-    `client_request_id` what the caller calls the request, `form` that of its rate-limit headers."""
-
-    request_id: str
-    endpoint: str
-    address: str = ""
-    application: str = ""
-    sock: Any = None
-    traceparent: str = ""
-    client_request_id: str = ""
-    form: Form = "openai"
 
 
 class ActiveCall:
@@ -112,7 +89,7 @@ class ActiveCall:
         self.created = int(time.time())
         self.seed = os.urandom(16).hex()
         self.stats = CallStats(
-            _admission(prepared, caller),
+            admission_of(prepared, caller),
             choices_a_prompt=prepared.request.n,
             prompt_estimate=prepared.estimate,
             explain=prepared.explain,
@@ -134,7 +111,7 @@ class ActiveCall:
 
     def __enter__(self) -> ActiveCall:
         parts, stats = self.parts, self.stats
-        parts.usage.admit(stats.admission)
+        parts.records.admit(stats.admission)
         try:
             if len(parts.registry) >= parts.max_calls:
                 raise Unavailable("The gateway holds as many calls as it can; try again.")
@@ -347,70 +324,7 @@ class ActiveCall:
             self.parts.factors.learn(prepared.model.name, prepared.units, stats.usage.prompt_tokens)
 
     def _report(self, settlement: Settlement) -> None:
-        report(self.parts, self.stats.admission, settlement, self.caller)
-
-
-def record_rejection(
-    parts: CallParts, key: Key, caller: Caller, requested_model: str, error: GatewayError
-) -> None:
-    """Record a call that was rejected before it could be admitted, so that an admin can see why."""
-    admission = Admission(
-        request_id=caller.request_id,
-        at=datetime.now(UTC),
-        key_id=key.id,
-        key_name=key.name,
-        endpoint=caller.endpoint,
-        model_id=None,
-        model="",
-        requested_model=requested_model[:200],
-        streamed=False,
-        client_ip=caller.address,
-        client_app=caller.application,
-        worker=worker_name(),
-    )
-    parts.usage.admit(admission)
-    report(parts, admission, rejection(caller.request_id, error), caller)
-
-
-def report(parts: CallParts, admission: Admission, settlement: Settlement, caller: Caller) -> None:
-    """Report how a call ended to records, log, metrics and traces."""
-    parts.usage.settle(settlement)
-    log.info(
-        "%s %s %d %s, %d+%d tokens in %d ms, key %d%s%s",
-        admission.endpoint,
-        admission.model or admission.requested_model or "-",
-        settlement.status,
-        settlement.error_code or settlement.finish,
-        settlement.prompt_tokens,
-        settlement.completion_tokens,
-        settlement.duration_ms,
-        admission.key_id or 0,
-        f", user {admission.end_user[:64]!r}" if admission.end_user else "",
-        f", their id {caller.client_request_id!r}" if caller.client_request_id else "",
-    )
-    parts.metrics.settled(admission, settlement)
-    parts.traces.settled(admission, settlement, caller.traceparent)
-
-
-def _admission(prepared: PreparedCall, caller: Caller) -> Admission:
-    request = prepared.request
-    return Admission(
-        request_id=caller.request_id,
-        at=datetime.now(UTC),
-        key_id=prepared.key.id,
-        key_name=prepared.key.name,
-        endpoint=caller.endpoint,
-        model_id=prepared.model.id,
-        model=prepared.model.display_name,
-        requested_model=prepared.call.model[:200],
-        streamed=prepared.call.stream,
-        client_ip=caller.address,
-        client_app=caller.application,
-        end_user=prepared.call.end_user,
-        worker=worker_name(),
-        has_tools=isinstance(request, ChatRequest) and bool(request.tools),
-        has_images=bool(media.all_media(request)),
-    )
+        self.parts.records.settle(self.stats.admission, settlement, self.caller)
 
 
 def _header(text: str) -> str:

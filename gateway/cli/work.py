@@ -10,9 +10,11 @@ import click
 from gateway.accounting import export
 from gateway.accounting.retention import Retention
 from gateway.cli.common import command, table
-from gateway.core.analytics import GROUPS, Group, Sums
+from gateway.cli.doctor import (
+    examine,
+)
 from gateway.core.requests import Filter
-from gateway.management.doctor import examine
+from gateway.core.usage import GROUPS, Group, Sums
 from gateway.store import key_queries
 from gateway.store.usage import usage_queries
 from gateway.web.context import services

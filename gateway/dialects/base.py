@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, Literal, Protocol
 
 from gateway.core.behaviour import Behaviour
@@ -135,3 +136,11 @@ def frames(
         data = failed(error)
         if data:
             yield data
+
+
+def derived_id(prefix: str, seed: str, number: int = 0, digits: int = 32) -> str:
+    """Return `prefix` and `digits` hex digits (at most 64): the same for the same seed and number.
+
+    Two numbers, or two prefixes, of one seed give unrelated digits.
+    """
+    return prefix + sha256(f"{seed}/{prefix}{number}".encode()).hexdigest()[:digits]

@@ -23,8 +23,7 @@ from gateway.core.admin import Actor, Admin, AdminSession
 from gateway.core.passwords import MAX_LENGTH, problem
 from gateway.core.secrets import digest
 from gateway.errors import Forbidden, InvalidRequest, RateLimited, Unauthenticated
-from gateway.management.accounts import Accounts
-from gateway.management.tokens import Tokens
+from gateway.management.accounts import Accounts, Tokens
 from gateway.runtime.database import Store
 from gateway.runtime.tasks import run_blocking
 from gateway.store import admins, audit, passwords

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -23,9 +24,8 @@ from gateway.core.admin import Actor
 from gateway.core.chat import EmbedRequest
 from gateway.errors import CapabilityMissing, GatewayError
 from gateway.management.model_operations import LOAD_S, client_of, in_words, record, valid_name
-from gateway.management.progress import Meter, told_by
 from gateway.ollama import wire
-from gateway.ollama.capabilities import read_progress
+from gateway.ollama.capabilities import Progress, read_progress
 from gateway.ollama.client import OllamaClient
 from gateway.runtime import tasks
 from gateway.runtime.database import Store, StoreUnavailable
@@ -282,3 +282,51 @@ class Pulls:
             total_bytes=sum(total for _, total in layers.values()),
         )
         return Pull(fresh, meter.bytes_per_s, meter.eta_s)
+
+
+_SPEED_OVER_S: Final = 10.0
+_MAX_LAYERS: Final = 500
+
+
+class Meter:
+    """The figures of a pull that runs here. Not thread-safe: its puller's own."""
+
+    def __init__(self) -> None:
+        self.status = ""
+        self.layers: dict[str, tuple[int, int]] = {}
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def see(self, step: Progress, now_s: float) -> None:
+        """Take in one line of Ollama's progress."""
+        self.status = step.status
+        known = step.digest in self.layers
+        if step.digest and step.total_bytes and (known or len(self.layers) < _MAX_LAYERS):
+            done = min(step.completed_bytes, step.total_bytes)
+            self.layers[step.digest] = (done, step.total_bytes)
+        done = sum(done for done, _ in self.layers.values())
+        self._seen.append((now_s, done))
+        while now_s - self._seen[0][0] > _SPEED_OVER_S:
+            self._seen.popleft()
+
+    @property
+    def bytes_per_s(self) -> float | None:
+        """The speed over the last seconds."""
+        if len(self._seen) < 2:
+            return None
+        (first_s, first), (last_s, last) = self._seen[0], self._seen[-1]
+        return (last - first) / (last_s - first_s) if last_s > first_s else None
+
+    @property
+    def eta_s(self) -> float | None:
+        """How long what is known to be left will take."""
+        speed = self.bytes_per_s
+        left = sum(total - done for done, total in self.layers.values())
+        return left / speed if speed else None
+
+
+def told_by(job: PullJob, now: datetime) -> tuple[float | None, float | None]:
+    """Estimate speed and rest of another worker's pull from its start: bytes a second, seconds."""
+    if job.state != "running" or job.started_at is None or not job.completed_bytes:
+        return None, None
+    speed = job.completed_bytes / max((now - job.started_at).total_seconds(), 1.0)
+    return speed, (job.total_bytes - job.completed_bytes) / speed

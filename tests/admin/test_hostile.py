@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
-from gateway.core.analytics import GROUPS
+from gateway.core.usage import GROUPS
 from gateway.web.context import Services
 from tests.admin import hostile
 from tests.admin.conftest import ACTOR, Visitor

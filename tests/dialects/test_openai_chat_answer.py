@@ -25,8 +25,8 @@ from gateway.core.events import (
     Usage,
     fold,
 )
+from gateway.dialects.base import derived_id
 from gateway.dialects.chat.dialect import CHAT
-from gateway.dialects.shared.ids import derived_id
 from gateway.errors import ContextOverflow, UpstreamError
 from gateway.ollama.wire import Decoder
 from tests.dialects.making import HELLO, SEED, batches, envelope, frames, reading, streamed

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, cast
 
 import pytest
-
 from gateway.calls.holds import NEVER_S, limits
+
 from gateway.calls.prepare import Prepared
 from gateway.core.behaviour import Behaviour
 from gateway.core.chat import Call

@@ -10,8 +10,7 @@ import pytest
 
 from gateway.core.admin import Actor
 from gateway.errors import InvalidRequest, NotFound
-from gateway.management.model_jobs import Pull
-from gateway.management.progress import Meter
+from gateway.management.model_jobs import Meter, Pull
 from gateway.ollama.capabilities import Progress
 from gateway.runtime.database import Store
 from gateway.store import audit, jobs

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-
 from gateway.calls.retries import PAUSE_S, Retries
+
 from gateway.errors import (
     ContextOverflow,
     GatewayError,

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from gateway.admin.status import Status
-from gateway.core.analytics import Sums
 from gateway.core.catalog import Model
 from gateway.core.keys import Budget, Key
 from gateway.core.requests import CallRow
+from gateway.core.usage import Sums
 from gateway.web.template_filters import duration, num, rate, short
 from gateway.web.words import _
 

@@ -15,10 +15,10 @@ from gateway.admin.forms.fields import chosen_from
 from gateway.admin.forms.keys import KeyForm, RotateForm, filled
 from gateway.admin.keys import presenters, snippets
 from gateway.admin.usage import charts
-from gateway.core.analytics import Sums
 from gateway.core.catalog import Model
 from gateway.core.keys import Key
 from gateway.core.requests import Filter
+from gateway.core.usage import Sums
 from gateway.errors import InvalidRequest, NotFound
 from gateway.policy import access
 from gateway.store import audit, key_queries

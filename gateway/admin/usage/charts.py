@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 
 from flask import url_for
 
-from gateway.core.analytics import Cell, Sums
 from gateway.core.requests import Filter
+from gateway.core.usage import Cell, Sums
 from gateway.store.usage import usage_queries
 from gateway.web import language
 from gateway.web.context import services

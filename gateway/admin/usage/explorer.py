@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 
 from gateway.admin.usage.charts import Chart, Line, Step, Unit, floor, steps, tracks
 from gateway.core import histogram
-from gateway.core.analytics import GROUPS, Group, Sums
 from gateway.core.requests import Filter
+from gateway.core.usage import GROUPS, Group, Sums
 from gateway.runtime.database import Store
 from gateway.store.usage import usage_queries
 from gateway.web.words import _

@@ -16,7 +16,7 @@ from gateway.admin import bp
 from gateway.admin.usage import explorer
 from gateway.admin.usage.charts import STEPS, Step, stamp
 from gateway.admin.usage.query import read_filter, read_range
-from gateway.core.analytics import GROUPS
+from gateway.core.usage import GROUPS
 from gateway.store import key_queries
 from gateway.web import language
 from gateway.web.context import services

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gateway.core.chat import ChatRequest, Envelope, Json
 from gateway.core.events import ToolCallDone
-from gateway.dialects.shared.ids import derived_id
+from gateway.dialects.base import derived_id
 from gateway.dialects.shared.tools import custom_input
 
 

@@ -11,8 +11,7 @@ import orjson
 
 from gateway.core.chat import Envelope, Json
 from gateway.core.events import Finish, Usage
-from gateway.dialects.base import Vendor
-from gateway.dialects.shared.ids import derived_id
+from gateway.dialects.base import Vendor, derived_id
 from gateway.errors import ContextOverflow, GatewayError
 
 NO_THREADS = "thread_unsupported_request"

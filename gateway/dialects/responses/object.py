@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 
 from gateway.core.chat import EMPTY, ChatRequest, Envelope, Json, Tool
 from gateway.core.events import TokenLogprob, Usage
-from gateway.dialects.shared.ids import derived_id
+from gateway.dialects.base import derived_id
 from gateway.errors import GatewayError
 
 Status: TypeAlias = Literal["in_progress", "completed", "incomplete", "failed"]

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.core.chat import Envelope, Json
+from gateway.dialects.base import derived_id
 from gateway.dialects.responses.object import echo_of
-from gateway.dialects.shared.ids import derived_id
 from gateway.dialects.shared.reading import Fields, invalid, unsupported
 from gateway.errors import InvalidRequest, NotFound
 

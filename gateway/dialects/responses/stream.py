@@ -26,6 +26,7 @@ from gateway.core.events import (
     TokenLogprob,
     ToolCallDone,
 )
+from gateway.dialects.base import derived_id
 from gateway.dialects.responses.object import (
     Status,
     call_item,
@@ -38,7 +39,6 @@ from gateway.dialects.responses.object import (
     text_part,
     tools_by_name,
 )
-from gateway.dialects.shared.ids import derived_id
 from gateway.dialects.shared.sse import comment
 from gateway.dialects.shared.tools import custom_input
 

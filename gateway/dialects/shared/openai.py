@@ -6,8 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from gateway.core.chat import Envelope, Json
 from gateway.core.events import Finish, TokenLogprob, Usage
-from gateway.dialects.base import Vendor
-from gateway.dialects.shared.ids import derived_id
+from gateway.dialects.base import Vendor, derived_id
 from gateway.dialects.shared.sse import frame
 from gateway.errors import ContextOverflow, GatewayError, ModelNotFound
 

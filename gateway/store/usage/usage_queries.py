@@ -25,9 +25,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from gateway.core.analytics import Cell, Group, Sums
 from gateway.core.requests import Filter
-from gateway.core.usage import OUTCOMES
+from gateway.core.usage import OUTCOMES, Cell, Group, Sums
 from gateway.store.tables import UsageDayRow, UsageHourRow, UsageRow, UsageSumRow, from_us
 from gateway.store.usage import request_queries
 

@@ -1,0 +1,112 @@
+"""Records of calls: how each began and how it ended, told to everybody who counts."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from gateway.accounting.metrics import Metrics
+from gateway.accounting.tracing import Traces
+from gateway.accounting.usage_writer import UsageWriter
+from gateway.calls.prepare import PreparedCall
+from gateway.calls.stats import rejection
+from gateway.core.chat import ChatRequest
+from gateway.core.keys import Key
+from gateway.core.usage import Admission, Settlement
+from gateway.errors import GatewayError
+from gateway.policy import media
+from gateway.policy.rate_window import Form
+from gateway.runtime.identity import worker_name
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls what, and over which connection. `sock` is the client's socket where there is one,
+    `client_request_id` what the caller calls the request, `form` that of its rate-limit headers."""
+
+    request_id: str
+    endpoint: str
+    address: str = ""
+    application: str = ""
+    sock: Any = None
+    traceparent: str = ""
+    client_request_id: str = ""
+    form: Form = "openai"
+
+
+class CallRecords:
+    """Writes the records of calls, the log line of each, metrics and traces."""
+
+    def __init__(self, usage: UsageWriter, metrics: Metrics, traces: Traces) -> None:
+        self._usage = usage
+        self._metrics = metrics
+        self._traces = traces
+
+    def admit(self, admission: Admission) -> None:
+        """Record that a call was let in."""
+        self._usage.admit(admission)
+
+    def reject(self, key: Key, caller: Caller, requested_model: str, error: GatewayError) -> None:
+        """Record a call that was rejected before it could be admitted, so that an admin can see
+        why."""
+        admission = Admission(
+            request_id=caller.request_id,
+            at=datetime.now(UTC),
+            key_id=key.id,
+            key_name=key.name,
+            endpoint=caller.endpoint,
+            model_id=None,
+            model="",
+            requested_model=requested_model[:200],
+            streamed=False,
+            client_ip=caller.address,
+            client_app=caller.application,
+            worker=worker_name(),
+        )
+        self._usage.admit(admission)
+        self.settle(admission, rejection(caller.request_id, error), caller)
+
+    def settle(self, admission: Admission, settlement: Settlement, caller: Caller) -> None:
+        """Record how a call ended."""
+        self._usage.settle(settlement)
+        log.info(
+            "%s %s %d %s, %d+%d tokens in %d ms, key %d%s%s",
+            admission.endpoint,
+            admission.model or admission.requested_model or "-",
+            settlement.status,
+            settlement.error_code or settlement.finish,
+            settlement.prompt_tokens,
+            settlement.completion_tokens,
+            settlement.duration_ms,
+            admission.key_id or 0,
+            f", user {admission.end_user[:64]!r}" if admission.end_user else "",
+            f", their id {caller.client_request_id!r}" if caller.client_request_id else "",
+        )
+        self._metrics.settled(admission, settlement)
+        self._traces.settled(admission, settlement, caller.traceparent)
+
+
+def admission_of(prepared: PreparedCall, caller: Caller) -> Admission:
+    """Return the first half of a call's record."""
+    request = prepared.request
+    return Admission(
+        request_id=caller.request_id,
+        at=datetime.now(UTC),
+        key_id=prepared.key.id,
+        key_name=prepared.key.name,
+        endpoint=caller.endpoint,
+        model_id=prepared.model.id,
+        model=prepared.model.display_name,
+        requested_model=prepared.call.model[:200],
+        streamed=prepared.call.stream,
+        client_ip=caller.address,
+        client_app=caller.application,
+        end_user=prepared.call.end_user,
+        worker=worker_name(),
+        has_tools=isinstance(request, ChatRequest) and bool(request.tools),
+        has_images=bool(media.all_media(request)),
+    )
