@@ -20,7 +20,7 @@ from click.testing import Result
 from flask import Flask
 from sqlalchemy import create_engine, select
 
-from gateway import create_app
+from gateway import create_app, lifecycle
 from gateway.accounting.export import safe_cell
 from gateway.config import Settings
 from gateway.core.admin import SYSTEM
@@ -42,7 +42,7 @@ def make_app(folder: Path) -> Flask:
 
 def close(app: Flask) -> None:
     parts = of(app)
-    parts.fleet.stop()
+    lifecycle.end(parts)
     parts.limiter.stop()
     parts.keyring._revisions.stop()
     parts.store.database.close()

@@ -216,7 +216,7 @@ def start(
         return Answer(
             prepared,
             tally,
-            services.fleet,
+            services.scheduler,
             behaviour,
             lambda failed, error: fall_back(services, failed, error),
         )
@@ -232,7 +232,7 @@ def start_embedding(
     behaviour = services.settings.behaviour()
 
     def answer(tally: Tally) -> EmbedAnswer:
-        return EmbedAnswer(prepared, tally, services.fleet, behaviour)
+        return EmbedAnswer(prepared, tally, services.scheduler, behaviour)
 
     return _kept(Running(services, prepared, caller, answer), body), effective
 

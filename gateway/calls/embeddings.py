@@ -20,7 +20,7 @@ from gateway.errors import ClientGone, GatewayError
 from gateway.ollama import wire
 from gateway.ollama.client import Upstream
 from gateway.scheduling.loading import kept
-from gateway.scheduling.servers import Fleet
+from gateway.scheduling.scheduler import Scheduler
 from gateway.scheduling.tickets import Slot, Ticket
 
 
@@ -28,11 +28,11 @@ class EmbedAnswer:
     """One embedding call. A context manager; `cancel` may come from anywhere."""
 
     def __init__(
-        self, prepared: Prepared, tally: Tally, fleet: Fleet, behaviour: Behaviour
+        self, prepared: Prepared, tally: Tally, scheduler: Scheduler, behaviour: Behaviour
     ) -> None:
         self.prepared = prepared
         self.tally = tally
-        self._fleet = fleet
+        self._scheduler = scheduler
         self._behaviour = behaviour
         self._stop: GatewayError | None = None
         self._wake: Callable[[], None] | None = None
@@ -81,7 +81,7 @@ class EmbedAnswer:
 
     def _once(self, request: EmbedRequest, excluded: frozenset[int]) -> Embeddings:
         prepared = self.prepared
-        ticket = self._fleet.ticket(
+        ticket = self._scheduler.ticket(
             prepared.model,
             prepared.key,
             num_ctx=request.params.options.get("num_ctx"),

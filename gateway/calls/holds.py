@@ -47,7 +47,7 @@ class Hold:
         self.reported = False
 
     def report(self, error: GatewayError | None) -> None:
-        """Report once to the fleet how the call ended."""
+        """Report once to the scheduler how the call ended."""
         if self.slot is not None and not self.reported:
             self.reported = True
             self.slot.report(error)

@@ -36,7 +36,7 @@ from gateway.errors import ClientGone, ContextOverflow, GatewayError
 from gateway.ollama import wire
 from gateway.policy.emulation import emulation
 from gateway.runtime import tasks
-from gateway.scheduling.servers import Fleet
+from gateway.scheduling.scheduler import Scheduler
 
 log = logging.getLogger(__name__)
 
@@ -52,13 +52,13 @@ class Answer:
         self,
         prepared: Prepared,
         tally: Tally,
-        fleet: Fleet,
+        scheduler: Scheduler,
         behaviour: Behaviour,
         fall_back: Callable[[Prepared, GatewayError], Prepared | None],
     ) -> None:
         self.prepared = prepared
         self.tally = tally
-        self._fleet = fleet
+        self._scheduler = scheduler
         self._behaviour = behaviour
         self._fall_back = fall_back
         self._held: list[Hold] = []
@@ -326,7 +326,7 @@ class Answer:
         self, prepared: Prepared, request: Request, choice: int, excluded: frozenset[int]
     ) -> Iterator[Sequence[Event]]:
         with Hold(self.tally, self._held, lambda: self._stop) as hold:
-            hold.ticket = ticket = self._fleet.ticket(
+            hold.ticket = ticket = self._scheduler.ticket(
                 prepared.model,
                 prepared.key,
                 num_ctx=request.params.options.get("num_ctx"),

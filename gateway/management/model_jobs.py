@@ -32,7 +32,7 @@ from gateway.runtime.database import Store, StoreUnavailable
 from gateway.runtime.identity import worker_name
 from gateway.scheduling.discovery import Refresher
 from gateway.scheduling.loading import FOREVER, Loading
-from gateway.scheduling.servers import Fleet
+from gateway.scheduling.scheduler import Scheduler
 from gateway.store import jobs as pulls
 from gateway.store.jobs import PullJob
 
@@ -66,7 +66,7 @@ class Pulls:
     def __init__(
         self,
         store: Store,
-        fleet: Fleet,
+        scheduler: Scheduler,
         refresher: Refresher,
         loading: Loading,
         *,
@@ -74,7 +74,7 @@ class Pulls:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._store = store
-        self._fleet = fleet
+        self._scheduler = scheduler
         self._refresher = refresher
         self._loading = loading
         self._clock = clock
@@ -101,7 +101,7 @@ class Pulls:
         self, kind: pulls.Kind, name: str, server_ids: Sequence[int], actor: Actor
     ) -> list[Pull]:
         for server_id in server_ids:
-            client_of(self._fleet, server_id)
+            client_of(self._scheduler, server_id)
         now = self._now()
 
         def write(session: Session) -> list[PullJob]:
@@ -193,7 +193,7 @@ class Pulls:
         with self._lock:
             self._meters[job.id] = meter
         try:
-            client = client_of(self._fleet, job.server_id)
+            client = client_of(self._scheduler, job.server_id)
             work = self._pull if job.kind == "pull" else self._load
             is_wanted = work(job, client, meter)
         except ClientGone:
@@ -271,7 +271,7 @@ class Pulls:
 
     def _succeed(self, job: PullJob, meter: Meter) -> None:
         if job.kind != "pull":
-            self._fleet.dispatcher.probe_now(job.server_id)  # to see it in memory
+            self._scheduler.probe_now(job.server_id)  # to see it in memory
             self._finish(job, "done", "")
         elif meter.status != "success":
             self._finish(job, "failed", "The server stopped before the model was complete.")
