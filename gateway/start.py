@@ -84,7 +84,8 @@ def _check_alone(settings: Settings) -> None:
     """Raise ConfigError when another process serves from the same database and there is no Redis.
 
     One that is draining does not count: in a rolling restart both may run for as long as it drains
-    (`GRACEFUL_TIMEOUT`). It is told apart by its heartbeats, see `runtime.workers`.
+    (`GRACEFUL_TIMEOUT`). Its heartbeats tell it from a second
+    process, see `runtime.workers`.
     """
     if settings.redis_url:
         return

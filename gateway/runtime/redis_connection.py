@@ -87,8 +87,9 @@ class RedisConnection:
             except self.errors:
                 time.sleep(RETRY_S)
             except Exception:
-                log.exception("listening to Redis failed")
-                time.sleep(RETRY_S)
+                if not self._is_closed:  # else its socket was closed under it
+                    log.exception("listening to Redis failed")
+                    time.sleep(RETRY_S)
 
     def close(self) -> None:
         """Close the connections, and ask no more."""

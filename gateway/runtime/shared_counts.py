@@ -7,9 +7,9 @@ heartbeat of this process renews all that it holds every third of that: when a p
 what it held is free after at most `LEASE_S`. A process whose event loop stands still for longer
 lets too many calls in for a moment; `lapsed` counts that.
 
-**Nothing here blocks a call but taking.** `release` and what else has to be said is done by one
-background task, in order. What it has not said yet goes along with the next `try_acquire` of the
-same count, so that whoever gives back and takes again is not in its own way.
+**Only acquiring waits.** Releases and the rest are sent by one background task, in order. What it
+has not sent yet goes along with the next `try_acquire` of the same count, so that a process that
+releases and acquires again is not in its own way.
 
 **Redis away** (`redis_connection`): taking succeeds at once and means nothing to others; each
 process counts for itself. What runs when Redis is back is counted again with the first heartbeat.
@@ -41,12 +41,12 @@ _WAITING: Final = f"{PREFIX}:waiting"
 
 @dataclass(frozen=True, slots=True)
 class Acquired:
-    """What came of `try_acquire`. `elsewhere` is how many slots other processes hold, `proven` how
-    many calls were seen to answer at the same time, by any process. `has_older`: a slot is free,
+    """What came of `try_acquire`. `remote_in_flight`: slots other processes hold; `proven`: how
+    many calls were seen to answer at the same time, by any process; `has_older`: a slot is free,
     but another process has a call that waits for longer."""
 
     granted: bool
-    elsewhere: int = 0
+    remote_in_flight: int = 0
     proven: int = 0
     has_older: bool = False
 
@@ -60,10 +60,10 @@ class Entered:
 
 
 class Listener(Protocol):
-    """Who is told of changes in Redis. Nothing of this may wait."""
+    """What is called when something changes in Redis. None of these may wait."""
 
-    def on_freed(self, name: str, elsewhere: int, *, others_wait: bool) -> None:
-        """A slot was given back; other processes hold `elsewhere` of them."""
+    def on_freed(self, name: str, remote_in_flight: int, *, others_wait: bool) -> None:
+        """A slot was given back; other processes hold `remote_in_flight` of them."""
 
     def on_answering(self, name: str, count: int) -> None:
         """So many calls answer at this moment."""
@@ -95,8 +95,8 @@ class SharedCounts:
         self._held: dict[str, str] = {}
         self._known: Counter[str] = Counter()
         """By name, how many leases of ours Redis knows."""
-        self._unsaid: dict[str, list[str]] = {}
-        """By name, leases that were given back and nobody has begun to tell Redis."""
+        self._to_release: dict[str, list[str]] = {}
+        """By name, leases that were given back and are not sent to Redis yet."""
         self._jobs: deque[Callable[[], None]] = deque()
         self._listener: Listener | None = None
         self._wake = tasks.Event()
@@ -116,13 +116,13 @@ class SharedCounts:
     # -- life ------------------------------------------------------------------------------------
 
     def listen(self, listener: Listener) -> None:
-        """Tell `listener` of slots that were given back, and of Redis being away."""
+        """Call `listener` when slots were given back, and when Redis is away."""
         self._listener = listener
 
     def start(self) -> None:
         """Begin to renew, and to listen."""
         self._ensure_task()
-        tasks.spawn(self.redis.subscribe, self._channel, self._heard)
+        tasks.spawn(self.redis.subscribe, self._channel, self._on_message)
 
     def stop(self) -> None:
         """Give back what is held, and close the connections."""
@@ -185,7 +185,7 @@ class SharedCounts:
         except RedisAway:
             self._held[lease_id] = name  # counted in Redis as soon as it is back
             return Acquired(True)
-        return Acquired(state == 1, self._elsewhere(name, count), proven, state == 2)
+        return Acquired(state == 1, self._remote_in_flight(name, count), proven, state == 2)
 
     def enter(self, name: str, lease_id: str, limit: int) -> Entered:
         """Count a call of a key, of which `limit` may run (0: any number); waits like
@@ -203,33 +203,32 @@ class SharedCounts:
         if self.redis.is_away:  # it expires there by itself
             self._known[name] -= 1
             return
-        self._unsaid.setdefault(name, []).append(lease_id)
+        self._to_release.setdefault(name, []).append(lease_id)
         self._wake.set()
 
     def note_answer(self, lease_id: str) -> None:
         """Note that a call has its first token; the listener learns how many answer. Never
         waits."""
-        name = self._held.get(lease_id)
-        if name is not None:
-            self.submit(lambda: self._say_answered(name, lease_id))
+        if name := self._held.get(lease_id):
+            self.submit(partial(self._send_answer, name, lease_id))
 
     def forget_proven(self, name: str) -> None:
         """Forget how many calls answered at the same time: the server was restarted."""
         self.submit(lambda: _ignore(self.redis.client.delete(_key("proven", name))))
 
     def submit(self, job: Callable[[], None]) -> None:
-        """Have something said to Redis by the background task. Never waits; dropped while Redis is
-        away."""
+        """Have the background task run something that talks to Redis. Never waits; dropped while
+        Redis is away."""
         if not self.redis.is_away:
             self._jobs.append(job)
             self._ensure_task()
             self._wake.set()
 
     def flush(self, timeout_s: float) -> bool:
-        """Wait until Redis was told all that there was to say; False when it was not in time."""
-        told = tasks.Event()
-        self.submit(told.set)
-        return bool(told.wait(timeout_s))
+        """Wait until everything given back was sent to Redis; False when it was not in time."""
+        sent = tasks.Event()
+        self.submit(sent.set)
+        return bool(sent.wait(timeout_s))
 
     def observe(
         self, waits: Mapping[str, float | None], waiting: Mapping[str, int]
@@ -253,11 +252,11 @@ class SharedCounts:
 
         replies = self.redis.run(work)
         return {
-            name: Acquired(False, self._elsewhere(name, count), proven)
+            name: Acquired(False, self._remote_in_flight(name, count), proven)
             for name, (count, proven) in zip(waits, replies, strict=False)
         }
 
-    def waiting_elsewhere(self) -> Counter[str]:
+    def remote_waiting(self) -> Counter[str]:
         """Return how many calls wait in other processes, by model; nothing while Redis is away. For
         people: what a process said is forgotten after two seconds, by the machines' clocks."""
         found: Counter[str] = Counter()
@@ -280,7 +279,7 @@ class SharedCounts:
         """Return Redis' reply to the taking of a lease: 1 and what follows when it was taken.
         Raises RedisAway."""
         self._ensure_task()
-        freed = () if name == self._renewing else self._unsaid.pop(name, ())
+        freed = () if name == self._renewing else self._to_release.pop(name, ())
         try:
             reply: list[int] = self.redis.run(lambda: script(keys=keys, args=(*args, *freed)))
         except RedisAway:
@@ -289,7 +288,7 @@ class SharedCounts:
             self._known[name] += 1
             self._held[lease_id] = name
             self.release(lease_id)
-            self._unsaid[name].extend(freed)
+            self._to_release.setdefault(name, []).extend(freed)
             raise
         self._known[name] -= len(freed)
         if reply[0] == 1:
@@ -297,7 +296,7 @@ class SharedCounts:
             self._known[name] += 1
         return reply
 
-    def _elsewhere(self, name: str, count: int) -> int:
+    def _remote_in_flight(self, name: str, count: int) -> int:
         return max(0, count - self._known[name])
 
     def _ensure_task(self) -> None:
@@ -317,18 +316,18 @@ class SharedCounts:
             except RedisAway:
                 self._jobs.clear()
             except Exception:
-                log.exception("telling Redis what is counted failed")
+                log.exception("sending counts to Redis failed")
             if self._is_stopped:
                 return
 
     def _flush(self) -> None:
-        while self._unsaid or self._jobs:
-            for name in tuple(self._unsaid):
-                self._say_released(name, self._unsaid.pop(name, []))
+        while self._to_release or self._jobs:
+            for name in tuple(self._to_release):
+                self._send_releases(name, self._to_release.pop(name, []))
             while self._jobs:
                 self.redis.run(self._jobs.popleft())
 
-    def _say_released(self, name: str, leases: list[str]) -> None:
+    def _send_releases(self, name: str, leases: list[str]) -> None:
         if not leases:
             return
         keys = [_key("leases", name), _key("waits", name), _key("answering", name)]
@@ -336,9 +335,10 @@ class SharedCounts:
         count, waiting = self.redis.run(lambda: self._release(keys=keys, args=args))
         self._known[name] -= len(leases)
         if self._listener is not None:
-            self._listener.on_freed(name, self._elsewhere(name, count), others_wait=waiting > 1)
+            in_flight = self._remote_in_flight(name, count)
+            self._listener.on_freed(name, in_flight, others_wait=waiting > 1)
 
-    def _say_answered(self, name: str, lease_id: str) -> None:
+    def _send_answer(self, name: str, lease_id: str) -> None:
         keys = [_key("leases", name), _key("answering", name), _key("proven", name)]
         count: int = self._answered(keys=keys, args=[lease_id])
         if self._listener is not None:
@@ -362,7 +362,7 @@ class SharedCounts:
         return lapsed
 
     def _away(self) -> None:
-        self._unsaid.clear()
+        self._to_release.clear()
         self._jobs.clear()
         if self._listener is not None:
             self._listener.on_away()
@@ -373,11 +373,11 @@ class SharedCounts:
         self._next_beat_s = 0.0
         self._wake.set()
 
-    def _heard(self, data: bytes) -> None:
+    def _on_message(self, data: bytes) -> None:
         name, _, count = data.decode().rpartition("\n")
         if self._listener is not None and count.isdigit():
-            elsewhere = self._elsewhere(name, int(count))
-            self._listener.on_freed(name, elsewhere, others_wait=True)
+            in_flight = self._remote_in_flight(name, int(count))
+            self._listener.on_freed(name, in_flight, others_wait=True)
 
 
 def slot_name(server_id: int, model: str) -> str:

@@ -4,8 +4,8 @@ A worker of this machine is gone when its process is; one of another machine whe
 heard for SILENT_S. Each worker looks every PERIOD_S, and once at its own start for a predecessor
 with the same name (in containers the first process of each start has the same number).
 
-A worker that is draining says so by its pace: it is heard every DRAINING_PERIOD_S only. So who
-starts beside it can tell a rolling restart from a second process that goes on to serve.
+A worker that is draining sends its heartbeat every DRAINING_PERIOD_S only. So a process that starts
+beside it can tell a rolling restart from a second process that goes on to serve.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Reaper:
         self._now = now
         self._is_alive = is_alive
         self._is_draining = is_draining
-        self._heard_at: datetime | None = None
+        self._beat_at: datetime | None = None
         self._started_at = now()
         self._stop: threading.Event | None = None
 
@@ -93,7 +93,7 @@ class Reaper:
     def _look(self) -> None:
         now = self._now()
         if self._is_due(now):
-            self._heard_at = now
+            self._beat_at = now
             self._store.write(
                 heartbeats.beat,
                 self._worker,
@@ -107,17 +107,17 @@ class Reaper:
             self._reclaim(worker, now)
 
     def _is_due(self, now: datetime) -> bool:
-        if self._heard_at is None or not self._is_draining():
+        if self._beat_at is None or not self._is_draining():
             return True
-        return now - self._heard_at >= timedelta(seconds=DRAINING_PERIOD_S)
+        return now - self._beat_at >= timedelta(seconds=DRAINING_PERIOD_S)
 
     def _gone(self, session: Session, now: datetime) -> list[str]:
-        heard = heartbeats.beats(session)
-        suspects = {*records.unsettled_workers(session), *counters.lease_holders(session), *heard}
+        beats = heartbeats.beats(session)
+        suspects = {*records.unsettled_workers(session), *counters.lease_holders(session), *beats}
         return [
             worker
             for worker in sorted(suspects - {self._worker})
-            if self._is_gone(worker, heard.get(worker), now)
+            if self._is_gone(worker, beats.get(worker), now)
         ]
 
     def _is_gone(self, worker: str, heard_at: datetime | None, now: datetime) -> bool:
@@ -163,12 +163,12 @@ def wait_until_alone(
     """Look for OBSERVED_S at most whether another worker uses this database and goes on to serve.
     Returns its name; "" when there is none.
 
-    One that is heard twice meanwhile goes on. One that is draining or was killed on another machine
-    is not: nobody has to wait for its end.
+    One that sends two heartbeats meanwhile goes on. One that is draining, or was killed on another
+    machine, sends fewer: nobody has to wait for its end.
     """
     host = (worker or worker_name()).rpartition(":")[0]
     until_s = clock() + OBSERVED_S
-    heard: dict[str, list[datetime]] = {}
+    beats: dict[str, list[datetime]] = {}
     while True:
         found = store.read(heartbeats.beats)
         oldest = now() - timedelta(seconds=SILENT_S)
@@ -178,7 +178,7 @@ def wait_until_alone(
             if at > oldest and not _has_ended(name, host, is_alive)
         }
         for name, at in others.items():
-            times = heard.setdefault(name, [at])
+            times = beats.setdefault(name, [at])
             if at != times[-1]:
                 times.append(at)
             if len(times) > 2:

@@ -40,7 +40,7 @@ SHORT_CALL_SLOTS: Final = 4
 """What a deployment of an embedding model starts with: Ollama takes such calls one by one, and a
 short queue there keeps it busy between them."""
 UNKNOWN_CONTEXT: Final = 1
-"""In memory, with a window nobody told us."""
+"""In memory, with a window that is not known."""
 _BUSY_PAUSE_S: Final = 1.0
 _AVERAGE: Final = 0.2
 _NOT_THE_MODEL: Final = frozenset(

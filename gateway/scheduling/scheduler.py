@@ -47,7 +47,8 @@ log = logging.getLogger(__name__)
 class Scheduler:
     """The queues of all models and the slots of all servers.
 
-    `probe_now` is told of servers that look ill, `on_missing` of models a server no longer has.
+    `probe_now` is called with servers that may be down, `on_missing` with models a server no longer
+    has.
     `counts` are those of all processes; None: there is only this one.
     """
 
@@ -249,7 +250,7 @@ class Scheduler:
         """Return how many calls wait in all processes, by model. Asks Redis where there is one: for
         pages, not for calls."""
         ours = self.queues.waiting()
-        return ours if self.shared is None else self.shared.waiting_elsewhere() + Counter(ours)
+        return ours if self.shared is None else self.shared.remote_waiting() + Counter(ours)
 
     def state(self) -> Mapping[str, object]:
         """Return where slots are counted: for the health page."""

@@ -59,7 +59,7 @@ class SharedSlots:
         """Those it was woken for meanwhile."""
         self._delayed: set[str] = set()
         self._observed_s: dict[str, float] = {}
-        """By model, when Redis was last told that calls wait."""
+        """By model, when Redis last learned that calls wait."""
         self._stop: tasks.Event | None = None
         counts.listen(self)
 
@@ -95,9 +95,9 @@ class SharedSlots:
         for name in server.deployments:
             self._counts.forget_proven(slot_name(server.server.id, name))
 
-    def waiting_elsewhere(self) -> Counter[str]:
+    def remote_waiting(self) -> Counter[str]:
         """Return how many calls wait in other processes, by model. Asks Redis."""
-        return self._counts.waiting_elsewhere()
+        return self._counts.remote_waiting()
 
     def state(self) -> Mapping[str, object]:
         """Return whether slots are counted in Redis now."""
@@ -105,12 +105,12 @@ class SharedSlots:
 
     # -- what Redis says -------------------------------------------------------------------------
 
-    def on_freed(self, name: str, elsewhere: int, *, others_wait: bool) -> None:
+    def on_freed(self, name: str, remote_in_flight: int, *, others_wait: bool) -> None:
         """See `Listener`: somebody gave a slot back."""
         deployment = self._deployment(name)
         if deployment is None:
             return
-        deployment.set_remote(elsewhere)
+        deployment.set_remote(remote_in_flight)
         if self._scheduler.queues.get(deployment.name):
             delay_s = SPREAD_S * self._chance() if others_wait else 0.0
             self._wake_later(deployment.name, delay_s)
@@ -224,7 +224,7 @@ class SharedSlots:
         return following is not None and self._scheduler.assign(following, lease_id)
 
     def _learn(self, deployment: Deployment, seen: Acquired) -> None:
-        deployment.set_remote(seen.elsewhere)
+        deployment.set_remote(seen.remote_in_flight)
         if not deployment.has_fixed_slots:
             deployment.prove(seen.proven, self._clock())
 

@@ -219,7 +219,7 @@ def test_a_frozen_redis_stops_nobody(join: Join, redis: Redis) -> None:
 def test_a_lease_that_was_given_back_cannot_be_taken(join: Join) -> None:
     counts = counts_of(join(1))
     lease_id = counts.new_lease()
-    counts._say_released(SLOT, [lease_id])
+    counts._send_releases(SLOT, [lease_id])
 
     assert not counts.try_acquire(SLOT, lease_id, 1).granted
     assert counts.try_acquire(SLOT, counts.new_lease(), 1).granted
@@ -235,8 +235,8 @@ def test_a_younger_process_leaves_a_free_slot_once(join: Join) -> None:
     taken = younger.try_acquire(SLOT, younger.new_lease(), 1, wait_s=0.5)
 
     assert (refused.granted, refused.has_older, taken.granted) == (False, True, True)
-    assert younger.waiting_elsewhere() == {"tern:latest": 3}
-    assert not older.waiting_elsewhere()
+    assert younger.remote_waiting() == {"tern:latest": 3}
+    assert not older.remote_waiting()
 
 
 @redis_only
