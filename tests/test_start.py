@@ -30,7 +30,7 @@ from gateway.store.database import schema
 from gateway.store.database.engine import Database
 from tests.fake_ollama import FakeOllama
 from tests.process import ROOT
-from tests.servers import free_port
+from tests.servers import free_port, running_redis
 
 _FOREIGN = ("GATEWAY_", "OLLAMA_", "ADMIN_", "DATABASE_", "REDIS_", "SESSION_", "PROMETHEUS_")
 
@@ -273,17 +273,21 @@ def test_it_says_where_it_serves_and_ends_in_order(
 
 
 @pytest.mark.process
+@pytest.mark.services
 def test_a_restart_forgets_the_counts_of_the_run_before(
     serve: Callable[..., Serving], tmp_path: Path
 ) -> None:
     port = str(free_port())
-    first = serve(WEB_CONCURRENCY="2", PORT=port)
-    first.wait_ready()
-    folder = tmp_path / "data" / "metrics" / port
-    before = {file.name for file in folder.iterdir()}
-    first.end()
-    second = serve(WEB_CONCURRENCY="2", PORT=port)
-    second.wait_ready()
+    with running_redis() as redis:
+        workers = {"WEB_CONCURRENCY": "2", "REDIS_URL": redis.url, "PORT": port}
+        first = serve(**workers)
+        first.wait_ready()
+        folder = tmp_path / "data" / "metrics" / port
+        before = {file.name for file in folder.iterdir()}
+        first.end()
+        second = serve(**workers)
+        second.wait_ready()
+        second.end()
 
     assert before
     assert not before & {file.name for file in folder.iterdir()}
