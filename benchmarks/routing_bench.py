@@ -1,11 +1,11 @@
-"""How long a routing decision takes, and what a large fleet costs.
+"""How long a routing decision takes, and what many servers costs.
 
     python -m benchmarks.routing_bench
 
 Prints processor time, as the median of several rounds: the pure choice among 1 to 50 servers; a
-whole ticket-to-release in the fleet; a full line of 512 calls; taking in a catalogue of 50 servers
-with 200 models each; looking up a name in it; and the state of all servers for the console. No
-network is touched.
+whole ticket-to-release in the scheduler; a full queue of 512 calls; taking in a catalogue of 50
+servers with 200 models each; looking up a name in it; and the state of all servers for the console.
+No network is touched.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gateway.core.keys import Key
 from gateway.ollama.client import OllamaClient
 from gateway.policy.routing import Index
 from gateway.policy.server_choice import choose
-from gateway.scheduling.servers import Fleet
+from gateway.scheduling.scheduler import Scheduler
 
 ROUNDS = 9
 SERVERS, MODELS = 50, 200
@@ -34,10 +34,10 @@ class At:
     server_id: int
     weight: int = 1
     open: bool = True
-    resting: bool = False
+    cooling_down: bool = False
     slots: int = 4
     in_flight: int = 0
-    others: int = 0
+    other_models_in_flight: int = 0
     context_tokens: int = 8192
 
 
@@ -72,20 +72,20 @@ def the_choice() -> None:
         )
 
 
-def the_fleet() -> None:
-    """Time tickets in a fleet of 50 servers with 200 models each."""
+def the_scheduler() -> None:
+    """Time tickets in a scheduler of 50 servers with 200 models each."""
     servers = [Server(n, f"s{n}", f"http://127.0.0.1:{n}", slots=4) for n in range(1, SERVERS + 1)]
     ids = tuple(server.id for server in servers)
     models = [Model(n, f"model-{n}:7b", f"model-{n}:7b", server_ids=ids) for n in range(MODELS)]
     names = frozenset(model.name for model in models)
     behaviour = Behaviour()
-    fleet = Fleet(lambda server: OllamaClient(server, pool_size=1), lambda: behaviour)
+    scheduler = Scheduler(lambda server: OllamaClient(server, pool_size=1), lambda: behaviour)
     listed = dict.fromkeys(ids, names)
-    fleet.know(servers, listed)
+    scheduler.know(servers, listed)
     key = Key(1, "bench", "sk-o2a-be")
 
     def run(number: int) -> None:
-        slot = fleet.ticket(models[number % MODELS], key, prefix="conversation").wait(0)
+        slot = scheduler.ticket(models[number % MODELS], key, prefix="conversation").wait(0)
         assert slot is not None
         slot.on_first_token()
         slot.report(None)
@@ -97,31 +97,34 @@ def the_fleet() -> None:
     few = Model(0, "few:7b", "few:7b", server_ids=ids[:3])
     models[0] = few
     show("ticket to release, 3 of 50 servers have the model", each_us(lambda _: run(0), 1000))
-    show("take in a changed catalogue", each_us(lambda _: fleet.know(servers, listed), 20))
-    show("let time have its effect (five times a second)", each_us(lambda _: fleet.tick(), 20))
-    show("state of all servers for the console", each_us(lambda _: fleet.views(), 20))
+    show("take in a changed catalogue", each_us(lambda _: scheduler.know(servers, listed), 20))
+    show(
+        "let time have its effect (five times a second)",
+        each_us(lambda _: scheduler.on_time_passed(), 20),
+    )
+    show("state of all servers for the console", each_us(lambda _: scheduler.views(), 20))
     show("build the index of names", each_us(lambda _: Index(models), 20))
     index = Index(models)
     show("look up a name", each_us(lambda n: index.find(f"model-{n % MODELS or 1}:7b"), 2000))
-    a_full_line(fleet, few, key)
+    a_full_queue(scheduler, few, key)
 
 
-def a_full_line(fleet: Fleet, model: Model, key: Key) -> None:
+def a_full_queue(scheduler: Scheduler, model: Model, key: Key) -> None:
     """Time joining and serving when 500 calls of 50 keys wait."""
     running = []
-    ticket = fleet.ticket(model, key)
+    ticket = scheduler.ticket(model, key)
     while (slot := ticket.wait(0)) is not None:
         running.append(slot)
-        ticket = fleet.ticket(model, key)
+        ticket = scheduler.ticket(model, key)
     ticket.cancel()
     keys = [Key(number, f"k{number}", "sk-o2a-be") for number in range(2, 52)]
-    waiting = [fleet.ticket(model, keys[number % 50]) for number in range(450)]
-    show("place in a line of 450", each_us(lambda n: waiting[n % 450].ahead, 2000))
+    waiting = [scheduler.ticket(model, keys[number % 50]) for number in range(450)]
+    show("place in a queue of 450", each_us(lambda n: waiting[n % 450].ahead, 2000))
 
     def join_and_leave(number: int) -> None:
-        fleet.ticket(model, keys[number % 50]).cancel()
+        scheduler.ticket(model, keys[number % 50]).cancel()
 
-    show("join and leave a line of 450", each_us(join_and_leave, 500))
+    show("join and leave a queue of 450", each_us(join_and_leave, 500))
     rounds = []
     for _ in range(400):
         slot = running.pop(0)
@@ -133,9 +136,9 @@ def a_full_line(fleet: Fleet, model: Model, key: Key) -> None:
         taken = served.wait(0)
         assert taken is not None
         running.append(taken)
-    show("release a slot to a line of 450", statistics.median(rounds))
+    show("release a slot to a queue of 450", statistics.median(rounds))
 
 
 if __name__ == "__main__":
     the_choice()
-    the_fleet()
+    the_scheduler()

@@ -40,20 +40,22 @@ def start(worker: Any) -> None:
 
 
 def begin(parts: Services) -> None:
-    """Start what runs beside requests: the writer, the probes, the live table."""
-    parts.usage.start()
-    parts.fleet.start()
-    parts.live.start()
+    """Start what runs beside requests."""
+    for job in parts.jobs:
+        job.start()
 
 
 def stop() -> None:
     """Write what is queued (gunicorn's `worker_exit`)."""
     while _running:
-        parts = _running.pop()
-        parts.fleet.stop()
-        parts.live.stop()
-        parts.usage.stop()
+        end(_running.pop())
     logs.close()
+
+
+def end(parts: Services) -> None:
+    """Stop what `begin` started, in the opposite order."""
+    for job in reversed(parts.jobs):
+        job.stop()
 
 
 def drain(parts: Services, drain_s: float, close_idle: Callable[[], None]) -> None:

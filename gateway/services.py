@@ -34,19 +34,18 @@ from gateway.policy.overrides import rules
 from gateway.revocation import Revocation
 from gateway.runtime.database import Store
 from gateway.runtime.identity import worker_name
+from gateway.runtime.shared_counts import SharedCounts
 from gateway.runtime.versions import Revisions
 from gateway.runtime.workers import Reaper
 from gateway.scheduling.catalog import Catalog
 from gateway.scheduling.clients import Clients
 from gateway.scheduling.discovery import Refresher
 from gateway.scheduling.loading import Loading
-from gateway.scheduling.local_board import LocalBoard
 from gateway.scheduling.probes import Prober
-from gateway.scheduling.servers import Fleet, Job
-from gateway.scheduling.sharing import InPassing, OnRequest
+from gateway.scheduling.scheduler import Scheduler
 from gateway.store.database.engine import Database
 from gateway.version import VERSION
-from gateway.web.context import Services, attach
+from gateway.web.context import Job, Services, attach
 
 _CALLS_SHARE = 0.8
 """How much of a worker's connections calls may take."""
@@ -69,30 +68,25 @@ def make(config: Settings) -> Services:
     settings = SettingsCache(store, marks)
     catalog = Catalog(store, marks, settings.behaviour)
     clients = Clients(settings.behaviour, pool_size=config.worker_connections)
-    fleet = Fleet(clients, settings.behaviour)
-    catalog.listener = fleet.follow
+    counts = SharedCounts(config.redis_url) if config.redis_url else None
+    scheduler = Scheduler(clients, settings.behaviour, counts=counts)
+    catalog.listener = scheduler.follow
     refresher = Refresher(store, catalog, clients, settings.behaviour)
-    fleet.dispatcher.on_missing = refresher.soon
-    live = ActiveCalls(store, marks, is_loaded=_is_loaded(fleet, catalog))
+    scheduler.on_missing = refresher.soon
+    live = ActiveCalls(store, marks, is_loaded=_is_loaded(scheduler, catalog))
     loading = Loading(store, catalog, settings.behaviour)
-    pulls = Pulls(store, fleet, refresher, loading)
+    pulls = Pulls(store, scheduler, refresher, loading)
     usage = UsageWriter(store, worker=worker_name(), capacity=config.usage_buffer)
     metrics = Metrics(VERSION)
     traces = _traces(config)
     draining = threading.Event()
-    limiter = Limiter(
-        store,
-        config.redis_url,
-        behaviour=settings.behaviour,
-        folder=config.data_dir,
-        workers=config.web_concurrency,
-    )
+    limiter = Limiter(store, counts, behaviour=settings.behaviour)
     keyring = Keyring(store, marks)
     factors = Factors()
     calls = CallParts(
         settings=settings,
         preparer=Preparer(settings.behaviour, catalog, factors, MediaFetcher(settings.behaviour)),
-        scheduler=fleet,
+        scheduler=scheduler,
         limiter=limiter,
         registry=live,
         monitor=Monitor(settings.behaviour),
@@ -101,20 +95,23 @@ def make(config: Settings) -> Services:
         max_calls=int(config.worker_connections * _CALLS_SHARE),
     )
     Revocation(marks, keyring, live)
-    jobs = (
-        marks,
-        limiter,
-        Reaper(store, version=VERSION),
-        Retention(store, settings.behaviour),
-        Prober(fleet),
-        refresher,
-        _sharing(fleet, config),
-        pulls,
-        Watchdog(metrics, fleet, live, usage, draining),
-        traces,
+    shared: tuple[Job, ...] = (
+        () if counts is None or scheduler.shared is None else (counts, scheduler.shared)
     )
-    for job in jobs:
-        fleet.run(job)
+    jobs: tuple[Job, ...] = (
+        usage,
+        marks,
+        *shared,
+        limiter,
+        Reaper(store, version=VERSION, is_draining=draining.is_set),
+        Retention(store, settings.behaviour),
+        Prober(scheduler),
+        refresher,
+        pulls,
+        Watchdog(metrics, scheduler, live, usage, draining),
+        traces,
+        live,
+    )
     return Services(
         config=config,
         store=store,
@@ -123,11 +120,11 @@ def make(config: Settings) -> Services:
         refresher=refresher,
         servers=Servers(store, clients, refresher),
         models=Models(store, catalog),
-        operations=Operations(store, fleet, refresher, loading),
+        operations=Operations(store, scheduler, refresher, loading),
         keyring=keyring,
         keys=Keys(store, marks, check_params=_checked),
         limiter=limiter,
-        fleet=fleet,
+        scheduler=scheduler,
         live=live,
         calls=calls,
         usage=usage,
@@ -137,16 +134,8 @@ def make(config: Settings) -> Services:
         pulls=pulls,
         admins=Admins(store),
         draining=draining,
+        jobs=jobs,
     )
-
-
-def _sharing(fleet: Fleet, config: Settings) -> Job:
-    """Return what makes one line of the lines of several processes."""
-    if not config.redis_url:
-        return InPassing(fleet, LocalBoard(config.data_dir / "line"))
-    from gateway.scheduling.redis_board import RedisBoard
-
-    return OnRequest(fleet, RedisBoard.at(config.redis_url))
 
 
 def _traces(config: Settings) -> Traces:
@@ -157,11 +146,11 @@ def _traces(config: Settings) -> Traces:
     return Traces(config.otlp_endpoint, headers, config.otlp_service, VERSION)
 
 
-def _is_loaded(fleet: Fleet, catalog: Catalog) -> Callable[[int, int], bool]:
+def _is_loaded(scheduler: Scheduler, catalog: Catalog) -> Callable[[int, int], bool]:
     def is_loaded(server_id: int, model_id: int) -> bool:
         model = catalog.snapshot().by_id.get(model_id)
-        station = fleet.dispatcher.stations.get(server_id)
-        return bool(model and station and station.in_memory(model.name))
+        server = scheduler.servers.get(server_id)
+        return bool(model and server and server.in_memory(model.name))
 
     return is_loaded
 

@@ -2,7 +2,7 @@
 
 Everything that can be wrong is said in one line before a server starts, with exit code 2: a wrong
 variable, a port in use, a directory that cannot be written, a damaged database or one of a newer
-version.
+version, a second process without Redis.
 """
 
 from __future__ import annotations
@@ -35,8 +35,11 @@ def main(arguments: list[str]) -> int:
     try:
         settings = Settings.load()
         if not only_prepare:
+            _check_workers(settings)
             _check_port(settings.host, settings.port)
         notes = prepare(settings)
+        if not only_prepare:
+            _check_alone(settings)
         folder = None if only_prepare else _metrics_folder(settings)
     except ConfigError as error:
         print(f"ollama2openai: {error}", file=sys.stderr)
@@ -65,6 +68,42 @@ def prepare(settings: Settings) -> list[str]:
 
     logging.basicConfig(level=logging.WARNING)
     return setup.prepare(settings)
+
+
+def _check_workers(settings: Settings) -> None:
+    """Raise ConfigError for several workers that could not count together."""
+    if settings.web_concurrency > 1 and not settings.redis_url:
+        raise ConfigError(
+            "REDIS_URL",
+            f"must be set for WEB_CONCURRENCY={settings.web_concurrency}: several processes count"
+            " slots and limits in Redis; set it, or WEB_CONCURRENCY=1",
+        )
+
+
+def _check_alone(settings: Settings) -> None:
+    """Raise ConfigError when another process serves from the same database and there is no Redis.
+
+    One that is draining does not count: in a rolling restart both may run for as long as it drains
+    (`GRACEFUL_TIMEOUT`). Its heartbeats tell it from a second
+    process, see `runtime.workers`.
+    """
+    if settings.redis_url:
+        return
+    from gateway.runtime.database import Store
+    from gateway.runtime.workers import wait_until_alone
+    from gateway.store.database.engine import Database
+
+    database = Database(settings.database_url)
+    try:
+        other = wait_until_alone(Store(database))
+    finally:
+        database.close()
+    if other:
+        raise ConfigError(
+            "REDIS_URL",
+            f"must be set: process {other} serves from the same database, and several processes"
+            " count slots and limits in Redis; set it for both, or stop the other one first",
+        )
 
 
 def _check_port(host: str, port: int) -> None:

@@ -169,8 +169,8 @@ class Gateway:
         try:
             yield made
         finally:
-            for station in made.fleet.stations():
-                station.client.close()
+            for server in made.scheduler.servers.values():
+                server.client.close()
             made.store.database.close()
 
     def issue_key(self, name: str, **fields: Any) -> str:

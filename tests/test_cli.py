@@ -9,6 +9,7 @@ import sqlite3
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,14 +19,16 @@ from alembic import command
 from alembic.config import Config
 from click.testing import Result
 from flask import Flask
+from gateway.management.doctor import examine
 from sqlalchemy import create_engine, select
 
-from gateway import create_app
+from gateway import create_app, lifecycle
 from gateway.accounting.export import safe_cell
 from gateway.config import Settings
 from gateway.core.admin import SYSTEM
 from gateway.core.usage import Admission, Settlement
 from gateway.errors import Unauthenticated
+from gateway.store.coordination import heartbeats
 from gateway.store.database import schema, setup
 from gateway.store.tables import KeyCounterRow, UsageRow
 from gateway.store.usage import records
@@ -42,7 +45,7 @@ def make_app(folder: Path) -> Flask:
 
 def close(app: Flask) -> None:
     parts = of(app)
-    parts.fleet.stop()
+    lifecycle.end(parts)
     parts.limiter.stop()
     parts.keyring._revisions.stop()
     parts.store.database.close()
@@ -283,6 +286,20 @@ def test_doctor_explains_an_installation(run: Run, app: Flask) -> None:
     assert "XX  servers: no Ollama server" in result.stdout
     assert "!   accounts: the first password was never changed" in result.stdout
     assert "ok  database: " in result.stdout
+
+
+def test_doctor_finds_several_processes_without_redis(parts: Services) -> None:
+    now = datetime.now(UTC)
+    for worker in ("a:1", "b:1"):
+        more = {"pid": 1, "host": worker[0], "version": "1", "started_at": now, "now": now}
+        parts.store.write(heartbeats.beat, worker, **more)
+    settings = replace(parts.config, web_concurrency=4)
+
+    found = {finding.subject: finding for finding in examine(settings, None)}
+
+    assert (found["processes"].level, found["redis"].level) == ("bad", "bad")
+    assert "a:1, b:1" in found["processes"].words
+    assert "set REDIS_URL" in found["redis"].fix
 
 
 def test_a_backup_brings_everything_back(run: Run, parts: Services, tmp_path: Path) -> None:

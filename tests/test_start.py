@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -22,10 +23,14 @@ from sqlalchemy import create_engine
 
 from gateway import start
 from gateway.config import ConfigError, Settings
+from gateway.runtime.database import Store
+from gateway.runtime.workers import OBSERVED_S, wait_until_alone
+from gateway.store.coordination import heartbeats
 from gateway.store.database import schema
+from gateway.store.database.engine import Database
 from tests.fake_ollama import FakeOllama
 from tests.process import ROOT
-from tests.servers import free_port
+from tests.servers import free_port, running_redis
 
 _FOREIGN = ("GATEWAY_", "OLLAMA_", "ADMIN_", "DATABASE_", "REDIS_", "SESSION_", "PROMETHEUS_")
 
@@ -66,6 +71,7 @@ VALUES = [
     ("no workers", {"WEB_CONCURRENCY": "0"}, "WEB_CONCURRENCY: must be a whole number"),
     ("proxies that are no number", {"TRUSTED_PROXIES": "yes"}, "TRUSTED_PROXIES: must be"),
     ("a log level nobody knows", {"LOG_LEVEL": "loud"}, "LOG_LEVEL: must be one of"),
+    ("workers without Redis", {"WEB_CONCURRENCY": "4"}, "REDIS_URL: must be set for WEB_CONC"),
     ("no address of Redis", {"REDIS_URL": "http://x"}, "REDIS_URL: must"),
     ("a name with spaces", {"ADMIN_USERNAME": "a b"}, "ADMIN_USERNAME: must be"),
     (
@@ -218,6 +224,13 @@ class Serving:
                 assert answer.json()["status"] == "starting"
         raise AssertionError("the gateway ended")
 
+    def kill_all(self) -> None:
+        """End it and its worker at once, as a power cut does."""
+        worker = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        for pid in (self.process.pid, *map(int, worker.split())):
+            os.kill(pid, signal.SIGKILL)
+        self.process.wait(5)
+
     def end(self, how: signal.Signals = signal.SIGTERM) -> int:
         """End it; give its exit code."""
         if self.process.poll() is None:
@@ -260,17 +273,21 @@ def test_it_says_where_it_serves_and_ends_in_order(
 
 
 @pytest.mark.process
+@pytest.mark.services
 def test_a_restart_forgets_the_counts_of_the_run_before(
     serve: Callable[..., Serving], tmp_path: Path
 ) -> None:
     port = str(free_port())
-    first = serve(WEB_CONCURRENCY="2", PORT=port)
-    first.wait_ready()
-    folder = tmp_path / "data" / "metrics" / port
-    before = {file.name for file in folder.iterdir()}
-    first.end()
-    second = serve(WEB_CONCURRENCY="2", PORT=port)
-    second.wait_ready()
+    with running_redis() as redis:
+        workers = {"WEB_CONCURRENCY": "2", "REDIS_URL": redis.url, "PORT": port}
+        first = serve(**workers)
+        first.wait_ready()
+        folder = tmp_path / "data" / "metrics" / port
+        before = {file.name for file in folder.iterdir()}
+        first.end()
+        second = serve(**workers)
+        second.wait_ready()
+        second.end()
 
     assert before
     assert not before & {file.name for file in folder.iterdir()}
@@ -343,3 +360,76 @@ def test_a_database_that_is_up_to_date_is_not_copied(tmp_path: Path) -> None:
 
     assert (first.returncode, second.returncode) == (0, 0)
     assert not list((tmp_path / "data").glob("*before*"))
+
+
+@pytest.mark.process
+def test_a_second_process_without_redis_is_refused(
+    tmp_path: Path, serve: Callable[..., Serving]
+) -> None:
+    first = serve()
+    first.banner()
+    first.wait_ready()
+
+    check_refusal(run_start(tmp_path), "REDIS_URL: must be set: process ")
+
+
+@pytest.mark.process
+def test_a_process_that_was_killed_keeps_none_from_starting(
+    tmp_path: Path, serve: Callable[..., Serving]
+) -> None:
+    first = serve()
+    first.wait_ready()
+    first.kill_all()
+
+    second = serve()
+
+    assert second.wait_ready().ok
+
+
+BEATS = [
+    ("serving elsewhere", "there:1", [0, 3, 6, 9], "there:1"),
+    ("draining", "there:1", [0, 12], ""),
+    ("killed on another machine", "there:1", [0], ""),
+    ("ended on this machine", "here:1", [0, 3, 6, 9], ""),
+]
+
+
+@pytest.mark.parametrize(
+    ("worker", "beats", "expected"), [case[1:] for case in BEATS], ids=[case[0] for case in BEATS]
+)
+def test_a_process_that_goes_on_is_told_from_one_that_ends(
+    tmp_path: Path, worker: str, beats: list[int], expected: str
+) -> None:
+    """Heartbeats come at these seconds; a start looks for ten."""
+    url = f"sqlite:///{tmp_path / 'gateway.db'}"
+    schema.upgrade(url)
+    database = Database(url)
+    store = Store(database)
+    began = datetime(2030, 5, 15, tzinfo=UTC)
+    passed_s = 0.0
+    left = list(beats)
+
+    def sleep(seconds: float) -> None:
+        nonlocal passed_s
+        passed_s += seconds
+        tell()
+
+    def tell() -> None:
+        while left and left[0] <= passed_s:
+            at = began + timedelta(seconds=left.pop(0))
+            more = {"pid": 1, "host": "there", "version": "1", "started_at": began, "now": at}
+            store.write(heartbeats.beat, worker, **more)
+
+    tell()
+    found = wait_until_alone(
+        store,
+        worker="here:2",
+        is_alive=lambda pid: False,
+        now=lambda: began + timedelta(seconds=passed_s),
+        clock=lambda: passed_s,
+        sleep=sleep,
+    )
+    database.close()
+
+    assert found == expected
+    assert passed_s <= OBSERVED_S

@@ -264,14 +264,14 @@ class Watchdog:
     def __init__(
         self,
         metrics: Metrics,
-        fleet: ServerGauges,
+        servers: ServerGauges,
         live: Sized,
         usage: UsageWriter,
         draining: threading.Event,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._metrics = metrics
-        self._fleet = fleet
+        self._servers = servers
         self._live = live
         self._usage = usage
         self._draining = draining
@@ -299,14 +299,14 @@ class Watchdog:
     def look(self, now_s: float) -> Sample:
         """Return how this process does."""
         running: Tallied[int] = Tallied()
-        for (server_id, _), calls in self._fleet.in_flight().items():
+        for (server_id, _), calls in self._servers.in_flight().items():
             running[server_id] += calls
         backlog = self._usage.backlog()
         return Sample(
             running=len(self._live),
-            waiting=self._fleet.waiting(),
+            waiting=self._servers.waiting(),
             in_flight=running,
-            servers=self._fleet.views(),
+            servers=self._servers.views(),
             usage_backlog=backlog,
             usage_dropped=self._usage.dropped,
             usage_lag_s=self._usage_lag_s(backlog, now_s),

@@ -141,7 +141,7 @@ def as_row(call: LiveCall) -> dict[str, Any]:
 
 def memories() -> list[Memory]:
     """Return each enabled server's memory."""
-    return [_memory(view) for view in services().fleet.views() if view.server.enabled]
+    return [_memory(view) for view in services().scheduler.views() if view.server.enabled]
 
 
 def _ticks(parts: Services) -> Iterator[bytes]:

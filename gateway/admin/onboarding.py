@@ -40,7 +40,7 @@ def welcome() -> str:
         step=step,
         steps=_steps(),
         servers=servers,
-        views={view.server.id: view for view in parts.fleet.views()},
+        views={view.server.id: view for view in parts.scheduler.views()},
         models=models,
         found=[one for one in tried if isinstance(one, Found)],
         missing=[one for one in tried if not isinstance(one, Found)],

@@ -28,7 +28,7 @@ class Status:
 def overall() -> Status:
     """Return the state of all servers together, and how many calls run."""
     parts = services()
-    views = [view for view in parts.fleet.views() if view.server.enabled]
+    views = [view for view in parts.scheduler.views() if view.server.enabled]
     in_flight = len(parts.live.everywhere())
     ready = [view for view in views if view.healthy]
     if not views:

@@ -56,6 +56,7 @@ def health() -> Response:
         {
             "usage": {"state": parts.usage.state(), "backlog": parts.usage.backlog()},
             "limits": parts.limiter.state(),
+            "slots": parts.scheduler.state(),
             "draining": parts.draining.is_set(),
             "running": len(parts.live),
         }

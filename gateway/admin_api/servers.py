@@ -17,7 +17,7 @@ from gateway.web.context import services
 @bp.get("/servers")
 def list_servers() -> Response:
     """List servers with their state as this worker sees it."""
-    views = {view.server.id: view for view in services().fleet.views()}
+    views = {view.server.id: view for view in services().scheduler.views()}
     found = [
         {**stored.as_json(server), **_state(views.get(server.id))}
         for server in services().catalog.servers()

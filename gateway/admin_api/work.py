@@ -95,14 +95,14 @@ def list_routes(model_id: int) -> Response:
     """Say for each server that has a model whether a call would go there now, and why."""
     model = services().catalog.model(model_id)
     num_ctx = number("num_ctx", 0, 1, _MOST_TOKENS)
-    routes = services().fleet.routes(model, num_ctx or None)
+    routes = services().scheduler.routes(model, num_ctx or None)
     found = [
         {
             "server_id": route.server.id,
             "server_name": route.server.name,
             "usable": route.is_usable,
             "chosen": route.is_chosen,
-            "reason": route.words,
+            "reason": route.reason,
             "rank": None if route.choice is None else route.choice.rank.name.lower(),
             "in_flight": route.in_flight,
             "slots": route.slots,
@@ -112,7 +112,9 @@ def list_routes(model_id: int) -> Response:
         }
         for route in routes
     ]
-    return answer({"data": found, "waiting": services().fleet.in_line().get(model.name, 0)})
+    return answer(
+        {"data": found, "waiting": services().scheduler.waiting_everywhere().get(model.name, 0)}
+    )
 
 
 def _on_servers(
@@ -133,7 +135,7 @@ def _servers(raw: dict[str, Json], default: Sequence[int] | None) -> list[int]:
     if not found or any(type(one) is not int for one in found):
         raise InvalidRequest("'server_ids' must be a list of server ids.", param="server_ids")
     for one in found:
-        client_of(services().fleet, one)
+        client_of(services().scheduler, one)
     return list(dict.fromkeys(found))
 
 

@@ -34,7 +34,7 @@ from gateway.limits.limiter import Lease, Limiter
 from gateway.logs import REQUEST_ID
 from gateway.policy.estimate import Factors
 from gateway.runtime import tasks
-from gateway.scheduling.servers import Fleet
+from gateway.scheduling.scheduler import Scheduler
 
 if TYPE_CHECKING:
     from gateway.calls.monitor import Monitor
@@ -63,7 +63,7 @@ class CallParts:
 
     settings: Settings
     preparer: Preparer
-    scheduler: Fleet
+    scheduler: Scheduler
     limiter: Limiter
     registry: ActiveCalls
     monitor: Monitor

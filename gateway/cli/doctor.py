@@ -7,8 +7,9 @@ import socket
 import sqlite3
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -20,10 +21,13 @@ from gateway.errors import GatewayError
 from gateway.management.admins import is_first_password
 from gateway.management.servers import Servers
 from gateway.store import admins, catalog, keys, servers
+from gateway.store.coordination import heartbeats
 from gateway.store.database import schema
 from gateway.store.database.engine import Database
 
 _LEAST_FREE = 512 << 20
+_HEARD = timedelta(seconds=10)
+"""A process that serves was heard within that time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,13 @@ def examine(settings: Settings, attempts: Servers | None) -> Iterator[Finding]:
         yield from _contents(settings, attempts)
     if settings.redis_url:
         yield _redis(settings.redis_url)
+    elif settings.web_concurrency > 1:
+        yield Finding(
+            "bad",
+            "redis",
+            f"WEB_CONCURRENCY={settings.web_concurrency} needs REDIS_URL: it will not start",
+            "set REDIS_URL, or WEB_CONCURRENCY=1",
+        )
 
 
 def _folder(settings: Settings) -> Iterator[Finding]:
@@ -114,8 +125,10 @@ def _contents(settings: Settings, attempts: Servers | None) -> Iterator[Finding]
             known = servers.all_servers(session)
             models = catalog.all_models(session)
             key_count = keys.count(session)
+            workers = heartbeats.beats(session)
     finally:
         database.close()
+    yield _workers(settings, workers)
     if any(is_first_password(admin) for admin in accounts):
         yield Finding(
             "odd", "accounts", "the first password was never changed", "log in and choose your own"
@@ -141,6 +154,19 @@ def _contents(settings: Settings, attempts: Servers | None) -> Iterator[Finding]
         yield _server(server, attempts)
 
 
+def _workers(settings: Settings, heard: Mapping[str, datetime]) -> Finding:
+    oldest = datetime.now(UTC) - _HEARD
+    live = sorted(worker for worker, at in heard.items() if at >= oldest)
+    if len(live) > 1 and not settings.redis_url:
+        return Finding(
+            "bad",
+            "processes",
+            f"{len(live)} serve from this database without Redis: {', '.join(live[:5])}",
+            "set REDIS_URL for all, or stop all but one",
+        )
+    return Finding("good", "processes", f"{len(live)} running")
+
+
 def _server(server: Server, attempts: Servers | None) -> Finding:
     assert attempts is not None
     subject = f"server {server.name}"
@@ -162,7 +188,7 @@ def _redis(url: str) -> Finding:
     try:
         ping()
     except (RedisError, OSError) as exc:
-        words = f"does not answer ({type(exc).__name__}): limits are counted per machine"
+        words = f"does not answer ({type(exc).__name__}): each process counts for itself"
         return Finding("odd", "redis", words, "check REDIS_URL")
     finally:
         client.close()

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 
 from gateway.core.chat import EMPTY, Json
 
-ServerState: TypeAlias = Literal[
+ServerStatus: TypeAlias = Literal[
     "ready", "loading", "busy", "degraded", "down", "draining", "unknown"
 ]
 
@@ -112,7 +112,7 @@ class ServerView:
     """
 
     server: Server
-    state: ServerState = "unknown"
+    state: ServerStatus = "unknown"
     reason: str = ""
     healthy: bool = True
     version: str = ""

@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from gateway.config import Settings
 from gateway.management import postgres_dump
 from gateway.management.postgres_dump import BackupError
-from gateway.runtime.workers import lives
+from gateway.runtime.workers import is_alive
 from gateway.store.coordination import heartbeats, versions
 from gateway.store.database import schema
 from gateway.store.database.engine import Database
@@ -172,7 +172,7 @@ def _refuse_while_running(settings: Settings) -> None:
     now, here = datetime.now(UTC), os.uname().nodename
     for worker, at in beats.items():
         host, _, pid = worker.rpartition(":")
-        if now - at < _RECENT and (host != here or (pid.isdigit() and lives(int(pid)))):
+        if now - at < _RECENT and (host != here or (pid.isdigit() and is_alive(int(pid)))):
             raise BackupError(f"the gateway is running ({worker}): stop it first, or use --force")
 
 

@@ -32,7 +32,7 @@ from gateway.runtime.database import Store, StoreUnavailable
 from gateway.runtime.identity import worker_name
 from gateway.scheduling.discovery import Refresher
 from gateway.scheduling.loading import FOREVER, Loading
-from gateway.scheduling.servers import Fleet
+from gateway.scheduling.scheduler import Scheduler
 from gateway.store import jobs as pulls
 from gateway.store.jobs import PullJob
 
@@ -65,7 +65,7 @@ class Pulls:
     def __init__(
         self,
         store: Store,
-        fleet: Fleet,
+        scheduler: Scheduler,
         refresher: Refresher,
         loading: Loading,
         *,
@@ -73,7 +73,7 @@ class Pulls:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._store = store
-        self._fleet = fleet
+        self._scheduler = scheduler
         self._refresher = refresher
         self._loading = loading
         self._clock = clock
@@ -100,7 +100,7 @@ class Pulls:
         self, kind: pulls.Kind, name: str, server_ids: Sequence[int], actor: Actor
     ) -> list[Pull]:
         for server_id in server_ids:
-            client_of(self._fleet, server_id)
+            client_of(self._scheduler, server_id)
         now = self._now()
 
         def write(session: Session) -> list[PullJob]:
@@ -195,7 +195,7 @@ class Pulls:
             self._running[job.id] = task
         ticker = tasks.every(WRITE_S, lambda: self._look_after(job, meter, task), "job-progress")
         try:
-            client = client_of(self._fleet, job.server_id)
+            client = client_of(self._scheduler, job.server_id)
             (self._pull if job.kind == "pull" else self._load)(job, client, meter)
             is_wanted = self._write(job, meter)
         except tasks.Cancelled:
@@ -248,7 +248,7 @@ class Pulls:
 
     def _succeed(self, job: PullJob, meter: Meter) -> None:
         if job.kind != "pull":
-            self._fleet.dispatcher.probe_now(job.server_id)  # to see it in memory
+            self._scheduler.probe_now(job.server_id)  # to see it in memory
             self._finish(job, "done", "")
         elif meter.status != "success":
             self._finish(job, "failed", "The server stopped before the model was complete.")

@@ -21,7 +21,7 @@ from gateway.runtime import tasks as offload
 from gateway.runtime.database import Store
 from gateway.scheduling.discovery import Refresher
 from gateway.scheduling.loading import FOREVER, Loading
-from gateway.scheduling.servers import Fleet
+from gateway.scheduling.scheduler import Scheduler
 from gateway.store import audit
 
 log = logging.getLogger(__name__)
@@ -44,14 +44,14 @@ class Operations:
     def __init__(
         self,
         store: Store,
-        fleet: Fleet,
+        scheduler: Scheduler,
         refresher: Refresher,
         loading: Loading,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._store = store
-        self._fleet = fleet
+        self._scheduler = scheduler
         self._refresher = refresher
         self._loading = loading
         self._now = now
@@ -63,7 +63,7 @@ class Operations:
         new = valid_name(destination, "destination")
         return self._each(
             server_ids,
-            lambda server_id: client_of(self._fleet, server_id).copy(source, new),
+            lambda server_id: client_of(self._scheduler, server_id).copy(source, new),
             actor,
             "model.copy",
             f"{source} -> {new}",
@@ -74,7 +74,7 @@ class Operations:
 
         def remove(server_id: int) -> None:
             try:
-                client_of(self._fleet, server_id).delete(model)
+                client_of(self._scheduler, server_id).delete(model)
             except ModelNotFound:
                 log.info("server %d did not have the model to delete", server_id)
 
@@ -110,7 +110,7 @@ class Operations:
         self._loading.pin(model, server_ids, False)
         return self._each(
             server_ids,
-            lambda server_id: client_of(self._fleet, server_id).unload(model),
+            lambda server_id: client_of(self._scheduler, server_id).unload(model),
             actor,
             "model.unload",
             model,
@@ -118,7 +118,7 @@ class Operations:
         )
 
     def _load(self, server_id: int, model: str, keep_alive: float | str | None) -> None:
-        client = client_of(self._fleet, server_id)
+        client = client_of(self._scheduler, server_id)
         try:
             client.load(model, self._loading.params(model, server_id, keep_alive))
         except CapabilityMissing:  # an embedding model is loaded by embedding something
@@ -154,19 +154,17 @@ class Operations:
         for server_id in good:
             if changes_list:
                 self._refresher.refresh(server_id, believe_empty=believe_empty)
-            self._fleet.dispatcher.probe_now(server_id)
+            self._scheduler.probe_now(server_id)
         return results
 
     def _name(self, server_id: int) -> str:
-        for station in self._fleet.stations():
-            if station.server.id == server_id:
-                return station.server.name
-        return f"server {server_id}"
+        server = self._scheduler.servers.get(server_id)
+        return f"server {server_id}" if server is None else server.server.name
 
 
-def client_of(fleet: Fleet, server_id: int) -> OllamaClient:
+def client_of(scheduler: Scheduler, server_id: int) -> OllamaClient:
     """Return the client of a server. Raises InvalidRequest when there is no such server."""
-    client = fleet.client(server_id)
+    client = scheduler.client(server_id)
     if client is None:
         raise InvalidRequest(f"There is no server {server_id}.", param="server_ids")
     return client

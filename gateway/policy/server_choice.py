@@ -1,13 +1,13 @@
 """Chooses the server for a call: a pure function over what is known this moment.
 
-    1. only places that are open or resting, have the model, and were not tried before
+    1. only candidates that are open or cooling down, have the model, and were not tried before
     2. among those the best class
-         WARM    the model is in memory with enough context, and a slot is free
-         IDLE    a slot is free, and nothing of ours runs there: loading disturbs nobody
-         COLD    a slot is free, but other models are at work there
-         FULL    no slot is free: the call must wait in line
-         RESTING closed only because it just said busy or answered errors; where nobody else is
-                 left, an answer of Ollama's own says more than our refusal
+         WARM       the model is in memory with enough context, and a slot is free
+         IDLE       a slot is free, and nothing of ours runs there: loading disturbs nobody
+         CONTENDED  a slot is free, but other models are at work there
+         FULL       no slot is free: the call must wait in the queue
+         COOLDOWN   closed only because it just said busy or answered errors; where no other is
+                    left, an answer of Ollama's own says more than our refusal
     3. within the class those about as busy as the least busy one (half their slots apart, at most)
     4. among these the conversation's own server, by weighted rendezvous hash of its prefix, so that
        Ollama finds the prompt in its cache; without a prefix the least busy for its weight
@@ -30,7 +30,7 @@ _DIGIT = 0x3FFFFFFF
 _SPREAD = 0x9E37
 _PRIME = 1073741789
 """The largest below 2**30."""
-_NOBODY: frozenset[int] = frozenset()
+_EXCLUDE_NONE: frozenset[int] = frozenset()
 
 
 class Rank(IntEnum):
@@ -38,22 +38,22 @@ class Rank(IntEnum):
 
     WARM = 0
     IDLE = 1
-    COLD = 2
+    CONTENDED = 2
     FULL = 3
-    RESTING = 4
+    COOLDOWN = 4
 
 
-_WARM, _IDLE, _COLD, _FULL, _RESTING = (int(rank) for rank in Rank)
-_NOBODY_RANK = _RESTING + 1
+_WARM, _IDLE, _CONTENDED, _FULL, _COOLDOWN = (int(rank) for rank in Rank)
+_NO_RANK = _COOLDOWN + 1
 
 
-class Place(Protocol):
-    """One model on one server, as the fleet knows it right now.
+class Candidate(Protocol):
+    """One model on one server, as the scheduler knows it right now.
 
-    `resting`: closed only because it said busy or answered errors.
-    `context_tokens` is the window it is loaded with, 0 while it is not in memory; `in_flight` our
-    calls of this model there, `others` our calls of other models there; `slots` how many calls of
-    the model may run at once.
+    `cooling_down`: closed only because it said busy or answered errors. `context_tokens` is the
+    window it is loaded with, 0 while it is not in memory; `in_flight` the calls of this model
+    there, `other_models_in_flight` those of other models; `slots` how many calls of the model may
+    run at once.
     """
 
     @property
@@ -63,18 +63,18 @@ class Place(Protocol):
     @property
     def open(self) -> bool: ...
     @property
-    def resting(self) -> bool: ...
+    def cooling_down(self) -> bool: ...
     @property
     def slots(self) -> int: ...
     @property
     def in_flight(self) -> int: ...
     @property
-    def others(self) -> int: ...
+    def other_models_in_flight(self) -> int: ...
     @property
     def context_tokens(self) -> int: ...
 
 
-P = TypeVar("P", bound=Place)
+P = TypeVar("P", bound=Candidate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Choice:
 
     rank: Rank
     sticky: bool
-    rivals: int
+    candidates: int
     free: int
     slots: int
 
@@ -98,17 +98,17 @@ class Choice:
         state = _WORDS[self.rank]
         if self.free:
             state = f"{state}, {self.free}/{self.slots} slots free"
-        if self.rivals == 1:
+        if self.candidates == 1:
             return state
-        return f"{state}; {'conversation' if self.sticky else 'least busy'} of {self.rivals}"
+        return f"{state}; {'conversation' if self.sticky else 'least busy'} of {self.candidates}"
 
 
 _WORDS = {
     Rank.WARM: "model loaded",
     Rank.IDLE: "idle, must load",
-    Rank.COLD: "must load beside others",
+    Rank.CONTENDED: "must load beside others",
     Rank.FULL: "every slot taken",
-    Rank.RESTING: "failed just now, no other left",
+    Rank.COOLDOWN: "failed just now, no other left",
 }
 
 
@@ -117,41 +117,43 @@ def choose(
     *,
     num_ctx: int | None = None,
     prefix: str = "",
-    exclude: Collection[int] = _NOBODY,
+    exclude: Collection[int] = _EXCLUDE_NONE,
 ) -> tuple[P, Choice] | None:
     """Return the best place and why; None when no place can be used. Order of `places` never
     matters.
 
     Runs at every call, over every server that has the model: hence plain numbers and one loop.
     """
-    best = _NOBODY_RANK
+    best = _NO_RANK
     members: list[P] = []
     for place in places:
         if exclude and place.server_id in exclude:
             continue
         if not place.open:
-            found = _RESTING if place.resting else _NOBODY_RANK
+            found = _COOLDOWN if place.cooling_down else _NO_RANK
         elif place.in_flight >= place.slots:
             found = _FULL
         elif (context := place.context_tokens) and (num_ctx is None or context >= num_ctx):
             found = _WARM
         else:
-            found = _COLD if place.others else _IDLE
+            found = _CONTENDED if place.other_models_in_flight else _IDLE
         if found < best:
             best, members = found, [place]
         elif found == best:
             members.append(place)
-    if best == _NOBODY_RANK:
+    if best == _NO_RANK:
         return None
-    rivals = len(members)
-    if rivals == 1:
+    candidates = len(members)
+    if candidates == 1:
         chosen = members[0]
     elif prefix:
         chosen = _own_server(members, prefix)
     else:
-        chosen = min(members, key=_burden)
+        chosen = min(members, key=_load)
     free = max(chosen.slots - chosen.in_flight, 0)
-    return chosen, Choice(Rank(best), bool(prefix) and rivals > 1, rivals, free, chosen.slots)
+    return chosen, Choice(
+        Rank(best), bool(prefix) and candidates > 1, candidates, free, chosen.slots
+    )
 
 
 def _own_server(members: Sequence[P], prefix: str) -> P:
@@ -182,6 +184,6 @@ def _own_server(members: Sequence[P], prefix: str) -> P:
     return min(tied, key=lambda place: place.server_id)
 
 
-def _burden(place: Place) -> tuple[float, int, int]:
+def _load(place: Candidate) -> tuple[float, int, int]:
     weight = place.weight or 1
-    return (place.in_flight + place.others + 1) / weight, -weight, place.server_id
+    return (place.in_flight + place.other_models_in_flight + 1) / weight, -weight, place.server_id

@@ -1,249 +1,399 @@
-"""Counts per key that all workers of this machine share, in a few microseconds.
+"""Counts that several processes agree on, as leases in Redis: calls in flight for each server and
+model, concurrent calls of a key.
 
-A small file is mapped into every worker; a lock of the kernel, which a dying process loses, guards
-it. Three tables of fixed records, found by hashing and probing:
+**Leases.** What a call holds is a lease with an id made here. Taking and giving back may be
+repeated; a lease that was given back cannot be taken any more. It expires after `LEASE_S`, and one
+heartbeat of this process renews all that it holds every third of that: when a process is killed,
+what it held is free after at most `LEASE_S`. A process whose event loop stands still for longer
+lets too many calls in for a moment; `lapsed` counts that.
 
-    keys     key, minute, requests now and before, tokens now and before, running, reserved
-    holders  worker and key, running, reserved: what to take back when that worker is gone
-    workers  the processes that ever held anything
+**Only acquiring waits.** Releases and the rest are sent by one background task, in order. What it
+has not sent yet goes along with the next `try_acquire` of the same count, so that a process that
+releases and acquires again is not in its own way.
 
-Minutes are counted by the machine's monotonic clock, so setting the clock changes nothing; records
-of an earlier boot, or of a key not seen for a while, are taken over.
-
-With one worker the same code runs on private memory without a lock.
+**Redis away** (`redis_connection`): taking succeeds at once and means nothing to others; each
+process counts for itself. What runs when Redis is back is counted again with the first heartbeat.
 """
 
 from __future__ import annotations
 
-import fcntl
-import mmap
-import os
-import struct
-import threading
+import logging
+import secrets
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
+from typing import Any, Final, Protocol
 
-from gateway.policy.rate_window import WINDOW_S
+import msgspec
 
-_KEY = struct.Struct("<QQIIqqII q")  # key, minute, requests x2, tokens x2, running, spare, reserved
-_HOLDER = struct.Struct("<QQIIq")  # pid, key, running, spare, reserved
-_WORKER = struct.Struct("<Q")  # pid
-_KEYS = 8_192
-_HOLDERS = 16_384
-_WORKERS = 512
-_PROBES = 64
-_HOLDERS_AT = _KEYS * _KEY.size
-_WORKERS_AT = _HOLDERS_AT + _HOLDERS * _HOLDER.size
-_SIZE = _WORKERS_AT + _WORKERS * _WORKER.size
-_LOCK_TRIES = 400
-_IDLE_MINUTES = 2
+from gateway.runtime import redis_scripts as scripts
+from gateway.runtime import tasks
+from gateway.runtime.redis_connection import RedisAway, RedisConnection
+
+log = logging.getLogger(__name__)
+
+LEASE_S: Final = 15.0
+PREFIX: Final = "ollama2openai"
+_WAITING: Final = f"{PREFIX}:waiting"
 
 
-@dataclass(slots=True)
-class Counts:
-    """The record of one key; `slot` is where it is kept."""
+@dataclass(frozen=True, slots=True)
+class Acquired:
+    """What came of `try_acquire`. `remote_in_flight`: slots other processes hold; `proven`: how
+    many calls were seen to answer at the same time, by any process; `has_older`: a slot is free,
+    but another process has a call that waits for longer."""
 
-    key_id: int
-    minute: int
-    requests: int
-    requests_before: int
-    tokens: int
-    tokens_before: int
-    running: int
-    reserved: int
-    slot: int
+    granted: bool
+    remote_in_flight: int = 0
+    proven: int = 0
+    has_older: bool = False
 
-    def roll(self, minute: int) -> None:
-        """Go on to `minute`: what was now becomes before, or is forgotten."""
-        if minute == self.minute:
-            return
-        follows = minute == self.minute + 1
-        self.requests_before = self.requests if follows else 0
-        self.tokens_before = self.tokens if follows else 0
-        self.requests = self.tokens = 0
-        self.minute = minute
+
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """What came of `enter`: `tokens` are those that other running calls of the key expect."""
+
+    granted: bool
+    tokens: int = 0
+
+
+class Listener(Protocol):
+    """What is called when something changes in Redis. None of these may wait."""
+
+    def on_freed(self, name: str, remote_in_flight: int, *, others_wait: bool) -> None:
+        """A slot was given back; other processes hold `remote_in_flight` of them."""
+
+    def on_answering(self, name: str, count: int) -> None:
+        """So many calls answer at this moment."""
+
+    def on_away(self) -> None:
+        """Redis does not answer any more."""
 
 
 class SharedCounts:
-    """The table. `change(key_id, now_s)` gives a record to read and alter under the lock."""
+    """The leases of this process. Start it after the fork; what is asked before works as well."""
 
-    def __init__(self, path: Path | None = None) -> None:
-        self._path = path
-        self._mutex = threading.Lock()
-        self._memory: mmap.mmap | None = None
-        self._file = -1
-        self._pid = os.getpid()
-        self._enlisted = False
+    def __init__(
+        self,
+        url: str,
+        *,
+        lease_s: float = LEASE_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.redis = RedisConnection(url)
+        self.redis.on_back = self._back
+        self.redis.on_away = self._away
+        self.lapsed = 0
+        self._lease_ms = int(lease_s * 1000)
+        self._beat_s = lease_s / 3
+        self._clock = clock
+        self._process = secrets.token_hex(6)
+        self._channel = f"{PREFIX}:freed"
+        self._ids = 0
+        self._held: dict[str, str] = {}
+        self._known: Counter[str] = Counter()
+        """By name, how many leases of ours Redis knows."""
+        self._to_release: dict[str, list[str]] = {}
+        """By name, leases that were given back and are not sent to Redis yet."""
+        self._jobs: deque[Callable[[], None]] = deque()
+        self._listener: Listener | None = None
+        self._wake = tasks.Event()
+        self._next_beat_s = 0.0
+        self._task: tasks.Task[None] | None = None
+        self._is_stopped = False
+        self._renewing = ""
+        """The count that is being renewed at this moment."""
+        register: Callable[[str], Any] = self.redis.client.register_script
+        self._acquire = register(scripts.ACQUIRE)
+        self._enter = register(scripts.ENTER)
+        self._release = register(scripts.RELEASE)
+        self._renew = register(scripts.RENEW)
+        self._observe = register(scripts.OBSERVE)
+        self._answered = register(scripts.ANSWERED)
 
-    @property
-    def pid(self) -> int:
-        """The process these counts are changed by."""
-        self._map()
-        return self._pid
+    # -- life ------------------------------------------------------------------------------------
 
-    @contextmanager
-    def change(self, key_id: int, now_s: float) -> Iterator[Counts]:
-        """Return the record of a key, rolled to `now_s`; alterations are kept at the end, and what
-        is running and reserved more is noted as this worker's."""
-        with self._mutex, self._locked():
-            counts = self._find(key_id, int(now_s // WINDOW_S))
-            before = counts.running, counts.reserved
-            yield counts
-            running = counts.running - before[0]
-            reserved = counts.reserved - before[1]
-            self._keep(counts)
-            if running or reserved:
-                self._hold(self._pid, key_id, running, reserved)
+    def listen(self, listener: Listener) -> None:
+        """Call `listener` when slots were given back, and when Redis is away."""
+        self._listener = listener
 
-    def forget_worker(self, pid: int) -> int:
-        """Take back what a dead worker held; give how many calls that were."""
-        calls = 0
-        with self._mutex, self._locked():
-            for slot in range(_HOLDERS):
-                at = _HOLDERS_AT + slot * _HOLDER.size
-                holder, key_id, running, _, reserved = _HOLDER.unpack_from(self._map(), at)
-                if holder != pid or not (running or reserved):
-                    continue
-                counts = self._find(key_id, -1)
-                counts.running = max(0, counts.running - running)
-                counts.reserved = max(0, counts.reserved - reserved)
-                self._keep(counts)
-                _HOLDER.pack_into(self._map(), at, pid, key_id, 0, 0, 0)
-                calls += running
-            self._enlist(pid, gone=True)
-        return calls
+    def start(self) -> None:
+        """Begin to renew, and to listen."""
+        self._ensure_task()
+        tasks.spawn(self.redis.subscribe, self._channel, self._on_message)
 
-    def holders(self) -> list[int]:
-        """Return the processes that may hold something."""
-        with self._mutex, self._locked():
-            region = self._map()[_WORKERS_AT:_SIZE]
-        return [pid for (pid,) in _WORKER.iter_unpack(region) if pid]
-
-    def close(self) -> None:
-        """Let go of the file."""
-        with self._mutex:
-            if self._memory is not None:
-                self._memory.close()
-                self._memory = None
-            if self._file >= 0:
-                os.close(self._file)
-                self._file = -1
-
-    def _map(self) -> mmap.mmap:
-        if self._memory is None:
-            self._pid = os.getpid()
-            if self._path is None:
-                self._memory = mmap.mmap(-1, _SIZE)
-            else:
-                self._enlisted = False
-                self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-                if os.fstat(self._file).st_size != _SIZE:
-                    os.ftruncate(self._file, _SIZE)
-                self._memory = mmap.mmap(self._file, _SIZE)
-        return self._memory
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Hold the machine-wide lock; a holder needs microseconds, so waiting is short. One that
-        was stopped in between is not waited for: a count may then be off by one."""
-        self._map()
-        if self._file < 0:
-            yield
+    def stop(self) -> None:
+        """Give back what is held, and close the connections."""
+        if self._is_stopped:
             return
-        held = False
-        for _ in range(_LOCK_TRIES):
-            try:
-                fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                time.sleep(0.0002)
-            else:
-                held = True
-                break
+        for lease_id in tuple(self._held):
+            self.release(lease_id)
+        self._is_stopped = True
+        self._wake.set()
+        if self._task is not None:
+            self._task.wait(2.0)
+        self.redis.close()
+
+    def state(self) -> dict[str, object]:
+        """Return where is counted: for the health page and the metrics."""
+        return {
+            "backend": "redis",
+            "degraded": self.redis.is_away,
+            "failures": self.redis.failures,
+            "lapsed": self.lapsed,
+        }
+
+    # -- what calls hold ---------------------------------------------------------------------------
+
+    def new_lease(self, tokens: int = 0) -> str:
+        """Return the id of a lease to take; one of a key says how many tokens its call expects."""
+        self._ids += 1
+        return f"{self._process}.{self._ids}:{tokens}"
+
+    def try_acquire(
+        self,
+        name: str,
+        lease_id: str,
+        limit: int,
+        *,
+        wait_s: float = 0.0,
+        next_wait_s: float | None = None,
+        is_learned: bool = False,
+    ) -> Acquired:
+        """Take one of `limit` slots, for the process's oldest waiting call or another of it.
+
+        `wait_s` is how long its oldest call waits, `next_wait_s` the oldest of those that go on to
+        wait if this one is taken (None: nobody does). With `is_learned`, more than `limit` may be
+        taken where another process has seen more calls answer at the same time. Waits for Redis,
+        at most twice `COMMAND_S`.
+        """
+        keys = [
+            _key("leases", name),
+            _key("waits", name),
+            _key("released", lease_id),
+            _key("proven", name),
+        ]
+        next_ms = -1 if next_wait_s is None else int(next_wait_s * 1000)
+        waits = (int(wait_s * 1000), next_ms)
+        args = (lease_id, self._lease_ms, limit, int(is_learned), self._process, *waits)
         try:
-            yield
-        finally:
-            if held:
-                fcntl.lockf(self._file, fcntl.LOCK_UN)
+            state, count, proven = self._take(
+                lease_id, name, self._acquire, keys, (*args, self._channel, name)
+            )
+        except RedisAway:
+            self._held[lease_id] = name  # counted in Redis as soon as it is back
+            return Acquired(True)
+        return Acquired(state == 1, self._remote_in_flight(name, count), proven, state == 2)
 
-    def _find(self, key_id: int, minute: int) -> Counts:
-        """Return the record of a key, or a fresh one in the first slot that may be taken."""
-        memory = self._map()
-        free = -1
-        for probe in range(_PROBES):
-            slot = (key_id * 0x9E3779B1 + probe) % _KEYS
-            record = _KEY.unpack_from(memory, slot * _KEY.size)
-            if record[0] == key_id:
-                key, seen, now, before, taken, taken_before, running, _, reserved = record
-                counts = Counts(
-                    key, seen, now, before, taken, taken_before, running, reserved, slot
+    def enter(self, name: str, lease_id: str, limit: int) -> Entered:
+        """Count a call of a key, of which `limit` may run (0: any number); waits like
+        `try_acquire`. Raises RedisAway: nothing was counted."""
+        keys = [_key("leases", name), _key("released", lease_id)]
+        args = (lease_id, self._lease_ms, limit)
+        granted, tokens = self._take(lease_id, name, self._enter, keys, args)
+        return Entered(granted == 1, tokens)
+
+    def release(self, lease_id: str) -> None:
+        """Give a lease back. Never waits; may be repeated."""
+        name = self._held.pop(lease_id, None)
+        if name is None:
+            return
+        if self.redis.is_away:  # it expires there by itself
+            self._known[name] -= 1
+            return
+        self._to_release.setdefault(name, []).append(lease_id)
+        self._wake.set()
+
+    def note_answer(self, lease_id: str) -> None:
+        """Note that a call has its first token; the listener learns how many answer. Never
+        waits."""
+        if name := self._held.get(lease_id):
+            self.submit(partial(self._send_answer, name, lease_id))
+
+    def forget_proven(self, name: str) -> None:
+        """Forget how many calls answered at the same time: the server was restarted."""
+        self.submit(lambda: _ignore(self.redis.client.delete(_key("proven", name))))
+
+    def submit(self, job: Callable[[], None]) -> None:
+        """Have the background task run something that talks to Redis. Never waits; dropped while
+        Redis is away."""
+        if not self.redis.is_away:
+            self._jobs.append(job)
+            self._ensure_task()
+            self._wake.set()
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until everything given back was sent to Redis; False when it was not in time."""
+        sent = tasks.Event()
+        self.submit(sent.set)
+        return bool(sent.wait(timeout_s))
+
+    def observe(
+        self, waits: Mapping[str, float | None], waiting: Mapping[str, int]
+    ) -> dict[str, Acquired]:
+        """Say for how long the oldest call for each of these counts waits (None: none does) and how
+        many calls wait here, by model. Returns what other processes hold. Raises RedisAway."""
+
+        def work() -> list[Any]:
+            pipe = self.redis.client.pipeline(transaction=False)
+            for name, wait_s in waits.items():
+                self._observe(
+                    keys=[_key("leases", name), _key("waits", name), _key("proven", name)],
+                    args=[self._process, -1 if wait_s is None else int(wait_s * 1000)],
+                    client=pipe,
                 )
-                if minute >= 0:
-                    counts.roll(minute)
-                return counts
-            if free < 0 and (not record[0] or self._is_idle(record, minute)):
-                free = slot
-            if not record[0]:
-                break
-        slot = free if free >= 0 else key_id * 0x9E3779B1 % _KEYS
-        return Counts(key_id, max(0, minute), 0, 0, 0, 0, 0, 0, slot)
+            said = msgspec.json.encode((time.time(), waiting))
+            pipe.hset(_WAITING, self._process, said)
+            pipe.expire(_WAITING, 2 * scripts.WAIT_SEEN_MS // 1000)
+            replies: list[Any] = pipe.execute()
+            return replies
 
-    @staticmethod
-    def _is_idle(record: tuple[int, ...], minute: int) -> bool:
-        seen, running = record[1], record[6]
-        return not running and not seen <= minute <= seen + _IDLE_MINUTES
+        replies = self.redis.run(work)
+        return {
+            name: Acquired(False, self._remote_in_flight(name, count), proven)
+            for name, (count, proven) in zip(waits, replies, strict=False)
+        }
 
-    def _keep(self, counts: Counts) -> None:
-        _KEY.pack_into(
-            self._map(),
-            counts.slot * _KEY.size,
-            counts.key_id,
-            counts.minute,
-            min(counts.requests, 2**32 - 1),
-            min(counts.requests_before, 2**32 - 1),
-            counts.tokens,
-            counts.tokens_before,
-            max(0, counts.running),
-            0,
-            max(0, counts.reserved),
-        )
+    def remote_waiting(self) -> Counter[str]:
+        """Return how many calls wait in other processes, by model; nothing while Redis is away. For
+        people: what a process said is forgotten after two seconds, by the machines' clocks."""
+        found: Counter[str] = Counter()
+        try:
+            rows: Any = self.redis.run(lambda: self.redis.client.hgetall(_WAITING))
+        except RedisAway:
+            return found
+        oldest_s = time.time() - scripts.WAIT_SEEN_MS / 1000
+        for process, said in rows.items():
+            at_s, waiting = msgspec.json.decode(said, type=tuple[float, dict[str, int]])
+            if process.decode() != self._process and at_s >= oldest_s:
+                found.update(waiting)
+        return found
 
-    def _hold(self, pid: int, key_id: int, running: int, reserved: int) -> None:
-        if not self._enlisted:
-            self._enlist(pid)
-            self._enlisted = True
-        memory = self._map()
-        free = -1
-        for probe in range(_PROBES):
-            slot = (key_id * 0x9E3779B1 + pid * 0x85EBCA77 + probe) % _HOLDERS
-            at = _HOLDERS_AT + slot * _HOLDER.size
-            record = _HOLDER.unpack_from(memory, at)
-            if record[0] == pid and record[1] == key_id:
-                calls, tokens = max(0, record[2] + running), max(0, record[4] + reserved)
-                _HOLDER.pack_into(memory, at, pid, key_id, calls, 0, tokens)
+    # -- steps -------------------------------------------------------------------------------------
+
+    def _take(
+        self, lease_id: str, name: str, script: Any, keys: list[str], args: tuple[Any, ...]
+    ) -> list[int]:
+        """Return Redis' reply to the taking of a lease: 1 and what follows when it was taken.
+        Raises RedisAway."""
+        self._ensure_task()
+        freed = () if name == self._renewing else self._to_release.pop(name, ())
+        try:
+            reply: list[int] = self.redis.run(lambda: script(keys=keys, args=(*args, *freed)))
+        except RedisAway:
+            raise
+        except BaseException:  # it may have been taken
+            self._known[name] += 1
+            self._held[lease_id] = name
+            self.release(lease_id)
+            self._to_release.setdefault(name, []).extend(freed)
+            raise
+        self._known[name] -= len(freed)
+        if reply[0] == 1:
+            self._held[lease_id] = name
+            self._known[name] += 1
+        return reply
+
+    def _remote_in_flight(self, name: str, count: int) -> int:
+        return max(0, count - self._known[name])
+
+    def _ensure_task(self) -> None:
+        if self._task is None and not self._is_stopped:
+            self._next_beat_s = self._clock() + self._beat_s
+            self._task = tasks.spawn(self._work)
+
+    def _work(self) -> None:
+        while True:
+            self._wake.wait(max(0.0, self._next_beat_s - self._clock()))
+            self._wake.clear()
+            try:
+                self._flush()
+                if self._clock() >= self._next_beat_s:
+                    self._next_beat_s = self._clock() + self._beat_s
+                    self._renew_all()
+            except RedisAway:
+                self._jobs.clear()
+            except Exception:
+                log.exception("sending counts to Redis failed")
+            if self._is_stopped:
                 return
-            if free < 0 and not (record[2] or record[4]):
-                free = at
-            if not record[0]:
-                break
-        if free >= 0:
-            _HOLDER.pack_into(memory, free, pid, key_id, max(0, running), 0, max(0, reserved))
 
-    def _enlist(self, pid: int, *, gone: bool = False) -> None:
-        """Note a process among the workers, or strike it off."""
-        memory = self._map()
-        free = -1
-        for slot in range(_WORKERS):
-            at = _WORKERS_AT + slot * _WORKER.size
-            (seen,) = _WORKER.unpack_from(memory, at)
-            if seen == pid:
-                if gone:
-                    _WORKER.pack_into(memory, at, 0)
-                    self._enlisted = self._enlisted and pid != self._pid
-                return
-            if not seen and free < 0:
-                free = at
-        if not gone and free >= 0:
-            _WORKER.pack_into(memory, free, pid)
+    def _flush(self) -> None:
+        while self._to_release or self._jobs:
+            for name in tuple(self._to_release):
+                self._send_releases(name, self._to_release.pop(name, []))
+            while self._jobs:
+                self.redis.run(self._jobs.popleft())
+
+    def _send_releases(self, name: str, leases: list[str]) -> None:
+        if not leases:
+            return
+        keys = [_key("leases", name), _key("waits", name), _key("answering", name)]
+        args = (self._channel, name, f"{PREFIX}:released:", self._lease_ms, *leases)
+        count, waiting = self.redis.run(lambda: self._release(keys=keys, args=args))
+        self._known[name] -= len(leases)
+        if self._listener is not None:
+            in_flight = self._remote_in_flight(name, count)
+            self._listener.on_freed(name, in_flight, others_wait=waiting > 1)
+
+    def _send_answer(self, name: str, lease_id: str) -> None:
+        keys = [_key("leases", name), _key("answering", name), _key("proven", name)]
+        count: int = self._answered(keys=keys, args=[lease_id])
+        if self._listener is not None:
+            self._listener.on_answering(name, count)
+
+    def _renew_all(self) -> None:
+        """Renew what is held. Leases of a count that is being renewed are not given back with
+        the taking of another: that could overtake the renewal, which would count them again."""
+        for name in set(self._held.values()):
+            leases = [lease_id for lease_id, of in self._held.items() if of == name]
+            if leases:
+                self._renewing = name
+                try:
+                    self.lapsed += self.redis.run(partial(self._renew_leases, name, leases))
+                finally:
+                    self._renewing = ""
+
+    def _renew_leases(self, name: str, leases: list[str]) -> int:
+        args: tuple[str | int, ...] = (self._lease_ms, *leases)
+        lapsed: int = self._renew(keys=[_key("leases", name)], args=args)
+        return lapsed
+
+    def _away(self) -> None:
+        self._to_release.clear()
+        self._jobs.clear()
+        if self._listener is not None:
+            self._listener.on_away()
+
+    def _back(self) -> None:
+        """Count what runs here again, at once."""
+        self._known = Counter(self._held.values())
+        self._next_beat_s = 0.0
+        self._wake.set()
+
+    def _on_message(self, data: bytes) -> None:
+        name, _, count = data.decode().rpartition("\n")
+        if self._listener is not None and count.isdigit():
+            in_flight = self._remote_in_flight(name, int(count))
+            self._listener.on_freed(name, in_flight, others_wait=True)
+
+
+def slot_name(server_id: int, model: str) -> str:
+    """Return what the slots of a model on a server are called."""
+    return f"{server_id}/{model}"
+
+
+def of_slot(name: str) -> tuple[int, str] | None:
+    """Return server and model of such a name; None for another one."""
+    server_id, _, model = name.partition("/")
+    return (int(server_id), model) if server_id.isdigit() else None
+
+
+def _key(kind: str, name: str) -> str:
+    return f"{PREFIX}:{kind}:{name}"
+
+
+def _ignore(value: object) -> None:
+    """Take a value nobody needs."""

@@ -1,8 +1,11 @@
-"""Cleans up after workers that were killed: settles their calls, returns what they had reserved.
+"""Which workers live: heartbeats in the database, and cleaning up after workers that were killed.
 
 A worker of this machine is gone when its process is; one of another machine when it has not been
 heard for SILENT_S. Each worker looks every PERIOD_S, and once at its own start for a predecessor
 with the same name (in containers the first process of each start has the same number).
+
+A worker that is draining sends its heartbeat every DRAINING_PERIOD_S only. So a process that starts
+beside it can tell a rolling restart from a second process that goes on to serve.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -25,11 +29,14 @@ from gateway.store.usage import counters, records
 log = logging.getLogger(__name__)
 
 PERIOD_S = 3.0
+DRAINING_PERIOD_S = 12.0
+OBSERVED_S = 10.0
+"""How long a start looks whether another process goes on to serve."""
 SILENT_S = 60.0
 _AT_ONCE = 500
 
 
-def lives(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
     """Whether a process of this machine exists."""
     try:
         os.kill(pid, 0)
@@ -41,7 +48,7 @@ def lives(pid: int) -> bool:
 
 
 class Reaper:
-    """Tells the others that this worker lives, and buries those that do not."""
+    """Tells the others that this worker lives, and cleans up after those that do not."""
 
     def __init__(
         self,
@@ -50,7 +57,8 @@ class Reaper:
         worker: str = "",
         version: str = "",
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        lives: Callable[[int], bool] = lives,
+        is_alive: Callable[[int], bool] = is_alive,
+        is_draining: Callable[[], bool] = lambda: False,
     ) -> None:
         self._store = store
         self._worker = worker or worker_name()
@@ -58,58 +66,66 @@ class Reaper:
         self._pid = int(number) if number.isdigit() else 0
         self._version = version
         self._now = now
-        self._lives = lives
+        self._is_alive = is_alive
+        self._is_draining = is_draining
+        self._beat_at: datetime | None = None
         self._started_at = now()
         self._stop: threading.Event | None = None
 
     def start(self) -> None:
         """Clean up after a predecessor of this name, then look regularly."""
         self._started_at = self._now()
-        self._quietly(lambda: self._bury(self._worker, self._started_at))
+        self._quietly(lambda: self._reclaim(self._worker, self._started_at))
         self.look()
         self._stop = every(PERIOD_S, self.look, "reaper")
 
     def stop(self) -> None:
-        """Stop looking, return what is reserved, and say goodbye."""
+        """Stop looking, return what is reserved, and remove the heartbeat."""
         if self._stop is not None:
             self._stop.set()
             self._stop = None
-            self._quietly(lambda: self._store.write(self._leave))
+            self._quietly(lambda: self._store.write(self._deregister))
 
     def look(self) -> None:
-        """Beat, and bury who is gone. Never raises."""
+        """Record a heartbeat, and clean up after who is gone. Never raises."""
         self._quietly(self._look)
 
     def _look(self) -> None:
         now = self._now()
-        self._store.write(
-            heartbeats.beat,
-            self._worker,
-            pid=self._pid,
-            host=self._host,
-            version=self._version,
-            started_at=self._started_at,
-            now=now,
-        )
+        if self._is_due(now):
+            self._beat_at = now
+            self._store.write(
+                heartbeats.beat,
+                self._worker,
+                pid=self._pid,
+                host=self._host,
+                version=self._version,
+                started_at=self._started_at,
+                now=now,
+            )
         for worker in self._store.read(self._gone, now):
-            self._bury(worker, now)
+            self._reclaim(worker, now)
+
+    def _is_due(self, now: datetime) -> bool:
+        if self._beat_at is None or not self._is_draining():
+            return True
+        return now - self._beat_at >= timedelta(seconds=DRAINING_PERIOD_S)
 
     def _gone(self, session: Session, now: datetime) -> list[str]:
-        heard = heartbeats.beats(session)
-        suspects = {*records.unsettled_workers(session), *counters.lease_holders(session), *heard}
+        beats = heartbeats.beats(session)
+        suspects = {*records.unsettled_workers(session), *counters.lease_holders(session), *beats}
         return [
             worker
             for worker in sorted(suspects - {self._worker})
-            if self._is_gone(worker, heard.get(worker), now)
+            if self._is_gone(worker, beats.get(worker), now)
         ]
 
     def _is_gone(self, worker: str, heard_at: datetime | None, now: datetime) -> bool:
-        host, _, number = worker.rpartition(":")
-        if host == self._host and number.isdigit() and not self._lives(int(number)):
+        if _has_ended(worker, self._host, self._is_alive):
             return True
         return heard_at is None or now - heard_at > timedelta(seconds=SILENT_S)
 
-    def _bury(self, worker: str, before: datetime) -> None:
+    def _reclaim(self, worker: str, before: datetime) -> None:
         while True:
             lost = self._store.write(
                 records.give_up, worker, before, now=self._now(), limit=_AT_ONCE
@@ -122,7 +138,7 @@ class Reaper:
         if worker != self._worker:
             self._store.write(heartbeats.forget, worker)
 
-    def _leave(self, session: Session) -> None:
+    def _deregister(self, session: Session) -> None:
         counters.release_worker(session, self._worker)
         heartbeats.forget(session, self._worker)
 
@@ -133,3 +149,46 @@ class Reaper:
             log.warning("cleaning up after ended workers must wait: %s", exc.message)
         except Exception:
             log.exception("cleaning up after ended workers failed")
+
+
+def wait_until_alone(
+    store: Store,
+    *,
+    worker: str = "",
+    is_alive: Callable[[int], bool] = is_alive,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> str:
+    """Look for OBSERVED_S at most whether another worker uses this database and goes on to serve.
+    Returns its name; "" when there is none.
+
+    One that sends two heartbeats meanwhile goes on. One that is draining, or was killed on another
+    machine, sends fewer: nobody has to wait for its end.
+    """
+    host = (worker or worker_name()).rpartition(":")[0]
+    until_s = clock() + OBSERVED_S
+    beats: dict[str, list[datetime]] = {}
+    while True:
+        found = store.read(heartbeats.beats)
+        oldest = now() - timedelta(seconds=SILENT_S)
+        others = {
+            name: at
+            for name, at in found.items()
+            if at > oldest and not _has_ended(name, host, is_alive)
+        }
+        for name, at in others.items():
+            times = beats.setdefault(name, [at])
+            if at != times[-1]:
+                times.append(at)
+            if len(times) > 2:
+                return name
+        if not others or clock() >= until_s:
+            return ""
+        sleep(0.5)
+
+
+def _has_ended(worker: str, host: str, is_alive: Callable[[int], bool]) -> bool:
+    """Whether a worker of this machine is known to have ended."""
+    its_host, _, number = worker.rpartition(":")
+    return its_host == host and number.isdigit() and not is_alive(int(number))

@@ -16,7 +16,7 @@ from gateway.ollama.client import OllamaClient
 
 log = logging.getLogger(__name__)
 
-_Line: TypeAlias = tuple[str, str, bool, str]
+_Address: TypeAlias = tuple[str, str, bool, str]
 
 
 class Clients:
@@ -27,18 +27,18 @@ class Clients:
         self._behaviour = behaviour
         self._pool_size = pool_size
         self._lock = threading.Lock()
-        self._clients: dict[int, tuple[_Line, OllamaClient]] = {}
+        self._clients: dict[int, tuple[_Address, OllamaClient]] = {}
 
     def __call__(self, server: Server) -> OllamaClient:
         """Return the server's client. Raises InvalidRequest when its address or header cannot be
         used."""
-        line = (server.url, server.auth_header, server.tls_verify, server.tls_ca_file)
+        address = (server.url, server.auth_header, server.tls_verify, server.tls_ca_file)
         with self._lock:
             known = self._clients.get(server.id)
-            if known is not None and known[0] == line:
+            if known is not None and known[0] == address:
                 return known[1]
             client = self.fresh(server)
-            self._clients[server.id] = (line, client)
+            self._clients[server.id] = (address, client)
         if known is not None:
             known[1].close()
         return client

@@ -1,9 +1,9 @@
-"""Asks every server how it is, again and again, beside the requests.
+"""Probes every server again and again, beside the requests.
 
-A well server is asked for its loaded models every few seconds, an ill one every second; times are
-spread by chance, so that servers (and workers) are not asked all at once. Each look has its own
-thread, so that one server that hangs keeps nobody waiting. A failure that a call met has the
-server asked at once.
+A healthy server is asked for its loaded models every few seconds, an unhealthy one every second;
+times are spread at random, so that servers (and workers) are not asked all at once. Each probe is a
+task of its own, so that one server that hangs keeps no other waiting. A failure that a call met has
+the server probed at once.
 """
 
 from __future__ import annotations
@@ -18,106 +18,106 @@ from datetime import UTC, datetime
 from gateway.errors import GatewayError
 from gateway.ollama.diagnosis import explain
 from gateway.runtime import tasks
-from gateway.scheduling.deployments import Station
-from gateway.scheduling.servers import Fleet
+from gateway.scheduling.scheduler import Scheduler
+from gateway.scheduling.servers import ServerState
 
 log = logging.getLogger(__name__)
 
 TICK_S = 0.2
-WELL_S = 5.0
-ILL_S = 1.0
+HEALTHY_S = 5.0
+UNHEALTHY_S = 1.0
 SPREAD = 0.2
 LIMIT_S = 3.0
 VERSION_EVERY = 12
-"""Looks between two questions for the version of a well server (about a minute)."""
+"""Probes between two questions for the version of a healthy server (about a minute)."""
 
 
 class Prober:
-    """Keeps the fleet's view of its servers fresh. One a worker."""
+    """Keeps the scheduler's view of its servers fresh. One a worker."""
 
     def __init__(
         self,
-        fleet: Fleet,
+        scheduler: Scheduler,
         *,
         clock: Callable[[], float] = time.monotonic,
-        chance: Callable[[], float] = random.random,
+        random_number: Callable[[], float] = random.random,
         limit_s: float = LIMIT_S,
     ) -> None:
-        self._fleet = fleet
+        self._scheduler = scheduler
         self._clock = clock
-        self._chance = chance
+        self._random_number = random_number
         self._limit_s = limit_s
         self._stop: threading.Event | None = None
-        self._looks: dict[int, int] = {}
-        fleet.dispatcher.probe_now = self.soon
+        self._probes: dict[int, int] = {}
+        scheduler.probe_now = self.soon
 
     def start(self) -> None:
-        """Begin to look."""
-        self._stop = tasks.every(TICK_S, self.turn, "prober")
+        """Begin to probe."""
+        self._stop = tasks.every(TICK_S, self.run_once, "prober")
 
     def stop(self) -> None:
-        """Look no more; looks under way end by themselves."""
+        """Probe no more; probes under way end by themselves."""
         if self._stop is not None:
             self._stop.set()
 
     def soon(self, server_id: int) -> None:
-        """Have a server asked at the next turn."""
-        for station in self._fleet.stations():
-            if station.server.id == server_id:
-                station.next_probe_s = 0.0
+        """Have a server probed next time."""
+        server = self._scheduler.servers.get(server_id)
+        if server is not None:
+            server.next_probe_s = 0.0
 
-    def turn(self) -> None:
-        """Ask whoever is due, and let time have its effect. Never raises."""
+    def run_once(self) -> None:
+        """Probe the servers that are due, and let time have its effect. Never raises."""
         try:
-            self._fleet.tick()
-            for station in self.due():
-                tasks.spawn(self.look, station)
+            self._scheduler.on_time_passed()
+            for server in self.due():
+                tasks.spawn(self.probe, server)
         except Exception:
-            log.exception("looking after the servers failed")
+            log.exception("probing the servers failed")
 
-    def due(self) -> list[Station]:
-        """Return the servers whose turn it is, and mark them as being asked."""
+    def due(self) -> list[ServerState]:
+        """Return the servers to be probed now, and mark them as being probed."""
         now_s = self._clock()
         found = [
-            station
-            for station in self._fleet.stations()
-            if station.server.enabled and not station.probing and now_s >= station.next_probe_s
+            server
+            for server in self._scheduler.servers.values()
+            if server.server.enabled and not server.probing and now_s >= server.next_probe_s
         ]
-        for station in found:
-            station.probing = True
+        for server in found:
+            server.probing = True
         return found
 
-    def look(self, station: Station) -> None:
-        """Ask one server now and tell the fleet. Never raises."""
+    def probe(self, server: ServerState) -> None:
+        """Probe one server now and tell the scheduler. Never raises."""
         try:
-            self._look(station)
+            self._probe(server)
         except Exception:
-            log.exception("asking server %s failed", station.server.name)
+            log.exception("probing server %s failed", server.server.name)
         finally:
-            pause_s = ILL_S if station.probe_error else WELL_S
-            spread = 1 + SPREAD * (2 * self._chance() - 1)
-            station.next_probe_s = self._clock() + pause_s * spread
-            station.probing = False
+            pause_s = UNHEALTHY_S if server.probe_error else HEALTHY_S
+            spread = 1 + SPREAD * (2 * self._random_number() - 1)
+            server.next_probe_s = self._clock() + pause_s * spread
+            server.probing = False
 
-    def _look(self, station: Station) -> None:
-        client, now = station.client, datetime.now(UTC)
+    def _probe(self, server: ServerState) -> None:
+        client, now = server.client, datetime.now(UTC)
         started_s = self._clock()
         try:
             loaded = client.ps(timeout_s=self._limit_s)
             latency_ms = (self._clock() - started_s) * 1000
-            version = self._version(station)
+            version = self._version(server)
         except GatewayError as error:
-            trouble = explain(error, station.server.url)
-            self._fleet.unreachable(station, now, trouble.message, certain=trouble.certain)
+            trouble = explain(error, server.server.url)
+            self._scheduler.on_probe_failure(server, now, trouble.message, certain=trouble.certain)
             return
         models = {model.name: model for model in loaded}
-        self._fleet.probed(station, now, models, latency_ms, version)
+        self._scheduler.on_probe_success(server, now, models, latency_ms, version)
 
-    def _version(self, station: Station) -> str:
+    def _version(self, server: ServerState) -> str:
         """Return the version, asked anew where it may have changed."""
-        server_id = station.server.id
-        looks = self._looks.get(server_id, 0)
-        self._looks[server_id] = looks + 1
-        if station.version and not station.probe_error and looks % VERSION_EVERY:
-            return station.version
-        return station.client.version(timeout_s=self._limit_s)
+        server_id = server.server.id
+        probes_before = self._probes.get(server_id, 0)
+        self._probes[server_id] = probes_before + 1
+        if server.version and not server.probe_error and probes_before % VERSION_EVERY:
+            return server.version
+        return server.client.version(timeout_s=self._limit_s)

@@ -1,125 +1,127 @@
-"""Who runs where, and who waits: tickets in, slots out.
+"""Who runs where, and who waits: tickets in, slots out, over several Ollama servers.
 
-One lock guards stations, lanes and lines; nothing waits while holding it. `Fleet` shares it, as it
-changes the same things when servers come, go, fall ill and recover.
+**What the queue promises.** Each process keeps the queue of the calls that came to it, in the order
+of `policy.fair_queue`. `queue_max_waiting` calls of a model wait at most, each `queue_max_wait_s`
+at most. A call that leaves, for whatever reason, frees its place at once and the next is served in
+the same moment.
 
-Other processes may run calls on the same servers. Then slots are only given during our turn among
-them (`scheduling.sharing`): either taken in passing, wherever slots are given (`turns`), or `ask`ed
-for, and whoever gives it calls `serve_in_turn`. Alone, every moment is our turn.
+**Several processes** share counts, not queues: with Redis a slot is taken there for the first call
+of the queue (`shared_slots`), so the slots of a server hold over all processes, while order,
+priorities and lengths are those of each process.
+
+**No locks.** Everything in here runs in the event loop and does not wait, so each method is one
+step. Threads outside the event loop must not come here.
 """
 
 from __future__ import annotations
 
-import threading
+import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from gateway.core.behaviour import Behaviour
-from gateway.core.catalog import Model
+from gateway.core.catalog import Loaded, Model, Server, ServerView
 from gateway.core.keys import Key
-from gateway.errors import (
-    ClientGone,
-    GatewayError,
-    ModelNotFound,
-    Unavailable,
-    UpstreamError,
-    UpstreamTimeout,
-    UpstreamUnreachable,
-)
-from gateway.policy import breaker
-from gateway.policy.fair_queue import Entry, FairLine
+from gateway.errors import GatewayError, ModelNotFound, UpstreamUnreachable
+from gateway.policy.fair_queue import FairQueue
 from gateway.policy.server_choice import Choice, choose
-from gateway.scheduling.deployments import Lane, Station
-from gateway.scheduling.queues import Lines
-from gateway.scheduling.tickets import Slot, Ticket, busy, nobody, waited
+from gateway.scheduling.deployments import Deployment
+from gateway.scheduling.queue import NO_SERVERS, Next, Queues, eta_s, next_call
+from gateway.scheduling.routing_preview import Route, routes
+from gateway.scheduling.servers import ServerState, ServerStates
+from gateway.scheduling.shared_slots import SharedSlots
+from gateway.scheduling.tickets import Slot, Ticket, no_server_available, queue_full, queue_timeout
 
-AMPLE = 8
-"""So many free slots need no asking: what others took in the meantime can hardly be as many."""
-ALONE: AbstractContextManager[None] = nullcontext()
-"""The turn of a process that has no neighbours."""
-_NOT_THE_MODEL = frozenset(
-    {"upstream_unauthorized", "upstream_endpoint_missing", "tool_call_parse_error"}
-)
-"""Upstream errors that say nothing against this model on this server."""
+if TYPE_CHECKING:
+    from gateway.ollama.client import OllamaClient
+    from gateway.runtime.shared_counts import SharedCounts
+    from gateway.scheduling.catalog import Snapshot
+
+log = logging.getLogger(__name__)
 
 
-class Dispatcher:
-    """The lines of all models and the slots of all lanes. Thread-safe.
+class Scheduler:
+    """The queues of all models and the slots of all servers.
 
-    `probe_now` is told of servers that look ill, `on_missing` of models a server no longer has;
-    both are called without the lock.
+    `probe_now` is called with servers that may be down, `on_missing` with models a server no longer
+    has.
+    `counts` are those of all processes; None: there is only this one.
     """
 
     def __init__(
         self,
+        client_for: Callable[[Server], OllamaClient],
         behaviour: Callable[[], Behaviour],
         clock: Callable[[], float] = time.monotonic,
+        counts: SharedCounts | None = None,
     ) -> None:
-        self.lock = threading.RLock()
-        self.stations: dict[int, Station] = {}
-        self.lines = Lines()
-        self.busy: set[Lane] = set()
-        """Where calls of this process run."""
-        self.foreign: Mapping[tuple[int, str], tuple[int, int, int]] = {}
-        """By server and model, what others run there: see `Lane.hear`."""
-        self.turns = ALONE
-        self.ask: Callable[[], None] | None = None
-        self.probe_now: Callable[[int], None] = lambda server_id: None
-        self.on_missing: Callable[[int, str], None] = lambda server_id, name: None
         self._behaviour = behaviour
         self._clock = clock
-        self._places: dict[str, tuple[tuple[int, ...], tuple[Lane, ...]]] = {}
+        self._states = ServerStates(client_for)
+        self.queues = Queues()
+        self.shared = None if counts is None else SharedSlots(self, counts, clock)
+        self.probe_now: Callable[[int], None] = lambda server_id: None
+        self.on_missing: Callable[[int, str], None] = lambda server_id, name: None
+        self._busy: set[Deployment] = set()
+        """Where calls of this process run."""
         self._running: dict[int, Slot] = {}
+
+    @property
+    def servers(self) -> Mapping[int, ServerState]:
+        """All servers by their ids, in the order the admin sees."""
+        return self._states.by_id
+
+    # -- calls -------------------------------------------------------------------------------------
 
     def ticket(
         self,
         model: Model,
         key: Key | None,
-        num_ctx: int | None,
-        prefix: str,
-        exclude: frozenset[int],
+        *,
+        num_ctx: int | None = None,
+        prefix: str = "",
+        exclude: frozenset[int] = NO_SERVERS,
     ) -> Ticket:
-        """Put a call in line; see `Fleet.ticket`."""
+        """Put a call in the queue; it may have its slot already.
+
+        Raises Unavailable: `no_upstream_available` when every server that has the model is down,
+        draining or excluded, `upstream_busy` when the queue is full.
+        """
         behaviour = self._behaviour()
         now_s = self._clock()
         prefix = prefix if behaviour.prefix_affinity else ""
         ticket = Ticket(self, model.name, key, num_ctx, prefix, exclude, now_s)
-        with self.lock, self.turns:
-            lanes = self.lanes_of(model, now_s)
-            found = choose(lanes, num_ctx=num_ctx, prefix=prefix, exclude=exclude)
-            if found is None:
-                raise nobody()
-            line = self.lines.of(model.name)
-            ask, free = self.ask, found[1].free
-            if free > (0 if ask is None else AMPLE) and not line.total:
-                line.charge(ticket.key_id)
-                self._grant(ticket, *found, now_s)
-            else:
-                self._join(ticket, line, behaviour, now_s)
-                if free and ask is None:
-                    self.serve_in_turn(model.name, now_s)
-            if ask is not None:
-                ask()
+        deployments = self._states.deployments_of(model, now_s)
+        best = choose(deployments, num_ctx=num_ctx, prefix=prefix, exclude=exclude)
+        if best is None:
+            raise no_server_available()
+        queue = self.queues.of(model.name)
+        if self.shared is None and best[1].is_free and not len(queue):
+            queue.record_served(ticket.key_id)
+            self._assign(ticket, *best, now_s)
+        else:
+            self._join(ticket, queue, behaviour, now_s)
+            if self.shared is not None or best[1].is_free:
+                self.serve(model.name, now_s)
         return ticket
-
-    # -- what tickets ask ------------------------------------------------------------------------
 
     def take(self, ticket: Ticket) -> Slot | None:
         """Return the ticket's slot if it has one; see `Ticket.wait` for what is raised."""
-        with self.lock:
-            slot = ticket.claim()
-            if slot is None and ticket.entry is not None and self.left_s(ticket) <= 0:
-                self._drop(ticket, waited(self._clock() - ticket.joined_s))
-                return ticket.claim()
-            return slot
+        slot = ticket.take_result()
+        if slot is None and ticket.entry is not None and self.left_s(ticket) <= 0:
+            self._remove(ticket, queue_timeout(self._clock() - ticket.joined_s))
+            return ticket.take_result()
+        return slot
 
-    def leave(self, ticket: Ticket, *, even_taken: bool = False) -> None:
-        """Take a ticket out of the line; a slot it was given but never took goes on."""
-        with self.lock, self.turns:
-            slot = ticket.withdraw(even_taken=even_taken)
-            if ticket.entry is not None:
-                self._drop(ticket)
+    def cancel(self, ticket: Ticket, *, even_taken: bool = False) -> None:
+        """Take a ticket out of the queue; a slot it was given but never took goes to the next."""
+        slot = ticket.withdraw(even_taken=even_taken)
+        if ticket.entry is not None:
+            self._remove(ticket)
         if slot is not None:
             slot.release()
 
@@ -128,260 +130,271 @@ class Dispatcher:
         return max(ticket.deadline_s - self._clock(), 0.0)
 
     def ahead(self, ticket: Ticket) -> tuple[int, int]:
-        """Return the ticket's place (0: no longer in line) and the length of its line."""
-        with self.lock:
-            line, entry = self.lines.get(ticket.name), ticket.entry
-            if line is None:
-                return 0, 0
-            place = 0 if entry is None else line.position(entry, self._clock())
-            return place, line.total
+        """Return the ticket's place (0: no longer waiting) and the length of its queue."""
+        queue, entry = self.queues.get(ticket.name), ticket.entry
+        if queue is None:
+            return 0, 0
+        return 0 if entry is None else queue.position(entry, self._clock()), len(queue)
 
     def eta_s(self, ticket: Ticket) -> float | None:
-        """Estimate when it is the ticket's turn, seconds from now."""
-        with self.lock:
-            place, _ = self.ahead(ticket)
-            return self._eta_s(ticket.name, place) if place else 0.0
+        """Estimate when the ticket gets its slot, seconds from now."""
+        place, _ = self.ahead(ticket)
+        return self._eta_s(ticket.name, place) if place else 0.0
 
-    # -- what slots tell ---------------------------------------------------------------------------
-
-    def note_answer(self, slot: Slot) -> None:
+    def on_first_token(self, slot: Slot) -> None:
         """The first piece of an answer has come: the server is well, its slot is proven."""
-        with self.lock:
-            if slot.answered or slot.released:
-                return
-            slot.answered = True
-            now_s = self._clock()
-            lane, slots = slot.lane, slot.lane.slots
-            was_cold = not lane.context_tokens
-            was_ill = lane.station.breaker.retry_at_s is not None
-            lane.answered(now_s)
-            if was_ill:
-                lane.station.look(now_s)
-            if was_ill or lane.slots > slots:
-                self.serve(lane.name, now_s)
+        if slot.answered or slot.released:
+            return
+        slot.answered = True
+        now_s = self._clock()
+        deployment, server = slot.deployment, slot.deployment.server
+        slots, was_cold = deployment.slots, not deployment.context_tokens
+        was_ill = server.breaker.retry_at_s is not None
+        deployment.on_first_token(now_s)
+        if self.shared is not None and not deployment.has_fixed_slots:
+            self.shared.note_answer(slot.lease_id)
+        if was_ill:
+            server.refresh(now_s)
+        if was_ill or deployment.slots > slots:
+            self.serve(deployment.name, now_s)
         if was_cold:  # how large its window is, and what left memory for it, only a probe tells
-            self.probe_now(lane.server_id)
+            self.probe_now(deployment.server_id)
 
-    def note_end(self, slot: Slot, error: GatewayError | None) -> None:
+    def on_result(self, slot: Slot, error: GatewayError | None) -> None:
         """Learn from how a call ended."""
-        lane, station = slot.lane, slot.lane.station
-        look_again = is_missing = False
-        with self.lock:
-            now_s = self._clock()
-            was_well = lane.breaker.retry_at_s is None and station.breaker.retry_at_s is None
-            match error:
-                case None:
-                    lane.succeeded()
-                case ClientGone():
-                    lane.breaker = breaker.forgotten(lane.breaker)
-                    station.breaker = breaker.forgotten(station.breaker)
-                case UpstreamUnreachable():
-                    station.breaker = breaker.failed(station.breaker, now_s)
-                    look_again = True
-                case Unavailable():
-                    lane.pause(now_s)
-                case UpstreamTimeout():
-                    lane.failed(now_s, stalled=True)
-                    look_again = True
-                case ModelNotFound():
-                    lane.failed(now_s, certain=True)
-                    is_missing = True
-                case UpstreamError() if error.code not in _NOT_THE_MODEL:
-                    lane.failed(now_s)
-                    look_again = error.code == "upstream_disconnected"
-                case _:
-                    lane.succeeded()
-            if not was_well or station.breaker.retry_at_s is not None:
-                station.look(now_s)
-        if look_again:
+        deployment = slot.deployment
+        if deployment.on_result(error, self._clock()):
             self.probe_now(slot.server.id)
-        if is_missing:
-            self.on_missing(slot.server.id, lane.name)
+        if isinstance(error, ModelNotFound):
+            self.on_missing(slot.server.id, deployment.name)
 
     def release(self, slot: Slot) -> None:
         """Take a slot back and serve whoever is next."""
-        lane = slot.lane
-        with self.lock, self.turns:
-            if slot.released:
-                return
-            slot.released = True
-            slot.on_server_down = None
-            now_s = self._clock()
-            self._running.pop(id(slot), None)
-            lane.left(now_s, did_answer=slot.answered, lasted_s=now_s - slot.entered_s)
-            if not lane.own:
-                self.busy.discard(lane)
-            if self.ask is None:
-                self.serve_in_turn(lane.name, now_s)
-            else:
-                self.ask()
-            self._forget(lane.name)
+        if slot.released:
+            return
+        slot.released = True
+        slot.on_server_down = None
+        now_s = self._clock()
+        deployment = slot.deployment
+        self._running.pop(id(slot), None)
+        deployment.on_finish(now_s, did_answer=slot.answered, lasted_s=now_s - slot.started_s)
+        if not deployment.local_in_flight:
+            self._busy.discard(deployment)
+        if self.shared is not None:
+            self.shared.release(slot.lease_id)
+        self.serve(deployment.name, now_s)
+        self._discard_empty(deployment.name)
 
-    # -- what the fleet asks, with the lock held ---------------------------------------------------
+    # -- the queue ---------------------------------------------------------------------------------
 
-    def lanes_of(self, model: Model, now_s: float) -> tuple[Lane, ...]:
-        """Return the lanes of a model, where the servers have it."""
-        known = self._places.get(model.name)
-        if known is not None and known[0] == model.server_ids:
-            return known[1]
-        short = model.can("embedding") is True and model.can("completion") is False
-        lanes = tuple(
-            station.lane(model.name, now_s, short_calls=short)
-            for server_id in model.server_ids
-            if (station := self.stations.get(server_id)) is not None
+    def serve(self, name: str, now_s: float) -> None:
+        """Assign free slots to the queue of a model, in its order; end the waiting of calls that no
+        server can take."""
+        queue = self.queues.get(name)
+        if not queue:
+            return
+        self._fail_unservable(name, queue, now_s)
+        if self.shared is not None:
+            self.shared.wake(name)
+            return
+        while (following := self.next_call(name, now_s)) is not None:
+            self.assign(following)
+
+    def serve_all(self, now_s: float) -> None:
+        """Serve every queue."""
+        for name in tuple(self.queues.waiting()):
+            self.serve(name, now_s)
+
+    def next_call(self, name: str, now_s: float, skip: Collection[int] = NO_SERVERS) -> Next | None:
+        """Return the first call that can run now on a server not in `skip`, and where; it goes on
+        to wait."""
+        queue = self.queues.get(name)
+        return (
+            next_call(queue, self._states.waited_for(name, now_s), now_s, skip) if queue else None
         )
-        for lane in lanes:
-            lane.hear(*self.foreign.get((lane.server_id, lane.name), (0, 0, 0)), now_s)
-        self._places[model.name] = (model.server_ids, lanes)
-        return lanes
 
-    def wants_turn(self) -> bool:
-        """Whether somebody has joined a line here, or waits for a model that has a free slot."""
-        return self.lines.has_news() or any(
-            (lane.open or lane.resting) and lane.in_flight < lane.slots
-            for name in self.lines.waiting()
-            for lane in self._places.get(name, ((), ()))[1]
+    def assign(self, following: Next, lease_id: str = "") -> bool:
+        """Give the slot to a call; False when it waits no longer."""
+        queue, entry = self.queues.get(following.entry.item.name), following.entry
+        if queue is None or not queue.take(entry):
+            return False
+        self._assign(entry.item, following.deployment, following.choice, self._clock(), lease_id)
+        return True
+
+    # -- what the console sees ---------------------------------------------------------------------
+
+    def routes(
+        self, model: Model, num_ctx: int | None = None, prefix: str = ""
+    ) -> tuple[Route, ...]:
+        """Say for each server that has the model whether a call would go there now, and why."""
+        prefix = prefix if self._behaviour().prefix_affinity else ""
+        now_s = self._clock()
+        return routes(self._states.deployments_of(model, now_s), num_ctx, prefix, now_s)
+
+    def client(self, server_id: int) -> OllamaClient | None:
+        """Return the client of a server; None when there is no such server."""
+        server = self.servers.get(server_id)
+        return None if server is None else server.client
+
+    def views(self) -> tuple[ServerView, ...]:
+        """Return every server as it is right now."""
+        now_s = self._clock()
+        waiting = self.queues.waiting()
+        return tuple(server.view(now_s, waiting) for server in self.servers.values())
+
+    def waiting(self) -> Mapping[str, int]:
+        """Return how many calls wait in this process, by model."""
+        return self.queues.waiting()
+
+    def waiting_everywhere(self) -> Mapping[str, int]:
+        """Return how many calls wait in all processes, by model. Asks Redis where there is one: for
+        pages, not for calls."""
+        ours = self.queues.waiting()
+        return ours if self.shared is None else self.shared.remote_waiting() + Counter(ours)
+
+    def state(self) -> Mapping[str, object]:
+        """Return where slots are counted: for the health page."""
+        return (
+            {"backend": "local", "degraded": False} if self.shared is None else self.shared.state()
         )
+
+    def in_flight(self) -> Mapping[tuple[int, str], int]:
+        """Return how many calls of this process run, by server and model."""
+        return {(one.server_id, one.name): one.local_in_flight for one in self._busy}
 
     def running_count(self) -> int:
         """Return how many slots are taken, whether or not somebody fetched them."""
         return len(self._running)
 
-    def unanswered(self, station: Station) -> list[Slot]:
+    # -- what is known of the servers --------------------------------------------------------------
+
+    def follow(self, snapshot: Snapshot) -> None:
+        """Take in a new snapshot of the catalogue; its listener."""
+        errors = {server_id: note.error for server_id, note in snapshot.notes.items()}
+        weights = {model.name: model.weights for model in snapshot.models}
+        self.know(snapshot.servers, snapshot.names, errors, weights)
+
+    def know(
+        self,
+        servers: Sequence[Server],
+        names: Mapping[int, frozenset[str]],
+        refresh_errors: Mapping[int, str] = MappingProxyType({}),
+        weights: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """Record the servers as the admin has them now, the models each one lists, why that list
+        is old where it is, and what stands for the weights of each model.
+
+        A server whose address or credentials changed starts anew; running calls end undisturbed.
+        """
+        now_s = self._clock()
+        self._states.update(servers, names, refresh_errors, weights, now_s)
+        self.serve_all(now_s)
+
+    def on_probe_success(
+        self,
+        server: ServerState,
+        at: datetime,
+        loaded: Mapping[str, Loaded],
+        latency_ms: float,
+        version: str,
+    ) -> None:
+        """Take in a probe that went well, and serve whoever waited for it."""
+        now_s = self._clock()
+        was_open = server.open
+        restarted = server.on_probe_success(now_s, at, loaded, latency_ms, version)
+        if restarted and self.shared is not None:
+            self.shared.forget_proven(server)
+        if server.open and not was_open:
+            log.info("server %s is back", server.server.name)
+            self.serve_all(now_s)
+
+    def on_probe_failure(
+        self, server: ServerState, at: datetime, reason: str, *, certain: bool
+    ) -> None:
+        """Take in a probe that failed; calls that wait for this server's answer learn of it."""
+        now_s = self._clock()
+        if not server.on_probe_failure(now_s, at, reason, certain=certain):
+            return
+        log.warning("server %s is down: %s", server.server.name, reason)
+        self.serve_all(now_s)
+        for slot in self._awaiting_first_token(server):
+            slot.notify_server_down(UpstreamUnreachable("The Ollama server stopped answering."))
+
+    def on_time_passed(self) -> None:
+        """Let time have its effect: pauses end, slots are probed for, calls without a server end.
+
+        Called a few times a second by the prober.
+        """
+        now_s = self._clock()
+        for server in self.servers.values():
+            server.on_time_passed(now_s)
+        self.serve_all(now_s)
+
+    # -- steps -------------------------------------------------------------------------------------
+
+    def _awaiting_first_token(self, server: ServerState) -> list[Slot]:
         """Return the slots on a server whose calls have no answer yet and want to know its end."""
         return [
             slot
             for slot in self._running.values()
-            if slot.lane.station is station
+            if slot.deployment.server is server
             and not slot.answered
             and slot.on_server_down is not None
         ]
 
-    def stations_changed(self) -> None:
-        """Forget which lanes a model has: servers or their models changed."""
-        self._places.clear()
-
-    def serve_all(self, now_s: float) -> None:
-        """Serve every line."""
-        for name in self.lines.waiting():
-            self.serve(name, now_s)
-
-    def serve(self, name: str, now_s: float) -> None:
-        """Assign free slots to the line of a model, now or as soon as it is our turn."""
-        if not self.lines.get(name):
-            return
-        if self.ask is None:
-            with self.turns:
-                self.serve_in_turn(name, now_s)
-        else:
-            self._end_hopeless(name, now_s)
-            self.ask()
-
-    def serve_in_turn(self, name: str, now_s: float) -> None:
-        """Assign free slots to the line of a model, in its order; end those nobody can serve.
-
-        To be called during our turn among the processes.
-        """
-        line = self.lines.get(name)
-        if not line:
-            return
-        lanes = self._end_hopeless(name, now_s)
-        while any((lane.open or lane.resting) and lane.in_flight < lane.slots for lane in lanes):
-            found: list[tuple[Lane, Choice]] = []
-            is_over = False
-
-            def fits(entry: Entry[Ticket], found: list[tuple[Lane, Choice]] = found) -> bool:
-                nonlocal is_over
-                if is_over:
-                    return False
-                ticket = entry.item
-                best = choose(
-                    lanes, num_ctx=ticket.num_ctx, prefix=ticket.prefix, exclude=ticket.exclude
-                )
-                if (
-                    best is None
-                    or not best[1].is_free
-                    or line.goes_elsewhere(entry, best[0].server_id, now_s)
-                ):
-                    is_over = not ticket.exclude  # then nobody behind can go either
-                    return False
-                found.append(best)
-                return True
-
-            served = line.serve(now_s, fits)
-            if served is None:
-                return
-            self._grant(served.item, *found[0], now_s)
-        line.elsewhere.was_given()
-
-    def shed(self, name: str) -> None:
-        """Push out our share of what is too much in the line of a model, here and elsewhere."""
-        line = self.lines.of(name)
-        limit = self._behaviour().queue_max_waiting
-        if line.total > limit:
-            refusal = busy(line.total, self._eta_s(name, line.total))
-            for entry in line.shed(limit):
-                entry.item.settle(error=refusal)
-
-    # -- steps -------------------------------------------------------------------------------------
-
-    def _listed(self, name: str, now_s: float) -> tuple[Lane, ...]:
-        """Return the lanes of a model nobody has asked for since the servers changed."""
-        return tuple(
-            station.lane(name, now_s) for station in self.stations.values() if name in station.names
-        )
-
-    def _end_hopeless(self, name: str, now_s: float) -> Sequence[Lane]:
-        """End the waiting of those whom no server can take; give the lanes of the model."""
-        line = self.lines.of(name)
-        known = self._places.get(name)
-        lanes = self._listed(name, now_s) if known is None else known[1]
-        open_ids = {lane.server_id for lane in lanes if lane.open or lane.resting}
-        for entry in [entry for entry in line if not open_ids - entry.item.exclude]:
-            self._drop(entry.item, nobody())
-        return lanes
+    def _fail_unservable(self, name: str, queue: FairQueue[Ticket], now_s: float) -> None:
+        """End the waiting of those whom no server can take."""
+        open_ids = {
+            one.server_id
+            for one in self._states.waited_for(name, now_s)
+            if one.open or one.cooling_down
+        }
+        for entry in [entry for entry in queue if not open_ids - entry.item.exclude]:
+            self._remove(entry.item, no_server_available())
 
     def _join(
-        self, ticket: Ticket, line: FairLine[Ticket], behaviour: Behaviour, now_s: float
+        self, ticket: Ticket, queue: FairQueue[Ticket], behaviour: Behaviour, now_s: float
     ) -> None:
-        if line.total >= behaviour.queue_max_waiting:
-            refusal = busy(line.total, self._eta_s(ticket.name, line.total))
-            if not line.has_room_for(ticket.key_id):
-                self._forget(ticket.name)
+        if len(queue) >= behaviour.queue_max_waiting:
+            refusal = queue_full(len(queue), self._eta_s(ticket.name, len(queue)))
+            if not queue.has_room_for(ticket.key_id):
+                self._discard_empty(ticket.name)
                 raise refusal
-            pushed_out = line.displace()
-            if pushed_out is not None:
-                pushed_out.item.settle(error=refusal)
+            evicted = queue.evict_one()
+            if evicted is not None:
+                evicted.item.resolve(error=refusal)
         ticket.deadline_s = now_s + behaviour.queue_max_wait_s
-        ticket.entry = line.join(ticket, ticket.key_id, ticket.priority, now_s)
+        ticket.entry = queue.join(ticket, ticket.key_id, ticket.priority, now_s)
 
-    def _drop(self, ticket: Ticket, error: GatewayError | None = None) -> None:
-        """Take a ticket out of its line, with an error for whoever waits."""
+    def _remove(self, ticket: Ticket, error: GatewayError | None = None) -> None:
+        """Take a ticket out of its queue, with an error for whoever waits."""
         entry, ticket.entry = ticket.entry, None
         if entry is not None:
-            self.lines.of(ticket.name).leave(entry)
-            self._forget(ticket.name)
+            self.queues.of(ticket.name).leave(entry)
+            self._discard_empty(ticket.name)
         if error is not None:
-            ticket.settle(error=error)
+            ticket.resolve(error=error)
 
-    def _forget(self, name: str) -> None:
-        if all(lane.name != name for lane in self.busy):
-            self.lines.forget(name)
+    def _discard_empty(self, name: str) -> None:
+        if all(one.name != name for one in self._busy):
+            self.queues.forget(name)
 
-    def _grant(self, ticket: Ticket, lane: Lane, choice: Choice, now_s: float) -> None:
-        lane.entered(now_s)
-        self.busy.add(lane)
-        if lane.station.breaker.retry_at_s is not None:
-            lane.station.look(now_s)
-        slot = Slot(self, lane, choice, (now_s - ticket.joined_s) * 1000, now_s)
+    def _assign(
+        self,
+        ticket: Ticket,
+        deployment: Deployment,
+        choice: Choice,
+        now_s: float,
+        lease_id: str = "",
+    ) -> None:
+        deployment.on_start(now_s)
+        self._busy.add(deployment)
+        if deployment.server.breaker.retry_at_s is not None:
+            deployment.server.refresh(now_s)
+        queued_ms = (now_s - ticket.joined_s) * 1000
+        slot = Slot(self, deployment, choice, queued_ms, now_s, lease_id)
         self._running[id(slot)] = slot
-        ticket.settle(slot)
+        ticket.resolve(slot)
 
     def _eta_s(self, name: str, place: int) -> float | None:
-        known = self._places.get(name)
-        lanes: Sequence[Lane] = [lane for lane in known[1] if lane.open] if known else ()
-        times = [lane.expected_s for lane in lanes if lane.expected_s is not None]
-        if not times:
-            return None
-        slots = sum(lane.station.server.slots or lane.learned for lane in lanes)
-        return place / slots * sum(times) / len(times)
+        return eta_s(self._states.waited_for(name, self._clock()), place)

@@ -1,152 +1,282 @@
-"""Several Ollama servers as one: who gets which call, who waits, who is well.
-
-**What the line promises.** Each process keeps the line of the calls that came to it; `sharing`
-makes one line of them. With one worker (the default) the order is that of `policy.fair_queue`,
-exactly.
-The workers of one machine take turns over a small file and compare what waits where: slots,
-priorities, turns between keys and lengths hold among all of them. With Redis the same holds among
-all instances, but for a model with many free slots, where nobody asks first. When Redis cannot be
-reached each process goes on by its own count and its own line.
-
-**What is bounded.** `queue_max_waiting` calls a model wait at most, each `queue_max_wait_s` at
-most. A call that leaves, for whatever reason, frees its place at once and the next is served in
-the same moment.
-"""
+"""The Ollama servers: their clients, their health, their deployments. They only keep state;
+`Scheduler` changes it, `Prober` feeds it."""
 
 from __future__ import annotations
 
 import logging
-import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final
 
-from gateway.core.behaviour import Behaviour
-from gateway.core.catalog import Loaded, Model, Server, ServerView
-from gateway.core.keys import Key
-from gateway.errors import InvalidRequest, UpstreamUnreachable
-from gateway.scheduling.deployments import Station
-from gateway.scheduling.routing_preview import Route, routes
-from gateway.scheduling.scheduler import Dispatcher
-from gateway.scheduling.tickets import Slot, Ticket
+from gateway.core.catalog import Loaded, Model, Server, ServerStatus, ServerView
+from gateway.errors import InvalidRequest
+from gateway.policy import breaker
+from gateway.policy.breaker import Breaker
+from gateway.scheduling.deployments import UNKNOWN_CONTEXT, Deployment
 
 if TYPE_CHECKING:
     from gateway.ollama.client import OllamaClient
-    from gateway.scheduling.catalog import Snapshot
-
-__all__ = ["Fleet", "Route", "Slot", "Ticket"]
 
 log = logging.getLogger(__name__)
 
-
-class Job(Protocol):
-    """Something that runs beside requests."""
-
-    def start(self) -> None:
-        """Begin. Called once, after the fork."""
-
-    def stop(self) -> None:
-        """End soon."""
+_LATENCIES: Final = 60
 
 
-class Fleet:
-    """All servers. Views ask for tickets and views; the prober and the catalog feed it."""
+class ServerState:
+    """One server as this process knows it."""
 
-    def __init__(
+    def __init__(self, server: Server, client: OllamaClient) -> None:
+        self.server = server
+        self.client = client
+        self.breaker = Breaker()
+        self.deployments: dict[str, Deployment] = {}
+        self.time_dependent: set[Deployment] = set()
+        """Deployments whose state changes by the mere passing of time."""
+        self.names: frozenset[str] = frozenset()
+        self.in_flight = 0
+        self.open = server.enabled and not server.draining
+        self.version = ""
+        self.loaded: Mapping[str, Loaded] = {}
+        self.weights: Mapping[str, str] = {}
+        """By model, what stands for its files."""
+        self.latency_ms: float | None = None
+        self.latencies_ms: deque[float] = deque(maxlen=_LATENCIES)
+        self.checked_at: datetime | None = None
+        self.probe_error = ""
+        self.failed_probes = 0
+        self.is_down = False
+        self.refresh_error = ""
+        self.next_probe_s = 0.0
+        self.probing = False
+
+    def deployment(self, name: str, now_s: float, *, short_calls: bool = False) -> Deployment:
+        """Return the deployment of model `name`, made on first use."""
+        found = self.deployments.get(name)
+        if found is None:
+            found = Deployment(self, name, now_s, short_calls=short_calls)
+            self.deployments[name] = found
+            loaded = self.in_memory(name)
+            if loaded is not None:
+                found.context_tokens = loaded.context_tokens or UNKNOWN_CONTEXT
+        return found
+
+    def in_memory(self, name: str) -> Loaded | None:
+        """Return a model as it is in memory, under its own name or that of a model with the same
+        weights: Ollama lists a runner under the name that started it."""
+        found = self.loaded.get(name)
+        weights = self.weights.get(name)
+        if found is not None or not weights:
+            return found
+        return next(
+            (one for other, one in self.loaded.items() if self.weights.get(other) == weights), None
+        )
+
+    def has_address_of(self, server: Server) -> bool:
+        """Whether `server` is reached as this one is: same address, credentials and TLS."""
+        ours = self.server
+        return (ours.url, ours.auth_header, ours.tls_verify, ours.tls_ca_file) == (
+            server.url,
+            server.auth_header,
+            server.tls_verify,
+            server.tls_ca_file,
+        )
+
+    def refresh(self, now_s: float) -> None:
+        """Compute anew whether calls may come, for the server and each of its deployments."""
+        server = self.server
+        self.open = (
+            server.enabled
+            and not server.draining
+            and not self.is_down
+            and (self.breaker.retry_at_s is None or self.breaker.allows(now_s))
+        )
+        for deployment in self.deployments.values():
+            deployment.weight = server.weight
+            deployment.refresh(now_s)
+
+    def on_time_passed(self, now_s: float) -> None:
+        """Compute anew what changes by the passing of time."""
+        if self.breaker.retry_at_s is not None:
+            self.refresh(now_s)
+        else:
+            for deployment in tuple(self.time_dependent):
+                deployment.refresh(now_s)
+
+    def on_probe_success(
         self,
-        client_for: Callable[[Server], OllamaClient],
-        behaviour: Callable[[], Behaviour],
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._client_for = client_for
-        self._behaviour = behaviour
-        self._clock = clock
-        self._jobs: list[Job] = []
-        self.dispatcher = Dispatcher(behaviour, clock)
+        now_s: float,
+        at: datetime,
+        loaded: Mapping[str, Loaded],
+        latency_ms: float,
+        version: str,
+    ) -> bool:
+        """Take in a probe that went well. Returns whether the server was restarted."""
+        restarted = self.is_down or (bool(self.version) and version != self.version)
+        if restarted:
+            self.breaker = breaker.succeeded(self.breaker)
+            for deployment in self.deployments.values():
+                deployment.breaker = breaker.succeeded(deployment.breaker)
+                deployment.reset_slots()
+        self.is_down = False
+        self.failed_probes = 0
+        self.probe_error = ""
+        self.version = version
+        self.latency_ms = latency_ms
+        self.latencies_ms.append(latency_ms)
+        self.checked_at = at
+        self.loaded = loaded
+        for name, deployment in self.deployments.items():
+            model = self.in_memory(name)
+            tokens = 0 if model is None else model.context_tokens or UNKNOWN_CONTEXT
+            deployment.context_tokens = tokens
+        self.refresh(now_s)
+        return restarted
 
-    def ticket(
-        self,
-        model: Model,
-        key: Key | None,
-        *,
-        num_ctx: int | None = None,
-        prefix: str = "",
-        exclude: frozenset[int] = frozenset(),
-    ) -> Ticket:
-        """Put a call in line; it may have its slot already.
+    def on_probe_failure(self, now_s: float, at: datetime, reason: str, *, certain: bool) -> bool:
+        """Take in a probe that failed. Returns whether the server was found down by it.
 
-        Raises Unavailable: `no_upstream_available` when every server that has the model is down,
-        draining or excluded, `upstream_busy` when the line is full.
+        A refused connection is `certain`; silence counts when it is met twice.
         """
-        return self.dispatcher.ticket(model, key, num_ctx, prefix, exclude)
+        self.failed_probes += 1
+        self.probe_error = reason
+        self.checked_at = at
+        was_down = self.is_down
+        self.is_down = was_down or certain or self.failed_probes >= 2
+        if self.is_down:
+            self.loaded = {}
+            for deployment in self.deployments.values():
+                deployment.context_tokens = 0
+        self.refresh(now_s)
+        return self.is_down and not was_down
 
-    def routes(
-        self, model: Model, num_ctx: int | None = None, prefix: str = ""
-    ) -> tuple[Route, ...]:
-        """Say for each server that has the model whether a call would go there now, and why."""
-        prefix = prefix if self._behaviour().prefix_affinity else ""
-        return routes(self.dispatcher, model, num_ctx, prefix, self._clock())
+    def remove(self, now_s: float) -> None:
+        """Close a server that is gone; calls still running there end by themselves."""
+        self.is_down = True
+        self.probe_error = "It was removed."
+        self.refresh(now_s)
 
-    # -- life ------------------------------------------------------------------------------------
+    def status(self, now_s: float, waiting: Mapping[str, int]) -> tuple[ServerStatus, str]:
+        """Return the status and its reason in words. `waiting` counts queued calls by model."""
+        server = self.server
+        if not server.enabled:
+            return "draining", "It is switched off."
+        if server.draining:
+            running = _calls(self.in_flight)
+            return "draining", f"It takes no new calls; {running} still running."
+        if self.is_down:
+            return "down", self.probe_error
+        match self.breaker.state(now_s):
+            case "open":
+                return "down", "Too many calls failed; it is tried again in a moment."
+            case "half_open":
+                return "degraded", "It failed and is on trial with one call."
+            case "closed":
+                pass
+        if self.checked_at is None:
+            return "unknown", "It has not been asked yet."
+        if self.probe_error:
+            return "degraded", self.probe_error
+        return self._working_status(waiting)
 
-    def run(self, job: Job) -> None:
-        """Let `job` start and stop with the fleet."""
-        self._jobs.append(job)
+    def _working_status(self, waiting: Mapping[str, int]) -> tuple[ServerStatus, str]:
+        deployments = self.deployments.values()
+        failing = [one.name for one in deployments if one.breaker.retry_at_s is not None]
+        if failing:
+            return "degraded", f"Calls of {', '.join(sorted(failing))} fail here."
+        if self.refresh_error:
+            return "degraded", f"The list of models is old: {self.refresh_error}"
+        loading = [one.name for one in deployments if one.in_flight and not one.context_tokens]
+        if loading:
+            return "loading", f"It is loading {', '.join(sorted(loading))}."
+        full = [one for one in deployments if one.in_flight >= one.slots]
+        queued = sum(waiting.get(one.name, 0) for one in full)
+        if queued:
+            return "busy", f"{_calls(self.in_flight)} running, {queued} waiting."
+        return (
+            "ready",
+            "It answers." if not self.in_flight else f"{_calls(self.in_flight)} running.",
+        )
 
-    def start(self) -> None:
-        """Start probing and whatever else runs beside requests. Called once, after the fork."""
-        for job in self._jobs:
-            job.start()
+    def view(self, now_s: float, waiting: Mapping[str, int]) -> ServerView:
+        """Return what the console and the tests may see."""
+        status, reason = self.status(now_s, waiting)
+        deployments = self.deployments.values()
+        return ServerView(
+            server=self.server,
+            state=status,
+            reason=reason,
+            healthy=self.open,
+            version=self.version,
+            names=self.names,
+            loaded=dict(self.loaded),
+            in_flight={one.name: one.in_flight for one in deployments if one.in_flight},
+            slots=self.server.slots or max((one.learned_slots for one in deployments), default=1),
+            checked_at=self.checked_at,
+            latency_ms=self.latency_ms,
+            latencies_ms=tuple(self.latencies_ms),
+        )
 
-    def stop(self) -> None:
-        """Stop what `start` started."""
-        for job in reversed(self._jobs):
-            job.stop()
 
-    # -- what is known of the servers --------------------------------------------------------------
+class ServerStates:
+    """All servers, and where each model runs."""
 
-    def follow(self, snapshot: Snapshot) -> None:
-        """Take in a new snapshot of the catalogue; its listener."""
-        errors = {server_id: note.error for server_id, note in snapshot.notes.items()}
-        weights = {model.name: model.weights for model in snapshot.models}
-        self.know(snapshot.servers, snapshot.names, errors, weights)
+    def __init__(self, client_for: Callable[[Server], OllamaClient]) -> None:
+        self._client_for = client_for
+        self.by_id: dict[int, ServerState] = {}
+        self._deployments: dict[str, tuple[tuple[int, ...], tuple[Deployment, ...]]] = {}
 
-    def know(
+    def update(
         self,
         servers: Sequence[Server],
         names: Mapping[int, frozenset[str]],
-        refresh_errors: Mapping[int, str] = MappingProxyType({}),
-        weights: Mapping[str, str] = MappingProxyType({}),
+        refresh_errors: Mapping[int, str],
+        weights: Mapping[str, str],
+        now_s: float,
     ) -> None:
-        """Record the servers as the admin has them now, the models each one lists, why that list
-        is old where it is, and what stands for the weights of each model.
+        """Take in the servers as the admin has them now; see `Scheduler.know`."""
+        kept: dict[int, ServerState] = {}
+        for server in servers:
+            state = self.by_id.get(server.id)
+            if state is None or not state.has_address_of(server):
+                client = self._client(server)
+                if client is None:
+                    continue
+                state = ServerState(server, client)
+            state.server = server
+            state.refresh_error = refresh_errors.get(server.id, "")
+            state.names = names.get(server.id, frozenset())
+            state.weights = weights
+            state.refresh(now_s)
+            kept[server.id] = state
+        for server_id, state in self.by_id.items():
+            if kept.get(server_id) is not state:
+                state.remove(now_s)
+        self.by_id = kept
+        self._deployments.clear()
 
-        A server whose address or credentials changed starts anew; running calls end undisturbed.
-        """
-        with self.dispatcher.lock:
-            now_s = self._clock()
-            before = self.dispatcher.stations
-            kept: dict[int, Station] = {}
-            for server in servers:
-                station = before.get(server.id)
-                if station is None or _line_changed(station.server, server):
-                    client = self._client(server)
-                    if client is None:
-                        continue
-                    station = Station(server, client)
-                station.server = server
-                station.refresh_error = refresh_errors.get(server.id, "")
-                station.names = names.get(server.id, frozenset())
-                station.weights = weights
-                station.look(now_s)
-                kept[server.id] = station
-            for server_id, station in before.items():
-                if kept.get(server_id) is not station:
-                    station.retire(now_s)
-            self.dispatcher.stations = kept
-            self.dispatcher.stations_changed()
-            self.dispatcher.serve_all(now_s)
+    def deployments_of(self, model: Model, now_s: float) -> tuple[Deployment, ...]:
+        """Return the deployments of a model, where the servers have it."""
+        known = self._deployments.get(model.name)
+        if known is not None and known[0] == model.server_ids:
+            return known[1]
+        short = model.can("embedding") is True and model.can("completion") is False
+        deployments = tuple(
+            state.deployment(model.name, now_s, short_calls=short)
+            for server_id in model.server_ids
+            if (state := self.by_id.get(server_id)) is not None
+        )
+        self._deployments[model.name] = (model.server_ids, deployments)
+        return deployments
+
+    def waited_for(self, name: str, now_s: float) -> Sequence[Deployment]:
+        """Return the deployments of a model that calls wait for."""
+        known = self._deployments.get(name)
+        if known is not None:
+            return known[1]
+        return tuple(
+            state.deployment(name, now_s) for state in self.by_id.values() if name in state.names
+        )
 
     def _client(self, server: Server) -> OllamaClient | None:
         try:
@@ -155,84 +285,6 @@ class Fleet:
             log.error("server %s cannot be used: %s", server.name, error.message)
             return None
 
-    def stations(self) -> tuple[Station, ...]:
-        """Return all servers, in the order the admin sees."""
-        return tuple(self.dispatcher.stations.values())
 
-    def client(self, server_id: int) -> OllamaClient | None:
-        """Return the client of a server; None when there is no such server."""
-        station = self.dispatcher.stations.get(server_id)
-        return None if station is None else station.client
-
-    def views(self) -> tuple[ServerView, ...]:
-        """Return every server as it is right now."""
-        with self.dispatcher.lock:
-            now_s = self._clock()
-            waiting = self.dispatcher.lines.in_line()
-            return tuple(station.view(now_s, waiting) for station in self.stations())
-
-    def waiting(self) -> Mapping[str, int]:
-        """Return how many calls wait in this process, by model."""
-        with self.dispatcher.lock:
-            return self.dispatcher.lines.waiting()
-
-    def in_line(self) -> Mapping[str, int]:
-        """Return how many calls wait in all processes, by model."""
-        with self.dispatcher.lock:
-            return self.dispatcher.lines.in_line()
-
-    def in_flight(self) -> Mapping[tuple[int, str], int]:
-        """Return how many calls of this process run, by server and model."""
-        with self.dispatcher.lock:
-            return {(lane.server_id, lane.name): lane.own for lane in self.dispatcher.busy}
-
-    # -- what probes tell --------------------------------------------------------------------------
-
-    def probed(
-        self,
-        station: Station,
-        at: datetime,
-        loaded: Mapping[str, Loaded],
-        latency_ms: float,
-        version: str,
-    ) -> None:
-        """Take in a probe that went well, and serve whoever waited for it."""
-        with self.dispatcher.lock:
-            now_s = self._clock()
-            was_open = station.open
-            station.probed(now_s, at, loaded, latency_ms, version)
-            if station.open and not was_open:
-                log.info("server %s is back", station.server.name)
-                self.dispatcher.serve_all(now_s)
-
-    def unreachable(self, station: Station, at: datetime, reason: str, *, certain: bool) -> None:
-        """Take in a probe that failed; calls that wait for this server's answer learn of it."""
-        lost: list[Slot] = []
-        with self.dispatcher.lock:
-            now_s = self._clock()
-            if station.unreachable(now_s, at, reason, certain=certain):
-                log.warning("server %s is down: %s", station.server.name, reason)
-                lost = self.dispatcher.unanswered(station)
-                self.dispatcher.serve_all(now_s)
-        for slot in lost:
-            slot.lose(UpstreamUnreachable("The Ollama server stopped answering."))
-
-    def tick(self) -> None:
-        """Let time have its effect: pauses end, trials begin, lines without a server end.
-
-        Called a few times a second by the prober.
-        """
-        with self.dispatcher.lock:
-            now_s = self._clock()
-            for station in self.stations():
-                station.tick(now_s)
-            self.dispatcher.serve_all(now_s)
-
-
-def _line_changed(old: Server, new: Server) -> bool:
-    return (old.url, old.auth_header, old.tls_verify, old.tls_ca_file) != (
-        new.url,
-        new.auth_header,
-        new.tls_verify,
-        new.tls_ca_file,
-    )
+def _calls(number: int) -> str:
+    return "1 call" if number == 1 else f"{number} calls"

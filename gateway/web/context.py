@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from flask import Flask, current_app
 
@@ -32,9 +32,19 @@ if TYPE_CHECKING:
     from gateway.runtime.database import Store
     from gateway.scheduling.catalog import Catalog
     from gateway.scheduling.discovery import Refresher
-    from gateway.scheduling.servers import Fleet
+    from gateway.scheduling.scheduler import Scheduler
 
 _NAME = "gateway.services"
+
+
+class Job(Protocol):
+    """Something that runs beside requests."""
+
+    def start(self) -> None:
+        """Begin. Called once, after the fork."""
+
+    def stop(self) -> None:
+        """End soon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +62,7 @@ class Services:
     keyring: Keyring
     keys: Keys
     limiter: Limiter
-    fleet: Fleet
+    scheduler: Scheduler
     live: ActiveCalls
     calls: CallParts
     usage: UsageWriter
@@ -62,6 +72,7 @@ class Services:
     pulls: Pulls
     admins: Admins
     draining: threading.Event
+    jobs: tuple[Job, ...]
 
 
 def attach(app: Flask, parts: Services) -> None:

@@ -227,8 +227,12 @@ def test_it_is_explained_which_server_a_call_would_get(
         alone = admin.get(f"/admin/servers?model={wanted}&num_ctx=4096").text
         parts.servers.update(1, {"enabled": False}, ACTOR)
         parts.servers.update(2, {"draining": False}, ACTOR)
-        parts.fleet.probed(
-            parts.fleet.stations()[1], datetime.now(UTC), {wanted_name(): in_memory()}, 1.0, "1"
+        parts.scheduler.on_probe_success(
+            list(parts.scheduler.servers.values())[1],
+            datetime.now(UTC),
+            {wanted_name(): in_memory()},
+            1.0,
+            "1",
         )
         loaded = admin.get(f"/admin/servers?model={wanted}").text
 

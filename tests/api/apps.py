@@ -95,8 +95,8 @@ def application(folder: Path, *ollamas: Address) -> Iterator[App]:
         of(flask).refresher.refresh()
         yield App(flask)
     finally:
-        for station in of(flask).fleet.stations():
-            station.client.close()
+        for server in of(flask).scheduler.servers.values():
+            server.client.close()
         of(flask).limiter.stop()
         of(flask).store.database.close()
 

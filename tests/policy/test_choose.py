@@ -18,10 +18,10 @@ class At:
     server_id: int
     weight: int = 1
     open: bool = True
-    resting: bool = False
+    cooling_down: bool = False
     slots: int = 1
     in_flight: int = 0
-    others: int = 0
+    other_models_in_flight: int = 0
     context_tokens: int = 0
 
 
@@ -31,12 +31,12 @@ CASES = {
     "one loaded beats one idle": ([At(1), At(2, context_tokens=WARM)], {}, 2),
     "one loaded beats a heavier one": ([At(1, weight=9), At(2, context_tokens=WARM)], {}, 2),
     "too small a window is not loaded": (
-        [At(1, context_tokens=4096, others=0), At(2, context_tokens=WARM)],
+        [At(1, context_tokens=4096, other_models_in_flight=0), At(2, context_tokens=WARM)],
         {"num_ctx": 8192},
         2,
     ),
     "any window will do when none is asked for": (
-        [At(1, others=1), At(2, context_tokens=1)],
+        [At(1, other_models_in_flight=1), At(2, context_tokens=1)],
         {},
         2,
     ),
@@ -45,9 +45,9 @@ CASES = {
         {},
         2,
     ),
-    "an idle server beats one at work on others": ([At(1, others=2), At(2)], {}, 2),
+    "an idle server beats one at work on others": ([At(1, other_models_in_flight=2), At(2)], {}, 2),
     "one at work on others beats waiting": (
-        [At(1, context_tokens=WARM, in_flight=1), At(2, others=3)],
+        [At(1, context_tokens=WARM, in_flight=1), At(2, other_models_in_flight=3)],
         {},
         2,
     ),
@@ -69,13 +69,13 @@ CASES = {
     ),
     "equal in all, the heavier": ([At(1), At(2, weight=2)], {}, 2),
     "equal in all, the lower id": ([At(3), At(1), At(2)], {}, 1),
-    "a resting one is better than none": (
-        [At(1, open=False), At(2, open=False, resting=True)],
+    "a cooling_down one is better than none": (
+        [At(1, open=False), At(2, open=False, cooling_down=True)],
         {},
         2,
     ),
-    "a resting one gives way to a full one": (
-        [At(1, open=False, resting=True), At(2, in_flight=1)],
+    "a cooling_down one gives way to a full one": (
+        [At(1, open=False, cooling_down=True), At(2, in_flight=1)],
         {},
         2,
     ),
@@ -119,12 +119,12 @@ RANKS = {
     "loaded with exactly enough": (At(1, context_tokens=WARM), WARM, Rank.WARM),
     "loaded with too little, alone": (At(1, context_tokens=4096), WARM, Rank.IDLE),
     "loaded with too little, others running": (
-        At(1, context_tokens=4096, others=1),
+        At(1, context_tokens=4096, other_models_in_flight=1),
         WARM,
-        Rank.COLD,
+        Rank.CONTENDED,
     ),
     "not loaded, alone": (At(1), None, Rank.IDLE),
-    "not loaded, others running": (At(1, others=1), None, Rank.COLD),
+    "not loaded, others running": (At(1, other_models_in_flight=1), None, Rank.CONTENDED),
     "no slot, though loaded": (At(1, context_tokens=WARM, in_flight=1), None, Rank.FULL),
     "no slots at all": (At(1, slots=0), None, Rank.FULL),
 }
@@ -217,9 +217,13 @@ REASONS = {
     "sticky": (warm(1, 2), "talk", "model loaded, 4/4 slots free; conversation of 2"),
     "least busy": ([At(1), At(2)], "", "idle, must load, 1/1 slots free; least busy of 2"),
     "full": ([At(1, in_flight=1)], "", "every slot taken"),
-    "beside others": ([At(1, others=1)], "", "must load beside others, 1/1 slots free"),
-    "resting": (
-        [At(1, open=False, resting=True)],
+    "beside others": (
+        [At(1, other_models_in_flight=1)],
+        "",
+        "must load beside others, 1/1 slots free",
+    ),
+    "cooling_down": (
+        [At(1, open=False, cooling_down=True)],
         "",
         "failed just now, no other left, 1/1 slots free",
     ),

@@ -1,7 +1,8 @@
-"""Fleets for tests: servers, models and keys by short names, time told by the test."""
+"""Schedulers for tests: servers, models and keys by short names, time told by the test."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -11,7 +12,8 @@ from gateway.core.behaviour import Behaviour
 from gateway.core.catalog import Loaded, Model, Server
 from gateway.core.keys import Key
 from gateway.ollama.client import OllamaClient
-from gateway.scheduling.servers import Fleet
+from gateway.runtime.shared_counts import SharedCounts
+from gateway.scheduling.scheduler import Scheduler
 from gateway.scheduling.tickets import Slot, Ticket
 
 AT = datetime(2030, 5, 15, 12, 0, tzinfo=UTC)
@@ -43,12 +45,15 @@ class Seconds:
 
 
 class Bench:
-    """A fleet on a bench: no probes, no network."""
+    """A scheduler on a bench: no probes, no network."""
 
-    def __init__(self, *servers: Server, **behaviour: Any) -> None:
+    def __init__(
+        self, *servers: Server, counts: SharedCounts | None = None, **behaviour: Any
+    ) -> None:
         self.clock = Seconds()
         self.behaviour = Behaviour(**behaviour)
-        self.fleet = Fleet(OllamaClient, lambda: self.behaviour, self.clock)
+        clock = self.clock if counts is None else time.monotonic
+        self.scheduler = Scheduler(OllamaClient, lambda: self.behaviour, clock, counts)
         self.know(*servers)
 
     def know(
@@ -59,23 +64,23 @@ class Bench:
     ) -> None:
         self.servers = servers
         listed = {one.id: frozenset(names) for one in servers}
-        self.fleet.know(servers, listed, weights=weights)
+        self.scheduler.know(servers, listed, weights=weights)
 
     def well(self, number: int, *loaded: str, context: int = 8192, version: str = "0.33.0") -> None:
         """Let a probe of server `number` go well, with these models in memory."""
-        station = self.fleet.dispatcher.stations[number]
+        state = self.scheduler.servers[number]
         models = {name: Loaded(name, context_tokens=context) for name in loaded}
-        self.fleet.probed(station, AT, models, 1.0, version)
+        self.scheduler.on_probe_success(state, AT, models, 1.0, version)
 
     def dead(self, number: int, *, certain: bool = True) -> None:
         """Let a probe of server `number` fail."""
-        station = self.fleet.dispatcher.stations[number]
-        self.fleet.unreachable(station, AT, "Nothing listens there.", certain=certain)
+        state = self.scheduler.servers[number]
+        self.scheduler.on_probe_failure(state, AT, "Nothing listens there.", certain=certain)
 
     def ask(self, wanted: Model | None = None, key: Key | None = ALICE, **more: Any) -> Ticket:
         """Get a ticket; by default for a model that every server has."""
         ids = tuple(one.id for one in self.servers)
-        return self.fleet.ticket(wanted or model(*ids), key, **more)
+        return self.scheduler.ticket(wanted or model(*ids), key, **more)
 
     def run(self, wanted: Model | None = None, key: Key | None = ALICE, **more: Any) -> Slot:
         """Get a slot that must be free."""
@@ -86,5 +91,5 @@ class Bench:
     def state(self, number: int) -> tuple[str, str]:
         """Give a server's state and reason."""
         return next(
-            (view.state, view.reason) for view in self.fleet.views() if view.server.id == number
+            (view.state, view.reason) for view in self.scheduler.views() if view.server.id == number
         )

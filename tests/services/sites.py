@@ -1,4 +1,4 @@
-"""The parts around a fleet on a real store, before fake servers: no loops run, tests take turns."""
+"""The parts around a scheduler on a real store, before fake servers: no loops run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gateway.scheduling.clients import Clients
 from gateway.scheduling.discovery import Refreshed, Refresher
 from gateway.scheduling.loading import Loading
 from gateway.scheduling.probes import Prober
-from gateway.scheduling.servers import Fleet
+from gateway.scheduling.scheduler import Scheduler
 from tests.fake_ollama import FakeOllama
 from tests.services.conftest import FakeClock
 
@@ -33,8 +33,8 @@ class Site:
         behaviour = self.settings.behaviour
         self.catalog = Catalog(store, self.marks, behaviour)
         self.clients = Clients(behaviour, pool_size=8)
-        self.fleet = Fleet(self.clients, behaviour, clock.seconds)
-        self.catalog.listener = self.fleet.follow
+        self.scheduler = Scheduler(self.clients, behaviour, clock.seconds)
+        self.catalog.listener = self.scheduler.follow
         self.refresher = Refresher(
             store,
             self.catalog,
@@ -44,10 +44,12 @@ class Site:
             clock=clock.seconds,
             chance=lambda: 0.5,
         )
-        self.prober = Prober(self.fleet, clock=clock.seconds, chance=lambda: 0.5, limit_s=0.5)
+        self.prober = Prober(
+            self.scheduler, clock=clock.seconds, random_number=lambda: 0.5, limit_s=0.5
+        )
         self.servers = Servers(store, self.clients, self.refresher, now=clock.now)
         self.loading = Loading(store, self.catalog, behaviour, now=clock.now)
-        parts = (store, self.fleet, self.refresher, self.loading)
+        parts = (store, self.scheduler, self.refresher, self.loading)
         self.operations = Operations(*parts, now=clock.now)
         self.pulls = Pulls(*parts, clock=clock.seconds, now=clock.now)
 
@@ -74,14 +76,16 @@ class Site:
 
     def probe(self) -> None:
         """Ask every server that is due, here and now."""
-        self.fleet.tick()
-        for station in self.prober.due():
-            self.prober.look(station)
+        self.scheduler.on_time_passed()
+        for server in self.prober.due():
+            self.prober.probe(server)
 
     def state(self, server: Server) -> tuple[str, str]:
         """Give a server's state and reason."""
         return next(
-            (view.state, view.reason) for view in self.fleet.views() if view.server.id == server.id
+            (view.state, view.reason)
+            for view in self.scheduler.views()
+            if view.server.id == server.id
         )
 
     def close(self) -> None:

@@ -286,8 +286,8 @@ def test_a_model_of_the_same_weights_counts_as_loaded():
     bench.well(1, "gull:1")
     bench.well(2, "tern-tools:latest")
 
-    routes = bench.fleet.routes(model(1, 2))
-    unknown = bench.fleet.routes(model(1, 2, name="heron:latest"))
+    routes = bench.scheduler.routes(model(1, 2))
+    unknown = bench.scheduler.routes(model(1, 2, name="heron:latest"))
 
     assert [(route.is_chosen, route.context_tokens) for route in routes] == [
         (False, 0),
@@ -296,7 +296,7 @@ def test_a_model_of_the_same_weights_counts_as_loaded():
     assert [route.context_tokens for route in unknown] == [0, 0]
     assert bench.run().server.name == "s2"
     bench.well(2)
-    assert [route.context_tokens for route in bench.fleet.routes(model(1, 2))] == [0, 0]
+    assert [route.context_tokens for route in bench.scheduler.routes(model(1, 2))] == [0, 0]
 
 
 def test_after_a_call_the_model_counts_as_loaded_there():
@@ -311,7 +311,7 @@ def test_after_a_call_the_model_counts_as_loaded_there():
 def test_a_model_that_was_just_loaded_is_looked_at():
     bench = Bench(server(1, slots=2))
     probed: list[int] = []
-    bench.fleet.dispatcher.probe_now = probed.append
+    bench.scheduler.probe_now = probed.append
     for _ in range(3):
         slot = bench.run()
         slot.on_first_token()
@@ -369,7 +369,7 @@ def test_the_way_of_a_call_is_explained_without_making_one():
     bench.run(exclude=frozenset({2, 3}))
     bench.dead(3)
 
-    routes = bench.fleet.routes(model(1, 2, 3, 4))
+    routes = bench.scheduler.routes(model(1, 2, 3, 4))
 
     assert [(route.server.name, route.is_usable, route.is_chosen) for route in routes] == [
         ("s1", True, False),
@@ -377,7 +377,7 @@ def test_the_way_of_a_call_is_explained_without_making_one():
         ("s3", False, False),
         ("s4", False, False),
     ]
-    assert [route.words for route in routes] == [
+    assert [route.reason for route in routes] == [
         "every slot taken",
         "idle, must load, 1/1 slots free",
         "Nothing listens there.",
@@ -389,14 +389,14 @@ def test_the_way_of_a_call_is_explained_without_making_one():
         (0, 2, 0),
         (0, 2, 0),
     ]
-    assert bench.fleet.in_flight() == {(1, "tern:latest"): 1}
+    assert bench.scheduler.in_flight() == {(1, "tern:latest"): 1}
 
 
 @pytest.mark.parametrize("affinity", [True, False])
 def test_the_way_of_a_conversation_is_the_one_it_takes(affinity: bool):
     bench = Bench(server(1, slots=4), server(2, slots=4), prefix_affinity=affinity)
     for number in range(8):
-        routes = bench.fleet.routes(model(1, 2), prefix=f"talk {number}")
+        routes = bench.scheduler.routes(model(1, 2), prefix=f"talk {number}")
         slot = bench.run(prefix=f"talk {number}")
         taken = slot.server.id
         slot.release()
@@ -518,7 +518,7 @@ def test_calls_that_wait_for_an_answer_learn_that_their_server_died():
 def test_failures_to_connect_open_the_circuit_and_ask_for_a_probe():
     bench = Bench(server(1), server(2, slots=99))
     probed: list[int] = []
-    bench.fleet.dispatcher.probe_now = probed.append
+    bench.scheduler.probe_now = probed.append
     for _ in range(5):
         slot = bench.run(exclude=frozenset({2}))
         slot.report(UpstreamUnreachable("no"))
@@ -536,7 +536,7 @@ def test_the_half_open_circuit_lets_one_call_try():
         slot.report(UpstreamUnreachable("no"))
         slot.release()
     bench.clock.tick(1)
-    bench.fleet.tick()
+    bench.scheduler.on_time_passed()
 
     trial = bench.run()
     assert bench.state(1) == ("degraded", "It failed and is on trial with one call.")
@@ -563,7 +563,7 @@ def test_a_model_that_fails_on_one_server_goes_elsewhere():
 def test_a_model_that_is_gone_is_not_asked_for_again_and_is_looked_for():
     bench = Bench(server(1), server(2))
     missing: list[tuple[int, str]] = []
-    bench.fleet.dispatcher.on_missing = lambda *what: missing.append(what)
+    bench.scheduler.on_missing = lambda *what: missing.append(what)
     slot = bench.run(exclude=frozenset({2}))
     slot.report(ModelNotFound("no"))
     slot.release()
@@ -580,7 +580,7 @@ def test_a_busy_server_is_left_alone_for_a_moment():
 
     assert bench.run().server.name == "s2"
     bench.clock.tick(1)
-    bench.fleet.tick()
+    bench.scheduler.on_time_passed()
     assert bench.run().server.name == "s1"
 
 
@@ -625,7 +625,7 @@ def test_what_says_nothing_of_the_server_changes_nothing(error):
 def test_stalls_count_against_the_model_and_ask_for_a_probe():
     bench = Bench(server(1))
     probed: list[int] = []
-    bench.fleet.dispatcher.probe_now = probed.append
+    bench.scheduler.probe_now = probed.append
     for _ in range(3):
         slot = bench.run()
         slot.report(UpstreamTimeout("slow"))
@@ -660,7 +660,7 @@ def test_slots_are_proven_by_calls_that_answer_at_once():
     for slot in slots:
         slot.on_first_token()
 
-    assert bench.fleet.views()[0].slots == 2
+    assert bench.scheduler.views()[0].slots == 2
     assert capacity(bench) == 2  # two run already, and up to four may now
 
 
@@ -674,7 +674,7 @@ def test_a_trial_that_proves_nothing_is_not_repeated_at_once():
     assert ticket.wait(0) is None
 
     bench.clock.tick(5)
-    bench.fleet.tick()
+    bench.scheduler.on_time_passed()
     assert ticket.wait(0) is not None
 
 
@@ -687,10 +687,10 @@ def test_failed_trials_become_rare():
         first.release()
         second.on_first_token()
         second.release()
-        lane = bench.fleet.stations()[0].lanes["tern:latest"]
-        pauses.append(lane.trial_at_s - bench.clock())
+        deployment = bench.scheduler.servers[1].deployments["tern:latest"]
+        pauses.append(deployment.next_slot_probe_s - bench.clock())
         bench.clock.tick(pauses[-1])
-        bench.fleet.tick()
+        bench.scheduler.on_time_passed()
 
     assert pauses == [5, 10, 20, 40, 80, 160, 320, 600, 600]
 
@@ -699,7 +699,7 @@ def test_many_slots_are_found_quickly():
     bench = Bench(server(1))
     running = []
     rounds = 0
-    while bench.fleet.views()[0].slots < 64:
+    while bench.scheduler.views()[0].slots < 64:
         rounds += 1
         while (slot := bench.ask().wait(0)) is not None:
             slot.on_first_token()
@@ -720,7 +720,7 @@ def test_a_restarted_server_is_learned_anew():
     bench.dead(1)
     bench.well(1)
 
-    assert bench.fleet.views()[0].slots == 1
+    assert bench.scheduler.views()[0].slots == 1
 
 
 def test_embedding_models_start_with_a_short_queue_in_ollama():
@@ -736,7 +736,7 @@ def test_an_admins_number_of_slots_is_kept():
     assert capacity(Bench(server(1, slots=3))) == 3
 
 
-# Changes of the fleet
+# Changes of the servers
 
 
 def test_an_edited_server_keeps_its_calls_and_its_health():
@@ -816,10 +816,10 @@ def test_ten_thousand_calls_leave_nothing_behind():
         slot.release()
 
     gc.collect()
-    dispatcher = bench.fleet.dispatcher
-    assert bench.fleet.in_flight() == {}
-    assert bench.fleet.waiting() == {}
-    assert dispatcher.running_count() == 0
+    scheduler = bench.scheduler
+    assert bench.scheduler.in_flight() == {}
+    assert bench.scheduler.waiting() == {}
+    assert scheduler.running_count() == 0
     assert capacity(bench) == 6
 
 
@@ -848,4 +848,4 @@ def test_threads_never_hold_more_slots_than_there_are():
     assert len(done) == 16
     assert most[1] <= 2
     assert most[2] <= 3
-    assert bench.fleet.in_flight() == {}
+    assert bench.scheduler.in_flight() == {}

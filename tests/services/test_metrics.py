@@ -186,8 +186,8 @@ def test_what_is_gone_reads_zero(metrics: Metrics) -> None:
     assert value(metrics, 'o2a_server_up{server="alpha"}') == 0
 
 
-class Fleet:
-    """Stands in for the fleet."""
+class Scheduler:
+    """Stands in for the scheduler."""
 
     def in_flight(self) -> dict[tuple[int, str], int]:
         return {(3, "a"): 2, (3, "b"): 1}
@@ -226,7 +226,7 @@ def clock() -> list[float]:
 def watchdog(metrics: Metrics, usage: Usage, clock: list[float]) -> Iterator[Watchdog]:
     made = Watchdog(
         metrics,
-        Fleet(),  # type: ignore[arg-type]
+        Scheduler(),  # type: ignore[arg-type]
         [],  # type: ignore[arg-type]
         usage,  # type: ignore[arg-type]
         threading.Event(),

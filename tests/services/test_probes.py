@@ -29,14 +29,14 @@ def box() -> Iterator[FakeOllama]:
 
 
 def view(site: Site):
-    return site.fleet.views()[0]
+    return site.scheduler.views()[0]
 
 
 def test_a_server_that_was_never_asked_is_used_all_the_same(site: Site, box: FakeOllama):
     server = site.add(box)
 
     assert site.state(server) == ("unknown", "It has not been asked yet.")
-    assert site.fleet.ticket(site.model("tern:latest"), None).wait(0) is not None
+    assert site.scheduler.ticket(site.model("tern:latest"), None).wait(0) is not None
 
 
 def test_a_probe_tells_version_memory_and_latency(site: Site, box: FakeOllama):
@@ -115,14 +115,14 @@ def test_a_server_that_comes_back_is_used_within_two_seconds(site: Site, box: Fa
     site.probe()
 
     assert site.state(server)[0] == "ready"
-    assert site.fleet.ticket(site.model("tern:latest"), None).wait(0) is not None
+    assert site.scheduler.ticket(site.model("tern:latest"), None).wait(0) is not None
 
 
 def test_a_failed_call_has_its_server_asked_at_once(site: Site, box: FakeOllama):
     server = site.add(box)
     site.probe()
     box.stop()
-    slot = site.fleet.ticket(site.model("tern:latest"), None).wait(0)
+    slot = site.scheduler.ticket(site.model("tern:latest"), None).wait(0)
     with pytest.raises(Exception, match="cannot be reached") as caught:
         slot.client.call("/api/chat", b"{}", idle_timeout_s=1, total_timeout_s=1).open()
     slot.report(caught.value)
@@ -149,17 +149,17 @@ def test_a_server_is_not_asked_twice_at_once(site: Site, box: FakeOllama):
 
     assert len(first) == 1
     assert site.prober.due() == []
-    site.prober.look(first[0])
+    site.prober.probe(first[0])
 
 
 def test_the_prober_outlives_a_fault_of_its_own(site: Site, box: FakeOllama, monkeypatch):
     site.add(box)
-    station = site.fleet.stations()[0]
-    monkeypatch.setattr(station.client, "ps", lambda **_: 1 / 0)
+    server_state = next(iter(site.scheduler.servers.values()))
+    monkeypatch.setattr(server_state.client, "ps", lambda **_: 1 / 0)
 
     site.probe()
 
-    assert not station.probing
+    assert not server_state.probing
     monkeypatch.undo()
     site.clock.tick(6)
     site.probe()
@@ -169,12 +169,13 @@ def test_the_prober_outlives_a_fault_of_its_own(site: Site, box: FakeOllama, mon
 def test_loops_start_and_end(store: Store, box: FakeOllama, clock: FakeClock):
     site = Site(store, clock)
     site.add(box)
-    for job in (site.prober, site.refresher, site.pulls):
-        site.fleet.run(job)
+    jobs = (site.prober, site.refresher, site.pulls)
     before = len(box.calls("/api/ps"))
 
-    site.fleet.start()
+    for job in jobs:
+        job.start()
     box.wait_requests(before + 1, "/api/ps")
-    site.fleet.stop()
+    for job in jobs:
+        job.stop()
 
     site.close()

@@ -82,12 +82,12 @@ def test_models_of_the_same_weights_are_known_as_such(site: Site, box: FakeOllam
     site.operations.load("smol-tools:latest", [server.id], SYSTEM)
     site.probe()
 
-    (smol,) = site.fleet.routes(site.model("smol:latest"))
-    (tern,) = site.fleet.routes(site.model("tern:latest"))
+    (smol,) = site.scheduler.routes(site.model("smol:latest"))
+    (tern,) = site.scheduler.routes(site.model("tern:latest"))
 
     assert site.model("smol:latest").weights == site.model("smol-tools:latest").weights
-    assert (smol.words, smol.context_tokens > 0) == ("model loaded, 2/2 slots free", True)
-    assert (tern.words, tern.context_tokens) == ("idle, must load, 2/2 slots free", 0)
+    assert (smol.reason, smol.context_tokens > 0) == ("model loaded, 2/2 slots free", True)
+    assert (tern.reason, tern.context_tokens) == ("idle, must load, 2/2 slots free", 0)
 
 
 def test_what_an_admin_set_survives_absence(site: Site, box: FakeOllama):

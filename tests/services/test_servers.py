@@ -61,10 +61,10 @@ def test_a_server_is_added_changed_and_removed(site: Site, box: FakeOllama):
 
     changed = site.servers.update(made.id, {"name": "big box", "weight": 3, "slots": 2}, EVE)
     assert (changed.name, changed.weight, changed.slots) == ("big box", 3, 2)
-    assert site.fleet.stations()[0].server == changed
+    assert next(iter(site.scheduler.servers.values())).server == changed
 
     site.servers.delete(made.id, EVE)
-    assert site.fleet.stations() == ()
+    assert not site.scheduler.servers
     assert site.names() == set()
     assert entries(site) == [
         ("server.delete", "big box"),

@@ -91,7 +91,7 @@ def writer(any_store: Store, key_id: int) -> UsageWriter:
 
 
 def reaper(store: Store, lives: Callable[[int], bool]) -> Reaper:
-    return Reaper(store, worker="here:2", now=lambda: AT + timedelta(seconds=9), lives=lives)
+    return Reaper(store, worker="here:2", now=lambda: AT + timedelta(seconds=9), is_alive=lives)
 
 
 def sums(store: Store) -> dict[str, object]:
@@ -372,7 +372,7 @@ def test_calls_of_a_killed_worker_are_settled_as_lost(
         any_store,
         worker="here:2",
         now=lambda: AT + timedelta(seconds=9),
-        lives=lambda pid: pid == 2,
+        is_alive=lambda pid: pid == 2,
     )
     reaper.look()
     row = any_store.read(lambda s: s.scalars(select(UsageRow)).one())
@@ -387,8 +387,8 @@ def test_a_worker_that_lives_keeps_its_calls(writer: UsageWriter, any_store: Sto
     Reaper(any_store, worker="here:1", now=lambda: now).look()
     writer.admit(admission())
     assert writer.flush()
-    Reaper(any_store, worker="here:2", now=lambda: now, lives=lambda pid: True).look()
-    Reaper(any_store, worker="there:1", now=lambda: now, lives=lambda pid: False).look()
+    Reaper(any_store, worker="here:2", now=lambda: now, is_alive=lambda pid: True).look()
+    Reaper(any_store, worker="there:1", now=lambda: now, is_alive=lambda pid: False).look()
     row = any_store.read(lambda s: s.scalars(select(UsageRow)).one())
 
     assert row.settled_at is None
@@ -400,7 +400,10 @@ def test_a_worker_given_up_too_early_is_taken_at_its_word(
     writer.admit(admission())
     assert writer.flush()
     Reaper(
-        any_store, worker="here:2", now=lambda: AT + timedelta(seconds=9), lives=lambda pid: False
+        any_store,
+        worker="here:2",
+        now=lambda: AT + timedelta(seconds=9),
+        is_alive=lambda pid: False,
     ).look()
     writer.settle(settlement())
     assert writer.flush()

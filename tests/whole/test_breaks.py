@@ -87,8 +87,8 @@ def inside(fake: FakeOllama, tmp_path: Any) -> Iterator[Inside]:
     for thread in set(threading.enumerate()) - before:
         if thread.name.endswith("(run)"):  # of `offload.spawn`: what was cancelled ends soon
             thread.join(5)
-    for station in made.parts.fleet.stations():
-        station.client.close()
+    for server in made.parts.scheduler.servers.values():
+        server.client.close()
     made.parts.usage.flush()
     made.parts.store.database.close()
 
@@ -222,7 +222,7 @@ def test_a_fault_gives_back_what_the_call_held(
     fake.wait_idle(2)
     assert [(one.finish, one.error_code) for one in settled] == [("error", "internal_error")]
     assert len(inside.parts.live) == 0
-    assert not inside.parts.fleet.in_flight()
+    assert not inside.parts.scheduler.in_flight()
     assert len(inside.parts.calls.monitor) == 0
 
 

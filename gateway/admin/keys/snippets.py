@@ -29,6 +29,6 @@ def snippets(key: str, model: str, base: str) -> tuple[Snippet, ...]:
 def likely_model(models: Iterable[Model]) -> str:
     """Return a model that answers at once: one in memory, else one on a disk of ours; "" for
     none."""
-    loaded = {name for view in services().fleet.views() for name in view.loaded}
+    loaded = {name for view in services().scheduler.views() for name in view.loaded}
     ranked = sorted(models, key=lambda m: (m.name not in loaded, m.remote, m.display_name))
     return ranked[0].display_name if ranked else ""

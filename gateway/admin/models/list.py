@@ -138,7 +138,9 @@ def back_to_list_or(model_id: int) -> str:
 
 def loaded_on(model: Model) -> tuple[str, ...]:
     """Return the servers that have a model in memory."""
-    return tuple(view.server.name for view in services().fleet.views() if model.name in view.loaded)
+    return tuple(
+        view.server.name for view in services().scheduler.views() if model.name in view.loaded
+    )
 
 
 def pull_servers() -> list[Server]:

@@ -45,9 +45,9 @@ def find(model_id: int, num_ctx: int | None) -> Ways | None:
     if model is None:
         return None
     parts = services()
-    routes = sorted(parts.fleet.routes(model, num_ctx), key=_order)
+    routes = sorted(parts.scheduler.routes(model, num_ctx), key=_order)
     chosen = next((route for route in routes if route.is_chosen), None)
-    waiting = parts.fleet.in_line().get(model.name, 0)
+    waiting = parts.scheduler.waiting_everywhere().get(model.name, 0)
     return Ways(model, tuple(map(_way, routes)), _verdict(chosen, waiting), waiting)
 
 
@@ -61,13 +61,13 @@ def _order(route: Route) -> tuple[bool, int, float, int]:
 
 def _way(route: Route) -> Way:
     if route.choice is None:
-        return Way(route, "bad", translated(route.words))
+        return Way(route, "bad", translated(route.reason))
     kind, words = {
         Rank.WARM: ("good", _("Loaded, a slot is free")),
         Rank.IDLE: ("info", _("Idle, must load the model")),
-        Rank.COLD: ("info", _("Must load it beside other models")),
+        Rank.CONTENDED: ("info", _("Must load it beside other models")),
         Rank.FULL: ("warn", _("Every slot is taken")),
-        Rank.RESTING: ("warn", _("Failed just now")),
+        Rank.COOLDOWN: ("warn", _("Failed just now")),
     }[route.choice.rank]
     return Way(route, kind, words)
 
@@ -84,11 +84,11 @@ def _verdict(chosen: Route | None, waiting: int) -> str:
             "A call would wait behind %(num)d others.",
             waiting,
         )
-    if chosen.choice.rivals == 1:
+    if chosen.choice.candidates == 1:
         return _("A call would go to “%(name)s”: no other server is as well placed.", name=name)
     return _(
         "A call would go to “%(name)s”: of %(count)s equally well placed the least busy for its "
         "weight. One that continues a conversation goes where that was before.",
         name=name,
-        count=chosen.choice.rivals,
+        count=chosen.choice.candidates,
     )

@@ -163,7 +163,7 @@ def server_delete(server_id: int) -> AnyResponse | str:
 
 
 def _cards() -> list[Card]:
-    waiting = services().fleet.in_line()
+    waiting = services().scheduler.waiting_everywhere()
     return [
         Card(
             view,
@@ -171,7 +171,7 @@ def _cards() -> list[Card]:
             sum(view.in_flight.values()),
             sum(count for name, count in waiting.items() if name in view.names),
         )
-        for view in services().fleet.views()
+        for view in services().scheduler.views()
     ]
 
 
@@ -238,7 +238,7 @@ def _delete_question(found: Server) -> confirm.Question:
                 names=names,
             )
         )
-    view = next((v for v in services().fleet.views() if v.server.id == found.id), None)
+    view = next((v for v in services().scheduler.views() if v.server.id == found.id), None)
     running = sum(view.in_flight.values()) if view is not None else 0
     if running:
         effects.append(
