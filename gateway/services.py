@@ -66,13 +66,15 @@ def make(config: Settings) -> Services:
     store = Store(database)
     marks = Revisions(store)
     settings = SettingsCache(store, marks)
-    catalog = Catalog(store, marks, settings.behaviour)
+    catalog = Catalog(
+        store, marks, settings.behaviour, listener=lambda snapshot: scheduler.follow(snapshot)
+    )
     clients = Clients(settings.behaviour, pool_size=config.worker_connections)
     counts = SharedCounts(config.redis_url) if config.redis_url else None
-    scheduler = Scheduler(clients, settings.behaviour, counts=counts)
-    catalog.listener = scheduler.follow
     refresher = Refresher(store, catalog, clients, settings.behaviour)
-    scheduler.on_missing = refresher.soon
+    scheduler = Scheduler(
+        clients, settings.behaviour, counts=counts, on_missing=refresher.refresh_soon
+    )
     live = ActiveCalls(store, marks, is_loaded=_is_loaded(scheduler, catalog))
     loading = Loading(store, catalog, settings.behaviour)
     pulls = Pulls(store, scheduler, refresher, loading)

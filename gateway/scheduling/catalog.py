@@ -69,15 +69,20 @@ class Refreshed:
 class Catalog:
     """Hands out the current snapshot, and tells `listener` of each new one."""
 
-    def __init__(self, store: Store, marks: Revisions, behaviour: Callable[[], Behaviour]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        marks: Revisions,
+        behaviour: Callable[[], Behaviour],
+        listener: Callable[[Snapshot], None] = lambda snapshot: None,
+    ) -> None:
         self._store = store
         self._marks = marks
         self._behaviour = behaviour
         self._lock = threading.Lock()
         self._snapshot: Snapshot | None = None
         self._drops = 0
-        self.listener: Callable[[Snapshot], None] = lambda snapshot: None
-        self.refresher: Callable[[int | None], tuple[Refreshed, ...]] = lambda server_id: ()
+        self._listener = listener
 
     def snapshot(self) -> Snapshot:
         """Return servers and models as they are now. Raises StoreUnavailable only while none was
@@ -98,7 +103,7 @@ class Catalog:
                 log.warning("the list of models cannot be read; the last known one holds")
                 return known
             self._snapshot = fresh
-            self.listener(fresh)
+            self._listener(fresh)
         return fresh
 
     def index(self) -> Index:
@@ -144,10 +149,6 @@ class Catalog:
         snapshot = self.snapshot()
         notes = [snapshot.notes[server.id] for server in snapshot.servers if server.enabled]
         return bool(notes) and all(note.at is None and not note.error for note in notes)
-
-    def refresh(self, server_id: int | None = None) -> tuple[Refreshed, ...]:
-        """Ask one server, or all enabled ones, for their models now; see `Refresher.refresh`."""
-        return self.refresher(server_id)
 
     def drop(self) -> None:
         """Read everything anew at the next look: this worker has just changed something."""

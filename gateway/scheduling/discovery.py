@@ -80,7 +80,6 @@ class Refresher:
         self._shown: OrderedDict[str, Shown] = OrderedDict()
         self._busy = threading.Lock()
         self._stop: threading.Event | None = None
-        models.refresher = self.refresh
 
     # -- on demand -------------------------------------------------------------------------------
 
@@ -114,7 +113,7 @@ class Refresher:
         self._catalog.drop()
         self._catalog.follow()
 
-    def soon(self, server_id: int, reason: str = "") -> None:
+    def refresh_soon(self, server_id: int, reason: str = "") -> None:
         """Have a server asked at the next look; not more often than every few seconds."""
         log.info("server %d will be asked for its models: %s", server_id, reason or "on demand")
         self._wanted.add(server_id)

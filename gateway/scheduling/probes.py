@@ -49,7 +49,6 @@ class Prober:
         self._limit_s = limit_s
         self._stop: threading.Event | None = None
         self._probes: dict[int, int] = {}
-        scheduler.probe_now = self.soon
 
     def start(self) -> None:
         """Begin to probe."""
@@ -59,12 +58,6 @@ class Prober:
         """Probe no more; probes under way end by themselves."""
         if self._stop is not None:
             self._stop.set()
-
-    def soon(self, server_id: int) -> None:
-        """Have a server probed next time."""
-        server = self._scheduler.servers.get(server_id)
-        if server is not None:
-            server.next_probe_s = 0.0
 
     def run_once(self) -> None:
         """Probe the servers that are due, and let time have its effect. Never raises."""

@@ -47,9 +47,8 @@ log = logging.getLogger(__name__)
 class Scheduler:
     """The queues of all models and the slots of all servers.
 
-    `probe_now` is called with servers that may be down, `on_missing` with models a server no longer
-    has.
-    `counts` are those of all processes; None: there is only this one.
+    `on_missing` is called with models a server no longer has. `counts` are those of all processes;
+    None: there is only this one.
     """
 
     def __init__(
@@ -58,14 +57,14 @@ class Scheduler:
         behaviour: Callable[[], Behaviour],
         clock: Callable[[], float] = time.monotonic,
         counts: SharedCounts | None = None,
+        on_missing: Callable[[int, str], None] = lambda server_id, name: None,
     ) -> None:
         self._behaviour = behaviour
         self._clock = clock
         self._states = ServerStates(client_for)
         self.queues = Queues()
         self.shared = None if counts is None else SharedSlots(self, counts, clock)
-        self.probe_now: Callable[[int], None] = lambda server_id: None
-        self.on_missing: Callable[[int, str], None] = lambda server_id, name: None
+        self._on_missing = on_missing
         self._busy: set[Deployment] = set()
         """Where calls of this process run."""
         self._running: dict[int, Slot] = {}
@@ -74,6 +73,12 @@ class Scheduler:
     def servers(self) -> Mapping[int, ServerState]:
         """All servers by their ids, in the order the admin sees."""
         return self._states.by_id
+
+    def probe_now(self, server_id: int) -> None:
+        """Have a server probed as soon as the prober looks: it may be down, or changed."""
+        server = self.servers.get(server_id)
+        if server is not None:
+            server.next_probe_s = 0.0
 
     # -- calls -------------------------------------------------------------------------------------
 
@@ -136,11 +141,6 @@ class Scheduler:
             return 0, 0
         return 0 if entry is None else queue.position(entry, self._clock()), len(queue)
 
-    def eta_s(self, ticket: Ticket) -> float | None:
-        """Estimate when the ticket gets its slot, seconds from now."""
-        place, _ = self.ahead(ticket)
-        return self._eta_s(ticket.name, place) if place else 0.0
-
     def on_first_token(self, slot: Slot) -> None:
         """The first piece of an answer has come: the server is well, its slot is proven."""
         if slot.answered or slot.released:
@@ -166,7 +166,7 @@ class Scheduler:
         if deployment.on_result(error, self._clock()):
             self.probe_now(slot.server.id)
         if isinstance(error, ModelNotFound):
-            self.on_missing(slot.server.id, deployment.name)
+            self._on_missing(slot.server.id, deployment.name)
 
     def release(self, slot: Slot) -> None:
         """Take a slot back and serve whoever is next."""

@@ -155,20 +155,9 @@ class Ticket:
         self._wake: Event | None = None
 
     @property
-    def position(self) -> int:
-        """The place in the queue, 1 is next; 0 when no longer in it."""
-        return self._scheduler.ahead(self)[0]
-
-    @property
     def ahead(self) -> tuple[int, int]:
         """The place in the queue and its length, for `queued 2/5`."""
         return self._scheduler.ahead(self)
-
-    @property
-    def eta_s(self) -> float | None:
-        """How long it may take until the slot comes, from how long calls took lately; None while
-        nobody knows."""
-        return self._scheduler.eta_s(self)
 
     def __enter__(self) -> Slot:
         """Wait for the slot. Raises as `wait` does; whatever is raised, nothing is held after."""
@@ -216,7 +205,7 @@ class Ticket:
     def take_result(self) -> Slot | None:
         """Hand the slot over, or raise what came instead. For the scheduler."""
         if self.cancelled:
-            raise ClientGone("The call was cancelled while it waited in line.")
+            raise ClientGone("The call was cancelled while it waited in the queue.")
         if self.error is not None:
             raise self.error
         if self.slot is not None:

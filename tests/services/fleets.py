@@ -53,7 +53,14 @@ class Bench:
         self.clock = Seconds()
         self.behaviour = Behaviour(**behaviour)
         clock = self.clock if counts is None else time.monotonic
-        self.scheduler = Scheduler(OllamaClient, lambda: self.behaviour, clock, counts)
+        self.missing: list[tuple[int, str]] = []
+        self.scheduler = Scheduler(
+            OllamaClient,
+            lambda: self.behaviour,
+            clock,
+            counts,
+            on_missing=lambda *what: self.missing.append(what),
+        )
         self.know(*servers)
 
     def know(

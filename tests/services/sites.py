@@ -31,10 +31,11 @@ class Site:
         self.marks = Revisions(store, clock.seconds)
         self.settings = SettingsCache(store, self.marks, clock.now)
         behaviour = self.settings.behaviour
-        self.catalog = Catalog(store, self.marks, behaviour)
+        self.catalog = Catalog(
+            store, self.marks, behaviour, listener=lambda snapshot: self.scheduler.follow(snapshot)
+        )
         self.clients = Clients(behaviour, pool_size=8)
         self.scheduler = Scheduler(self.clients, behaviour, clock.seconds)
-        self.catalog.listener = self.scheduler.follow
         self.refresher = Refresher(
             store,
             self.catalog,

@@ -313,7 +313,7 @@ def test_a_missing_model_has_its_server_asked_soon_but_not_over_and_over(
     site.clock.tick(3)
     before = tags(box)
     for _ in range(10):
-        site.refresher.soon(server.id, "tern:latest")
+        site.refresher.refresh_soon(server.id, "tern:latest")
         turns(site)
 
     assert tags(box) == before + 1
