@@ -104,7 +104,7 @@ class _Guard:
                 sock.close()
                 last = error
                 continue
-            except Refused:
+            except BaseException:
                 sock.close()
                 raise
             return sock

@@ -135,8 +135,11 @@ class Monitor:
         behaviour = self._behaviour()
         for fd, event in self._poll.poll(0):
             watch = self._by_fd.get(fd)
-            if watch is not None and self._has_left(watch, event):
-                watch.call.cancel(ClientGone("The client closed the connection."))
+            try:
+                if watch is not None and self._has_left(watch, event):
+                    watch.call.cancel(ClientGone("The client closed the connection."))
+            except Exception:
+                log.exception("looking at a client's connection failed")
         for watch in list(self._watched.values()):
             try:
                 self._look_at(watch, behaviour, now_s)
@@ -188,7 +191,8 @@ class Monitor:
                 watch.quiet_s = now_s
                 channel.nudge(loud=False)
         elif now_s - watch.quiet_s >= behaviour.sse_comment_interval_s - margin_s:
-            is_loud = now_s - watch.said_s >= behaviour.sse_chunk_interval_s
+            following_s = now_s + behaviour.sse_comment_interval_s
+            is_loud = following_s - watch.said_s > behaviour.sse_chunk_interval_s
             watch.quiet_s = now_s
             watch.said_s = now_s if is_loud else watch.said_s
             channel.nudge(loud=is_loud)

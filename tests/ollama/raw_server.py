@@ -6,7 +6,7 @@ import contextlib
 import socket
 import ssl
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 
@@ -14,10 +14,11 @@ class RawServer:
     """Accepts connections one after the other; each answers its requests with its own replies.
 
     A reply is bytes, or a callable that gets the socket. After its last reply a connection is
-    closed. `requests` holds what arrived.
+    closed. A connection that is a callable itself gets the socket at once. `requests` holds what
+    arrived.
     """
 
-    def __init__(self, *connections: Iterable[Any], tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, *connections: Any, tls: ssl.SSLContext | None = None) -> None:
         self.requests: list[bytes] = []
         self._connections = connections
         self._tls = tls
@@ -64,7 +65,10 @@ class RawServer:
                         self._talk(wrapped, replies)
             self._closed.release()
 
-    def _talk(self, sock: socket.socket, replies: Iterable[Any]) -> None:
+    def _talk(self, sock: socket.socket, replies: Any) -> None:
+        if callable(replies):
+            replies(sock)
+            return
         for reply in replies:
             if not self._read_request(sock):
                 return
@@ -111,3 +115,10 @@ def blocked_port() -> Iterator[str]:
             filler.setblocking(False)
             filler.connect_ex(address)
         yield f"http://127.0.0.1:{address[1]}"
+
+
+def until_left(sock: socket.socket) -> None:
+    """Say nothing until the peer has gone."""
+    with contextlib.suppress(OSError):
+        while sock.recv(65_536):
+            pass

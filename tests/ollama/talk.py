@@ -23,9 +23,11 @@ def server(url: str, **fields: Any) -> Server:
 
 
 @contextmanager
-def client_of(ollama: FakeOllama | str, **fields: Any) -> Iterator[OllamaClient]:
+def client_of(
+    ollama: FakeOllama | str, *, connect_s: float = 2.0, **fields: Any
+) -> Iterator[OllamaClient]:
     url = ollama if isinstance(ollama, str) else ollama.url
-    client = OllamaClient(server(url, **fields), connect_timeout_s=2, pool_size=4)
+    client = OllamaClient(server(url, **fields), connect_timeout_s=connect_s, pool_size=4)
     try:
         yield client
     finally:
@@ -38,31 +40,25 @@ def body(model: str = MODEL, text: str = "Count.", **params: Any) -> bytes:
 
 
 def call(
-    client: OllamaClient,
-    data: bytes | None = None,
-    *,
-    path: str = "/api/chat",
-    idle_s: float = 5.0,
-    total_s: float | None = None,
+    client: OllamaClient, data: bytes | None = None, *, idle_s: float | None = 5.0
 ) -> Upstream:
-    return client.call(
-        path, body() if data is None else data, idle_timeout_s=idle_s, total_timeout_s=total_s
-    )
+    return client.post("/api/chat", body() if data is None else data, read_timeout_s=idle_s)
 
 
-def read(upstream: Upstream, tick_s: float = 5.0) -> list[Event]:
+def read(upstream: Upstream) -> list[Event]:
     """Read one answer to its end."""
     decoder = wire.Decoder()
     events: list[Event] = []
-    for lines in upstream.batches(tick_s):
+    for lines in upstream.lines():
         events += decoder.feed(lines)
     return events + decoder.end()
 
 
-def ask(client: OllamaClient, data: bytes | None = None, **limits: Any) -> list[Event]:
+def ask(
+    client: OllamaClient, data: bytes | None = None, *, idle_s: float | None = 5.0
+) -> list[Event]:
     """Make one call and read all of its answer."""
-    with call(client, data, **limits) as upstream:
-        upstream.open()
+    with call(client, data, idle_s=idle_s) as upstream:
         return read(upstream)
 
 

@@ -115,12 +115,13 @@ def test_a_look_up_known_to_be_late_is_not_waited_for_again(
     book.find("x.test", 80, 5)
     resolver.go.clear()
     waited: list[float | None] = []
-    wait = threading.Event.wait
-    monkeypatch.setattr(
-        addresses.threading.Event,
-        "wait",
-        lambda self, timeout=None: (waited.append(timeout), wait(self, timeout))[1],
-    )
+
+    class Counted(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            waited.append(timeout)
+            return bool(super().wait(timeout))
+
+    monkeypatch.setattr(addresses.threading, "Event", Counted)
     try:
         found = [book.find("x.test", 80, 20) for _ in range(3)]
     finally:

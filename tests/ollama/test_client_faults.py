@@ -13,7 +13,6 @@ import pytest
 
 from gateway.core.events import Failed, Finish
 from gateway.errors import (
-    ClientGone,
     ContextOverflow,
     Forbidden,
     GatewayError,
@@ -25,7 +24,7 @@ from gateway.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from gateway.ollama import transport, wire
+from gateway.ollama import http, wire
 from tests.fake_ollama import FakeOllama, Fault, Script, error, status
 from tests.ollama.talk import MODEL, TEXT, WORDS, ask, call, client_of, end_of, read, text_of
 
@@ -71,8 +70,8 @@ def test_a_refusal_is_mapped_before_anything_is_read(
 ) -> None:
     scripted(ollama, *faults)
 
-    with client_of(ollama) as client, call(client) as upstream, pytest.raises(kind) as caught:
-        upstream.open()
+    with client_of(ollama) as client, pytest.raises(kind) as caught, call(client):
+        pass
 
     assert caught.value.code == code
     assert ollama.url not in caught.value.message
@@ -112,9 +111,8 @@ def test_an_answer_that_breaks_ends_with_an_error(
     decoder, events = wire.Decoder(), []
 
     with client_of(ollama) as client, call(client) as upstream:
-        upstream.open()
         try:
-            for lines in upstream.batches(5):
+            for lines in upstream.lines():
                 events += decoder.feed(lines)
             events += decoder.end()
         except GatewayError as failure:
@@ -213,11 +211,10 @@ def test_u2_a_name_server_that_hangs_is_not_waited_for(monkeypatch: pytest.Monke
     monkeypatch.setattr(socket, "getaddrinfo", hanging)
     try:
         with (
-            client_of("http://ollama.test:11434") as client,
-            call(client, total_s=0.05) as upstream,
+            client_of("http://ollama.test:11434", connect_s=0.05) as client,
             pytest.raises(UpstreamUnreachable),
         ):
-            upstream.open()
+            ask(client)
     finally:
         answer.set()
 
@@ -225,16 +222,17 @@ def test_u2_a_name_server_that_hangs_is_not_waited_for(monkeypatch: pytest.Monke
 def test_u4_a_model_that_loads_too_long_is_a_time_limit(ollama: FakeOllama) -> None:
     scripted(ollama, "no_headers")
 
-    with client_of(ollama) as client, pytest.raises(UpstreamTimeout):
+    with client_of(ollama) as client, pytest.raises(UpstreamTimeout) as caught:
         ask(client, idle_s=0.05)
 
+    assert str(caught.value) == "The Ollama server did not begin to answer within 0.05 seconds."
     assert ollama.wait_disconnect()
 
 
 def test_u5_headers_that_drip_have_one_limit_together(
     ollama: FakeOllama, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport, "HEAD_S", 0.05)
+    monkeypatch.setattr(http, "HEAD_S", 0.05)
     scripted(ollama, Fault("drip_headers", interval_s=0.02))
 
     with client_of(ollama) as client, pytest.raises(UpstreamTimeout) as caught:
@@ -247,42 +245,16 @@ def test_u10_a_stall_after_some_tokens_is_a_time_limit(ollama: FakeOllama) -> No
     scripted(ollama, Fault("silent_after", after=2))
 
     with client_of(ollama) as client, call(client, idle_s=0.05) as upstream:
-        upstream.open()
         decoder, events = wire.Decoder(), []
-        with pytest.raises(UpstreamTimeout):  # noqa: PT012  # what came before it counts too
-            for lines in upstream.batches(5):
+        with pytest.raises(UpstreamTimeout) as caught:  # noqa: PT012  # what came before it counts too
+            for lines in upstream.lines():
                 events += decoder.feed(lines)
 
+    assert str(caught.value) == (
+        "The Ollama server stopped answering: nothing came for 0.05 seconds."
+    )
     assert text_of(events) == "One two"
     assert ollama.wait_disconnect()
-
-
-def test_the_whole_call_has_a_limit_too(ollama: FakeOllama) -> None:
-    scripted(ollama, Fault("silent_after", after=1))
-
-    with client_of(ollama) as client, call(client, total_s=0.3) as upstream:
-        upstream.open()
-        with pytest.raises(UpstreamTimeout) as caught:
-            list(upstream.batches(0.01))
-
-    assert "not finished within 0.3 seconds" in caught.value.message
-
-
-def test_silence_ticks(ollama: FakeOllama) -> None:
-    scripted(ollama)
-
-    with ollama.hold(MODEL, at=2) as gate, client_of(ollama) as client, call(client) as upstream:
-        upstream.open()
-        batches = upstream.batches(0.01)
-        first = next(batches)
-        gate.wait_reached()
-        while first != []:
-            first = next(batches)
-        assert next(batches) == []
-        gate.release()
-        rest = [line for batch in batches for line in batch]
-
-    assert len(rest) == 2
 
 
 def test_u16_a_connection_closed_before_reuse_is_replaced_once(ollama: FakeOllama) -> None:
@@ -335,59 +307,12 @@ def test_cookies_are_not_kept(ollama: FakeOllama) -> None:
     assert not any("cookie" in one.headers for one in ollama.requests)
 
 
-@pytest.mark.parametrize("moment", ["before the head", "while silent"])
-def test_a_cancel_ends_the_call_wherever_it_waits(ollama: FakeOllama, moment: str) -> None:
-    scripted(
-        ollama, "no_headers" if moment == "before the head" else Fault("silent_after", after=1)
-    )
-    failures: list[BaseException] = []
-
-    with client_of(ollama) as client, call(client, idle_s=30) as upstream:
-
-        def run() -> None:
-            try:
-                upstream.open()
-                list(upstream.batches(30))
-            except GatewayError as failure:
-                failures.append(failure)
-
-        thread = threading.Thread(target=run)
-        thread.start()
-        ollama.wait_requests(1)
-        if moment != "before the head":
-            ollama.wait_for(lambda one: one.lines == 1)
-        upstream.cancel()
-        thread.join(5)
-        assert not thread.is_alive()
-
-    assert [type(failure) for failure in failures] == [ClientGone]
-    assert ollama.wait_disconnect()
-
-
-def test_a_cancel_before_the_start_sends_nothing(ollama: FakeOllama) -> None:
-    with client_of(ollama) as client, call(client) as upstream:
-        upstream.cancel()
-        with pytest.raises(ClientGone):
-            upstream.open()
-
-    assert ollama.requests == []
-
-
-def test_a_closed_call_cannot_be_opened(ollama: FakeOllama) -> None:
-    with client_of(ollama) as client:
-        upstream = call(client)
-        upstream.close()
-        with pytest.raises(ClientGone):
-            upstream.open()
-
-
 def test_an_abandoned_answer_ends_its_connection(ollama: FakeOllama) -> None:
     ollama.script(MODEL, Script(content=["x"], endless=True), Script(content=WORDS))
 
     with client_of(ollama) as client:
         with call(client) as upstream:
-            upstream.open()
-            next(upstream.batches(5))
+            next(upstream.lines())
         ollama.wait_disconnect()
         again = ask(client)
 
@@ -435,6 +360,8 @@ def test_a_frozen_server_meets_the_time_limit(ollama: FakeOllama) -> None:
         ollama.thaw()
 
 
-def test_reading_before_opening_is_a_mistake(ollama: FakeOllama) -> None:
-    with client_of(ollama) as client, call(client) as upstream, pytest.raises(AssertionError):
-        read(upstream)
+def test_an_answer_is_read_inside_its_block(ollama: FakeOllama) -> None:
+    with client_of(ollama) as client, pytest.raises(AssertionError, match="enter it first"):
+        read(call(client))
+
+    assert ollama.requests == []

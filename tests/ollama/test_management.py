@@ -94,7 +94,7 @@ def test_copies_and_deletions(ollama: FakeOllama) -> None:
 
 def test_an_embedding_comes_back_as_bytes(ollama: FakeOllama) -> None:
     with client_of(ollama) as client:
-        body = client.embed(b'{"model":"nomic-embed-text","input":["a","b"]}', total_timeout_s=5)
+        body = client.embed(b'{"model":"nomic-embed-text","input":["a","b"]}', timeout_s=5)
 
     assert len(json.loads(body)["embeddings"]) == 2
 
@@ -166,7 +166,6 @@ def test_the_environment_changes_nothing(
 
     with client_of(ollama) as client:
         assert client.version()
-        assert client.session.trust_env is False
 
 
 @pytest.mark.parametrize("url", ["", "ollama:11434", "ftp://x", "http://", "file:///etc/passwd"])

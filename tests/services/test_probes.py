@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from gateway.core.admin import SYSTEM
+from gateway.errors import GatewayError
 from gateway.runtime.database import Store
 from tests.fake_ollama import FakeModel, FakeOllama, Script, error, status
 from tests.services.conftest import FakeClock
@@ -123,8 +124,11 @@ def test_a_failed_call_has_its_server_asked_at_once(site: Site, box: FakeOllama)
     site.probe()
     box.stop()
     slot = site.scheduler.ticket(site.model("tern:latest"), None).wait(0)
-    with pytest.raises(Exception, match="cannot be reached") as caught:
-        slot.client.call("/api/chat", b"{}", idle_timeout_s=1, total_timeout_s=1).open()
+    with (
+        pytest.raises(GatewayError, match="cannot be reached") as caught,
+        slot.client.post("/api/chat", b"{}", read_timeout_s=1),
+    ):
+        raise AssertionError
     slot.report(caught.value)
     slot.release()
     site.probe()

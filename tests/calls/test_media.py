@@ -11,8 +11,8 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.calls import media as images
-from gateway.calls.media import Images, is_public
+from gateway.calls import media
+from gateway.calls.media import MediaFetcher, is_public
 from gateway.core.behaviour import Behaviour
 from gateway.core.chat import ChatRequest, Media, Message
 from gateway.errors import InvalidRequest
@@ -73,7 +73,7 @@ HOSTILE = [f"http://{host}{path}" for host in HOSTS_INSIDE for path in PATHS] + 
 @pytest.mark.parametrize("url", HOSTILE)
 def test_a_url_to_the_inside_is_refused(url: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        Images(Behaviour).fetch(image(url, "messages[0].content[1].image_url"))
+        MediaFetcher(Behaviour).fetch(image(url, "messages[0].content[1].image_url"))
 
     assert caught.value.code in {"invalid_image_url", "failed_to_download_image"}
     assert caught.value.param == "messages[0].content[1].image_url"
@@ -88,15 +88,15 @@ def test_a_name_that_changes_its_answer_is_caught_at_the_socket(monkeypatch) -> 
     server = socket.create_server(("127.0.0.1", 0))
     port = server.getsockname()[1]
     shown = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("8.8.8.8", port))]
-    monkeypatch.setattr(images.socket, "getaddrinfo", lambda *a, **k: shown)
+    monkeypatch.setattr(media.socket, "getaddrinfo", lambda *a, **k: shown)
     monkeypatch.setattr(
-        images.socket.socket,
+        media.socket.socket,
         "connect",
         lambda self, address, connect=socket.socket.connect: connect(self, ("127.0.0.1", port)),
     )
 
     with pytest.raises(InvalidRequest) as caught:
-        Images(Behaviour).fetch(image(f"http://rebind.test:{port}/a.png"))
+        MediaFetcher(Behaviour).fetch(image(f"http://rebind.test:{port}/a.png"))
 
     server.settimeout(5)
     accepted, _ = server.accept()
@@ -115,12 +115,12 @@ def test_a_name_server_that_hangs_is_not_waited_for(monkeypatch) -> None:
         answer.wait(30)
         raise socket.gaierror(socket.EAI_AGAIN, "try again")
 
-    monkeypatch.setattr(images, "TIMEOUT_S", 0.1)
-    monkeypatch.setattr(images.socket, "getaddrinfo", hanging)
+    monkeypatch.setattr(media, "TIMEOUT_S", 0.1)
+    monkeypatch.setattr(media.socket, "getaddrinfo", hanging)
     try:
         for number in range(10):
             with pytest.raises(InvalidRequest) as caught:
-                Images(Behaviour).fetch(image(f"http://slow{number}.test/a.png"))
+                MediaFetcher(Behaviour).fetch(image(f"http://slow{number}.test/a.png"))
             assert caught.value.code == "failed_to_download_image"
         assert len(asked) == 3
     finally:
@@ -184,7 +184,7 @@ def _url(server: http.server.ThreadingHTTPServer, path: str) -> str:
 
 @pytest.mark.parametrize("path", ["/a.png", "/typeless", "/once"])
 def test_an_image_is_fetched(pictures, path: str) -> None:
-    found = Images(lambda: PRIVATE).fetch(image(_url(pictures, path)))
+    found = MediaFetcher(lambda: PRIVATE).fetch(image(_url(pictures, path)))
 
     assert base64.b64decode(found) == PNG
 
@@ -204,7 +204,7 @@ FAILURES = [
 @pytest.mark.parametrize(("path", "code"), FAILURES)
 def test_a_failure_names_its_reason(pictures, path: str, code: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        Images(lambda: PRIVATE).fetch(image(_url(pictures, path), "messages[0]"))
+        MediaFetcher(lambda: PRIVATE).fetch(image(_url(pictures, path), "messages[0]"))
 
     assert caught.value.code == code
 
@@ -223,7 +223,7 @@ FILES = [
 def test_a_text_file_is_fetched(pictures, path: str, name: str, text: str) -> None:
     file = Media("file", url=_url(pictures, path), name=name)
 
-    assert Images(lambda: PRIVATE).fetch_file(file) == text
+    assert MediaFetcher(lambda: PRIVATE).fetch_file(file) == text
 
 
 FILE_FAILURES = [
@@ -242,14 +242,14 @@ def test_a_file_that_cannot_be_read_names_its_reason(pictures, path: str, code: 
     file = Media("file", url=_url(pictures, path), param="input[0].content[0].file_url")
 
     with pytest.raises(InvalidRequest) as caught:
-        Images(lambda: PRIVATE).fetch_file(file)
+        MediaFetcher(lambda: PRIVATE).fetch_file(file)
 
     assert (caught.value.code, caught.value.param) == (code, "input[0].content[0].file_url")
 
 
 def test_a_file_of_the_inside_is_never_asked_for(pictures) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        Images(Behaviour).fetch_file(Media("file", url=_url(pictures, "/notes")))
+        MediaFetcher(Behaviour).fetch_file(Media("file", url=_url(pictures, "/notes")))
 
     assert caught.value.code == "invalid_file_url"
     assert pictures.seen == []
@@ -258,7 +258,7 @@ def test_a_file_of_the_inside_is_never_asked_for(pictures) -> None:
 def test_fetching_files_can_be_switched_off() -> None:
     off = replace(PRIVATE, allow_remote_images=False)
     with pytest.raises(InvalidRequest) as caught:
-        Images(lambda: off).fetch_file(Media("file", url="http://1.1.1.1/"))
+        MediaFetcher(lambda: off).fetch_file(Media("file", url="http://1.1.1.1/"))
 
     assert caught.value.code == "remote_files_disabled"
 
@@ -272,7 +272,7 @@ def test_files_stand_where_they_were_among_the_texts(pictures) -> None:
     media = (file(0), file(0), picture, file(4), file(8))
     request = ChatRequest("m", (Message("user", text, media=media),))
 
-    (filled,) = Images(lambda: PRIVATE).fill(request)[0].messages
+    (filled,) = MediaFetcher(lambda: PRIVATE).fetch_all(request)[0].messages
 
     whole = "n\nGröße"
     assert filled.content == f"{whole}\n{whole}\n\none\n{whole}\ntwo\n{whole}"
@@ -284,19 +284,31 @@ def test_a_message_may_be_nothing_but_a_file(pictures) -> None:
     alone = Media("file", url=_url(pictures, "/notes"), name="n")
     request = ChatRequest("m", (Message("user", "", media=(alone,)),))
 
-    assert Images(lambda: PRIVATE).fill(request)[0].messages == (Message("user", "n\nGröße"),)
+    assert MediaFetcher(lambda: PRIVATE).fetch_all(request)[0].messages == (
+        Message("user", "n\nGröße"),
+    )
+
+
+def test_all_downloads_of_a_request_have_one_limit(pictures) -> None:
+    with pytest.raises(InvalidRequest, match="too long") as caught:
+        MediaFetcher(lambda: PRIVATE).fetch(image(_url(pictures, "/a.png")), until_s=0.0)
+
+    assert caught.value.code == "failed_to_download_image"
+    assert pictures.seen == []
 
 
 def test_a_redirect_to_the_inside_is_refused(pictures) -> None:
     with pytest.raises(InvalidRequest):
-        Images(Behaviour).fetch(image(_url(pictures, "/a.png")))
+        MediaFetcher(Behaviour).fetch(image(_url(pictures, "/a.png")))
 
     assert pictures.seen == []
 
 
 def test_fetching_can_be_switched_off() -> None:
     with pytest.raises(InvalidRequest) as caught:
-        Images(lambda: replace(PRIVATE, allow_remote_images=False)).fetch(image("http://1.1.1.1/"))
+        MediaFetcher(lambda: replace(PRIVATE, allow_remote_images=False)).fetch(
+            image("http://1.1.1.1/")
+        )
 
     assert caught.value.code == "remote_images_disabled"
 
@@ -305,7 +317,7 @@ def test_the_same_url_is_fetched_once_a_request(pictures) -> None:
     picture = Media("image", url=_url(pictures, "/a.png"))
     request = ChatRequest("m", (Message("user", "?", media=(picture, picture)),))
 
-    filled, _ = Images(lambda: PRIVATE).fill(request)
+    filled, _ = MediaFetcher(lambda: PRIVATE).fetch_all(request)
 
     assert [base64.b64decode(item.data) for item in filled.messages[0].media] == [PNG, PNG]
     assert pictures.seen == ["/a.png"]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
 from sqlalchemy.orm import Session
 
-from gateway.calls.registry import Live
-from gateway.calls.stats import Tally
+from gateway.calls.registry import ActiveCalls
+from gateway.calls.stats import CallStats
 from gateway.core.admin import Actor
 from gateway.core.events import TextDelta, ThinkingDelta
 from gateway.core.usage import Admission
@@ -25,15 +25,26 @@ from tests.services.conftest import FakeClock
 EVE = Actor("admin", "eve", 7)
 
 
+class Running:
+    """A call in progress, as the registry knows it."""
+
+    def __init__(
+        self, stats: CallStats, place: tuple[int, int], cancel: Callable[[GatewayError], None]
+    ) -> None:
+        self.stats = stats
+        self.queue_position = place
+        self.cancel = cancel
+
+
 class Desk:
-    """The live view of one worker called `name`."""
+    """The registry of one worker called `name`."""
 
     def __init__(self, store: Store, clock: FakeClock, name: str, **more: object) -> None:
         self.store = store
         self.clock = clock
         self.name = name
         self.marks = Revisions(store, clock.seconds)
-        self.live = Live(
+        self.live = ActiveCalls(
             store,
             self.marks,
             clock=clock.seconds,
@@ -55,8 +66,8 @@ class Desk:
             now=self.clock.now(),
         )
 
-    def run(self, request_id: str, *, key_id: int = 1, place: tuple[int, int] = (0, 0)):
-        """Register a call; give its tally and the context."""
+    def call(self, request_id: str, *, key_id: int = 1, place: tuple[int, int] = (0, 0)) -> Running:
+        """Return a call that writes down how it is cancelled."""
         admission = Admission(
             request_id=request_id,
             at=self.clock.now(),
@@ -69,12 +80,23 @@ class Desk:
             streamed=True,
             worker=self.name,
         )
-        tally = Tally(admission, started_s=self.clock.seconds())
 
         def cancel(error: GatewayError) -> None:
             self.cancelled.append((request_id, error.code))
 
-        return tally, self.live.running(tally, cancel, lambda: place)
+        return Running(CallStats(admission, started_s=self.clock.seconds()), place, cancel)
+
+    @contextmanager
+    def run(
+        self, request_id: str, *, key_id: int = 1, place: tuple[int, int] = (0, 0)
+    ) -> Iterator[CallStats]:
+        """Register a call for a while; give its stats."""
+        call = self.call(request_id, key_id=key_id, place=place)
+        self.live.add(call)
+        try:
+            yield call.stats
+        finally:
+            self.live.remove(call)
 
 
 @pytest.fixture
@@ -94,8 +116,7 @@ def other(any_store: Store, clock: FakeClock, desk: Desk) -> Iterator[Desk]:
 
 
 def test_a_call_is_shown_while_it_lasts(desk: Desk):
-    _, running = desk.run("req_1")
-    with running:
+    with desk.run("req_1"):
         desk.clock.tick(2)
         (call,) = desk.live.snapshot()
         assert len(desk.live) == 1
@@ -111,46 +132,40 @@ def test_a_call_is_shown_while_it_lasts(desk: Desk):
     assert len(desk.live) == 0
 
 
-def test_a_call_that_fails_is_no_longer_shown(desk: Desk):
-    _, running = desk.run("req_1")
-    with pytest.raises(ValueError, match="boom"), running:
-        raise ValueError("boom")
-
-    assert len(desk.live) == 0
+def test_a_call_that_is_not_there_can_be_removed(desk: Desk):
+    with desk.run("req_1"):
+        desk.live.remove(desk.call("req_2"))
+        assert len(desk.live) == 1
 
 
 def test_phases_are_told(desk: Desk, any_store: Store, clock: FakeClock):
     loaded: set[tuple[int, int]] = set()
     live = Desk(any_store, clock, "box:9", is_loaded=lambda *what: what in loaded).live
     desk.live = live
-    tally, running = desk.run("req_1", place=(2, 5))
-    with running:
+    with desk.run("req_1", place=(2, 5)) as stats:
         assert (live.snapshot()[0].position, live.snapshot()[0].waiting) == (2, 5)
-        tally.phase, tally.server_id = "loading", 4
+        stats.phase, stats.server_id = "loading", 4
         assert (live.snapshot()[0].phase, live.snapshot()[0].position) == ("loading", 0)
         loaded.add((4, 3))
         assert live.snapshot()[0].phase == "prefill"
-        tally.see((ThinkingDelta("hm"),))
+        stats.on_events((ThinkingDelta("hm"),))
         assert live.snapshot()[0].phase == "thinking"
-        tally.see((TextDelta("a"),))
+        stats.on_events((TextDelta("a"),))
         assert live.snapshot()[0].phase == "answering"
         assert live.snapshot()[0].tokens == 2
 
 
 def test_speed_is_told_from_the_first_token_on(desk: Desk):
-    tally, running = desk.run("req_1")
-    with running:
-        tally.first_token_s = desk.clock.seconds()
-        tally.records = 30
+    with desk.run("req_1") as stats:
+        stats.first_token_s = desk.clock.seconds()
+        stats.records = 30
         desk.clock.tick(3)
 
         assert desk.live.snapshot()[0].tokens_per_s == 10
 
 
 def test_a_call_is_cancelled_by_its_id(desk: Desk):
-    _, first = desk.run("req_1")
-    _, second = desk.run("req_2")
-    with first, second:
+    with desk.run("req_1"), desk.run("req_2"):
         assert desk.live.cancel("req_2")
         assert not desk.live.cancel("req_3")
 
@@ -158,10 +173,13 @@ def test_a_call_is_cancelled_by_its_id(desk: Desk):
 
 
 def test_calls_are_cancelled_by_what_they_are(desk: Desk):
-    with ExitStack() as stack:
-        for number in range(4):
-            stack.enter_context(desk.run(f"req_{number}", key_id=number % 2)[1])
-        count = desk.live.cancel_where(lambda tally: tally.admission.key_id == 1)
+    with (
+        desk.run("req_0", key_id=0),
+        desk.run("req_1", key_id=1),
+        desk.run("req_2", key_id=0),
+        desk.run("req_3", key_id=1),
+    ):
+        count = desk.live.cancel_where(lambda stats: stats.admission.key_id == 1)
 
     assert count == 2
     assert [request_id for request_id, _ in desk.cancelled] == ["req_1", "req_3"]
@@ -171,9 +189,8 @@ def test_one_call_that_cannot_be_cancelled_does_not_save_the_others(desk: Desk):
     def stubborn(error: GatewayError) -> None:
         raise RuntimeError("no")
 
-    tally, _ = desk.run("req_1")
-    _, second = desk.run("req_2")
-    with desk.live.running(tally, stubborn), second:
+    with desk.run("req_1"), desk.run("req_2"):
+        next(iter(desk.live._calls.values())).cancel = stubborn
         count = desk.live.cancel_all(lambda: GatewayError("over", code="shutting_down"))
 
     assert count == 2
@@ -182,8 +199,7 @@ def test_one_call_that_cannot_be_cancelled_does_not_save_the_others(desk: Desk):
 
 def test_one_worker_alone_writes_nothing(desk: Desk):
     before = desk.marks.of("commands")
-    _, running = desk.run("req_1")
-    with running:
+    with desk.run("req_1"):
         for _ in range(10):
             desk.clock.tick(1)
             desk.live.turn()
@@ -194,9 +210,7 @@ def test_one_worker_alone_writes_nothing(desk: Desk):
 
 
 def test_calls_of_other_workers_are_seen_while_somebody_looks(desk: Desk, other: Desk):
-    _, running = other.run("req_there")
-    _, mine = desk.run("req_here")
-    with running, mine:
+    with other.run("req_there"), desk.run("req_here"):
         desk.live.everywhere()
         desk.clock.tick(1)
         other.live.turn()
@@ -224,8 +238,7 @@ def test_a_worker_stops_writing_when_nobody_looks_any_more(desk: Desk, other: De
 
 
 def test_what_a_dead_worker_wrote_is_not_shown(desk: Desk, other: Desk):
-    _, running = other.run("req_there")
-    with running:
+    with other.run("req_there"):
         desk.live.everywhere()
         desk.clock.tick(1)
         other.live.turn()
@@ -244,8 +257,7 @@ def test_what_cannot_be_read_of_another_worker_is_left_out(desk: Desk, other: De
 
 
 def test_a_call_of_another_worker_is_cancelled(desk: Desk, other: Desk):
-    _, running = other.run("req_there")
-    with running:
+    with other.run("req_there"):
         desk.live.cancel_anywhere("req_there", EVE)
         desk.clock.tick(1)
         other.live.turn()
@@ -260,8 +272,7 @@ def test_a_call_of_another_worker_is_cancelled(desk: Desk, other: Desk):
 
 def test_a_call_of_this_worker_is_cancelled_without_an_order(desk: Desk, other: Desk):
     before = desk.marks.of("commands")
-    _, running = desk.run("req_1")
-    with running:
+    with desk.run("req_1"):
         desk.live.cancel_anywhere("req_1", EVE)
 
     assert desk.cancelled == [("req_1", "cancelled")]
@@ -271,8 +282,7 @@ def test_a_call_of_this_worker_is_cancelled_without_an_order(desk: Desk, other: 
 def test_old_orders_are_not_for_a_new_worker(desk: Desk, any_store: Store, clock: FakeClock):
     desk.live.cancel_anywhere("req_9", EVE)
     late = Desk(any_store, clock, "box:3")
-    _, running = late.run("req_9")
-    with running:
+    with late.run("req_9"):
         late.live.turn()
 
     assert late.cancelled == []
@@ -285,8 +295,7 @@ def test_an_order_that_appears_late_is_obeyed_once(desk: Desk, other: Desk):
         session.add(CommandRow(id=number, at=now, kind="cancel", payload=payload))
         versions.bump(session, "commands", now)
 
-    _, running = other.run("req_1")
-    with running:
+    with other.run("req_1"):
         for number in (30, 25):
             desk.store.write(order, number)
             desk.clock.tick(1)
@@ -302,8 +311,7 @@ def test_calls_of_this_worker_are_shown_while_the_store_is_away(desk: Desk, monk
 
     monkeypatch.setattr(desk.store, "read", away)
     monkeypatch.setattr(desk.store, "write", away)
-    _, running = desk.run("req_1")
-    with running:
+    with desk.run("req_1"):
         desk.live.turn()
         assert len(desk.live.everywhere()) == 1
         desk.live.cancel_anywhere("req_1", EVE)

@@ -6,7 +6,8 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
-from gateway.calls import prepare
+from gateway.calls.prepare import PreparedCall, Preparer
+from gateway.core.behaviour import Behaviour
 from gateway.core.catalog import Resolved
 from gateway.core.chat import Call, ChatRequest, Media, Message
 from gateway.core.keys import Key
@@ -14,25 +15,29 @@ from gateway.policy.estimate import Factors
 from tests.policy.values import model
 
 
-def prepared(*media: Media) -> prepare.Prepared:
+def prepared(*media: Media) -> PreparedCall:
     request = ChatRequest("llama3.2", (Message("user", "Read this:", media=media),))
     key, resolved = Key(1, "k", "sk-"), Resolved(model("llama3.2"))
-    return prepare.Prepared(Call(request), key, resolved, request, 10, 10, reservation=110)
+    return PreparedCall(Call(request), key, resolved, request, 10, 10, reservation=110)
 
 
-def services(text: str) -> Any:
-    def fill(request: ChatRequest) -> tuple[ChatRequest, tuple[str, ...]]:
+def preparer(text: str) -> Preparer:
+    """Return a preparer for whom every file holds this text."""
+
+    def fetch_all(request: ChatRequest) -> tuple[ChatRequest, tuple[str, ...]]:
         if not request.messages[0].media:
             return request, ()
         message = replace(request.messages[0], content=text, media=())
         return replace(request, messages=(message,)), ()
 
-    return SimpleNamespace(images=SimpleNamespace(fill=fill), factors=Factors())
+    fetcher: Any = SimpleNamespace(fetch_all=fetch_all)
+    catalog: Any = None
+    return Preparer(Behaviour, catalog, Factors(), fetcher)
 
 
 def test_the_text_of_a_fetched_file_counts() -> None:
     before = prepared(Media("file", url="http://files/tides.txt"))
-    after = prepare._filled(services("low tide at six " * 1_200), before)
+    after = preparer("low tide at six " * 1_200)._fetch_media(before)
 
     assert after.units > 2_000
     assert after.estimate > 2_500
@@ -42,4 +47,4 @@ def test_the_text_of_a_fetched_file_counts() -> None:
 def test_a_request_without_links_is_left_alone() -> None:
     before = prepared()
 
-    assert prepare._filled(services(""), before) is before
+    assert preparer("")._fetch_media(before) is before
