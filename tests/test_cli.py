@@ -19,11 +19,11 @@ from alembic import command
 from alembic.config import Config
 from click.testing import Result
 from flask import Flask
-from gateway.management.doctor import examine
 from sqlalchemy import create_engine, select
 
 from gateway import create_app, lifecycle
 from gateway.accounting.export import safe_cell
+from gateway.cli.doctor import examine
 from gateway.config import Settings
 from gateway.core.admin import SYSTEM
 from gateway.core.usage import Admission, Settlement

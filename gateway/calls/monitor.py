@@ -67,7 +67,10 @@ class _Watch:
 
 
 class Monitor:
-    """Watches the active calls of this process. `behaviour` returns the settings in force."""
+    """Watches the active calls of this process. `behaviour` returns the settings in force.
+
+    `loop` is the task that looks, once there was a call.
+    """
 
     def __init__(
         self,
@@ -84,6 +87,7 @@ class Monitor:
         self._events = select.POLLIN if POLLRDHUP is None else POLLRDHUP
         self._looked_s: float | None = None
         self._task: tasks.Task[None] | None = None
+        self.loop: tasks.Task[None] | None = None
 
     def __len__(self) -> int:
         return len(self._watched)
@@ -116,7 +120,8 @@ class Monitor:
 
     def _supervise(self) -> None:
         while True:
-            tasks.spawn(self._loop).wait(None)
+            self.loop = tasks.spawn(self._loop)
+            self.loop.wait(None)
             log.error("the call monitor ended and is started again")
 
     def _loop(self) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
+import gevent
 import pytest
 
 from gateway.calls import monitor as monitor_module
@@ -91,9 +92,10 @@ def monitor(clock: Seconds) -> Iterator[Still]:
 
 def end(monitor: Monitor) -> None:
     """End the loop of a monitor."""
-    if monitor._task is not None:
-        monitor._task.interrupt("the test is over")
-        assert monitor._task.wait(10)
+    for task in (monitor._task, monitor.loop):
+        if task is not None:
+            task.interrupt("the test is over")
+            assert task.wait(10)
 
 
 @pytest.fixture
@@ -519,14 +521,17 @@ def test_it_looks_by_itself_and_goes_on_when_that_fails(caplog: pytest.LogCaptur
 def test_a_loop_that_was_killed_is_started_again(caplog: pytest.LogCaptureFixture) -> None:
     monitor = Monitor(lambda: BEHAVIOUR, 0.001)
     monitor.watch(Call())  # type: ignore[arg-type]
-    end(monitor)
     call = Call()
+    monitor.watch(call)  # type: ignore[arg-type]
+    gevent.sleep(0)
+    assert monitor.loop is not None
+
+    monitor.loop.interrupt("killed by a test")
+    assert monitor.loop.wait(10)
     call.consumer.dead = True
 
-    monitor.watch(call)  # type: ignore[arg-type]
-
     assert call.closed.wait(10)
-    assert "the call monitor had ended and is started again" in caplog.text
+    assert "the call monitor ended and is started again" in caplog.text
     end(monitor)
 
 
