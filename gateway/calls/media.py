@@ -1,10 +1,9 @@
 """Fetches images and text files named by URL, without letting a caller reach into our network
 (D21, attacks ssrf-1 to ssrf-7).
 
-Every address a name resolves to is checked, and the connected socket's peer once more before
-anything is sent, so a name that changes its
-answer between look-up and connect gains nothing. Each redirect is checked from scratch. Bounded
-in size, time and hops; pixels are never decoded.
+A name is resolved once, and only addresses that were checked are connected to, so a name that
+changes its answer gains nothing. Each redirect is checked from scratch. Bounded in size, time and
+hops; pixels are never decoded.
 """
 
 from __future__ import annotations
@@ -14,27 +13,25 @@ import ipaddress
 import logging
 import math
 import re
-import socket
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
-from urllib.parse import unquote
+from typing import Literal
+from urllib.parse import unquote, urlsplit
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from requests.structures import CaseInsensitiveDict
 
 from gateway.core.behaviour import Behaviour
 from gateway.core.chat import Media, Request
 from gateway.core.media import MOST_PIXELS, pixels, sniff
 from gateway.dialects.shared.attachments import file_text
 from gateway.errors import InvalidRequest
+from gateway.ollama.addresses import AddressBook, ForbiddenAddress
+from gateway.ollama.http import FOREIGN, Body, DirectAdapter, Stalled, Timeouts
 from gateway.policy import media
-from gateway.runtime import tasks
 
 log = logging.getLogger(__name__)
 
@@ -42,9 +39,8 @@ TIMEOUT_S = 10.0
 ALL_S = 30.0
 """For all a request names, together: nobody has admitted the call yet."""
 MAX_REDIRECTS = 3
-_PIECE = 64 * 1024
 _LOOK_UPS = threading.BoundedSemaphore(3)
-"""A look-up that hangs keeps one of the few threads that the database needs too."""
+"""A caller may name hosts whose name servers hang: they must not keep all threads."""
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f\\]")
 Net = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -73,100 +69,6 @@ def is_public(text: str) -> bool:
     if isinstance(address, ipaddress.IPv6Address) and address.scope_id is not None:
         return False
     return not any(address in net for net in _DENIED if net.version == address.version)
-
-
-class Refused(Exception):
-    """The URL may not be fetched."""
-
-
-class _Guard:
-    """Resolves and connects to public addresses only; mixed into urllib3's connections."""
-
-    allow_private = False
-
-    def _new_conn(self) -> socket.socket:
-        host, port, timeout = self._dns_host, self.port, self.timeout  # type: ignore[attr-defined]
-        try:
-            found = _addresses(host, port, timeout)
-        except (OSError, UnicodeError) as error:
-            raise urllib3.exceptions.NewConnectionError(self, str(error)) from error  # type: ignore[arg-type]
-        if not self.allow_private and not all(is_public(str(info[4][0])) for info in found):
-            raise Refused("the host resolves to an address that is not public")
-        last: OSError | None = None
-        for family, kind, protocol, _, address in found:
-            sock = socket.socket(family, kind, protocol)
-            try:
-                sock.settimeout(timeout)
-                sock.connect(address)
-                if not self.allow_private and not is_public(str(sock.getpeername()[0])):
-                    raise Refused("the connection reached an address that is not public")
-            except OSError as error:
-                sock.close()
-                last = error
-                continue
-            except BaseException:
-                sock.close()
-                raise
-            return sock
-        raise urllib3.exceptions.NewConnectionError(self, "no address answered") from last  # type: ignore[arg-type]
-
-
-def _addresses(host: str, port: int, timeout_s: float) -> list[Any]:
-    """Look a name up within a time limit, which the system's resolver lacks. Raises OSError and
-    UnicodeError."""
-
-    def ask() -> list[Any]:
-        if not _LOOK_UPS.acquire(timeout=timeout_s):
-            raise late
-        try:
-            return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        finally:
-            _LOOK_UPS.release()
-
-    late = socket.gaierror(socket.EAI_AGAIN, "the name server does not answer")
-    task = tasks.spawn(ask)
-    if not task.wait(timeout_s):
-        raise late
-    return task.result()
-
-
-class _PublicHTTP(_Guard, HTTPConnection):
-    pass
-
-
-class _PublicHTTPS(_Guard, HTTPSConnection):
-    pass
-
-
-class _PrivateHTTP(_PublicHTTP):
-    allow_private = True
-
-
-class _PrivateHTTPS(_PublicHTTPS):
-    allow_private = True
-
-
-def _pools(http: type, https: type) -> dict[str, type]:
-    plain = type("GuardedPool", (HTTPConnectionPool,), {"ConnectionCls": http})
-    secure = type("GuardedSecurePool", (HTTPSConnectionPool,), {"ConnectionCls": https})
-    return {"http": plain, "https": secure}
-
-
-class GuardedAdapter(HTTPAdapter):
-    """An adapter whose connections go to public addresses only (all, when `allow_private`)."""
-
-    def __init__(self, *, allow_private: bool = False) -> None:
-        self._pools = (
-            _pools(_PrivateHTTP, _PrivateHTTPS)
-            if allow_private
-            else _pools(_PublicHTTP, _PublicHTTPS)
-        )
-        super().__init__(max_retries=0)
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Put the guarded pools in place."""
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = self._pools
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,25 +156,22 @@ class MediaFetcher:
         if now_s >= until_s:
             raise wanted.failed(f"The {wanted.what}s took too long to download.")
         deadline_s = min(now_s + TIMEOUT_S, until_s)
-        session = requests.Session()
-        session.trust_env = False
-        adapter = GuardedAdapter(allow_private=behaviour.allow_private_image_urls)
-        session.mount("http://", adapter)
-        session.mount("https://", adapter)
-        try:
-            return _follow(session, url, wanted, behaviour.max_image_mb << 20, deadline_s)
-        finally:
-            session.close()
+        allows = _any if behaviour.allow_private_image_urls else is_public
+        return _follow(url, wanted, allows, behaviour.max_image_mb << 20, deadline_s)
+
+
+def _any(address: str) -> bool:
+    return True
 
 
 def _follow(
-    session: requests.Session, url: str, wanted: _Wanted, limit: int, deadline_s: float
+    url: str, wanted: _Wanted, allows: Callable[[str], bool], limit: int, deadline_s: float
 ) -> tuple[bytes, str]:
     secure = False
     for _ in range(MAX_REDIRECTS + 1):
         secure = _checked(url, wanted, secure)
-        response = _get(session, url, wanted, deadline_s)
-        with response:
+        response = _get(url, wanted, allows, deadline_s)
+        try:
             location = response.headers.get("location")
             if response.is_redirect and location:
                 url = requests.compat.urljoin(url, location)
@@ -282,27 +181,38 @@ def _follow(
             raw = _bounded(response, limit, wanted, deadline_s)
             media_type = response.headers.get("content-type", "").partition(";")[0]
             return raw, media_type.strip().lower()
+        finally:
+            response.raw.close()
     raise wanted.failed(f"The {wanted.what} URL redirects too often.")
 
 
 def _get(
-    session: requests.Session, url: str, wanted: _Wanted, deadline_s: float
+    url: str, wanted: _Wanted, allows: Callable[[str], bool], deadline_s: float
 ) -> requests.Response:
     left_s = max(0.1, deadline_s - time.monotonic())
     accept = "image/*" if wanted.what == "image" else "text/*, */*;q=0.5"
     try:
-        return session.get(
-            url,
-            stream=True,
-            allow_redirects=False,
-            timeout=(min(5.0, left_s), left_s),
-            headers={"Accept": accept, "Accept-Encoding": "identity"},
+        prepared = requests.Request("GET", url).prepare()
+        assert prepared.url is not None
+        prepared.body = b""
+        prepared.headers = CaseInsensitiveDict(
+            {
+                "Host": urlsplit(prepared.url).netloc,
+                "User-Agent": "ollama2openai",
+                "Accept": accept,
+                "Accept-Encoding": "identity",
+                "Connection": "close",
+            }
         )
-    except Refused as error:
-        raise wanted.refused(f"is refused: {error}") from error
+        addresses = AddressBook(allows=allows, turns=_LOOK_UPS)
+        adapter = DirectAdapter(prepared.url, pool_size=0, addresses=addresses)
+        limits = Timeouts(min(5.0, left_s), left_s, left_s)
+        return adapter.send(prepared, stream=True, timeout=limits)
+    except ForbiddenAddress as error:
+        raise wanted.refused("is refused: the host has no public address") from error
     except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
         raise wanted.refused("is not valid") from error
-    except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
+    except (*FOREIGN, requests.RequestException, ValueError) as error:
         raise wanted.failed(f"The {wanted.what} could not be downloaded.") from error
 
 
@@ -331,19 +241,15 @@ def _bounded(response: requests.Response, limit: int, wanted: _Wanted, deadline_
     length = response.headers.get("content-length", "")
     if length.isdigit() and int(length) > limit:
         raise wanted.large(limit)
-    pieces: list[bytes] = []
-    size = 0
+    body: Body = response.raw  # type: ignore[assignment]  # of our adapter
     try:
-        while piece := response.raw.read1(_PIECE):
-            size += len(piece)
-            if size > limit:
-                raise wanted.large(limit)
-            if time.monotonic() > deadline_s:
-                raise wanted.failed(f"The {wanted.what} took too long to download.")
-            pieces.append(piece)
-    except (urllib3.exceptions.HTTPError, OSError) as error:
+        return body.read_all(limit, max(0.1, deadline_s - time.monotonic()))
+    except OverflowError as error:
+        raise wanted.large(limit) from error
+    except Stalled as error:
+        raise wanted.failed(f"The {wanted.what} took too long to download.") from error
+    except FOREIGN as error:
         raise wanted.failed(f"The {wanted.what} could not be downloaded.") from error
-    return b"".join(pieces)
 
 
 def _name_in(url: str) -> str:

@@ -34,14 +34,16 @@ class AddressBook:
     """Addresses by host and port. Safe for use by many threads or greenlets.
 
     `allows` is asked about every address (as text) before it is used, so a name that leads
-    elsewhere tomorrow is refused tomorrow.
+    elsewhere tomorrow is refused tomorrow. `turns` bounds the look-ups under way.
     """
 
     def __init__(
         self,
         lookup: Callable[..., Any] | None = None,
         allows: Callable[[str], bool] = lambda address: True,
+        turns: threading.BoundedSemaphore = _TURNS,
     ) -> None:
+        self._turns = turns
         self._lookup = lookup
         self._allows = allows
         self._known: dict[tuple[str, int], tuple[float, list[Address]]] = {}
@@ -86,7 +88,7 @@ class AddressBook:
 
     def _run(self, key: tuple[str, int], lookup: _Lookup) -> None:
         try:
-            with _TURNS:
+            with self._turns:
                 found = self._ask(*key)
             lookup.addresses = self._remember(key, self._allowed(found))
         except OSError as error:

@@ -29,9 +29,10 @@ from gateway.core.catalog import Loaded, Server
 from gateway.core.chat import Json, Params
 from gateway.errors import GatewayError, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from gateway.ollama import capabilities, faults, wire
+from gateway.ollama.addresses import AddressBook
 from gateway.ollama.capabilities import Listed, Progress, Shown
-from gateway.ollama.framing import LineSplitter, Malformed, Truncated
-from gateway.ollama.http import Body, OllamaAdapter, Stalled, Timeouts, stopped
+from gateway.ollama.framing import LineSplitter, Malformed
+from gateway.ollama.http import FOREIGN, Body, DirectAdapter, Stalled, Timeouts, stopped
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,6 @@ MAX_ANSWER_BYTES: Final = 256 << 20
 ERROR_BODY_S: Final = 5.0
 _YIELD_EVERY: Final = 262_144
 _NOT_DONE: Final = b'"done":false}'
-_FOREIGN: Final = (OSError, Stalled, Malformed, Truncated, OverflowError)
 _USER_AGENT: Final = "ollama2openai"
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE: Final = re.compile(r"[\x20-\x7e\xa0-\xff]*")
@@ -76,7 +76,7 @@ class Upstream:
     def __enter__(self) -> Upstream:
         try:
             response = self._client.send(self._method, self._path, self._request, self._limits)
-        except _FOREIGN as error:
+        except FOREIGN as error:
             raise self._mapped(error) from error
         body: Body = response.raw  # type: ignore[assignment]  # of our adapter
         self._body = body
@@ -121,7 +121,7 @@ class Upstream:
                     return
                 yield lines
             rest = cut.rest()
-        except _FOREIGN as error:
+        except FOREIGN as error:
             raise self._mapped(error) from error
         if rest:
             yield [rest]
@@ -130,7 +130,7 @@ class Upstream:
         """Return the whole body, within `limit_s`. Raises as `lines` does."""
         try:
             return self._opened.read_all(MAX_ANSWER_BYTES, limit_s)
-        except _FOREIGN as error:
+        except FOREIGN as error:
             raise self._mapped(error) from error
 
     @property
@@ -151,7 +151,7 @@ class Upstream:
     def _refusal(self, response: requests.Response) -> GatewayError:
         try:
             text = self._opened.read_all(MAX_ERROR_BYTES, ERROR_BODY_S)
-        except _FOREIGN:
+        except FOREIGN:
             text = b""
         fields = response.headers
         if fields.get("content-encoding", "identity").lower() != "identity":
@@ -195,7 +195,9 @@ class OllamaClient:
         verify = server.tls_verify and (server.tls_ca_file or True)
         # The adapter is asked directly: what a session adds to it, redirects, cookies and settings
         # of the environment, must not happen here.
-        self._adapter = OllamaAdapter(self._root, verify=verify, pool_size=pool_size, allows=allows)
+        self._adapter = DirectAdapter(
+            self._root, verify=verify, pool_size=pool_size, addresses=AddressBook(allows=allows)
+        )
 
     def post(self, path: str, body: bytes, *, read_timeout_s: float | None = None) -> Upstream:
         """Prepare a POST; nothing is sent yet. `read_timeout_s` is the longest silence, None for

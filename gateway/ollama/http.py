@@ -1,6 +1,6 @@
-"""The way to one Ollama server: a transport adapter for requests, with connections of its own.
+"""The way to one server: a transport adapter for requests, with connections of its own.
 
-    session.send(request)  ->  OllamaAdapter.send  ->  Connection  ->  socket
+    session.send(request)  ->  DirectAdapter.send  ->  Connection  ->  socket
                            <-  requests.Response whose `raw` is a Body
 
 requests documents adapters as the place to bring one's own transport. This one exists because
@@ -55,6 +55,10 @@ _STALE: Final = (ConnectionResetError, BrokenPipeError, ConnectionAbortedError)
 
 class Stalled(Exception):
     """A time limit passed; its sentence is for callers."""
+
+
+FOREIGN: Final = (OSError, Stalled, framing.Malformed, framing.Truncated, OverflowError)
+"""What sending a request and reading its answer may raise."""
 
 
 class Timeouts(NamedTuple):
@@ -255,11 +259,11 @@ class Body:
         give_back(body.finished and not body.extra and self.head.keep_alive)
 
 
-class OllamaAdapter(BaseAdapter):
+class DirectAdapter(BaseAdapter):
     """The transport to one server. Safe for use by many greenlets.
 
-    `verify` is a CA file, or whether certificates are verified. `allows` is asked about every
-    address before it is used.
+    `verify` is a CA file, or whether certificates are verified. `addresses` says which addresses
+    the host has and which of them may be used.
     """
 
     def __init__(
@@ -268,7 +272,7 @@ class OllamaAdapter(BaseAdapter):
         *,
         verify: bool | str = True,
         pool_size: int = 64,
-        allows: Callable[[str], bool] = lambda address: True,
+        addresses: AddressBook | None = None,
     ) -> None:
         super().__init__()
         parts = urlsplit(url)
@@ -277,7 +281,7 @@ class OllamaAdapter(BaseAdapter):
         self._port = parts.port or (443 if self._is_tls else 80)
         self._verify = verify
         self._pool_size = pool_size
-        self._addresses = AddressBook(allows=allows)
+        self._addresses = addresses or AddressBook()
         self._idle: list[Connection] = []
         self._tls: ssl.SSLContext | None = None
         self._fields: tuple[Mapping[str, str] | None, str] = (None, "")
@@ -320,8 +324,8 @@ class OllamaAdapter(BaseAdapter):
         body = request.body
         assert isinstance(body, bytes)
         method = request.method or ""
-        head = f"{method} {request.path_url} HTTP/1.1\r\n{self._lines(request.headers)}"
-        head += f"Content-Length: {len(body)}\r\n\r\n"
+        size = "" if method == "GET" else f"Content-Length: {len(body)}\r\n"
+        head = f"{method} {request.path_url} HTTP/1.1\r\n{self._lines(request.headers)}{size}\r\n"
         try:
             connection.send(head.encode("latin-1"), body, limits.send_s)
             raw = connection.receive_head(method, limits.read_s)
