@@ -329,12 +329,15 @@ class ActiveCall:
     # -- settling --------------------------------------------------------------------------------
 
     def _settle(self) -> None:
-        """Report the end to whoever counts. One that fails is logged and does not stop the next."""
+        """Report the end to whoever counts. One that fails is logged and does not stop the next.
+
+        The record comes first: it never waits, and a worker that ends kills whoever waits here.
+        """
         stats, error = self.stats, self.channel.error
         if stats.error is None and (error is not None or not stats.finish):
             stats.fail(error or ClientGone("The client closed the connection."))
         settlement = stats.settlement(time.monotonic())
-        for report in (self._give_back, self._learn, self._report):
+        for report in (self._report, self._learn, self._give_back):
             try:
                 report(settlement)
             except Exception:

@@ -197,6 +197,22 @@ def test_a_call_whose_consumer_is_killed_while_it_ends_is_settled(
     assert call.settlement().finish == "cancelled"
 
 
+def test_a_call_is_recorded_though_its_consumer_is_killed_while_it_gives_back(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def for_ever(*_: Any) -> None:
+        tasks.Event().wait()
+
+    call = Reader(bench, "silent").wait_at("head")
+    monkeypatch.setattr(bench.services.limiter._windows, "leave", for_ever)
+    call.active.cancel(OVER)
+    until(lambda: is_inside(call.task, "for_ever"), "the lease to be given back")
+
+    call.task.interrupt("killed")
+
+    assert call.settlement().finish == "cancelled"
+
+
 def test_a_call_that_is_not_admitted_holds_nothing(bench: Bench) -> None:
     leases = [bench.services.limiter.admit(bench.key, 1) for _ in range(2)]
 
