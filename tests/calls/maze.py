@@ -6,6 +6,7 @@ import contextlib
 import json
 import socket
 import struct
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ from gateway.runtime import tasks
 from gateway.runtime.tasks import Event
 
 MODELS = ("silent", "slow", "flood", "quick", "tools", "vectors", "twice")
+LINES = 20
 _LONG = json.dumps({"message": {"content": "x" * 8_000}, "done": False}).encode() + b"\n"
 _LINE = b'{"message":{"content":"word "},"done":false}\n'
 _DONE = b'{"message":{"content":""},"done":true,"done_reason":"stop","eval_count":1}\n'
@@ -26,12 +28,14 @@ class Maze:
     flood    lines without an end               quick    a whole answer
     tools    words where a call was asked for, then `slow`
     vectors  half the vectors                   twice    `slow`, where another server failed
+    paced    `LINES` lines, each when `pace` is released, then the end
 
     `turn` changes what all of them do: "deaf" reads nothing, "dying" resets every connection,
     "closed" accepts none.
     """
 
     def __init__(self, *models: str) -> None:
+        self.pace = threading.Semaphore(0)
         self._models = models
         self._turn = ""
         self._over = Event()
@@ -107,6 +111,12 @@ class Maze:
         if kind == "flood":
             while True:
                 sock.sendall(_chunk(_LONG * 8))
+        if kind == "paced":
+            for _ in range(LINES):
+                self.pace.acquire()
+                sock.sendall(_chunk(_LINE))
+            sock.sendall(_chunk(_DONE) + b"0\r\n\r\n")
+            return
         if kind == "quick" or (kind == "tools" and "format" not in body):
             for _ in range(3):
                 sock.sendall(_chunk(_LINE))
