@@ -163,14 +163,19 @@ class ActiveCall:
         """Run `work(choice)` for each choice, each in its own task."""
         self._running = choices
         self.tasks = [tasks.spawn(self._produce, work, choice) for choice in range(choices)]
+        if self.reason is not None:  # cancelled before there was anything to interrupt
+            self._interrupt(self.reason)
 
     def cancel(self, reason: GatewayError) -> None:
         """End the call; `reason` says why. From anywhere; never waits."""
         if self.reason is None:
             self.reason = reason
             self.channel.finish(reason)
-            for task in self.tasks:
-                task.interrupt(reason)
+            self._interrupt(reason)
+
+    def _interrupt(self, reason: GatewayError) -> None:
+        for task in self.tasks:
+            task.interrupt(reason)
 
     # -- the producers -------------------------------------------------------------------------
 
@@ -221,7 +226,8 @@ class ActiveCall:
         its key's limits given back."""
         self._running -= 1
         if not self._running:
-            self._give_back(self.stats.settlement(time.monotonic()))
+            with tasks.shield():  # counts that were given back by half would stay taken
+                self._give_back(self.stats.settlement(time.monotonic()))
         ending = self._endings.pop(choice, None)
         if ending is not None:
             self.channel.put((choice, ending))
@@ -300,12 +306,15 @@ class ActiveCall:
     # -- settling --------------------------------------------------------------------------------
 
     def _settle(self) -> None:
-        """Report the end to whoever counts. One that fails is logged and does not stop the next."""
-        stats = self.stats
-        if not stats.finish:
-            stats.fail(self.reason or ClientGone("The client closed the connection."))
+        """Report the end to whoever counts. One that fails is logged and does not stop the next.
+
+        The record comes first: it never waits, and a worker that ends kills whoever waits here.
+        """
+        stats, error = self.stats, self.channel.error
+        if stats.error is None and (error is not None or not stats.finish):
+            stats.fail(error or ClientGone("The client closed the connection."))
         settlement = stats.settlement(time.monotonic())
-        for report in (self._give_back, self._learn, self._report):
+        for report in (self._report, self._learn, self._give_back):
             try:
                 report(settlement)
             except Exception:

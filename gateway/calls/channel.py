@@ -68,6 +68,11 @@ class Channel:
         """Whether nothing more is taken in."""
         return self._ended
 
+    @property
+    def error(self) -> GatewayError | None:
+        """What the channel ended with; None while it has not ended, or when it ended well."""
+        return self._error
+
     def put(self, batch: Batch) -> None:
         """Hand a batch over, waiting for room; after the end it is dropped."""
         while self.is_full and not self._ended:

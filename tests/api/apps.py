@@ -38,6 +38,7 @@ class App:
 
     def __init__(self, flask: Flask) -> None:
         self.services: Services = of(flask)
+        self.wsgi = flask.wsgi_app
         self._client = flask.test_client()
         self.use_key()
 

@@ -17,8 +17,8 @@ PLACES: dict[tuple[str, str], str] = {
     ("ollama/http.py", "receive_head"): "head",
     ("ollama/http.py", "read"): "body",
 }
-"""By file under gateway/ and function: what a task that waits below it waits for. `send` of the
-adapter stands above all the others, so the innermost one counts."""
+"""By file under gateway/ and function: what a task waits for that is inside. The innermost one
+counts."""
 
 
 def until(look: Callable[[], object], what: str, limit_s: float = 10.0) -> None:
@@ -39,7 +39,9 @@ def codes(task: Task[Any]) -> Iterator[CodeType]:
 
 
 def place_of(task: Task[Any]) -> str:
-    """Return what a task waits for; "" for none of `PLACES`."""
+    """Return what a task waits for; "start" before it begins, "" for none of `PLACES`."""
+    if not task._begun:
+        return "start"
     for code in codes(task):
         for (file, function), place in PLACES.items():
             if code.co_name == function and code.co_filename.endswith(f"gateway/{file}"):
