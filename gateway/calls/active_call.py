@@ -26,7 +26,7 @@ from gateway.calls.records import Caller, CallRecords, admission_of
 from gateway.calls.stats import CallStats
 from gateway.core.behaviour import Behaviour
 from gateway.core.chat import Envelope, Json
-from gateway.core.events import Batch, Event, Finish
+from gateway.core.events import Batch, Event, Finish, TextDelta
 from gateway.core.keys import Key
 from gateway.core.usage import Settlement
 from gateway.errors import ClientGone, ContextOverflow, GatewayError, Unavailable
@@ -182,8 +182,12 @@ class ActiveCall:
     def put(self, choice: int, events: Sequence[Event]) -> None:
         """Count events of a choice and hand them to the consumer. The end of a choice waits until
         its task holds nothing any more."""
-        self.stats.on_events(events, choice)
-        if isinstance(events[-1], Finish):
+        stats = self.stats
+        if stats.answers and type(events[-1]) is TextDelta:  # nearly always: a token of text
+            stats.records += len(events)
+        else:
+            stats.on_events(events, choice)
+        if type(events[-1]) is Finish:
             self._endings[choice] = events
         else:
             self.channel.put((choice, events))

@@ -75,14 +75,22 @@ class Channel:
 
     def put(self, batch: Batch) -> None:
         """Hand a batch over, waiting for room; after the end it is dropped."""
-        while self.is_full and not self._ended:
+        while not self._ended and (
+            len(self._batches) >= MAX_BATCHES or self._size >= MAX_CHARACTERS
+        ):
             if self._room is None or self._room.is_set():
                 self._room = Event()
             self._room.wait()
         if self._ended:
             return
         self._batches.append(batch)
-        self._size += _size(batch)
+        size = _OVERHEAD
+        for event in batch[1]:
+            if type(event) is TextDelta or type(event) is ThinkingDelta:
+                size += len(event.text)
+            elif type(event) is ToolCallDone:
+                size += len(event.arguments)
+        self._size += size
         self.put_count += 1
         if self.is_reading:
             self._ready.set()
@@ -131,14 +139,3 @@ class Channel:
         if not self._batches and not self._ended:
             self._ping = loud
             self._ready.set()
-
-
-def _size(batch: Batch) -> int:
-    """Return about how many characters a batch holds."""
-    size = _OVERHEAD
-    for event in batch[1]:
-        if isinstance(event, TextDelta | ThinkingDelta):
-            size += len(event.text)
-        elif isinstance(event, ToolCallDone):
-            size += len(event.arguments)
-    return size

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from gateway.calls import attempts, failures
 from gateway.calls.attempts import Attempt
@@ -78,21 +78,27 @@ def _ask(
                 slot.on_first_token()
             attempt.records += len(lines)
             events = feed(lines)
-            if events:
-                _hand_on(events, sink, attempt)
-        _hand_on(decoder.end(), sink, attempt)
+            if not events:
+                continue
+            if type(events[-1]) is Failed:
+                _fail(events, sink, attempt)
+            attempt.begun = True
+            sink(events)
+        events = decoder.end()
+        if events and type(events[-1]) is Failed:
+            _fail(events, sink, attempt)
+        if events:
+            sink(events)
 
 
-def _hand_on(events: list[Event], sink: Sink, attempt: Attempt) -> None:
-    """Hand events on. Raises the error of a `Failed` one."""
-    last = events[-1] if events else None
-    if isinstance(last, Failed):
-        del events[-1]
+def _fail(events: list[Event], sink: Sink, attempt: Attempt) -> NoReturn:
+    """Hand on what came before a failure, then raise its error."""
+    failed = events.pop()
     if events:
         attempt.begun = True
         sink(events)
-    if isinstance(last, Failed):
-        raise last.error
+    assert isinstance(failed, Failed)
+    raise failed.error
 
 
 def _encode(prepared: PreparedCall, choice: int, request: Request, slot: Slot) -> tuple[str, bytes]:

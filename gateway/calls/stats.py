@@ -29,6 +29,7 @@ class CallStats:
     Times are monotonic seconds; `records` approximates tokens while the true count is not known
     yet. `choices_a_prompt` is how many answers each prompt gets, `prompt_estimate` stands in for
     the prompt where Ollama could not count it, `head_sent` tells that a stream has begun.
+    `answers` tells that text has come and nothing but its records is left to count.
     `loaded_tokens` is the window the model was loaded with where the call runs, 0 if it was not.
     """
 
@@ -56,6 +57,7 @@ class CallStats:
     ignored: tuple[str, ...] = ()
     request_body: str | None = None
     texts: list[str] | None = None
+    answers: bool = False
     _room: int = 0
     _prompts: set[int] = field(default_factory=set)
     _took_over: bool = False
@@ -74,12 +76,8 @@ class CallStats:
 
     def on_events(self, events: Sequence[Event], choice: int = 0) -> None:
         """Count events of a choice."""
-        last = events[-1]
-        if self.first_answer_s is not None and isinstance(last, TextDelta):
-            self.records += len(events)
-        else:
-            for event in events:
-                self._on_event(event, choice)
+        for event in events:
+            self._on_event(event, choice)
         if self.texts is not None:
             self._keep(events)
 
@@ -90,6 +88,7 @@ class CallStats:
                 if self.first_answer_s is None:
                     self.first_answer_s = time.monotonic()
                     self.phase = "answering"
+                    self.answers = self.texts is None
                 self.had_calls |= isinstance(event, ToolCallDone)
                 self.first_token_s = self.first_token_s or self.first_answer_s
             case ThinkingDelta():

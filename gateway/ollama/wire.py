@@ -234,30 +234,23 @@ class Decoder:
             except records.UNREADABLE:
                 is_end = self._read_odd(raw, events)
             else:
+                message = line.message
+                if (
+                    message is not None
+                    and (text := message.content)
+                    and not (message.thinking or message.tool_calls or line.done)
+                    and line.error is ABSENT is line.logprobs
+                ):  # nearly always: a token of text
+                    self.records += 1
+                    self.text_records += 1
+                    self.text_chars += len(text)
+                    events.append(TextDelta(text))
+                    continue
                 is_end = self._read(line, raw, events)
             if is_end:
                 self.finished = True
                 break
         return events
-
-    def text(self, raw: bytes) -> str | None:
-        """Return the text of a line that has nothing else to say. None, and it is not counted,
-        where `feed` has to read it. Not for the first line, nor after the end."""
-        try:
-            line = records.read_line(raw)
-        except records.UNREADABLE:
-            return None
-        message = line.message
-        if message is not None:
-            text, more = message.content, message.thinking or message.tool_calls
-        else:
-            text, more = line.response, line.thinking or line.tool_calls
-        if not text or more or line.done or not (line.error is ABSENT is line.logprobs):
-            return None
-        self.records += 1
-        self.text_records += 1
-        self.text_chars += len(text)
-        return text
 
     def end(self) -> list[Event]:
         """Return what is missing when the body has ended: nothing after a regular end."""

@@ -8,10 +8,11 @@ from itertools import count
 from typing import Any
 
 from gateway.api import storing
-from gateway.calls.active_call import ActiveCall, Caller, CallParts
+from gateway.calls.active_call import ActiveCall, CallParts
 from gateway.calls.embeddings import embed
 from gateway.calls.prepare import PreparedCall
 from gateway.calls.produce import produce
+from gateway.calls.records import Caller
 from gateway.core.admin import SYSTEM
 from gateway.core.chat import EmbedRequest
 from gateway.core.events import Batch, fold
@@ -34,7 +35,7 @@ class Records:
     def admit(self, admission: Admission) -> None:
         self.admitted.append(admission)
 
-    def settle(self, settlement: Settlement) -> None:
+    def settle(self, admission: Admission, settlement: Settlement, caller: Caller) -> None:
         self.settled.append(settlement)
 
 
@@ -47,7 +48,7 @@ class Bench:
         self.key: Key
         self.key, _ = services.keys.issue({"name": "bench", **key}, SYSTEM)
         records: Any = self.records
-        self.parts: CallParts = replace(services.calls, usage=records)
+        self.parts: CallParts = replace(services.calls, records=records)
 
     def chat(self, model: str, text: str = "Hello?", **more: Any) -> PreparedCall:
         """Prepare a chat call."""

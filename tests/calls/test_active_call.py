@@ -28,10 +28,11 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     maze = Maze(*MODELS)
     with application(tmp_path, maze) as app:
         yield Bench(app.services, concurrent=2)
-        monitor = app.services.calls.monitor._task
-        if monitor is not None:
-            monitor.interrupt("the tests are over")
-            assert monitor.wait(10)
+        monitor = app.services.calls.monitor
+        for task in (monitor._task, monitor.loop):
+            if task is not None:
+                task.interrupt("the tests are over")
+                assert task.wait(10)
     maze.close()
 
 
@@ -68,9 +69,7 @@ class Reader:
 def is_free(bench: Bench) -> bool:
     """Whether nothing is held any more."""
     parts, services = bench.parts, bench.services
-    return not (
-        len(parts.registry) + len(parts.monitor) + services.fleet.dispatcher.running_count()
-    )
+    return not (len(parts.registry) + len(parts.monitor) + services.scheduler.running_count())
 
 
 @pytest.mark.parametrize(
@@ -139,7 +138,7 @@ def test_who_reacts_to_the_end_finds_everything_given_back(bench: Bench) -> None
             batches = active.channel.get()
 
         assert batches is not None
-        assert bench.services.fleet.dispatcher.running_count() == 0
+        assert bench.services.scheduler.running_count() == 0
         leases = [bench.services.limiter.admit(bench.key, 1) for _ in range(2)]
         for lease in leases:
             lease.release()

@@ -112,18 +112,18 @@ class Site:
 
     def rest(self) -> None:
         """Let the servers be well again: what was noted against them is forgotten."""
-        fleet = self.services.fleet
-        for station in fleet.stations():
-            fleet.unreachable(station, datetime.now(UTC), "rest", certain=True)
-            fleet.probed(station, datetime.now(UTC), {}, 1.0, "0.33.0")
+        scheduler = self.services.scheduler
+        for server in scheduler.servers.values():
+            scheduler.on_probe_failure(server, datetime.now(UTC), "rest", certain=True)
+            scheduler.on_probe_success(server, datetime.now(UTC), {}, 1.0, "0.33.0")
         for maze in self.mazes:
             maze.let_go()
 
     def close_idle(self) -> None:
         """Close the connections that wait for another call."""
-        for station in self.services.fleet.stations():
-            station.client._adapter.close()
-            station.client._adapter._is_closed = False
+        for server in self.services.scheduler.servers.values():
+            server.client._adapter.close()
+            server.client._adapter._is_closed = False
 
     def leases(self) -> list[Lease]:
         """Take all the calls the key may run at once. Raises RateLimited if some still run."""
@@ -135,7 +135,8 @@ def site(tmp_path: Path) -> Iterator[Site]:
     mazes = [Maze(*MODELS), Maze("send"), Maze("connect"), Maze("twice"), Maze("twice", "slow")]
     with application(tmp_path, *mazes) as app:
         yield Site(app.services, mazes)
-        end(app.services.calls.monitor._task)
+        for task in (app.services.calls.monitor._task, app.services.calls.monitor.loop):
+            end(task)
     for maze in mazes:
         maze.close()
 
@@ -227,9 +228,9 @@ def test_nothing_is_left_of_calls_cancelled_anywhere(site: Site) -> None:
 
     settled = Counter(settlement.request_id for settlement in records.settled)
     assert {place for place, least in LEAST.items() if striker.seen[place] < least} == set(), told
-    assert services.fleet.dispatcher.running_count() == 0, told
-    assert services.fleet.in_flight() == {}, told
-    assert services.fleet.waiting() == {}, told
+    assert services.scheduler.running_count() == 0, told
+    assert services.scheduler.in_flight() == {}, told
+    assert services.scheduler.waiting() == {}, told
     assert (len(parts.registry), len(parts.monitor)) == (0, 0), told
     assert set(settled) == {admission.request_id for admission in records.admitted}, told
     assert set(settled.values()) == {1}, told

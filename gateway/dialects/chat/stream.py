@@ -80,7 +80,9 @@ class Writer:
         head, tail = self._text_heads[choice], self._tail
         for event in events:
             if type(event) is TextDelta and not event.logprobs:  # a match costs twice as much
-                parts += (head, quote(event.text), tail)
+                text = event.text
+                quoted = orjson.dumps(text) if text.isascii() else quote(text)
+                parts += (head, quoted, tail)
                 continue
             match event:
                 case TextDelta(text, logprobs):
