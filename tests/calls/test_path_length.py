@@ -23,7 +23,7 @@ from tests.calls.maze import LINES, Maze
 OURS = str(Path(gateway.__file__).parent)
 UP_TO_THE_ANSWER = 340
 """Four fifths of them read the body, apply overrides and check what the key and model may do."""
-FROM_THE_PRODUCER = 60
+FROM_THE_PRODUCER = 85
 A_TOKEN = 10
 
 
