@@ -2,39 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import orjson
 
-from gateway.core.chat import Envelope
-from gateway.core.events import (
-    Batch,
-    Failed,
-    Finish,
-    Ping,
-    TextDelta,
-    ThinkingDelta,
-    ToolCallDone,
-    Usage,
-)
+from gateway.core.chat import Envelope, Json
+from gateway.core.events import Event, TextDelta, Usage
 from gateway.dialects.completions.parts import echoed, head, logprob_lists, request_of
-from gateway.dialects.shared.openai import error_frame, finish_word, short_usage_object, total_usage
-from gateway.dialects.shared.sse import DATA, DONE, END, comment, quote
+from gateway.dialects.shared.chunks import ChunkWriter
+from gateway.dialects.shared.openai import short_usage_object, total_usage
+from gateway.dialects.shared.sse import DATA, END, quote
 
 
-class Writer:
-    """Turns the batches of one answer into frames, as the writer of chat completions does."""
+class Writer(ChunkWriter):
+    """Turns the batches of one answer into frames. Thinking and calls have no place in them."""
+
+    prompt_param = "prompt"
 
     def __init__(self, envelope: Envelope) -> None:
-        self._envelope = envelope
-        self._choices = envelope.call.request.choices
-        self._base = DATA + orjson.dumps(head(envelope))[:-1] + b',"choices":['
-        self._usage = b',"usage":null}' if envelope.call.include_usage else b"}"
-        self._text_heads = [
-            self._base + b'{"index":%d,"text":' % choice for choice in range(self._choices)
-        ]
-        self._tail = b',"logprobs":null,"finish_reason":null}]' + self._usage + END
-        self.over = False
-        self._offsets = [0] * self._choices
-        self._finished: dict[int, Usage] = {}
+        base = DATA + orjson.dumps(head(envelope))[:-1] + b',"choices":['
+        choices = envelope.call.request.choices
+        text_heads = [base + b'{"index":%d,"text":' % choice for choice in range(choices)]
+        super().__init__(envelope, base, text_heads, b"", [start + b'""' for start in text_heads])
+        self._offsets = [0] * choices
 
     def open(self) -> bytes:
         """Return the prompts, where they are echoed: there is no other opening."""
@@ -45,68 +35,18 @@ class Writer:
             if text
         )
 
-    def feed(self, batch: Batch) -> bytes:
-        """Return the frames of one batch, joined; empty when there is nothing to say."""
-        choice, events = batch
-        parts: list[bytes] = []
-        head, tail = self._text_heads[choice], self._tail
-        for event in events:
-            if type(event) is TextDelta and not event.logprobs:  # a match costs twice as much
-                text = event.text
-                quoted = orjson.dumps(text) if text.isascii() else quote(text)
-                parts += (head, quoted, tail)
-                continue
-            match event:
-                case TextDelta(text, logprobs):
-                    told = orjson.dumps(logprob_lists(logprobs, self._offsets[choice]))
-                    self._offsets[choice] += sum(len(token.token) for token in logprobs)
-                    parts += (self._text_heads[choice], quote(text), b',"logprobs":', told)
-                    parts += (b',"finish_reason":null}]', self._usage, END)
-                case Ping():
-                    parts.append(self._ping(event))
-                case Finish():
-                    parts += self._finish(choice, event)
-                case Failed(error):
-                    parts.append(error_frame(error, "prompt"))
-                    self.over = True
-                case ThinkingDelta() | ToolCallDone():
-                    pass
-            if self.over:
-                break
-        return b"".join(parts)
+    def other(self, choice: int, event: Event) -> Sequence[bytes]:
+        """See `ChunkWriter`."""
+        if not isinstance(event, TextDelta):
+            return ()
+        told = orjson.dumps(logprob_lists(event.logprobs, self._offsets[choice]))
+        self._offsets[choice] += sum(len(token.token) for token in event.logprobs)
+        head = (self._text_heads[choice], quote(event.text), b',"logprobs":', told)
+        return (*head, b',"finish_reason":null}]', self._usage, END)
 
-    def _ping(self, ping: Ping) -> bytes:
-        match self._envelope.sse_keepalive:
-            case "off":
-                return b""
-            case "comments_and_chunks" if ping.loud:
-                waiting = next(i for i in range(self._choices) if i not in self._finished)
-                return self._text_heads[waiting] + b'""' + self._tail
-            case _:
-                return comment(ping)
-
-    def _finish(self, choice: int, finish: Finish) -> list[bytes]:
-        self._finished[choice] = finish.usage
-        last = len(self._finished) == self._choices
-        own_chunk = self._envelope.call.include_usage
-        riding = last and not own_chunk and self._envelope.usage_on_finish_chunk
-        word = finish_word(finish).encode()
-        parts = [
-            self._text_heads[choice],
-            b'"","logprobs":null,"finish_reason":"%b"}]' % word,
-            b',"usage":' + self._total() + b"}" if riding else self._usage,
-            END,
-        ]
-        if last:
-            if own_chunk:
-                parts += (self._base, b'],"usage":', self._total(), b"}", END)
-            parts.append(DONE)
-            self.over = True
-        return parts
-
-    def _total(self) -> bytes:
-        usages = [self._finished[choice] for choice in range(self._choices)]
-        return orjson.dumps(short_usage_object(total_usage(usages, request_of(self._envelope).n)))
+    def usage_object(self, usages: Sequence[Usage]) -> Json:
+        """See `ChunkWriter`."""
+        return short_usage_object(total_usage(usages, request_of(self._envelope).n))
 
 
 def writer(envelope: Envelope) -> Writer:
