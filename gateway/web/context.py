@@ -1,7 +1,7 @@
-"""The living parts: made once an application, handed to views as one frozen value.
+"""The services of an application, as views reach them: one frozen value.
 
-`init_app` makes them without opening a connection or starting anything: a worker starts its
-background work after the fork (`lifecycle.start`), tests and the command line never do.
+`gateway.services.make` makes them without opening a connection or starting anything: a worker
+starts its background jobs after the fork (`lifecycle.start`), tests and the command line never do.
 """
 
 from __future__ import annotations

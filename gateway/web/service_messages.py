@@ -1,6 +1,6 @@
-"""Sentences that lower rooms say in English, in the visitor's language.
+"""Sentences that services and policies say in English, in the visitor's language.
 
-The rooms below know no languages. What they say to people stands here once more, so that it is in
+The packages below know no languages. What they say to people stands here once more, so that it is in
 the catalogues; `%(name)s` stands for whatever is in its place. A sentence that is not here stays as
 it is.
 """
