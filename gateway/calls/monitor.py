@@ -86,6 +86,7 @@ class Monitor:
         self._poll = tasks.real_poll()
         self._events = select.POLLIN if POLLRDHUP is None else POLLRDHUP
         self._looked_s: float | None = None
+        self._left_over: set[tasks.Task[None]] = set()
         self._task: tasks.Task[None] | None = None
         self.loop: tasks.Task[None] | None = None
 
@@ -111,7 +112,9 @@ class Monitor:
             self._task = tasks.spawn(self._supervise)
 
     def unwatch(self, call: ActiveCall) -> None:
-        """Look at a call no longer, before the descriptor of its connection is closed."""
+        """Look at a call no longer, before the descriptor of its connection is closed. Producers
+        that have not ended yet are interrupted again and again."""
+        self._left_over.update(task for task in call.tasks if not task.ended)
         watch = self._watched.pop(call, None)
         if watch is not None and self._by_fd.get(watch.fd) is watch:
             del self._by_fd[watch.fd]
@@ -135,6 +138,11 @@ class Monitor:
     def look(self) -> None:
         """Look once at every call."""
         self._looked_s = now_s = self._clock()
+        for task in list(self._left_over):
+            if task.ended:
+                self._left_over.discard(task)
+            else:
+                task.kick()
         if not self._watched:
             return
         behaviour = self._behaviour()

@@ -32,7 +32,15 @@ from gateway.ollama import capabilities, faults, wire
 from gateway.ollama.addresses import AddressBook
 from gateway.ollama.capabilities import Listed, Progress, Shown
 from gateway.ollama.framing import LineSplitter, Malformed
-from gateway.ollama.http import FOREIGN, Body, DirectAdapter, Stalled, Timeouts, stopped
+from gateway.ollama.http import (
+    FOREIGN,
+    Body,
+    DirectAdapter,
+    Stalled,
+    Timeouts,
+    is_limit,
+    stopped,
+)
 
 log = logging.getLogger(__name__)
 
@@ -164,10 +172,11 @@ class Upstream:
 
     def _mapped(self, error: Exception) -> GatewayError:
         """Return our error for a foreign one; the log alone learns the details."""
-        if isinstance(error, TimeoutError) and self._body is not None:
-            error = Stalled(stopped(self._limits.read_s or 0))
-        mapped = _map_error(error, has_records=self._has_records)
         cause = f"{type(error).__name__}: {error}"
+        if isinstance(error, TimeoutError) and self._body is not None:
+            stalled = Stalled(stopped(self._limits.read_s or 0))
+            error = stalled if is_limit(error) else ConnectionError("the server is gone")
+        mapped = _map_error(error, has_records=self._has_records)
         self._log(log.warning, "a call to ollama failed", mapped, cause=cause)
         return mapped
 

@@ -151,11 +151,13 @@ class Connection:
                 sock.settimeout(max(end_s - time.monotonic(), 0.001))
             try:
                 part = sock.recv(RECV_BYTES)
-            except TimeoutError:
-                raise Stalled(_SLOW_HEAD if data else not_begun(limit_s or 0)) from None
             except OSError as error:
+                if is_limit(error):
+                    raise Stalled(_SLOW_HEAD if data else not_begun(limit_s or 0)) from None
                 if data:  # it began to answer: a repeat could cost a second answer
                     raise framing.Truncated("the connection broke inside the head") from error
+                if isinstance(error, TimeoutError):
+                    raise ConnectionError("the server is gone") from error
                 raise
             if not part:
                 if data:
@@ -232,7 +234,9 @@ class Body:
                 self._sock.settimeout(max(end_s - time.monotonic(), 0.001))
             try:
                 payload = self.read()
-            except TimeoutError:
+            except TimeoutError as error:
+                if not is_limit(error):
+                    raise
                 raise Stalled(stopped(limit_s or 0)) from None
             if not payload:
                 return b"".join(parts)
@@ -380,6 +384,12 @@ class DirectAdapter(BaseAdapter):
 def _close_all(connections: list[Connection]) -> None:
     while connections:
         connections.pop().close()
+
+
+def is_limit(error: OSError) -> bool:
+    """Whether an error says that a limit of ours passed. The system's own (`ETIMEDOUT`) is of the
+    same class, and says that the peer is gone."""
+    return isinstance(error, TimeoutError) and error.errno is None
 
 
 def not_begun(limit_s: float) -> str:

@@ -1,8 +1,8 @@
 """Sentences that services and policies say in English, in the visitor's language.
 
-The packages below know no languages. What they say to people stands here once more, so that it is in
-the catalogues; `%(name)s` stands for whatever is in its place. A sentence that is not here stays as
-it is.
+The packages below know no languages. What they say to people stands here once more, so that it is
+in the catalogues; `%(name)s` stands for whatever is in its place. A sentence that is not here stays
+as it is.
 """
 
 from __future__ import annotations

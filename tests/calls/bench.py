@@ -15,7 +15,7 @@ from gateway.calls.produce import produce
 from gateway.calls.records import Caller
 from gateway.core.admin import SYSTEM
 from gateway.core.chat import EmbedRequest
-from gateway.core.events import Batch, fold
+from gateway.core.events import fold
 from gateway.core.keys import Key
 from gateway.core.usage import Admission, Settlement
 from gateway.dialects import embeddings as dialect_of_embeddings
@@ -85,6 +85,3 @@ def read(active: ActiveCall) -> None:
 def read_vectors(active: ActiveCall, request: EmbedRequest) -> None:
     """Read the vectors of an embedding call."""
     embed(active, request)
-
-
-__all__ = ["Batch", "Bench", "Records", "read", "read_vectors", "start"]

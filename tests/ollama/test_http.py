@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 import threading
@@ -242,6 +243,35 @@ def test_a_refusal_of_a_large_request_is_read() -> None:
 
     assert "413" in caught.value.message
     assert len(raw.requests[0]) > http._JOIN_BELOW
+
+
+class Gone:
+    """A connection that the system gives up, because its peer is gone without a word."""
+
+    def settimeout(self, limit_s: float | None) -> None:
+        pass
+
+    def recv(self, size: int) -> bytes:
+        raise TimeoutError(errno.ETIMEDOUT, "Connection timed out")
+
+
+def test_a_server_that_is_gone_is_not_told_as_silent() -> None:
+    """Without a limit of ours no sentence may say that nothing came for 0 seconds."""
+    gone: Any = Gone()
+    connection = http.Connection()
+    connection.sock = gone
+    with pytest.raises(ConnectionError):
+        connection.receive_head("POST", None)
+
+    with RawServer([WHOLE]) as raw, client_of(raw.url) as client, call(client) as upstream:
+        body = upstream._body
+        assert body is not None
+        body.close()
+        upstream._body = http.Body(gone, body.head, framing.UntilClose(), b"")
+        with pytest.raises(UpstreamUnreachable):
+            next(upstream.lines())
+        with pytest.raises(UpstreamUnreachable):
+            upstream.read()
 
 
 # -- connecting and sending ------------------------------------------------------------------------
