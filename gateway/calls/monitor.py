@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 
 INTERVAL_S: Final = 0.2
 STALE_S: Final = 5.0
+IDLE_S: Final = 2.0
+"""So long the loop goes on without calls."""
 POLLRDHUP: Final[int | None] = getattr(select, "POLLRDHUP", None)
 _GONE: Final = select.POLLHUP | select.POLLERR | select.POLLNVAL
 
@@ -99,7 +101,7 @@ class Monitor:
         return bool(self._watched) and self._clock() - (self._looked_s or 0.0) > STALE_S
 
     def watch(self, call: ActiveCall) -> None:
-        """Look at a call until `unwatch`. The loop starts with the first one."""
+        """Look at a call until `unwatch`. The loop runs while there are calls."""
         sock = call.caller.sock
         fd = -1 if sock is None else sock.fileno()
         now_s = self._clock()
@@ -122,18 +124,26 @@ class Monitor:
                 self._poll.unregister(watch.fd)
 
     def _supervise(self) -> None:
-        while True:
+        while not self._is_idle:
             self.loop = tasks.spawn(self._loop)
             self.loop.wait(None)
-            log.error("the call monitor ended and is started again")
+            if self.loop.error is not None:
+                log.error("the call monitor ended and is started again")
+        self._task = None
 
     def _loop(self) -> None:
-        while True:
+        idle_s = 0.0
+        while idle_s < IDLE_S:
             time.sleep(self._interval_s)
+            idle_s = idle_s + self._interval_s if self._is_idle else 0.0
             try:
                 self.look()
             except Exception:
                 log.exception("looking at the active calls failed")
+
+    @property
+    def _is_idle(self) -> bool:
+        return not self._watched and not self._left_over
 
     def look(self) -> None:
         """Look once at every call."""

@@ -83,6 +83,11 @@ class Task(Generic[T]):
         """Whether nothing of the work runs any more."""
         return bool(self._done.is_set())
 
+    @property
+    def error(self) -> BaseException | None:
+        """What the work raised, if it did."""
+        return self._error
+
     def interrupt(self, reason: object) -> None:
         """Cancel the work, for the first reason given. From anywhere, also a real thread; never
         blocks."""
