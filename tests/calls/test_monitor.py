@@ -523,7 +523,8 @@ def test_a_loop_that_was_killed_is_started_again(caplog: pytest.LogCaptureFixtur
     monitor.watch(Call())  # type: ignore[arg-type]
     call = Call()
     monitor.watch(call)  # type: ignore[arg-type]
-    gevent.sleep(0)
+    for _ in range(3):  # until the loop has begun
+        gevent.sleep(0)
     assert monitor.loop is not None
 
     monitor.loop.interrupt("killed by a test")
