@@ -29,7 +29,7 @@ from gateway.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from gateway.ollama import faults, http
+from gateway.ollama import faults, time_limits
 from gateway.runtime import tasks
 from gateway.scheduling.tickets import Slot, Ticket
 
@@ -130,7 +130,7 @@ class Attempt:
             return None  # the queue has a limit of its own
         first_s, idle_s, total_s = self._limits
         if total_s is not None and now_s - self._started_s >= total_s:
-            sentence = http.unfinished if self.records else http.not_begun
+            sentence = time_limits.unfinished if self.records else time_limits.not_begun
             return UpstreamTimeout(sentence(total_s))
         if is_held_up or self.records != self._seen:
             self._seen, self._since_s = self.records, now_s
@@ -138,7 +138,9 @@ class Attempt:
         limit_s = idle_s if self.records else first_s
         if limit_s is None or now_s - self._since_s < limit_s:
             return None
-        return UpstreamTimeout((http.stopped if self.records else http.not_begun)(limit_s))
+        return UpstreamTimeout(
+            (time_limits.stopped if self.records else time_limits.not_begun)(limit_s)
+        )
 
 
 def run(

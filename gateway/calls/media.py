@@ -30,7 +30,8 @@ from gateway.core.media import MOST_PIXELS, pixels, sniff
 from gateway.dialects.shared.attachments import file_text
 from gateway.errors import InvalidRequest
 from gateway.ollama.addresses import AddressBook, ForbiddenAddress
-from gateway.ollama.http import FOREIGN, Body, DirectAdapter, Stalled, Timeouts
+from gateway.ollama.http import FOREIGN, Body, DirectAdapter
+from gateway.ollama.time_limits import Stalled, Timeouts
 from gateway.policy import media
 
 log = logging.getLogger(__name__)

@@ -10,9 +10,7 @@ import click
 from gateway.accounting import export
 from gateway.accounting.retention import Retention
 from gateway.cli.common import command, table
-from gateway.cli.doctor import (
-    examine,
-)
+from gateway.cli.doctor import examine
 from gateway.core.requests import Filter
 from gateway.core.usage import GROUPS, Group, Sums
 from gateway.store import key_queries

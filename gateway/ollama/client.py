@@ -32,15 +32,8 @@ from gateway.ollama import capabilities, faults, wire
 from gateway.ollama.addresses import AddressBook
 from gateway.ollama.capabilities import Listed, Progress, Shown
 from gateway.ollama.framing import LineSplitter, Malformed
-from gateway.ollama.http import (
-    FOREIGN,
-    Body,
-    DirectAdapter,
-    Stalled,
-    Timeouts,
-    is_limit,
-    stopped,
-)
+from gateway.ollama.http import FOREIGN, Body, DirectAdapter
+from gateway.ollama.time_limits import Stalled, Timeouts, is_limit, stopped
 
 log = logging.getLogger(__name__)
 

@@ -28,7 +28,7 @@ import time
 import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import certifi
@@ -38,6 +38,7 @@ from requests.adapters import BaseAdapter
 from gateway.ollama import framing
 from gateway.ollama.addresses import AddressBook
 from gateway.ollama.framing import Framing, Head
+from gateway.ollama.time_limits import Stalled, Timeouts, is_limit, not_begun, stopped
 
 RECV_BYTES: Final = 65_536
 HEAD_S: Final = 10.0
@@ -53,21 +54,8 @@ _SOCKET_OPTIONS: Final = (
 _STALE: Final = (ConnectionResetError, BrokenPipeError, ConnectionAbortedError)
 
 
-class Stalled(Exception):
-    """A time limit passed; its sentence is for callers."""
-
-
 FOREIGN: Final = (OSError, Stalled, framing.Malformed, framing.Truncated, OverflowError)
 """What sending a request and reading its answer may raise."""
-
-
-class Timeouts(NamedTuple):
-    """Time limits in seconds, None for none: to connect, to send the request, and the longest
-    silence while the answer is read."""
-
-    connect_s: float
-    send_s: float | None
-    read_s: float | None
 
 
 class Connection:
@@ -384,24 +372,3 @@ class DirectAdapter(BaseAdapter):
 def _close_all(connections: list[Connection]) -> None:
     while connections:
         connections.pop().close()
-
-
-def is_limit(error: OSError) -> bool:
-    """Whether an error says that a limit of ours passed. The system's own (`ETIMEDOUT`) is of the
-    same class, and says that the peer is gone."""
-    return isinstance(error, TimeoutError) and error.errno is None
-
-
-def not_begun(limit_s: float) -> str:
-    """Return the sentence for an answer that did not begin in time."""
-    return f"The Ollama server did not begin to answer within {limit_s:g} seconds."
-
-
-def stopped(limit_s: float) -> str:
-    """Return the sentence for a silence in the middle of an answer."""
-    return f"The Ollama server stopped answering: nothing came for {limit_s:g} seconds."
-
-
-def unfinished(limit_s: float) -> str:
-    """Return the sentence for an answer that took too long as a whole."""
-    return f"The answer was not finished within {limit_s:g} seconds."

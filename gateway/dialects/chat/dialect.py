@@ -17,7 +17,6 @@ from gateway.dialects.base import Dialect, Reading
 from gateway.dialects.chat.calls import CallIds, Shown, call_word, shown_of, whole_calls
 from gateway.dialects.chat.messages import read_messages
 from gateway.dialects.chat.stream import writer
-from gateway.dialects.shared.formats import read_response_format
 from gateway.dialects.shared.openai import (
     CHAT_ID,
     FINGERPRINT,
@@ -32,6 +31,7 @@ from gateway.dialects.shared.openai import (
 )
 from gateway.dialects.shared.params import OPENAI_NAMES, read_params, root_of
 from gateway.dialects.shared.reading import Fields, invalid, read_end_user, read_model, unsupported
+from gateway.dialects.shared.schemas import read_response_format
 from gateway.dialects.shared.tool_choice import read_offer
 
 _REFUSED = {

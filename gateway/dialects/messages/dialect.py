@@ -31,7 +31,6 @@ from gateway.dialects.messages.input import read_messages
 from gateway.dialects.messages.stream import writer
 from gateway.dialects.messages.tools import read_tools
 from gateway.dialects.shared.content import read_arguments
-from gateway.dialects.shared.formats import read_response_format
 from gateway.dialects.shared.params import OPENAI_NAMES, Named, read_params, root_of
 from gateway.dialects.shared.reading import (
     Fields,
@@ -41,6 +40,7 @@ from gateway.dialects.shared.reading import (
     read_model,
     unsupported,
 )
+from gateway.dialects.shared.schemas import read_response_format
 from gateway.dialects.shared.tool_choice import read_choice
 
 _LIMIT = Named("num_predict", OptionRule("integer", 1))

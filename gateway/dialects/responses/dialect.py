@@ -24,7 +24,6 @@ from gateway.dialects.responses.object import Echo
 from gateway.dialects.responses.stored import to_keep
 from gateway.dialects.responses.stream import Builder, response_of
 from gateway.dialects.responses.tools import Offer, read_choice, read_tools
-from gateway.dialects.shared.formats import read_response_format
 from gateway.dialects.shared.openai import OPENAI, error_body
 from gateway.dialects.shared.params import OPENAI_NAMES, Named, read_params, root_of
 from gateway.dialects.shared.reading import (
@@ -37,6 +36,7 @@ from gateway.dialects.shared.reading import (
     unsupported,
     wrong_type,
 )
+from gateway.dialects.shared.schemas import read_response_format
 from gateway.errors import GatewayError
 
 NAMES: Mapping[str, Named] = {
