@@ -63,6 +63,7 @@ class Gateway:
         self.key = ""
         self._issue = issue_key
         self._log = tempfile.NamedTemporaryFile("a")  # noqa: SIM115  # closed with the gateway
+        self._lines: list[str] = []
         self._process: subprocess.Popen[str] | None = None
         self.environ = {
             **{k: v for k, v in os.environ.items() if not k.startswith(("GATEWAY_", "COV_"))},
@@ -94,6 +95,7 @@ class Gateway:
     ) -> None:
         self.stop()
         self._sock.close()
+        self._lines = self.log
         self._log.close()
 
     @property
@@ -104,8 +106,10 @@ class Gateway:
 
     @property
     def log(self) -> list[str]:
-        """The lines it has written so far."""
-        return Path(self._log.name).read_text().splitlines(keepends=True)
+        """The lines it has written so far; all of them once it was left."""
+        if not self._log.closed:
+            self._lines = Path(self._log.name).read_text().splitlines(keepends=True)
+        return self._lines
 
     @property
     def exit_code(self) -> int | None:

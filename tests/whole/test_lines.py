@@ -23,7 +23,7 @@ def _line(caller: Caller, reply: Reply | str) -> str:
         return [
             line
             for line in caller.gateway.log
-            if request_id in line and "gateway.calls.active_call" in line
+            if request_id in line and "gateway.calls.records" in line
         ]
 
     (line,) = until(found, "the line of the call")
