@@ -205,9 +205,7 @@ def test_a_stream_whose_reader_is_slow_arrives_whole(connection: Connection) -> 
         connection.ours.shutdown(standard.SHUT_WR)
 
     writing = gevent.spawn(write)
-    reading = gevent.get_hub().threadpool.spawn(
-        lambda: b"".join(iter(lambda: connection.peer.recv(65_536), b""))
-    )
+    reading = gevent.spawn(lambda: b"".join(iter(lambda: connection.peer.recv(65_536), b"")))
     body = reading.get(timeout=20).partition(b"\r\n\r\n")[2]
     writing.get(timeout=5)
 
