@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import pickle
 import re
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -91,15 +92,24 @@ def test_a_missing_session_secret_is_made_once_and_kept(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
-def _reveal(folder: Path) -> str:
-    return load(folder).session_secret.reveal()
+REVEAL = """
+import sys
+from pathlib import Path
+from tests.test_config import load
+print(load(Path(sys.argv[1])).session_secret.reveal())
+"""
 
 
 def test_processes_that_start_together_agree_on_the_secret(tmp_path: Path) -> None:
-    with multiprocessing.get_context("spawn").Pool(4) as pool:
-        secrets = pool.map(_reveal, [tmp_path] * 8)
+    command = [sys.executable, "-c", REVEAL, str(tmp_path)]
+    root = Path(__file__).parents[1]
+    started = [
+        subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) for _ in range(8)
+    ]
+    secrets = [process.communicate(timeout=60)[0].strip() for process in started]
 
     assert len(set(secrets)) == 1
+    assert len(secrets[0]) >= 32
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["session_secret"]
 
 
