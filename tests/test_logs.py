@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import json
 import logging
-import threading
 import weakref
 from collections.abc import Callable
 
@@ -13,6 +12,7 @@ import pytest
 
 from gateway import logs
 from gateway.logs import JsonFormatter, LineFormatter, QueuedWriter, clean, redact
+from gateway.runtime import tasks
 
 SECRETS = [
     ("sk-o2a-abcdefghijklmnopqrstuvwxyz0123456789", "abcdefghij"),
@@ -79,12 +79,8 @@ def _never(work: Callable[[], None]) -> None:
     """Stands for a thread whose reader stalled."""
 
 
-def _thread(work: Callable[[], None]) -> None:
-    threading.Thread(target=work, daemon=True).start()
-
-
 def test_lines_stand_in_order_after_a_flush(capsys: pytest.CaptureFixture[str]) -> None:
-    writer = QueuedWriter(_thread)
+    writer = QueuedWriter(tasks.system_thread)
     writer.setFormatter(LineFormatter())
     for number in range(2_500):
         writer.handle(_record("line %d", number))
