@@ -1,7 +1,7 @@
 """The way to one server: a transport adapter for requests, with connections of its own.
 
-    session.send(request)  ->  DirectAdapter.send  ->  Connection  ->  socket
-                           <-  requests.Response whose `raw` is a Body
+    Client  ->  DirectAdapter.send  ->  Connection  ->  socket
+            <-  requests.Response whose `raw` is a Body
 
 requests documents adapters as the place to bring one's own transport. This one exists because
 `http.client` buffers what it reads, so that a token waits for the next one where the body is not
@@ -63,7 +63,6 @@ class Connection:
 
     def __init__(self) -> None:
         self.sock: socket.socket | None = None
-        self.is_used = False
 
     def connect(
         self,
@@ -108,7 +107,6 @@ class Connection:
         """Send a request, in one piece where that is cheap. Raises OSError, Stalled."""
         sock = self.sock
         assert sock is not None
-        self.is_used = True
         sock.settimeout(limit_s)
         try:
             for part in (head + body,) if len(body) < _JOIN_BELOW else (head, body):
@@ -245,7 +243,7 @@ class Body:
                     self.framing.extra = True
 
     def close(self) -> None:
-        """Let go of the connection. Idempotent, never waits."""
+        """Close the connection or return it to the pool. Idempotent, never waits."""
         give_back, self.give_back = self.give_back, lambda reusable: None
         body = self.framing
         give_back(body.finished and not body.extra and self.head.keep_alive)
