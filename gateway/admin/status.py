@@ -46,7 +46,7 @@ def overall() -> Status:
 
 
 def store_trouble() -> str:
-    """Say what is wrong while the usage of calls cannot be stored, "" while it can."""
+    """Return what is wrong while the usage of calls cannot be stored, "" while it can."""
     parts = services()
     if parts.usage.state() != "unavailable":
         return ""

@@ -50,7 +50,7 @@ def import_configuration() -> Response:
 
 @bp.get("/health")
 def health() -> Response:
-    """Say how the parts of this worker are."""
+    """Return how the parts of this worker are."""
     parts = services()
     return answer(
         {

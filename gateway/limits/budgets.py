@@ -110,7 +110,7 @@ class Budgets:
         return Holds(tuple(held), room)
 
     def settle(self, held: Holds, tokens: int, *, counted: bool) -> None:
-        """Say what a call took; what it did not need may be spent by others."""
+        """Record what a call took; what it did not need may be spent by others."""
         for hold in held.holds:
             spent = int(counted) if hold.name[1] == "requests" else tokens
             account = self._account(hold.name)
@@ -119,7 +119,7 @@ class Budgets:
             account.used_s = self._clock()
 
     def return_idle(self) -> None:
-        """Give back what has not been spent for IDLE_S. Never raises."""
+        """Return to the shared count what has not been spent for IDLE_S. Never raises."""
         now_s = self._clock()
         for name, account in list(self._accounts.items()):
             if account.in_flight or now_s - account.used_s < IDLE_S:

@@ -73,7 +73,7 @@ class Lease:
         self._budgets.settle(self._holds, tokens, counted=counted)
 
     def release(self) -> None:
-        """Give everything back that `settle` was not called for."""
+        """Release everything that `settle` was not called for."""
         self.settle(0, counted=False)
 
     def __enter__(self) -> Lease:

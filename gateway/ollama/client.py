@@ -259,7 +259,7 @@ class OllamaClient:
         self._do("POST", "/api/generate", wire.load_body(name, params), timeout_s)
 
     def unload(self, name: str) -> None:
-        """Take a model out of memory, as soon as it is idle."""
+        """Unload a model from memory, as soon as it is idle."""
         self._do("POST", "/api/generate", {"model": name, "keep_alive": 0})
 
     def embed(self, body: bytes, *, timeout_s: float | None = 300) -> bytes:

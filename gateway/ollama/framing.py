@@ -59,7 +59,7 @@ class Framing(Protocol):
         ...
 
     def eof(self) -> None:
-        """Take note that the connection ended. Raises Truncated unless that ends the body."""
+        """Record that the connection ended. Raises Truncated unless that ends the body."""
         ...
 
 

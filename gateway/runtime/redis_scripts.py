@@ -61,8 +61,8 @@ end
 if freed > 0 and state == 2 then redis.call('PUBLISH', ARGV[8], ARGV[9] .. '\\n' .. count) end
 return {{state, count, proven}}
 """
-"""Take a slot. Returns 1 taken, 0 none free, 2 left to a process whose call waits for longer, 3 it
-was given back already; then how many are taken, and `proven`. `freed` leases end in the same
+"""Acquire a slot. Returns 1 taken, 0 none free, 2 left to a process whose call waits for longer, 3
+it was given back already; then how many are taken, and `proven`. `freed` leases end in the same
 step."""
 
 ENTER: Final = f"""{_NOW}
@@ -96,7 +96,7 @@ local count, waiting = redis.call('ZCARD', KEYS[1]), redis.call('HLEN', KEYS[2])
 if waiting > 0 then redis.call('PUBLISH', ARGV[1], ARGV[2] .. '\\n' .. count) end
 return {{count, waiting}}
 """
-"""Give leases back. Returns how many are taken now, and how many processes have calls that wait."""
+"""Release leases. Returns how many are taken now, and how many processes have calls that wait."""
 
 RENEW: Final = f"""{_NOW}
 -- KEYS leases
@@ -125,7 +125,7 @@ else
 end
 return {{redis.call('ZCARD', KEYS[1]), tonumber(redis.call('GET', KEYS[3]) or 0)}}
 """
-"""Say for how long the oldest call here waits (-1: none does). Returns how many slots are taken,
+"""Record for how long the oldest call here waits (-1: none does). Returns how many slots are taken,
 and `proven`."""
 
 ANSWERED: Final = f"""{_NOW}

@@ -125,7 +125,7 @@ class SharedCounts:
         tasks.spawn(self.redis.subscribe, self._channel, self._on_message)
 
     def stop(self) -> None:
-        """Give back what is held, and close the connections."""
+        """Release what is held, and close the connections."""
         if self._is_stopped:
             return
         for lease_id in tuple(self._held):
@@ -162,7 +162,7 @@ class SharedCounts:
         next_wait_s: float | None = None,
         is_learned: bool = False,
     ) -> Acquired:
-        """Take one of `limit` slots, for the process's oldest waiting call or another of it.
+        """Acquire one of `limit` slots, for the process's oldest waiting call or another of it.
 
         `wait_s` is how long its oldest call waits, `next_wait_s` the oldest of those that go on to
         wait if this one is taken (None: nobody does). With `is_learned`, more than `limit` may be
@@ -196,7 +196,7 @@ class SharedCounts:
         return Entered(granted == 1, tokens)
 
     def release(self, lease_id: str) -> None:
-        """Give a lease back. Never waits; may be repeated."""
+        """Release a lease. Never waits; may be repeated."""
         name = self._held.pop(lease_id, None)
         if name is None:
             return
@@ -233,8 +233,8 @@ class SharedCounts:
     def observe(
         self, waits: Mapping[str, float | None], waiting: Mapping[str, int]
     ) -> dict[str, Acquired]:
-        """Say for how long the oldest call for each of these counts waits (None: none does) and how
-        many calls wait here, by model. Returns what other processes hold. Raises RedisAway."""
+        """Record for how long the oldest call for each of these counts waits (None: none does), and
+        how many calls wait here, by model. Returns what other processes hold. Raises RedisAway."""
 
         def work() -> list[Any]:
             pipe = self.redis.client.pipeline(transaction=False)
@@ -396,4 +396,4 @@ def _key(kind: str, name: str) -> str:
 
 
 def _ignore(value: object) -> None:
-    """Take a value nobody needs."""
+    """Drop a value nobody needs."""

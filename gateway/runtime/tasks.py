@@ -127,7 +127,7 @@ class Task(Generic[T]):
 
     @contextmanager
     def shielded(self) -> Iterator[None]:
-        """Let nothing be delivered while the block runs."""
+        """Hold back delivery while the block runs."""
         self._shields += 1
         try:
             yield

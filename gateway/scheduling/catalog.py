@@ -156,7 +156,7 @@ class Catalog:
         self._drops += 1
 
     def follow(self) -> None:
-        """Take in what changed, also when no request asks. Never raises for a store that is
+        """Apply what changed, also when no request asks. Never raises for a store that is
         away."""
         try:
             self.snapshot()

@@ -56,7 +56,7 @@ class Clients:
             raise InvalidRequest(str(error), param="url") from error
 
     def forget(self, server_id: int) -> None:
-        """Let go of a server that was removed."""
+        """Close the client of a server that was removed."""
         with self._lock:
             known = self._clients.pop(server_id, None)
         if known is not None:

@@ -142,14 +142,14 @@ class Deployment:
             self.server.time_dependent.add(self)
 
     def set_remote(self, in_flight: int) -> None:
-        """Take in how many calls other processes run here."""
+        """Record how many calls other processes run here."""
         change = in_flight - self.remote_in_flight
         self.remote_in_flight = in_flight
         self.in_flight += change
         self.server.in_flight += change
 
     def prove(self, answering: int, now_s: float) -> None:
-        """Take in that so many calls answered at once."""
+        """Record that so many calls answered at once."""
         if answering > self.learned_slots:
             self.learned_slots = min(answering, MAX_SLOTS)
             self._slot_probe_pause_s = FIRST_PROBE_PAUSE_S

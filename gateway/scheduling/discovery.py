@@ -109,7 +109,7 @@ class Refresher:
         return tuple(results)
 
     def adopt(self) -> None:
-        """Take in what this worker has just changed in the store."""
+        """Apply what this worker has just changed in the store."""
         self._catalog.drop()
         self._catalog.follow()
 
@@ -131,7 +131,7 @@ class Refresher:
             self._stop.set()
 
     def turn(self) -> None:
-        """Take in changes of others, and refresh the servers that are due. Never raises."""
+        """Apply changes of others, and refresh the servers that are due. Never raises."""
         if not self._busy.acquire(blocking=False):
             return
         try:
@@ -160,7 +160,7 @@ class Refresher:
                     yield server
 
     def _claim(self, server: Server, period_s: float) -> bool:
-        """Take the regular refresh of a server, unless another worker has just done so."""
+        """Claim the regular refresh of a server, unless another worker has just done so."""
         spread = 1 + SPREAD * (2 * self._chance() - 1)
         self._due_s[server.id] = self._clock() + period_s * spread
         job, now = f"refresh.{server.id}", self._now()

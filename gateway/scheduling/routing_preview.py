@@ -37,7 +37,7 @@ class Route:
 def routes(
     deployments: Sequence[Deployment], num_ctx: int | None, prefix: str, now_s: float
 ) -> tuple[Route, ...]:
-    """Say what each server that has the model would mean to a call; nothing is changed."""
+    """Return what each server that has the model would mean to a call; nothing is changed."""
     found = []
     best = choose(deployments, num_ctx=num_ctx, prefix=prefix)
     for one in deployments:

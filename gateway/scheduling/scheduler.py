@@ -123,7 +123,7 @@ class Scheduler:
         return slot
 
     def cancel(self, ticket: Ticket, *, even_taken: bool = False) -> None:
-        """Take a ticket out of the queue; a slot it was given but never took goes to the next."""
+        """Remove a ticket from the queue; a slot it was given but never took goes to the next."""
         slot = ticket.withdraw(even_taken=even_taken)
         if ticket.entry is not None:
             self._remove(ticket)
@@ -169,7 +169,7 @@ class Scheduler:
             self._on_missing(slot.server.id, deployment.name)
 
     def release(self, slot: Slot) -> None:
-        """Take a slot back and serve whoever is next."""
+        """Release a slot and serve whoever is next."""
         if slot.released:
             return
         slot.released = True
@@ -214,7 +214,7 @@ class Scheduler:
         )
 
     def assign(self, following: Next, lease_id: str = "") -> bool:
-        """Give the slot to a call; False when it waits no longer."""
+        """Grant the slot to a call; False when it waits no longer."""
         queue, entry = self.queues.get(following.entry.item.name), following.entry
         if queue is None or not queue.take(entry):
             return False
@@ -226,7 +226,7 @@ class Scheduler:
     def routes(
         self, model: Model, num_ctx: int | None = None, prefix: str = ""
     ) -> tuple[Route, ...]:
-        """Say for each server that has the model whether a call would go there now, and why."""
+        """Return for each server that has the model whether a call would go there now, and why."""
         prefix = prefix if self._behaviour().prefix_affinity else ""
         now_s = self._clock()
         return routes(self._states.deployments_of(model, now_s), num_ctx, prefix, now_s)
@@ -269,7 +269,7 @@ class Scheduler:
     # -- what is known of the servers --------------------------------------------------------------
 
     def follow(self, snapshot: Snapshot) -> None:
-        """Take in a new snapshot of the catalogue; its listener."""
+        """Apply a new snapshot of the catalogue; its listener."""
         errors = {server_id: note.error for server_id, note in snapshot.notes.items()}
         weights = {model.name: model.weights for model in snapshot.models}
         self.know(snapshot.servers, snapshot.names, errors, weights)
@@ -298,7 +298,7 @@ class Scheduler:
         latency_ms: float,
         version: str,
     ) -> None:
-        """Take in a probe that went well, and serve whoever waited for it."""
+        """Record a probe that went well, and serve whoever waited for it."""
         now_s = self._clock()
         was_open = server.open
         restarted = server.on_probe_success(now_s, at, loaded, latency_ms, version)
@@ -311,7 +311,7 @@ class Scheduler:
     def on_probe_failure(
         self, server: ServerState, at: datetime, reason: str, *, certain: bool
     ) -> None:
-        """Take in a probe that failed; calls that wait for this server's answer learn of it."""
+        """Record a probe that failed; calls that wait for this server's answer learn of it."""
         now_s = self._clock()
         if not server.on_probe_failure(now_s, at, reason, certain=certain):
             return
@@ -321,7 +321,7 @@ class Scheduler:
             slot.notify_server_down(UpstreamUnreachable("The Ollama server stopped answering."))
 
     def on_time_passed(self) -> None:
-        """Let time have its effect: pauses end, slots are probed for, calls without a server end.
+        """Run what is due: pauses end, slots are probed for, calls without a server end.
 
         Called a few times a second by the prober.
         """
@@ -367,7 +367,7 @@ class Scheduler:
         ticket.entry = queue.join(ticket, ticket.key_id, ticket.priority, now_s)
 
     def _remove(self, ticket: Ticket, error: GatewayError | None = None) -> None:
-        """Take a ticket out of its queue, with an error for whoever waits."""
+        """Remove a ticket from its queue, with an error for whoever waits."""
         entry, ticket.entry = ticket.entry, None
         if entry is not None:
             self.queues.of(ticket.name).leave(entry)

@@ -111,7 +111,7 @@ class ServerState:
         latency_ms: float,
         version: str,
     ) -> bool:
-        """Take in a probe that went well. Returns whether the server was restarted."""
+        """Record a probe that went well. Returns whether the server was restarted."""
         restarted = self.is_down or (bool(self.version) and version != self.version)
         if restarted:
             self.breaker = breaker.succeeded(self.breaker)
@@ -134,7 +134,7 @@ class ServerState:
         return restarted
 
     def on_probe_failure(self, now_s: float, at: datetime, reason: str, *, certain: bool) -> bool:
-        """Take in a probe that failed. Returns whether the server was found down by it.
+        """Record a probe that failed. Returns whether the server was found down by it.
 
         A refused connection is `certain`; silence counts when it is met twice.
         """
@@ -234,7 +234,7 @@ class ServerStates:
         weights: Mapping[str, str],
         now_s: float,
     ) -> None:
-        """Take in the servers as the admin has them now; see `Scheduler.know`."""
+        """Apply the servers as the admin has them now; see `Scheduler.know`."""
         kept: dict[int, ServerState] = {}
         for server in servers:
             state = self.by_id.get(server.id)

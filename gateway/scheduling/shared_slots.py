@@ -83,7 +83,7 @@ class SharedSlots:
             tasks.spawn(self._serve, name)
 
     def release(self, lease_id: str) -> None:
-        """Give a slot back. Never waits."""
+        """Release a slot. Never waits."""
         self._counts.release(lease_id)
 
     def note_answer(self, lease_id: str) -> None:
@@ -165,7 +165,7 @@ class SharedSlots:
                 self._learn(deployment_now, seen)
 
     def _serve(self, name: str) -> None:
-        """Take slots for the queue of a model as long as some are free."""
+        """Acquire slots for the queue of a model as long as some are free."""
         try:
             while True:
                 self._again.discard(name)
@@ -193,7 +193,7 @@ class SharedSlots:
                 self._observe((name,))
 
     def _take(self, following: Next) -> bool:
-        """Take a slot for a call; False when none is to be had on this server now."""
+        """Acquire a slot for a call; False when none is to be had on this server now."""
         deployment = following.deployment
         lease_id = self._counts.new_lease()
         now_s = self._clock()
@@ -218,7 +218,7 @@ class SharedSlots:
         return True
 
     def _pass_on(self, deployment: Deployment, lease_id: str) -> bool:
-        """Give a slot to the next call that can run there: the first one left meanwhile."""
+        """Grant a slot to the next call that can run there: the first one left meanwhile."""
         skip = self._scheduler.servers.keys() - {deployment.server_id}
         following = self._scheduler.next_call(deployment.name, self._clock(), skip)
         return following is not None and self._scheduler.assign(following, lease_id)

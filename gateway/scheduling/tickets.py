@@ -97,13 +97,13 @@ class Slot:
         self._scheduler.on_result(self, error)
 
     def notify_server_down(self, error: GatewayError) -> None:
-        """Tell whoever runs the call, once, that its server is down."""
+        """Report once, to whoever runs the call, that its server is down."""
         notify, self.on_server_down = self.on_server_down, None
         if notify is not None:
             notify(error)
 
     def release(self) -> None:
-        """Give the slot to whoever is next."""
+        """Grant the slot to whoever is next."""
         self._scheduler.release(self)
 
 
@@ -175,7 +175,7 @@ class Ticket:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Give the slot back."""
+        """Release the slot."""
         if self.slot is not None:
             self.slot.release()
 

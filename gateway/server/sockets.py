@@ -14,7 +14,7 @@ _USER_TIMEOUT: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)  # Linux
 
 
 def send_at_once(sock: socket.socket) -> None:
-    """Let small pieces leave without waiting for more: each is a token somebody waits for.
+    """Send small pieces without waiting for more: each is a token somebody waits for.
 
     gunicorn asks for this on the listening socket. That accepted ones take it over is the habit of
     Linux and BSD, and promised by nobody.
