@@ -11,8 +11,8 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.admin import bp
 from gateway.admin.status import overall, store_trouble
-from gateway.errors import Unavailable
-from gateway.web.errors import away_page, error_page, fault_page
+from gateway.errors import GatewayError
+from gateway.web.errors import error_page, fault_page, refusal_page
 from gateway.web.security import comes_from_elsewhere, protect
 from gateway.web.words import _
 
@@ -46,10 +46,10 @@ def refuse(error: HTTPException) -> Response:
     return error_page(error)
 
 
-@bp.errorhandler(Unavailable)
-def away(error: Unavailable) -> Response:
-    """Return the page for a database that does not answer or is full."""
-    return away_page(error)
+@bp.errorhandler(GatewayError)
+def refuse_call(error: GatewayError) -> Response:
+    """Answer with a page: a body that came too slowly, a database that does not answer."""
+    return refusal_page(error)
 
 
 @bp.errorhandler(Exception)

@@ -30,14 +30,13 @@ def this_g() -> _AppCtxGlobals:
 
 
 def read_body(parts: Services) -> Json:
-    """Return the JSON object of the current request. Raises as `body.read_json` does."""
+    """Return the JSON object of the current request. Raises as `read_json` does."""
     environ = this_request().environ
     return read_json(
         environ["wsgi.input"],
         content_length=get_content_length(environ),
         encoding=environ.get("HTTP_CONTENT_ENCODING", ""),
         limit_bytes=parts.settings.behaviour().max_body_mb << 20,
-        sock=environ.get("gunicorn.socket"),
     )
 
 

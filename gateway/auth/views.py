@@ -14,11 +14,11 @@ from werkzeug.wrappers import Response as AnyResponse
 from gateway.auth import accounts, bp
 from gateway.auth.forms import CodeForm, LoginForm, NewPasswordForm
 from gateway.core.admin import Actor
-from gateway.errors import Forbidden, GatewayError, InvalidRequest, RateLimited, Unavailable
+from gateway.errors import Forbidden, GatewayError, InvalidRequest, RateLimited
 from gateway.management.admins import CodeNeeded, is_first_password
 from gateway.web import language
 from gateway.web.context import services
-from gateway.web.errors import away_page, error_page, fault_page
+from gateway.web.errors import error_page, fault_page, refusal_page
 from gateway.web.one_time_secret import given, hand_over
 from gateway.web.security import comes_from_elsewhere, protect, safe_next
 from gateway.web.service_messages import translated
@@ -49,10 +49,10 @@ def refuse(error: HTTPException) -> Response:
     return error_page(error)
 
 
-@bp.errorhandler(Unavailable)
-def away(error: Unavailable) -> Response:
-    """Return the page for a database that does not answer or is full."""
-    return away_page(error)
+@bp.errorhandler(GatewayError)
+def refuse_call(error: GatewayError) -> Response:
+    """Answer with a page: a body that came too slowly, a database that does not answer."""
+    return refusal_page(error)
 
 
 @bp.errorhandler(Exception)

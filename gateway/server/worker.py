@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from errno import ETIMEDOUT
+from itertools import islice
 from ssl import SSLError
 from typing import Any, Final
 
@@ -18,7 +19,9 @@ from gevent import Timeout, getcurrent
 from gunicorn.http import errors, wsgi
 from gunicorn.workers.ggevent import GeventWorker
 
+from gateway.errors import GatewayError
 from gateway.server import sockets
+from gateway.server.body import BoundedBody
 from gateway.server.response import Response
 
 HEAD_S: Final = 10
@@ -38,12 +41,18 @@ _STATUS: Final[tuple[tuple[Any, tuple[int, str]], ...]] = (
 
 
 class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no types
-    """Serves each connection in a greenlet, and knows which of them wait for a request."""
+    """Serves each connection in a greenlet, and knows which of them wait for a request.
+
+    When connections are crowded, those that wait longest for a head or a body are ended. That is
+    looked at whenever a connection opens or begins to wait: nothing else makes it crowded, or
+    makes one that could be ended.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._open: dict[Any, tuple[Any, float]] = {}  # by greenlet: socket, patience in seconds
-        self._idle: dict[Any, Any] = {}  # those that wait for a request, the oldest first
+        self._idle: dict[Any, Any] = {}  # those that wait for head or body, the oldest first
+        self._ending: set[Any] = set()  # those told to end, which have not yet
 
     def init_process(self) -> None:
         """Serve until the end."""
@@ -51,16 +60,39 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no ty
         super().init_process()
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
-        """Serve one connection; when connections are crowded, another that is idle is ended."""
-        if len(self._open) >= self.worker_connections * _CROWDED and self._idle:
-            sockets.end_reading(next(iter(self._idle.values())))
+        """Serve one connection."""
         sockets.send_at_once(client)
         me = getcurrent()
         self._open[me] = (client, HEAD_S)
+        self._make_room()
         try:
             super().handle(listener, client, addr)
         finally:
             del self._open[me]
+            self._ending.discard(me)
+
+    def _make_room(self) -> None:
+        """End as many waiting connections as are too many."""
+        too_many = len(self._open) - len(self._ending) - int(self.worker_connections * _CROWDED)
+        if too_many > 0:
+            waiting = (found for found in self._idle.items() if found[0] not in self._ending)
+            for greenlet, client in list(islice(waiting, too_many)):
+                sockets.end_reading(client)
+                self._ending.add(greenlet)
+
+    @contextmanager
+    def _waiting(self) -> Iterator[None]:
+        """Mark this connection as one that waits for what its client sends."""
+        me = getcurrent()
+        if me in self._idle:  # it waits for a request, and drops the rest of a body first
+            yield
+            return
+        self._idle[me] = self._open[me][0]
+        self._make_room()
+        try:
+            yield
+        finally:
+            self._idle.pop(me, None)
 
     @contextmanager
     def timeout_ctx(self) -> Iterator[None]:
@@ -68,12 +100,8 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no ty
         me = getcurrent()
         client, patience_s = self._open[me]
         self._open[me] = (client, self.cfg.keepalive)
-        self._idle[me] = client
-        try:
-            with Timeout(patience_s, False):
-                yield
-        finally:
-            del self._idle[me]
+        with self._waiting(), Timeout(patience_s, False):
+            yield
 
     def close_idle(self) -> None:
         """End the connections on which no request is being served.
@@ -86,6 +114,7 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no ty
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> Any:
         """Serve one request."""
+        req.body = BoundedBody(req.body, sock, self._waiting)
         try:
             return super().handle_request(listener_name, req, sock, addr)
         except TimeoutError as error:
@@ -97,8 +126,11 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no ty
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Answer what is no HTTP, or failed before it had a response, in JSON (http-14).
 
-        Neither the answer nor the log repeats what was sent.
+        Neither the answer nor the log repeats what was sent. Where a request was answered already,
+        and the rest of its body does not come, there is nobody to answer.
         """
+        if isinstance(exc, GatewayError):
+            return
         request_id = f"req_{os.urandom(16).hex()}"
         kinds = (answer for kind, answer in _STATUS if isinstance(exc, kind))
         status, reason = next(kinds, _FAULT)

@@ -13,7 +13,7 @@ from gateway.web import cookies, language, template_filters
 _YEAR_S = 31_536_000
 _HOUR_S = 3_600
 _STRANGERS_BYTES = 64 << 10
-_FORM_BYTES = 4 << 20
+_FORM_BYTES = 2 << 20
 _LARGE_BYTES = 512 << 20
 _LARGE = ("/admin/settings/backup/import", "/admin/playground/run")
 

@@ -10,7 +10,7 @@ from flask.globals import request_ctx
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException
 
-from gateway.errors import Unavailable
+from gateway.errors import GatewayError
 from gateway.web.security import protect
 from gateway.web.service_messages import translated
 from gateway.web.words import _
@@ -33,15 +33,16 @@ def error_page(error: HTTPException) -> Response:
     return protect(response)
 
 
-def away_page(error: Unavailable) -> Response:
-    """Return the page for what will soon be possible again: nothing was changed."""
+def refusal_page(error: GatewayError) -> Response:
+    """Return the page for what the gateway refused, such as a body that came too slowly or a
+    question to a database that does not answer: nothing was changed."""
+    title = _words(error, error.status)[0]
     body = render_template(
-        "error.html",
-        status=error.status,
-        title=_("Not available right now"),
-        words=translated(error.message),
+        "error.html", status=error.status, title=title, words=translated(error.message)
     )
-    return protect(make_response(body, error.status))
+    response = make_response(body, error.status)
+    response.headers.update(error.headers)
+    return protect(response)
 
 
 def fault_page(error: Exception) -> Response:
@@ -58,7 +59,7 @@ def fault_page(error: Exception) -> Response:
     return protect(make_response(body, 500))
 
 
-def _words(error: HTTPException, status: int) -> tuple[str, str]:
+def _words(error: Exception, status: int) -> tuple[str, str]:
     if isinstance(error, CSRFError):
         return (
             _("This form was open for too long"),

@@ -1,29 +1,22 @@
-"""Reads the body of an API call: bounded in size, time and depth, decoded, parsed, never trusted.
+"""Reads the body of an API call: bounded in size and depth, decoded, parsed, never trusted.
 
 The size limit counts decoded bytes. The stream is read to one byte beyond the limit by ourselves,
-because Werkzeug cuts a chunked body
-at `MAX_CONTENT_LENGTH` without a word. Errors of gunicorn's chunk parser surface while reading
-and are 400s.
+because Werkzeug cuts a chunked body at `MAX_CONTENT_LENGTH` without a word. How long a body may
+take is the server's to bound (`server/body.py`), for every route alike.
 """
 
 from __future__ import annotations
 
-import time
 import zlib
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 import orjson
 import zstandard
 
 from gateway.core.chat import Json
-from gateway.errors import ClientGone, InvalidRequest, RequestTimeout, TooLarge, UnsupportedEncoding
+from gateway.errors import InvalidRequest, TooLarge, UnsupportedEncoding
 
-BODY_IDLE_S = 10.0
-BODY_GRACE_S = 30.0
-BYTES_PER_S = 16 * 1024
-"""After BODY_GRACE_S a body must have come at this rate on average: a bad mobile line does, who
-sends a byte now and then to hold a place does not (load-6)."""
 MAX_DEPTH = 128
 _PIECE = 64 * 1024
 _CLOSE = {"Connection": "close"}
@@ -41,16 +34,15 @@ def read_json(
     content_length: int | None,
     encoding: str,
     limit_bytes: int,
-    sock: Any = None,
 ) -> Json:
     """Return the JSON object of a request.
 
-    Raises InvalidRequest (`invalid_json`), TooLarge, UnsupportedEncoding, RequestTimeout, and
-    ClientGone when the connection breaks.
+    Raises InvalidRequest (`invalid_json`), TooLarge, UnsupportedEncoding, and what `stream` does:
+    RequestTimeout, ClientGone.
     """
     if content_length is not None and content_length > limit_bytes:
         raise _too_large(limit_bytes)
-    raw = _read(stream, content_length, limit_bytes, sock)
+    raw = _read(stream, content_length, limit_bytes)
     if encoding:
         raw = _decode(raw, encoding, limit_bytes)
     return parse_object(raw)
@@ -79,50 +71,20 @@ def parse_object(raw: bytes) -> Json:
     return value
 
 
-def _read(stream: Stream, length: int | None, limit: int, sock: Any) -> bytes:
-    """Read all of the body, at most `limit` bytes, in bounded time."""
-    started_s = time.monotonic()
+def _read(stream: Stream, length: int | None, limit: int) -> bytes:
+    """Read all of the body, at most `limit` bytes."""
     pieces: list[bytes] = []
     size = 0
-    before = None if sock is None else sock.gettimeout()
-    try:
-        if sock is not None:
-            sock.settimeout(BODY_IDLE_S)
-        while piece := _piece(stream, min(_PIECE, limit + 1 - size)):
-            size += len(piece)
-            if size > limit:
-                raise _too_large(limit)
-            if time.monotonic() - started_s > BODY_GRACE_S + size / BYTES_PER_S:
-                raise _too_slow()
-            pieces.append(piece)
-    finally:
-        if sock is not None:
-            sock.settimeout(before)
+    while size != length and (piece := stream.read(min(_PIECE, limit + 1 - size))):
+        size += len(piece)
+        if size > limit:
+            raise _too_large(limit)
+        pieces.append(piece)
     if length is not None and size < length:
         raise InvalidRequest(
             "The request body ended before its Content-Length.", code="invalid_json"
         )
     return b"".join(pieces)
-
-
-def _piece(stream: Stream, size: int) -> bytes:
-    try:
-        return stream.read(size)
-    except TimeoutError as error:
-        raise _too_slow() from error
-    except OSError as error:
-        raise ClientGone("The connection broke while the body was read.") from error
-    except Exception as error:
-        # gunicorn raises its own ParseException family (not OSError) on malformed chunks.
-        if type(error).__module__.startswith("gunicorn"):
-            raise InvalidRequest(
-                "The chunked request body is malformed.", code="invalid_json"
-            ) from error
-        raise
-
-
-def _too_slow() -> RequestTimeout:
-    return RequestTimeout("The request body came too slowly.", headers=_CLOSE)
 
 
 def _too_large(limit: int) -> TooLarge:

@@ -15,6 +15,9 @@ from gateway.policy.overrides.options import KEYS
 from gateway.web.words import _
 
 SENTENCES = (
+    # server/body.py
+    "The request body came too slowly.",
+    "The chunked request body is malformed.",
     # ollama/server_url.py, management/servers.py
     "Enter the address of the server, for example http://192.168.1.20:11434.",
     "The address may hold only plain characters, without spaces.",

@@ -9,7 +9,7 @@ import zlib
 import pytest
 import zstandard
 
-from gateway.errors import ClientGone, GatewayError, InvalidRequest, RequestTimeout, TooLarge
+from gateway.errors import GatewayError, InvalidRequest, TooLarge
 from gateway.web.request_body import MAX_DEPTH, parse_object, read_json
 
 LIMIT = 1 << 20
@@ -110,63 +110,3 @@ def test_a_body_that_is_not_what_its_encoding_says_is_400(encoding: str) -> None
 def test_a_body_shorter_than_promised_is_refused() -> None:
     with pytest.raises(InvalidRequest):
         _read(BODY, length=len(BODY) + 5)
-
-
-class _Silent:
-    def read(self, size: int = -1) -> bytes:
-        raise TimeoutError
-
-
-def test_a_silent_sender_is_told_so() -> None:
-    with pytest.raises(RequestTimeout):
-        read_json(_Silent(), content_length=10, encoding="", limit_bytes=LIMIT)
-
-
-class _Broken:
-    def read(self, size: int = -1) -> bytes:
-        raise ConnectionResetError
-
-
-def test_a_broken_connection_is_a_client_that_left() -> None:
-    with pytest.raises(ClientGone):
-        read_json(_Broken(), content_length=10, encoding="", limit_bytes=LIMIT)
-
-
-class _Slow:
-    """Gives pieces of one size, each after a pause; keeps the time itself."""
-
-    def __init__(self, piece: int, pause_s: float, total: int) -> None:
-        self._piece, self._pause_s, self._left = piece, pause_s, total
-        self.now_s = 0.0
-
-    def monotonic(self) -> float:
-        return self.now_s
-
-    def read(self, size: int = -1) -> bytes:
-        self.now_s += self._pause_s
-        found = min(self._piece, self._left, size)
-        self._left -= found
-        return b" " * found
-
-
-@pytest.mark.parametrize("length", [None, LIMIT])
-def test_a_sender_that_only_holds_a_place_is_told_so(
-    monkeypatch: pytest.MonkeyPatch, length: int | None
-) -> None:
-    slow = _Slow(1, 9.0, LIMIT)
-    monkeypatch.setattr("gateway.web.request_body.time", slow)
-
-    with pytest.raises(RequestTimeout):
-        read_json(slow, content_length=length, encoding="", limit_bytes=LIMIT)
-
-    assert slow.now_s < 60
-
-
-def test_a_slow_line_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    slow = _Slow(20_000, 1.0, LIMIT)
-    monkeypatch.setattr("gateway.web.request_body.time", slow)
-
-    with pytest.raises(InvalidRequest, match="empty"):  # white space, but all of it
-        read_json(slow, content_length=LIMIT, encoding="", limit_bytes=LIMIT)
-
-    assert slow.now_s > 50

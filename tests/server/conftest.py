@@ -21,9 +21,13 @@ ENVIRON = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTHONDONTWRITE
 class Site:
     """A running gunicorn; `wire()` opens a connection that is closed with the block."""
 
-    def __init__(self, folder: Path, head_s: float) -> None:
+    def __init__(
+        self, folder: Path, head_s: float = 30, idle_s: float = 30, grace_s: float = 30
+    ) -> None:
         self._log = folder / "log"
-        self._environ = ENVIRON | {"HEAD_S": str(head_s)}
+        self._environ = ENVIRON | {
+            "HEAD_S": str(head_s), "BODY_IDLE_S": str(idle_s), "BODY_GRACE_S": str(grace_s)
+        }  # fmt: skip
         self._stack = ExitStack()
         self.port = 0
 
@@ -57,7 +61,7 @@ class Site:
 
 @pytest.fixture(scope="package")
 def shared_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with Site(tmp_path_factory.mktemp("site"), head_s=30) as running:
+    with Site(tmp_path_factory.mktemp("site")) as running:
         yield running
 
 

@@ -22,9 +22,12 @@ _workers: list[Any] = []
 
 
 def post_worker_init(worker: Any) -> None:
+    from gateway.server import body
     from gateway.server import worker as module
 
     module.HEAD_S = float(os.environ["HEAD_S"])
+    body.IDLE_S = float(os.environ["BODY_IDLE_S"])
+    body.GRACE_S = float(os.environ["BODY_GRACE_S"])
     _workers.append(worker)
 
 
@@ -40,7 +43,25 @@ def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable
             raise RuntimeError(CANARY)
         case "/unread":
             raise TimeoutError(errno.ETIMEDOUT, "Connection timed out")
+        case "/read" | "/lines" as path:
+            return _read(environ, start_response, lines=path == "/lines")
         case "/close-idle":
             _workers[0].close_idle()
     start_response("200 OK", [("Content-Length", "2")])
     return [b"ok"]
+
+
+def _read(
+    environ: dict[str, Any], start_response: Callable[..., Any], *, lines: bool
+) -> Iterable[bytes]:
+    """Answer with the size of the body, or the code of why there is none."""
+    from gateway.errors import GatewayError
+
+    body = environ["wsgi.input"]
+    try:
+        answer = b"|".join(body) if lines else str(len(body.read())).encode()
+    except GatewayError as error:
+        start_response(f"{error.status} Refused", [("Content-Length", str(len(error.code)))])
+        return [error.code.encode()]
+    start_response("200 OK", [("Content-Length", str(len(answer)))])
+    return [answer]

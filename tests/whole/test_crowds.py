@@ -87,10 +87,16 @@ def test_calls_come_in_again_when_others_have_left(small: Caller, wide_ollama: F
     assert small.post(CHAT.path, BODY).status == 200
 
 
+FORM = (
+    b"POST /auth/login HTTP/1.1\r\nHost: gateway\r\n"
+    b"Content-Type: application/x-www-form-urlencoded\r\n"
+)
 SILENT: dict[str, Any] = {
     "who say nothing": b"",
     "with half a head": b"GET /healthz HTTP/1.1\r\nHost: gate",
     "who stay after an answer": b"GET /healthz HTTP/1.1\r\nHost: gateway\r\n\r\n",
+    "with half a form": FORM + b"Content-Length: 1000\r\n\r\nusername=a",
+    "with half a chunked form": FORM + b"Transfer-Encoding: chunked\r\n\r\na\r\nusername=a\r\n",
 }
 
 

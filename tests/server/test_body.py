@@ -1,0 +1,97 @@
+"""Bodies on real sockets: how long one may take, whoever reads it, and who goes first (load-6)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.contract.wire import Wire
+from tests.server.conftest import Site
+from tests.server.site import worker_connections
+
+pytestmark = pytest.mark.process
+
+LENGTH = b"Content-Length: 1000"
+CHUNKED = b"Transfer-Encoding: chunked"
+
+
+def _post(path: str, framing: bytes, body: bytes) -> bytes:
+    return b"POST %s HTTP/1.1\r\nHost: site\r\n%s\r\n\r\n%s" % (path.encode(), framing, body)
+
+
+@pytest.mark.parametrize(
+    ("framing", "body"),
+    [(LENGTH, b"ten bytes."), (CHUNKED, b"a\r\nten bytes.\r\n")],
+    ids=["length", "chunked"],
+)
+def test_a_silent_sender_is_told_so(tmp_path: Path, framing: bytes, body: bytes) -> None:
+    with Site(tmp_path, idle_s=0.2) as site:
+        wire = site.wire()
+        wire.send(_post("/read", framing, body))
+        reply = wire.reply()
+
+        assert (reply.status, reply.body) == (400, b"request_timeout")
+        assert wire.rest() == b""  # and the connection serves nothing else
+
+
+@pytest.mark.parametrize(
+    ("framing", "drop"), [(LENGTH, b"x"), (CHUNKED, b"1\r\nx\r\n")], ids=["length", "chunked"]
+)
+def test_a_sender_that_only_holds_a_place_is_told_so(
+    tmp_path: Path, framing: bytes, drop: bytes
+) -> None:
+    """Each byte comes within the time for a packet; all of them never do."""
+    with Site(tmp_path, grace_s=0.3) as site:
+        wire = site.wire()
+        wire.send(_post("/read", framing, b""))
+        wire.sock.settimeout(0.02)
+        for _ in range(500):
+            try:
+                if wire.sock.recv(1):
+                    break
+            except TimeoutError:
+                wire.send(drop)
+        else:
+            pytest.fail("dripping went on")
+
+
+def test_a_body_nobody_read_is_not_waited_for_either(tmp_path: Path) -> None:
+    with Site(tmp_path, idle_s=0.2) as site:
+        wire = site.wire()
+        wire.send(_post("/", LENGTH, b"ten bytes."))
+
+        assert wire.reply().body == b"ok"
+        assert wire.rest() == b""
+        assert "Traceback" not in site.log()
+
+
+def test_malformed_chunks_are_refused(site: Site) -> None:
+    wire = site.wire()
+    wire.send(_post("/read", CHUNKED, b"zz\r\n"))
+    reply = wire.reply()
+
+    assert (reply.status, reply.body) == (400, b"invalid_json")
+
+
+def test_bodies_come_whole_and_by_lines(site: Site) -> None:
+    wire = site.wire()
+    wire.send(_post("/read", b"Content-Length: 200000", b"x" * 200_000))
+    assert wire.reply().body == b"200000"
+    wire.send(_post("/lines", b"Content-Length: 7", b"ab\ncd\ne"))
+    assert wire.reply().body == b"ab\n|cd\n|e"
+
+
+def _half(framing: bytes) -> Callable[[Wire], None]:
+    return lambda wire: wire.send(_post("/read", framing, b"5\r\n"))
+
+
+@pytest.mark.parametrize("begin", [_half(LENGTH), _half(CHUNKED)], ids=["length", "chunked"])
+def test_half_bodies_keep_nobody_out(site: Site, begin: Callable[[Wire], None]) -> None:
+    for _ in range(3 * worker_connections):
+        begin(site.wire())
+    wire = site.wire()
+    wire.send(b"GET / HTTP/1.1\r\nHost: site\r\n\r\n")
+
+    assert wire.reply().body == b"ok"
