@@ -29,8 +29,8 @@ class BoundedBody:
     """`wsgi.input` of one request.
 
     Reading raises RequestTimeout when nothing came for IDLE_S or all of it took too long,
-    InvalidRequest for malformed chunks, and ClientGone when the connection broke. After each of
-    them the connection serves no further request.
+    InvalidRequest for malformed chunks, and ClientGone when the connection broke, was closed by the
+    client or ended to make room. After each of them the connection serves no further request.
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class BoundedBody:
         self._inner = inner  # gunicorn.http.body.Body
         self._sock = sock
         self._waiting = waiting
+        self._length: int | None = getattr(inner.reader, "length", None)  # not of chunked bodies
         self._began_s = 0.0
         self._size = 0
 
@@ -76,6 +77,8 @@ class BoundedBody:
         return line
 
     def _timed(self, read: Callable[[int | None], bytes], size: int | None) -> bytes:
+        if self._size == self._length:
+            return b""
         now_s = time.monotonic()
         self._began_s = self._began_s or now_s
         left_s = self._began_s + GRACE_S + self._size / BYTES_PER_S - now_s
@@ -101,4 +104,6 @@ class BoundedBody:
             with suppress(OSError):
                 self._sock.settimeout(None)
         self._size += len(data)
+        if not data and self._length is not None:
+            raise ClientGone("The connection ended before the whole body had come.")
         return data

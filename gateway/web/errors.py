@@ -10,7 +10,7 @@ from flask.globals import request_ctx
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException
 
-from gateway.errors import GatewayError
+from gateway.errors import ClientGone, GatewayError
 from gateway.web.security import protect
 from gateway.web.service_messages import translated
 from gateway.web.words import _
@@ -36,6 +36,8 @@ def error_page(error: HTTPException) -> Response:
 def refusal_page(error: GatewayError) -> Response:
     """Return the page for what the gateway refused, such as a body that came too slowly or a
     question to a database that does not answer: nothing was changed."""
+    if isinstance(error, ClientGone):  # strangers leave by the thousand: no page for nobody
+        return protect(Response(error.message, error.status, mimetype="text/plain"))
     title = _words(error, error.status)[0]
     body = render_template(
         "error.html", status=error.status, title=title, words=translated(error.message)
