@@ -214,3 +214,19 @@ def test_the_newest_page_walks_an_index(url: str) -> None:
             assert "TEMP B-TREE FOR ORDER BY" not in plan, (query, plan)
     database.close()
     assert UsageRow.__tablename__ == "usage"
+
+
+def test_a_nul_is_stored_and_sought_on_each_kind_of_store(database: Database) -> None:
+    """PostgreSQL knows none: another character takes its place, and nothing is refused."""
+    name = "a\0b"
+    value = {"nul": name, "an escape": "\\u0000", "both": "\\\0"}
+    with database.write() as session:
+        session.add(SettingRow(name=name, value=value, updated_at=NOW, updated_by=name))
+    with database.read() as session:
+        row = session.scalars(select(SettingRow).where(SettingRow.name == name)).one()
+
+    kept = "\0" if database.is_sqlite else "\ufffd"
+    assert row.updated_by == name.replace("\0", kept)
+    assert row.value == {
+        "nul": name.replace("\0", kept), "an escape": "\\u0000", "both": f"\\{kept}"
+    }  # fmt: skip

@@ -14,7 +14,9 @@ PostgreSQL: the server ends what takes too long, and the kernel drops a silent c
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -31,6 +33,7 @@ _RETRY_S = 0.005
 _BEGIN = "sqlite_begin"
 _WAIT = "sqlite_wait_ms"
 _STATEMENT_TIMEOUT_MS = 10_000
+_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")  # the escape, not the text of one
 
 
 class Database:
@@ -136,10 +139,14 @@ def sqlite_engine(
 def postgresql_engine(
     url: URL, *, pool: int = 10, statement_timeout_ms: int = _STATEMENT_TIMEOUT_MS
 ) -> Engine:
-    """Return an engine for PostgreSQL; connections are checked before use and bounded in time."""
-    return create_engine(
+    """Return an engine for PostgreSQL; connections are checked before use and bounded in time.
+
+    PostgreSQL stores no NUL, neither in text nor in JSON: in its place U+FFFD is stored and sought.
+    """
+    engine = create_engine(
         url,
         hide_parameters=True,
+        json_serializer=_json_without_nul,
         pool_pre_ping=True,
         pool_size=pool,
         max_overflow=pool,
@@ -155,6 +162,22 @@ def postgresql_engine(
             " -c idle_in_transaction_session_timeout=60000 -c timezone=UTC",
         },
     )
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: object) -> None:
+        from psycopg.types.string import StrDumper  # after the standard library was patched
+
+        class TextWithoutNul(StrDumper):
+            def dump(self, obj: str) -> Any:
+                return super().dump(obj.replace("\0", "\ufffd"))
+
+        connection.adapters.register_dumper(str, TextWithoutNul)
+
+    return engine
+
+
+def _json_without_nul(value: Any) -> str:
+    return _NUL.sub(r"\1\\ufffd", json.dumps(value))
 
 
 def merge_histograms(stored: str, more: str) -> str:
