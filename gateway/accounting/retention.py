@@ -105,7 +105,7 @@ class Retention:
             bodies=self._all(retention.delete_bodies, bodies),
             hours=write(retention.delete_hours, now - timedelta(days=HOURLY_DAYS)),
             audit=audited,
-            responses=self._all(_prune_responses(now), behaviour.responses_store_max_rows),
+            responses=self._all(_prune_responses(now), responses.bounds(behaviour)),
             sessions=write(admins.prune, now),
             counters=write(counters.prune, now - timedelta(days=HOURLY_DAYS)),
         )
@@ -126,7 +126,7 @@ class Retention:
 
 
 def _prune_responses(now: datetime) -> Callable[..., int]:
-    def piece(session: Session, most: int, limit: int) -> int:
+    def piece(session: Session, most: responses.Bounds, limit: int) -> int:
         return responses.prune(session, now, most, limit)
 
     return piece

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from flask import Flask, session
+from secrets import token_urlsafe
+
+from flask import Flask, Response, after_this_request, current_app, request, session
 from flask_login import UserMixin, login_user
+from itsdangerous import BadData, URLSafeTimedSerializer
 
 from gateway.core.admin import Admin, AdminSession, Role
 from gateway.web import language
 from gateway.web.context import services
 from gateway.web.extensions import login
+
+_DEVICE = "o2o_device"
+_DEVICE_S = 180 * 24 * 3600
 
 
 class Account(UserMixin):  # type: ignore[misc]  # Flask-Login ships no types
@@ -60,6 +66,42 @@ def enter(admin: Admin, secret: str) -> None:
     chosen = {name: str(value) for name, value in admin.preferences.items()}
     language.remember(**{name: chosen.get(name) for name in ("language", "theme")})
     login_user(Account(admin, secret))
+    _remember_device(admin)
+
+
+def device() -> tuple[int, str] | None:
+    """Return the account this browser signed in to before, and the browser's id."""
+    try:
+        admin_id, name = _signer().loads(request.cookies.get(_DEVICE, ""), max_age=_DEVICE_S)
+        return int(admin_id), str(name)
+    except (BadData, TypeError, ValueError):
+        return None
+
+
+def _remember_device(admin: Admin) -> None:
+    """Give the browser a cookie by which it is known: it opens nothing, but strangers who guess at
+    the account do not slow it."""
+    known = device()
+    name = known[1] if known and known[0] == admin.id else token_urlsafe(16)
+    value = _signer().dumps([admin.id, name])
+    cookies = current_app.session_interface
+
+    @after_this_request
+    def keep(response: Response) -> Response:
+        response.set_cookie(
+            _DEVICE,
+            value,
+            max_age=_DEVICE_S,
+            path="/auth",
+            secure=cookies.get_cookie_secure(current_app),
+            httponly=True,
+            samesite="Lax",
+        )
+        return response
+
+
+def _signer() -> URLSafeTimedSerializer:
+    return URLSafeTimedSerializer(str(current_app.secret_key), salt="device")
 
 
 def leave() -> None:

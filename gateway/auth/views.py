@@ -118,9 +118,13 @@ def password() -> AnyResponse | str:
         admins = services().admins
         try:
             first = is_first_password(current_user.admin)
-            admins.set_password(current_user.id, form.password.data, _actor())
+            admins.choose_password(current_user.id, form.password.data, _actor())
             admin, secret = admins.login(current_user.username, form.password.data, **_from())
         except InvalidRequest as error:
+            if error.param is None:  # somebody was faster: this login ended with theirs
+                accounts.leave()
+                flash(translated(error.message), "warning")
+                return redirect(url_for("auth.login"), 303)
             form.password.errors = [translated(error.message)]
         except CodeNeeded:
             accounts.leave()
@@ -192,6 +196,7 @@ def _from() -> dict[str, Any]:
         "ip": address,
         "user_agent": request.headers.get("User-Agent", "")[:256],
         "is_local": _is_near(address),
+        "device": accounts.device(),
     }
 
 

@@ -1,10 +1,13 @@
-"""Keeps responses so that they can be recalled: per key, for a time, up to a number (D28)."""
+"""Keeps responses so that they can be recalled: per key and the keys that replace it, for a time,
+up to a number and a size (D28)."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+
+import orjson
 
 from gateway.core.behaviour import Behaviour
 from gateway.core.chat import Json
@@ -18,6 +21,7 @@ from gateway.store import responses
 log = logging.getLogger(__name__)
 
 _PRUNE_EVERY = 100
+"""After so many responses, or this part of what one key may keep, what is too much is removed."""
 
 
 class Responses:
@@ -32,33 +36,44 @@ class Responses:
         self._store = store
         self._behaviour = behaviour
         self._now = now
-        self._saved = 0
+        self._unpruned = _PRUNE_EVERY
 
     def save(self, key: Key, kept: Kept) -> None:
         """Store a response. A failing store is logged: the answer itself was given."""
         behaviour = self._behaviour()
         if not behaviour.responses_store:
             return
+        items = [
+            *(("input", item) for item in kept.input_items),
+            *(("output", item) for item in kept.output_items),
+        ]
+        size = sum(len(orjson.dumps(item)) for _, item in items)
+        most = responses.bounds(behaviour)
+        if size > most.key_bytes:
+            log.warning("a response of %d bytes is not stored: it is too large", size)
+            return
         try:
             self._store.write(
                 responses.insert,
-                key.id,
+                key.counter_id,
                 kept.response,
                 kept.previous_id,
-                kept.input_items,
-                kept.output_items,
+                items,
+                size,
                 self._now(),
                 behaviour.responses_store_ttl_days,
             )
-            self._saved += 1
-            if self._saved % _PRUNE_EVERY == 1:
-                self.prune()
+            self._unpruned += 1 + size * _PRUNE_EVERY // most.key_bytes
+            if self._unpruned >= _PRUNE_EVERY:
+                self._unpruned = 0
+                while self._store.write(responses.prune, self._now(), most):
+                    pass
         except GatewayError:
             log.warning("a response could not be stored")
 
     def get(self, key: Key, response_id: str) -> Json:
         """Return a stored response. Raises NotFound (`response_not_found`)."""
-        found = self._store.read(responses.find, key.id, response_id, self._now())
+        found = self._store.read(responses.find, key.counter_id, response_id, self._now())
         if found is None:
             raise responses_stored.not_found(response_id)
         return found
@@ -80,7 +95,7 @@ class Responses:
         """
         found = None
         if self._behaviour().responses_store:
-            found = self._store.read(responses.chain, key.id, response_id, self._now())
+            found = self._store.read(responses.chain, key.counter_id, response_id, self._now())
         if found is None:
             raise InvalidRequest(
                 f"Previous response '{response_id[:100]}' was not found.",
@@ -91,12 +106,7 @@ class Responses:
 
     def recall_item(self, key: Key, item_id: str) -> Mapping[str, Json]:
         """Return a stored item. Raises InvalidRequest (`item_not_found`)."""
-        found = self._store.read(responses.find_item, key.id, item_id)
+        found = self._store.read(responses.find_item, key.counter_id, item_id)
         if found is None:
             raise InvalidRequest(f"Item '{item_id[:100]}' was not found.", code="item_not_found")
         return found
-
-    def prune(self) -> int:
-        """Forget what is over or too many; gives how many were removed."""
-        most = self._behaviour().responses_store_max_rows
-        return self._store.write(responses.prune, self._now(), most)

@@ -28,6 +28,8 @@ class Behaviour:
     responses_store: bool = True
     responses_store_ttl_days: int = 30
     responses_store_max_rows: int = 20_000
+    responses_store_key_mb: int = 100
+    responses_store_mb: int = 1_000
     stop_mode: Literal["auto", "upstream", "gateway"] = "auto"
     reasoning_field: Literal["reasoning_content", "reasoning", "both"] = "reasoning_content"
     parse_think_tags: bool = False

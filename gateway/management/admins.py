@@ -1,17 +1,18 @@
 """Admins: how they prove who they are, and how long that holds.
 
 A login makes a row; the browser holds a random secret whose digest is in it. Logging out, changing
-the password, or revoking from the list ends the row, wherever the cookie is. Wrong passwords make
-an account and an address wait longer and longer; an unknown name costs the same time and gets the
-same words. Passwords are checked in real threads, two at once, so that many logins never hold up
-API traffic.
+the password, or revoking from the list ends the row, wherever the cookie is. Who guesses is slowed
+(`limits/login_attempts.py`); an unknown name costs the same time and gets the same words. Passwords
+are checked in real threads, so that many logins never hold up API traffic.
+
+Checking a password takes a while. What follows from it is written only if the account is still what
+was checked: enabled, with the same password and the same epoch.
 """
 
 from __future__ import annotations
 
 import logging
 import secrets
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -22,7 +23,8 @@ from sqlalchemy.orm import Session
 from gateway.core.admin import Actor, Admin, AdminSession
 from gateway.core.passwords import MAX_LENGTH, problem
 from gateway.core.secrets import digest
-from gateway.errors import Forbidden, InvalidRequest, RateLimited, Unauthenticated
+from gateway.errors import Forbidden, InvalidRequest, Unauthenticated
+from gateway.limits.login_attempts import Attempt, LoginAttempts, attempt
 from gateway.management.accounts import Accounts, Tokens
 from gateway.runtime.database import Store
 from gateway.runtime.tasks import run_blocking
@@ -34,10 +36,6 @@ log = logging.getLogger(__name__)
 IDLE = timedelta(hours=24)
 LONGEST = timedelta(days=30)
 _SEEN_EVERY = timedelta(minutes=1)
-_HASHING = 2
-_WAITING = 8
-_ACCOUNT = {"free": 5, "longest_s": 60}  # an account is slowed, never locked out by strangers
-_ADDRESS = {"free": 10, "longest_s": 900}
 _STEP_S = 30
 
 
@@ -66,8 +64,7 @@ class Admins:
         self._store = store
         self._now = now
         self._new_secret = new_secret
-        self._hashing = threading.BoundedSemaphore(_HASHING)
-        self._waiting = threading.BoundedSemaphore(_HASHING + _WAITING)
+        self._attempts = LoginAttempts(store, now)
         self.accounts = Accounts(store, self.hashed, now=now)
         self.tokens = Tokens(store, now=now)
 
@@ -80,19 +77,22 @@ class Admins:
         ip: str = "",
         user_agent: str = "",
         is_local: bool = False,
+        device: tuple[int, str] | None = None,
     ) -> tuple[Admin, str]:
-        """Check a login; give the account and the secret for the browser's cookie.
+        """Check a login; return the account and the secret for the browser's cookie.
 
         `is_local`: the caller sits on this machine or a private network, by an address we can
-        trust; only from there the first password (of the installation) is accepted.
+        trust; only from there the first password (of the installation) is accepted. `device`: the
+        account this browser signed in to before, and the browser's id.
         Raises LoginRefused, CodeNeeded, RateLimited (wait `retry_after_s`), Forbidden.
         """
-        subjects = [f"user:{username.strip().lower()[:64]}", f"ip:{ip}"]
-        self._check_wait(subjects)
         admin = self._store.read(admins.find_by_name, username[:64])
-        right = self._is_right(admin, password)
+        is_known = admin is not None and device is not None and device[0] == admin.id
+        tried = attempt(username, ip, device[1] if is_known and device else "")
+        self._attempts.check(tried)
+        right = self._is_right(admin, password, tried)
         if admin is None or not right or not admin.enabled:
-            self._count_failure(subjects)
+            self._attempts.failed(tried)
             raise LoginRefused("The name or the password is wrong.")
         if is_first_password(admin) and not is_local:
             raise Forbidden(
@@ -100,8 +100,8 @@ class Admins:
                 " ADMIN_PASSWORD, or run 'flask set-password', to log in from elsewhere."
             )
         if admin.totp_enabled:
-            self._check_code(admin, code, subjects)
-        return self._start(admin, ip, user_agent, subjects, password)
+            self._check_code(admin, code, tried)
+        return self._start(admin, ip, user_agent, tried, password)
 
     def session(self, secret: str) -> tuple[Admin, AdminSession] | None:
         """Return the account and login of a cookie's secret, or None if it is no longer good."""
@@ -156,7 +156,22 @@ class Admins:
             raise InvalidRequest("The current password is wrong.", param="current")
         if current == new:
             raise InvalidRequest("The new password is the old one.", param="new")
-        return self._set_password(admin, new, actor, "password.change", must_change=False)
+        return self._set_password(
+            admin, new, actor, "password.change", must_change=False, only_if_unchanged=True
+        )
+
+    def choose_password(self, admin_id: int, new: str, actor: Actor) -> Admin:
+        """Replace a password that must be changed; once, whoever comes first.
+
+        Raises InvalidRequest: in `password` what is wrong with it, without a field when somebody
+        has chosen one meanwhile.
+        """
+        admin = self._store.read(admins.get, admin_id)
+        if not admin.must_change_password:
+            raise InvalidRequest("The password was changed meanwhile.")
+        return self._set_password(
+            admin, new, actor, "password.set", must_change=False, only_if_unchanged=True
+        )
 
     def set_password(
         self, admin_id: int, new: str, actor: Actor, *, must_change: bool = False
@@ -211,52 +226,28 @@ class Admins:
         wrong = problem(password, username)
         if wrong:
             raise InvalidRequest(f"The password {wrong}.", param="password")
-        with self._hashing:
+        with self._attempts.turn():
             return run_blocking(passwords.hash_password, password)
 
     def is_password_of(self, admin: Admin, password: str) -> bool:
         """Whether this is the account's password; to ask again before what cannot be undone."""
         return self._is_right(admin, password)
 
-    def _is_right(self, admin: Admin | None, password: str) -> bool:
+    def _is_right(self, admin: Admin | None, password: str, tried: Attempt | None = None) -> bool:
+        """Check a password: of a login, or again of somebody signed in."""
         if len(password) > MAX_LENGTH * 4:
             return False
-        if not self._waiting.acquire(blocking=False):
-            raise RateLimited("Too many logins at once; try again in a moment.", retry_after_s=2)
-        try:
-            with self._hashing:
-                stored = "" if admin is None else admin.password_hash
-                return run_blocking(passwords.is_right, stored, password)
-        finally:
-            self._waiting.release()
+        stored = "" if admin is None else admin.password_hash
+        network, is_known = ("", True) if tried is None else (tried.network, tried.is_known)
+        with self._attempts.turn(network, is_known=is_known):
+            return run_blocking(passwords.is_right, stored, password)
 
-    def _check_wait(self, subjects: list[str]) -> None:
-        now = self._now()
-        until = self._store.read(admins.blocked_until, subjects, now)
-        if until is not None:
-            wait_s = max(1, int((until - now).total_seconds() + 0.999))
-            raise RateLimited(
-                f"Too many failed logins; try again in {wait_s} s.", retry_after_s=wait_s
-            )
-
-    def _count_failure(self, subjects: list[str]) -> None:
-        account, address = subjects
-        now = self._now()
-
-        def change(session: Session) -> None:
-            admins.count_failure(session, account, now, **_ACCOUNT)
-            if address != "ip:":
-                admins.count_failure(session, address, now, **_ADDRESS)
-
-        self._store.write(change)
-        log.warning("a login failed from %s", address)
-
-    def _check_code(self, admin: Admin, code: str, subjects: list[str]) -> None:
+    def _check_code(self, admin: Admin, code: str, tried: Attempt) -> None:
         if not code.strip():
             raise CodeNeeded("Enter the code of your authenticator.")
         step = self._matching_step(admin.totp_secret, code)
         if step is None or not self._store.write(admins.take_totp_step, admin.id, step):
-            self._count_failure(subjects)
+            self._attempts.failed(tried)
             raise LoginRefused("The code is wrong or was used.")
 
     def _matching_step(self, secret: str, code: str) -> int | None:
@@ -272,7 +263,7 @@ class Admins:
         return None
 
     def _start(
-        self, admin: Admin, ip: str, user_agent: str, subjects: list[str], password: str
+        self, admin: Admin, ip: str, user_agent: str, tried: Attempt, password: str
     ) -> tuple[Admin, str]:
         secret, now = self._new_secret(), self._now()
         fresh = ""
@@ -280,7 +271,9 @@ class Admins:
             fresh = run_blocking(passwords.hash_password, password)
 
         def change(session: Session) -> Admin:
-            current = admins.get(session, admin.id)
+            current = _unchanged(session, admin)
+            if current is None:
+                raise LoginRefused("The name or the password is wrong.")
             logged_in = replace(
                 current,
                 last_login_at=now,
@@ -297,7 +290,7 @@ class Admins:
                 ip=ip,
                 user_agent=user_agent,
             )
-            admins.forget_failures(session, subjects)
+            admins.forget_failures(session, list(tried.subjects))
             actor = Actor("admin", saved.username, saved.id, saved.role, ip)
             self._record(session, actor, "login", saved)
             return saved
@@ -305,13 +298,22 @@ class Admins:
         return self._store.write(change), secret
 
     def _set_password(
-        self, admin: Admin, new: str, actor: Actor, word: str, *, must_change: bool
+        self,
+        admin: Admin,
+        new: str,
+        actor: Actor,
+        word: str,
+        *,
+        must_change: bool,
+        only_if_unchanged: bool = False,
     ) -> Admin:
         hashed = self.hashed(new, admin.username)
         now = self._now()
 
         def change(session: Session) -> Admin:
             current = admins.get(session, admin.id)
+            if only_if_unchanged and _unchanged(session, admin) is None:
+                raise InvalidRequest("The password was changed meanwhile.")
             saved = admins.save(
                 session,
                 replace(
@@ -347,3 +349,14 @@ class Admins:
 def is_first_password(admin: Admin) -> bool:
     """Whether the account still has the password the installation gave it."""
     return admin.must_change_password and admin.password_changed_at is None
+
+
+def _unchanged(session: Session, checked: Admin) -> Admin | None:
+    """Return the account as it is now, unless what was checked of it has changed meanwhile."""
+    current = admins.get(session, checked.id, for_update=True)
+    if not current.enabled or (current.epoch, current.password_hash) != (
+        checked.epoch,
+        checked.password_hash,
+    ):
+        return None
+    return current

@@ -23,7 +23,7 @@ from gateway.errors import InvalidRequest
 from gateway.policy import key_rules
 from gateway.runtime.database import Store
 from gateway.runtime.versions import Revisions
-from gateway.store import audit, keys
+from gateway.store import audit, keys, responses
 from gateway.store.coordination import versions
 
 T = TypeVar("T")
@@ -150,12 +150,15 @@ class Keys:
         return self._write(change)
 
     def delete(self, key_id: int, actor: Actor) -> None:
-        """Remove a key; its usage keeps its name. Raises NotFound."""
+        """Remove a key; its usage keeps its name. Its stored responses go with it, unless a key of
+        the same rotations remains. Raises NotFound."""
         now = self._now()
 
         def change(session: Session) -> None:
             before = keys.get(session, key_id)
             keys.delete(session, key_id)
+            if not keys.has_lineage(session, before.counter_id):
+                responses.remove_of(session, before.counter_id)
             audit.record(
                 session,
                 actor,

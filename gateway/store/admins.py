@@ -14,7 +14,14 @@ from sqlalchemy.orm import Session
 from gateway.core.admin import Admin, AdminSession, AdminToken, Role
 from gateway.core.chat import Json
 from gateway.errors import InvalidRequest, NotFound
-from gateway.store.tables import AdminRow, AdminSessionRow, AdminTokenRow, LoginFailureRow
+from gateway.store.database.upserts import insert_for
+from gateway.store.tables import (
+    AdminRow,
+    AdminSessionRow,
+    AdminTokenRow,
+    LoginFailureRow,
+    SpentSecretRow,
+)
 
 _OWN = (
     "username",
@@ -41,9 +48,10 @@ def count(session: Session) -> int:
     return session.scalar(select(func.count()).select_from(AdminRow)) or 0
 
 
-def get(session: Session, admin_id: int) -> Admin:
-    """Return an account. Raises NotFound."""
-    return to_admin(_row(session, admin_id))
+def get(session: Session, admin_id: int, *, for_update: bool = False) -> Admin:
+    """Return an account; `for_update` keeps others from changing it before the transaction ends.
+    Raises NotFound."""
+    return to_admin(_row(session, admin_id, for_update))
 
 
 def find_by_name(session: Session, username: str) -> Admin | None:
@@ -253,12 +261,23 @@ def forget_failures(session: Session, subjects: list[str]) -> None:
     session.execute(sql_delete(LoginFailureRow).where(LoginFailureRow.subject.in_(subjects)))
 
 
+def spend(session: Session, digest: bytes, now: datetime) -> bool:
+    """Use up what may be used once; False if it was used before."""
+    done = session.execute(
+        insert_for(session, SpentSecretRow).values(digest=digest, at=now).on_conflict_do_nothing()
+    )
+    return bool(cast(Any, done).rowcount)
+
+
 def prune(session: Session, now: datetime) -> int:
-    """Delete expired sessions and old failures; give how many."""
+    """Delete expired sessions, old failures and marks of spent secrets; return how many."""
     old = now - timedelta(days=1)
-    gone = session.execute(sql_delete(AdminSessionRow).where(AdminSessionRow.expires_at < now))
-    forgiven = session.execute(sql_delete(LoginFailureRow).where(LoginFailureRow.last_at < old))
-    return int(cast(Any, gone).rowcount) + int(cast(Any, forgiven).rowcount)
+    gone = (
+        sql_delete(AdminSessionRow).where(AdminSessionRow.expires_at < now),
+        sql_delete(LoginFailureRow).where(LoginFailureRow.last_at < old),
+        sql_delete(SpentSecretRow).where(SpentSecretRow.at < old),
+    )
+    return sum(int(cast(Any, session.execute(each)).rowcount) for each in gone)
 
 
 def to_admin(row: AdminRow) -> Admin:
@@ -313,8 +332,8 @@ def as_json(admin: Admin) -> dict[str, Json]:
     }
 
 
-def _row(session: Session, admin_id: int) -> AdminRow:
-    row = session.get(AdminRow, admin_id)
+def _row(session: Session, admin_id: int, for_update: bool = False) -> AdminRow:
+    row = session.get(AdminRow, admin_id, with_for_update=for_update)
     if row is None:
         raise NotFound(f"There is no account {admin_id}.", code="admin_not_found")
     return row

@@ -91,6 +91,12 @@ def delete(session: Session, key_id: int) -> None:
     session.execute(sql_delete(ApiKeyRow).where(ApiKeyRow.id == key_id))
 
 
+def has_lineage(session: Session, key_id: int) -> bool:
+    """Whether there is still a key of these rotations; `key_id` is their first."""
+    query = select(ApiKeyRow.id).where((ApiKeyRow.id == key_id) | (ApiKeyRow.lineage_id == key_id))
+    return session.scalar(query.limit(1)) is not None
+
+
 def touch(session: Session, used: Mapping[int, datetime]) -> None:
     """Note when keys were last used, to the nearest TOUCH_EVERY."""
     if not used:

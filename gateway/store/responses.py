@@ -1,18 +1,39 @@
-"""Stored responses of the Responses API, each belonging to one key (D28)."""
+"""Stored responses of the Responses API, each belonging to one key and its rotations (D28)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import accumulate
 from typing import Any
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
+from gateway.core.behaviour import Behaviour
 from gateway.core.chat import Json
 from gateway.store.tables import StoredItemRow, StoredResponseRow
 
 _LONGEST_CHAIN = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much is kept: responses in all, bytes of one key, bytes in all."""
+
+    rows: int
+    key_bytes: int
+    all_bytes: int
+
+
+def bounds(behaviour: Behaviour) -> Bounds:
+    """Return how much the settings allow."""
+    return Bounds(
+        behaviour.responses_store_max_rows,
+        behaviour.responses_store_key_mb << 20,
+        behaviour.responses_store_mb << 20,
+    )
 
 
 def insert(
@@ -20,12 +41,12 @@ def insert(
     key_id: int,
     response: Mapping[str, Json],
     previous_id: str | None,
-    input_items: Sequence[Mapping[str, Json]],
-    output_items: Sequence[Mapping[str, Json]],
+    items: Sequence[tuple[str, Mapping[str, Json]]],
+    size: int,
     now: datetime,
     ttl_days: int,
 ) -> None:
-    """Store a response with its items, in order."""
+    """Store a response of `size` bytes; `items` are its (kind, item), in order."""
     session.add(
         StoredResponseRow(
             id=response["id"],
@@ -33,13 +54,13 @@ def insert(
             previous_id=previous_id,
             model=str(response["model"])[:256],
             status=str(response["status"])[:64],
-            body=dict(response),
+            body={name: value for name, value in response.items() if name != "output"},
+            size=size,
             created_at=now,
             expires_at=now + timedelta(days=ttl_days) if ttl_days else None,
         )
     )
     session.flush()
-    items = [("input", item) for item in input_items] + [("output", item) for item in output_items]
     session.add_all(
         StoredItemRow(
             response_id=response["id"],
@@ -58,7 +79,7 @@ def find(session: Session, key_id: int, response_id: str, now: datetime) -> Json
     row = session.get(StoredResponseRow, response_id)
     if row is None or row.key_id != key_id or _is_over(row.expires_at, now):
         return None
-    return row.body
+    return {"output": items(session, response_id, "output"), **row.body}
 
 
 def items(session: Session, response_id: str, kind: str | None = None) -> list[dict[str, Any]]:
@@ -104,27 +125,68 @@ def remove(session: Session, response_ids: Sequence[str]) -> None:
     session.execute(delete(StoredResponseRow).where(StoredResponseRow.id.in_(response_ids)))
 
 
-def prune(session: Session, now: datetime, max_rows: int, batch: int = 500) -> int:
-    """Forget what has expired and, oldest first, what is too many; at most `batch` at once.
+def remove_of(session: Session, key_id: int) -> None:
+    """Forget all responses of a key."""
+    session.execute(delete(StoredItemRow).where(StoredItemRow.key_id == key_id))
+    session.execute(delete(StoredResponseRow).where(StoredResponseRow.key_id == key_id))
 
-    Gives how many were removed.
+
+def prune(session: Session, now: datetime, bounds: Bounds, batch: int = 500) -> int:
+    """Forget what has expired, else what is too much: the oldest of the key that has most.
+
+    At most `batch` at once; returns how many were removed.
     """
     over = list(
         session.scalars(
             select(StoredResponseRow.id).where(StoredResponseRow.expires_at <= now).limit(batch)
         )
     )
-    surplus = (session.scalar(select(func.count()).select_from(StoredResponseRow)) or 0) - len(over)
-    if surplus > max_rows and len(over) < batch:
-        over += session.scalars(
-            select(StoredResponseRow.id)
-            .where(StoredResponseRow.id.not_in(over))
-            .order_by(StoredResponseRow.created_at, StoredResponseRow.id)
-            .limit(min(surplus - max_rows, batch - len(over)))
-        )
+    over = over or _too_much(session, bounds, batch)
     if over:
         remove(session, over)
     return len(over)
+
+
+def _too_much(session: Session, bounds: Bounds, batch: int) -> list[str]:
+    """Return the oldest responses of the key that has most, as many as are too many.
+
+    It keeps no less than the key after it, so that nobody pushes out what others stored.
+    """
+    own = StoredResponseRow
+    held = session.execute(
+        select(own.key_id, func.count(), func.sum(own.size)).group_by(own.key_id)
+    ).all()
+    counts = sorted(((rows, key) for key, rows, _ in held), reverse=True)
+    sizes = sorted(((int(size or 0), key) for key, _, size in held), reverse=True)
+    few, small = _surplus(counts, bounds.rows), _surplus(sizes, bounds.all_bytes)
+    if sizes and sizes[0][0] > bounds.key_bytes:
+        key, small = sizes[0][1], max(small, sizes[0][0] - bounds.key_bytes)
+    elif small:
+        key = sizes[0][1]
+    elif few:
+        key = counts[0][1]
+        batch = min(few, batch)
+    else:
+        return []
+    oldest = session.execute(
+        select(own.id, own.size)
+        .where(own.key_id == key)
+        .order_by(own.created_at, own.id)
+        .limit(batch)
+    ).all()
+    if not small:
+        return [response_id for response_id, _ in oldest]
+    before = accumulate((size for _, size in oldest), initial=0)
+    return [found[0] for found, freed in zip(oldest, before, strict=False) if freed < small]
+
+
+def _surplus(held: list[tuple[int, int]], most: int) -> int:
+    """Return how much the first of `held`, the largest, has to give up now."""
+    over = sum(amount for amount, _ in held) - most
+    if over <= 0:
+        return 0
+    second = held[1][0] if len(held) > 1 else 0
+    return min(over, max(1, held[0][0] - second))
 
 
 def _is_over(expires_at: datetime | None, now: datetime) -> bool:

@@ -1,22 +1,27 @@
 """Carries a secret from one page to the next, once, without keeping it anywhere.
 
-The secret is split like a torn banknote: a random pad goes into the visitor's cookie, the secret
-combined with it into the next page. Neither a log or page that has the one half nor somebody who
-has the cookie can put it together, and any worker can answer. Looking removes the pad.
+A random pad goes into the visitor's cookie, the secret combined with it into the next page's
+address: neither who has a log nor who has the cookie can put it together, and any worker can
+answer. Looking uses the pad up, in the database: an older copy of the cookie finds nothing.
 """
 
 from __future__ import annotations
 
 import secrets
 import time
+from datetime import UTC, datetime
+from hashlib import sha256
 
 from flask import session
+
+from gateway.store import admins
+from gateway.web.context import services
 
 _LIFE_S = 600
 
 
 def hand_over(slot: str, secret: str, about: int = 0) -> str:
-    """Prepare to give `secret` (and a number it is about) on the next page; give its token."""
+    """Prepare to give `secret` (and a number it is about) on the next page; return its token."""
     plain = secret.encode()
     pad = secrets.token_bytes(len(plain))
     session[slot] = [about, pad.hex(), int(time.time())]
@@ -35,6 +40,8 @@ def given(slot: str, token: str) -> tuple[int, str] | None:
     except ValueError:
         return None
     if len(mixed) != len(pad) or not 0 <= time.time() - at <= _LIFE_S:
+        return None
+    if not services().store.write(admins.spend, sha256(pad).digest(), datetime.now(UTC)):
         return None
     try:
         return int(about), _combined(mixed, pad).decode()

@@ -108,6 +108,7 @@ SENTENCES = (
     "There is already an account '%(name)s'.",
     "There must be an owner who can log in.",
     "The current password is wrong.",
+    "The password was changed meanwhile.",
     "The new password is the old one.",
     "Too many logins at once; try again in a moment.",
     "A token cannot have a higher role than its maker.",

@@ -50,6 +50,19 @@ def test_a_new_key_works_and_is_shown_only_once(admin: Visitor, parts: Services)
     assert secret.group() not in answer.headers["Location"]
 
 
+def test_an_old_copy_of_the_cookie_shows_no_secret_again(admin: Visitor, parts: Services) -> None:
+    address = admin.post("/admin/keys/new", PLAIN).headers["Location"]
+    with admin.client.session_transaction() as session:
+        before = dict(session)
+    assert SECRET.search(admin.get(address).text)
+    with admin.client.session_transaction() as session:
+        session.update(before)
+    again = admin.get(address)
+
+    assert again.status_code == 303
+    assert not SECRET.search(again.text)
+
+
 def test_the_secret_stands_nowhere_but_on_its_page(admin: Visitor, parts: Services) -> None:
     answer = admin.post("/admin/keys/new", PLAIN)
     with admin.client.session_transaction() as session:

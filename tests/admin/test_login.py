@@ -73,6 +73,42 @@ def test_many_wrong_passwords_have_to_wait(app: Flask) -> None:
     assert statuses[-1] == 429
 
 
+def test_a_browser_that_signed_in_before_is_known_by_a_cookie(app: Flask) -> None:
+    owner, stranger = Visitor(app), Visitor(app)
+    owner.login()
+    owner.post("/auth/logout")
+    for _ in range(12):
+        stranger.login("admin", "not the password")
+    kept = owner.client.get_cookie("o2o_device", path="/auth")
+
+    assert owner.login().status_code == 303
+    assert stranger.login().status_code == 429
+    assert kept is not None
+    assert kept.http_only
+    assert kept.same_site == "Lax"
+
+
+def test_a_cookie_made_up_is_no_known_browser(app: Flask) -> None:
+    stranger = Visitor(app)
+    for word in ("", "x", "WzEsImEiXQ.aAaAaA.forged"):
+        stranger.client.set_cookie("o2o_device", word, path="/auth")
+        for _ in range(4):
+            stranger.login("admin", "not the password")
+
+    assert stranger.login().status_code == 429
+
+
+def test_who_comes_second_with_a_first_password_is_sent_to_sign_in(first_app: Flask) -> None:
+    visitors = [Visitor(first_app), Visitor(first_app)]
+    for visitor in visitors:
+        visitor.login("admin", "admin")
+        visitor.get("/auth/password")
+    fields = {"password": PASSWORD, "again": PASSWORD}
+    answers = [visitor.post("/auth/password", fields) for visitor in visitors]
+
+    assert [answer.headers["Location"] for answer in answers] == ["/admin/welcome", "/auth/login"]
+
+
 def test_the_first_password_opens_only_the_page_that_replaces_it(first_app: Flask) -> None:
     visitor = Visitor(first_app)
     answer = visitor.login("admin", "admin")

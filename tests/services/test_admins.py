@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import sqlite3
-from datetime import timedelta
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pyotp
 import pytest
 
 from gateway.core.admin import CLI, Actor
 from gateway.errors import Forbidden, InvalidRequest, RateLimited, Unauthenticated
+from gateway.limits.login_attempts import LoginAttempts
 from gateway.management.admins import Admins, CodeNeeded, LoginRefused
 from gateway.runtime.database import Store
-from gateway.store import audit
+from gateway.store import audit, passwords
 from tests.services.conftest import FakeClock
 
 PASSWORD = "violet harbour 71"
@@ -70,6 +75,135 @@ def test_an_address_that_tries_many_names_waits(admins: Admins) -> None:
     with pytest.raises(RateLimited):
         admins.login("root", PASSWORD, ip="203.0.113.9")
     assert admins.login("root", PASSWORD, ip="203.0.113.10")
+
+
+def _guess(admins: Admins, times: int, **where: Any) -> None:
+    for _ in range(times):
+        with pytest.raises((LoginRefused, RateLimited)):
+            admins.login("root", "wrong one here", **where)
+
+
+def test_strangers_who_guess_from_elsewhere_do_not_keep_the_owner_out(admins: Admins) -> None:
+    """A thousand addresses would do the same: each waits for its own failures (console-5)."""
+    for number in range(40):
+        _guess(admins, 6, ip=f"198.51.{number}.7")
+
+    assert admins.login("root", PASSWORD, ip="203.0.113.10")
+
+
+@pytest.mark.parametrize(
+    ("guesser", "other"),
+    [
+        ("203.0.113.9", "203.0.113.10"),
+        ("2001:db8:1::1", "2001:db8:1:ffff::1"),
+        ("::ffff:203.0.113.9", "203.0.113.10"),
+    ],
+)
+def test_failures_count_for_the_whole_network(admins: Admins, guesser: str, other: str) -> None:
+    _guess(admins, 6, ip=guesser)
+
+    with pytest.raises(RateLimited):
+        admins.login("root", PASSWORD, ip=other)
+
+
+def test_an_address_of_one_ipv6_machine_is_its_network(admins: Admins) -> None:
+    for number in range(11):
+        with pytest.raises(LoginRefused):
+            admins.login(f"user{number}", "wrong one here", ip=f"2001:db8::{number}")
+
+    with pytest.raises(RateLimited):
+        admins.login("root", PASSWORD, ip="2001:db8::ff")
+
+
+def test_a_browser_that_signed_in_before_waits_for_its_own_failures_only(admins: Admins) -> None:
+    owner, _ = admins.login("root", PASSWORD)
+    where = {"ip": "203.0.113.9", "device": (owner.id, "browser")}
+    _guess(admins, 20, ip="203.0.113.9")
+
+    assert admins.login("root", PASSWORD, **where)
+    with pytest.raises(RateLimited):
+        admins.login("root", PASSWORD, ip="203.0.113.9", device=(owner.id + 1, "another's"))
+    _guess(admins, 6, **where)
+    with pytest.raises(RateLimited):
+        admins.login("root", PASSWORD, **where)
+
+
+def test_strangers_who_wait_for_the_hashing_are_few_of_each_network(store: Store) -> None:
+    attempts = LoginAttempts(store, lambda: datetime.now(UTC))
+    with ExitStack() as held:
+        for _ in range(2):
+            held.enter_context(attempts.turn("198.51.100.0/24", is_known=False))
+        with pytest.raises(RateLimited), attempts.turn("198.51.100.0/24", is_known=False):
+            pass
+        with attempts.turn():  # beside them
+            pass
+    with attempts.turn("198.51.100.0/24", is_known=False):
+        pass
+
+
+def _while_hashing(monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], object]) -> None:
+    """Let something happen between the check of a password and what follows from it."""
+    check = passwords.is_right
+
+    def is_right(stored: str, password: str) -> bool:
+        right = check(stored, password)
+        monkeypatch.setattr(passwords, "is_right", check)
+        meanwhile()
+        return right
+
+    monkeypatch.setattr(passwords, "is_right", is_right)
+
+
+def test_the_old_password_does_not_get_in_beside_its_change(
+    admins: Admins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner, _ = admins.login("root", PASSWORD)
+    monkeypatch.setattr(passwords, "needs_rehash", lambda _: True)  # nor comes back by a new hash
+    _while_hashing(monkeypatch, lambda: admins.set_password(owner.id, "green lantern 8", CLI))
+
+    with pytest.raises(LoginRefused):
+        admins.login("root", PASSWORD)
+    assert admins.sessions(owner.id) == []
+    assert admins.login("root", "green lantern 8")
+
+
+def test_an_account_disabled_meanwhile_does_not_get_in(
+    admins: Admins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = admins.accounts.create("second", PASSWORD, "owner", CLI, must_change=False)
+    _while_hashing(monkeypatch, lambda: admins.accounts.update(second.id, CLI, enabled=False))
+
+    with pytest.raises(LoginRefused):
+        admins.login("second", PASSWORD)
+
+
+def test_a_password_changes_only_from_the_one_that_was_checked(
+    admins: Admins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner, _ = admins.login("root", PASSWORD)
+    _while_hashing(monkeypatch, lambda: admins.set_password(owner.id, "green lantern 8", CLI))
+
+    with pytest.raises(InvalidRequest, match="meanwhile"):
+        admins.change_password(owner.id, PASSWORD, "yellow submarine 9", CLI)
+    assert admins.login("root", "green lantern 8")
+
+
+def test_a_first_password_is_chosen_once(admins: Admins) -> None:
+    """Twenty browsers at once, all signed in with the first password."""
+    first = admins.accounts.create("first", PASSWORD, "owner", CLI, must_change=True)
+    chosen: list[str] = []
+
+    def choose(number: int) -> None:
+        password = f"chosen by browser {number}"
+        with suppress(InvalidRequest):
+            admins.choose_password(first.id, password, CLI)
+            chosen.append(password)
+
+    with ThreadPoolExecutor(20) as pool:
+        list(pool.map(choose, range(20)))
+
+    assert len(chosen) == 1
+    assert admins.login("first", chosen[0])
 
 
 @pytest.mark.parametrize(

@@ -148,6 +148,11 @@ WORDS: Mapping[str, Mapping[str, Words]] = {
         ),
         "responses_store_ttl_days": (_l("Keep them for (days)"), ""),
         "responses_store_max_rows": (_l("Keep at most"), ""),
+        "responses_store_key_mb": (
+            _l("Of one key at most (MB)"),
+            _l("Then its oldest responses are forgotten."),
+        ),
+        "responses_store_mb": (_l("Of all keys at most (MB)"), ""),
         "cors_allow_origins": (
             _l("Web pages that may call the API"),
             _l("* for all, or addresses such as https://chat.example.org, separated by spaces."),

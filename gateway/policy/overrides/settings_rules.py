@@ -18,6 +18,8 @@ RANGES: Mapping[str, tuple[int, int]] = {
     "max_n": (1, 128),
     "responses_store_ttl_days": (1, 3650),
     "responses_store_max_rows": (100, 10_000_000),
+    "responses_store_key_mb": (1, 1_000_000),
+    "responses_store_mb": (1, 1_000_000),
     "stream_commit_ms": (0, 600_000),
     "sse_comment_interval_s": (1, 3600),
     "sse_chunk_interval_s": (1, 3600),

@@ -12,6 +12,7 @@ from gateway.store.tables.access import (
     AdminTokenRow,
     AuditRow,
     LoginFailureRow,
+    SpentSecretRow,
 )
 from gateway.store.tables.base import Base, Instant, from_us, to_us
 from gateway.store.tables.catalog import (
@@ -64,6 +65,7 @@ __all__ = [
     "RevisionRow",
     "ServerRow",
     "SettingRow",
+    "SpentSecretRow",
     "StoredItemRow",
     "StoredResponseRow",
     "UsageBodyRow",

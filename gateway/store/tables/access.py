@@ -74,7 +74,8 @@ class AdminTokenRow(Base):
 
 
 class LoginFailureRow(Base):
-    """Failed logins of one subject (`user:name` or `ip:address`) and how long it must wait."""
+    """Failed logins of one subject (`user:name@network`, `ip:address` or `device:id`) and how long
+    it must wait."""
 
     __tablename__ = "login_failure"
 
@@ -82,6 +83,15 @@ class LoginFailureRow(Base):
     failures: Mapped[int]
     last_at: Mapped[datetime] = mapped_column(index=True)
     blocked_until: Mapped[datetime | None]
+
+
+class SpentSecretRow(Base):
+    """The SHA-256 digest of what a page may show once, and when it was shown."""
+
+    __tablename__ = "spent_secret"
+
+    digest: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
+    at: Mapped[datetime] = mapped_column(index=True)
 
 
 class AuditRow(Base):

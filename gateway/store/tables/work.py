@@ -64,8 +64,9 @@ class CommandRow(Base):
 
 
 class StoredResponseRow(Base):
-    """A response of the Responses API that may be recalled by its key. `body` is the object as
-    it was answered."""
+    """A response of the Responses API that may be recalled by its key or one that replaced it:
+    `key_id` is the first key of the rotations. `body` is the object as it was answered, without its
+    `output`, which the items hold; `size` is in bytes, of both."""
 
     __tablename__ = "stored_response"
     __table_args__ = (Index("ix_stored_response_created_at_id", "created_at", "id"),)
@@ -76,6 +77,7 @@ class StoredResponseRow(Base):
     model: Mapped[Name]
     status: Mapped[Word]
     body: Mapped[dict[str, Any]]
+    size: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime | None] = mapped_column(index=True)
 
