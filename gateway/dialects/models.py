@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
+from gateway.core import readers
 from gateway.core.catalog import Model
 from gateway.core.chat import Json
 from gateway.dialects.base import Endpoint
 from gateway.dialects.shared.openai import OPENAI
-from gateway.dialects.shared.reading import as_integer, invalid
+from gateway.dialects.shared.reading import checked, invalid
 
 MAX_LIMIT = 1000
 _UNKNOWN_TIME = datetime.fromtimestamp(0, UTC)
@@ -62,7 +63,7 @@ def render_list(
 
 
 def _limit(limit: int | str | None) -> int | None:
-    return None if limit in (None, "") else as_integer(limit, "limit", 1, MAX_LIMIT)
+    return None if limit in (None, "") else checked(readers.integer, limit, "limit", 1, MAX_LIMIT)
 
 
 def _page(

@@ -5,7 +5,7 @@ The options come from the table that also checks them, so nothing is missing her
 
 from __future__ import annotations
 
-from gateway.core.options import OPTIONS, OptionRule
+from gateway.core.options import NOT_AT_ROOT, OPTIONS, Option
 from gateway.openapi.parts import (
     Schema,
     anything,
@@ -18,9 +18,6 @@ from gateway.openapi.parts import (
     text,
     word,
 )
-
-NOT_AT_ROOT = frozenset({"numa", "low_vram", "f16_kv", "use_mlock", "vocab_only", "logits_all"})
-"""Options that are read inside `options` only."""
 
 
 def schemas() -> dict[str, Schema]:
@@ -86,7 +83,7 @@ def effort() -> Schema:
     )
 
 
-def option(rule: OptionRule) -> Schema:
+def option(rule: Option) -> Schema:
     """Return the schema of one of Ollama's options."""
     match rule.kind:
         case "number":
@@ -97,7 +94,7 @@ def option(rule: OptionRule) -> Schema:
             return flag()
         case "limit":
             return token_limit()
-        case "stop":
+        case _:
             return stops()
 
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
-from gateway.policy.overrides.options import KEYS
+from gateway.core.options import KEYS
 from gateway.web.words import _
 
 SENTENCES = (
@@ -112,7 +112,7 @@ SENTENCES = (
     "The new password is the old one.",
     "Too many logins at once; try again in a moment.",
     "A token cannot have a higher role than its maker.",
-    # policy/override_rules.py, policy/options.py
+    # policy/overrides/rules.py, core/readers.py, core/options.py
     "must be an object",
     "stands here twice",
     "has no place here",

@@ -12,8 +12,8 @@ import pytest
 from gateway.accounting.metrics import Metrics
 from gateway.config import VARIABLES
 from gateway.core.behaviour import Behaviour
+from gateway.core.options import KEYS
 from gateway.policy import client_snippets
-from gateway.policy.overrides.options import KEYS
 from tests.docs import write
 from tests.docs.reading import PAGES, ROOT, anchor, blocks, headings, links, prose, tables
 

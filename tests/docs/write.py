@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from gateway import openapi
+from gateway.core.options import KEYS, Option
 from gateway.openapi import admin, extensions, parts
 from gateway.policy import client_snippets
-from gateway.policy.overrides.options import KEYS, KeyRule
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DOCS = ROOT / "docs"
@@ -72,7 +72,7 @@ def _escaped(text: str) -> str:
     return text.replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _kind(rule: KeyRule) -> str:
+def _kind(rule: Option) -> str:
     words = {
         "limit": "tokens; -1 is no limit",
         "flag": "true or false",

@@ -13,8 +13,8 @@ from wtforms.validators import DataRequired, Length, ValidationError
 from gateway.admin.forms.fields import CheckList, LinesField, OverrideField, parse_object
 from gateway.core.catalog import Model
 from gateway.core.chat import Json
-from gateway.policy.overrides.option_values import WrongValue, check_value
-from gateway.policy.overrides.options import KEYS, KeyRule
+from gateway.core.options import KEYS, Option
+from gateway.policy.overrides.rules import check_value
 from gateway.web.service_messages import translated
 from gateway.web.words import _, _l
 
@@ -102,15 +102,15 @@ class OverrideForm(FlaskForm):  # type: ignore[misc]  # as above
     submit = SubmitField(_l("Save parameters"))
 
 
-def fields_of(model: Model) -> dict[str, list[tuple[KeyRule, str]]]:
+def fields_of(model: Model) -> dict[str, list[tuple[Option, str]]]:
     """Return the parameters by group, each with the text its field starts with."""
-    grouped: dict[str, list[tuple[KeyRule, str]]] = {name: [] for name in GROUPS}
+    grouped: dict[str, list[tuple[Option, str]]] = {name: [] for name in GROUPS}
     for rule in KEYS.values():
         grouped[rule.group].append((rule, as_text(rule, model.override.get(rule.name))))
     return grouped
 
 
-def as_text(rule: KeyRule, value: Json) -> str:
+def as_text(rule: Option, value: Json) -> str:
     """Return a value as its field shows it."""
     if value is None:
         return ""
@@ -138,12 +138,12 @@ def read_fields(
             continue
         try:
             override[name] = check_value(rule, _value(rule, text))
-        except (WrongValue, ValueError) as error:
+        except ValueError as error:
             wrong[name] = _("Must be %(what)s.", what=translated(str(error)))
     return override, wrong
 
 
-def _value(rule: KeyRule, text: str) -> Json:
+def _value(rule: Option, text: str) -> Json:
     if rule.kind == "stop":
         return [line for line in text.split("\n") if line]
     if rule.kind == "format" and text.strip() != "json":

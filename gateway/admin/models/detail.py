@@ -27,10 +27,10 @@ from gateway.admin.models.list import get_model, loaded_on, report
 from gateway.admin.usage import charts
 from gateway.core.catalog import Alias, Model, OverrideVersion
 from gateway.core.chat import Json
+from gateway.core.options import KEYS
 from gateway.core.requests import Filter
 from gateway.errors import InvalidRequest
 from gateway.policy import access
-from gateway.policy.overrides.options import KEYS
 from gateway.policy.overrides.rules import InvalidOverride
 from gateway.store import catalog
 from gateway.store.usage import request_queries, usage_queries

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from gateway.core.chat import Call, ChatRequest, Envelope, Json, Think, Tool
 from gateway.core.events import Reply
-from gateway.core.options import OPTIONS, OptionRule
+from gateway.core.options import OPTIONS, Option
 from gateway.dialects.base import Dialect, Reading
 from gateway.dialects.messages.answer import (
     ANTHROPIC,
@@ -31,7 +31,7 @@ from gateway.dialects.messages.input import read_messages
 from gateway.dialects.messages.stream import writer
 from gateway.dialects.messages.tools import read_tools
 from gateway.dialects.shared.content import read_arguments
-from gateway.dialects.shared.params import OPENAI_NAMES, Named, read_params, root_of
+from gateway.dialects.shared.params import OPENAI_NAMES, read_params, root_of
 from gateway.dialects.shared.reading import (
     Fields,
     as_fields,
@@ -43,14 +43,14 @@ from gateway.dialects.shared.reading import (
 from gateway.dialects.shared.schemas import read_response_format
 from gateway.dialects.shared.tool_choice import read_choice
 
-_LIMIT = Named("num_predict", OptionRule("integer", 1))
-NAMES: Mapping[str, Named] = {
+_LIMIT = replace(OPTIONS["num_predict"], kind="integer", low=1)
+NAMES: Mapping[str, Option] = {
     **{
         name: OPENAI_NAMES[name]
         for name in ("temperature", "top_p", "presence_penalty", "frequency_penalty")
     },
-    "top_k": Named("top_k", OPTIONS["top_k"]),
-    "stop_sequences": Named("stop", OptionRule("stop")),
+    "top_k": OPTIONS["top_k"],
+    "stop_sequences": OPTIONS["stop"],
     "max_output_tokens": _LIMIT,
     "max_tokens": _LIMIT,
 }

@@ -17,7 +17,7 @@ import orjson
 
 from gateway.core.chat import Call, ChatRequest, Envelope, Json, Params
 from gateway.core.events import Reply
-from gateway.core.options import OptionRule
+from gateway.core.options import OPTIONS, Option
 from gateway.dialects.base import Dialect, Reading
 from gateway.dialects.responses.input import Conversation, read_input
 from gateway.dialects.responses.object import Echo
@@ -25,7 +25,7 @@ from gateway.dialects.responses.stored import to_keep
 from gateway.dialects.responses.stream import Builder, response_of
 from gateway.dialects.responses.tools import Offer, read_choice, read_tools
 from gateway.dialects.shared.openai import OPENAI, error_body
-from gateway.dialects.shared.params import OPENAI_NAMES, Named, read_params, root_of
+from gateway.dialects.shared.params import OPENAI_NAMES, read_params, root_of
 from gateway.dialects.shared.reading import (
     Fields,
     as_fields,
@@ -39,9 +39,9 @@ from gateway.dialects.shared.reading import (
 from gateway.dialects.shared.schemas import read_response_format
 from gateway.errors import GatewayError
 
-NAMES: Mapping[str, Named] = {
+NAMES: Mapping[str, Option] = {
     **{name: rule for name, rule in OPENAI_NAMES.items() if name != "max_completion_tokens"},
-    "max_output_tokens": Named("num_predict", OptionRule("limit")),
+    "max_output_tokens": OPTIONS["num_predict"],
 }
 """The vendor's names of options, weakest first."""
 

@@ -15,26 +15,16 @@ What is not an option (`think`, `keep_alive`, time limits, ...) is looked for at
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
 
 import orjson
 
+from gateway.core import readers
 from gateway.core.chat import EMPTY, Json, Params
-from gateway.core.options import OPTIONS, OptionRule
-from gateway.dialects.shared.reading import (
-    Fields,
-    as_flag,
-    as_integer,
-    as_limit,
-    as_number,
-    as_stops,
-    invalid,
-    label,
-    wrong_type,
-)
+from gateway.core.options import NOT_AT_ROOT, OPTIONS, Option
+from gateway.dialects.shared.reading import Fields, checked, invalid, label, wrong_type
 from gateway.dialects.shared.schema_refs import inline_refs
 from gateway.dialects.shared.thinking import (
     TEMPLATE_WORDS,
@@ -46,40 +36,29 @@ from gateway.dialects.shared.thinking import (
 
 T = TypeVar("T")
 
-MAX_SECONDS = 9e9
-"""Beyond this Go's durations overflow."""
+MAX_STOPS = 256
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
-    """A vendor's name of an option: which option it is, and the vendor's own range."""
-
-    option: str
-    rule: OptionRule
+def bounded(option: str, low: float, high: float | None = None) -> Option:
+    """Return an option with a vendor's own range."""
+    return replace(OPTIONS[option], low=low, high=high)
 
 
-_LIMIT = OptionRule("limit")
-_STOP = OptionRule("stop")
-
-OPENAI_NAMES: Mapping[str, Named] = {
-    "temperature": Named("temperature", OptionRule("number", 0, 2)),
-    "top_p": Named("top_p", OptionRule("number", 0, 1)),
-    "presence_penalty": Named("presence_penalty", OptionRule("number", -2, 2)),
-    "frequency_penalty": Named("frequency_penalty", OptionRule("number", -2, 2)),
-    "seed": Named("seed", OptionRule("integer")),
-    "stop": Named("stop", _STOP),
-    "max_tokens": Named("num_predict", _LIMIT),
-    "max_completion_tokens": Named("num_predict", _LIMIT),
+OPENAI_NAMES: Mapping[str, Option] = {
+    "temperature": bounded("temperature", 0, 2),
+    "top_p": OPTIONS["top_p"],
+    "presence_penalty": bounded("presence_penalty", -2, 2),
+    "frequency_penalty": bounded("frequency_penalty", -2, 2),
+    "seed": OPTIONS["seed"],
+    "stop": OPTIONS["stop"],
+    "max_tokens": OPTIONS["num_predict"],
+    "max_completion_tokens": OPTIONS["num_predict"],
 }
-"""Chat completions and completions; where two name one option the later one wins."""
+"""Vendor names of options in chat completions and completions; where two name one option the later
+one wins."""
 
-_OTHER_VENDORS = {"repetition_penalty": Named("repeat_penalty", OptionRule("number", 0))}
-_AT_ROOT = tuple(
-    name
-    for name in OPTIONS
-    # These would be taken from clients that mean something else by such a key.
-    if name not in {"numa", "low_vram", "f16_kv", "use_mlock", "vocab_only", "logits_all"}
-)
+_OTHER_VENDORS = {"repetition_penalty": OPTIONS["repeat_penalty"]}
+_AT_ROOT = tuple(name for name in OPTIONS if name not in NOT_AT_ROOT)
 _LIFTED = {"think", "keep_alive", "keepAlive", "format"}
 _OPTION_ALIASES = {"stop_sequences": "stop"}
 _TIMEOUTS = ("timeout_ms", "timeoutMs", "request_timeout", "requestTimeout")
@@ -89,8 +68,6 @@ _NO_OPTIONS = frozenset(
      "truncate", "shift", "raw", "options", "metadata"}
 )  # fmt: skip
 """Where `_laid_over` looks: most bodies have none of them."""
-_DIGITS = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)")
-_DURATION = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h))+")
 
 
 def root_of(body: Mapping[str, Json]) -> Fields:
@@ -107,7 +84,7 @@ def root_of(body: Mapping[str, Json]) -> Fields:
 
 
 def read_params(
-    body: Mapping[str, Json], named: Mapping[str, Named], own: Collection[str] = ()
+    body: Mapping[str, Json], named: Mapping[str, Option], own: Collection[str] = ()
 ) -> tuple[Params, tuple[str, ...]]:
     """Return the parameters of a body and the field paths that were ignored with notice.
 
@@ -123,7 +100,7 @@ def read_params(
     return params, tuple(ignored)
 
 
-def read_options(body: Mapping[str, Json], named: Mapping[str, Named]) -> Mapping[str, Json]:
+def read_options(body: Mapping[str, Json], named: Mapping[str, Option]) -> Mapping[str, Json]:
     """Return Ollama's `options` by the rank of the places they stand in; unknown ones are kept."""
     return _ranked(_layers(body), named)
 
@@ -158,38 +135,17 @@ def read_format(value: Json, param: str) -> Json:
     raise wrong_type(param, '"json" or a schema object', value)
 
 
-def as_keep_alive(value: Json, param: str) -> float | str:
-    """Return seconds or a Go duration, or raise InvalidRequest."""
-    if isinstance(value, str):
-        text = value.strip()
-        if _DURATION.fullmatch(text):
-            return text
-        if _DIGITS.fullmatch(text):
-            value = float(text)
-    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > MAX_SECONDS:
-        raise invalid(f"{param!r} must be seconds, or a duration such as '5m'.", param)
-    return int(value) if value == int(value) else value
-
-
-def check_option(name: str, value: Json, param: str, rule: OptionRule | None = None) -> Json:
+def _check_option(option: Option | None, value: Json, param: str) -> Json:
     """Return the value of an option in the type Ollama wants; of an unknown one as it is.
 
     Raises InvalidRequest: Ollama itself answers 500 to a wrong type (F4).
     """
-    rule = rule or OPTIONS.get(name)
-    if rule is None:
+    if option is None:
         return value
-    match rule.kind:
-        case "number":
-            return as_number(value, param, rule.low, rule.high)
-        case "integer":
-            return as_integer(value, param, rule.low, rule.high)
-        case "flag":
-            return as_flag(value, param)
-        case "limit":
-            return as_limit(value, param)
-        case "stop":
-            return list(as_stops(value, param))
+    found = checked(readers.read, value, param, option)
+    if option.kind == "stop" and len(found) > MAX_STOPS:
+        raise invalid(f"{param!r} may hold at most {MAX_STOPS} strings.", param)
+    return found
 
 
 def _layers(body: Mapping[str, Json], own: Collection[str] = ()) -> tuple[Fields, ...]:
@@ -205,7 +161,7 @@ def _layers(body: Mapping[str, Json], own: Collection[str] = ()) -> tuple[Fields
     )
 
 
-def _ranked(layers: Sequence[Fields], named: Mapping[str, Named]) -> Mapping[str, Json]:
+def _ranked(layers: Sequence[Fields], named: Mapping[str, Option]) -> Mapping[str, Json]:
     """Return the options of the layers, the first one strongest."""
     found: dict[str, Json] = {}
     for layer in reversed(layers):
@@ -213,7 +169,7 @@ def _ranked(layers: Sequence[Fields], named: Mapping[str, Named]) -> Mapping[str
     return found or EMPTY
 
 
-def _options(layer: Fields, named: Mapping[str, Named]) -> dict[str, Json]:
+def _options(layer: Fields, named: Mapping[str, Option]) -> dict[str, Json]:
     """Return the options of one layer: `options`, then vendor names, then Ollama's at the root."""
     found: dict[str, Json] = {}
     listed = layer.fields("options")
@@ -221,16 +177,15 @@ def _options(layer: Fields, named: Mapping[str, Named]) -> dict[str, Json]:
         for name, value in listed.raw.items():
             if value is not None and name not in _LIFTED:
                 option = _OPTION_ALIASES.get(name, name)
-                found[option] = check_option(option, value, listed.path(name))
+                found[option] = _check_option(OPTIONS.get(option), value, listed.path(name))
     raw = layer.raw
     for table in (_OTHER_VENDORS, named):
         for name, vendor in table.items():
             if name in raw and (value := raw[name]) is not None:
-                option = vendor.option
-                found[option] = check_option(option, value, layer.path(name), vendor.rule)
+                found[vendor.name] = _check_option(vendor, value, layer.path(name))
     for name in _AT_ROOT:
         if name in raw and name not in named and (value := raw[name]) is not None:
-            found[name] = check_option(name, value, layer.path(name))
+            found[name] = _check_option(OPTIONS[name], value, layer.path(name))
     if found.get("stop") == []:
         # An empty list would switch off the stop strings of the Modelfile.
         del found["stop"]
@@ -287,7 +242,7 @@ def _keep_alive(layer: Fields) -> float | str | None:
         if place is not None:
             for name in _KEEP_ALIVES:
                 if place.get(name) is not None:
-                    return as_keep_alive(place.get(name), place.path(name))
+                    return checked(readers.duration, place.get(name), place.path(name))
     return None
 
 

@@ -1,8 +1,7 @@
 """Careful reading of what a client sent: every look at a body goes through here.
 
     null            equals absent
-    booleans        also the words true/false, 1/0, yes/no, on/off
-    numbers         also as text; a whole float is an integer; never NaN or infinity
+    booleans        also words, numbers also as text (`core/readers.py`)
     anything else   is refused with `invalid_type`, out of range with `invalid_value`
 
 Every refusal names the field by its dotted path, `messages[2].content`.
@@ -10,22 +9,17 @@ Every refusal names the field by its dotted path, `messages[2].content`.
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
+from gateway.core import readers
 from gateway.core.chat import Json
+from gateway.core.readers import WrongType, WrongValue
 from gateway.errors import InvalidRequest
 
-MAX_STOPS = 256
-INT64 = 2**63
-_WORDS = {
-    "true": True, "1": True, "yes": True, "on": True,
-    "false": False, "0": False, "no": False, "off": False,
-}  # fmt: skip
-_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,4})?")
-_WHOLE = re.compile(r"[+-]?\d{1,40}")
+T = TypeVar("T")
 _LABEL = re.compile(r"[^\x21-\x2b\x2d-\x7e]+")
 
 
@@ -59,19 +53,21 @@ class Fields:
     def flag(self, name: str) -> bool | None:
         """Return a boolean."""
         value = self.raw.get(name)
-        return None if value is None else as_flag(value, self.path(name))
+        return None if value is None else checked(readers.flag, value, self.path(name))
 
     def number(
         self, name: str, low: float | None = None, high: float | None = None
     ) -> float | None:
         """Return a number within `low` and `high`, both inclusive."""
         value = self.raw.get(name)
-        return None if value is None else as_number(value, self.path(name), low, high)
+        return None if value is None else checked(readers.number, value, self.path(name), low, high)
 
     def integer(self, name: str, low: float | None = None, high: float | None = None) -> int | None:
         """Return a whole number within `low` and `high`, both inclusive."""
         value = self.raw.get(name)
-        return None if value is None else as_integer(value, self.path(name), low, high)
+        return (
+            None if value is None else checked(readers.integer, value, self.path(name), low, high)
+        )
 
     def word(self, name: str, allowed: Collection[str]) -> str | None:
         """Return one of the `allowed` words."""
@@ -106,45 +102,14 @@ def as_text(value: Json, param: str) -> str:
     raise wrong_type(param, "a string", value)
 
 
-def as_flag(value: Json, param: str) -> bool:
-    """Return a boolean, or raise InvalidRequest."""
-    if isinstance(value, bool):
-        return value
-    known = flag_of(value) if isinstance(value, str) else None
-    if known is not None:
-        return known
-    raise wrong_type(param, "a boolean", value)
-
-
-def flag_of(word: str) -> bool | None:
-    """Return the boolean a word stands for; None when it stands for none."""
-    return _WORDS.get(word.strip().lower())
-
-
-def as_number(
-    value: Json, param: str, low: float | None = None, high: float | None = None
-) -> float:
-    """Return a finite number, whole ones as int, or raise InvalidRequest."""
-    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
-        value = int(value) if _WHOLE.fullmatch(value.strip()) else float(value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise wrong_type(param, "a number", value)
-    if isinstance(value, float) and not math.isfinite(value):
-        raise invalid(f"{param!r} must be a finite number.", param)
-    _check_range(value, param, low, high)
-    return value
-
-
-def as_integer(value: Json, param: str, low: float | None = None, high: float | None = None) -> int:
-    """Return a whole number of at most 64 bits, or raise InvalidRequest."""
-    number = as_number(value, param)
-    if number != int(number):
-        raise wrong_type(param, "an integer", value)
-    number = int(number)
-    if not -INT64 <= number < INT64:
-        raise invalid(f"{param!r} does not fit into 64 bits.", param)
-    _check_range(number, param, low, high)
-    return number
+def checked(reader: Callable[..., T], value: Json, param: str, *bounds: Json) -> T:
+    """Return what a reader of `core.readers` makes of a value, or raise InvalidRequest."""
+    try:
+        return reader(value, *bounds)
+    except WrongType as error:
+        raise wrong_type(param + error.at, str(error), error.value) from None
+    except WrongValue as error:
+        raise invalid(f"{param!r} must be {error}.", param) from None
 
 
 def as_fields(value: Json, param: str) -> Fields:
@@ -159,29 +124,6 @@ def as_list(value: Json, param: str) -> Sequence[Json]:
     if isinstance(value, list | tuple):
         return value
     raise wrong_type(param, "a list", value)
-
-
-def as_limit(value: Json, param: str) -> int:
-    """Return a number of tokens: at least 1, or -1 and -2 for no limit.
-
-    0 is refused: what it does upstream depends on the code path (D22).
-    """
-    number = as_integer(value, param)
-    if number < 1 and number not in (-1, -2):
-        raise invalid(f"{param!r} must be at least 1, or -1 for no limit.", param)
-    return number
-
-
-def as_stops(value: Json, param: str) -> tuple[str, ...]:
-    """Return stop strings from a string or a list; empty ones are dropped."""
-    if isinstance(value, str):
-        return (value,) if value else ()
-    if not isinstance(value, list | tuple):
-        raise wrong_type(param, "a string or a list of strings", value)
-    stops = tuple(as_text(item, f"{param}[{index}]") for index, item in enumerate(value))
-    if len(stops) > MAX_STOPS:
-        raise invalid(f"{param!r} may hold at most {MAX_STOPS} strings.", param)
-    return tuple(stop for stop in stops if stop)
 
 
 def read_model(root: Fields) -> str:
@@ -245,13 +187,6 @@ def wrong_type(param: str, wanted: str, value: Json) -> InvalidRequest:
     return InvalidRequest(
         f"{param!r} must be {wanted}, not {_kind(value)}.", param=param, code="invalid_type"
     )
-
-
-def _check_range(value: float, param: str, low: float | None, high: float | None) -> None:
-    if low is not None and value < low:
-        raise invalid(f"{param!r} must be at least {low:g}.", param)
-    if high is not None and value > high:
-        raise invalid(f"{param!r} must be at most {high:g}.", param)
 
 
 def _kind(value: Json) -> str:

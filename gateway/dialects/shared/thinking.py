@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from gateway.core import readers
 from gateway.core.chat import Json, Think
 from gateway.core.options import EFFORTS
-from gateway.dialects.shared.reading import Fields, as_fields, as_flag, as_text, flag_of, wrong_type
+from gateway.core.readers import flag_of
+from gateway.dialects.shared.reading import Fields, as_fields, as_text, checked, wrong_type
 
 _TEMPLATE_SWITCHES = ("enable_thinking", "thinking")
 TEMPLATE_WORDS = (*_TEMPLATE_SWITCHES, "reasoning_effort")
@@ -82,7 +84,7 @@ def read_hiding(fields: Fields) -> bool | None:
 
 
 def _read_switch(value: Json, param: str) -> Thinking:
-    return Thinking(as_flag(value, param))
+    return Thinking(checked(readers.flag, value, param))
 
 
 def _read_template_switch(value: Json, param: str) -> Thinking | None:

@@ -36,7 +36,7 @@ from gateway.core.chat import (
     Think,
 )
 from gateway.core.keys import Key
-from gateway.policy.overrides.options import KEYS, SPELLINGS
+from gateway.core.options import KEYS, SPELLINGS
 from gateway.policy.overrides.rules import InvalidOverride, Problem, validate, validate_text
 
 __all__ = [
@@ -59,9 +59,7 @@ Reason: TypeAlias = Literal["forced", "capped", "not allowed", "unknown", "no us
 ReasoningField: TypeAlias = Literal["reasoning_content", "reasoning", "both"]
 
 _PARAMS: Final = ("think", "format", "keep_alive", "truncate", "shift", "raw", "timeout_ms")
-_RUNNER: Final = frozenset(
-    {"num_gpu", "num_batch", "main_gpu", "num_thread", "use_mmap", "draft_num_predict", "shift"}
-)
+_RUNNER: Final = frozenset(name for name in KEYS if KEYS[name].runner) - {"num_ctx"}
 """What `allow_client_runner_options` is about: not `num_ctx`, which has its own limit."""
 _CAPS: Final = ("max_tokens_cap", "max_num_ctx")
 _REQUEST: Final = "request"

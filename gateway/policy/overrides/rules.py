@@ -10,13 +10,22 @@ from typing import Final
 import orjson
 
 from gateway.core.chat import Json
+from gateway.core.options import KEYS, OPTIONS, SPELLINGS, Option
+from gateway.core.readers import OutOfRange, WrongValue, read
 from gateway.errors import InvalidRequest
 from gateway.policy.overrides.json_positions import Lines, Path, read_lines
-from gateway.policy.overrides.option_values import WrongValue, check_option, check_value
-from gateway.policy.overrides.options import KEYS, SPELLINGS
 
 MAX_TEXT: Final = 262_144
 _MAX_PROBLEMS: Final = 50
+_WANTED: Final = {
+    "number": "a number",
+    "integer": "a whole number",
+    "milliseconds": "a whole number",
+    "limit": "a whole number",
+    "stop": "a text or a list of texts",
+    "duration": "seconds, or a duration such as 5m",
+}
+"""What a value of each kind must be, for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +74,23 @@ def validate(raw: Json, *, force: bool = True) -> Mapping[str, Json]:
     return _validate(raw, None, force)
 
 
+def check_value(option: Option, value: Json) -> Json:
+    """Return a value in the type it goes out with; the text of the WrongValue it raises is for
+    people."""
+    if option.kind == "flag" and type(value) is int:
+        value = str(value)
+    try:
+        return read(value, option)
+    except OutOfRange as error:
+        if option.high is None:
+            raise
+        raise WrongValue(f"from {option.low:g} to {option.high:g}") from error
+    except WrongValue as error:
+        if option.kind == "flag":
+            raise WrongValue(" or ".join(("true", "false", *option.choices))) from error
+        raise WrongValue(_WANTED.get(option.kind, str(error))) from error
+
+
 def _validate(raw: Json, lines: Lines | None, force: bool) -> Mapping[str, Json]:
     check = _Check(lines)
     override = check.override(raw, (), force)
@@ -108,17 +134,15 @@ class _Check:
                 checked[name] = self.override(value, below, False)
             elif name == "force":
                 self.problem(below, "has no place here")
+            elif name in KEYS:
+                self._one(KEYS[name], value, below, checked)
             else:
-                self._one(name, value, below, checked)
+                self.problem(below, _unknown(name))
         return checked
 
-    def _one(self, name: str, value: Json, path: Path, checked: dict[str, Json]) -> None:
-        rule = KEYS.get(name)
-        if rule is None:
-            self.problem(path, _unknown(name))
-            return
+    def _one(self, option: Option, value: Json, path: Path, checked: dict[str, Json]) -> None:
         try:
-            checked[name] = check_value(rule, value)
+            checked[option.name] = check_value(option, value)
         except WrongValue as error:
             self.problem(path, f"must be {error}")
 
@@ -132,13 +156,12 @@ class _Check:
             below = (*path, name)
             if value is None:
                 continue
-            if name in KEYS and not KEYS[name].is_option:
+            if name in OPTIONS:
+                self._one(OPTIONS[name], value, below, checked)
+            elif name in KEYS:
                 self.problem(below, "belongs one level up, beside 'options'")
-                continue
-            try:
-                checked[name] = check_option(name, value)
-            except WrongValue as error:
-                self.problem(below, f"must be {error}")
+            else:
+                checked[name] = value
         return checked
 
 
