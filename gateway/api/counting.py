@@ -9,7 +9,6 @@ from flask import Response, g
 from gateway.api import bp, storing
 from gateway.api.hooks import speaks
 from gateway.api.inbound import read_body
-from gateway.dialects.messages import dialect as anthropic_messages
 from gateway.dialects.messages.dialect import MESSAGES
 from gateway.dialects.responses import dialect as openai_responses
 from gateway.dialects.responses import stored as responses_stored
@@ -27,8 +26,8 @@ def count_tokens() -> Response:
     """Estimate the input of a Messages request."""
     access.check_scope(g.key, MESSAGES.name, MESSAGES.label)
     parts = services()
-    call = anthropic_messages.parse_count(read_body(parts), storing.reading(parts, g.key))
-    return _json(anthropic_messages.render_count(parts.calls.preparer.measure_prompt(call, g.key)))
+    call = MESSAGES.parse(read_body(parts), storing.reading(parts, g.key))
+    return _json({"input_tokens": parts.calls.preparer.measure_prompt(call, g.key)})
 
 
 @bp.post("/v1/responses/input_tokens", strict_slashes=False)

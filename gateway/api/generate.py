@@ -104,7 +104,7 @@ class _Stream:
         try:
             if isinstance(error, GatewayError):
                 active.stats.fail(error)
-                return self._writer.feed((0, (Failed(error),)))
+                return self._writer.write((0, (Failed(error),)))
             raise error
         except Exception as broken:
             fault = fault_of(broken, request_id)

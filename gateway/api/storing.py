@@ -48,14 +48,14 @@ class StoringWriter:
         self._dialect = dialect
         self._writer = writer
         self._is_stored = False
-        self.over = False
-        self.open = writer.open
+        self.ended = False
+        self.preamble = writer.preamble
 
-    def feed(self, batch: Batch) -> bytes:
+    def write(self, batch: Batch) -> bytes:
         """Return the frames of one batch; the response is stored before the last of them."""
-        data = self._writer.feed(batch)
-        self.over = self._writer.over
-        if self.over:
+        data = self._writer.write(batch)
+        self.ended = self._writer.ended
+        if self.ended:
             self.store()
         return data
 

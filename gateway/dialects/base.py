@@ -34,14 +34,14 @@ class Writer(Protocol):
     """Turns the batches of one answer into server-sent events. Holds nothing that must be
     released."""
 
-    over: bool
+    ended: bool
     """Whether nothing may follow."""
 
-    def open(self) -> bytes:
-        """Return what stands before the first batch; b"" where a dialect has no opening."""
+    def preamble(self) -> bytes:
+        """Return what stands before the first batch; b"" where there is nothing."""
         ...
 
-    def feed(self, batch: Batch) -> bytes:
+    def write(self, batch: Batch) -> bytes:
         """Return the frames of one batch, joined; b"" when there is nothing to say. A `Failed`
         event is written, never raised."""
         ...
@@ -110,23 +110,22 @@ def frames(
     writer: Writer,
     groups: Iterable[Sequence[Batch]],
     *,
-    opening: bytes | None = None,
     failed: Callable[[Exception], bytes] | None = None,
 ) -> Iterator[bytes]:
     """Yield a streamed answer: one bytes object for the batches that were taken together.
 
-    `opening` is what the writer opens with, where that is made already; it leaves with the first
-    group. Whatever is raised becomes the last frame, which `failed` returns.
+    The preamble leaves with the first group. Whatever is raised becomes the last frame, which
+    `failed` returns.
     """
     try:
-        data = writer.open() if opening is None else opening
+        data = writer.preamble()
         for group in groups:
             for batch in group:
-                data += writer.feed(batch)
+                data += writer.write(batch)
             if data:
                 yield data
                 data = b""
-            if writer.over:
+            if writer.ended:
                 return
         if data:
             yield data

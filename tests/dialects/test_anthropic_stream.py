@@ -30,11 +30,11 @@ from gateway.core.events import (
     fold,
 )
 from gateway.dialects import base
-from gateway.dialects.messages.answer import Shown
+from gateway.dialects.messages.answer import OMIT_THINKING
 from gateway.dialects.messages.dialect import MESSAGES
 from gateway.errors import ContextOverflow, GatewayError, Unavailable, UpstreamError
 
-CALL = Call(ChatRequest("qwen3:8b", (Message("user", "hi"),)), stream=True, extra=Shown())
+CALL = Call(ChatRequest("qwen3:8b", (Message("user", "hi"),)), stream=True)
 ENVELOPE = Envelope("0123456789abcdef01234567", 1_754_000_000, CALL, "req_1", prompt_estimate=17)
 USAGE = Usage(21, 14, 5, 9)
 WEATHER = ToolCallDone("call_x", "get_weather", '{"city":"Paris","note":"ça va"}')
@@ -226,7 +226,7 @@ def test_a_signature_is_of_the_text_of_its_block() -> None:
 
 
 def test_omitted_thinking_keeps_its_block_and_signature() -> None:
-    envelope = replace(ENVELOPE, call=replace(CALL, extra=Shown(omit_thinking=True)))
+    envelope = replace(ENVELOPE, call=replace(CALL, extra=OMIT_THINKING))
 
     sent = streamed([ThinkingDelta("secret"), TextDelta("x"), Finish("stop")], envelope=envelope)
 
@@ -362,7 +362,7 @@ def test_an_empty_answer_still_has_a_text_block() -> None:
 
 
 def test_a_whole_answer_may_omit_the_thinking_text() -> None:
-    envelope = replace(ENVELOPE, call=replace(CALL, extra=Shown(omit_thinking=True)))
+    envelope = replace(ENVELOPE, call=replace(CALL, extra=OMIT_THINKING))
 
     whole = MESSAGES.render(
         fold(batches([ThinkingDelta("x"), TextDelta("y"), Finish("stop")])), envelope

@@ -152,7 +152,7 @@ COMPLETIONS = {
     "model": said("model", "other", "other"),
     "prompt": asked("prompts", ["a", "b"], ("a", "b")),
     "best_of": refused(3),
-    "echo": becomes(True, lambda call: call.extra.echo, True),
+    "echo": becomes(True, lambda call: call.extra, "echo"),
     "logprobs": param("top_logprobs", 2, 2),
     "n": asked("n", 2, 2),
     "suffix": asked("suffix", "end", "end"),

@@ -45,7 +45,7 @@ def test_batches_taken_together_leave_together(dialect: Dialect, body: dict) -> 
 
 def test_an_opening_leaves_with_the_first_batch() -> None:
     around = envelope(CHAT.parse(MESSAGES, reading()))
-    opening = CHAT.writer(around).open()
+    opening = CHAT.writer(around).preamble()
 
     first = next(frames(CHAT.writer(around), [TEXT[:1]]))
 

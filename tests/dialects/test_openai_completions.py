@@ -83,7 +83,7 @@ ROWS = {
     "n": ({"n": 2}, asked_for("choices"), 2),
     "best_of 1": ({"best_of": 1, "n": 3}, asked_for("n"), 3),
     "best_of n": ({"best_of": 3, "n": 3}, asked_for("n"), 3),
-    "echo": ({"echo": True}, lambda c: c.extra.echo, True),
+    "echo": ({"echo": True}, lambda c: c.extra, "echo"),
     "logprobs": ({"logprobs": 3}, param("top_logprobs"), 3),
     "logprobs on": ({"logprobs": 0}, param("logprobs"), True),
     "logprobs absent": ({}, param("logprobs"), False),

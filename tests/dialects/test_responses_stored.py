@@ -102,8 +102,8 @@ def test_an_answer_nobody_wants_kept_is_not() -> None:
 def test_answers_that_went_wrong_are_kept_as_such(events: list[Event], status: str) -> None:
     given = envelope()
     builder = Builder(given)
-    builder.feed((0, [TextDelta("half")]))
-    builder.feed((0, events))
+    builder.write((0, [TextDelta("half")]))
+    builder.write((0, events))
 
     kept = stored.to_keep(given, builder.abandon())
 
@@ -115,8 +115,8 @@ def test_answers_that_went_wrong_are_kept_as_such(events: list[Event], status: s
 def test_what_was_kept_is_read_back_as_the_same_conversation() -> None:
     first = envelope(input="weather?")
     builder = Builder(first)
-    builder.feed((0, [ThinkingDelta("hm"), TextDelta("Sunny."), Finish("stop")]))
-    kept = stored.to_keep(first, builder.response)
+    builder.write((0, [ThinkingDelta("hm"), TextDelta("Sunny."), Finish("stop")]))
+    kept = stored.to_keep(first, builder.abandon())
     assert kept is not None
     recall = replace(READING, recall=lambda _: (*kept.input_items, *kept.output_items))
 
@@ -231,6 +231,6 @@ def test_the_plain_stream_is_the_builder_s() -> None:
 
     pieces = list(frames(RESPONSES.writer(given), [[], *([one] for one in batches)]))
 
-    expected = builder.open() + b"".join(builder.feed(batch) for batch in batches)
+    expected = builder.preamble() + b"".join(builder.write(batch) for batch in batches)
     assert b"".join(pieces) == expected
     assert len(pieces) == 3

@@ -29,7 +29,7 @@ from gateway.core.events import (
     fold,
 )
 from gateway.dialects.responses.object import Echo, seal, unseal
-from gateway.dialects.responses.stream import Builder, response_of
+from gateway.dialects.responses.stream import Builder, render
 from gateway.errors import (
     ClientGone,
     ContextOverflow,
@@ -76,7 +76,7 @@ def frames(data: bytes) -> list[Any]:
 
 
 def sent(builder: Builder, *groups: Sequence[Event]) -> bytes:
-    return builder.open() + b"".join(builder.feed(batch) for batch in batches(*groups))
+    return builder.preamble() + b"".join(builder.write(batch) for batch in batches(*groups))
 
 
 def streamed(*groups: Sequence[Event], envelope: Envelope = ENVELOPE) -> list[Any]:
@@ -253,7 +253,7 @@ def test_payloads_are_those_of_the_contract() -> None:
 
 
 def test_the_object_is_the_contract_s_with_defaults_where_nothing_was_asked() -> None:
-    whole = response_of(fold(batches([TextDelta("Paris."), Finish("stop", USAGE)])), ENVELOPE)
+    whole = render(fold(batches([TextDelta("Paris."), Finish("stop", USAGE)])), ENVELOPE)
 
     message = whole.pop("output")
     assert message[0]["content"][0]["text"] == "Paris."
@@ -299,13 +299,13 @@ def test_the_object_is_the_contract_s_with_defaults_where_nothing_was_asked() ->
 def test_the_time_of_completion_is_the_clock_s_where_there_is_one() -> None:
     envelope = replace(ENVELOPE, clock=lambda: 1_754_000_123)
 
-    whole = response_of(fold(batches([Finish("stop", USAGE)])), envelope)
+    whole = render(fold(batches([Finish("stop", USAGE)])), envelope)
 
     assert whole["completed_at"] == 1_754_000_123
 
 
 def test_the_first_two_events_carry_an_object_in_progress() -> None:
-    created, progress = frames(Builder(ENVELOPE).open())
+    created, progress = frames(Builder(ENVELOPE).preamble())
 
     assert created["response"] == progress["response"]
     assert created["response"]["status"] == "in_progress"
@@ -439,7 +439,7 @@ def test_a_failure_ends_with_the_whole_object(error: GatewayError, code: str) ->
     assert response["status"] == "failed"
     assert response["error"] == {"code": code, "message": error.message}
     assert [item["status"] for item in response["output"]] == ["completed", "incomplete"]
-    assert builder.response == response
+    assert builder.abandon() == response
 
 
 def test_a_failure_before_any_text_invents_no_message() -> None:
@@ -459,24 +459,24 @@ def test_an_abandoned_answer_is_kept_as_incomplete() -> None:
     assert kept["incomplete_details"] is None
     assert [item["status"] for item in kept["output"]] == ["completed", "incomplete"]
     assert kept["output"][1]["content"][0]["text"] == "half"
-    assert builder.response is kept
+    assert builder.abandon() is kept
 
 
 def test_an_answer_that_ended_cannot_be_abandoned() -> None:
     builder = Builder(ENVELOPE)
     sent(builder, [TextDelta("a")])
-    assert not builder.over
-    builder.feed((0, [Finish("stop")]))
+    assert not builder.ended
+    builder.write((0, [Finish("stop")]))
 
-    assert builder.over
+    assert builder.ended
     assert builder.abandon()["status"] == "completed"
 
 
 def test_a_client_that_left_before_a_word_leaves_an_empty_incomplete_object() -> None:
     builder = Builder(ENVELOPE)
 
-    assert builder.response["status"] == "incomplete"
-    assert builder.response["output"] == []
+    assert builder.abandon()["status"] == "incomplete"
+    assert builder.abandon()["output"] == []
     assert ClientGone("gone").status == 499
 
 
@@ -490,10 +490,10 @@ def test_a_client_that_left_before_a_word_leaves_an_empty_incomplete_object() ->
 )
 def test_silence_is_filled_as_the_setting_says(mode: Any, quiet: bytes, loud: bytes) -> None:
     builder = Builder(replace(ENVELOPE, sse_keepalive=mode))
-    builder.open()
+    builder.preamble()
 
-    assert builder.feed((0, [Ping()])) == quiet
-    filled = builder.feed((0, [Ping(loud=True)]))
+    assert builder.write((0, [Ping()])) == quiet
+    filled = builder.write((0, [Ping(loud=True)]))
     assert filled.startswith(loud)
     assert bool(filled) == bool(loud)
 
@@ -533,7 +533,7 @@ def test_what_others_sealed_is_not_read(content: Any) -> None:
 def test_an_envelope_of_another_dialect_still_gets_an_object() -> None:
     envelope = replace(ENVELOPE, call=replace(CALL, extra=None))
 
-    assert response_of(fold(batches([Finish("stop")])), envelope)["store"] is False
+    assert render(fold(batches([Finish("stop")])), envelope)["store"] is False
 
 
 def sdk(content: bytes, type: str) -> openai.OpenAI:
@@ -586,7 +586,7 @@ def test_the_sdk_reads_from_the_stream_what_the_builder_keeps(events: list[Event
         else {**item, "parsed_arguments": None}
         if item["type"] == "function_call"
         else item
-        for item in builder.response["output"]
+        for item in builder.abandon()["output"]
     ]
 
 
@@ -596,9 +596,9 @@ def test_folding_equals_streaming(events: list[Event], reason: str) -> None:
     given = batches(*[[event] for event in events], [Finish(reason, USAGE)])
     builder = Builder(ENVELOPE)
     for batch in given:
-        builder.feed(batch)
+        builder.write(batch)
 
-    streamed, whole = builder.response, response_of(fold(given), ENVELOPE)
+    streamed, whole = builder.abandon(), render(fold(given), ENVELOPE)
 
     def said(response: Any, kind: str, field: str) -> str:
         return "".join(
@@ -651,7 +651,7 @@ def test_a_hostile_text_arrives_as_it_was(text: str) -> None:
 
 def test_the_sdk_reads_a_whole_answer() -> None:
     events = [ThinkingDelta("hm"), TextDelta("Paris."), WEATHER, PATCH, Finish("stop", USAGE)]
-    whole = response_of(fold(batches(events)), ENVELOPE)
+    whole = render(fold(batches(events)), ENVELOPE)
 
     response = sdk(orjson.dumps(whole), "application/json").responses.create(
         model="qwen3:8b", input="hi"

@@ -16,14 +16,12 @@ from gateway.core.events import Reply
 from gateway.dialects.base import Dialect, Reading
 from gateway.dialects.chat.calls import CallIds, Shown, call_word, shown_of, whole_calls
 from gateway.dialects.chat.messages import read_messages
-from gateway.dialects.chat.stream import writer
+from gateway.dialects.chat.stream import Writer
 from gateway.dialects.shared.openai import (
-    CHAT_ID,
-    FINGERPRINT,
     OPENAI,
-    answer_id,
-    error_event,
+    error_frame,
     finish_word,
+    head,
     reasoning_names,
     token_object,
     total_usage,
@@ -75,19 +73,14 @@ def parse(body: Json, reading: Reading) -> Call:
 
 def render(replies: Sequence[Reply], envelope: Envelope) -> Json:
     """Return the whole answer."""
-    shown = shown_of(envelope)
     ids = CallIds(envelope.seed)
     usage = total_usage([reply.finish.usage for reply in replies], len(replies))
     answer: dict[str, Json] = {
-        "id": answer_id(CHAT_ID, envelope),
-        "object": "chat.completion",
-        "created": envelope.created,
-        "model": envelope.call.model,
-        "system_fingerprint": FINGERPRINT,
+        **head(envelope, "chatcmpl-", "chat.completion"),
         "choices": [_choice(index, reply, envelope, ids) for index, reply in enumerate(replies)],
         "usage": usage_object(usage),
     }
-    if shown.service_tier:
+    if shown_of(envelope).service_tier:
         answer["service_tier"] = "default"
     return answer
 
@@ -144,18 +137,15 @@ def _choice(index: int, reply: Reply, envelope: Envelope, ids: CallIds) -> Json:
         message.update(dict.fromkeys(reasoning_names(envelope), reply.thinking))
     message.update(calls)
     word = call_word(envelope) if reply.tool_calls else ""
+    logprobs: Json = None
+    if reply.logprobs and envelope.call.request.params.logprobs:
+        logprobs = {"content": [token_object(token) for token in reply.logprobs], "refusal": None}
     return {
         "index": index,
         "finish_reason": finish_word(reply.finish, word),
-        "logprobs": _logprobs(reply) if envelope.call.request.params.logprobs else None,
+        "logprobs": logprobs,
         "message": message,
     }
-
-
-def _logprobs(reply: Reply) -> Json:
-    if not reply.logprobs:
-        return None
-    return {"content": [token_object(token) for token in reply.logprobs], "refusal": None}
 
 
 CHAT = Dialect(
@@ -166,6 +156,6 @@ CHAT = Dialect(
     prompt_param="messages",
     parse=parse,
     render=render,
-    writer=writer,
-    error_event=error_event,
+    writer=Writer,
+    error_event=lambda error, request_id: error_frame(error),
 )

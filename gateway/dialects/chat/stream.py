@@ -1,6 +1,6 @@
 """A chat completion as server-sent events (docs/contract/streaming.md).
 
-The opening is one chunk with the role for each choice, in order, the role never again; a call is
+The preamble is one chunk with the role for each choice, in order, the role never again; a call is
 two chunks. The rest is common to OpenAI's streams: `shared/chunks.py`.
 """
 
@@ -11,15 +11,7 @@ from collections.abc import Sequence
 import orjson
 
 from gateway.core.chat import Envelope, Json
-from gateway.core.events import (
-    Event,
-    Finish,
-    TextDelta,
-    ThinkingDelta,
-    TokenLogprob,
-    ToolCallDone,
-    Usage,
-)
+from gateway.core.events import Event, TextDelta, ThinkingDelta, ToolCallDone, Usage
 from gateway.dialects.chat.calls import (
     CallIds,
     call_deltas,
@@ -29,17 +21,8 @@ from gateway.dialects.chat.calls import (
     shown_of,
 )
 from gateway.dialects.shared.chunks import ChunkWriter
-from gateway.dialects.shared.openai import (
-    CHAT_ID,
-    FINGERPRINT,
-    answer_id,
-    finish_word,
-    reasoning_names,
-    token_object,
-    total_usage,
-    usage_object,
-)
-from gateway.dialects.shared.sse import DATA, END, quote
+from gateway.dialects.shared.openai import head, reasoning_names, token_object, usage_object
+from gateway.dialects.shared.sse import END, quote
 
 
 class Writer(ChunkWriter):
@@ -48,50 +31,39 @@ class Writer(ChunkWriter):
     prompt_param = "messages"
 
     def __init__(self, envelope: Envelope) -> None:
-        base = _head(envelope)
-        choices = envelope.call.request.choices
-        self._starts = [base + b'{"index":%d,"delta":' % choice for choice in range(choices)]
-        text_heads = [start + b'{"content":' for start in self._starts]
-        empties = [start + b"{}" for start in self._starts]
-        super().__init__(envelope, base, text_heads, b"}", empties)
+        fields = head(envelope, "chatcmpl-", "chat.completion.chunk")
+        if shown_of(envelope).service_tier:
+            fields["service_tier"] = "default"
+        super().__init__(envelope, fields, b'"delta":{"content":', b"}", b'"delta":{}')
+        self.call_word = call_word(envelope)
         self._thinking_names = [orjson.dumps(name) + b":" for name in reasoning_names(envelope)]
         self._ids = CallIds(envelope.seed)
         self._custom = custom_names(envelope)
-        self._calls = [0] * choices
 
-    def open(self) -> bytes:
+    def preamble(self) -> bytes:
         """Return the chunk with the role of each choice, in order: helpers index by it."""
-        delta = b'{"role":"assistant","content":""}'
+        delta = b'"delta":{"role":"assistant","content":""}'
         return b"".join(start + delta + self._tail for start in self._starts)
 
     def other(self, choice: int, event: Event) -> Sequence[bytes]:
         """See `ChunkWriter`."""
         match event:
             case TextDelta(text, logprobs):
-                return self._text_heads[choice], quote(text), self._tail_with(logprobs)
+                told = {"content": [token_object(token) for token in logprobs], "refusal": None}
+                tail = b'},"logprobs":' + orjson.dumps(told) + b',"finish_reason":null}]'
+                return self._text_heads[choice], quote(text), tail, self._usage, END
             case ThinkingDelta(text):
                 quoted = quote(text)
-                first, *more = self._thinking_names
-                again = b"".join([b"," + name + quoted for name in more]) if more else b""
-                return self._starts[choice], b"{", first, quoted, again, self._text_tail
+                thoughts = b",".join(name + quoted for name in self._thinking_names)
+                return self._starts[choice], b'"delta":{', thoughts, self._text_tail
             case ToolCallDone():
                 return self._call(choice, event)
             case _:
                 return ()
 
-    def finish_word(self, choice: int, finish: Finish) -> str:
+    def usage_object(self, usage: Usage) -> Json:
         """See `ChunkWriter`."""
-        return finish_word(finish, call_word(self._envelope) if self._calls[choice] else "")
-
-    def usage_object(self, usages: Sequence[Usage]) -> Json:
-        """See `ChunkWriter`."""
-        return usage_object(total_usage(usages, self._choices))
-
-    def _tail_with(self, logprobs: Sequence[TokenLogprob]) -> bytes:
-        told = {"content": [token_object(token) for token in logprobs], "refusal": None}
-        return (
-            b'},"logprobs":' + orjson.dumps(told) + b',"finish_reason":null}]' + self._usage + END
-        )
+        return usage_object(usage)
 
     def _call(self, choice: int, call: ToolCallDone) -> list[bytes]:
         """Return two chunks; calls are counted over the whole stream of a choice."""
@@ -102,23 +74,5 @@ class Writer(ChunkWriter):
             deltas = legacy_deltas(call) if index == 0 else ()
         else:
             deltas = call_deltas(call, index, self._custom, self._ids.take(call.id))
-        return [self._starts[choice] + orjson.dumps(delta) + self._tail for delta in deltas]
-
-
-def _head(envelope: Envelope) -> bytes:
-    """Return what every chunk begins with, up to its choices."""
-    fields: dict[str, Json] = {
-        "id": answer_id(CHAT_ID, envelope),
-        "object": "chat.completion.chunk",
-        "created": envelope.created,
-        "model": envelope.call.model,
-        "system_fingerprint": FINGERPRINT,
-    }
-    if shown_of(envelope).service_tier:
-        fields["service_tier"] = "default"
-    return DATA + orjson.dumps(fields)[:-1] + b',"choices":['
-
-
-def writer(envelope: Envelope) -> Writer:
-    """Return what writes a streamed answer."""
-    return Writer(envelope)
+        start = self._starts[choice] + b'"delta":'
+        return [start + orjson.dumps(delta) + self._tail for delta in deltas]

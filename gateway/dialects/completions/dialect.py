@@ -9,16 +9,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from gateway.core.chat import Call, CompletionRequest, Envelope, Json, Media, Params
+from gateway.core.chat import Call, CompletionRequest, Envelope, Json
 from gateway.core.events import Reply
 from gateway.dialects.base import Dialect, Reading
 from gateway.dialects.chat.dialect import read_n, refuse_bias, wants_usage
-from gateway.dialects.completions.parts import Shown, echoed, head, logprob_lists, request_of
-from gateway.dialects.completions.stream import writer
+from gateway.dialects.completions.stream import (
+    ECHO,
+    Writer,
+    completion_head,
+    echoed,
+    logprob_lists,
+)
 from gateway.dialects.shared.attachments import read_image
 from gateway.dialects.shared.openai import (
     OPENAI,
-    error_event,
+    error_frame,
     finish_word,
     short_usage_object,
     total_usage,
@@ -57,20 +62,29 @@ def parse(body: Json, reading: Reading) -> Call:
     refuse_bias(root)
     params, ignored = read_params(body, _NAMES)
     n = read_n(root, reading.behaviour.max_n)
-    _check_best_of(root, n)
+    if root.integer("best_of", 1) not in (None, 1, n):
+        # We would have to make more answers than we give, and judge them.
+        raise unsupported("best_of", "it must be 1 or equal to n.")
     suffix = root.text("suffix") or ""
     top = root.integer("logprobs", 0, 5)
     echo = root.flag("echo") or False
     if echo and top is not None:
         raise unsupported("echo", "the log-probabilities of a prompt are not known.")
+    if suffix:  # filling in the middle uses the template
+        params = replace(params, raw=None)
+    if top is not None:
+        params = replace(params, logprobs=True, top_logprobs=top)
     request = CompletionRequest(
         model=model,
         prompts=_prompts(root),
-        params=_steered(params, suffix, top),
+        params=params,
         suffix=suffix,
         system=root.text("system"),
         template=root.text("template"),
-        media=_images(root),
+        media=tuple(
+            read_image(as_text(item, f"images[{index}]"), f"images[{index}]")
+            for index, item in enumerate(root.items("images"))
+        ),
         n=n,
     )
     if root.get("context") is not None:
@@ -83,17 +97,16 @@ def parse(body: Json, reading: Reading) -> Call:
         end_user=read_end_user(root),
         default_think=False,
         default_raw=_default_raw(reading.behaviour.completions_raw, request),
-        extra=Shown(echo),
+        extra=ECHO if echo else None,
         body=body,
     )
 
 
 def render(replies: Sequence[Reply], envelope: Envelope) -> Json:
     """Return the whole answer."""
-    request = request_of(envelope)
-    usage = total_usage([reply.finish.usage for reply in replies], request.n)
+    usages = [reply.finish.usage for reply in replies]
     return {
-        **head(envelope),
+        **completion_head(envelope),
         "choices": [
             {
                 "index": index,
@@ -103,15 +116,8 @@ def render(replies: Sequence[Reply], envelope: Envelope) -> Json:
             }
             for index, reply in enumerate(replies)
         ],
-        "usage": short_usage_object(usage),
+        "usage": short_usage_object(total_usage(usages, envelope.call.request.n)),
     }
-
-
-def _check_best_of(root: Fields, n: int) -> None:
-    """`best_of` would have us make more answers than we give, and judge them."""
-    best_of = root.integer("best_of", 1)
-    if best_of not in (None, 1, n):
-        raise unsupported("best_of", "it must be 1 or equal to n.")
 
 
 def _prompts(root: Fields) -> tuple[str, ...]:
@@ -121,22 +127,6 @@ def _prompts(root: Fields) -> tuple[str, ...]:
         if not prompt:
             raise missing("prompt" if len(prompts) == 1 else f"prompt[{index}]")
     return prompts
-
-
-def _images(root: Fields) -> tuple[Media, ...]:
-    return tuple(
-        read_image(as_text(item, f"images[{index}]"), f"images[{index}]")
-        for index, item in enumerate(root.items("images"))
-    )
-
-
-def _steered(params: Params, suffix: str, top: int | None) -> Params:
-    """Add `logprobs`; filling in the middle uses the template, so there is no `raw` beside it."""
-    if suffix:
-        params = replace(params, raw=None)
-    if top is not None:
-        params = replace(params, logprobs=True, top_logprobs=top)
-    return params
 
 
 def _default_raw(setting: str, request: CompletionRequest) -> bool | None:
@@ -150,8 +140,7 @@ def _default_raw(setting: str, request: CompletionRequest) -> bool | None:
         return True
     if request.system is not None or request.template is not None:
         return None  # Ollama refuses these beside `raw`.
-    marked = any(token in prompt for prompt in request.prompts for token in _CONTROL_TOKENS)
-    return True if marked else None
+    return any(token in prompt for prompt in request.prompts for token in _CONTROL_TOKENS) or None
 
 
 COMPLETIONS = Dialect(
@@ -162,6 +151,6 @@ COMPLETIONS = Dialect(
     prompt_param="prompt",
     parse=parse,
     render=render,
-    writer=writer,
-    error_event=error_event,
+    writer=Writer,
+    error_event=lambda error, request_id: error_frame(error),
 )

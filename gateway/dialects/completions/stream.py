@@ -1,4 +1,5 @@
-"""A text completion as server-sent events: as those of chat, without roles."""
+"""A text completion as server-sent events, as those of chat without roles; and what a whole one has
+in common with it."""
 
 from __future__ import annotations
 
@@ -6,12 +7,41 @@ from collections.abc import Sequence
 
 import orjson
 
-from gateway.core.chat import Envelope, Json
-from gateway.core.events import Event, TextDelta, Usage
-from gateway.dialects.completions.parts import echoed, head, logprob_lists, request_of
+from gateway.core.chat import CompletionRequest, Envelope, Json
+from gateway.core.events import Event, TextDelta, TokenLogprob, Usage
 from gateway.dialects.shared.chunks import ChunkWriter
-from gateway.dialects.shared.openai import short_usage_object, total_usage
-from gateway.dialects.shared.sse import DATA, END, quote
+from gateway.dialects.shared.openai import head, short_usage_object
+from gateway.dialects.shared.sse import END, quote
+
+ECHO = "echo"
+"""`Call.extra` where the prompt is put before the text."""
+
+
+def completion_head(envelope: Envelope) -> dict[str, Json]:
+    """Return what the answer and each of its chunks begin with."""
+    return head(envelope, "cmpl-", "text_completion")
+
+
+def echoed(envelope: Envelope, choice: int) -> str:
+    """Return the prompt of a choice where the caller wants it back, else nothing."""
+    request = envelope.call.request
+    if envelope.call.extra is not ECHO or not isinstance(request, CompletionRequest):
+        return ""
+    return request.prompts[choice // request.n]
+
+
+def logprob_lists(tokens: Sequence[TokenLogprob], offset: int) -> Json:
+    """Return the four parallel lists; `offset` is where the first token stands in the text."""
+    offsets = []
+    for token in tokens:
+        offsets.append(offset)
+        offset += len(token.token)
+    return {
+        "tokens": [token.token for token in tokens],
+        "token_logprobs": [token.logprob for token in tokens],
+        "top_logprobs": [{top.token: top.logprob for top in token.top} for token in tokens],
+        "text_offset": offsets,
+    }
 
 
 class Writer(ChunkWriter):
@@ -20,14 +50,11 @@ class Writer(ChunkWriter):
     prompt_param = "prompt"
 
     def __init__(self, envelope: Envelope) -> None:
-        base = DATA + orjson.dumps(head(envelope))[:-1] + b',"choices":['
-        choices = envelope.call.request.choices
-        text_heads = [base + b'{"index":%d,"text":' % choice for choice in range(choices)]
-        super().__init__(envelope, base, text_heads, b"", [start + b'""' for start in text_heads])
-        self._offsets = [0] * choices
+        super().__init__(envelope, completion_head(envelope), b'"text":', b"", b'"text":""')
+        self._offsets = [0] * self._choices
 
-    def open(self) -> bytes:
-        """Return the prompts, where they are echoed: there is no other opening."""
+    def preamble(self) -> bytes:
+        """Return the prompts, where they are echoed."""
         prompts = [echoed(self._envelope, choice) for choice in range(self._choices)]
         return b"".join(
             start + quote(text) + self._tail
@@ -44,11 +71,6 @@ class Writer(ChunkWriter):
         head = (self._text_heads[choice], quote(event.text), b',"logprobs":', told)
         return (*head, b',"finish_reason":null}]', self._usage, END)
 
-    def usage_object(self, usages: Sequence[Usage]) -> Json:
+    def usage_object(self, usage: Usage) -> Json:
         """See `ChunkWriter`."""
-        return short_usage_object(total_usage(usages, request_of(self._envelope).n))
-
-
-def writer(envelope: Envelope) -> Writer:
-    """Return what writes a streamed answer."""
-    return Writer(envelope)
+        return short_usage_object(usage)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable
-from dataclasses import dataclass
 from hashlib import sha256
 
 import orjson
@@ -16,27 +15,8 @@ from gateway.errors import ContextOverflow, GatewayError
 
 NO_THREADS = "thread_unsupported_request"
 """The vendor's word for a request that cannot be part of a stored conversation."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """What only the answer needs of a Messages request; travels in `Call.extra`.
-
-    `omit_thinking`: thinking blocks go out with empty text (`thinking.display: "omitted"`).
-    """
-
-    omit_thinking: bool = False
-
-
-def omits_thinking(envelope: Envelope) -> bool:
-    """Return whether the caller wants thinking blocks without their text."""
-    extra = envelope.call.extra
-    return isinstance(extra, Shown) and extra.omit_thinking
-
-
-def message_id(seed: str) -> str:
-    """Return the id of the answer."""
-    return derived_id("msg_", seed, digits=24)
+OMIT_THINKING = "omit_thinking"
+"""`Call.extra` where thinking blocks go out with empty text (`thinking.display: "omitted"`)."""
 
 
 def tool_use_id(seed: str, number: int) -> str:
@@ -84,7 +64,7 @@ def message_object(
 ) -> Json:
     """Return the answer object: whole, or as `message_start` opens it."""
     return {
-        "id": message_id(envelope.seed),
+        "id": derived_id("msg_", envelope.seed, digits=24),
         "type": "message",
         "role": "assistant",
         "model": envelope.call.model,

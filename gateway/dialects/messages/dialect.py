@@ -19,16 +19,15 @@ from gateway.dialects.base import Dialect, Reading
 from gateway.dialects.messages.answer import (
     ANTHROPIC,
     NO_THREADS,
-    Shown,
+    OMIT_THINKING,
     error_event,
     message_object,
-    omits_thinking,
     signature,
     stop_reason,
     tool_use_id,
 )
 from gateway.dialects.messages.input import read_messages
-from gateway.dialects.messages.stream import writer
+from gateway.dialects.messages.stream import Writer
 from gateway.dialects.messages.tools import read_tools
 from gateway.dialects.shared.content import read_arguments
 from gateway.dialects.shared.params import OPENAI_NAMES, read_params, root_of
@@ -74,7 +73,11 @@ def parse(body: Json, reading: Reading) -> Call:
     messages = read_messages(root, behaviour, ignored)
     tools = read_tools(root, behaviour.max_tools, ignored)
     _check_choice(root, tools)
-    tools, choice = read_choice(root.get("tool_choice"), "tool_choice", tools)
+    wanted = root.get("tool_choice")
+    tools, choice = read_choice(wanted, "tool_choice", tools)
+    one_call = isinstance(wanted, Mapping) and Fields(wanted, "tool_choice").flag(
+        "disable_parallel_tool_use"
+    )
     return Call(
         request=ChatRequest(
             model=model,
@@ -82,7 +85,7 @@ def parse(body: Json, reading: Reading) -> Call:
             params=params,
             tools=tools,
             tool_choice=choice,
-            parallel_tool_calls=_may_call_in_parallel(root),
+            parallel_tool_calls=not one_call,
         ),
         stream=root.flag("stream") or False,
         ignored=(*unread, *ignored),
@@ -91,14 +94,9 @@ def parse(body: Json, reading: Reading) -> Call:
         default_truncate=False,  # this API refuses a prompt that is too long
         format_param=form.where if form else "response_format",
         stop_here=True,
-        extra=Shown(omit_thinking=_omits_thinking(root)),
+        extra=OMIT_THINKING if _member(root, "thinking", "display") == "omitted" else None,
         body=body,
     )
-
-
-def parse_count(body: Json, reading: Reading) -> Call:
-    """Read a `count_tokens` request: the same fields, none but model and messages required."""
-    return parse(body, reading)
 
 
 def _check_support(root: Fields) -> list[str]:
@@ -116,8 +114,7 @@ def _check_support(root: Fields) -> list[str]:
 
 def _check_choice(root: Fields, tools: Sequence[Tool]) -> None:
     """Refuse a demand for a tool that was offered and had to be left out."""
-    choice = root.get("tool_choice")
-    name = choice.get("name") if isinstance(choice, Mapping) else None
+    name = _member(root, "tool_choice", "name")
     if not isinstance(name, str) or any(tool.name == name for tool in tools):
         return
     if any(declaration.get("name") == name for declaration in root.objects("tools")):
@@ -159,11 +156,6 @@ def _wanted_thinking(root: Fields) -> Json:
     return False if config.text("type") == "disabled" else effort or True
 
 
-def _omits_thinking(root: Fields) -> bool:
-    thinking = root.get("thinking")
-    return isinstance(thinking, Mapping) and thinking.get("display") == "omitted"
-
-
 def _answer_format(root: Fields) -> Fields | None:
     """Return the answer's format from where the several versions of the API have it."""
     output = root.fields("output_config")
@@ -174,18 +166,16 @@ def _answer_format(root: Fields) -> Fields | None:
     return as_fields({"type": said} if isinstance(said, str) else said, "response_format")
 
 
-def _may_call_in_parallel(root: Fields) -> bool:
-    choice = root.get("tool_choice")
-    if not isinstance(choice, Mapping):
-        return True
-    return not as_fields(choice, "tool_choice").flag("disable_parallel_tool_use")
-
-
 def _end_user(root: Fields) -> str:
     """Return whom the caller says it acts for, for the log."""
-    metadata = root.get("metadata")
-    value = metadata.get("user_id") if isinstance(metadata, Mapping) else None
+    value = _member(root, "metadata", "user_id")
     return "".join(c for c in value[:64] if c.isprintable()) if isinstance(value, str) else ""
+
+
+def _member(root: Fields, name: str, member: str) -> Json:
+    """Return a member of an object, None where there is no object."""
+    value = root.get(name)
+    return value.get(member) if isinstance(value, Mapping) else None
 
 
 def render(replies: Sequence[Reply], envelope: Envelope) -> Json:
@@ -193,7 +183,7 @@ def render(replies: Sequence[Reply], envelope: Envelope) -> Json:
     reply = replies[0]
     content: list[Json] = []
     if reply.thinking:
-        shown = "" if omits_thinking(envelope) else reply.thinking
+        shown = "" if envelope.call.extra is OMIT_THINKING else reply.thinking
         signed = signature(reply.thinking)
         content.append({"type": "thinking", "thinking": shown, "signature": signed})
     if reply.text or not reply.tool_calls:
@@ -213,11 +203,6 @@ def render(replies: Sequence[Reply], envelope: Envelope) -> Json:
     return message_object(envelope, content, reason, finish.stop_sequence, finish.usage)
 
 
-def render_count(tokens: int) -> Json:
-    """Return the answer of `count_tokens`."""
-    return {"input_tokens": tokens}
-
-
 MESSAGES = Dialect(
     name="messages",
     label="the Messages API",
@@ -226,6 +211,6 @@ MESSAGES = Dialect(
     prompt_param="messages",
     parse=parse,
     render=render,
-    writer=writer,
+    writer=Writer,
     error_event=error_event,
 )

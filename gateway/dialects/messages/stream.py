@@ -21,9 +21,9 @@ from gateway.core.events import (
     Usage,
 )
 from gateway.dialects.messages.answer import (
+    OMIT_THINKING,
     error_body,
     message_object,
-    omits_thinking,
     signature,
     stop_reason,
     tool_use_id,
@@ -48,7 +48,7 @@ class Writer:
 
     def __init__(self, envelope: Envelope) -> None:
         self._envelope = envelope
-        self._omit = omits_thinking(envelope)
+        self._omit = envelope.call.extra is OMIT_THINKING
         self._pings = envelope.sse_keepalive != "off"
         self._index = -1
         self._open = ""
@@ -56,15 +56,15 @@ class Writer:
         self._thought: list[str] = []
         self._calls = 0
         self._spoke = False
-        self.over = False
+        self.ended = False
 
-    def open(self) -> bytes:
+    def preamble(self) -> bytes:
         """Return `message_start`, with the estimated prompt, and the first `ping`."""
         usage = Usage(prompt_tokens=self._envelope.prompt_estimate)
         message = message_object(self._envelope, [], None, None, usage)
         return _frame("message_start", {"type": "message_start", "message": message}) + _PING
 
-    def feed(self, batch: Batch) -> bytes:
+    def write(self, batch: Batch) -> bytes:
         """Return the frames of one batch, joined; empty when there is nothing to say."""
         parts: list[bytes] = []
         for event in batch[1]:
@@ -93,7 +93,7 @@ class Writer:
                     envelope = self._envelope
                     body = error_body(error, envelope.request_id, envelope.prompt_estimate)
                     parts.append(_frame("error", body))
-                    self.over = True
+                    self.ended = True
         return b"".join(parts)
 
     def _begin_text(self, parts: list[bytes]) -> None:
@@ -145,12 +145,7 @@ class Writer:
         }
         body = {"type": "message_delta", "delta": delta, "usage": usage_counts(finish.usage)}
         parts += (_frame("message_delta", body), _MESSAGE_STOP)
-        self.over = True
-
-
-def writer(envelope: Envelope) -> Writer:
-    """Return what writes a streamed answer."""
-    return Writer(envelope)
+        self.ended = True
 
 
 def _frame(name: str, body: Json) -> bytes:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from gateway.core.chat import Json, Tool
 from gateway.dialects.shared.reading import Fields, invalid, label
 from gateway.dialects.shared.schema_refs import Schema
+from gateway.dialects.shared.tool_choice import check_count, kept
 from gateway.dialects.shared.tools import function_tool, read_tool
 
 _REFUSED = ("computer_", "browser_toolset_")
@@ -71,18 +72,15 @@ _EMULATED: Mapping[str, tuple[str, Schema]] = {
 
 def read_tools(root: Fields, max_tools: int, ignored: list[str]) -> tuple[Tool, ...]:
     """Read `tools`; what is left out is named in `ignored`. Raises InvalidRequest."""
-    if len(root.items("tools")) > max_tools:
-        raise invalid(f"At most {max_tools} tools are allowed.", "tools")
-    tools: dict[str, Tool] = {}
-    for declaration in root.objects("tools"):
-        tool = _read(declaration)
-        if tool is None:
-            ignored.append(f"{declaration.where}:{label(declaration.raw['type'])}")
-        elif tool.name in tools:
-            ignored.append(f"{declaration.where}:{label(tool.name)}")
-        else:
-            tools[tool.name] = tool
-    return tuple(tools.values())
+    check_count(len(root.items("tools")), "tools", max_tools)
+    declared = [(_read(fields), fields) for fields in root.objects("tools")]
+    return kept(
+        (
+            (tool, f"{fields.where}:{label(tool.name if tool else fields.raw['type'])}")
+            for tool, fields in declared
+        ),
+        ignored,
+    )
 
 
 def _read(declaration: Fields) -> Tool | None:

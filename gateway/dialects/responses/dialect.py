@@ -10,20 +10,19 @@ dialect   everything else of a request, and what the answer echoes of it
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 import orjson
 
-from gateway.core.chat import Call, ChatRequest, Envelope, Json, Params
-from gateway.core.events import Reply
+from gateway.core.chat import Call, ChatRequest, Json, Params
 from gateway.core.options import OPTIONS, Option
 from gateway.dialects.base import Dialect, Reading
 from gateway.dialects.responses.input import Conversation, read_input
 from gateway.dialects.responses.object import Echo
 from gateway.dialects.responses.stored import to_keep
-from gateway.dialects.responses.stream import Builder, response_of
-from gateway.dialects.responses.tools import Offer, read_choice, read_tools
+from gateway.dialects.responses.stream import Builder, render
+from gateway.dialects.responses.tools import read_tools
 from gateway.dialects.shared.openai import OPENAI, error_body
 from gateway.dialects.shared.params import OPENAI_NAMES, read_params, root_of
 from gateway.dialects.shared.reading import (
@@ -37,6 +36,7 @@ from gateway.dialects.shared.reading import (
     wrong_type,
 )
 from gateway.dialects.shared.schemas import read_response_format
+from gateway.dialects.shared.tool_choice import read_choice
 from gateway.errors import GatewayError
 
 NAMES: Mapping[str, Option] = {
@@ -69,15 +69,16 @@ def parse(body: Json, reading: Reading) -> Call:
     root = Fields({**root.raw, **changes})
     params, unread = read_params({**body, **changes}, NAMES)
     declared = [*root.objects("tools"), *conversation.tools]
-    offer = read_tools(declared, behaviour.max_tools)
-    tools, choice = read_choice(root, offer.tools)
+    ignored = list(conversation.ignored)
+    offered, echoed = read_tools(declared, behaviour.max_tools, ignored)
+    tools, choice = read_choice(root.get("tool_choice"), "tool_choice", offered, hosted=True)
     parallel = root.flag("parallel_tool_calls")
     params = _with_answer_shape(root, params)
     request = ChatRequest(
         model=model,
         messages=tuple(conversation.messages),
         params=params,
-        tools=tuple(tools),
+        tools=tools,
         tool_choice=choice,
         parallel_tool_calls=parallel is not False,
         media_param="input",
@@ -86,12 +87,12 @@ def parse(body: Json, reading: Reading) -> Call:
     return Call(
         request=request,
         stream=root.flag("stream") or False,
-        ignored=(*unread, *management, *conversation.ignored, *offer.ignored),
+        ignored=(*unread, *management, *ignored),
         end_user=read_end_user(root),
         default_truncate=False,  # `truncation` is "disabled" unless asked for
         format_param="text.format",
         extra=Echo(
-            fields=_echoed(root, request, offer, reading),
+            fields=_echoed(root, request, echoed, reading),
             input_items=tuple(conversation.stored),
             previous_id=root.text("previous_response_id") or None,
             store=_stores(root, reading),
@@ -99,16 +100,6 @@ def parse(body: Json, reading: Reading) -> Call:
         ),
         body=body,
     )
-
-
-def render(replies: Sequence[Reply], envelope: Envelope) -> Json:
-    """Return the whole response object."""
-    return response_of(replies, envelope)
-
-
-def writer(envelope: Envelope) -> Builder:
-    """Return what writes a streamed answer; whoever wants to store it reads its `response` then."""
-    return Builder(envelope)
 
 
 def error_event(error: GatewayError, request_id: str) -> bytes:
@@ -166,7 +157,7 @@ def _stores(root: Fields, reading: Reading) -> bool:
 
 
 def _echoed(
-    root: Fields, request: ChatRequest, offer: Offer, reading: Reading
+    root: Fields, request: ChatRequest, tools: list[Json], reading: Reading
 ) -> Mapping[str, Json]:
     """Return the members of the answer that repeat the request."""
     reasoning = root.fields("reasoning") or Fields({})
@@ -181,7 +172,7 @@ def _echoed(
         "temperature": root.number("temperature"),
         "text": _text_settings(root),
         "tool_choice": "auto" if root.get("tool_choice") is None else root.get("tool_choice"),
-        "tools": list(offer.echoed),
+        "tools": tools,
         "top_logprobs": root.integer("top_logprobs") or 0,
         "top_p": root.number("top_p"),
         "truncation": root.text("truncation") or "disabled",
@@ -236,7 +227,7 @@ RESPONSES = Dialect(
     prompt_param="input",
     parse=parse,
     render=render,
-    writer=writer,
+    writer=Builder,
     error_event=error_event,
     on_complete=to_keep,
 )

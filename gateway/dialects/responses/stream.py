@@ -1,9 +1,9 @@
 """A response as server-sent events, and the object it amounts to.
 
-`Builder` eats the batches of one answer. It numbers events from 0, opens and finishes one output
+`Builder` takes the batches of one answer. It numbers events from 0, opens and finishes one output
 item at a time, and always ends with a last event that carries the whole object: coding agents
 build everything from finished items and that event. The same builder fed a whole reply gives the
-object of an answer that is not streamed, so both are one path. Afterwards `response` is what to
+object of an answer that is not streamed, so both are one path. Afterwards `abandon` returns what to
 store.
 """
 
@@ -57,7 +57,7 @@ _END = b"}\n\n"
 class Builder:
     """Turns batches of one answer into frames, and remembers what they amount to.
 
-    Call `open()` first when the answer is streamed; then `feed` each batch; then read `response`.
+    Call `preamble` first when the answer is streamed; then `write` each batch; then `abandon`.
     """
 
     def __init__(self, envelope: Envelope) -> None:
@@ -74,16 +74,16 @@ class Builder:
         self._call_ids: set[str] = set()
         self._answered = False
         self._response: dict[str, Json] | None = None
-        self.over = False
+        self.ended = False
 
-    def open(self) -> bytes:
+    def preamble(self) -> bytes:
         """Return `response.created` and `response.in_progress`."""
         begun = response_object(self._envelope, "in_progress")
         return self._event("response.created", {"response": begun}) + self._event(
             "response.in_progress", {"response": begun}
         )
 
-    def feed(self, batch: Batch) -> bytes:
+    def write(self, batch: Batch) -> bytes:
         """Return the frames of one batch, joined; empty when there is nothing to say."""
         parts: list[bytes] = []
         for event in batch[1]:
@@ -114,33 +114,13 @@ class Builder:
                     self._fail(parts, event)
         return b"".join(parts)
 
-    def feed_reply(self, reply: Reply) -> Json:
-        """Take a whole answer at once and give its object."""
-        events: list[Event] = []
-        if reply.thinking:
-            events.append(ThinkingDelta(reply.thinking))
-        if reply.text:
-            events.append(TextDelta(reply.text, reply.logprobs))
-        events += reply.tool_calls
-        events.append(reply.finish)
-        self.feed((0, events))
-        return self.response
-
     def abandon(self) -> Json:
-        """Return the object of an answer whose client left: incomplete, with what there is.
-
-        An answer that had already ended keeps its end.
-        """
+        """Return the object: finished, or incomplete with what there is when no end ever came."""
         if self._response is None:
             self._end_item([], "incomplete")
             self._response = response_object(self._envelope, "incomplete", self._output)
-            self.over = True
+            self.ended = True
         return self._response
-
-    @property
-    def response(self) -> Json:
-        """The finished object; incomplete when no end ever came."""
-        return self.abandon()
 
     def _event(self, name: str, body: dict[str, Json]) -> bytes:
         head = {"type": name, "sequence_number": self._sequence}
@@ -257,7 +237,7 @@ class Builder:
             completed_at=self._completed_at(finish) if status == "completed" else None,
         )
         parts.append(self._event(f"response.{status}", {"response": self._response}))
-        self.over = True
+        self.ended = True
 
     def _completed_at(self, finish: Finish) -> int:
         clock = self._envelope.clock
@@ -269,9 +249,17 @@ class Builder:
         self._end_item(parts, "incomplete")
         self._response = response_object(self._envelope, "failed", self._output, error=failed.error)
         parts.append(self._event("response.failed", {"response": self._response}))
-        self.over = True
+        self.ended = True
 
 
-def response_of(replies: Sequence[Reply], envelope: Envelope) -> Json:
+def render(replies: Sequence[Reply], envelope: Envelope) -> Json:
     """Return the object of a whole answer."""
-    return Builder(envelope).feed_reply(replies[0])
+    reply = replies[0]
+    events: list[Event] = []
+    if reply.thinking:
+        events.append(ThinkingDelta(reply.thinking))
+    if reply.text:
+        events.append(TextDelta(reply.text, reply.logprobs))
+    builder = Builder(envelope)
+    builder.write((0, [*events, *reply.tool_calls, reply.finish]))
+    return builder.abandon()

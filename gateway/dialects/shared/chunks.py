@@ -1,6 +1,6 @@
 """The chunks of OpenAI's streams, as chat and text completions write them.
 
-    opening      what a dialect says first, for each choice
+    preamble     what a dialect says first, for each choice
     pieces       one chunk a piece of text; what else there is, a dialect writes itself
     end          one chunk with the finish reason for each choice; usage; `[DONE]`
     failure      one error event and no `[DONE]`, which would say that all went well
@@ -10,46 +10,50 @@ A chunk is constant bytes, made once an answer, around one JSON string: this run
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 
 import orjson
 
 from gateway.core.chat import Envelope, Json
 from gateway.core.events import Batch, Event, Failed, Finish, Ping, TextDelta, Usage
-from gateway.dialects.shared.openai import error_frame, finish_word
-from gateway.dialects.shared.sse import DONE, END, comment, quote
+from gateway.dialects.shared.openai import error_frame, finish_word, total_usage
+from gateway.dialects.shared.sse import DATA, DONE, END, comment, quote
 
 
-class ChunkWriter:
+class ChunkWriter(ABC):
     """Turns the batches of one answer into frames.
 
-    `base` is what every chunk begins with, up to its choices; `text_heads` and `text_tail` stand
-    around a piece of text, `empties` is the beginning of a chunk that says nothing, for each
-    choice.
+    `head` is what every chunk begins with; in a choice, `text_start` and `text_end` stand around a
+    piece of text, and `empty` says nothing.
     """
 
     prompt_param = ""
+    call_word = ""
+    """The finish reason of an answer that ended in calls."""
 
     def __init__(
         self,
         envelope: Envelope,
-        base: bytes,
-        text_heads: Sequence[bytes],
-        text_tail: bytes,
-        empties: Sequence[bytes],
+        head: Mapping[str, Json],
+        text_start: bytes,
+        text_end: bytes,
+        empty: bytes,
     ) -> None:
         self._envelope = envelope
         self._choices = envelope.call.request.choices
-        self._base = base
+        self._base = DATA + orjson.dumps(head)[:-1] + b',"choices":['
+        self._starts = [self._base + b'{"index":%d,' % choice for choice in range(self._choices)]
+        self._text_heads = [start + text_start for start in self._starts]
+        self._empties = [start + empty for start in self._starts]
         self._usage = b',"usage":null}' if envelope.call.include_usage else b"}"
-        self._text_heads = text_heads
         self._tail = b',"logprobs":null,"finish_reason":null}]' + self._usage + END
-        self._text_tail = text_tail + self._tail
-        self._empties = empties
+        self._text_tail = text_end + self._tail
         self._finished: dict[int, Usage] = {}
-        self.over = False
+        self._calls = [0] * self._choices
+        self.ended = False
 
-    def feed(self, batch: Batch) -> bytes:
+    def write(self, batch: Batch) -> bytes:
         """Return the frames of one batch, joined; empty when there is nothing to say."""
         choice, events = batch
         parts: list[bytes] = []
@@ -67,24 +71,20 @@ class ChunkWriter:
                     parts += self._finish(choice, event)
                 case Failed(error):
                     parts.append(error_frame(error, self.prompt_param))
-                    self.over = True
+                    self.ended = True
                 case _:
                     parts += self.other(choice, event)
-            if self.over:
+            if self.ended:
                 break
         return b"".join(parts)
 
+    @abstractmethod
     def other(self, choice: int, event: Event) -> Sequence[bytes]:
         """Return the chunks of thinking, of a call, or of text with log-probabilities."""
-        raise NotImplementedError
 
-    def finish_word(self, choice: int, finish: Finish) -> str:
-        """Return the finish reason of a choice."""
-        return finish_word(finish)
-
-    def usage_object(self, usages: Sequence[Usage]) -> Json:
-        """Return the usage of all choices."""
-        raise NotImplementedError
+    @abstractmethod
+    def usage_object(self, usage: Usage) -> Json:
+        """Return the usage of all choices as the dialect shows it."""
 
     def _ping(self, ping: Ping) -> bytes:
         match self._envelope.sse_keepalive:
@@ -100,21 +100,18 @@ class ChunkWriter:
     def _finish(self, choice: int, finish: Finish) -> list[bytes]:
         """Return the last chunk of a choice and, after the last choice, the end of the stream."""
         self._finished[choice] = finish.usage
-        last = len(self._finished) == self._choices
-        own_chunk = self._envelope.call.include_usage
-        on_last_chunk = last and not own_chunk and self._envelope.usage_on_finish_chunk
-        word = self.finish_word(choice, finish).encode()
-        parts = [self._empties[choice], b',"logprobs":null,"finish_reason":"%b"}]' % word]
-        # Never both: clients would add them up (D34).
-        parts.append(b',"usage":' + self._total() + b"}" if on_last_chunk else self._usage)
-        parts.append(END)
-        if last:
-            if own_chunk:
-                parts += (self._base, b'],"usage":', self._total(), b"}", END)
-            parts.append(DONE)
-            self.over = True
-        return parts
-
-    def _total(self) -> bytes:
-        usages = [self._finished[choice] for choice in range(self._choices)]
-        return orjson.dumps(self.usage_object(usages))
+        self.ended = len(self._finished) == self._choices
+        word = finish_word(finish, self.call_word if self._calls[choice] else "")
+        end = b',"logprobs":null,"finish_reason":"%b"}]' % word.encode()
+        usage, more = self._usage, b""
+        if self.ended:
+            usages = [self._finished[each] for each in range(self._choices)]
+            counts = self.usage_object(total_usage(usages, self._envelope.call.request.n))
+            total = b',"usage":' + orjson.dumps(counts) + b"}"
+            # Never both: clients would add them up (D34).
+            if self._envelope.call.include_usage:
+                more = self._base + b"]" + total + END
+            elif self._envelope.usage_on_finish_chunk:
+                usage = total
+            more += DONE
+        return [self._empties[choice], end, usage, END, more]

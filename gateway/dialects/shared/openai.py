@@ -11,8 +11,6 @@ from gateway.dialects.shared.sse import frame
 from gateway.errors import ContextOverflow, GatewayError, ModelNotFound
 
 FINGERPRINT = "fp_ollama"
-CHAT_ID = "chatcmpl-"
-COMPLETION_ID = "cmpl-"
 
 _PROMPTS = (None, "messages", "prompt", "input")
 """Where a prompt stands; Ollama's endpoints and ours do not call it the same."""
@@ -44,11 +42,6 @@ def error_frame(error: GatewayError, overflow_param: str | None = None) -> bytes
     return frame(error_body(error, overflow_param))
 
 
-def error_event(error: GatewayError, request_id: str) -> bytes:
-    """Return the last event of a stream whose writer broke."""
-    return error_frame(error)
-
-
 def _headers(request_id: str, version: str | None, elapsed_ms: int) -> Iterable[tuple[str, str]]:
     return (
         ("x-request-id", request_id),
@@ -62,22 +55,22 @@ OPENAI = Vendor(
 )
 
 
-def answer_id(prefix: str, envelope: Envelope) -> str:
-    """Return the id of the answer."""
-    return derived_id(prefix, envelope.seed, digits=24)
+def head(envelope: Envelope, prefix: str, kind: str) -> dict[str, Json]:
+    """Return what an answer and each of its chunks begin with."""
+    return {
+        "id": derived_id(prefix, envelope.seed, digits=24),
+        "object": kind,
+        "created": envelope.created,
+        "model": envelope.call.model,
+        "system_fingerprint": FINGERPRINT,
+    }
 
 
 def finish_word(finish: Finish, called: str = "") -> str:
     """Translate the end of an answer; `called` is the word for calls made."""
-    match finish.reason:
-        case "length":
-            return "length"
-        case "tool_calls":
-            return called or "stop"
-        case "stop_sequence":
-            return "stop"
-        case _:
-            return called or "stop"
+    if finish.reason == "length":
+        return "length"
+    return "stop" if finish.reason == "stop_sequence" else called or "stop"
 
 
 def reasoning_names(envelope: Envelope) -> tuple[str, ...]:

@@ -1,7 +1,4 @@
-"""Tools on offer and which of them must be called (docs/contract/tools.md).
-
-Tools that only their vendor can run, and the second of a name, are left out and named.
-"""
+"""Tools on offer and which of them must be called (docs/contract/tools.md)."""
 
 from __future__ import annotations
 
@@ -13,6 +10,8 @@ from gateway.core.chat import Json, Tool, ToolChoice
 from gateway.dialects.shared.reading import Fields, as_fields, invalid, label, missing
 from gateway.dialects.shared.tools import function_tool, read_tool
 
+CALLABLE = (None, "function", "custom")
+"""Types of tools that callers run themselves; others run at their vendor."""
 _MODES: Mapping[str, Literal["auto", "none", "required"]] = {
     "auto": "auto",
     "none": "none",
@@ -39,113 +38,111 @@ def read_offer(root: Fields, max_tools: int) -> Offer:
 
     The newer form wins. Raises InvalidRequest.
     """
-    if not root.items("tools") and root.items("functions"):
-        tools, ignored = _kept(_functions(root, max_tools))
-        return Offer(tools, _legacy_choice(root, tools), ignored, legacy=True)
-    tools, ignored = _kept(_tools(root, max_tools))
-    tools, choice = read_choice(root.get("tool_choice"), "tool_choice", tools)
-    return Offer(tools, choice, ignored)
+    ignored: list[str] = []
+    legacy = not root.items("tools") and bool(root.items("functions"))
+    listed, chosen = ("functions", "function_call") if legacy else ("tools", "tool_choice")
+    check_count(len(root.items(listed)), listed, max_tools)
+    tools = kept(_declared(root, legacy), ignored)
+    value = root.get(chosen)
+    if legacy and isinstance(value, Mapping):
+        value = {"type": "function", **value}
+    tools, choice = read_choice(value, chosen, tools)
+    return Offer(tools, choice, tuple(ignored), legacy)
 
 
 def read_choice(
-    value: Json, param: str, tools: tuple[Tool, ...]
+    value: Json, param: str, tools: tuple[Tool, ...], *, hosted: bool = False
 ) -> tuple[tuple[Tool, ...], ToolChoice]:
     """Return the tools that may be called, and which must be. Raises InvalidRequest.
 
-    Without any tool `auto` and `none` mean nothing and everything else cannot be kept.
+    Without any tool `auto` and `none` mean nothing and everything else cannot be kept. `hosted`
+    tells that callers may name tools that run at their vendor and were never on offer.
     """
     if value is None:
         return tools, ToolChoice()
     if isinstance(value, str):
-        mode = _MODES.get(value)
-        if mode is None:
+        if value not in _MODES:
             raise invalid(f"{label(value)!r} is no tool choice.", param)
-        return tools, _checked(ToolChoice(mode), param, tools)
+        return tools, _checked(value, param, tools)
     choice = as_fields(value, param)
     match choice.required_text("type"):
         case "function" | "custom" | "tool" as kind:
-            named = choice.fields(kind) or choice
-            name = named.required_text("name")
-            _check_known(name, named.path("name"), tools)
-            return tools, ToolChoice("required", (name,))
+            tool = _known(choice.fields(kind) or choice, tools)
+            return tools, ToolChoice("required", (tool.name,))
         case "allowed_tools":
-            allowed = choice.fields("allowed_tools") or choice
-            return _allowed(allowed, param, tools)
+            return _allowed(choice.fields("allowed_tools") or choice, tools, hosted)
         case kind if kind in _MODES:
-            return tools, _checked(ToolChoice(_MODES[kind]), param, tools)
+            return tools, _checked(kind, param, tools)
+        case kind if hosted:
+            raise invalid(
+                f"Tools of type {label(kind)!r} cannot be called through this gateway.",
+                choice.path("type"),
+                "unsupported_value",
+            )
         case kind:
             raise invalid(
                 f"A tool choice of type {label(kind)!r} is not known here.", choice.path("type")
             )
 
 
+def kept(declared: Iterable[tuple[Tool | None, str]], ignored: list[str]) -> tuple[Tool, ...]:
+    """Return the first tool of each name; the paths of all others join `ignored`."""
+    tools: dict[str, Tool] = {}
+    for tool, path in declared:
+        if tool is None or tool.name in tools:
+            ignored.append(path)
+        else:
+            tools[tool.name] = tool
+    return tuple(tools.values())
+
+
+def check_count(count: int, param: str, most: int) -> None:
+    """Raise InvalidRequest when there are more than `most`."""
+    if count > most:
+        raise invalid(f"At most {most} {param} are allowed.", param)
+
+
+def _declared(root: Fields, legacy: bool) -> Iterator[tuple[Tool | None, str]]:
+    """Yield each tool, None for those of other types, with the path to name if it is left out."""
+    for fields in root.objects("functions" if legacy else "tools"):
+        kind = None if legacy else fields.text("type") or "function"
+        tool = None
+        if legacy:
+            tool = function_tool(fields, "parameters")
+        elif kind in CALLABLE:
+            tool = read_tool(fields)
+        yield tool, f"{fields.where}:{label(tool.name if tool else kind or '')}"
+
+
 def _allowed(
-    allowed: Fields, param: str, tools: tuple[Tool, ...]
+    allowed: Fields, tools: tuple[Tool, ...], hosted: bool
 ) -> tuple[tuple[Tool, ...], ToolChoice]:
     """Keep the named tools only; `mode` says whether one must be called."""
     mode = allowed.word("mode", ("auto", "required")) or "auto"
-    names = set()
-    for entry in allowed.objects("tools"):
-        named = entry.fields("function") or entry.fields("custom") or entry
-        name = named.required_text("name")
-        _check_known(name, named.path("name"), tools)
-        names.add(name)
-    if not names:
+    names = {
+        _known(entry.fields("function") or entry.fields("custom") or entry, tools).name
+        for entry in allowed.objects("tools")
+        if not hosted or entry.text("type") in CALLABLE
+    }
+    if not names and not hosted:
         raise missing(allowed.path("tools"))
-    kept = tuple(tool for tool in tools if tool.name in names)
-    return kept, _checked(ToolChoice(_MODES[mode]), param, kept)
+    found = tuple(tool for tool in tools if tool.name in names)
+    return found, _checked(mode, allowed.path("tools"), found)
 
 
-def _checked(choice: ToolChoice, param: str, tools: tuple[Tool, ...]) -> ToolChoice:
+def _checked(mode: str, param: str, tools: tuple[Tool, ...]) -> ToolChoice:
+    choice = ToolChoice(_MODES[mode])
     if choice.mode == "required" and not tools:
         raise invalid("A tool call is demanded, but no tool is offered.", param)
     return choice
 
 
-def _check_known(name: str, param: str, tools: tuple[Tool, ...]) -> None:
-    if not any(tool.name == name or tool.client_name == name for tool in tools):
-        raise invalid(f"No tool {label(name)!r} is offered in this request.", param)
-
-
-def _tools(root: Fields, max_tools: int) -> Iterator[tuple[Tool | None, str]]:
-    """Yield each tool with the path to name if it is left out."""
-    _check_count(len(root.items("tools")), "tools", max_tools)
-    for fields in root.objects("tools"):
-        kind = fields.text("type") or "function"
-        tool = read_tool(fields) if kind in {"function", "custom"} else None
-        yield tool, f"{fields.where}:{label(tool.name if tool else kind)}"
-
-
-def _functions(root: Fields, max_tools: int) -> Iterator[tuple[Tool | None, str]]:
-    _check_count(len(root.items("functions")), "functions", max_tools)
-    for fields in root.objects("functions"):
-        tool = function_tool(fields, "parameters")
-        yield tool, f"{fields.where}:{label(tool.name)}"
-
-
-def _kept(found: Iterable[tuple[Tool | None, str]]) -> tuple[tuple[Tool, ...], tuple[str, ...]]:
-    """Keep the first tool of a name; give the others' paths."""
-    tools: dict[str, Tool] = {}
-    ignored: list[str] = []
-    for tool, path in found:
-        if tool is None or tool.name in tools:
-            ignored.append(path)
-        else:
-            tools[tool.name] = tool
-    return tuple(tools.values()), tuple(ignored)
-
-
-def _check_count(count: int, param: str, most: int) -> None:
-    if count > most:
-        raise invalid(f"At most {most} {param} are allowed.", param)
-
-
-def _legacy_choice(root: Fields, tools: tuple[Tool, ...]) -> ToolChoice:
-    """Read `function_call`: `none`, `auto`, or an object that names one function."""
-    value = root.get("function_call")
-    if value is None or isinstance(value, str):
-        return read_choice(value, "function_call", tools)[1]
-    named = as_fields(value, "function_call")
+def _known(named: Fields, tools: tuple[Tool, ...]) -> Tool:
     name = named.required_text("name")
-    _check_known(name, named.path("name"), tools)
-    return ToolChoice("required", (name,))
+    namespace = named.text("namespace")
+    for tool in tools:
+        if namespace is None and name in (tool.name, tool.client_name):
+            return tool
+        if namespace is not None and (tool.namespace, tool.client_name) == (namespace, name):
+            return tool
+    raise invalid(f"No tool {label(name)!r} is offered in this request.", named.path("name"))
