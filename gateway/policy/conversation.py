@@ -78,18 +78,6 @@ def alternating(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     return tuple(turns)
 
 
-def is_alternating(messages: Sequence[Message]) -> bool:
-    """Return whether user and assistant are in turn, calls and their results left out."""
-    expected = "user"
-    for message in messages:
-        role = message.role
-        if role == "user" or (role == "assistant" and not message.tool_calls):
-            if role != expected:
-                return False
-            expected = "assistant" if role == "user" else "user"
-    return True
-
-
 def _is_ordered(messages: Sequence[Message]) -> bool:
     before: Message | None = None
     for message in messages:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.core.options import KEYS, OPTIONS, SPELLINGS, Option
 from gateway.policy.overrides import json_positions, rules
-from gateway.policy.overrides.apply import InvalidOverride, Problem, validate, validate_text
+from gateway.policy.overrides.rules import InvalidOverride, Problem, validate, validate_text
 
 GOOD: list[tuple[str, Any, Any]] = [
     ("num_ctx", 8192, 8192),

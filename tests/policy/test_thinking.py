@@ -8,7 +8,6 @@ import pytest
 
 from gateway.core.catalog import Model
 from gateway.core.chat import Message, Params, ToolCall
-from gateway.errors import InvalidRequest, UpstreamError
 from gateway.policy.emulation import thinking
 from tests.policy.values import chat, model
 
@@ -54,16 +53,6 @@ def test_it_is_known_whether_thinking_may_come(of: Model, think: Any, may: bool)
 
 
 @pytest.mark.parametrize(
-    ("think", "hide", "hidden"),
-    [(None, False, False), (True, False, False), (True, True, True), (False, False, True)],
-)
-def test_thinking_is_hidden_by_wish_or_when_none_was_wanted(
-    think: Any, hide: bool, hidden: bool
-) -> None:
-    assert thinking.is_hidden(Params(think=think), hide) is hidden
-
-
-@pytest.mark.parametrize(
     ("think", "steps"),
     [
         ("max", ["high", True, None]),
@@ -77,13 +66,6 @@ def test_thinking_is_hidden_by_wish_or_when_none_was_wanted(
 )
 def test_the_ladder_goes_down_step_by_step(think: Any, steps: list[Any]) -> None:
     assert list(thinking.weaker(think)) == steps
-
-
-def test_a_refused_think_is_recognised() -> None:
-    assert thinking.is_refused(InvalidRequest('invalid think value: "max"'))
-    assert thinking.is_refused(InvalidRequest('"x" does not support Thinking'))
-    assert not thinking.is_refused(InvalidRequest("invalid model name"))
-    assert not thinking.is_refused(UpstreamError("cannot think"))
 
 
 A, U = Message("assistant", "one", thinking="t"), Message("user", "q")

@@ -14,7 +14,7 @@ The plain case has neither: the sink is the caller's own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Final, Protocol
@@ -39,10 +39,9 @@ from gateway.policy.emulation.plans import (
     Plan,
     Run,
     Sink,
-    with_params,
 )
-from gateway.policy.emulation.stop_sequences import PrefillFilter, StopFilter
-from gateway.policy.emulation.think_tags import Piece, ThinkTags
+from gateway.policy.emulation.stop_sequences import Piece, PrefillFilter, StopFilter
+from gateway.policy.emulation.think_tags import ThinkTags
 
 _MEMORY: Final = thinking.Memory()
 
@@ -63,7 +62,10 @@ def produce(
     """
     passes = Passes(plan, run, notice, memory)
     if isinstance(request.params.format, Mapping):
-        request = _with_fitted_format(request, passes)
+        schema, left_out = grammar.fit(request.params.format)
+        for path in left_out:
+            notice(f"{plan.call.format_param}:{path}")
+        request = replace(request, params=replace(request.params, format=schema))
     request, stops = _own_stops(request, plan, behaviour)
     filters = _filters(request, plan, stops)
     with suppress(Enough):
@@ -106,57 +108,42 @@ def _filters(request: Request, plan: Plan, stops: Sequence[str]) -> list[Filter]
     filters: list[Filter] = []
     prefill = thinking.prefill_of(request)
     if prefill:
-        filters.append(_Prefill(prefill))
+        filters.append(_Pieces(PrefillFilter(prefill)))
     if plan.parse_think_tags:
         opened = plan.parse_think_tags == "opened"
-        filters.append(_Tags(ThinkTags(opened=opened, whole=not plan.call.stream)))
+        filters.append(_Pieces(ThinkTags(opened=opened, whole=not plan.call.stream)))
     if request.params.think is False and not plan.model.is_gpt_oss:
         filters.append(_AnswerFromThinking())
     if stops:
         filters.append(_Stops(stops, plan.estimate))
     if isinstance(request, ChatRequest) and request.tools and not request.parallel_tool_calls:
         filters.append(_FirstCall(plan.estimate))
-    if thinking.is_hidden(request.params, plan.hide_thinking):
+    if plan.hide_thinking or request.params.think is False:
         filters.append(_HiddenThinking())
     return filters
 
 
-def _with_fitted_format(request: Request, passes: Passes) -> Request:
-    schema, left_out = grammar.fit(request.params.format)
-    for path in left_out:
-        passes.notice(f"{passes.plan.call.format_param}:{path}")
-    return with_params(request, replace(request.params, format=schema))
-
-
 def _ask(passes: Passes, request: Request, behaviour: Behaviour, sink: Sink) -> None:
     """Choose a plan and follow it."""
-    if not isinstance(request, ChatRequest):
-        if request.params.format:
-            structured_output.verify(passes, request, sink)
-        else:
-            passes.run(request, sink)
-        return
-    request = capability.without_unwanted_tools(request)
-    if request.tools and request.tool_choice.mode == "required":
-        most = 2 if behaviour.forced_tool_choice == "emulate" else 1
-        tool_choice.force(passes, request, sink, most)
-    elif not request.params.format:
-        passes.run(request, sink)
-    elif not request.tools or _thinks(passes, request):
+    if isinstance(request, ChatRequest):
+        request = capability.without_unwanted_tools(request)
+        if request.tools and request.tool_choice.mode == "required":
+            most = 2 if behaviour.forced_tool_choice == "emulate" else 1
+            tool_choice.force(passes, request, sink, most)
+            return
+        # Together they go only where the format starts after thinking.
+        thinks = passes.plan.model.can("thinking") and request.params.think is not False
+        if request.tools and request.params.format and not thinks:
+            if behaviour.tools_with_format == "two_pass":
+                structured_output.tools_then_format(passes, request, sink)
+                return
+            if behaviour.tools_with_format == "tools_only":
+                passes.notice(passes.plan.call.format_param)
+                request = replace(request, params=replace(request.params, format=None))
+    if request.params.format:
         structured_output.verify(passes, request, sink)
-    elif behaviour.tools_with_format == "two_pass":
-        structured_output.tools_then_format(passes, request, sink)
-    elif behaviour.tools_with_format == "tools_only":
-        passes.notice(passes.plan.call.format_param)
-        passes.run(with_params(request, replace(request.params, format=None)), sink)
     else:
-        structured_output.verify(passes, request, sink)
-
-
-def _thinks(passes: Passes, request: ChatRequest) -> bool:
-    """Whether tools and a format go together: only where the format starts after thinking."""
-    model = passes.plan.model
-    return bool(model.can("thinking")) and request.params.think is not False
+        passes.run(request, sink)
 
 
 def _own_stops(request: Request, plan: Plan, behaviour: Behaviour) -> tuple[Request, Sequence[str]]:
@@ -165,18 +152,14 @@ def _own_stops(request: Request, plan: Plan, behaviour: Behaviour) -> tuple[Requ
     stops = params.options.get("stop")
     if not stops:
         return request, ()
-    match behaviour.stop_mode:
-        case "upstream":
-            here = plan.call.stop_here
-        case "gateway":
-            here = True
-        case _:
-            here = plan.call.stop_here or thinking.may_think(params, plan.model)
+    here = plan.call.stop_here or behaviour.stop_mode == "gateway"
+    if behaviour.stop_mode == "auto":
+        here = here or thinking.may_think(params, plan.model)
     if not here:
         return request, ()
     options = {name: value for name, value in params.options.items() if name != "stop"}
     stops = [stops] if isinstance(stops, str) else stops
-    return with_params(request, replace(params, options=options)), stops
+    return replace(request, params=replace(params, options=options)), stops
 
 
 class _Stops:
@@ -235,27 +218,21 @@ class _Tokens:
 
     def take(self, characters: int | None) -> tuple[TokenLogprob, ...]:
         """Return those that wait; with a cut, only the tokens that lie before it."""
-        taken, self._waiting = tuple(self._waiting), []
-        if characters is None:
-            return taken
-        kept = []
-        for token in taken:
-            characters -= len(token.token)
-            if characters < 0:
-                break
-            kept.append(token)
-        return tuple(kept)
+        taken, self._waiting = self._waiting, []
+        return tuple(taken if characters is None else _within(taken, characters))
 
     def take_last(self, characters: int) -> tuple[TokenLogprob, ...]:
         """Return those of the last `characters` only; the ones before them are dropped."""
         taken, self._waiting = self._waiting, []
-        kept: list[TokenLogprob] = []
-        for token in reversed(taken):
-            characters -= len(token.token)
-            if characters < 0:
-                break
-            kept.append(token)
-        return tuple(reversed(kept))
+        return tuple(reversed([*_within(reversed(taken), characters)]))
+
+
+def _within(tokens: Iterable[TokenLogprob], characters: int) -> Iterator[TokenLogprob]:
+    for token in tokens:
+        characters -= len(token.token)
+        if characters < 0:
+            return
+        yield token
 
 
 class _FirstCall:
@@ -277,71 +254,38 @@ class _FirstCall:
         return events
 
 
-class _Tags:
-    """Turns the text between think tags into thinking."""
+class _Pieces:
+    """Splits visible text: between think tags is thinking, and the continued turn is left out where
+    the model repeats it, since callers join it themselves."""
 
     ended = False
 
-    def __init__(self, tags: ThinkTags) -> None:
-        self._tags = tags
+    def __init__(self, look: ThinkTags | PrefillFilter) -> None:
+        self._look = look
         self._tokens = _Tokens()
 
     def feed(self, events: Sequence[Event]) -> Sequence[Event]:
         """See `Filter`."""
-        tags, tokens = self._tags, self._tokens
         shown: list[Event] = []
         for event in events:
             match event:
                 case TextDelta(text, logprobs):
-                    tokens.add(logprobs)
-                    shown += _split(tags.feed(text), tokens)
+                    self._tokens.add(logprobs)
+                    shown += self._shown(self._look.feed(text))
                 case ThinkingDelta():
                     shown.append(event)
                 case _:
-                    shown += _split(tags.flush(), tokens)
+                    shown += self._shown(self._look.flush())
                     shown.append(event)
         return shown
 
-
-def _split(pieces: Sequence[Piece], tokens: _Tokens) -> list[Event]:
-    """Return pieces as events; the log-probabilities are those of the last text."""
-    events: list[Event] = []
-    for is_thinking, text in pieces:
-        if is_thinking:
-            events.append(ThinkingDelta(text))
-        else:
-            events.append(TextDelta(text, tokens.take_last(len(text))))
-    return events
-
-
-class _Prefill:
-    """Leaves out the turn to continue where the model repeats it: callers join it themselves."""
-
-    ended = False
-
-    def __init__(self, prefill: str) -> None:
-        self._look = PrefillFilter(prefill)
-        self._tokens = _Tokens()
-
-    def feed(self, events: Sequence[Event]) -> Sequence[Event]:
-        """See `Filter`."""
-        look, tokens = self._look, self._tokens
-        shown: list[Event] = []
-        for event in events:
-            match event:
-                case TextDelta(text, logprobs):
-                    tokens.add(logprobs)
-                    text = look.feed(text)
-                    if text:
-                        shown.append(TextDelta(text, tokens.take_last(len(text))))
-                case ThinkingDelta():
-                    shown.append(event)
-                case _:
-                    text = look.flush()
-                    if text:
-                        shown.append(TextDelta(text, tokens.take_last(len(text))))
-                    shown.append(event)
-        return shown
+    def _shown(self, pieces: Sequence[Piece]) -> Iterator[Event]:
+        """Yield pieces as events; the log-probabilities are those of the last text."""
+        for is_thinking, text in pieces:
+            if is_thinking:
+                yield ThinkingDelta(text)
+            else:
+                yield TextDelta(text, self._tokens.take_last(len(text)))
 
 
 class _AnswerFromThinking:

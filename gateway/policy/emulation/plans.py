@@ -7,12 +7,12 @@ more are wanted, which ends the upstream call at once: Ollama stops computing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
-from typing import Literal, Protocol, TypeAlias, TypeVar
+from typing import Literal, Protocol, TypeAlias
 
 from gateway.core.catalog import Model
-from gateway.core.chat import Call, ChatRequest, CompletionRequest, Params, Request, Think
+from gateway.core.chat import Call, ChatRequest, Request, Think
 from gateway.core.events import Event, Finish, TextDelta, ThinkingDelta, ToolCallDone, Usage
 from gateway.errors import GatewayError, InvalidRequest
 from gateway.policy import conversation
@@ -23,7 +23,6 @@ Sink: TypeAlias = Callable[[Sequence[Event]], None]
 Run: TypeAlias = Callable[[Request, Sink], None]
 """Makes one upstream call. Raises GatewayError, and the sink's Enough."""
 Notice: TypeAlias = Callable[[str], None]
-R = TypeVar("R", bound=ChatRequest | CompletionRequest)
 
 
 class Enough(Exception):
@@ -59,19 +58,29 @@ class Passes:
         """Make a call, with a weaker `think`, without logprobs or with other turns where Ollama
         refuses what was asked for (D9, F23)."""
         wanted = request.params.think
-        if not wanted and not (isinstance(request, ChatRequest) and _may_be_refused(request)):
+        is_plain = not isinstance(request, ChatRequest) or (
+            not (request.params.logprobs and request.tools)
+            and conversation.alternating(request.messages) == request.messages
+        )
+        if not wanted and is_plain:
             self._run(request, sink)
             return
         name = self.plan.model.name
         think = self._memory.best(name, wanted)
         weaker = thinking.weaker(think)
-        request = with_params(request, replace(request.params, think=think))
+        request = replace(request, params=replace(request.params, think=think))
+        begun = False
+
+        def first(events: Sequence[Event]) -> None:
+            nonlocal begun
+            begun = True
+            sink(events)
+
         while True:
-            first = _First(sink)
             try:
                 self._run(request, first)
             except GatewayError as refusal:
-                following = None if first.has_begun else self._following(request, refusal, weaker)
+                following = None if begun else self._following(request, refusal, weaker)
                 if following is None:
                     raise
                 request = following
@@ -94,16 +103,19 @@ class Passes:
         self, request: Request, refusal: GatewayError, weaker: Iterator[Think | None]
     ) -> Request | None:
         """Return the request to try next, None when nothing is left to try."""
-        params = request.params
-        if thinking.is_refused(refusal):
-            for think in weaker:
-                return with_params(request, replace(params, think=think))
+        if not isinstance(refusal, InvalidRequest):
             return None
-        if params.logprobs and _is_about_logprobs(refusal):
+        params, said = request.params, refusal.message.lower()
+        if "think" in said:
+            for think in weaker:
+                return replace(request, params=replace(params, think=think))
+            return None
+        if params.logprobs and "logprobs" in said:
             self.notice("logprobs")
-            return with_params(request, replace(params, logprobs=False, top_logprobs=None))
-        if isinstance(request, ChatRequest) and _is_about_turns(request, refusal):
-            return replace(request, messages=conversation.alternating(request.messages))
+            return replace(request, params=replace(params, logprobs=False, top_logprobs=None))
+        if isinstance(request, ChatRequest) and "must alternate" in refusal.message:
+            messages = conversation.alternating(request.messages)
+            return None if messages == request.messages else replace(request, messages=messages)
         return None
 
 
@@ -139,37 +151,32 @@ class Count:
         return Usage(prompt_tokens, self.records, reasoning_tokens=reasoning, estimated=True)
 
 
-class _First:
-    """A sink that knows whether anything came."""
+class Held:
+    """A sink that holds text back until a call of one of `names` (None: of any tool) shows that it
+    belongs to the answer. The end is held back too."""
 
-    __slots__ = ("_sink", "has_begun")
-
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Sink, names: Collection[str] | None = None) -> None:
         self._sink = sink
-        self.has_begun = False
+        self._names = names
+        self.texts: list[TextDelta] = []
+        self.finish = Finish("stop")
+        self.called = False
 
     def __call__(self, events: Sequence[Event]) -> None:
-        self.has_begun = True
-        self._sink(events)
-
-
-def with_params(request: R, params: Params) -> R:
-    """Return the request with other parameters."""
-    return replace(request, params=params)
-
-
-def _may_be_refused(request: ChatRequest) -> bool:
-    """Whether something in a request is known to be refused by some models."""
-    if request.params.logprobs and request.tools:
-        return True
-    return not conversation.is_alternating(request.messages)
-
-
-def _is_about_turns(request: ChatRequest, error: GatewayError) -> bool:
-    if not isinstance(error, InvalidRequest) or "must alternate" not in error.message:
-        return False
-    return not conversation.is_alternating(request.messages)
-
-
-def _is_about_logprobs(error: GatewayError) -> bool:
-    return isinstance(error, InvalidRequest) and "logprobs" in error.message.lower()
+        shown: list[Event] = []
+        for event in events:
+            match event:
+                case ToolCallDone() if self._names is None or event.name in self._names:
+                    self.called = True
+                    shown += [*self.texts, event]
+                    self.texts = []
+                case ToolCallDone():
+                    pass  # of a tool that was not offered
+                case TextDelta() if not self.called:
+                    self.texts.append(event)
+                case Finish():
+                    self.finish = event
+                case _:
+                    shown.append(event)
+        if shown:
+            self._sink(shown)

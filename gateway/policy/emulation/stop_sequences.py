@@ -8,6 +8,10 @@ out to be the beginning of what is looked for.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
+
+Piece: TypeAlias = tuple[bool, str]
+"""A text, and whether it is thinking."""
 
 
 class StopFilter:
@@ -73,23 +77,23 @@ class PrefillFilter:
         self._held = ""
         self._is_over = False
 
-    def feed(self, text: str) -> str:
+    def feed(self, text: str) -> list[Piece]:
         """Return what of the text may be shown now."""
         if self._is_over:
-            return text
+            return [(False, text)]
         self._held += text
         begun = self._held.lstrip()
         if self._repeated.startswith(begun):
-            return ""
+            return []
         is_repetition = begun.startswith(self._repeated)
         return self._release(begun[len(self._repeated) :] if is_repetition else self._held)
 
-    def flush(self) -> str:
+    def flush(self) -> list[Piece]:
         """Return what was held back, when the text has ended."""
         is_repetition = self._held.strip() == self._repeated.rstrip()
         return self._release("" if is_repetition else self._held)
 
-    def _release(self, text: str) -> str:
+    def _release(self, text: str) -> list[Piece]:
         self._held = ""
         self._is_over = True
-        return text
+        return [(False, text)] if text else []

@@ -16,30 +16,22 @@ from typing import Final
 import orjson
 
 from gateway.core.chat import ChatRequest, Json, Request
-from gateway.core.events import Event, Finish, TextDelta, ThinkingDelta, ToolCallDone, Usage
+from gateway.core.events import Event, Finish, TextDelta, ThinkingDelta, Usage
 from gateway.policy.emulation import thinking
-from gateway.policy.emulation.plans import Count, Enough, Passes, Sink, with_params
+from gateway.policy.emulation.plans import Count, Enough, Held, Passes, Sink
 
 _FENCE: Final = re.compile(r"\s*```[A-Za-z0-9_-]*[ \t]*\n(.*?)\n?[ \t]*```\s*", re.DOTALL)
 _ANY: Final = '{["-0123456789tfn'
-_STARTS: Final[Mapping[str, str]] = {
-    "object": "{",
-    "array": "[",
-    "string": '"',
-    "number": "-0123456789",
-    "integer": "-0123456789",
-    "boolean": "tf",
-    "null": "n",
+_KINDS: Final[Mapping[str, tuple[str, type | tuple[type, ...]]]] = {
+    "object": ("{", dict),
+    "array": ("[", list),
+    "string": ('"', str),
+    "number": ("-0123456789", (int, float)),
+    "integer": ("-0123456789", int),
+    "boolean": ("tf", bool),
+    "null": ("n", type(None)),
 }
-_TYPES: Final[Mapping[str, tuple[type, ...]]] = {
-    "object": (dict,),
-    "array": (list,),
-    "string": (str,),
-    "number": (int, float),
-    "integer": (int,),
-    "boolean": (bool,),
-    "null": (type(None),),
-}
+"""What the JSON of each type may begin with, and what it is in Python."""
 
 
 def verify(passes: Passes, request: Request, sink: Sink) -> None:
@@ -53,9 +45,9 @@ def verify(passes: Passes, request: Request, sink: Sink) -> None:
     params = request.params
     requests = [request]
     if thinking.may_think(params, plan.model):
-        requests.append(with_params(request, replace(params, think=False)))
+        requests.append(replace(request, params=replace(params, think=False)))
     elif plan.model.can("thinking"):
-        requests.append(with_params(request, replace(params, think=None)))
+        requests.append(replace(request, params=replace(params, think=None)))
     for attempt in requests:
         look = _Look(passes, params.format, sink, is_last=attempt is requests[-1])
         try:
@@ -115,92 +107,55 @@ class _Look:
         text = "".join(delta.text for delta in self._held).lstrip()
         if not text:
             return
-        if text[0] in self._starts:
-            self._release(shown)
-        elif text[0] == "`" and not self._streamed:
+        if text[0] == "`" and not self._streamed:
             self.state = "fenced"
-        else:
-            self._refuse(shown)
+        elif text[0] in self._starts or self._accept():
+            shown.extend(self._held)
+            self._held = []
+            self.state = "good"
 
     def _end(self, finish: Finish, shown: list[Event]) -> None:
         self.usage = finish.usage
+        fits = not self._only_thought or finish.reason == "length"
         if self.state == "fenced":
             bare = without_fence("".join(delta.text for delta in self._held))
-            if bare is not None and satisfies(bare, self._wanted):
+            fits = bare is not None and satisfies(bare, self._wanted)
+            if bare is not None and fits:
                 self._held = [TextDelta(bare)]
-            elif not self._is_last:
-                self.state = "bad"
-                return
-            else:
-                self._passes.notice(self._passes.plan.call.format_param)
-        elif self._only_thought and finish.reason != "length":
-            if not self._is_last:
-                self.state = "bad"
-                return
+        if fits or self._accept():
+            shown.extend(self._held)
+            shown.append(self._passes.total(finish))
+            self.state = "over"
+
+    def _accept(self) -> bool:
+        """Whether an answer of another form is given as it is, since nothing is left to try."""
+        if self._is_last:
             self._passes.notice(self._passes.plan.call.format_param)
-        shown.extend(self._held)
-        shown.append(self._passes.total(finish))
-        self.state = "over"
-
-    def _refuse(self, shown: list[Event]) -> None:
-        if not self._is_last:
+        else:
             self.state = "bad"
-            return
-        self._passes.notice(self._passes.plan.call.format_param)
-        self._release(shown)
-
-    def _release(self, shown: list[Event]) -> None:
-        shown.extend(self._held)
-        self._held = []
-        self.state = "good"
+        return self._is_last
 
 
 def tools_then_format(passes: Passes, request: ChatRequest, sink: Sink) -> None:
     """Offer tools first, without `format`; ask for the format when none is called (D14)."""
     wanted = request.params.format
-    held: list[Event] = []
-    finish = Finish("stop")
-    called = False
-
-    def collect(events: Sequence[Event]) -> None:
-        nonlocal held, finish, called
-        shown: list[Event] = []
-        for event in events:
-            match event:
-                case TextDelta() if not called:
-                    held.append(event)
-                case ToolCallDone():
-                    called = True
-                    shown += [*held, event]
-                    held = []
-                case Finish():
-                    finish = event
-                case _:
-                    shown.append(event)
-        if shown:
-            sink(shown)
-
-    passes.run(with_params(request, replace(request.params, format=None)), collect)
-    text = "".join(event.text for event in held if isinstance(event, TextDelta))
+    first = Held(sink)
+    passes.run(replace(request, params=replace(request.params, format=None)), first)
+    text = "".join(event.text for event in first.texts)
     bare = text if satisfies(text, wanted) else without_fence(text)
-    if called:
-        sink([finish])
+    if first.called:
+        sink([first.finish])
     elif bare is not None and satisfies(bare, wanted):
-        sink([*(held if bare is text else [TextDelta(bare)]), finish])
+        sink([*(first.texts if bare is text else [TextDelta(bare)]), first.finish])
     else:
-        passes.spend(finish.usage)
+        passes.spend(first.finish.usage)
         verify(passes, replace(request, tools=()), sink)
 
 
 def starts_of(wanted: Json) -> str:
     """Return the characters a value of this format may begin with."""
-    kinds = wanted.get("type") if isinstance(wanted, Mapping) else ["object", "array"]
-    if isinstance(kinds, str):
-        kinds = [kinds]
-    if not isinstance(kinds, list) or not kinds:
-        return _ANY
-    starts = [_STARTS.get(kind, "") if isinstance(kind, str) else "" for kind in kinds]
-    return "".join(starts) if all(starts) else _ANY
+    kinds = _kinds_of(wanted)
+    return "".join(_KINDS[kind][0] for kind in kinds) if kinds else _ANY
 
 
 def satisfies(text: str, wanted: Json) -> bool:
@@ -209,28 +164,28 @@ def satisfies(text: str, wanted: Json) -> bool:
         value = orjson.loads(text)
     except orjson.JSONDecodeError:
         return False
-    if not isinstance(wanted, Mapping):
-        return isinstance(value, dict | list)
-    kinds = wanted.get("type")
-    if isinstance(kinds, str):
-        kinds = [kinds]
-    if isinstance(kinds, list) and kinds and not any(_is_a(value, kind) for kind in kinds):
+    kinds = _kinds_of(wanted)
+    if isinstance(value, bool):
+        return not kinds or "boolean" in kinds
+    if kinds and not any(isinstance(value, _KINDS[kind][1]) for kind in kinds):
         return False
-    required = wanted.get("required")
+    required = wanted.get("required") if isinstance(wanted, Mapping) else None
     if isinstance(value, dict) and isinstance(required, list):
         return all(name in value for name in required)
     return True
+
+
+def _kinds_of(wanted: Json) -> list[str]:
+    """Return the types a format allows; none where it says nothing, or something unknown."""
+    kinds = wanted.get("type") if isinstance(wanted, Mapping) else ["object", "array"]
+    if isinstance(kinds, str):
+        kinds = [kinds]
+    if not isinstance(kinds, list) or any(not isinstance(k, str) or k not in _KINDS for k in kinds):
+        return []
+    return kinds
 
 
 def without_fence(text: str) -> str | None:
     """Return what stands inside a code fence that is all of a text; None when there is none."""
     found = _FENCE.fullmatch(text)
     return None if found is None else found[1]
-
-
-def _is_a(value: Json, kind: Json) -> bool:
-    if not isinstance(kind, str) or kind not in _TYPES:
-        return True
-    if isinstance(value, bool):
-        return kind == "boolean"
-    return isinstance(value, _TYPES[kind])

@@ -10,12 +10,9 @@ seen; in a stream it has to be known beforehand.
 from __future__ import annotations
 
 import re
-from typing import Final, TypeAlias
+from typing import Final
 
-from gateway.policy.emulation.stop_sequences import held_back
-
-Piece: TypeAlias = tuple[bool, str]
-"""A text, and whether it is thinking."""
+from gateway.policy.emulation.stop_sequences import Piece, held_back
 
 _CLOSES: Final = {"<think>": "</think>", "<thinking>": "</thinking>", "[THINK]": "[/THINK]"}
 _ALL_CLOSES: Final = tuple(_CLOSES.values())

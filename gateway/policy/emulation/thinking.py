@@ -19,7 +19,6 @@ from typing import Final
 
 from gateway.core.catalog import Model
 from gateway.core.chat import ChatRequest, Params, Request, Think
-from gateway.errors import GatewayError, InvalidRequest
 
 log = logging.getLogger(__name__)
 
@@ -43,11 +42,6 @@ def may_think(params: Params, model: Model) -> bool:
     if params.think is None:
         return model.can("thinking") is not False
     return params.think is not False or model.is_gpt_oss
-
-
-def is_hidden(params: Params, hide_thinking: bool) -> bool:
-    """Whether thinking text is kept from the caller: by wish, or because none was wanted."""
-    return hide_thinking or params.think is False
 
 
 def settle_prefill(request: ChatRequest, think_was_asked: bool) -> ChatRequest:
@@ -75,11 +69,6 @@ def weaker(think: Think | None) -> Iterator[Think | None]:
         return
     step = think if think in ("max", True) else "high"
     yield from _LADDER[_LADDER.index(step) + 1 :]
-
-
-def is_refused(error: GatewayError) -> bool:
-    """Whether Ollama refused the `think` it got, so that a weaker one is worth a try."""
-    return isinstance(error, InvalidRequest) and "think" in error.message.lower()
 
 
 class Memory:

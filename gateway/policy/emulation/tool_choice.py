@@ -16,12 +16,14 @@ import orjson
 
 from gateway.core.chat import ChatRequest, Json, Message, Tool
 from gateway.core.events import Event, Finish, TextDelta, ToolCallDone
-from gateway.errors import CapabilityMissing, GatewayError, UpstreamError
+from gateway.errors import GatewayError, UpstreamError
 from gateway.policy.emulation import grammar, thinking
-from gateway.policy.emulation.plans import Passes, Sink
+from gateway.policy.emulation.plans import Held, Passes, Sink
 from gateway.policy.emulation.structured_output import without_fence
 
 _MAX_SHOWN: Final = 20_000
+_MENDABLE: Final = ("tools_not_supported", "tool_call_parse_error")
+"""Failures of pass 1 after which pass 2 may succeed."""
 
 
 def force(passes: Passes, request: ChatRequest, sink: Sink, most: int = 2) -> None:
@@ -30,53 +32,26 @@ def force(passes: Passes, request: ChatRequest, sink: Sink, most: int = 2) -> No
     With `most` 1 the model is only asked for it, and answers in text if it prefers to.
     """
     if passes.plan.model.can("tools") is not False:
-        first = _First({tool.name for tool in request.tools}, sink)
+        names = " or ".join(f"`{tool.name}`" for tool in request.tools)
+        asking = _with_words(request, f"Call the function {names} now.")
+        asking = replace(asking, params=replace(request.params, format=None))
+        first = Held(sink, {tool.name for tool in request.tools})
         try:
-            passes.run(_asking(request), first)
+            passes.run(asking, first)
         except GatewayError as error:
-            if first.called or most == 1 or not _mendable(error):
+            # Pass 2 needs no skill in calling tools.
+            if first.called or most == 1 or error.code not in _MENDABLE:
                 raise
         else:
             if first.called or most == 1:
-                sink([*first.held, _called(first.finish) if first.called else first.finish])
+                sink([*first.texts, _called(first.finish) if first.called else first.finish])
                 return
             passes.spend(first.finish.usage)
     _make(passes, request, sink)
 
 
-class _First:
-    """The sink of pass 1: text is held back until a call shows that it belongs to the answer."""
-
-    def __init__(self, names: set[str], sink: Sink) -> None:
-        self._names = names
-        self._sink = sink
-        self.held: list[Event] = []
-        self.finish = Finish("stop")
-        self.called = False
-
-    def __call__(self, events: Sequence[Event]) -> None:
-        shown: list[Event] = []
-        for event in events:
-            match event:
-                case ToolCallDone(_, name, _) if name in self._names:
-                    self.called = True
-                    shown += [*self.held, event]
-                    self.held = []
-                case ToolCallDone():
-                    pass  # of a tool that was not offered
-                case TextDelta() if not self.called:
-                    self.held.append(event)
-                case Finish():
-                    self.finish = event
-                case _:
-                    shown.append(event)
-        if shown:
-            self._sink(shown)
-
-
 def _make(passes: Passes, request: ChatRequest, sink: Sink) -> None:
     """Pass 2: make the call from an answer that `format` forced into the right shape."""
-    tools = request.tools
     texts: list[str] = []
 
     def collect(events: Sequence[Event]) -> None:
@@ -86,25 +61,23 @@ def _make(passes: Passes, request: ChatRequest, sink: Sink) -> None:
                 case TextDelta(text):
                     texts.append(text)
                 case Finish():
-                    shown += _made_call("".join(texts), tools, passes.total(event))
+                    call = read_call("".join(texts), request.tools)
+                    end = passes.total(event)
+                    if call is not None:
+                        shown += [call, _called(end)]
+                    elif event.reason == "length":
+                        shown.append(end)
+                    else:
+                        raise UpstreamError(
+                            "The model did not give the tool call that was demanded.",
+                            code="tool_call_parse_error",
+                        )
                 case _:
                     shown.append(event)
         if shown:
             sink(shown)
 
     passes.run(_constrained(passes, request), collect)
-
-
-def _made_call(text: str, tools: Sequence[Tool], finish: Finish) -> list[Event]:
-    """Return the end of pass 2. Raises UpstreamError where the answer is no call."""
-    call = read_call(text, tools)
-    if call is not None:
-        return [call, _called(finish)]
-    if finish.reason == "length":
-        return [finish]
-    raise UpstreamError(
-        "The model did not give the tool call that was demanded.", code="tool_call_parse_error"
-    )
 
 
 def read_call(text: str, tools: Sequence[Tool]) -> ToolCallDone | None:
@@ -166,19 +139,6 @@ def _moved(value: Json, tool: str) -> Json:
 
 def _called(finish: Finish) -> Finish:
     return finish if finish.reason == "length" else replace(finish, reason="tool_calls")
-
-
-def _mendable(error: GatewayError) -> bool:
-    """Whether pass 2 may succeed where pass 1 failed: it needs no skill in calling tools."""
-    if isinstance(error, CapabilityMissing):
-        return error.code == "tools_not_supported"
-    return error.code == "tool_call_parse_error"
-
-
-def _asking(request: ChatRequest) -> ChatRequest:
-    names = " or ".join(f"`{tool.name}`" for tool in request.tools)
-    params = replace(request.params, format=None)
-    return replace(_with_words(request, f"Call the function {names} now."), params=params)
 
 
 def _constrained(passes: Passes, request: ChatRequest) -> ChatRequest:

@@ -36,21 +36,7 @@ from gateway.core.chat import (
     Think,
 )
 from gateway.core.keys import Key
-from gateway.core.options import KEYS, SPELLINGS
-from gateway.policy.overrides.rules import InvalidOverride, Problem, validate, validate_text
-
-__all__ = [
-    "Applied",
-    "Change",
-    "InvalidOverride",
-    "Layers",
-    "Problem",
-    "apply",
-    "flatten",
-    "layers_of",
-    "validate",
-    "validate_text",
-]
+from gateway.core.options import KEYS, OPTIONS, SPELLINGS
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +47,6 @@ ReasoningField: TypeAlias = Literal["reasoning_content", "reasoning", "both"]
 _PARAMS: Final = ("think", "format", "keep_alive", "truncate", "shift", "raw", "timeout_ms")
 _RUNNER: Final = frozenset(name for name in KEYS if KEYS[name].runner) - {"num_ctx"}
 """What `allow_client_runner_options` is about: not `num_ctx`, which has its own limit."""
-_CAPS: Final = ("max_tokens_cap", "max_num_ctx")
 _REQUEST: Final = "request"
 _MOST_LOGGED: Final = 1_000
 _logged: set[str] = set()
@@ -123,13 +108,12 @@ def layers_of(key: Key, resolved: Resolved, call: Call | None = None) -> Layers:
 def apply(request: R, layers: Layers, behaviour: Behaviour) -> Applied[R]:
     """Lay all layers over a request."""
     merge = _Merge(request, layers, behaviour)
-    merge.cap()
-    changed = _with_params(request, merge.params(request.params))
+    changed = replace(request, params=merge.params(request))
     return Applied(
         request=_with_system(changed, merge),
         ignored=tuple(merge.ignored),
         changes=tuple(merge.changes),
-        provenance=merge.provenance(),
+        provenance={name: source for name, (source, _) in merge.won.items()},
         timeout_ms=merge.get("timeout_ms", behaviour.request_timeout_ms),
         hide_thinking=merge.get("exclude_reasoning", False),
         parse_think_tags=merge.get("parse_think_tags", behaviour.parse_think_tags),
@@ -145,7 +129,9 @@ def for_loading(
     request: Any = EmbedRequest("", ()) if embeds else ChatRequest("", ())
     params: Params = apply(request, Layers(model=override), behaviour).request.params
     options = {
-        name: value for name, value in params.options.items() if name in KEYS and KEYS[name].runner
+        name: value
+        for name, value in params.options.items()
+        if name in OPTIONS and OPTIONS[name].runner
     }
     return Params(
         options=options or EMPTY,
@@ -154,89 +140,78 @@ def for_loading(
     )
 
 
-def flatten(override: Mapping[str, Json]) -> dict[str, Json]:
+def flatten(override: Json) -> dict[str, Json]:
     """Return an override's own keys in one level: its `options` below its flat keys, without
     `force`."""
     if not override:
         return {}
-    options = override.get("options")
-    flat = dict(options) if isinstance(options, Mapping) else {}
+    flat = dict(override.get("options") or {})
     for name, value in override.items():
         if name not in ("options", "force"):
             flat[SPELLINGS.get(name, name)] = value
     return {name: value for name, value in flat.items() if value is not None}
 
 
-def _forced(override: Mapping[str, Json]) -> dict[str, Json]:
-    force = override.get("force") if override else None
-    return flatten(force) if isinstance(force, Mapping) else {}
-
-
 class _Merge:
-    """Which layer decides each key: `_won` maps a key to its layer and its value."""
+    """Which layer decides each key: `won` maps a key to its layer and its value."""
 
     def __init__(self, request: Any, layers: Layers, behaviour: Behaviour) -> None:
         self.ignored: list[str] = []
         self.changes: list[Change] = []
-        self._won: dict[str, tuple[str, Json]] = {}
+        self.won: dict[str, tuple[str, Json]] = {}
         self._for_embeddings = isinstance(request, EmbedRequest)
-        self._asked = _asked(request.params)
+        asked = _asked(request.params)
+        defaults = {
+            "think": layers.default_think,
+            "raw": layers.default_raw,
+            "truncate": layers.default_truncate,
+        }
         stack = (
-            ("default", _defaults(layers)),
+            ("default", flatten(defaults)),
             ("key", flatten(layers.key_default)),
             ("model", flatten(layers.model)),
             ("alias", flatten(layers.alias)),
-            (_REQUEST, self._allowed(behaviour)),
-            ("force:model", _forced(layers.model)),
-            ("force:alias", _forced(layers.alias)),
+            (_REQUEST, self._allowed(asked, behaviour)),
+            ("force:model", flatten(layers.model.get("force"))),
+            ("force:alias", flatten(layers.alias.get("force"))),
             ("force:key", flatten(layers.key_forced)),
         )
         for source, values in stack:
             for name, value in values.items():
-                self._won[name] = (source, value)
-        self._caps: dict[str, int] = {}
-        for name in _CAPS:
-            if self._won.pop(name, None) is not None:
-                self._caps[name] = min([values[name] for _, values in stack if name in values])
+                self.won[name] = (source, value)
+        caps: dict[str, int] = {}
+        for name in ("max_tokens_cap", "max_num_ctx"):
+            if self.won.pop(name, None) is not None:
+                caps[name] = min([values[name] for _, values in stack if name in values])
         self._drop_useless(behaviour)
-        self._note_forced()
+        for name, value in asked.items():
+            source, decided = self.won.get(name, ("", value))
+            if source.startswith("force:") and decided != value:
+                self._change(name, "forced")
+        if caps:
+            self._cap(caps)
 
     def get(self, name: str, default: Any) -> Any:
         """Return the value in force."""
-        return self._won.get(name, ("", default))[1]
+        return self.won[name][1] if name in self.won else default
 
-    def source(self, name: str) -> str:
-        """Return the layer a value came from; "" when nobody said anything."""
-        return self._won.get(name, ("", None))[0]
-
-    def cap(self) -> None:
-        """Cut lengths to the limits of the layers."""
-        most = self._caps.get("max_tokens_cap")
-        if most is not None and not self._for_embeddings:
-            source, wanted = self._won.get("num_predict", ("", -1))
-            if wanted < 0 or wanted > most:
-                self._won["num_predict"] = ("cap", most)
-                if source == _REQUEST:
-                    self._change("max_tokens(capped)", "capped", told=True)
-        most = self._caps.get("max_num_ctx")
-        source, wanted = self._won.get("num_ctx", ("", 0))
-        if most is not None and source == _REQUEST and wanted > most:
-            self._won["num_ctx"] = ("cap", most)
-            self._change("num_ctx(capped)", "capped", told=True)
-
-    def params(self, asked: Params) -> Params:
+    def params(self, request: Any) -> Params:
         """Return the parameters in force."""
-        won = self._won
+        won = self.won
         options: dict[str, Json] = {}
         for name, (_, value) in won.items():
-            if name not in KEYS or KEYS[name].is_option:
+            if name not in KEYS or name in OPTIONS:
                 options[name] = value
         said: dict[str, Any] = dict.fromkeys(_PARAMS)
         for name in won.keys() & said.keys():
             said[name] = won[name][1]
-        effort = asked.effort if self.source("think") == _REQUEST else ""
-        if said["think"] == "minimal":
+        asked: Params = request.params
+        source, think = won.get("think", ("", None))
+        effort = asked.effort if source == _REQUEST else ""
+        if think == "minimal":
             said["think"], effort = False, "minimal"
+        if not isinstance(request, CompletionRequest) or request.suffix:
+            said["raw"] = None  # it belongs to text completions; a suffix needs the template (D24)
         return replace(
             asked,
             options=options or EMPTY,
@@ -245,44 +220,46 @@ class _Merge:
             **said,
         )
 
-    def provenance(self) -> Mapping[str, str]:
-        """Return the layer of every key in force."""
-        return {name: source for name, (source, _) in self._won.items()}
+    def _cap(self, caps: Mapping[str, int]) -> None:
+        """Cut lengths to the limits of the layers."""
+        most = caps.get("max_tokens_cap")
+        if most is not None and not self._for_embeddings:
+            source, wanted = self.won.get("num_predict", ("", -1))
+            if wanted < 0 or wanted > most:
+                self.won["num_predict"] = ("cap", most)
+                if source == _REQUEST:
+                    self._change("max_tokens(capped)", "capped", told=True)
+        most = caps.get("max_num_ctx")
+        source, wanted = self.won.get("num_ctx", ("", 0))
+        if most is not None and source == _REQUEST and wanted > most:
+            self.won["num_ctx"] = ("cap", most)
+            self._change("num_ctx(capped)", "capped", told=True)
 
-    def _allowed(self, behaviour: Behaviour) -> dict[str, Json]:
+    def _allowed(self, asked: dict[str, Json], behaviour: Behaviour) -> dict[str, Json]:
         """Return what the caller asked for, without what callers may not ask for here."""
-        asked = self._asked
-        if not asked:
-            return asked
-        barred = set(_RUNNER) if not behaviour.allow_client_runner_options else set()
+        barred = set() if behaviour.allow_client_runner_options else asked.keys() & _RUNNER
         if not behaviour.allow_client_keep_alive:
-            barred.add("keep_alive")
-        for name in asked.keys() & barred:
+            barred |= asked.keys() & {"keep_alive"}
+        for name in barred:
             self._change(name, "not allowed", told=True)
         return {name: value for name, value in asked.items() if name not in barred}
 
     def _drop_useless(self, behaviour: Behaviour) -> None:
         """Take out options nobody knows, if the settings say so, and what embeddings have no use
         for."""
-        for name, (source, _) in list(self._won.items()):
+        for name, (source, _) in list(self.won.items()):
             rule = KEYS.get(name)
             if rule is None:
                 _log_once(name, behaviour.allow_unverified_options)
             if rule is None and not behaviour.allow_unverified_options:
-                del self._won[name]
+                del self.won[name]
                 self._change(f"options.{name}"[:80], "unknown", told=True)
             elif self._for_embeddings and (rule is None or not rule.embeddings):
-                del self._won[name]
+                del self.won[name]
                 if source == _REQUEST:
-                    self._change(name, "no use", told=False)
+                    self._change(name, "no use")
 
-    def _note_forced(self) -> None:
-        for name, value in self._asked.items():
-            source, decided = self._won.get(name, ("", value))
-            if source.startswith("force:") and decided != value:
-                self._change(name, "forced", told=False)
-
-    def _change(self, name: str, reason: Reason, *, told: bool) -> None:
+    def _change(self, name: str, reason: Reason, *, told: bool = False) -> None:
         self.changes.append(Change(name, reason))
         if told:
             self.ignored.append(name)
@@ -307,37 +284,18 @@ def _asked(params: Params) -> dict[str, Json]:
     return asked
 
 
-def _defaults(layers: Layers) -> dict[str, Json]:
-    said = {
-        "think": layers.default_think,
-        "raw": layers.default_raw,
-        "truncate": layers.default_truncate,
-    }
-    return {name: value for name, value in said.items() if value is not None}
-
-
-def _with_params(request: R, params: Params) -> R:
-    # `raw` belongs to text completions, and there a suffix needs the template (D24).
-    if params.raw is not None and not (
-        isinstance(request, CompletionRequest) and not request.suffix
-    ):
-        params = replace(params, raw=None)
-    return replace(request, params=params)
-
-
 def _with_system(request: R, merge: _Merge) -> R:
     """Return the request with the system prompt of the layers, by `system_mode`."""
     system = merge.get("system", "")
     if not system:
         return request
     mode = merge.get("system_mode", "default")
-    if merge.source("system").startswith("force:") and mode == "default":
+    if merge.won["system"][0].startswith("force:") and mode == "default":
         mode = "replace"
     if isinstance(request, CompletionRequest):
         if request.params.raw:
             return request  # a raw prompt has no place for it
-        own = request.system or ""
-        return replace(request, system=_joined(system, own, mode))
+        return replace(request, system=_joined(system, request.system or "", mode))
     assert isinstance(request, ChatRequest)  # embeddings have no use for a system prompt
     return replace(request, messages=_messages(request.messages, system, mode))
 
@@ -351,10 +309,9 @@ def _joined(system: str, own: str, mode: str) -> str:
 
 
 def _messages(messages: Sequence[Message], system: str, mode: str) -> tuple[Message, ...]:
-    places = [at for at, message in enumerate(messages) if message.role == "system"]
-    if mode == "replace" or not places:
+    at = next((at for at, message in enumerate(messages) if message.role == "system"), None)
+    if mode == "replace" or at is None:
         kept = (message for message in messages if message.role != "system")
         return (Message("system", system), *kept)
-    at = places[0]
     changed = replace(messages[at], content=_joined(system, messages[at].content, mode))
     return (*messages[:at], changed, *messages[at + 1 :])
