@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import struct
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import orjson
 
 from gateway.core.chat import Embeddings, EmbedRequest, Json, Params
 from gateway.dialects.base import Endpoint, Reading
 from gateway.dialects.shared.openai import OPENAI
-from gateway.dialects.shared.params import (
-    read_flag,
-    read_keep_alive,
-    read_options,
-    read_timeout_ms,
-    root_of,
-)
+from gateway.dialects.shared.params import FOR_ANSWERS, read_params, root_of
 from gateway.dialects.shared.prompts import read_texts
 from gateway.dialects.shared.reading import invalid, read_end_user, read_model
 from gateway.errors import UpstreamError
@@ -33,14 +27,15 @@ _FOREIGN = (
 def parse(body: Mapping[str, Json], reading: Reading) -> EmbedRequest:
     """Read an embeddings request. Raises InvalidRequest."""
     root = root_of(body)
+    said, _ = read_params(body, {}, own=FOR_ANSWERS)
     return EmbedRequest(
         model=read_model(root),
         inputs=read_texts(root.get("input"), "input", reading.behaviour.max_embedding_inputs),
         params=Params(
-            options=read_options(body, {}),
-            keep_alive=read_keep_alive(body),
-            truncate=read_flag(body, "truncate"),
-            timeout_ms=read_timeout_ms(body),
+            options=said.options,
+            keep_alive=said.keep_alive,
+            truncate=said.truncate,
+            timeout_ms=said.timeout_ms,
         ),
         dimensions=root.integer("dimensions", 1),
         encoding="base64" if root.word("encoding_format", _ENCODINGS) == "base64" else "float",
@@ -56,23 +51,21 @@ def render(embeddings: Embeddings, request: EmbedRequest) -> bytes:
     UpstreamError when there is not one for each text.
     """
     _check(embeddings.vectors, request)
-    encode = _base64 if request.encoding == "base64" else _numbers
+    vectors: Iterable[Json] = embeddings.vectors
+    if request.encoding == "base64":
+        vectors = map(_base64, vectors)
     tokens = embeddings.prompt_tokens
     return orjson.dumps(
         {
             "object": "list",
             "model": request.model,
             "data": [
-                {"object": "embedding", "index": index, "embedding": encode(vector)}
-                for index, vector in enumerate(embeddings.vectors)
+                {"object": "embedding", "index": index, "embedding": vector}
+                for index, vector in enumerate(vectors)
             ],
             "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
         },
     )
-
-
-def _numbers(vector: Sequence[float]) -> Json:
-    return vector
 
 
 def _base64(vector: Sequence[float]) -> str:

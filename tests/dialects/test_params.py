@@ -16,10 +16,7 @@ from gateway.dialects.shared import params as module
 from gateway.dialects.shared.params import (
     OPENAI_NAMES,
     read_format,
-    read_keep_alive,
-    read_options,
     read_params,
-    read_timeout_ms,
     root_of,
 )
 from gateway.dialects.shared.reading import Fields, checked
@@ -413,7 +410,7 @@ def test_any_other_keep_alive_is_refused(value: Any) -> None:
     ],
 )
 def test_keep_alive_stands_in_many_places(body: Any, seconds: Any) -> None:
-    assert read_keep_alive(body) == seconds
+    assert read_params(body, {})[0].keep_alive == seconds
     assert params(**body).keep_alive == seconds
 
 
@@ -432,7 +429,7 @@ def test_keep_alive_stands_in_many_places(body: Any, seconds: Any) -> None:
     ],
 )
 def test_time_limits_are_milliseconds_from_the_first_place(body: Any, timeout_ms: Any) -> None:
-    assert read_timeout_ms(body) == timeout_ms
+    assert read_params(body, {})[0].timeout_ms == timeout_ms
     assert params(**body).timeout_ms == timeout_ms
 
 
@@ -477,7 +474,7 @@ def test_names_of_the_dialects_own_are_left_alone() -> None:
 
 
 def test_vendor_names_belong_to_the_dialect() -> None:
-    assert read_options({"max_tokens": 5, "stop": "x"}, {}) == {"stop": ["x"]}
+    assert read_params({"max_tokens": 5, "stop": "x"}, {})[0].options == {"stop": ["x"]}
 
 
 def test_the_root_is_laid_over_extra_body() -> None:

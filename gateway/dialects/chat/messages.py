@@ -55,8 +55,7 @@ class _History:
         role = fields.required_text("role").strip().lower()
         match role:
             case "system" | "developer":
-                turn = _read(fields).message("system")
-                self._add(replace(turn, media=()) if turn.media else turn)
+                self.messages.append(replace(_read(fields).message("system"), media=()))
             case "user":
                 self._add_user(fields)
             case "assistant":
@@ -64,20 +63,17 @@ class _History:
             case "tool":
                 self._add_result(fields)
             case "function":
-                self._add(_read(fields).message("tool", tool_name=call_name(fields)))
+                self.messages.append(_read(fields).message("tool", tool_name=call_name(fields)))
             case _:
                 raise invalid(
                     f"{label(role)!r} is no role; use one of {', '.join(_ROLES)}.",
                     fields.path("role"),
                 )
 
-    def _add(self, message: Message) -> None:
-        self.messages.append(message)
-
     def _add_user(self, fields: Fields) -> None:
         text = fields.get("content")
         if isinstance(text, str):
-            self._add(Message("user", text))
+            self.messages.append(Message("user", text))
             return
         results: list[Message] = []
 
@@ -88,7 +84,7 @@ class _History:
         turn = _read(fields, {**PARTS, "tool_result": add_result}).message("user")
         self.messages += results
         if not results or turn != Message("user"):
-            self._add(turn)
+            self.messages.append(turn)
 
     def _add_assistant(self, fields: Fields, index: int) -> None:
         calls: list[ToolCall] = []
@@ -106,12 +102,14 @@ class _History:
             arguments = read_arguments(legacy.get("arguments"))
             calls.append(ToolCall(f"call_legacy_{index}", call_name(legacy), arguments))
         self._names.update((call.id, call.name) for call in calls if call.id)
-        self._add(content.message("assistant", thinking=_thinking(fields), tool_calls=calls))
+        self.messages.append(
+            content.message("assistant", thinking=_thinking(fields), tool_calls=calls)
+        )
 
     def _add_result(self, fields: Fields) -> None:
         call_id = fields.text("tool_call_id") or ""
         name = self._names.get(call_id) or fields.text("name") or ""
-        self._add(_read(fields).message("tool", tool_call_id=call_id, tool_name=name))
+        self.messages.append(_read(fields).message("tool", tool_call_id=call_id, tool_name=name))
 
 
 def _read(fields: Fields, parts: Mapping[str, Reader] = PARTS) -> Content:

@@ -36,6 +36,7 @@ from gateway.dialects.shared.reading import (
     as_fields,
     invalid,
     label,
+    printable,
     read_model,
     unsupported,
 )
@@ -89,7 +90,7 @@ def parse(body: Json, reading: Reading) -> Call:
         ),
         stream=root.flag("stream") or False,
         ignored=(*unread, *ignored),
-        end_user=_end_user(root),
+        end_user=printable(_member(root, "metadata", "user_id")),
         default_think=_DEFAULT_THINK[behaviour.anthropic_default_think],
         default_truncate=False,  # this API refuses a prompt that is too long
         format_param=form.where if form else "response_format",
@@ -164,12 +165,6 @@ def _answer_format(root: Fields) -> Fields | None:
     if form is not None or said is None:
         return form
     return as_fields({"type": said} if isinstance(said, str) else said, "response_format")
-
-
-def _end_user(root: Fields) -> str:
-    """Return whom the caller says it acts for, for the log."""
-    value = _member(root, "metadata", "user_id")
-    return "".join(c for c in value[:64] if c.isprintable()) if isinstance(value, str) else ""
 
 
 def _member(root: Fields, name: str, member: str) -> Json:

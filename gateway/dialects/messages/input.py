@@ -88,13 +88,13 @@ class _History:
                     self._ignore(block, kind or "")
                 else:
                     raise invalid("A system prompt holds text blocks only.", block.path("type"))
-        return [text for text in map(self._without_attribution, texts) if text.strip()]
-
-    def _without_attribution(self, text: str) -> str:
-        """Drop the line that changes with every request, and with it the whole prompt cache."""
-        if self._strip and text.startswith(_ATTRIBUTION):
-            return text.partition("\n")[2].lstrip("\n")
-        return text
+        if self._strip:
+            # A line that changes with every request, and with it the whole prompt cache.
+            texts = [
+                text.partition("\n")[2].lstrip("\n") if text.startswith(_ATTRIBUTION) else text
+                for text in texts
+            ]
+        return [text for text in texts if text.strip()]
 
     def _add_user(self, message: Fields) -> None:
         found = Content()
@@ -113,27 +113,33 @@ class _History:
             self._messages.append(turn)
 
     def _add_assistant(self, message: Fields) -> None:
-        turn = _Turn()
-        answered = False
+        said, calls = Content(), list[ToolCall]()
+        before = len(self._messages)
         for block in _blocks(message, required=False):
             kind = block.required_text("type")
             if is_result(kind):
-                self._messages += turn.message()
-                turn = _Turn()
+                self._end_turn(said, calls)
+                said, calls = Content(), []
                 self._add_result(block, kind)
-                answered = True
             elif kind in _CALLS:
                 call = read_call(block)
                 self._names[call.id] = call.name
-                turn.calls.append(call)
+                calls.append(call)
             elif kind == "thinking":
-                turn.said.add_thought(block.text("thinking"))
+                said.add_thought(block.text("thinking"))
             elif kind in BLOCKS:
-                read_part(block.raw, block.where, turn.said, BLOCKS)
+                read_part(block.raw, block.where, said, BLOCKS)
             elif kind != "redacted_thinking":
                 self._ignore(block, kind)
-        rest = turn.message()
-        self._messages += rest if rest or answered else [Message("assistant")]
+        self._end_turn(said, calls)
+        if len(self._messages) == before:
+            self._messages.append(Message("assistant"))
+
+    def _end_turn(self, said: Content, calls: list[ToolCall]) -> None:
+        """Add what the assistant said so far, if that is anything."""
+        turn = said.message("assistant", tool_calls=calls)
+        if turn != Message("assistant"):
+            self._messages.append(turn)
 
     def _add_result(self, block: Fields, kind: str) -> None:
         name = self._names.get(block.text("tool_use_id") or "", "")
@@ -141,19 +147,6 @@ class _History:
 
     def _ignore(self, block: Fields, kind: str) -> None:
         self._ignored.append(f"{block.where}:{label(kind)}")
-
-
-class _Turn:
-    """What the assistant said so far in one message."""
-
-    def __init__(self) -> None:
-        self.said = Content()
-        self.calls: list[ToolCall] = []
-
-    def message(self) -> list[Message]:
-        """Return the message, if anything was said."""
-        message = self.said.message("assistant", tool_calls=self.calls)
-        return [] if message == Message("assistant") else [message]
 
 
 def _blocks(message: Fields, required: bool = True) -> list[Fields]:

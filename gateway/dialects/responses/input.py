@@ -129,7 +129,9 @@ class _Reader:
         self._reading = reading
         self._found = Conversation()
         self._names: dict[str, str] = {}
-        self._turn = _Turn()
+        self._turn = Content()
+        self._calls: list[ToolCall] = []
+        self._has_spoken = False
 
     def conversation(self) -> Conversation:
         """Return what was read, the last turn included."""
@@ -139,7 +141,11 @@ class _Reader:
     def add_own(self, item: Fields) -> None:
         """Read an item of the request itself, and keep it for storing."""
         if _kind(item) == "item_reference":
-            item = self._referenced(item)
+            id = item.required_text("id")
+            try:
+                item = Fields(self._reading.recall_item(id), item.where)
+            except InvalidRequest as exc:
+                raise invalid(exc.message, item.path("id"), "item_not_found") from exc
         self.add(item)
         self._found.stored.append(_stored(item))
 
@@ -150,13 +156,15 @@ class _Reader:
             case "message":
                 self._add_message(item)
             case "reasoning":
-                self._turn.thinking.append(_thinking(item))
+                self._turn.add_thought(_thinking(item))
             case "function_call" | "custom_tool_call":
                 self._add_call(item, kind)
             case _ if kind in _OUTPUTS:
-                self._add_output(item, item.get("output"), item.path("output"))
+                self._add_output(item, "output")
             case "mcp_call":
-                self._add_mcp_call(item)
+                self._call(item, call_name(item), read_arguments(item.get("arguments")))
+                answer = "output" if item.get("output") is not None else "error"
+                self._add_output(item, answer)
             case "additional_tools":
                 self._found.tools += item.objects("tools")
             case "configuration_update":
@@ -164,7 +172,11 @@ class _Reader:
             case _ if kind in _LEFT_OUT:
                 self._found.ignored.append(f"{item.where}:{label(kind)}")
             case _ if kind in _CLIENT_CALLS:
-                self._add_client_call(item, kind)
+                name, payload = _CLIENT_CALLS[kind]
+                value = item.get(payload)
+                if not isinstance(value, Mapping):
+                    value = {k: v for k, v in item.raw.items() if k not in _BOOKKEEPING}
+                self._call(item, name, value)
             case "agent_message":
                 self._add_agent_message(item)
             case _:
@@ -172,22 +184,15 @@ class _Reader:
                 unknown = Unreadable(error, "", f"{item.where}:{label(kind)}")
                 self._append(Message("user", unreadable=(unknown,)))
 
-    def _referenced(self, item: Fields) -> Fields:
-        id = item.required_text("id")
-        try:
-            stored = self._reading.recall_item(id)
-        except InvalidRequest as exc:
-            raise invalid(exc.message, item.path("id"), "item_not_found") from exc
-        return Fields(stored, item.where)
-
     def _add_message(self, item: Fields) -> None:
         role = item.required_text("role").lower()
         if role != "assistant" and role not in _ROLES:
             raise invalid(f"Unknown role {label(role)!r}.", item.path("role"))
         value = item.get("content")
         if role == "assistant":
-            where = item.path("content")
-            self._turn.say(Content() if value is None else _read(value, where, role))
+            self._has_spoken = True
+            if value is not None:
+                self._say(_read(value, item.path("content"), role))
             return
         self._append(_read(value, item.path("content"), role).message(_ROLES[role]))
 
@@ -203,9 +208,21 @@ class _Reader:
         self._end_turn()
         self._found.messages.append(message)
 
+    def _say(self, said: Content) -> None:
+        """Add a message of the assistant to its turn."""
+        turn = self._turn
+        text = "".join(said.texts)
+        turn.add_text(f"\n{text}" if text and turn.texts else text)
+        turn.thoughts += said.thoughts
+        turn.media += said.media
+        turn.unreadable += said.unreadable
+
     def _end_turn(self) -> None:
-        self._found.messages += self._turn.message()
-        self._turn = _Turn()
+        """Add the turn of the assistant; thoughts that led to nothing are dropped."""
+        if self._has_spoken or self._calls:
+            message = self._turn.message("assistant", tool_calls=self._calls)
+            self._found.messages.append(message)
+        self._turn, self._calls, self._has_spoken = Content(), [], False
 
     def _add_call(self, item: Fields, kind: str) -> None:
         name = flat_name(item.text("namespace") or "", call_name(item))
@@ -215,25 +232,13 @@ class _Reader:
             arguments = read_arguments(item.get("arguments"))
         self._call(item, name, arguments)
 
-    def _add_client_call(self, item: Fields, kind: str) -> None:
-        name, payload = _CLIENT_CALLS[kind]
-        value = item.get(payload)
-        if not isinstance(value, Mapping):
-            value = {k: v for k, v in item.raw.items() if k not in _BOOKKEEPING}
-        self._call(item, name, value)
-
-    def _add_mcp_call(self, item: Fields) -> None:
-        self._call(item, call_name(item), read_arguments(item.get("arguments")))
-        answer = "output" if item.get("output") is not None else "error"
-        self._add_output(item, item.get(answer), item.path(answer))
-
     def _call(self, item: Fields, name: str, arguments: Mapping[str, Json]) -> None:
         call_id = _call_id(item)
         self._names[call_id] = name
-        self._turn.calls.append(ToolCall(call_id, name, arguments))
+        self._calls.append(ToolCall(call_id, name, arguments))
 
-    def _add_output(self, item: Fields, value: Json, where: str) -> None:
-        call_id = _call_id(item)
+    def _add_output(self, item: Fields, field: str) -> None:
+        call_id, value, where = _call_id(item), item.get(field), item.path(field)
         found = Content()
         for index, part in enumerate(value if isinstance(value, list) else [value]):
             _read_output(part, f"{where}[{index}]", found)
@@ -247,36 +252,6 @@ class _Reader:
         text = item.fields("text")
         if text is not None and text.get("format") is not None:
             self._found.text_format = text.fields("format")
-
-
-class _Turn:
-    """What the assistant said and called since somebody else had the word."""
-
-    def __init__(self) -> None:
-        self.thinking: list[str] = []
-        self.calls: list[ToolCall] = []
-        self._said: list[Content] = []
-
-    def say(self, content: Content) -> None:
-        """Add a message."""
-        self._said.append(content)
-
-    def message(self) -> list[Message]:
-        """Return the turn as one message; thoughts that led to nothing are dropped."""
-        if not self._said and not self.calls:
-            return []
-        texts = ["".join(content.texts) for content in self._said]
-        thoughts = [*self.thinking, *(each for said in self._said for each in said.thoughts)]
-        return [
-            Message(
-                "assistant",
-                "\n".join(filter(None, texts)),
-                "\n".join(filter(None, thoughts)),
-                tuple(each for content in self._said for each in content.media),
-                tuple(self.calls),
-                unreadable=tuple(each for content in self._said for each in content.unreadable),
-            )
-        ]
 
 
 def _file_part(part: Fields, content: Content) -> None:

@@ -13,7 +13,6 @@ from urllib.parse import unquote
 from gateway.core.chat import Media
 from gateway.core.media import MOST_PIXELS, pixels, sniff
 from gateway.dialects.shared.reading import invalid, missing
-from gateway.errors import InvalidRequest
 
 _DATA_URL = re.compile(r"data:([^,;]*)((?:;[^,;]*)*),", re.IGNORECASE)
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
@@ -63,7 +62,11 @@ def read_image_data(data: str, param: str) -> Media:
     """Return a picture from bare base64."""
     data, raw = _base64(data, param, _BASE64)
     if sniff(raw) is None:
-        raise _no_image(param)
+        raise invalid(
+            "Could not process image: it is none that models read (PNG, JPEG, WebP, GIF or BMP).",
+            param,
+            "unsupported_image_media_type",
+        )
     if pixels(raw) > MOST_PIXELS:
         raise invalid("Could not process image: it has too many pixels.", param, "image_too_large")
     return Media("image", data=data, param=param)
@@ -95,12 +98,13 @@ def read_file(data: str, filename: str, param: str) -> str | Media:
 def file_text(raw: bytes, media_type: str, filename: str, param: str) -> str:
     """Return a text file as text, its name on a first line. Raises InvalidRequest for other
     files."""
-    text = None if raw.startswith(b"%PDF-") else _decoded(raw, _is_text(media_type, filename))
-    if text is None and (raw.startswith(b"%PDF-") or media_type == "application/pdf"):
+    is_pdf = raw.startswith(b"%PDF-")
+    text = None if is_pdf else _decoded(raw, _is_text(media_type, filename))
+    if text is not None:
+        return f"{filename}\n{text}" if filename else text
+    if is_pdf or media_type == "application/pdf":
         raise invalid(f"{NO_PDF}; send their text.", param, "unsupported_value")
-    if text is None:
-        raise invalid("Only text files and images can be read.", param, "unsupported_value")
-    return f"{filename}\n{text}" if filename else text
+    raise invalid("Only text files and images can be read.", param, "unsupported_value")
 
 
 def _split_data_url(url: str, param: str) -> tuple[str, str]:
@@ -109,14 +113,6 @@ def _split_data_url(url: str, param: str) -> tuple[str, str]:
     if head is None or ";base64" not in head[2].lower():
         raise invalid("A data URL must hold base64: data:<type>;base64,<data>.", param, _BASE64)
     return head[1].strip().lower(), unquote(url[head.end() :])
-
-
-def _no_image(param: str) -> InvalidRequest:
-    return invalid(
-        "Could not process image: it is none that models read (PNG, JPEG, WebP, GIF or BMP).",
-        param,
-        "unsupported_image_media_type",
-    )
 
 
 def _base64(data: str, param: str, code: str) -> tuple[str, bytes]:
@@ -142,11 +138,12 @@ def _bytes(data: str) -> bytes | None:
 
 
 def _is_text(media_type: str, filename: str) -> bool:
-    if media_type.startswith("text/") or media_type in _TEXT_TYPES:
-        return True
-    if media_type.endswith(("+json", "+xml")):
-        return True
-    return filename.rpartition(".")[2].lower() in _TEXT_SUFFIXES
+    return (
+        media_type.startswith("text/")
+        or media_type in _TEXT_TYPES
+        or media_type.endswith(("+json", "+xml"))
+        or filename.rpartition(".")[2].lower() in _TEXT_SUFFIXES
+    )
 
 
 def _decoded(raw: bytes, surely_text: bool) -> str | None:

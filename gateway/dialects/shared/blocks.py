@@ -17,8 +17,9 @@ from gateway.dialects.shared.content import (
     call_name,
     read_arguments,
     read_part,
+    unknown_source,
 )
-from gateway.dialects.shared.reading import Fields, invalid, label, missing
+from gateway.dialects.shared.reading import Fields, invalid, label
 
 _SEALED = ("encrypted_content", "encrypted_index", "encrypted_stdout", "cache_control")
 
@@ -68,18 +69,17 @@ def _vendor_result(value: Json) -> str:
     if value.get("error_code") is not None:
         return f"Error: {value['error_code']}"
     if isinstance(value.get("url"), str):
-        document = value.get("content")
-        source = document.get("source") if isinstance(document, Mapping) else None
-        title = value.get("title") or (
-            document.get("title") if isinstance(document, Mapping) else None
-        )
+        content = value.get("content")
+        document = content if isinstance(content, Mapping) else {}
+        source = document.get("source")
+        title = value.get("title") or document.get("title")
         lines = [f"{title}: {value['url']}" if isinstance(title, str) else value["url"]]
         if isinstance(source, Mapping) and source.get("type") == "text":
             lines.append(str(source.get("data") or ""))
         return "\n".join(lines)
-    output = [value.get(name) for name in ("stdout", "stderr")]
-    if any(isinstance(text, str) for text in output):
-        return "\n".join(text for text in output if isinstance(text, str) and text)
+    output = [value[name] for name in ("stdout", "stderr") if isinstance(value.get(name), str)]
+    if output:
+        return "\n".join(filter(None, output))
     return _json_text(value)
 
 
@@ -100,24 +100,26 @@ def _search_result(block: Fields, found: Content) -> None:
 
 
 def _document(block: Fields, found: Content) -> None:
-    source = block.fields("source")
-    if source is None:
-        raise missing(block.path("source"))
+    source = block.required_fields("source")
     head = " ".join(filter(None, (block.text("title"), block.text("context"))))
     match source.required_text("type"):
         case "text":
             found.add_text("\n".join(filter(None, (head, source.text("data")))))
         case "content":
             found.add_text(head)
-            _document_blocks(source, found)
+            content = source.get("content")
+            if isinstance(content, str):
+                found.add_text(content)
+                return
+            for part in source.objects("content"):
+                part_kind = part.required_text("type")
+                if part_kind not in {"text", "image"}:
+                    raise invalid(f"A document holds no {label(part_kind)!r}.", part.path("type"))
+                BLOCKS[part_kind](part, found)
         case "base64":
             kind = (source.text("media_type") or "").lower()
             url = f"data:{kind};base64,{source.required_text('data')}"
-            read = read_file(url, head, source.path("data"))
-            if isinstance(read, str):
-                found.add_text(read)
-            else:
-                found.media.append(read)
+            found.add_file(read_file(url, head, source.path("data")))
         case "url" | "file":
             raise invalid(
                 f"{NO_PDF}; send their text along.",
@@ -125,21 +127,7 @@ def _document(block: Fields, found: Content) -> None:
                 "unsupported_value",
             )
         case kind:
-            raise invalid(
-                f"A source of type {label(kind)!r} is not known here.", source.path("type")
-            )
-
-
-def _document_blocks(source: Fields, found: Content) -> None:
-    content = source.get("content")
-    if isinstance(content, str):
-        found.add_text(content)
-        return
-    for part in source.objects("content"):
-        kind = part.required_text("type")
-        if kind not in {"text", "image"}:
-            raise invalid(f"A document holds no {label(kind)!r}.", part.path("type"))
-        BLOCKS[kind](part, found)
+            raise unknown_source(kind, source)
 
 
 BLOCKS: Mapping[str, Reader] = {

@@ -58,6 +58,13 @@ class Content:
         if isinstance(text, str) and text:
             self.thoughts.append(text)
 
+    def add_file(self, file: str | Media) -> None:
+        """Add a file, which is text or a picture."""
+        if isinstance(file, str):
+            self.add_text(file)
+        else:
+            self.media.append(file)
+
     def message(
         self,
         role: Role,
@@ -100,12 +107,11 @@ def read_content(value: Json, param: str, parts: Mapping[str, Reader] | None = N
         return content
     if not isinstance(value, list | tuple):
         raise wrong_type(param, "a string or a list of parts", value)
-    readers = PARTS if parts is None else parts
     for index, item in enumerate(value):
         if isinstance(item, str):
             content.add_text(item)
         else:
-            read_part(item, f"{param}[{index}]", content, readers)
+            read_part(item, f"{param}[{index}]", content, PARTS if parts is None else parts)
     return content
 
 
@@ -121,15 +127,11 @@ def read_part(item: Json, where: str, content: Content, readers: Mapping[str, Re
         reader(part, content)
     except InvalidRequest as error:
         path = f"{where}:{label(kind)}" if kind else where
-        content.unreadable.append(Unreadable(error, _omission(kind, error), path))
-
-
-def _omission(kind: str, error: InvalidRequest) -> str:
-    """Return what the model reads in place of a part."""
-    noun = _NOUNS.get(kind, f"content of type {label(kind)!r}")
-    if noun == "document" and "PDF" in error.message:
-        noun = "PDF document"
-    return f"[{noun} omitted by the gateway]"
+        noun = _NOUNS.get(kind, f"content of type {label(kind)!r}")
+        if noun == "document" and "PDF" in error.message:
+            noun = "PDF document"
+        note = f"[{noun} omitted by the gateway]"
+        content.unreadable.append(Unreadable(error, note, path))
 
 
 def call_name(fields: Fields) -> str:
@@ -147,20 +149,16 @@ def read_arguments(value: Json) -> Mapping[str, Json]:
     if value is None:
         return {}
     if isinstance(value, str):
-        return _parsed(value)
+        text = value
+        if not text.strip():
+            return {}
+        try:
+            value = orjson.loads(text)
+        except ValueError:
+            return {"raw_arguments": text}
+        if depth(value, MAX_ARGUMENT_DEPTH) > MAX_ARGUMENT_DEPTH:
+            return {"raw_arguments": text}
     return value if isinstance(value, Mapping) else {"value": value}
-
-
-def _parsed(text: str) -> Mapping[str, Json]:
-    if not text.strip():
-        return {}
-    try:
-        value = orjson.loads(text)
-    except ValueError:
-        return {"raw_arguments": text}
-    if depth(value, MAX_ARGUMENT_DEPTH) > MAX_ARGUMENT_DEPTH:
-        return {"raw_arguments": text}
-    return value if isinstance(value, dict) else {"value": value}
 
 
 def _text_part(part: Fields, content: Content) -> None:
@@ -175,11 +173,8 @@ def _refusal_part(part: Fields, content: Content) -> None:
 
 
 def _thinking_part(part: Fields, content: Content) -> None:
-    for name in ("thinking", "reasoning", "text"):
-        value = part.get(name)
-        if isinstance(value, str) and value:
-            content.thoughts.append(value)
-            return
+    texts = (part.get(name) for name in ("thinking", "reasoning", "text"))
+    content.add_thought(next((text for text in texts if isinstance(text, str) and text), ""))
 
 
 def _encrypted_part(part: Fields, content: Content) -> None:
@@ -205,9 +200,7 @@ def _image_url_part(part: Fields, content: Content) -> None:
 
 def _image_source_part(part: Fields, content: Content) -> None:
     """The Messages API's picture."""
-    source = part.fields("source")
-    if source is None:
-        raise missing(part.path("source"))
+    source = part.required_fields("source")
     match source.required_text("type"):
         case "base64":
             where = source.path("data")
@@ -217,15 +210,16 @@ def _image_source_part(part: Fields, content: Content) -> None:
         case "file":
             raise _no_files(source.path("file_id"))
         case kind:
-            raise invalid(
-                f"A source of type {label(kind)!r} is not known here.", source.path("type")
-            )
+            raise unknown_source(kind, source)
+
+
+def unknown_source(kind: str, source: Fields) -> InvalidRequest:
+    """Return the error for a source of a type nobody knows."""
+    return invalid(f"A source of type {label(kind)!r} is not known here.", source.path("type"))
 
 
 def _audio_part(part: Fields, content: Content) -> None:
-    audio = part.fields("input_audio")
-    if audio is None:
-        raise missing(part.path("input_audio"))
+    audio = part.required_fields("input_audio")
     content.media.append(read_audio(audio.required_text("data"), audio.path("data")))
 
 
@@ -237,11 +231,7 @@ def _file_part(part: Fields, content: Content) -> None:
             raise _no_files(file.path("file_id"))
         raise missing(file.path("file_data"))
     where = file.path("file_data")
-    found = read_file(file.required_text("file_data"), file.text("filename") or "", where)
-    if isinstance(found, str):
-        content.add_text(found)
-    else:
-        content.media.append(found)
+    content.add_file(read_file(file.required_text("file_data"), file.text("filename") or "", where))
 
 
 def _no_files(param: str) -> InvalidRequest:

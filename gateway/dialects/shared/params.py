@@ -15,7 +15,7 @@ What is not an option (`think`, `keep_alive`, time limits, ...) is looked for at
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
@@ -63,10 +63,11 @@ _LIFTED = {"think", "keep_alive", "keepAlive", "format"}
 _OPTION_ALIASES = {"stop_sequences": "stop"}
 _TIMEOUTS = ("timeout_ms", "timeoutMs", "request_timeout", "requestTimeout")
 _KEEP_ALIVES = ("keep_alive", "keepAlive")
-_NO_OPTIONS = frozenset(
-    {*THINKING_NAMES, *_TIMEOUTS, *_KEEP_ALIVES, "format", "guided_json", "structured_outputs",
-     "truncate", "shift", "raw", "options", "metadata"}
-)  # fmt: skip
+FOR_ANSWERS = frozenset(
+    {*THINKING_NAMES, "format", "guided_json", "structured_outputs", "shift", "raw"}
+)
+"""Names that mean nothing where no text is made."""
+_NO_OPTIONS = FOR_ANSWERS | {*_TIMEOUTS, *_KEEP_ALIVES, "truncate", "options", "metadata"}
 """Where `_laid_over` looks: most bodies have none of them."""
 
 
@@ -91,37 +92,25 @@ def read_params(
     `named` is the dialect's table of vendor names, weakest first. `own` are names that mean
     something else in this dialect and are left to it. Raises InvalidRequest.
     """
-    layers = _layers(body, own)
-    params = Params(options=_ranked(layers, named))
+    root = Fields(body)
+    extra = root.fields("extra_body")
+    params = Params()
     ignored: list[str] = []
-    for layer in reversed(layers):
+    options: dict[str, Json] = {}
+    for layer in (root,) if extra is None else (extra, root):
+        if own:
+            said = {name: value for name, value in layer.raw.items() if name not in own}
+            layer = Fields(said, layer.where)
+        options.update(_options(layer, named))
         params = _laid_over(params, layer)
-        ignored += _unknown_template_words(layer)
-    return params, tuple(ignored)
-
-
-def read_options(body: Mapping[str, Json], named: Mapping[str, Option]) -> Mapping[str, Json]:
-    """Return Ollama's `options` by the rank of the places they stand in; unknown ones are kept."""
-    return _ranked(_layers(body), named)
-
-
-def read_keep_alive(body: Mapping[str, Json]) -> float | str | None:
-    """Return how long the model stays loaded: seconds, or a Go duration (D47)."""
-    for layer in _layers(body):
-        value = _keep_alive(layer)
-        if value is not None:
-            return value
-    return None
-
-
-def read_timeout_ms(body: Mapping[str, Json]) -> int | None:
-    """Return the time limit of the whole call; 0 is none (D45)."""
-    return _first(_timeout_ms(layer) for layer in _layers(body))
-
-
-def read_flag(body: Mapping[str, Json], name: str) -> bool | None:
-    """Return a boolean from the root or from `extra_body`."""
-    return _first(layer.flag(name) for layer in _layers(body))
+        words = layer.fields("chat_template_kwargs")
+        if words is not None:
+            ignored += [
+                words.path(label(name))
+                for name, value in words.raw.items()
+                if name not in TEMPLATE_WORDS and value is not None
+            ]
+    return replace(params, options=options or EMPTY), tuple(ignored)
 
 
 def read_format(value: Json, param: str) -> Json:
@@ -146,27 +135,6 @@ def _check_option(option: Option | None, value: Json, param: str) -> Json:
     if option.kind == "stop" and len(found) > MAX_STOPS:
         raise invalid(f"{param!r} may hold at most {MAX_STOPS} strings.", param)
     return found
-
-
-def _layers(body: Mapping[str, Json], own: Collection[str] = ()) -> tuple[Fields, ...]:
-    """Return the root and, below it, a literal `extra_body`; without the names in `own`."""
-    root = Fields(body)
-    extra = root.fields("extra_body")
-    layers = (root,) if extra is None else (root, extra)
-    if not own:
-        return layers
-    return tuple(
-        Fields({name: value for name, value in layer.raw.items() if name not in own}, layer.where)
-        for layer in layers
-    )
-
-
-def _ranked(layers: Sequence[Fields], named: Mapping[str, Option]) -> Mapping[str, Json]:
-    """Return the options of the layers, the first one strongest."""
-    found: dict[str, Json] = {}
-    for layer in reversed(layers):
-        found.update(_options(layer, named))
-    return found or EMPTY
 
 
 def _options(layer: Fields, named: Mapping[str, Option]) -> dict[str, Json]:
@@ -196,34 +164,47 @@ def _laid_over(below: Params, layer: Fields) -> Params:
     """Return `below` with everything one layer says that is no option."""
     if _NO_OPTIONS.isdisjoint(layer.raw):
         return below
-    thinking = read_thinking(layer) or _lifted(layer, "think", read_think)
+    options = layer.fields("options")
+    metadata = layer.get("metadata")
+    beside = Fields(metadata, layer.path("metadata")) if isinstance(metadata, Mapping) else None
+    thinking = read_thinking(layer) or _read(read_think, _said((options,), ("think",)))
+    keep_alive = _said((layer, options, beside), _KEEP_ALIVES)
+    timeout = _said((layer, beside), _TIMEOUTS)
     said = {
         "think": thinking.think if thinking else None,
-        "format": _format(layer),
-        "keep_alive": _keep_alive(layer),
+        "effort": thinking.effort if thinking else None,
+        "format": _format(layer, options),
+        "keep_alive": keep_alive and checked(readers.duration, *keep_alive),
         "truncate": layer.flag("truncate"),
         "shift": layer.flag("shift"),
-        "timeout_ms": _timeout_ms(layer),
+        "timeout_ms": timeout and checked(readers.integer, *timeout, 0),
         "hide_thinking": read_hiding(layer),
         "raw": layer.flag("raw"),
     }
-    changes = {name: value for name, value in said.items() if value is not None}
-    if thinking:
-        changes["effort"] = thinking.effort
-    return replace(below, **changes) if changes else below
+    return replace(below, **{name: value for name, value in said.items() if value is not None})
 
 
-def _format(layer: Fields) -> Json:
-    value = layer.get("format")
-    if value is not None:
-        return read_format(value, layer.path("format"))
-    value = layer.get("guided_json")
-    if value is not None:
-        return read_format(_parsed(value), layer.path("guided_json"))
-    structured = layer.fields("structured_outputs")
-    if structured is not None and structured.get("json") is not None:
-        return read_format(_parsed(structured.get("json")), structured.path("json"))
-    return _lifted(layer, "format", read_format)
+def _format(layer: Fields, options: Fields | None) -> Json:
+    found = _said((layer,), ("format",))
+    schema = _said((layer,), ("guided_json",)) or _said(
+        (layer.fields("structured_outputs"),), ("json",)
+    )
+    if found is None and schema is not None:
+        found = (_parsed(schema[0]), schema[1])
+    return _read(read_format, found or _said((options,), ("format",)))
+
+
+def _said(places: Iterable[Fields | None], names: Iterable[str]) -> tuple[Json, str] | None:
+    """Return the first value that stands anywhere, and its path."""
+    for place in places:
+        for name in names:
+            if place is not None and place.get(name) is not None:
+                return place.get(name), place.path(name)
+    return None
+
+
+def _read(reader: Callable[[Json, str], T], said: tuple[Json, str] | None) -> T | None:
+    return None if said is None else reader(*said)
 
 
 def _parsed(schema: Json) -> Json:
@@ -234,50 +215,3 @@ def _parsed(schema: Json) -> Json:
         return orjson.loads(schema)
     except orjson.JSONDecodeError:
         return schema
-
-
-def _keep_alive(layer: Fields) -> float | str | None:
-    """Look at the root, in `options`, in `metadata`."""
-    for place in (layer, layer.fields("options"), _metadata(layer)):
-        if place is not None:
-            for name in _KEEP_ALIVES:
-                if place.get(name) is not None:
-                    return checked(readers.duration, place.get(name), place.path(name))
-    return None
-
-
-def _timeout_ms(layer: Fields) -> int | None:
-    """Look at the root, then in `metadata`."""
-    for place in (layer, _metadata(layer)):
-        if place is not None:
-            for name in _TIMEOUTS:
-                if place.get(name) is not None:
-                    return place.integer(name, 0)
-    return None
-
-
-def _metadata(layer: Fields) -> Fields | None:
-    value = layer.get("metadata")
-    return Fields(value, layer.path("metadata")) if isinstance(value, Mapping) else None
-
-
-def _lifted(layer: Fields, name: str, reader: Callable[[Json, str], T]) -> T | None:
-    """Read a name that stands in `options` but is none."""
-    options = layer.fields("options")
-    value = None if options is None else options.get(name)
-    return None if value is None else reader(value, f"{layer.path('options')}.{name}")
-
-
-def _first(found: Iterable[T | None]) -> T | None:
-    return next((value for value in found if value is not None), None)
-
-
-def _unknown_template_words(layer: Fields) -> list[str]:
-    words = layer.fields("chat_template_kwargs")
-    if words is None:
-        return []
-    return [
-        words.path(label(name))
-        for name, value in words.raw.items()
-        if name not in TEMPLATE_WORDS and value is not None
-    ]

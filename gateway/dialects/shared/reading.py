@@ -84,6 +84,13 @@ class Fields:
         value = self.raw.get(name)
         return None if value is None else as_fields(value, self.path(name))
 
+    def required_fields(self, name: str) -> Fields:
+        """Return an object that must be there."""
+        found = self.fields(name)
+        if found is None:
+            raise missing(self.path(name))
+        return found
+
     def items(self, name: str) -> Sequence[Json]:
         """Return a list; empty when absent."""
         value = self.raw.get(name)
@@ -137,10 +144,14 @@ def read_model(root: Fields) -> str:
 def read_end_user(root: Fields) -> str:
     """Return whom the caller says it acts for, for the log: 64 printable characters at most."""
     for name in ("safety_identifier", "user"):
-        value = root.get(name)
-        if isinstance(value, str) and value:
-            return "".join(c for c in value[:64] if c.isprintable())
+        if found := printable(root.get(name)):
+            return found
     return ""
+
+
+def printable(value: Json) -> str:
+    """Return the first 64 characters of a text, for the log."""
+    return "".join(c for c in value[:64] if c.isprintable()) if isinstance(value, str) else ""
 
 
 def label(text: str) -> str:

@@ -55,14 +55,15 @@ def normalise(parameters: Json, param: str) -> Mapping[str, Json]:
     """
     if parameters is None:
         return {"type": "object", "properties": {}}
-    schema = _object(parameters, param)
+    if not isinstance(parameters, Mapping):
+        raise invalid(f"{param!r} must be a JSON schema object.", param, "invalid_type")
     try:
-        raw = orjson.dumps(schema)
+        raw = orjson.dumps(parameters)
         if len(raw) <= _REMEMBERED_BYTES and b'"$ref"' not in raw:
             return _remembered(raw)
     except (TypeError, InvalidRequest):
         pass  # The long way tells what is wrong, and where.
-    return _normalised(schema, param)
+    return _normalised(parameters, param)
 
 
 @lru_cache(maxsize=512)
@@ -114,8 +115,9 @@ def _shape(name: str, part: Mapping[str, Json]) -> str:
 def _folded(schema: Schema) -> Schema:
     """Return a schema with the properties of all its branches, of which it requires what every
     branch requires. The branches stay, each whole in itself."""
+    around: Schema = {n: schema[n] for n in ("properties", "required") if n in schema}
     branches = [
-        _merged(schema, _folded(branch))
+        {"properties": {}, **_united(around, _folded(branch)), "type": "object"}
         for branch in _listed(schema.get("anyOf"))
         if isinstance(branch.get("properties"), dict) or branch.get("anyOf")
     ]
@@ -132,14 +134,19 @@ def _folded(schema: Schema) -> Schema:
     return {**folded, "required": required} if required else folded
 
 
-def _merged(schema: Schema, branch: Schema) -> Schema:
-    """Return a branch with what the schema around it says of properties."""
-    properties = {**_mapping(schema.get("properties")), **_mapping(branch.get("properties"))}
-    required = [*_listed(schema.get("required")), *_listed(branch.get("required"))]
-    merged = {**branch, "type": "object", "properties": properties}
-    if required:
-        merged["required"] = list(dict.fromkeys(required))
-    return merged
+def _united(*parts: Mapping[str, Json]) -> Schema:
+    """Return the words of all parts, the last one's first, with the properties of all of them."""
+    united: Schema = {}
+    for part in parts:
+        properties = {**_mapping(united.get("properties")), **_mapping(part.get("properties"))}
+        required = [*_listed(united.get("required")), *_listed(part.get("required"))]
+        united.update(part)
+        if properties:
+            united["properties"] = properties
+        if required:
+            texts = [name for name in required if isinstance(name, str)]
+            united["required"] = list(dict.fromkeys(texts))
+    return united
 
 
 def _either(one: Json, other: Json) -> Json:
@@ -158,7 +165,10 @@ def _rewritten(schema: Json) -> Schema:
     """Return a schema without references in the words Ollama keeps."""
     if not isinstance(schema, Mapping):
         return {}
-    copied = _merged_all_of(dict(schema))
+    copied = dict(schema)
+    parts = [_rewritten(part) for part in _listed(copied.pop("allOf", None))]
+    if parts:
+        copied = _united(*parts, copied)  # its own words win
     if "oneOf" in copied:
         copied["anyOf"] = [*_listed(copied.get("anyOf")), *_listed(copied.pop("oneOf"))]
     choices = [_rewritten(choice) for choice in _listed(copied.pop("anyOf", None))]
@@ -168,7 +178,10 @@ def _rewritten(schema: Json) -> Schema:
         constant = copied.pop("const")
         copied.setdefault("enum", [constant])
     if copied.pop("nullable", None) is True:
-        _allow_null(copied)
+        kinds = copied.get("type")
+        kinds = [kinds] if isinstance(kinds, str) else kinds
+        if isinstance(kinds, list) and kinds != ["null"]:
+            copied["type"] = [*kinds, *(["null"] if "null" not in kinds else [])]
     if isinstance(copied.get("properties"), Mapping):
         copied["properties"] = {
             name: _rewritten(part) for name, part in copied["properties"].items()
@@ -178,7 +191,10 @@ def _rewritten(schema: Json) -> Schema:
         more = [copied["items"]] if isinstance(copied.get("items"), Mapping) else []
         copied["items"] = [*tuple_items, *more]
     if "items" in copied:
-        copied["items"] = _rewritten(_item(copied["items"]))
+        items = copied["items"]
+        if isinstance(items, list):  # of a tuple; any of them may come
+            items = items[0] if len(items) == 1 else {"anyOf": items}
+        copied["items"] = _rewritten(items)
     _drop_unreadable(copied)
     _tell(copied)
     return copied
@@ -195,67 +211,20 @@ def _drop_unreadable(schema: Schema) -> None:
         schema["required"] = [name for name in schema["required"] if isinstance(name, str)]
 
 
-def _merged_all_of(schema: Schema) -> Schema:
-    """Fold the parts of `allOf` into the schema around them, whose own words win."""
-    parts = [_rewritten(part) for part in _listed(schema.pop("allOf", None))]
-    if not parts:
-        return schema
-    merged: Schema = {}
-    for part in (*parts, schema):
-        properties = {**_mapping(merged.get("properties")), **_mapping(part.get("properties"))}
-        required = [*_listed(merged.get("required")), *_listed(part.get("required"))]
-        merged.update(part)
-        if properties:
-            merged["properties"] = properties
-        if required:
-            merged["required"] = list(dict.fromkeys(filter(_is_text, required)))
-    return merged
-
-
-def _allow_null(schema: Schema) -> None:
-    kind = schema.get("type")
-    if isinstance(kind, str) and kind != "null":
-        schema["type"] = [kind, "null"]
-    elif isinstance(kind, list) and "null" not in kind:
-        schema["type"] = [*kind, "null"]
-
-
-def _item(items: Json) -> Json:
-    """A list of item schemas describes a tuple; any of them may come."""
-    if not isinstance(items, list):
-        return items
-    return items[0] if len(items) == 1 else {"anyOf": items}
-
-
 def _tell(schema: Schema) -> None:
     """Append what Ollama would drop to the description, so that the model still sees it."""
-    told = [f"{name}: {_shown(schema[name])}" for name in _TOLD if _is_worth_telling(schema, name)]
+    told = []
+    for name in _TOLD:
+        value = schema.get(name)
+        # That further properties may or may not come says nothing.
+        if value is not None and (name != "additionalProperties" or (value and value is not True)):
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            told.append(f"{name}: {text[:_TOLD_CHARS]}")
     if not told:
         return
     description = schema.get("description")
     before = f"{description} " if isinstance(description, str) and description else ""
     schema["description"] = f"{before}[{', '.join(told)}]"
-
-
-def _is_worth_telling(schema: Schema, name: str) -> bool:
-    """Whether a word says something: that further properties may or may not come does not."""
-    value = schema.get(name)
-    if name == "additionalProperties":
-        return isinstance(value, Mapping) and bool(value)
-    return value is not None
-
-
-def _shown(value: Json) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text[:_TOLD_CHARS]
-
-
-def _object(value: Json, param: str) -> Mapping[str, Json]:
-    if isinstance(value, Mapping):
-        return value
-    raise InvalidRequest(
-        f"{param!r} must be a JSON schema object.", param=param, code="invalid_type"
-    )
 
 
 def _listed(value: Json) -> list[Json]:
@@ -264,10 +233,6 @@ def _listed(value: Json) -> list[Json]:
 
 def _mapping(value: Json) -> Mapping[str, Json]:
     return value if isinstance(value, Mapping) else {}
-
-
-def _is_text(value: Json) -> bool:
-    return isinstance(value, str)
 
 
 def read_response_format(form: Fields, schema_at: str = "schema") -> Json:
