@@ -20,7 +20,6 @@ import math
 import re
 import string
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -159,12 +158,6 @@ def _add_message(message: Message, texts: list[str]) -> None:
 
 def _json(value: Json) -> str:
     try:
-        return orjson.dumps(value, default=_plain).decode()
+        return orjson.dumps(value, default=dict).decode()
     except (TypeError, ValueError):
         return str(value)
-
-
-def _plain(value: Json) -> Json:
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise TypeError

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from math import inf
 from typing import Generic, TypeVar
 
@@ -27,27 +28,17 @@ T = TypeVar("T")
 _REMEMBERED = 64
 
 
+@dataclass(slots=True, eq=False)
 class Entry(Generic[T]):
     """A place in the queue. `item` is what waits."""
 
-    __slots__ = ("arrival", "item", "joined_s", "key_id", "moved_s", "number", "priority_class")
-
-    def __init__(
-        self,
-        item: T,
-        key_id: int | None,
-        priority_class: int,
-        number: int,
-        arrival: int,
-        now_s: float,
-    ) -> None:
-        self.item = item
-        self.key_id = key_id
-        self.priority_class = priority_class
-        self.number = number
-        self.arrival = arrival
-        self.joined_s = now_s
-        self.moved_s = now_s
+    item: T
+    key_id: int | None
+    priority_class: int
+    number: int
+    arrival: int
+    joined_s: float
+    moved_s: float
 
 
 def _order(entry: Entry[T]) -> tuple[int, int]:
@@ -83,7 +74,7 @@ class FairQueue(Generic[T]):
         self._arrivals += 1
         priority_class = CLASSES.index(priority)
         number = self._number(key_id)
-        entry = Entry(item, key_id, priority_class, number, self._arrivals, now_s)
+        entry = Entry(item, key_id, priority_class, number, self._arrivals, now_s, now_s)
         insort(self._classes[priority_class], entry, key=_order)
         self._waiting[key_id] = self._waiting.get(key_id, 0) + 1
         if priority_class:
@@ -119,9 +110,8 @@ class FairQueue(Generic[T]):
     def position(self, entry: Entry[T], now_s: float) -> int:
         """Return the 1-based place of `entry`; 0 when it is no longer waiting."""
         self._age(now_s)
-        entries = self._classes[entry.priority_class]
-        at = bisect_left(entries, _order(entry), key=_order)
-        if at == len(entries) or entries[at] is not entry:
+        at = self._index(entry)
+        if at is None:
             return 0
         return sum(len(before) for before in self._classes[: entry.priority_class]) + at + 1
 
@@ -146,16 +136,19 @@ class FairQueue(Generic[T]):
         self.leave(last)
         return last
 
-    def _remove(self, entry: Entry[T]) -> bool:
+    def _index(self, entry: Entry[T]) -> int | None:
+        """Return where in its class `entry` waits."""
         entries = self._classes[entry.priority_class]
         at = bisect_left(entries, _order(entry), key=_order)
-        if at == len(entries) or entries[at] is not entry:
+        return at if at < len(entries) and entries[at] is entry else None
+
+    def _remove(self, entry: Entry[T]) -> bool:
+        at = self._index(entry)
+        if at is None:
             return False
-        del entries[at]
-        left = self._waiting[entry.key_id] - 1
-        if left:
-            self._waiting[entry.key_id] = left
-        else:
+        del self._classes[entry.priority_class][at]
+        self._waiting[entry.key_id] -= 1
+        if not self._waiting[entry.key_id]:
             del self._waiting[entry.key_id]
         return True
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import datetime
 from typing import Any, get_args
@@ -29,10 +29,9 @@ _NUMBER_LIMIT = 2**53
 def read(raw: Mapping[str, Json], key: Key, now: datetime, scopes: Sequence[str]) -> Key:
     """Return `key` with the fields of `raw`; `scopes` are all there are. Raises InvalidRequest with
     the field in `param`."""
-    values = dict(raw)
     limits: dict[str, Any] = {}
     changes: dict[str, Any] = {}
-    for name, value in values.items():
+    for name, value in raw.items():
         if name in _LIMITS:
             limits[name] = _number(name, value)
         elif name == "budgets":
@@ -83,7 +82,7 @@ def _text(field: str, value: Json) -> str:
 def _number(field: str, value: Json) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < _NUMBER_LIMIT:
         raise _wrong(field, "must be a whole number, 0 for no limit")
-    if field != "budgets" and value > 2**31 - 1:
+    if value > 2**31 - 1:
         raise _wrong(field, f"must be at most {2**31 - 1}")
     return value
 
@@ -94,53 +93,49 @@ def _flag(field: str, value: Json) -> bool:
     return value
 
 
-def _inherited_flag(field: str, value: Json) -> bool | None:
-    return None if value is None else _flag(field, value)
-
-
-def _list(field: str, value: Json) -> list[Json]:
+def _each(field: str, value: Json) -> Iterator[tuple[str, Json]]:
+    """Yield the entries of a list, each with its place."""
     if not isinstance(value, list | tuple):
         raise _wrong(field, "must be a list")
     if len(value) > _ENTRIES:
         raise _wrong(field, f"must have at most {_ENTRIES} entries")
-    return list(value)
+    for i, entry in enumerate(value):
+        yield f"{field}[{i}]", entry
 
 
 def _patterns(field: str, value: Json) -> tuple[str, ...]:
-    found = [_line(f"{field}[{i}]", entry, _PATTERN_LIMIT) for i, entry in _each(field, value)]
+    found = [_line(place, entry, _PATTERN_LIMIT) for place, entry in _each(field, value)]
     if "" in found:
         raise _wrong(field, "must not hold an empty entry")
     return tuple(dict.fromkeys(found))
 
 
 def _tags(field: str, value: Json) -> tuple[str, ...]:
-    found = (_line(f"{field}[{i}]", entry, 64) for i, entry in _each(field, value))
+    found = (_line(place, entry, 64) for place, entry in _each(field, value))
     return tuple(dict.fromkeys(tag for tag in found if tag))
 
 
 def _ids(field: str, value: Json) -> tuple[int, ...]:
-    return tuple(dict.fromkeys(_number(f"{field}[{i}]", entry) for i, entry in _each(field, value)))
+    return tuple(dict.fromkeys(_number(place, entry) for place, entry in _each(field, value)))
 
 
 def _networks(field: str, value: Json) -> tuple[str, ...]:
     found = []
-    for i, entry in _each(field, value):
+    for place, entry in _each(field, value):
         try:
             if not isinstance(entry, str):
                 raise ValueError
             network = ipaddress.ip_network(entry.strip(), strict=False)
         except ValueError:
-            raise _wrong(
-                f"{field}[{i}]", "must be an address or network such as 192.168.0.0/24"
-            ) from None
+            raise _wrong(place, "must be an address or network such as 192.168.0.0/24") from None
         found.append(str(network))
     return tuple(dict.fromkeys(found))
 
 
 def _scopes(value: Json, known: Sequence[str]) -> tuple[str, ...]:
-    for i, entry in _each("scopes", value):
+    for place, entry in _each("scopes", value):
         if entry not in known:
-            raise _wrong(f"scopes[{i}]", f"must be one of {', '.join(known)}")
+            raise _wrong(place, f"must be one of {', '.join(known)}")
     return tuple(scope for scope in known if scope in value)
 
 
@@ -165,8 +160,7 @@ def _parameters(field: str, value: Json) -> Mapping[str, Json]:
 
 def _budgets(value: Json) -> tuple[Budget, ...]:
     found: dict[tuple[str, str], Budget] = {}
-    for i, entry in _each("budgets", value):
-        param = f"budgets[{i}]"
+    for param, entry in _each("budgets", value):
         if not isinstance(entry, Mapping) or set(entry) != {"metric", "period", "limit"}:
             raise _wrong(param, "must be an object with metric, period and limit")
         metric, period = entry["metric"], entry["period"]
@@ -195,10 +189,6 @@ def _expiry(value: Json, key: Key, now: datetime) -> datetime | None:
     return at
 
 
-def _each(field: str, value: Json) -> list[tuple[int, Json]]:
-    return list(enumerate(_list(field, value)))
-
-
 def _wrong(field: str, problem: str) -> InvalidRequest:
     return InvalidRequest(f"'{field}' {problem}.", param=field)
 
@@ -218,5 +208,5 @@ _READERS: Mapping[str, Callable[[str, Json], Any]] = {
     "owner": _line,
     "notes": _text,
     "tags": _tags,
-    "log_bodies": _inherited_flag,
+    "log_bodies": lambda field, value: None if value is None else _flag(field, value),
 }

@@ -25,11 +25,7 @@ _NOT_TAKEN = {"image": "Could not process image: the", "audio": "The"}
 def all_media(request: Request) -> tuple[Media, ...]:
     """Return every image, sound and file of a request in order."""
     if isinstance(request, ChatRequest):
-        found: list[Media] = []
-        for message in request.messages:
-            if message.media:
-                found += message.media
-        return tuple(found)
+        return tuple(item for message in request.messages for item in message.media)
     return request.media
 
 
@@ -76,7 +72,8 @@ def settle(request: Request, model: Model, behaviour: Behaviour) -> tuple[Reques
         for item in message.media:
             problem = _problem(item, model, behaviour, request.media_param)
             if problem is None and surplus > 0:
-                problem = _too_many(item, most)
+                error = InvalidRequest(f"At most {most} images are allowed.", param=item.param)
+                problem = _omitted(item, error, f"only the newest {most} are kept")
                 surplus -= 1
             if problem is None:
                 kept.append(item)
@@ -185,11 +182,6 @@ def _problem(item: Media, model: Model, behaviour: Behaviour, param: str) -> Unr
         )
         return _omitted(item, large, f"larger than {most_mb} MB")
     return None
-
-
-def _too_many(item: Media, most: int) -> Unreadable:
-    error = InvalidRequest(f"At most {most} images are allowed.", param=item.param)
-    return _omitted(item, error, f"only the newest {most} are kept")
 
 
 def _omitted(item: Media, error: InvalidRequest, why: str) -> Unreadable:

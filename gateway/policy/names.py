@@ -44,12 +44,6 @@ class Name:
         """What all spellings of one model share."""
         return f"{self.host}/{self.namespace}/{self.model}:{self.tag}".lower()
 
-    @property
-    def is_cloud(self) -> bool:
-        """Whether the tag sends the prompt to Ollama's cloud."""
-        tag = self.tag.lower()
-        return tag == "cloud" or tag.endswith("-cloud")
-
 
 def parse_name(text: str) -> Name | None:
     """Return the whole name; None when it is no valid name."""
@@ -70,13 +64,6 @@ def parse_name(text: str) -> Name | None:
     return Name(host, namespace, model, tag)
 
 
-def split_source(text: str) -> tuple[str, bool]:
-    """Separate a name from a `:local` behind it, which forbids the cloud."""
-    if text.lower().endswith(":local"):
-        return text[: -len(":local")], True
-    return text, False
-
-
 def key_of(text: str) -> str:
     """Return what all spellings of one model share; of an invalid name, itself without case."""
     name = parse_name(text)
@@ -94,9 +81,9 @@ def has_tag(text: str) -> bool:
 
 
 def is_cloud(text: str) -> bool:
-    """Whether a name means a model of Ollama's cloud."""
+    """Whether the tag of a name sends the prompt to Ollama's cloud."""
     name = parse_name(text)
-    return name is not None and name.is_cloud
+    return name is not None and f"-{name.tag}".lower().endswith("-cloud")
 
 
 def matches(pattern: str, text: str, *, case: bool = False) -> bool:

@@ -43,23 +43,17 @@ class Index:
 
     def find(self, name: str) -> Resolved | None:
         """Return what a name means; None when nothing has this name."""
-        found = self._find(name)
-        if found is not None:
-            return found
-        lowered = name.lower()
-        for prefix in PREFIXES:
-            if lowered.startswith(prefix):
-                found = self._find(name[len(prefix) :])
+        for prefix in ("", *PREFIXES):
+            if name.lower().startswith(prefix):
+                rest = name[len(prefix) :]
+                found = self._exact.find(rest) or self._folded.find(rest.casefold())
                 if found is not None:
                     return found
         return self._by_key(name)
 
-    def _find(self, name: str) -> Resolved | None:
-        return self._exact.find(name) or self._folded.find(name.casefold())
-
     def _by_key(self, name: str) -> Resolved | None:
-        base, local = names.split_source(name)
-        parsed = names.parse_name(base)
+        local = name.lower().endswith(":local")  # which forbids the cloud
+        parsed = names.parse_name(name[: -len(":local")] if local else name)
         if parsed is None:
             return None
         found = self._keys.get(parsed.key, ())
@@ -115,15 +109,9 @@ def resolve(name: Json, index: Index, fallback: str = "") -> Resolved:
     Raises InvalidRequest when it is missing or no text, ModelNotFound when it means nothing that
     can be called.
     """
-    if name is None or name == "":
-        raise InvalidRequest(
-            "You must provide a model parameter.",
-            param="model",
-            code="missing_required_parameter",
-        )
-    if not isinstance(name, str):
+    if name is not None and not isinstance(name, str):
         raise InvalidRequest("'model' must be a string.", param="model", code="invalid_type")
-    wanted = name.strip()
+    wanted = (name or "").strip()
     if not wanted:
         raise InvalidRequest(
             "You must provide a model parameter.",

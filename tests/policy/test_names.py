@@ -74,14 +74,6 @@ def test_cloud_names_are_known(text: str, cloud: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "base", "local"),
-    [("m:local", "m", True), ("m:8b:LOCAL", "m:8b", True), ("m", "m", False)],
-)
-def test_a_local_source_is_split_off(text: str, base: str, local: bool) -> None:
-    assert names.split_source(text) == (base, local)
-
-
-@pytest.mark.parametrize(
     ("text", "tagless", "tagged"),
     [("m", "m", False), ("m:latest", "m", True), ("m:LATEST", "m", True), ("m:8b", "m:8b", True),
      ("host:5000/u/m", "host:5000/u/m", False)],

@@ -78,7 +78,8 @@ class Writer:
                     parts += (self._delta, orjson.dumps(text), _DELTA_END)
                 case ThinkingDelta(text):
                     if self._open != "thinking":
-                        self._begin_thinking(parts)
+                        block = b',"content_block":{"type":"thinking","thinking":"","signature":""}'
+                        self._begin(parts, "thinking", block, _THINKING)
                     self._thought.append(text)
                     if not self._omit:
                         parts += (self._delta, orjson.dumps(text), _DELTA_END)
@@ -97,14 +98,8 @@ class Writer:
         return b"".join(parts)
 
     def _begin_text(self, parts: list[bytes]) -> None:
-        self._begin(parts, "text", b',"content_block":{"type":"text","text":""}')
-        self._delta = b"%b%d%b" % (_DELTA, self._index, _TEXT)
+        self._begin(parts, "text", b',"content_block":{"type":"text","text":""}', _TEXT)
         self._spoke = True
-
-    def _begin_thinking(self, parts: list[bytes]) -> None:
-        block = b',"content_block":{"type":"thinking","thinking":"","signature":""}'
-        self._begin(parts, "thinking", block)
-        self._delta = b"%b%d%b" % (_DELTA, self._index, _THINKING)
 
     def _call(self, parts: list[bytes], call: ToolCallDone) -> None:
         block = {
@@ -114,15 +109,16 @@ class Writer:
             "input": {},
         }
         self._calls += 1
-        self._begin(parts, "tool_use", b',"content_block":' + orjson.dumps(block))
-        delta = b"%b%d%b" % (_DELTA, self._index, _INPUT)
+        self._begin(parts, "tool_use", b',"content_block":' + orjson.dumps(block), _INPUT)
+        delta = self._delta
         parts += (delta, b'""', _DELTA_END, delta, orjson.dumps(call.arguments), _DELTA_END)
         self._end(parts)
 
-    def _begin(self, parts: list[bytes], kind: str, block: bytes) -> None:
+    def _begin(self, parts: list[bytes], kind: str, block: bytes, delta: bytes) -> None:
         self._end(parts)
         self._open = kind
         self._index += 1
+        self._delta = b"%b%d%b" % (_DELTA, self._index, delta)
         parts.append(b"%b%d%b%b" % (_START, self._index, block, _END))
 
     def _end(self, parts: list[bytes]) -> None:

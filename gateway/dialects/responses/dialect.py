@@ -119,15 +119,15 @@ def _check_support(root: Fields) -> None:
 
 def _configured(root: Fields, conversation: Conversation) -> Mapping[str, Json]:
     """Return the members of the body that items of the conversation change."""
+    form = conversation.text_format
     changes: dict[str, Json] = {}
-    if conversation.effort is not None:
-        reasoning = root.get("reasoning")
-        before = reasoning if isinstance(reasoning, Mapping) else {}
-        changes["reasoning"] = {**before, "effort": conversation.effort}
-    if conversation.text_format is not None:
-        text = root.get("text")
-        before = text if isinstance(text, Mapping) else {}
-        changes["text"] = {**before, "format": conversation.text_format.raw}
+    for name, member, value in (
+        ("reasoning", "effort", conversation.effort),
+        ("text", "format", None if form is None else form.raw),
+    ):
+        if value is not None:
+            said = root.get(name)
+            changes[name] = {**(said if isinstance(said, Mapping) else {}), member: value}
     return changes
 
 
@@ -161,16 +161,23 @@ def _echoed(
 ) -> Mapping[str, Json]:
     """Return the members of the answer that repeat the request."""
     reasoning = root.fields("reasoning") or Fields({})
+    summary = reasoning.get("summary")
+    if summary is None:
+        summary = reasoning.get("generate_summary")
+    text = root.fields("text") or Fields({})
     given: dict[str, Json] = {
         "instructions": root.text("instructions"),
         "max_output_tokens": root.integer("max_output_tokens"),
         "max_tool_calls": root.integer("max_tool_calls"),
         "parallel_tool_calls": request.parallel_tool_calls,
         "previous_response_id": root.text("previous_response_id") or None,
-        "reasoning": {"effort": reasoning.get("effort"), "summary": _summary(reasoning)},
+        "reasoning": {"effort": reasoning.get("effort"), "summary": summary},
         "store": _stores(root, reading),
         "temperature": root.number("temperature"),
-        "text": _text_settings(root),
+        "text": {
+            "format": {"type": "text"},
+            **{name: value for name, value in text.raw.items() if value is not None},
+        },
         "tool_choice": "auto" if root.get("tool_choice") is None else root.get("tool_choice"),
         "tools": tools,
         "top_logprobs": root.integer("top_logprobs") or 0,
@@ -179,17 +186,6 @@ def _echoed(
         "metadata": _metadata(root),
     }
     return {**given, **{name: root.text(name) for name in _ECHOED}}
-
-
-def _summary(reasoning: Fields) -> Json:
-    summary = reasoning.get("summary")
-    return reasoning.get("generate_summary") if summary is None else summary
-
-
-def _text_settings(root: Fields) -> Json:
-    text = root.fields("text")
-    said = {} if text is None else {k: v for k, v in text.raw.items() if v is not None}
-    return {"format": {"type": "text"}, **said}
 
 
 def _metadata(root: Fields) -> Json:

@@ -53,11 +53,6 @@ def echo_of(envelope: Envelope) -> Echo:
     return extra if isinstance(extra, Echo) else Echo()
 
 
-def response_id(seed: str) -> str:
-    """Return the id of the response."""
-    return derived_id("resp_", seed)
-
-
 def response_object(
     envelope: Envelope,
     status: Status,
@@ -71,7 +66,7 @@ def response_object(
     """Return the response object; `reason` tells why it is incomplete."""
     echo = echo_of(envelope)
     return {
-        "id": response_id(envelope.seed),
+        "id": derived_id("resp_", envelope.seed),
         "object": "response",
         "created_at": envelope.created,
         "completed_at": completed_at,
@@ -140,12 +135,7 @@ def error_object(error: GatewayError) -> dict[str, str]:
 def reasoning_item(id: str, status: Status, text: str | None, encrypted: bool) -> dict[str, Json]:
     """Return a reasoning item; `text` None is one that has just begun."""
     summary = [] if text is None else [summary_part(text)]
-    item: dict[str, Json] = {
-        "id": id,
-        "type": "reasoning",
-        "status": status,
-        "summary": summary,
-    }
+    item: dict[str, Json] = {"id": id, "type": "reasoning", "status": status, "summary": summary}
     if text is not None:
         item["encrypted_content"] = seal(text) if encrypted else None
     return item
@@ -161,18 +151,14 @@ def message_item(
 ) -> dict[str, Json]:
     """Return the assistant's message; `text` None is one that has just begun."""
     content = [] if text is None else [text_part(text, logprobs)]
-    return {
-        "id": id,
-        "type": "message",
-        "status": status,
-        "role": "assistant",
-        "content": content,
-    }
+    return {"id": id, "type": "message", "status": status, "role": "assistant", "content": content}
 
 
 def text_part(text: str, logprobs: Sequence[TokenLogprob] = ()) -> dict[str, Json]:
     """Return the one part of a message."""
-    tokens = [{**_token(each), "top_logprobs": _tops(each)} for each in logprobs]
+    tokens = [
+        {**_token(each), "top_logprobs": [_token(top) for top in each.top]} for each in logprobs
+    ]
     return {"type": "output_text", "text": text, "annotations": [], "logprobs": tokens}
 
 
@@ -193,21 +179,18 @@ def _token(each: TokenLogprob) -> dict[str, Json]:
     return {"token": each.token, "bytes": utf8, "logprob": each.logprob}
 
 
-def _tops(each: TokenLogprob) -> list[Json]:
-    return [_token(top) for top in each.top]
-
-
 def call_item(id: str, status: Status, call_id: str, tool: Tool, payload: str) -> dict[str, Json]:
     """Return a call of `tool`: `payload` is the arguments' JSON text, or a custom tool's input."""
-    item: dict[str, Json] = {"id": id, "status": status, "call_id": call_id}
-    name = tool.client_name or tool.name
-    if tool.kind == "custom":
-        item |= {"type": "custom_tool_call", "name": name, "input": payload}
-    else:
-        item |= {"type": "function_call", "name": name, "arguments": payload}
-    if tool.namespace:
-        item["namespace"] = tool.namespace
-    return item
+    custom = tool.kind == "custom"
+    return {
+        "id": id,
+        "status": status,
+        "call_id": call_id,
+        "type": "custom_tool_call" if custom else "function_call",
+        "name": tool.client_name or tool.name,
+        "input" if custom else "arguments": payload,
+        **({"namespace": tool.namespace} if tool.namespace else {}),
+    }
 
 
 def tools_by_name(envelope: Envelope) -> dict[str, Tool]:

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from gateway.core.behaviour import Behaviour
 from gateway.core.catalog import Model
-from gateway.core.chat import ChatRequest, CompletionRequest, Request
+from gateway.core.chat import ChatRequest, Request
 from gateway.errors import CapabilityMissing, InvalidRequest
 from gateway.policy.emulation import thinking
 
@@ -39,8 +39,8 @@ def check(request: Request, model: Model, behaviour: Behaviour) -> None:
         raise _missing(model, "chat", "only makes embeddings", "model")
     if isinstance(request, ChatRequest):
         _check_tools(request, model, behaviour)
-    else:
-        _check_suffix(request, model)
+    elif request.suffix and model.can("insert") is False:
+        raise _missing(model, "insert", "cannot fill in the middle", "suffix")
 
 
 def without_unwanted_tools(request: ChatRequest) -> ChatRequest:
@@ -69,11 +69,6 @@ def _check_tools(request: ChatRequest, model: Model, behaviour: Behaviour) -> No
         return  # made with `format`, which needs no such capability (D13)
     # Clients look for these words, which are Ollama's, and go on without tools.
     raise _missing(model, "tools", "does not support tools", "tools")
-
-
-def _check_suffix(request: CompletionRequest, model: Model) -> None:
-    if request.suffix and model.can("insert") is False:
-        raise _missing(model, "insert", "cannot fill in the middle", "suffix")
 
 
 def _missing(model: Model, capability: str, what: str, param: str) -> CapabilityMissing:

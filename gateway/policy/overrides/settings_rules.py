@@ -69,7 +69,10 @@ def _check_one(name: str, value: Json) -> Json:
             raise _wrong(name, "must be true or false")
         return value
     if kind is int:
-        return _whole_number(name, value)
+        low, high = RANGES[name]
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise _wrong(name, f"must be a whole number from {low} to {high}")
+        return value
     if not isinstance(value, str) or len(value) > _TEXT_LIMIT or "\0" in value:
         raise _wrong(name, "must be a text")
     words = choices(name)
@@ -79,13 +82,6 @@ def _check_one(name: str, value: Json) -> Json:
     if problem:
         raise _wrong(name, problem)
     return value.strip()
-
-
-def _whole_number(name: str, value: Json) -> int:
-    low, high = RANGES[name]
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise _wrong(name, f"must be a whole number from {low} to {high}")
-    return value
 
 
 def _origins(text: str) -> str:
