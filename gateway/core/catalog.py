@@ -51,11 +51,10 @@ class Model:
     """One model as clients may call it, whatever servers hold it.
 
     `name` is Ollama's canonical tag (`llama3.2:latest`), the only spelling that goes upstream.
-    `capabilities` is None while unknown.
-    `available` means at least one enabled server lists it. `context_tokens` is the trained
-    maximum. `fallbacks` are model ids. `pinned_on` are servers in whose memory it shall stay.
-    `weights` stands for the files it runs from, "" while unknown: models with the same ones share a
-    runner.
+    `capabilities` is None while unknown. `available` means at least one enabled server lists it.
+    `context_tokens` is the trained maximum. `fallbacks` are model ids. `pinned_on` are servers in
+    whose memory it shall stay. `weights` stands for the files it runs from, "" while unknown:
+    models with the same ones share a runner.
     """
 
     id: int

@@ -177,12 +177,11 @@ class Call:
     """What a dialect read from one body: the request, and what only the answer needs.
 
     `ignored` are field paths for `x-gateway-ignored` (D2); `end_user` goes to the log, cut to 64
-    characters;
-    `extra` is the dialect's own (frozen value or mapping), untouched by everybody else.
-    `stop_here` tells that the gateway,
-    not Ollama, must match stop strings (`/v1/messages`, D41). `default_think` is used when
-    neither request nor override says anything (D25, D38), and so are `default_raw` (D24) and
-    `default_truncate`. `format_param` is where the caller wrote the format of the answer.
+    characters; `extra` is the dialect's own (frozen value or mapping), untouched by everybody else.
+    `stop_here` tells that the gateway, not Ollama, must match stop strings (`/v1/messages`, D41).
+    `default_think` is used when neither request nor override says anything (D25, D38), and so are
+    `default_raw` (D24) and `default_truncate`. `format_param` is where the caller wrote the format
+    of the answer.
     """
 
     request: Request
@@ -209,11 +208,10 @@ class Envelope:
     """What an answer carries around the model's words. A dialect has neither clock nor dice: they
     come in here.
 
-    `seed` is 24+ random hex digits for this answer, from which ids of calls, items and messages
-    are made; `created` is unix seconds;
-    `prompt_estimate` the tokens of the prompt as estimated (D42); `request_id` is the `req_...`
-    of the log. `clock` gives unix seconds when asked, for the time of completion; None: it is
-    worked out from Ollama's durations.
+    `seed` is 24+ random hex digits for this answer, from which ids of calls, items and messages are
+    made; `created` is unix seconds; `prompt_estimate` the tokens of the prompt as estimated (D42);
+    `request_id` is the `req_...` of the log. `clock` gives unix seconds when asked, for the time of
+    completion; None: it is worked out from Ollama's durations.
     """
 
     seed: str

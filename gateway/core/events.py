@@ -1,12 +1,11 @@
 """An answer as a stream of small events, and a whole answer as their fold.
 
 A stream is any number of deltas and pings, then exactly one `Finish` or `Failed`. Streamed and
-whole answers share this one
-path: what a dialect streams and what it renders whole come from the same events.
+whole answers share this one path: what a dialect streams and what it renders whole come from the
+same events.
 
-Events that arrived from Ollama together travel together as a `Batch`: `(choice, events)`.
-`choice` is 0 unless the caller
-asked for several answers (`n`, a list of prompts).
+Events that arrived from Ollama together travel together as a `Batch`: `(choice, events)`. `choice`
+is 0 unless the caller asked for several answers (`n`, a list of prompts).
 """
 
 from __future__ import annotations
@@ -55,8 +54,7 @@ class ToolCallDone:
 
 @dataclass(frozen=True, slots=True)
 class Ping:
-    """Nothing new for a while. `loud` asks for more than a comment (D33: the
-    60-second chunk)."""
+    """Nothing new for a while. `loud` asks for more than a comment (D33: the 60-second chunk)."""
 
     loud: bool = False
     note: str = "keep-alive"
@@ -66,9 +64,8 @@ class Ping:
 class Usage:
     """Token counts, and Ollama's own durations in nanoseconds.
 
-    `completion_tokens` includes `reasoning_tokens`, which is an estimate; `prompt_tokens`
-    includes `cached_tokens`.
-    `estimated` says that Ollama's counts never arrived and ours stand in.
+    `completion_tokens` includes `reasoning_tokens`, which is an estimate; `prompt_tokens` includes
+    `cached_tokens`. `estimated` says that Ollama's counts never arrived and ours stand in.
     """
 
     prompt_tokens: int = 0

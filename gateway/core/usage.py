@@ -41,12 +41,10 @@ class Settlement:
     """How it ended (phase 2). Times are milliseconds from admission; None: never reached.
 
     `status` is what the client got (200 also for a stream that failed inside; then `error_code`
-    tells; 499 client gone).
-    `model_id` and `model` name the model that answered, where it is another than was asked for.
-    `finish` is stop, length, tool_calls, stop_sequence, error, client_closed, cancelled,
-    worker_lost. `ollama_*_ms` are Ollama's own.
-    `explain` holds effective parameters with where each came from, and the route with its reason:
-    never texts.
+    tells; 499 client gone). `model_id` and `model` name the model that answered, where it is
+    another than was asked for. `finish` is stop, length, tool_calls, stop_sequence, error,
+    client_closed, cancelled, worker_lost. `ollama_*_ms` are Ollama's own. `explain` holds effective
+    parameters with where each came from, and the route with its reason: never texts.
     """
 
     request_id: str

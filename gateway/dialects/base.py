@@ -19,10 +19,9 @@ class Reading:
     """What parsing may need besides the body: the settings in force, and how to recall stored
     responses.
 
-    `recall` gives the stored items (input, then output) of a `previous_response_id`, oldest
-    first, following the chain;
-    `recall_item` one stored item of this key by id. Both raise InvalidRequest when there is none.
-    Only the Responses API calls them.
+    `recall` gives the stored items (input, then output) of a `previous_response_id`, oldest first,
+    following the chain; `recall_item` one stored item of this key by id. Both raise InvalidRequest
+    when there is none. Only the Responses API calls them.
     """
 
     behaviour: Behaviour

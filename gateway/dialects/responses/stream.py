@@ -1,10 +1,9 @@
 """A response as server-sent events, and the object it amounts to.
 
 `Builder` takes the batches of one answer. It numbers events from 0, opens and finishes one output
-item at a time, and always ends with a last event that carries the whole object: coding agents
-build everything from finished items and that event. The same builder fed a whole reply gives the
-object of an answer that is not streamed, so both are one path. Afterwards `abandon` returns what to
-store.
+item at a time, and always ends with a last event that carries the whole object: coding agents build
+everything from finished items and that event. The same builder fed a whole reply gives the object
+of an answer that is not streamed, so both are one path. Afterwards `abandon` returns what to store.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""The blocks a Messages conversation is made of, one at a time
-(docs/contract/messages.md)."""
+"""The blocks a Messages conversation is made of, one at a time (docs/contract/messages.md)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Everything in a body that steers the answer, in Ollama's names
-(docs/contract/parameters.md).
+"""Everything in a body that steers the answer, in Ollama's names (docs/contract/parameters.md).
 
 One body holds up to five places for a value. From weak to strong (D44):
 
