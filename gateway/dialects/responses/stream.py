@@ -41,6 +41,17 @@ from gateway.dialects.responses.object import (
 from gateway.dialects.shared.sse import comment
 from gateway.dialects.shared.tools import custom_input
 
+_ITEMS = {
+    "reasoning": (
+        "rs_",
+        "summary_index",
+        "response.reasoning_summary_part",
+        "response.reasoning_summary_text",
+    ),
+    "message": ("msg_", "content_index", "response.content_part", "response.output_text"),
+}
+"""Items that grow: prefix of their ids, what counts their one part, and the events of part and
+text."""
 _TEXT_HEAD = (
     b"event: response.output_text.delta\n"
     b'data: {"type":"response.output_text.delta","sequence_number":'
@@ -89,7 +100,7 @@ class Builder:
             match event:
                 case TextDelta(text, logprobs):
                     if self._open != "message":
-                        self._begin_message(parts)
+                        self._begin(parts, "message")
                     self._pieces.append(text)
                     if logprobs:
                         self._logprobs.extend(logprobs)
@@ -100,7 +111,7 @@ class Builder:
                     self._delta(parts, _TEXT_HEAD, text, tail)
                 case ThinkingDelta(text):
                     if self._open != "reasoning":
-                        self._begin_reasoning(parts)
+                        self._begin(parts, "reasoning")
                     self._pieces.append(text)
                     self._delta(parts, _SUMMARY_HEAD, text, _END)
                 case ToolCallDone():
@@ -130,10 +141,28 @@ class Builder:
         parts.append(b"%b%d%b%b%b" % (head, self._sequence, self._middle, orjson.dumps(text), tail))
         self._sequence += 1
 
-    def _begin(self, parts: list[bytes], kind: str, prefix: str) -> None:
+    def _begin(self, parts: list[bytes], kind: str) -> None:
+        """Open a message or a reasoning item."""
+        prefix, index, part, _ = _ITEMS[kind]
+        self._begin_item(parts, kind, prefix)
+        place = self._place() | {index: 0}
+        self._middle = b"," + orjson.dumps(place)[1:-1] + b',"delta":'
+        self._added(parts, self._item("in_progress", None))
+        parts.append(self._event(f"{part}.added", place | {"part": self._part("")}))
+
+    def _begin_item(self, parts: list[bytes], kind: str, prefix: str) -> None:
         self._end_item(parts, "completed")
         self._open = kind
+        self._answered |= kind != "reasoning"
         self._item_id = derived_id(prefix, self._envelope.seed, len(self._output))
+
+    def _item(self, status: Status, text: str | None) -> Json:
+        if self._open == "reasoning":
+            return reasoning_item(self._item_id, status, text, self._encrypted)
+        return message_item(self._item_id, status, text, self._logprobs)
+
+    def _part(self, text: str) -> Json:
+        return summary_part(text) if self._open == "reasoning" else text_part(text, self._logprobs)
 
     def _place(self) -> dict[str, Json]:
         return {"item_id": self._item_id, "output_index": len(self._output)}
@@ -148,51 +177,29 @@ class Builder:
         self._output.append(item)
         self._open = ""
         self._pieces.clear()
-
-    def _begin_reasoning(self, parts: list[bytes]) -> None:
-        self._begin(parts, "reasoning", "rs_")
-        place = self._place() | {"summary_index": 0}
-        self._middle = b"," + orjson.dumps(place)[1:-1] + b',"delta":'
-        self._added(parts, reasoning_item(self._item_id, "in_progress", None, False))
-        body = place | {"part": summary_part("")}
-        parts.append(self._event("response.reasoning_summary_part.added", body))
-
-    def _begin_message(self, parts: list[bytes]) -> None:
-        self._begin(parts, "message", "msg_")
-        self._answered = True
-        place = self._place() | {"content_index": 0}
-        self._middle = b"," + orjson.dumps(place)[1:-1] + b',"delta":'
-        self._added(parts, message_item(self._item_id, "in_progress", None))
-        body = place | {"part": text_part("")}
-        parts.append(self._event("response.content_part.added", body))
+        self._logprobs = []
 
     def _end_item(self, parts: list[bytes], status: Status) -> None:
-        text = "".join(self._pieces)
-        if self._open == "reasoning":
-            place = self._place() | {"summary_index": 0}
-            done = ("response.reasoning_summary_text.done", place | {"text": text})
-            part = ("response.reasoning_summary_part.done", place | {"part": summary_part(text)})
-            item = reasoning_item(self._item_id, status, text, self._encrypted)
-        elif self._open == "message":
-            place = self._place() | {"content_index": 0}
-            logprobs = delta_logprobs(self._logprobs)
-            done = ("response.output_text.done", place | {"text": text, "logprobs": logprobs})
-            whole = text_part(text, self._logprobs)
-            part = ("response.content_part.done", place | {"part": whole})
-            item = message_item(self._item_id, status, text, self._logprobs)
-            self._logprobs = []
-        else:
+        if not self._open:
             return
-        parts.append(self._event(*done))
-        parts.append(self._event(*part))
-        self._done(parts, item)
+        _, index, part, stem = _ITEMS[self._open]
+        place = self._place() | {index: 0}
+        text = "".join(self._pieces)
+        said: dict[str, Json] = {"text": text}
+        if self._open == "message":
+            said["logprobs"] = delta_logprobs(self._logprobs)
+        parts.append(self._event(f"{stem}.done", place | said))
+        parts.append(self._event(f"{part}.done", place | {"part": self._part(text)}))
+        self._done(parts, self._item(status, text))
 
     def _call(self, parts: list[bytes], call: ToolCallDone) -> None:
         tool = self._tools.get(call.name) or Tool(call.name)
         custom = tool.kind == "custom"
-        self._begin(parts, "call", "ctc_" if custom else "fc_")
-        call_id = self._call_id(call.id)
-        self._answered = True
+        self._begin_item(parts, "call", "ctc_" if custom else "fc_")
+        call_id = call.id
+        if not call_id or call_id in self._call_ids:
+            call_id = derived_id("call_", self._envelope.seed, len(self._output), digits=24)
+        self._call_ids.add(call_id)
         payload = custom_input(call.name, call.arguments) if custom else call.arguments
         self._added(parts, call_item(self._item_id, "in_progress", call_id, tool, ""))
         item = call_item(self._item_id, "completed", call_id, tool, payload)
@@ -206,13 +213,6 @@ class Builder:
         parts.append(self._event(f"{stem}.done", place | done))
         self._done(parts, item)
 
-    def _call_id(self, upstream: str) -> str:
-        given = upstream
-        if not given or given in self._call_ids:
-            given = derived_id("call_", self._envelope.seed, len(self._output), digits=24)
-        self._call_ids.add(given)
-        return given
-
     def _ping(self, parts: list[bytes], ping: Ping) -> None:
         mode = self._envelope.sse_keepalive
         if ping.loud and mode == "comments_and_chunks":
@@ -223,9 +223,11 @@ class Builder:
 
     def _finish(self, parts: list[bytes], finish: Finish) -> None:
         status: Status = "incomplete" if finish.reason == "length" else "completed"
+        clock = self._envelope.clock
+        ended_at = self._envelope.created + finish.usage.total_ns // 1_000_000_000
         self._end_item(parts, status)
         if not self._answered:
-            self._begin_message(parts)
+            self._begin(parts, "message")
             self._end_item(parts, status)
         self._response = response_object(
             self._envelope,
@@ -233,16 +235,10 @@ class Builder:
             self._output,
             usage=finish.usage,
             reason="max_output_tokens" if status == "incomplete" else None,
-            completed_at=self._completed_at(finish) if status == "completed" else None,
+            completed_at=None if status == "incomplete" else clock() if clock else ended_at,
         )
         parts.append(self._event(f"response.{status}", {"response": self._response}))
         self.ended = True
-
-    def _completed_at(self, finish: Finish) -> int:
-        clock = self._envelope.clock
-        if clock is not None:
-            return clock()
-        return self._envelope.created + finish.usage.total_ns // 1_000_000_000
 
     def _fail(self, parts: list[bytes], failed: Failed) -> None:
         self._end_item(parts, "incomplete")

@@ -16,9 +16,7 @@ from typing import Final, TypeAlias
 import orjson
 
 Path: TypeAlias = tuple[str | int, ...]
-_SPACE: Final = re.compile(r"[ \t\n\r]*")
-_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
-_SCALAR: Final = re.compile(r"[^\s,\]}]+")
+_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s"{}\[\]:,]+')
 
 
 @dataclass(slots=True)
@@ -35,76 +33,44 @@ class Lines:
         return self.of.get(path, 1)
 
 
+@dataclass(slots=True)
+class _Opened:
+    """An object or array around what comes next; `step` leads to that, None before a key."""
+
+    path: Path
+    step: str | int | None
+    names: set[str] | None
+    """The keys so far; None for an array."""
+
+
 def read_lines(text: str) -> Lines:
-    """Return the lines of every value of a valid JSON text."""
-    reader = _Reader(text)
-    reader.value((), 0)
-    return reader.lines
-
-
-class _Reader:
-    """Walks through a text that is known to be valid."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.lines = Lines()
-        self._counted = 0
-        self._line = 1
-
-    def value(self, path: Path, position: int) -> int:
-        """Note the value at `position`; give the position behind it."""
-        position = self._skip(position)
-        self.lines.of[path] = self._line_at(position)
-        match self.text[position]:
-            case "{":
-                return self._object(path, position + 1)
-            case "[":
-                return self._array(path, position + 1)
-            case '"':
-                return self._end_of(_STRING, position)
-            case _:
-                return self._end_of(_SCALAR, position)
-
-    def _object(self, path: Path, position: int) -> int:
-        position = self._skip(position)
-        seen: set[str] = set()
-        while self.text[position] != "}":
-            line = self._line_at(position)
-            end = self._end_of(_STRING, position)
-            name = orjson.loads(self.text[position:end])
-            position = end
-            below = (*path, name)
-            if name in seen:
-                self.lines.twice.append(below)
-            seen.add(name)
-            position = self.value(below, self._skip(position) + 1)
-            self.lines.of[below] = line
-            position = self._next(position)
-        return position + 1
-
-    def _array(self, path: Path, position: int) -> int:
-        position = self._skip(position)
-        index = 0
-        while self.text[position] != "]":
-            position = self._next(self.value((*path, index), position))
-            index += 1
-        return position + 1
-
-    def _next(self, position: int) -> int:
-        """Step over a comma; stay at a closing bracket."""
-        position = self._skip(position)
-        return self._skip(position + 1) if self.text[position] == "," else position
-
-    def _skip(self, position: int) -> int:
-        return self._end_of(_SPACE, position)
-
-    def _end_of(self, token: re.Pattern[str], position: int) -> int:
-        found = token.match(self.text, position)
-        if found is None:
-            raise ValueError("the text is not valid JSON")
-        return found.end()
-
-    def _line_at(self, position: int) -> int:
-        self._line += self.text.count("\n", self._counted, position)
-        self._counted = position
-        return self._line
+    """Return the lines of every value of a valid JSON text; those of an object begin at their
+    keys."""
+    lines = Lines()
+    opened: list[_Opened] = []
+    line, counted = 1, 0
+    for found in _TOKEN.finditer(text):
+        token, at = found[0], found.start()
+        line += text.count("\n", counted, at)
+        counted = at
+        around = opened[-1] if opened else _Opened((), 0, None)
+        path = (*around.path, 0 if around.step is None else around.step) if opened else ()
+        if token in ("}", "]"):
+            opened.pop()
+        elif token == ",":
+            around.step = around.step + 1 if isinstance(around.step, int) else None
+        elif around.names is not None and around.step is None:
+            around.step = orjson.loads(token)
+            path = (*around.path, str(around.step))
+            if around.step in around.names:
+                lines.twice.append(path)
+            around.names.add(str(around.step))
+            lines.of[path] = line
+        elif token != ":":
+            if around.names is None:
+                lines.of[path] = line
+            if token in ("{", "["):
+                is_object = token == "{"
+                step, names = (None, set[str]()) if is_object else (0, None)
+                opened.append(_Opened(path, step, names))
+    return lines

@@ -1,11 +1,11 @@
-"""What each setting may be: types from `core.behaviour.Behaviour`, ranges from the table here."""
+"""What each setting may be: types and ranges are those of `core.behaviour.Behaviour`."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Literal, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
 from gateway.core.behaviour import Behaviour
@@ -14,35 +14,11 @@ from gateway.core.periods import is_zone
 from gateway.errors import InvalidRequest
 
 RANGES: Mapping[str, tuple[int, int]] = {
-    "max_body_mb": (1, 1024),
-    "max_n": (1, 128),
-    "responses_store_ttl_days": (1, 3650),
-    "responses_store_max_rows": (100, 10_000_000),
-    "responses_store_key_mb": (1, 1_000_000),
-    "responses_store_mb": (1, 1_000_000),
-    "stream_commit_ms": (0, 600_000),
-    "sse_comment_interval_s": (1, 3600),
-    "sse_chunk_interval_s": (1, 3600),
-    "request_timeout_ms": (0, 86_400_000),
-    "connect_timeout_s": (1, 300),
-    "idle_timeout_s": (1, 86_400),
-    "max_messages": (1, 1_000_000),
-    "max_tools": (1, 10_000),
-    "max_images": (0, 10_000),
-    "max_image_mb": (1, 1024),
-    "max_embedding_inputs": (1, 100_000),
-    "default_key_concurrency": (0, 100_000),
-    "queue_max_waiting": (0, 1_000_000),
-    "queue_max_wait_s": (0, 86_400),
-    "drain_s": (0, 3600),
-    "client_write_timeout_s": (1, 3600),
-    "body_max_kb": (1, 65_536),
-    "body_retention_days": (1, 3650),
-    "usage_retention_days": (0, 36_500),
-    "usage_max_rows": (1_000, 1_000_000_000),
-    "audit_retention_days": (0, 36_500),
+    name: kind.__metadata__[0]
+    for name, kind in get_type_hints(Behaviour, include_extras=True).items()
+    if get_origin(kind) is Annotated
 }
-"""Lowest and highest value of each whole-number setting; 0 where allowed means none or for ever."""
+"""Lowest and highest value of each whole-number setting."""
 
 TYPES = get_type_hints(Behaviour)
 DEFAULTS = {field.name: field.default for field in fields(Behaviour)}
