@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
-Histogram: TypeAlias = dict[int, int]
-Histograms: TypeAlias = dict[str, Histogram]
+Histograms: TypeAlias = dict[str, Counter[int]]
 
 METRICS: tuple[str, ...] = (
     "queue_ms",
@@ -46,29 +46,24 @@ def middle(number: int) -> float:
 
 def count(histograms: Histograms, metric: str, value: float, times: int = 1) -> None:
     """Count a value in the histogram of `metric`."""
-    counts = histograms.setdefault(metric, {})
-    number = bucket(value)
-    counts[number] = counts.get(number, 0) + times
+    histograms.setdefault(metric, Counter())[bucket(value)] += times
 
 
 def add(into: Histograms, other: Mapping[str, Mapping[int, int]]) -> None:
     """Add the counts of `other` to `into`."""
     for metric, counts in other.items():
-        mine = into.setdefault(metric, {})
-        for number, times in counts.items():
-            mine[number] = mine.get(number, 0) + times
+        into.setdefault(metric, Counter()).update(counts)
 
 
-def merge(texts: Iterable[str], metrics: Iterable[str] = METRICS) -> Histograms:
+def merge(
+    texts: Iterable[str], metrics: Iterable[str] = METRICS
+) -> Mapping[str, Mapping[int, int]]:
     """Add up stored histograms, of some metrics only."""
-    wanted = tuple(metrics)
-    raw: dict[str, dict[str, int]] = {metric: {} for metric in wanted}
+    raw: dict[str, Counter[str]] = {metric: Counter() for metric in metrics}
     # one array is read much faster than its parts one by one
     for stored in json.loads(f"[{','.join(texts)}]"):
-        for metric in wanted:
-            mine = raw[metric]
-            for number, times in stored.get(metric, {}).items():
-                mine[number] = mine.get(number, 0) + times
+        for metric, counts in raw.items():
+            counts.update(stored.get(metric, {}))
     return {
         metric: {int(number): times for number, times in counts.items()}
         for metric, counts in raw.items()
@@ -76,7 +71,7 @@ def merge(texts: Iterable[str], metrics: Iterable[str] = METRICS) -> Histograms:
     }
 
 
-def load(text: str) -> Histograms:
+def load(text: str) -> Mapping[str, Mapping[int, int]]:
     """Read one stored set."""
     return merge((text,), json.loads(text))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from gateway.core import readers
@@ -51,8 +51,9 @@ def render_list(
     `after_id` and `before_id` are cursors: the page after, or before, that model. Raises
     InvalidRequest for a limit that is none of 1 to 1000 and a cursor nobody has.
     """
+    most = None if limit in (None, "") else checked(readers.integer, limit, "limit", 1, MAX_LIMIT)
     ordered = sorted(models, key=lambda model: (model.display_name.casefold(), model.display_name))
-    page, has_more = _page(ordered, _limit(limit), after_id or None, before_id or None)
+    page, has_more = _page(ordered, most, after_id or None, before_id or None)
     return {
         "object": "list",
         "data": [render_model(model) for model in page],
@@ -60,10 +61,6 @@ def render_list(
         "first_id": page[0].display_name if page else None,
         "last_id": page[-1].display_name if page else None,
     }
-
-
-def _limit(limit: int | str | None) -> int | None:
-    return None if limit in (None, "") else checked(readers.integer, limit, "limit", 1, MAX_LIMIT)
 
 
 def _page(
@@ -89,19 +86,12 @@ def _position(models: Sequence[Model], cursor: str, param: str) -> int:
 
 def _window(model: Model) -> int | None:
     """Return the context a caller gets: what the admin set, else what the model was made for."""
-    override = model.override
-    forced = _mapping(override.get("force"))
-    options = _mapping(override.get("options"))
-    forced_options = _mapping(forced.get("options"))
-    for layer in (forced, forced_options, override, options):
-        window = layer.get("num_ctx")
-        if isinstance(window, int) and window > 0:
-            return window
+    for layer in (model.override.get("force") or {}, model.override):
+        for place in (layer, layer.get("options") or {}):
+            window: int = place.get("num_ctx") or 0
+            if window > 0:
+                return window
     return model.context_tokens
-
-
-def _mapping(value: Json) -> Mapping[str, Json]:
-    return value if isinstance(value, Mapping) else {}
 
 
 MODELS = Endpoint(

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 from gateway.core.chat import Media, Message, Role
 
@@ -79,12 +80,9 @@ def alternating(messages: tuple[Message, ...]) -> tuple[Message, ...]:
 
 
 def _is_ordered(messages: Sequence[Message]) -> bool:
-    before: Message | None = None
-    for message in messages:
-        if before is not None and (message.role == "system" or _are_one(before, message)):
-            return False
-        before = message
-    return True
+    return not any(
+        after.role == "system" or _are_one(before, after) for before, after in pairwise(messages)
+    )
 
 
 def _are_one(before: Message, after: Message) -> bool:

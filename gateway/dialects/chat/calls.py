@@ -65,7 +65,12 @@ def whole_calls(calls: Sequence[ToolCallDone], envelope: Envelope, ids: CallIds)
     if shown_of(envelope).legacy:
         return {"function_call": {"name": calls[0].name, "arguments": calls[0].arguments}}
     custom = custom_names(envelope)
-    return {"tool_calls": [_whole(call, ids, call.name in custom) for call in calls]}
+    told: list[Json] = []
+    for call in calls:
+        kind, word, text = _form(call, call.name in custom)
+        function = {"name": call.name, word: text}
+        told.append({"id": ids.take(call.id), "type": kind, kind: function})
+    return {"tool_calls": told}
 
 
 def call_deltas(
@@ -88,11 +93,6 @@ def legacy_deltas(call: ToolCallDone) -> tuple[Json, Json]:
         {"function_call": {"name": call.name, "arguments": ""}},
         {"function_call": {"arguments": call.arguments}},
     )
-
-
-def _whole(call: ToolCallDone, ids: CallIds, is_custom: bool) -> Json:
-    kind, word, text = _form(call, is_custom)
-    return {"id": ids.take(call.id), "type": kind, kind: {"name": call.name, word: text}}
 
 
 def _form(call: ToolCallDone, is_custom: bool) -> tuple[str, str, str]:

@@ -106,11 +106,6 @@ def short_usage_object(usage: Usage) -> Json:
 
 def total_usage(usages: Sequence[Usage], n: int) -> Usage:
     """Sum the usage of all choices; a prompt that was answered `n` times counts once (D16)."""
-    if len(usages) == 1:
-        only = usages[0]
-        return Usage(
-            only.prompt_tokens, only.completion_tokens, only.cached_tokens, only.reasoning_tokens
-        )
     prompt = cached = completion = reasoning = 0
     for start in range(0, len(usages), n):
         answers = usages[start : start + n]

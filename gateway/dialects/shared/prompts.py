@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from gateway.core.chat import Json
 from gateway.dialects.shared.reading import invalid, missing, wrong_type
-from gateway.errors import InvalidRequest
 
 _WANTED = "a string or a list of strings"
 
@@ -24,25 +23,20 @@ def read_texts(value: Json, param: str, most: int) -> tuple[str, ...]:
         raise wrong_type(param, _WANTED, value)
     if not value:
         raise missing(param)
-    if _is_tokens(value):
-        raise _refused(param)
+    if _is_tokens(value) or all(isinstance(item, list) and _is_tokens(item) for item in value):
+        raise invalid(
+            f"{param!r} must be text: token ids mean nothing to this model. In LangChain use "
+            "OpenAIEmbeddings(check_embedding_ctx_length=False).",
+            param,
+            "unsupported_value",
+        )
     if len(value) > most:
         raise invalid(f"{param!r} may hold at most {most} texts.", param)
-    if all(isinstance(item, str) for item in value):
-        return tuple(value)
-    if all(isinstance(item, list) and _is_tokens(item) for item in value):
-        raise _refused(param)
-    raise wrong_type(param, _WANTED, next(item for item in value if not isinstance(item, str)))
+    for item in value:
+        if not isinstance(item, str):
+            raise wrong_type(param, _WANTED, item)
+    return tuple(value)
 
 
 def _is_tokens(value: Sequence[Json]) -> bool:
     return bool(value) and all(type(item) is int for item in value)
-
-
-def _refused(param: str) -> InvalidRequest:
-    return invalid(
-        f"{param!r} must be text: token ids mean nothing to this model. In LangChain use "
-        "OpenAIEmbeddings(check_embedding_ctx_length=False).",
-        param,
-        "unsupported_value",
-    )

@@ -24,8 +24,8 @@ MAX_NODES = 100_000
 _ANYTHING: Mapping[str, Json] = {"type": "object"}
 _DEFINITIONS = ("$defs", "definitions")
 _NAMED_PARTS = ("properties", "patternProperties", "dependentSchemas")
-_LISTED_PARTS = ("anyOf", "oneOf", "allOf", "prefixItems")
-_SINGLE_PARTS = (
+_PARTS = (
+    "anyOf", "oneOf", "allOf", "prefixItems",
     "items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames",
     "additionalItems", "unevaluatedItems", "unevaluatedProperties",
 )  # fmt: skip
@@ -85,13 +85,11 @@ class _Inliner:
     def _part(self, name: str, value: Json, trail: tuple[str, ...]) -> Json:
         if name in _NAMED_PARTS and isinstance(value, Mapping):
             return {key: self.copy(part, trail) for key, part in value.items()}
-        if name in _LISTED_PARTS and isinstance(value, list | tuple):
+        if name not in _PARTS:
+            return value
+        if isinstance(value, list | tuple):
             return [self.copy(part, trail) for part in value]
-        if name in _SINGLE_PARTS:
-            if isinstance(value, list):
-                return [self.copy(part, trail) for part in value]
-            return self.copy(value, trail)
-        return value
+        return self.copy(value, trail)
 
     def _target(self, schema: Mapping[str, Json], reference: str, trail: tuple[str, ...]) -> Json:
         beside = {name: value for name, value in schema.items() if name != "$ref"}

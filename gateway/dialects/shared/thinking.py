@@ -44,20 +44,14 @@ def read_thinking(fields: Fields) -> Thinking | None:
     return None
 
 
-def thinking_of(effort: str) -> Thinking:
-    """Translate an effort word.
+def read_effort(value: Json, param: str) -> Thinking | None:
+    """Read an effort word; an empty one says nothing, an unknown one that thinking is wanted.
 
     `minimal` is `false` here; on gpt-oss, which cannot be switched off, policy makes it `low`
-    (D10). An unknown word means that thinking is wanted.
+    (D10).
     """
-    word = effort.strip().lower()
-    return Thinking(EFFORTS.get(word, True), word)
-
-
-def read_effort(value: Json, param: str) -> Thinking | None:
-    """Read an effort word; an empty one says nothing."""
-    word = as_text(value, param)
-    return thinking_of(word) if word.strip() else None
+    word = as_text(value, param).strip().lower()
+    return Thinking(EFFORTS.get(word, True), word) if word else None
 
 
 def read_think(value: Json, param: str) -> Thinking | None:
@@ -81,10 +75,6 @@ def read_hiding(fields: Fields) -> bool | None:
         return not included
     said = fields.flag("exclude_reasoning")
     return fields.flag("hide_reasoning") if said is None else said
-
-
-def _read_switch(value: Json, param: str) -> Thinking:
-    return Thinking(checked(readers.flag, value, param))
 
 
 def _read_template_switch(value: Json, param: str) -> Thinking | None:
@@ -128,7 +118,7 @@ def _read_reasoning(value: Json, param: str) -> Thinking | None:
 
 _THINKERS: tuple[tuple[str, Callable[[Json, str], Thinking | None]], ...] = (
     ("think", read_think),
-    ("enable_thinking", _read_switch),
+    ("enable_thinking", lambda value, param: Thinking(checked(readers.flag, value, param))),
     ("chat_template_kwargs", _read_template_switch),
     ("thinking", _read_thinking_field),
     ("reasoning_effort", read_effort),

@@ -7,7 +7,8 @@ answer is then a little freer than the schema, which is better than none.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from gateway.core.chat import Json
@@ -17,6 +18,9 @@ _CONTROLS: Final = frozenset("nrt\\")
 """Escapes that mean the same in a pattern and in a grammar."""
 _SPECIAL: Final = frozenset("^$.[]()|{}*+?")
 """Characters that are themselves in a pattern only with a backslash before them."""
+_TOKENS: Final = re.compile(r"\\.?|\[\^?\]?(?:\\.?|[^\]\\])*\]?|.", re.DOTALL)
+"""A pattern piece by piece: a character, an escape, or a whole class in brackets."""
+_PIECES: Final = re.compile(r"\\.?|.", re.DOTALL)
 _REPEATS: Final = ("*", "+", "?", "}")
 _SCHEMAS: Final = ("items", "additionalProperties", "not", "if", "then", "else", "contains")
 _LISTS: Final = ("anyOf", "oneOf", "allOf", "prefixItems")
@@ -82,7 +86,7 @@ def _branches(pattern: str) -> list[list[str]] | None:
     """Return the alternatives at the top of a pattern; None where its brackets do not close."""
     branches: list[list[str]] = [[]]
     depth = 0
-    for token in _tokens(pattern):
+    for token in _TOKENS.findall(pattern):
         if token == "|" and not depth:
             branches.append([])
             continue
@@ -91,23 +95,6 @@ def _branches(pattern: str) -> list[list[str]] | None:
         if depth < 0:
             return None
     return None if depth else branches
-
-
-def _tokens(pattern: str) -> Iterator[str]:
-    """Yield a pattern piece by piece: a character, an escape, or a whole class in brackets."""
-    at = 0
-    while at < len(pattern):
-        end = at + 1
-        if pattern[at] == "\\":
-            end += 1
-        elif pattern[at] == "[":
-            end += pattern[end : end + 1] == "^"
-            end += pattern[end : end + 1] == "]"
-            while end < len(pattern) and pattern[end] != "]":
-                end += 2 if pattern[end] == "\\" else 1
-            end += 1
-        yield pattern[at:end]
-        at = end
 
 
 def _translated(tokens: Sequence[str]) -> str | None:
@@ -147,7 +134,7 @@ def _class(token: str) -> str | None:
     inner = token[1:-1]
     negation = "^" if inner.startswith("^") else ""
     first, parts, last = "", [], ""
-    for piece in _class_pieces(inner[len(negation) :]):
+    for piece in _PIECES.findall(inner[len(negation) :]):
         letter = piece[1:]
         if piece[0] != "\\":
             parts.append("\\]" if piece == "]" else piece)
@@ -164,11 +151,3 @@ def _class(token: str) -> str | None:
         else:
             parts.append(letter)
     return f"[{negation}{first}{''.join(parts)}{last}]" if first or parts else None
-
-
-def _class_pieces(inner: str) -> Iterator[str]:
-    at = 0
-    while at < len(inner):
-        end = at + (2 if inner[at] == "\\" else 1)
-        yield inner[at:end]
-        at = end

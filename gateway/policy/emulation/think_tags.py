@@ -69,7 +69,9 @@ class ThinkTags:
         """Return thinking up to its end; whether that was found."""
         found = _first(self._held, self._closes)
         if found is None:
-            return self._keep(0 if at_end else self._partial(self._closes)), False
+            return self._keep(
+                0 if at_end else held_back(self._held, self._closes, _FIRST, _LONGEST)
+            ), False
         at, tag = found
         text = self._held[:at]
         self._held = self._held[at + len(tag) :]
@@ -93,7 +95,8 @@ class ThinkTags:
                 self._closes = _ALL_CLOSES
                 self._held = bare
                 return "", True
-        opening = _OPENING.search(self._held, 0 if self._at_line_start else self._next_line())
+        next_line = self._held.find("\n") + 1 or len(self._held)
+        opening = _OPENING.search(self._held, 0 if self._at_line_start else next_line)
         if opening is None:
             text = self._keep(0 if at_end else self._partial_opening())
             if text:
@@ -106,18 +109,12 @@ class ThinkTags:
         self._started = True
         return text, True
 
-    def _next_line(self) -> int:
-        return self._held.find("\n") + 1 or len(self._held)
-
     def _partial_opening(self) -> int:
         """Return the length of the end that may become an opening tag."""
         start = self._held.rfind("\n") + 1
         line = self._held[start:]
         may_begin = bool(start) or self._at_line_start
         return len(line) if may_begin and any(tag.startswith(line) for tag in _CLOSES) else 0
-
-    def _partial(self, marks: tuple[str, ...]) -> int:
-        return held_back(self._held, marks, _FIRST, _LONGEST)
 
     def _keep(self, length: int) -> str:
         """Return all that is held but the last `length` characters."""
