@@ -50,8 +50,19 @@ def render(embeddings: Embeddings, request: EmbedRequest) -> bytes:
     Raises InvalidRequest when the vectors have another length than was asked for (D27), and
     UpstreamError when there is not one for each text.
     """
-    _check(embeddings.vectors, request)
     vectors: Iterable[Json] = embeddings.vectors
+    count = len(embeddings.vectors)
+    if count != len(request.inputs):
+        raise UpstreamError(
+            f"Ollama gave {count} vectors for {len(request.inputs)} texts.",
+            code="upstream_bad_response",
+        )
+    size = len(embeddings.vectors[0])
+    if request.dimensions is not None and size != request.dimensions:
+        raise invalid(
+            f"This model makes vectors of {size} numbers, not of {request.dimensions}.",
+            "dimensions",
+        )
     if request.encoding == "base64":
         vectors = map(_base64, vectors)
     tokens = embeddings.prompt_tokens
@@ -77,20 +88,6 @@ def _base64(vector: Sequence[float]) -> str:
             "Ollama gave a vector that does not fit 32-bit floats.", code="upstream_bad_response"
         ) from error
     return b64encode(packed).decode("ascii")
-
-
-def _check(vectors: Sequence[Sequence[float]], request: EmbedRequest) -> None:
-    if len(vectors) != len(request.inputs):
-        raise UpstreamError(
-            f"Ollama gave {len(vectors)} vectors for {len(request.inputs)} texts.",
-            code="upstream_bad_response",
-        )
-    size = len(vectors[0])
-    if request.dimensions is not None and size != request.dimensions:
-        raise invalid(
-            f"This model makes vectors of {size} numbers, not of {request.dimensions}.",
-            "dimensions",
-        )
 
 
 EMBEDDINGS = Endpoint(

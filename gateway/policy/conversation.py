@@ -39,7 +39,10 @@ def ordered(messages: tuple[Message, ...], hoist: bool = False) -> tuple[Message
         if message.role == "system" and (hoist or not turns):
             system.append(message)
         elif message.role == "system":
-            reminders += _reminder(message.content)
+            text = message.content
+            if text.strip():
+                is_marked = text.lstrip().startswith(_REMINDER)
+                reminders.append(text if is_marked else f"{_REMINDER}\n{text}\n</system-reminder>")
             if turns[-1].role != "assistant":
                 turns[-1] = _with_texts(turns[-1], reminders)
                 reminders = []
@@ -130,11 +133,3 @@ def _joined(turns: Sequence[Message], gap: str) -> list[Message]:
 
 def _with_texts(turn: Message, texts: Sequence[str]) -> Message:
     return replace(turn, content="\n".join(filter(None, (turn.content, *texts))))
-
-
-def _reminder(text: str) -> list[str]:
-    if not text.strip():
-        return []
-    if text.lstrip().startswith(_REMINDER):
-        return [text]
-    return [f"{_REMINDER}\n{text}\n</system-reminder>"]

@@ -50,7 +50,7 @@ class FairQueue(Generic[T]):
 
     def __init__(self, ageing_s: float = 30.0) -> None:
         self._ageing_s = ageing_s
-        self._classes: tuple[list[Entry[T]], ...] = tuple([] for _ in CLASSES)
+        self._classes: tuple[list[Entry[T]], ...] = ([], [], [])
         self._next_number: dict[int | None, int] = {}
         self._after_served: dict[int | None, int] = {}
         self._waiting: dict[int | None, int] = {}

@@ -58,7 +58,7 @@ def parse(body: Json, reading: Reading) -> Call:
         tool_choice=offer.choice,
         # `function_call` has room for one call.
         parallel_tool_calls=parallel is not False and not offer.legacy,
-        n=read_n(root, behaviour.max_n),
+        n=root.integer("n", 1, behaviour.max_n) or 1,
     )
     return Call(
         request=request,
@@ -106,11 +106,6 @@ def wants_usage(root: Fields) -> bool:
     """Return whether a stream shall end with a chunk of its own for usage."""
     options = root.fields("stream_options")
     return options is not None and (options.flag("include_usage") or False)
-
-
-def read_n(root: Fields, most: int) -> int:
-    """Return the number of answers wanted."""
-    return root.integer("n", 1, most) or 1
 
 
 def _with_answer_shape(root: Fields, params: Params) -> Params:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from gateway.core.chat import Call, CompletionRequest, Envelope, Json
 from gateway.core.events import Reply
 from gateway.dialects.base import Dialect, Reading
-from gateway.dialects.chat.dialect import read_n, refuse_bias, wants_usage
+from gateway.dialects.chat.dialect import refuse_bias, wants_usage
 from gateway.dialects.completions.stream import (
     ECHO,
     Writer,
@@ -61,7 +61,7 @@ def parse(body: Json, reading: Reading) -> Call:
     model = read_model(root)
     refuse_bias(root)
     params, ignored = read_params(body, _NAMES)
-    n = read_n(root, reading.behaviour.max_n)
+    n = root.integer("n", 1, reading.behaviour.max_n) or 1
     if root.integer("best_of", 1) not in (None, 1, n):
         # We would have to make more answers than we give, and judge them.
         raise unsupported("best_of", "it must be 1 or equal to n.")

@@ -13,11 +13,13 @@ from __future__ import annotations
 
 from gateway.core.behaviour import Behaviour
 from gateway.core.chat import Message, ToolCall
-from gateway.dialects.shared.blocks import BLOCKS, is_result, read_call, read_result
+from gateway.dialects.shared.blocks import BLOCKS, read_call, read_result
 from gateway.dialects.shared.content import Content, read_part
 from gateway.dialects.shared.reading import Fields, invalid, label, missing
 
 _ATTRIBUTION = "x-anthropic-billing-header:"
+_RESULT = "tool_result"
+"""How the types of blocks end that answer a call, ours or one made on the vendor's side."""
 _CALLS = frozenset({"tool_use", "server_tool_use", "mcp_tool_use"})
 
 
@@ -53,7 +55,23 @@ class _History:
 
     def add_system(self, fields: Fields, name: str) -> None:
         """Add the system prompt, or a system message in the conversation."""
-        texts = self._system_texts(fields, name)
+        value = fields.get(name)
+        texts = [value] if isinstance(value, str) else []
+        for block in () if isinstance(value, str) else fields.objects(name):
+            kind = block.text("type")
+            if kind == "text":
+                texts.append(block.text("text") or "")
+            elif name == "content" or kind in {"tool_addition", "tool_removal"}:
+                self._ignore(block, kind or "")
+            else:
+                raise invalid("A system prompt holds text blocks only.", block.path("type"))
+        if self._strip:
+            # A line that changes with every request, and with it the whole prompt cache.
+            texts = [
+                text.partition("\n")[2].lstrip("\n") if text.startswith(_ATTRIBUTION) else text
+                for text in texts
+            ]
+        texts = [text for text in texts if text.strip()]
         if texts:
             self._messages.append(Message("system", "\n\n".join(texts)))
 
@@ -72,36 +90,12 @@ class _History:
                     message.path("role"),
                 )
 
-    def _system_texts(self, fields: Fields, name: str) -> list[str]:
-        value = fields.get(name)
-        if value is None:
-            return []
-        if isinstance(value, str):
-            texts = [value]
-        else:
-            texts = []
-            for block in fields.objects(name):
-                kind = block.text("type")
-                if kind == "text":
-                    texts.append(block.text("text") or "")
-                elif name == "content" or kind in {"tool_addition", "tool_removal"}:
-                    self._ignore(block, kind or "")
-                else:
-                    raise invalid("A system prompt holds text blocks only.", block.path("type"))
-        if self._strip:
-            # A line that changes with every request, and with it the whole prompt cache.
-            texts = [
-                text.partition("\n")[2].lstrip("\n") if text.startswith(_ATTRIBUTION) else text
-                for text in texts
-            ]
-        return [text for text in texts if text.strip()]
-
     def _add_user(self, message: Fields) -> None:
         found = Content()
         answered = False
         for block in _blocks(message):
             kind = block.required_text("type")
-            if is_result(kind):
+            if kind.endswith(_RESULT):
                 self._add_result(block, kind)
                 answered = True
             elif kind in BLOCKS:
@@ -117,7 +111,7 @@ class _History:
         before = len(self._messages)
         for block in _blocks(message, required=False):
             kind = block.required_text("type")
-            if is_result(kind):
+            if kind.endswith(_RESULT):
                 self._end_turn(said, calls)
                 said, calls = Content(), []
                 self._add_result(block, kind)

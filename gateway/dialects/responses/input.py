@@ -10,7 +10,7 @@ another text format.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import orjson
@@ -81,16 +81,31 @@ class Conversation:
 def read_input(root: Fields, reading: Reading) -> Conversation:
     """Read `instructions`, the recalled items and `input`. Raises InvalidRequest."""
     previous = root.text("previous_response_id")
-    own = _own_items(root, bool(previous))
+    value = root.get("input")
+    if isinstance(value, str) and value:
+        own = [Fields({"type": "message", "role": "user", "content": value}, "input")]
+    elif value is not None and value != "":
+        own = list(root.objects("input"))
+    elif previous:
+        own = []
+    else:
+        raise missing("input")
     most = reading.behaviour.max_messages
     if len(own) > most:
         raise invalid(f"At most {most} items are allowed.", "input")
     reader = _Reader(reading)
     if previous:
-        for recalled in _recalled(previous, reading):
-            reader.add(Fields(recalled, "previous_response_id"))
-    for item in own:
-        reader.add_own(item)
+        param, code = "previous_response_id", "previous_response_not_found"
+        if not reading.behaviour.responses_store:
+            raise invalid("Responses are not stored here, so none can be continued.", param, code)
+        try:
+            recalled = reading.recall(previous)
+        except InvalidRequest as exc:
+            raise invalid(exc.message, param, code) from exc
+        for item in recalled:
+            reader.add(Fields(item, param))
+    for each in own:
+        reader.add_own(each)
     found = reader.conversation()
     if not found.messages:
         # Coding agents probe with an empty list; no messages at all would only load the model.
@@ -98,28 +113,6 @@ def read_input(root: Fields, reading: Reading) -> Conversation:
     if instructions := root.text("instructions"):
         found.messages.insert(0, Message("system", instructions))
     return found
-
-
-def _own_items(root: Fields, continued: bool) -> list[Fields]:
-    value = root.get("input")
-    if value is None or value == "":
-        if continued:
-            return []
-        raise missing("input")
-    if isinstance(value, str):
-        message = {"type": "message", "role": "user", "content": value}
-        return [Fields(message, "input")]
-    return list(root.objects("input"))
-
-
-def _recalled(previous: str, reading: Reading) -> Iterable[Mapping[str, Json]]:
-    param, code = "previous_response_id", "previous_response_not_found"
-    if not reading.behaviour.responses_store:
-        raise invalid("Responses are not stored here, so none can be continued.", param, code)
-    try:
-        return reading.recall(previous)
-    except InvalidRequest as exc:
-        raise invalid(exc.message, param, code) from exc
 
 
 class _Reader:

@@ -23,11 +23,6 @@ from gateway.dialects.shared.reading import Fields, invalid, label
 _SEALED = ("encrypted_content", "encrypted_index", "encrypted_stdout", "cache_control")
 
 
-def is_result(kind: str) -> bool:
-    """Return whether a block answers a call, ours or one made on the vendor's side."""
-    return kind.endswith("tool_result")
-
-
 def read_call(block: Fields) -> ToolCall:
     """Return a call the model made earlier."""
     return ToolCall(block.text("id") or "", call_name(block), read_arguments(block.get("input")))

@@ -168,10 +168,6 @@ def _text_part(part: Fields, content: Content) -> None:
     content.add_text(text)
 
 
-def _refusal_part(part: Fields, content: Content) -> None:
-    content.add_text(part.text("refusal") or part.text("text") or "")
-
-
 def _thinking_part(part: Fields, content: Content) -> None:
     texts = (part.get(name) for name in ("thinking", "reasoning", "text"))
     content.add_thought(next((text for text in texts if isinstance(text, str) and text), ""))
@@ -244,7 +240,9 @@ PARTS: Mapping[str, Reader] = {
     "text": _text_part,
     "input_text": _text_part,
     "output_text": _text_part,
-    "refusal": _refusal_part,
+    "refusal": lambda part, content: content.add_text(
+        part.text("refusal") or part.text("text") or ""
+    ),
     "encrypted_content": _encrypted_part,
     "thinking": _thinking_part,
     "reasoning": _thinking_part,

@@ -47,6 +47,7 @@ ReasoningField: TypeAlias = Literal["reasoning_content", "reasoning", "both"]
 _PARAMS: Final = ("think", "format", "keep_alive", "truncate", "shift", "raw", "timeout_ms")
 _RUNNER: Final = frozenset(name for name in KEYS if KEYS[name].runner) - {"num_ctx"}
 """What `allow_client_runner_options` is about: not `num_ctx`, which has its own limit."""
+_CAPS: Final = ("max_tokens_cap", "max_num_ctx")
 _REQUEST: Final = "request"
 _MOST_LOGGED: Final = 1_000
 _logged: set[str] = set()
@@ -108,16 +109,17 @@ def layers_of(key: Key, resolved: Resolved, call: Call | None = None) -> Layers:
 def apply(request: R, layers: Layers, behaviour: Behaviour) -> Applied[R]:
     """Lay all layers over a request."""
     merge = _Merge(request, layers, behaviour)
+    won = merge.won
     changed = replace(request, params=merge.params(request))
     return Applied(
         request=_with_system(changed, merge),
         ignored=tuple(merge.ignored),
         changes=tuple(merge.changes),
-        provenance={name: source for name, (source, _) in merge.won.items()},
-        timeout_ms=merge.get("timeout_ms", behaviour.request_timeout_ms),
-        hide_thinking=merge.get("exclude_reasoning", False),
-        parse_think_tags=merge.get("parse_think_tags", behaviour.parse_think_tags),
-        reasoning_field=merge.get("reasoning_field", behaviour.reasoning_field),
+        provenance=merge.sources,
+        timeout_ms=won.get("timeout_ms", behaviour.request_timeout_ms),
+        hide_thinking=won.get("exclude_reasoning", False),
+        parse_think_tags=won.get("parse_think_tags", behaviour.parse_think_tags),
+        reasoning_field=won.get("reasoning_field", behaviour.reasoning_field),
     )
 
 
@@ -153,12 +155,13 @@ def flatten(override: Json) -> dict[str, Json]:
 
 
 class _Merge:
-    """Which layer decides each key: `won` maps a key to its layer and its value."""
+    """Which layer decides each key: `won` maps a key to its value, `sources` to its layer."""
 
     def __init__(self, request: Any, layers: Layers, behaviour: Behaviour) -> None:
         self.ignored: list[str] = []
         self.changes: list[Change] = []
-        self.won: dict[str, tuple[str, Json]] = {}
+        self.won: dict[str, Json] = {}
+        self.sources: dict[str, str] = {}
         self._for_embeddings = isinstance(request, EmbedRequest)
         asked = _asked(request.params)
         defaults = {
@@ -166,56 +169,54 @@ class _Merge:
             "raw": layers.default_raw,
             "truncate": layers.default_truncate,
         }
-        stack = (
-            ("default", flatten(defaults)),
-            ("key", flatten(layers.key_default)),
-            ("model", flatten(layers.model)),
-            ("alias", flatten(layers.alias)),
+        layered = (
+            ("default", defaults),
+            ("key", layers.key_default),
+            ("model", layers.model),
+            ("alias", layers.alias),
             (_REQUEST, self._allowed(asked, behaviour)),
-            ("force:model", flatten(layers.model.get("force"))),
-            ("force:alias", flatten(layers.alias.get("force"))),
-            ("force:key", flatten(layers.key_forced)),
+            ("force:model", layers.model.get("force")),
+            ("force:alias", layers.alias.get("force")),
+            ("force:key", layers.key_forced),
         )
-        for source, values in stack:
-            for name, value in values.items():
-                self.won[name] = (source, value)
         caps: dict[str, int] = {}
-        for name in ("max_tokens_cap", "max_num_ctx"):
-            if self.won.pop(name, None) is not None:
-                caps[name] = min([values[name] for _, values in stack if name in values])
+        for source, override in layered:
+            for name, value in flatten(override).items() if override else ():
+                if name in _CAPS:
+                    caps[name] = min(value, caps.get(name, value))
+                else:
+                    self._decide(name, source, value)
         self._drop_useless(behaviour)
         for name, value in asked.items():
-            source, decided = self.won.get(name, ("", value))
-            if source.startswith("force:") and decided != value:
+            forced = self.sources.get(name, "").startswith("force:")
+            if forced and self.won[name] != value:
                 self._change(name, "forced")
         if caps:
             self._cap(caps)
 
-    def get(self, name: str, default: Any) -> Any:
-        """Return the value in force."""
-        return self.won[name][1] if name in self.won else default
+    def _decide(self, name: str, source: str, value: Json) -> None:
+        self.won[name] = value
+        self.sources[name] = source
 
     def params(self, request: Any) -> Params:
         """Return the parameters in force."""
-        won = self.won
-        options: dict[str, Json] = {}
-        for name, (_, value) in won.items():
-            if name not in KEYS or name in OPTIONS:
-                options[name] = value
-        said: dict[str, Any] = dict.fromkeys(_PARAMS)
-        for name in won.keys() & said.keys():
-            said[name] = won[name][1]
         asked: Params = request.params
-        source, think = won.get("think", ("", None))
-        effort = asked.effort if source == _REQUEST else ""
-        if think == "minimal":
+        options: dict[str, Json] = {}
+        said: dict[str, Any] = dict.fromkeys(_PARAMS)
+        for name, value in self.won.items():
+            if name in said:
+                said[name] = value
+            elif name not in KEYS or name in OPTIONS:
+                options[name] = value
+        effort = asked.effort if self.sources.get("think") == _REQUEST else ""
+        if said["think"] == "minimal":
             said["think"], effort = False, "minimal"
         if not isinstance(request, CompletionRequest) or request.suffix:
             said["raw"] = None  # it belongs to text completions; a suffix needs the template (D24)
         return replace(
             asked,
             options=options or EMPTY,
-            hide_thinking=self.get("exclude_reasoning", None),
+            hide_thinking=self.won.get("exclude_reasoning"),
             effort=effort,
             **said,
         )
@@ -224,15 +225,15 @@ class _Merge:
         """Cut lengths to the limits of the layers."""
         most = caps.get("max_tokens_cap")
         if most is not None and not self._for_embeddings:
-            source, wanted = self.won.get("num_predict", ("", -1))
+            wanted = self.won.get("num_predict", -1)
             if wanted < 0 or wanted > most:
-                self.won["num_predict"] = ("cap", most)
-                if source == _REQUEST:
+                if self.sources.get("num_predict") == _REQUEST:
                     self._change("max_tokens(capped)", "capped", told=True)
+                self._decide("num_predict", "cap", most)
         most = caps.get("max_num_ctx")
-        source, wanted = self.won.get("num_ctx", ("", 0))
-        if most is not None and source == _REQUEST and wanted > most:
-            self.won["num_ctx"] = ("cap", most)
+        is_asked = self.sources.get("num_ctx") == _REQUEST
+        if most is not None and is_asked and self.won["num_ctx"] > most:
+            self._decide("num_ctx", "cap", most)
             self._change("num_ctx(capped)", "capped", told=True)
 
     def _allowed(self, asked: dict[str, Json], behaviour: Behaviour) -> dict[str, Json]:
@@ -247,15 +248,15 @@ class _Merge:
     def _drop_useless(self, behaviour: Behaviour) -> None:
         """Take out options nobody knows, if the settings say so, and what embeddings have no use
         for."""
-        for name, (source, _) in list(self.won.items()):
+        for name, source in list(self.sources.items()):
             rule = KEYS.get(name)
             if rule is None:
                 _log_once(name, behaviour.allow_unverified_options)
             if rule is None and not behaviour.allow_unverified_options:
-                del self.won[name]
+                del self.won[name], self.sources[name]
                 self._change(f"options.{name}"[:80], "unknown", told=True)
             elif self._for_embeddings and (rule is None or not rule.embeddings):
-                del self.won[name]
+                del self.won[name], self.sources[name]
                 if source == _REQUEST:
                     self._change(name, "no use")
 
@@ -286,11 +287,11 @@ def _asked(params: Params) -> dict[str, Json]:
 
 def _with_system(request: R, merge: _Merge) -> R:
     """Return the request with the system prompt of the layers, by `system_mode`."""
-    system = merge.get("system", "")
+    system = merge.won.get("system", "")
     if not system:
         return request
-    mode = merge.get("system_mode", "default")
-    if merge.won["system"][0].startswith("force:") and mode == "default":
+    mode = merge.won.get("system_mode", "default")
+    if merge.sources["system"].startswith("force:") and mode == "default":
         mode = "replace"
     if isinstance(request, CompletionRequest):
         if request.params.raw:
