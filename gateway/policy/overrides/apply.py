@@ -181,7 +181,10 @@ class _Merge:
         )
         caps: dict[str, int] = {}
         for source, override in layered:
-            for name, value in flatten(override).items() if override else ():
+            if not override:
+                continue
+            said = override if source == _REQUEST else flatten(override)
+            for name, value in said.items():
                 if name in _CAPS:
                     caps[name] = min(value, caps.get(name, value))
                 else:
