@@ -546,3 +546,12 @@ def test_every_place_that_is_looked_at_is_one_that_makes_it_look(
 class _Never(frozenset[str]):
     def isdisjoint(self, other: Any) -> bool:
         return False
+
+
+@pytest.mark.parametrize(
+    "name", ["max_num_ctx", "max_tokens_cap", "timeout_ms", "system", "reasoning_field", "raw"]
+)
+def test_what_only_overrides_say_is_no_option(name: str) -> None:
+    found, _ = read_params({"options": {name: "x", "top_k": 5}}, {})
+
+    assert found == Params(options={"top_k": 5})

@@ -22,7 +22,7 @@ import orjson
 
 from gateway.core import readers
 from gateway.core.chat import EMPTY, Json, Params
-from gateway.core.options import NOT_AT_ROOT, OPTIONS, Option
+from gateway.core.options import KEYS, NOT_AT_ROOT, OPTIONS, SPELLINGS, Option
 from gateway.dialects.shared.reading import Fields, checked, invalid, label, wrong_type
 from gateway.dialects.shared.schema_refs import inline_refs
 from gateway.dialects.shared.thinking import (
@@ -58,7 +58,8 @@ one wins."""
 
 _OTHER_VENDORS = {"repetition_penalty": OPTIONS["repeat_penalty"]}
 _AT_ROOT = tuple(name for name in OPTIONS if name not in NOT_AT_ROOT)
-_LIFTED = {"think", "keep_alive", "keepAlive", "format"}
+_NOT_OPTIONS = {*KEYS, *SPELLINGS} - {*OPTIONS}
+"""What overrides may say is no option of Ollama, and callers say some of it elsewhere only."""
 _OPTION_ALIASES = {"stop_sequences": "stop"}
 _TIMEOUTS = ("timeout_ms", "timeoutMs", "request_timeout", "requestTimeout")
 _KEEP_ALIVES = ("keep_alive", "keepAlive")
@@ -142,7 +143,7 @@ def _options(layer: Fields, named: Mapping[str, Option]) -> dict[str, Json]:
     listed = layer.fields("options")
     if listed is not None:
         for name, value in listed.raw.items():
-            if value is not None and name not in _LIFTED:
+            if value is not None and name not in _NOT_OPTIONS:
                 option = _OPTION_ALIASES.get(name, name)
                 found[option] = _check_option(OPTIONS.get(option), value, listed.path(name))
     raw = layer.raw

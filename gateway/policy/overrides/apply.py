@@ -164,7 +164,7 @@ class _Merge:
         self.sources: dict[str, str] = {}
         self._for_embeddings = isinstance(request, EmbedRequest)
         asked = _asked(request.params)
-        defaults = {
+        defaults: dict[str, Json] = {
             "think": layers.default_think,
             "raw": layers.default_raw,
             "truncate": layers.default_truncate,
