@@ -116,13 +116,13 @@ def a_full_queue(scheduler: Scheduler, model: Model, key: Key) -> None:
     while (slot := ticket.wait(0)) is not None:
         running.append(slot)
         ticket = scheduler.ticket(model, key)
-    ticket.cancel()
+    ticket.close()
     keys = [Key(number, f"k{number}", "sk-o2a-be") for number in range(2, 52)]
     waiting = [scheduler.ticket(model, keys[number % 50]) for number in range(450)]
     show("place in a queue of 450", each_us(lambda n: waiting[n % 450].ahead, 2000))
 
     def join_and_leave(number: int) -> None:
-        scheduler.ticket(model, keys[number % 50]).cancel()
+        scheduler.ticket(model, keys[number % 50]).close()
 
     show("join and leave a queue of 450", each_us(join_and_leave, 500))
     rounds = []

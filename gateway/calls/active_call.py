@@ -289,7 +289,7 @@ class ActiveCall:
         """The place in the queue and its length; (0, 0) while the call does not wait."""
         for attempt in self.attempts:
             if attempt.slot is None and attempt.ticket is not None:
-                position, length = attempt.ticket.ahead
+                position, length = self.parts.scheduler.position(attempt.ticket)
                 return (position, length) if position else (0, 0)
         return 0, 0
 

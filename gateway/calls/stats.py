@@ -126,8 +126,8 @@ class CallStats:
         self.upstream_calls += 1
         self.server_id = slot.server.id
         self.server_name = slot.server.name
-        self.route_reason = slot.reason
-        self.loaded_tokens = slot.context_tokens
+        self.route_reason = slot.choice.reason
+        self.loaded_tokens = slot.deployment.context_tokens
         self.queued_ms = (self.queued_ms or 0.0) + slot.queued_ms
         if self.phase == "queued":
             self.phase = "loading"

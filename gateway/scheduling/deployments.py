@@ -55,28 +55,6 @@ class Deployment:
     `in_flight` counts the calls of all processes here, `remote_in_flight` those of others.
     """
 
-    __slots__ = (
-        "_average_s",
-        "_first_slots",
-        "_slot_probe_pause_s",
-        "answering",
-        "breaker",
-        "context_tokens",
-        "cooling_down",
-        "in_flight",
-        "learned_slots",
-        "name",
-        "next_slot_probe_s",
-        "open",
-        "paused_until_s",
-        "remote_in_flight",
-        "server",
-        "server_id",
-        "slots",
-        "timed_out",
-        "weight",
-    )
-
     def __init__(self, server: ServerState, name: str, now_s: float, *, short_calls: bool) -> None:
         self.server = server
         self.name = name
@@ -92,7 +70,8 @@ class Deployment:
         self.remote_in_flight = 0
         self.answering = 0
         self.context_tokens = 0
-        self._average_s: float | None = None
+        self.average_s: float | None = None
+        """How long a call took lately, seconds; None before the first has ended."""
         self.slots = 1
         self.open = True
         self.cooling_down = False
@@ -118,11 +97,6 @@ class Deployment:
     def known_slots(self) -> int:
         """How many calls surely run at once."""
         return self.server.server.slots or self.learned_slots
-
-    @property
-    def average_s(self) -> float | None:
-        """How long a call took lately, seconds; None before the first has ended."""
-        return self._average_s
 
     def refresh(self, now_s: float) -> None:
         """Compute anew whether calls may come, and how many at once."""
@@ -177,8 +151,8 @@ class Deployment:
         self.server.in_flight -= 1
         if did_answer:
             self.answering -= 1
-            before = lasted_s if self._average_s is None else self._average_s
-            self._average_s = before + (lasted_s - before) * _AVERAGE
+            before = lasted_s if self.average_s is None else self.average_s
+            self.average_s = before + (lasted_s - before) * _AVERAGE
         if was_probing and did_answer:
             # a slot came free while extra calls still waited for one: there may be no more
             self.next_slot_probe_s = now_s + self._slot_probe_pause_s

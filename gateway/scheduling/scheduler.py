@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 from gateway.core.behaviour import Behaviour
 from gateway.core.catalog import Loaded, Model, Server, ServerView
-from gateway.core.keys import Key
+from gateway.core.keys import Key, Priority
 from gateway.errors import GatewayError, ModelNotFound, UpstreamUnreachable
 from gateway.policy.fair_queue import FairQueue
 from gateway.policy.server_choice import Choice, choose
@@ -99,7 +99,9 @@ class Scheduler:
         behaviour = self._behaviour()
         now_s = self._clock()
         prefix = prefix if behaviour.prefix_affinity else ""
-        ticket = Ticket(self, model.name, key, num_ctx, prefix, exclude, now_s)
+        key_id = None if key is None else key.id
+        priority: Priority = "normal" if key is None else key.priority
+        ticket = Ticket(self, model.name, key_id, priority, num_ctx, prefix, exclude, now_s)
         deployments = self._states.deployments_of(model, now_s)
         best = choose(deployments, num_ctx=num_ctx, prefix=prefix, exclude=exclude)
         if best is None:
@@ -114,27 +116,24 @@ class Scheduler:
                 self.serve(model.name, now_s)
         return ticket
 
-    def take(self, ticket: Ticket) -> Slot | None:
-        """Return the ticket's slot if it has one; see `Ticket.wait` for what is raised."""
-        slot = ticket.take_result()
-        if slot is None and ticket.entry is not None and self.left_s(ticket) <= 0:
-            self._remove(ticket, queue_timeout(self._clock() - ticket.joined_s))
-            return ticket.take_result()
-        return slot
-
-    def cancel(self, ticket: Ticket, *, even_taken: bool = False) -> None:
-        """Remove a ticket from the queue; a slot it was given but never took goes to the next."""
-        slot = ticket.withdraw(even_taken=even_taken)
-        if ticket.entry is not None:
-            self._remove(ticket)
-        if slot is not None:
-            slot.release()
-
     def left_s(self, ticket: Ticket) -> float:
         """Return how long the ticket may still wait."""
         return max(ticket.deadline_s - self._clock(), 0.0)
 
-    def ahead(self, ticket: Ticket) -> tuple[int, int]:
+    def give_up(self, ticket: Ticket) -> None:
+        """End the waiting of a ticket that has waited for as long as it may."""
+        self.leave(ticket, queue_timeout(self._clock() - ticket.joined_s))
+
+    def leave(self, ticket: Ticket, error: GatewayError | None = None) -> None:
+        """Remove a ticket from its queue, with an error for whoever waits."""
+        entry, ticket.entry = ticket.entry, None
+        if entry is not None:
+            self.queues.of(ticket.name).leave(entry)
+            self._discard_empty(ticket.name)
+        if error is not None:
+            ticket.resolve(error=error)
+
+    def position(self, ticket: Ticket) -> tuple[int, int]:
         """Return the ticket's place (0: no longer waiting) and the length of its queue."""
         queue, entry = self.queues.get(ticket.name), ticket.entry
         if queue is None:
@@ -317,8 +316,11 @@ class Scheduler:
             return
         log.warning("server %s is down: %s", server.server.name, reason)
         self.serve_all(now_s)
-        for slot in self._awaiting_first_token(server):
-            slot.notify_server_down(UpstreamUnreachable("The Ollama server stopped answering."))
+        for slot in tuple(self._running.values()):
+            notify = slot.on_server_down
+            if slot.deployment.server is server and not slot.answered and notify is not None:
+                slot.on_server_down = None
+                notify(UpstreamUnreachable("The Ollama server stopped answering."))
 
     def on_time_passed(self) -> None:
         """Run what is due: pauses end, slots are probed for, calls without a server end.
@@ -332,16 +334,6 @@ class Scheduler:
 
     # -- steps -------------------------------------------------------------------------------------
 
-    def _awaiting_first_token(self, server: ServerState) -> list[Slot]:
-        """Return the slots on a server whose calls have no answer yet and want to know its end."""
-        return [
-            slot
-            for slot in self._running.values()
-            if slot.deployment.server is server
-            and not slot.answered
-            and slot.on_server_down is not None
-        ]
-
     def _fail_unservable(self, name: str, queue: FairQueue[Ticket], now_s: float) -> None:
         """End the waiting of those whom no server can take."""
         open_ids = {
@@ -350,7 +342,7 @@ class Scheduler:
             if one.open or one.cooling_down
         }
         for entry in [entry for entry in queue if not open_ids - entry.item.exclude]:
-            self._remove(entry.item, no_server_available())
+            self.leave(entry.item, no_server_available())
 
     def _join(
         self, ticket: Ticket, queue: FairQueue[Ticket], behaviour: Behaviour, now_s: float
@@ -366,15 +358,6 @@ class Scheduler:
         ticket.deadline_s = now_s + behaviour.queue_max_wait_s
         ticket.entry = queue.join(ticket, ticket.key_id, ticket.priority, now_s)
 
-    def _remove(self, ticket: Ticket, error: GatewayError | None = None) -> None:
-        """Remove a ticket from its queue, with an error for whoever waits."""
-        entry, ticket.entry = ticket.entry, None
-        if entry is not None:
-            self.queues.of(ticket.name).leave(entry)
-            self._discard_empty(ticket.name)
-        if error is not None:
-            ticket.resolve(error=error)
-
     def _discard_empty(self, name: str) -> None:
         if all(one.name != name for one in self._busy):
             self.queues.forget(name)
@@ -389,10 +372,13 @@ class Scheduler:
     ) -> None:
         deployment.on_start(now_s)
         self._busy.add(deployment)
-        if deployment.server.breaker.retry_at_s is not None:
-            deployment.server.refresh(now_s)
+        server = deployment.server
+        if server.breaker.retry_at_s is not None:
+            server.refresh(now_s)
         queued_ms = (now_s - ticket.joined_s) * 1000
-        slot = Slot(self, deployment, choice, queued_ms, now_s, lease_id)
+        slot = Slot(
+            self, deployment, choice, server.server, server.client, queued_ms, now_s, lease_id
+        )
         self._running[id(slot)] = slot
         ticket.resolve(slot)
 

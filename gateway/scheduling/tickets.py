@@ -11,25 +11,26 @@ reason, finds what was given meanwhile, gives it back, and the next call gets it
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import ceil
-from types import TracebackType
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass
+from math import ceil, inf
+from typing import TYPE_CHECKING
 
 from gateway.core.catalog import Server
-from gateway.errors import ClientGone, GatewayError, Unavailable
+from gateway.errors import GatewayError, Unavailable
 from gateway.policy.fair_queue import Entry
-from gateway.policy.server_choice import Choice, Rank
+from gateway.policy.server_choice import Choice
 from gateway.runtime.tasks import Event
 from gateway.scheduling.deployments import Deployment
 
 if TYPE_CHECKING:
-    from gateway.core.keys import Key, Priority
+    from gateway.core.keys import Priority
     from gateway.ollama.client import OllamaClient
     from gateway.scheduling.scheduler import Scheduler
 
 _MAX_RETRY_S = 60
 
 
+@dataclass(eq=False)
 class Slot:
     """The right to run one call on `server`. `release` may come twice and never waits.
 
@@ -38,161 +39,83 @@ class Slot:
     server.
     """
 
-    __slots__ = (
-        "_scheduler",
-        "answered",
-        "choice",
-        "client",
-        "deployment",
-        "lease_id",
-        "on_server_down",
-        "queued_ms",
-        "released",
-        "server",
-        "started_s",
-    )
-
-    def __init__(
-        self,
-        scheduler: Scheduler,
-        deployment: Deployment,
-        choice: Choice,
-        queued_ms: float,
-        started_s: float,
-        lease_id: str,
-    ) -> None:
-        self._scheduler = scheduler
-        self.deployment = deployment
-        self.choice = choice
-        self.server: Server = deployment.server.server
-        self.client: OllamaClient = deployment.server.client
-        self.queued_ms = queued_ms
-        self.started_s = started_s
-        self.lease_id = lease_id
-        self.answered = False
-        self.released = False
-        self.on_server_down: Callable[[GatewayError], None] | None = None
-
-    @property
-    def phase(self) -> Literal["loading", "prefill"]:
-        """What Ollama does first: load the model, or read the prompt."""
-        return "prefill" if self.choice.rank is Rank.WARM else "loading"
-
-    @property
-    def reason(self) -> str:
-        """Why this server, in words."""
-        return self.choice.reason
-
-    @property
-    def context_tokens(self) -> int:
-        """The context window the model is loaded with; 0 while it is not loaded."""
-        return self.deployment.context_tokens
+    scheduler: Scheduler
+    deployment: Deployment
+    choice: Choice
+    server: Server
+    client: OllamaClient
+    queued_ms: float
+    started_s: float
+    lease_id: str = ""
+    answered: bool = False
+    released: bool = False
+    on_server_down: Callable[[GatewayError], None] | None = None
 
     def on_first_token(self) -> None:
         """Note that the first piece of the answer has come."""
-        self._scheduler.on_first_token(self)
+        self.scheduler.on_first_token(self)
 
     def report(self, error: GatewayError | None) -> None:
         """Report how the call ended: None is well. What it says of the server's health is kept."""
-        self._scheduler.on_result(self, error)
-
-    def notify_server_down(self, error: GatewayError) -> None:
-        """Report once, to whoever runs the call, that its server is down."""
-        notify, self.on_server_down = self.on_server_down, None
-        if notify is not None:
-            notify(error)
+        self.scheduler.on_result(self, error)
 
     def release(self) -> None:
         """Grant the slot to whoever is next."""
-        self._scheduler.release(self)
+        self.scheduler.release(self)
 
 
+@dataclass(eq=False)
 class Ticket:
     """A call in the queue of a model. A context manager whose block holds the slot."""
 
-    __slots__ = (
-        "_scheduler",
-        "_taken",
-        "_wake",
-        "cancelled",
-        "deadline_s",
-        "entry",
-        "error",
-        "exclude",
-        "joined_s",
-        "key_id",
-        "name",
-        "num_ctx",
-        "prefix",
-        "priority",
-        "slot",
-    )
-
-    def __init__(
-        self,
-        scheduler: Scheduler,
-        name: str,
-        key: Key | None,
-        num_ctx: int | None,
-        prefix: str,
-        exclude: frozenset[int],
-        now_s: float,
-    ) -> None:
-        self._scheduler = scheduler
-        self.name = name
-        self.key_id = None if key is None else key.id
-        self.priority: Priority = "normal" if key is None else key.priority
-        self.num_ctx = num_ctx
-        self.prefix = prefix
-        self.exclude = exclude
-        self.joined_s = now_s
-        self.deadline_s = 0.0
-        self.entry: Entry[Ticket] | None = None
-        self.slot: Slot | None = None
-        self.error: GatewayError | None = None
-        self.cancelled = False
-        self._taken = False
-        self._wake: Event | None = None
-
-    @property
-    def ahead(self) -> tuple[int, int]:
-        """The place in the queue and its length, for `queued 2/5`."""
-        return self._scheduler.ahead(self)
+    scheduler: Scheduler
+    name: str
+    key_id: int | None
+    priority: Priority
+    num_ctx: int | None
+    prefix: str
+    exclude: frozenset[int]
+    joined_s: float
+    deadline_s: float = 0.0
+    entry: Entry[Ticket] | None = None
+    slot: Slot | None = None
+    error: GatewayError | None = None
+    _wake: Event | None = None
 
     def __enter__(self) -> Slot:
         """Wait for the slot. Raises as `wait` does; whatever is raised, nothing is held after."""
         try:
-            while (slot := self.wait(self._scheduler.left_s(self))) is None:
-                pass
+            while self.slot is None:
+                self.wait(inf)
         except BaseException:
-            self._scheduler.cancel(self, even_taken=True)
+            self.close()
             raise
-        return slot
+        return self.slot
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Release the slot."""
-        if self.slot is not None:
-            self.slot.release()
+    def __exit__(self, *exc: object) -> None:
+        self.close()
 
     def wait(self, timeout_s: float) -> Slot | None:
         """Wait for the slot, at most `timeout_s`; None when the call is still in the queue.
 
-        The slot belongs to the caller from then on. Raises Unavailable when the longest wait has
-        passed, when no server is left, or when the call was evicted from a full queue; ClientGone
-        after `cancel`.
+        Raises Unavailable when the longest wait has passed, when no server is left, or when the
+        call was evicted from a full queue.
         """
-        if self.slot is None and self.error is None and not self.cancelled and timeout_s > 0:
-            self._event().wait(min(timeout_s, self._scheduler.left_s(self)))
-        return self._scheduler.take(self)
+        if self.slot is None and self.error is None:
+            if timeout_s > 0:
+                self._wake = Event()
+                self._wake.wait(min(timeout_s, self.scheduler.left_s(self)))
+            if self.entry is not None and self.scheduler.left_s(self) <= 0:
+                self.scheduler.give_up(self)
+        if self.error is not None:
+            raise self.error
+        return self.slot
 
-    def cancel(self) -> None:
-        """Leave the queue, or give back a slot nobody took; wakes whoever waits."""
-        self._scheduler.cancel(self)
+    def close(self) -> None:
+        """Leave the queue, or release the slot. Never waits; may come twice."""
+        self.scheduler.leave(self)
+        if self.slot is not None:
+            self.slot.release()
 
     def resolve(self, slot: Slot | None = None, error: GatewayError | None = None) -> None:
         """End the waiting, with a slot or an error. For the scheduler."""
@@ -201,34 +124,6 @@ class Ticket:
         self.error = error
         if self._wake is not None:
             self._wake.set()
-
-    def take_result(self) -> Slot | None:
-        """Hand the slot over, or raise what came instead. For the scheduler."""
-        if self.cancelled:
-            raise ClientGone("The call was cancelled while it waited in the queue.")
-        if self.error is not None:
-            raise self.error
-        if self.slot is not None:
-            self._taken = True
-        return self.slot
-
-    def withdraw(self, *, even_taken: bool = False) -> Slot | None:
-        """Mark as cancelled; gives the slot that nobody took. For the scheduler."""
-        if self.cancelled or (self._taken and not even_taken):
-            return None
-        self.cancelled = True
-        slot, self.slot = self.slot, None
-        if self._wake is not None:
-            self._wake.set()
-        return slot
-
-    def _event(self) -> Event:
-        event = self._wake
-        if event is None:
-            event = self._wake = Event()
-            if self.slot is not None or self.error is not None or self.cancelled:
-                event.set()
-        return event
 
 
 def no_server_available() -> Unavailable:

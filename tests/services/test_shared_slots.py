@@ -198,7 +198,7 @@ def _try(bench: Bench) -> bool:
     """Make a process notice that Redis is away."""
     assert bench.scheduler.shared is not None
     bench.scheduler.shared.wake("tern:latest")
-    bench.ask().cancel()
+    bench.ask().close()
     return False
 
 
