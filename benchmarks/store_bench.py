@@ -87,7 +87,6 @@ def _hot_path(store: Store, secret: str, folder: Path) -> Iterator[tuple[str, st
         yield name, f"{cost:.1f} us", f"key + limits <= 100 us: {find_us + cost:.0f}"
         cost = _cpu_us(functools.partial(_pass, limiter, both), 20_000)
         yield f"the same with a daily budget, {workers} workers (CPU)", f"{cost:.1f} us", ""
-        limiter.stop()
 
 
 def _pass(limiter: Limiter, key: Key) -> None:

@@ -76,7 +76,7 @@ def drain(parts: Services, drain_s: float, close_idle: Callable[[], None]) -> No
         time.sleep(LOOK_S)
     close_idle()
     parts.usage.flush(SETTLE_S)
-    tasks.every(LOOK_S, close_idle, "last-connections")
+    tasks.Every(LOOK_S, close_idle, "closing the last connections").start()
 
 
 def _drain_when_told(worker: Any, parts: Services) -> None:

@@ -35,6 +35,7 @@ from gateway.revocation import Revocation
 from gateway.runtime.database import Store
 from gateway.runtime.identity import worker_name
 from gateway.runtime.shared_counts import SharedCounts
+from gateway.runtime.tasks import Every
 from gateway.runtime.versions import Revisions
 from gateway.runtime.workers import Reaper
 from gateway.scheduling.catalog import Catalog
@@ -43,6 +44,7 @@ from gateway.scheduling.discovery import Refresher
 from gateway.scheduling.loading import Loading
 from gateway.scheduling.probes import Prober
 from gateway.scheduling.scheduler import Scheduler
+from gateway.scheduling.shared_slots import POLL_S
 from gateway.store.database.engine import Database
 from gateway.version import VERSION
 from gateway.web.context import Job, Services, attach
@@ -98,21 +100,24 @@ def make(config: Settings) -> Services:
     )
     Revocation(marks, keyring, live)
     shared: tuple[Job, ...] = (
-        () if counts is None or scheduler.shared is None else (counts, scheduler.shared)
+        ()
+        if counts is None or scheduler.shared is None
+        else (counts, Every(POLL_S, scheduler.shared.poll, "looking at the shared slots"))
     )
+    retention = Retention(store, settings.behaviour)
     jobs: tuple[Job, ...] = (
         usage,
         marks,
         *shared,
-        limiter,
+        Every(1.0, limiter.return_idle, "returning idle limits"),
         Reaper(store, version=VERSION, is_draining=draining.is_set),
-        Retention(store, settings.behaviour),
-        Prober(scheduler),
+        Every(60.0, retention.look, "pruning"),
+        Every(0.2, Prober(scheduler).run_once, "probing the servers"),
         refresher,
         pulls,
         Watchdog(metrics, scheduler, live, usage, draining),
         traces,
-        live,
+        Every(0.25, live.exchange, "telling other workers"),
     )
     return Services(
         config=config,

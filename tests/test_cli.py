@@ -46,7 +46,6 @@ def make_app(folder: Path) -> Flask:
 def close(app: Flask) -> None:
     parts = of(app)
     lifecycle.end(parts)
-    parts.limiter.stop()
     parts.keyring._revisions.stop()
     parts.store.database.close()
 

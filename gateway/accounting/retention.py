@@ -7,7 +7,6 @@ it, so that writing usage never waits long.
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,9 +15,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy.orm import Session
 
 from gateway.core.behaviour import Behaviour
-from gateway.errors import GatewayError
 from gateway.runtime.database import Store
-from gateway.runtime.tasks import every
 from gateway.store import admins, audit, responses
 from gateway.store.coordination import claims
 from gateway.store.usage import counters, retention
@@ -26,7 +23,6 @@ from gateway.store.usage import counters, retention
 log = logging.getLogger(__name__)
 
 PERIOD = timedelta(hours=1)
-LOOK_S = 60.0
 HOURLY_DAYS = 400
 _JOB = "retention"
 _PIECE = 1_000
@@ -61,30 +57,14 @@ class Retention:
         self._behaviour = behaviour
         self._now = now
         self._pause = pause
-        self._stop: threading.Event | None = None
-
-    def start(self) -> None:
-        """Begin to look whether it is time."""
-        self._stop = every(LOOK_S, self.look, "retention")
-
-    def stop(self) -> None:
-        """Stop looking."""
-        if self._stop is not None:
-            self._stop.set()
-            self._stop = None
 
     def look(self) -> None:
-        """Prune, if that is due and no other worker does it. Never raises."""
-        try:
-            now = self._now()
-            if self._store.read(claims.is_due, _JOB, now, PERIOD) and self._store.write(
-                claims.take, _JOB, now, PERIOD
-            ):
-                log.info("pruned: %s", self.prune())
-        except GatewayError as exc:
-            log.warning("pruning must wait: %s", exc.message)
-        except Exception:
-            log.exception("pruning failed")
+        """Prune, if that is due and no other worker does it."""
+        now = self._now()
+        if self._store.read(claims.is_due, _JOB, now, PERIOD) and self._store.write(
+            claims.take, _JOB, now, PERIOD
+        ):
+            log.info("pruned: %s", self.prune())
 
     def prune(self) -> Pruned:
         """Delete everything that is over now; 0 days keeps for ever. Raises StoreUnavailable."""

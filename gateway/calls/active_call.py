@@ -99,7 +99,7 @@ class ActiveCall:
         self.channel = Channel(self._ping_note)
         self.attempts: list[Attempt] = []
         self.reason: GatewayError | None = None
-        self.consumer = tasks.this_greenlet()
+        self.consumer = tasks.getcurrent()
         self.committed = False
         self.tasks: list[tasks.Task[None]] = []
         self._running = 0

@@ -11,7 +11,6 @@ second. An order to cancel reaches a call in another worker within a second.
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -24,7 +23,6 @@ from sqlalchemy.orm import Session
 from gateway.core.admin import Actor
 from gateway.core.chat import Json
 from gateway.errors import GatewayError
-from gateway.runtime import tasks
 from gateway.runtime.database import Store, StoreUnavailable
 from gateway.runtime.identity import worker_name
 from gateway.runtime.versions import Revisions
@@ -36,7 +34,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-TURN_S: Final = 0.25
 PUBLISH_S: Final = 1.0
 WATCHED_S: Final = 15.0
 RENEW_S: Final = 5.0
@@ -98,7 +95,7 @@ class RegisteredCall(Protocol):
 
 
 class ActiveCalls:
-    """The calls of this worker, and a view of those of the others. Thread-safe.
+    """The calls of this worker, and a view of those of the others.
 
     `is_loaded` tells whether a server (by id) has a model (by id) in memory; it parts loading from
     reading the prompt.
@@ -120,9 +117,7 @@ class ActiveCalls:
         self._clock = clock
         self._now = now
         self._name = name
-        self._lock = threading.Lock()
         self._calls: dict[str, RegisteredCall] = {}
-        self._stop: threading.Event | None = None
         self._seen = -1
         self._first_order = 1
         self._last_order = 0
@@ -130,7 +125,6 @@ class ActiveCalls:
         self._watched_until_s = 0.0
         self._published_s = -PUBLISH_S
         self._renewed_s = -RENEW_S
-        self._is_away = False
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -148,9 +142,7 @@ class ActiveCalls:
     def snapshot(self) -> list[LiveCall]:
         """Return the calls of this worker, oldest first."""
         now_s = self._clock()
-        with self._lock:
-            calls = list(self._calls.values())
-        return [self._shown(call, now_s) for call in calls]
+        return [self._shown(call, now_s) for call in list(self._calls.values())]
 
     def everywhere(self) -> list[LiveCall]:
         """Return the calls of all workers, oldest first; those of others are up to a second old.
@@ -177,8 +169,7 @@ class ActiveCalls:
 
     def cancel(self, request_id: str, error: GatewayError | None = None) -> bool:
         """End one call of this worker; False when it does not run here."""
-        with self._lock:
-            found = self._calls.get(request_id)
+        found = self._calls.get(request_id)
         if found is None:
             return False
         _end(found, error or cancelled())
@@ -213,36 +204,18 @@ class ActiveCalls:
         self, matches: Callable[[CallStats], bool], error: Callable[[], GatewayError] = cancelled
     ) -> int:
         """End the calls of this worker that match; gives how many there were."""
-        with self._lock:
-            calls = [call for call in self._calls.values() if matches(call.stats)]
+        calls = [call for call in self._calls.values() if matches(call.stats)]
         for call in calls:
             _end(call, error())
         return len(calls)
 
     # -- other workers -----------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Begin to tell other workers, and to listen to them."""
-        if self._store is not None:
-            self._stop = tasks.every(TURN_S, self.turn, "live")
-
-    def stop(self) -> None:
-        """Stop telling and listening."""
-        if self._stop is not None:
-            self._stop.set()
-
-    def turn(self) -> None:
-        """Follow new orders and write what is due. Never raises."""
-        try:
-            self._listen()
-            self._publish()
-            self._is_away = False
-        except StoreUnavailable:
-            if not self._is_away:
-                log.warning("other workers are not heard while the database is away")
-            self._is_away = True
-        except Exception:
-            log.exception("telling other workers failed")
+    def exchange(self) -> None:
+        """Follow new orders of other workers, and write for them what is due. To be called a few
+        times a second."""
+        self._listen()
+        self._publish()
 
     def _listen(self) -> None:
         assert self._store is not None

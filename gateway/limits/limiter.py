@@ -7,12 +7,10 @@ what the call took, release it in any case; neither waits for anything.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from gateway.core.behaviour import Behaviour
@@ -24,14 +22,9 @@ from gateway.policy import rate_window
 from gateway.policy.rate_window import Form, RateWindow
 from gateway.runtime.database import Store
 from gateway.runtime.identity import worker_name
-from gateway.runtime.tasks import Event, every
 
 if TYPE_CHECKING:
     from gateway.runtime.shared_counts import SharedCounts
-
-log = logging.getLogger(__name__)
-
-_LOOK_S = 1.0
 
 
 class Lease:
@@ -79,12 +72,7 @@ class Lease:
     def __enter__(self) -> Lease:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self.release()
 
 
@@ -107,7 +95,6 @@ class Limiter:
         local = LocalWindows(clock)
         self._windows: Windows = local if counts is None else _shared(counts, local)
         self._budgets = Budgets(store, worker or worker_name(), now=now, clock=clock)
-        self._stop: Event | None = None
 
     def admit(self, key: Key, tokens: int, *, prompt: int = 0, form: Form = "openai") -> Lease:
         """Let a call in that expects to take `tokens`, of which `prompt` are its question.
@@ -145,23 +132,10 @@ class Limiter:
             return {"backend": "local", "degraded": False, "failures": 0}
         return self._counts.state()
 
-    def start(self) -> None:
-        """Return idle leases of budgets, regularly."""
-        self._stop = every(_LOOK_S, self.look, "limiter")
-
-    def stop(self) -> None:
-        """Stop looking."""
-        if self._stop is not None:
-            self._stop.set()
-            self._stop = None
-
-    def look(self) -> None:
-        """Return what is idle. Never raises."""
-        try:
-            self._budgets.return_idle()
-            self._windows.sweep()
-        except Exception:
-            log.exception("returning idle limits failed")
+    def return_idle(self) -> None:
+        """Return what is idle; to be called every second."""
+        self._budgets.return_idle()
+        self._windows.sweep()
 
     def _with_headers(
         self, error: RateLimited, seen: Mapping[str, RateWindow], form: Form

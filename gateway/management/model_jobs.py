@@ -9,7 +9,6 @@ restarted gateway takes up what was left (Ollama itself continues where a downlo
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -60,7 +59,7 @@ class Pull:
 
 
 class Pulls:
-    """Pulls and loads, those of all workers. Thread-safe."""
+    """Pulls and loads, those of all workers."""
 
     def __init__(
         self,
@@ -78,10 +77,10 @@ class Pulls:
         self._loading = loading
         self._clock = clock
         self._now = now
-        self._lock = threading.Lock()
         self._meters: dict[int, Meter] = {}
         self._running: dict[int, tasks.Task[Any]] = {}
-        self._stop: threading.Event | None = None
+        self._is_stopping = False
+        self._looking = tasks.Every(LOOK_S, self.take_up, "looking for jobs")
 
     # -- orders ------------------------------------------------------------------------------------
 
@@ -140,34 +139,27 @@ class Pulls:
             return job
 
         job = self._store.write(write)
-        with self._lock:
-            task = self._running.get(job_id)
+        task = self._running.get(job_id)
         if task is not None:
             task.interrupt("cancelled")
         return self._seen(job)
 
     def start(self) -> None:
         """Begin to take up jobs that nobody works on."""
-        self._stop = tasks.every(LOOK_S, self.turn, "pulls")
+        self._is_stopping = False
+        self._looking.start()
 
     def stop(self) -> None:
         """Leave running jobs to whoever comes next."""
-        if self._stop is not None:
-            self._stop.set()
-        with self._lock:
-            running = list(self._running.values())
-        for task in running:
+        self._is_stopping = True
+        self._looking.stop()
+        for task in list(self._running.values()):
             task.interrupt("the worker stops")
 
-    def turn(self) -> None:
-        """Take up what was left by a worker that ended. Never raises."""
-        try:
-            for job_id in self._store.read(pulls.waiting, self._now() - STALE):
-                tasks.spawn(self._work, job_id)
-        except StoreUnavailable:
-            log.debug("jobs are not looked for while the database is away")
-        except Exception:
-            log.exception("looking for jobs failed")
+    def take_up(self) -> None:
+        """Take up what was left by a worker that ended."""
+        for job_id in self._store.read(pulls.waiting, self._now() - STALE):
+            tasks.spawn(self._work, job_id)
 
     # -- the work ----------------------------------------------------------------------------------
 
@@ -182,18 +174,19 @@ class Pulls:
         except Exception:
             log.exception("job %d failed in the gateway", job_id)
         finally:
-            with self._lock:
-                self._meters.pop(job_id, None)
-                self._running.pop(job_id, None)
+            self._meters.pop(job_id, None)
+            self._running.pop(job_id, None)
 
     def _do(self, job: PullJob) -> None:
         """Do what a job is about, and write down what came of it."""
         meter, task = Meter(), tasks.current()
         assert task is not None
-        with self._lock:
-            self._meters[job.id] = meter
-            self._running[job.id] = task
-        ticker = tasks.every(WRITE_S, lambda: self._look_after(job, meter, task), "job-progress")
+        self._meters[job.id] = meter
+        self._running[job.id] = task
+        ticker = tasks.Every(
+            WRITE_S, lambda: self._look_after(job, meter, task), "writing progress"
+        )
+        ticker.start()
         try:
             client = client_of(self._scheduler, job.server_id)
             (self._pull if job.kind == "pull" else self._load)(job, client, meter)
@@ -205,10 +198,10 @@ class Pulls:
             self._finish(job, "failed", in_words(error))
             return
         finally:
-            ticker.set()
+            ticker.stop()
         if is_wanted:
             self._succeed(job, meter)
-        elif not self._is_stopping():  # else whoever comes next takes it up
+        elif not self._is_stopping:  # else whoever comes next takes it up
             self._finish(job, "cancelled", "")
 
     def _look_after(self, job: PullJob, meter: Meter, task: tasks.Task[Any]) -> None:
@@ -263,14 +256,10 @@ class Pulls:
             )
         self._store.write(pulls.finish, job.id, state, error=error, now=self._now())
 
-    def _is_stopping(self) -> bool:
-        return self._stop is not None and self._stop.is_set()
-
     # -- details -----------------------------------------------------------------------------------
 
     def _seen(self, job: PullJob) -> Pull:
-        with self._lock:
-            meter = self._meters.get(job.id)
+        meter = self._meters.get(job.id)
         if meter is None:
             return Pull(job, *told_by(job, self._now()))
         layers: Mapping[str, tuple[int, int]] = dict(meter.layers)

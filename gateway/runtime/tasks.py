@@ -1,6 +1,6 @@
 """Tasks, events and real threads: what the gateway runs beside a request.
 
-Only this module and `server/` know gevent. `spawn` and `every` start greenlets, `run_blocking`
+Only this module and `server/` know gevent. `spawn` and `Every` start greenlets, `run_blocking`
 leaves the event loop for a real thread: for work that computes or blocks in C (argon2, SQLite,
 large exports).
 
@@ -17,15 +17,21 @@ what they did. The reason is kept on the task and never raised in it.
 
 from __future__ import annotations
 
+import logging
 import select
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import Context, ContextVar
-from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast
+from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 import gevent
-from gevent import get_hub, getcurrent, monkey
+from gevent import get_hub, monkey
+from gevent import getcurrent as getcurrent  # its `dead` says whether it has ended
 from gevent.event import Event as Event  # a flag to wait for; used instead of `threading.Event`
+
+from gateway.errors import Unavailable
+
+log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -39,42 +45,28 @@ class Cancelled(BaseException):
 class Task(Generic[T]):
     """Work in a greenlet of its own, with a context of its own: Flask's does not live on in it.
 
-    `reason` is why it was interrupted; None while it was not.
+    `reason` is why it was interrupted, None while it was not; `error` is what the work raised.
     """
 
-    __slots__ = (
-        "_asked",
-        "_begun",
-        "_done",
-        "_error",
-        "_greenlet",
-        "_loop",
-        "_result",
-        "_shields",
-        "_work",
-        "reason",
-    )
-
-    def __init__(self, work: Callable[[], T]) -> None:
-        self._work = work
+    def __init__(self, function: Callable[..., T], *args: Any) -> None:
         self._begun = False
         self._asked = False
         self._shields = 0
         self._done = Event()
         self._result: T | None = None
-        self._error: BaseException | None = None
+        self.error: BaseException | None = None
         self.reason: object = None
         self._loop = get_hub().loop
-        self._greenlet = gevent.spawn(Context().run, self._run)
+        self._greenlet = gevent.spawn(Context().run, self._run, function, args)
 
-    def _run(self) -> None:
+    def _run(self, function: Callable[..., T], args: tuple[Any, ...]) -> None:
         self._begun = True
         _current.set(self)
         try:
             if self.reason is None:
-                self._result = self._work()
+                self._result = function(*args)
         except BaseException as error:  # the outermost frame: handed to whoever asks for the result
-            self._error = error.with_traceback(None) if isinstance(error, Cancelled) else error
+            self.error = error.with_traceback(None) if isinstance(error, Cancelled) else error
         finally:
             self._done.set()
 
@@ -82,11 +74,6 @@ class Task(Generic[T]):
     def ended(self) -> bool:
         """Whether nothing of the work runs any more."""
         return bool(self._done.is_set())
-
-    @property
-    def error(self) -> BaseException | None:
-        """What the work raised, if it did."""
-        return self._error
 
     def interrupt(self, reason: object) -> None:
         """Cancel the work, for the first reason given. From anywhere, also a real thread; never
@@ -121,61 +108,65 @@ class Task(Generic[T]):
 
     def result(self) -> T:
         """Return the result. Raises what the work raised. Call only after `wait` said True."""
-        if self._error is not None:
-            raise self._error
+        if self.error is not None:
+            raise self.error
         return cast(T, self._result)
-
-    @contextmanager
-    def shielded(self) -> Iterator[None]:
-        """Hold back delivery while the block runs."""
-        self._shields += 1
-        try:
-            yield
-        finally:
-            self._shields -= 1
 
 
 _current: ContextVar[Task[Any] | None] = ContextVar("task", default=None)
-
-
-def current() -> Task[Any] | None:
-    """Return the task this runs in, if any."""
-    return _current.get()
+current = _current.get
+"""Return the task this runs in, if any."""
+spawn = Task
+"""Start a function beside the caller."""
 
 
 @contextmanager
 def shield() -> Iterator[None]:
     """Let what the block does not be cut off; what was asked for meanwhile is raised after it. The
     block must be bounded in time by itself."""
-    task = _current.get()
+    task = current()
     if task is None:
         yield
         return
-    with task.shielded():
+    task._shields += 1
+    try:
         yield
+    finally:
+        task._shields -= 1
     task.check()
 
 
-def spawn(function: Callable[..., T], *args: Any) -> Task[T]:
-    """Start `function` beside the caller."""
-    return Task(lambda: function(*args))
+class Every:
+    """A background job: calls `function` again and again, `seconds` apart, from `start` to `stop`.
+    What it raises is logged; as long as it is unavailable, that is logged once."""
 
+    def __init__(self, seconds: float, function: Callable[[], object], name: str) -> None:
+        self._seconds = seconds
+        self._function = function
+        self._name = name
+        self._end = Event()
 
-def every(seconds: float, function: Callable[[], None], name: str) -> Event:
-    """Call `function` again and again, `seconds` apart, until the returned event is set."""
-    stop = Event()
+    def start(self) -> None:
+        """Begin, after the fork."""
+        self._end = Event()
+        gevent.spawn(self._loop, self._end).name = self._name
 
-    def loop() -> None:
-        while not stop.wait(seconds):
-            function()
+    def stop(self) -> None:
+        """Call no more; a call under way ends by itself."""
+        self._end.set()
 
-    gevent.spawn(loop).name = name
-    return stop
-
-
-def this_greenlet() -> Any:
-    """Return the running greenlet; its `dead` tells whether it has ended."""
-    return getcurrent()
+    def _loop(self, end: Event) -> None:
+        is_waiting = False
+        while not end.wait(self._seconds):
+            try:
+                self._function()
+                is_waiting = False
+            except Unavailable as error:
+                if not is_waiting:
+                    log.warning("%s must wait: %s", self._name, error.message)
+                is_waiting = True
+            except Exception:
+                log.exception("%s failed", self._name)
 
 
 def patched() -> bool:
@@ -192,20 +183,12 @@ def run_blocking(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) ->
     return result
 
 
-class Poll(Protocol):
-    """What `select.poll()` gives."""
-
-    def register(self, fd: int, eventmask: int) -> None: ...
-    def unregister(self, fd: int) -> None: ...
-    def poll(self, timeout: float | None = None) -> list[tuple[int, int]]: ...
-
-
-def real_poll() -> Poll:
+def real_poll() -> select.poll:
     """Return the system's own poll object, which never waits cooperatively: use it with timeout
     0."""
     if not patched():
         return select.poll()
-    maker: Callable[[], Poll] = monkey.get_original("select", "poll")
+    maker: Callable[[], select.poll] = monkey.get_original("select", "poll")
     return maker()
 
 

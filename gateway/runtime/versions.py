@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Mapping
 
 from gateway.errors import Unavailable
 from gateway.runtime.database import Store
-from gateway.runtime.tasks import every
+from gateway.runtime.tasks import Every
 from gateway.store.coordination import versions
 from gateway.store.coordination.versions import FileWatch, Topic
 
@@ -38,15 +37,16 @@ class Revisions:
         self._numbers: Mapping[str, int] = {}
         self._looked_s = -1e9
         self._heard_s = -1e9
-        self._stop: threading.Event | None = None
+        self._job = Every(POLL_S, self.look, "looking for changes")
+        self._is_running = False
         self._listeners: list[tuple[Topic, Callable[[], None]]] = []
 
     def of(self, topic: Topic) -> int:
         """Return the topic's number, as new as can be had without waiting: of this moment as long
         as nothing looks regularly, else LOOK_S old at most on SQLite, POLL_S on PostgreSQL."""
         if self._watch is not None:
-            self.look(0.0 if self._stop is None else LOOK_S)
-        elif self._stop is None:
+            self.look(LOOK_S if self._is_running else 0.0)
+        elif not self._is_running:
             self.look(POLL_S)
         return self._numbers.get(topic, 0)
 
@@ -54,7 +54,7 @@ class Revisions:
         """Return the topic's number as of at most a moment ago; for what is asked many times a
         request."""
         if self._clock() - self._looked_s >= _PEEK_S and (
-            self._stop is None or self._watch is not None
+            not self._is_running or self._watch is not None
         ):
             self.look()
         return self._numbers.get(topic, 0)
@@ -85,15 +85,14 @@ class Revisions:
 
     def start(self) -> None:
         """Begin to look regularly, also when no request comes."""
-        if self._stop is None:
-            self.look()
-            self._stop = every(POLL_S, self.look, "revisions")
+        self.look()
+        self._job.start()
+        self._is_running = True
 
     def stop(self) -> None:
         """End the regular looks and let go of the file."""
-        if self._stop is not None:
-            self._stop.set()
-            self._stop = None
+        self._job.stop()
+        self._is_running = False
         if self._watch is not None:
             self._watch.close()
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -22,7 +21,7 @@ from sqlalchemy.orm import Session
 from gateway.errors import GatewayError
 from gateway.runtime.database import Store
 from gateway.runtime.identity import worker_name
-from gateway.runtime.tasks import every
+from gateway.runtime.tasks import Every
 from gateway.store.coordination import heartbeats
 from gateway.store.usage import counters, records
 
@@ -70,21 +69,19 @@ class Reaper:
         self._is_draining = is_draining
         self._beat_at: datetime | None = None
         self._started_at = now()
-        self._stop: threading.Event | None = None
+        self._job = Every(PERIOD_S, self.look, "cleaning up after ended workers")
 
     def start(self) -> None:
         """Clean up after a predecessor of this name, then look regularly."""
         self._started_at = self._now()
         self._quietly(lambda: self._reclaim(self._worker, self._started_at))
         self.look()
-        self._stop = every(PERIOD_S, self.look, "reaper")
+        self._job.start()
 
     def stop(self) -> None:
         """Stop looking, return what is reserved, and remove the heartbeat."""
-        if self._stop is not None:
-            self._stop.set()
-            self._stop = None
-            self._quietly(lambda: self._store.write(self._deregister))
+        self._job.stop()
+        self._quietly(lambda: self._store.write(self._deregister))
 
     def look(self) -> None:
         """Record a heartbeat, and clean up after who is gone. Never raises."""

@@ -29,7 +29,7 @@ from gateway.ollama.client import OllamaClient
 from gateway.ollama.diagnosis import explain
 from gateway.policy import names
 from gateway.runtime import tasks as offload
-from gateway.runtime.database import Store, StoreUnavailable
+from gateway.runtime.database import Store
 from gateway.scheduling.catalog import Catalog, Refreshed, RefreshNote
 from gateway.store import catalog, servers
 from gateway.store.coordination import claims, versions
@@ -79,7 +79,7 @@ class Refresher:
         self._empty: dict[int, int] = {}
         self._shown: OrderedDict[str, Shown] = OrderedDict()
         self._busy = threading.Lock()
-        self._stop: threading.Event | None = None
+        self._job = offload.Every(LOOK_S, self.refresh_due, "refreshing the models")
 
     # -- on demand -------------------------------------------------------------------------------
 
@@ -122,16 +122,15 @@ class Refresher:
 
     def start(self) -> None:
         """Begin to refresh, at once and regularly."""
-        self._stop = offload.every(LOOK_S, self.turn, "refresher")
-        offload.spawn(self.turn)
+        self._job.start()
+        offload.spawn(self.refresh_due)
 
     def stop(self) -> None:
         """Refresh no more."""
-        if self._stop is not None:
-            self._stop.set()
+        self._job.stop()
 
-    def turn(self) -> None:
-        """Apply changes of others, and refresh the servers that are due. Never raises."""
+    def refresh_due(self) -> None:
+        """Apply changes of others, and refresh the servers that are due."""
         if not self._busy.acquire(blocking=False):
             return
         try:
@@ -139,10 +138,6 @@ class Refresher:
             due = list(self._due())
             if due:
                 self._refresh(due, believe_empty=False)
-        except StoreUnavailable:
-            log.warning("models are not refreshed while the database is away")
-        except Exception:
-            log.exception("refreshing the models failed")
         finally:
             self._busy.release()
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import random
-import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -23,7 +22,6 @@ from gateway.scheduling.servers import ServerState
 
 log = logging.getLogger(__name__)
 
-TICK_S = 0.2
 HEALTHY_S = 5.0
 UNHEALTHY_S = 1.0
 SPREAD = 0.2
@@ -47,26 +45,13 @@ class Prober:
         self._clock = clock
         self._random_number = random_number
         self._limit_s = limit_s
-        self._stop: threading.Event | None = None
         self._probes: dict[int, int] = {}
 
-    def start(self) -> None:
-        """Begin to probe."""
-        self._stop = tasks.every(TICK_S, self.run_once, "prober")
-
-    def stop(self) -> None:
-        """Probe no more; probes under way end by themselves."""
-        if self._stop is not None:
-            self._stop.set()
-
     def run_once(self) -> None:
-        """Probe the servers that are due, and let time have its effect. Never raises."""
-        try:
-            self._scheduler.on_time_passed()
-            for server in self.due():
-                tasks.spawn(self.probe, server)
-        except Exception:
-            log.exception("probing the servers failed")
+        """Probe the servers that are due, and let time have its effect."""
+        self._scheduler.on_time_passed()
+        for server in self.due():
+            tasks.spawn(self.probe, server)
 
     def due(self) -> list[ServerState]:
         """Return the servers to be probed now, and mark them as being probed."""

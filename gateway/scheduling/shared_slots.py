@@ -60,17 +60,7 @@ class SharedSlots:
         self._delayed: set[str] = set()
         self._observed_s: dict[str, float] = {}
         """By model, when Redis last learned that calls wait."""
-        self._stop: tasks.Event | None = None
         counts.listen(self)
-
-    def start(self) -> None:
-        """Begin to look regularly, after the fork."""
-        self._stop = tasks.every(POLL_S, self.poll, "shared-slots")
-
-    def stop(self) -> None:
-        """Look no more."""
-        if self._stop is not None:
-            self._stop.set()
 
     # -- what the scheduler says -----------------------------------------------------------------
 
@@ -135,14 +125,11 @@ class SharedSlots:
 
     def poll(self) -> None:
         """Look how many slots others hold where calls wait or where they held some, say that ours
-        wait, and try again. Never raises."""
-        try:
-            waiting = self._scheduler.queues.waiting()
-            self._observe(tuple(waiting))
-            for name in waiting:
-                self.wake(name)
-        except Exception:
-            log.exception("looking at the shared slots failed")
+        wait, and try again. To be called every `POLL_S`."""
+        waiting = self._scheduler.queues.waiting()
+        self._observe(tuple(waiting))
+        for name in waiting:
+            self.wake(name)
 
     def _observe(self, names: tuple[str, ...]) -> None:
         now_s = self._clock()

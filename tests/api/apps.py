@@ -98,7 +98,6 @@ def application(folder: Path, *ollamas: Address) -> Iterator[App]:
     finally:
         for server in of(flask).scheduler.servers.values():
             server.client.close()
-        of(flask).limiter.stop()
         of(flask).store.database.close()
 
 

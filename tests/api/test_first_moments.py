@@ -28,7 +28,6 @@ def app(tmp_path: Path, ollama: FakeOllama) -> Iterator[Flask]:
     setup.prepare(settings)
     app = create_app(settings)
     yield app
-    of(app).limiter.stop()
     of(app).store.database.close()
 
 

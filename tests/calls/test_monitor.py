@@ -466,7 +466,7 @@ def test_a_call_whose_consumer_is_dead_is_closed(monitor: Still) -> None:
 
 def test_a_dead_consumer_is_noticed_by_its_greenlet(monitor: Still) -> None:
     call = Call()
-    consumer = tasks.spawn(lambda: setattr(call, "consumer", tasks.this_greenlet()))
+    consumer = tasks.spawn(lambda: setattr(call, "consumer", tasks.getcurrent()))
     assert consumer.wait(10)
     until(lambda: call.consumer.dead, "the greenlet to end")
     monitor.watch(call)  # type: ignore[arg-type]

@@ -102,7 +102,7 @@ class Desk:
 @pytest.fixture
 def desk(any_store: Store, clock: FakeClock) -> Iterator[Desk]:
     desk = Desk(any_store, clock, "box:1")
-    desk.live.turn()
+    desk.live.exchange()
     yield desk
     desk.marks.stop()
 
@@ -110,7 +110,7 @@ def desk(any_store: Store, clock: FakeClock) -> Iterator[Desk]:
 @pytest.fixture
 def other(any_store: Store, clock: FakeClock, desk: Desk) -> Iterator[Desk]:
     other = Desk(any_store, clock, "box:2")
-    other.live.turn()
+    other.live.exchange()
     yield other
     other.marks.stop()
 
@@ -202,7 +202,7 @@ def test_one_worker_alone_writes_nothing(desk: Desk):
     with desk.run("req_1"):
         for _ in range(10):
             desk.clock.tick(1)
-            desk.live.turn()
+            desk.live.exchange()
             assert len(desk.live.everywhere()) == 1
 
     assert desk.marks.of("commands") == before
@@ -213,7 +213,7 @@ def test_calls_of_other_workers_are_seen_while_somebody_looks(desk: Desk, other:
     with other.run("req_there"), desk.run("req_here"):
         desk.live.everywhere()
         desk.clock.tick(1)
-        other.live.turn()
+        other.live.exchange()
 
         seen = {call.request_id: call.worker for call in desk.live.everywhere()}
 
@@ -228,11 +228,11 @@ def test_a_worker_stops_writing_when_nobody_looks_any_more(desk: Desk, other: De
     desk.live.everywhere()
     for _ in range(20):
         desk.clock.tick(1)
-        other.live.turn()
+        other.live.exchange()
     last = written()["at"]
     for _ in range(20):
         desk.clock.tick(1)
-        other.live.turn()
+        other.live.exchange()
 
     assert written()["at"] == last
 
@@ -241,7 +241,7 @@ def test_what_a_dead_worker_wrote_is_not_shown(desk: Desk, other: Desk):
     with other.run("req_there"):
         desk.live.everywhere()
         desk.clock.tick(1)
-        other.live.turn()
+        other.live.exchange()
     desk.clock.tick(10)
     desk.beat()
 
@@ -260,9 +260,9 @@ def test_a_call_of_another_worker_is_cancelled(desk: Desk, other: Desk):
     with other.run("req_there"):
         desk.live.cancel_anywhere("req_there", EVE)
         desk.clock.tick(1)
-        other.live.turn()
+        other.live.exchange()
         other.clock.tick(1)
-        other.live.turn()
+        other.live.exchange()
 
     assert other.cancelled == [("req_there", "cancelled")]
     assert desk.cancelled == []
@@ -283,7 +283,7 @@ def test_old_orders_are_not_for_a_new_worker(desk: Desk, any_store: Store, clock
     desk.live.cancel_anywhere("req_9", EVE)
     late = Desk(any_store, clock, "box:3")
     with late.run("req_9"):
-        late.live.turn()
+        late.live.exchange()
 
     assert late.cancelled == []
     late.marks.stop()
@@ -299,8 +299,8 @@ def test_an_order_that_appears_late_is_obeyed_once(desk: Desk, other: Desk):
         for number in (30, 25):
             desk.store.write(order, number)
             desk.clock.tick(1)
-            other.live.turn()
-            other.live.turn()
+            other.live.exchange()
+            other.live.exchange()
 
     assert len(other.cancelled) == 2
 
@@ -312,7 +312,6 @@ def test_calls_of_this_worker_are_shown_while_the_store_is_away(desk: Desk, monk
     monkeypatch.setattr(desk.store, "read", away)
     monkeypatch.setattr(desk.store, "write", away)
     with desk.run("req_1"):
-        desk.live.turn()
         assert len(desk.live.everywhere()) == 1
         desk.live.cancel_anywhere("req_1", EVE)
         with pytest.raises(StoreUnavailable):

@@ -10,6 +10,7 @@ import gevent
 import pytest
 from gevent import monkey
 
+from gateway.errors import Unavailable
 from gateway.runtime import tasks
 from gateway.runtime.tasks import Cancelled, Event, Task
 from tests.calls.places import until
@@ -219,7 +220,7 @@ def test_an_interrupt_keeps_no_frame_alive() -> None:
     task.interrupt("enough")
     assert task.wait(10)
 
-    kept = task._error
+    kept = task.error
     assert kept is not None
     assert (kept.__traceback__, kept.__context__, kept.__cause__) == (None, None, None)
 
@@ -400,15 +401,37 @@ def test_a_task_knows_itself() -> None:
 
 def test_something_is_done_again_and_again_until_it_is_stopped() -> None:
     turns: list[int] = []
-    stop = tasks.every(0.001, lambda: turns.append(1), "turns")
+    job = tasks.Every(0.001, lambda: turns.append(1), "turning")
+    job.start()
 
     until(lambda: len(turns) >= 3, "three turns")
-    stop.set()
+    job.stop()
     gevent.sleep(0)
     count = len(turns)
     gevent.sleep(0.01)
 
     assert len(turns) == count
+
+
+def test_a_job_goes_on_after_failures_and_says_once_that_it_must_wait(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    turns: list[int] = []
+
+    def work() -> None:
+        turns.append(1)
+        if len(turns) == 2:
+            raise ValueError
+        raise Unavailable("the database is away")
+
+    job = tasks.Every(0.001, work, "pruning")
+    job.start()
+    until(lambda: len(turns) >= 5, "five turns")
+    job.stop()
+
+    said = [record.getMessage() for record in caplog.records]
+    assert said[:2] == ["pruning must wait: the database is away", "pruning failed"]
+    assert len(said) == 2
 
 
 def test_blocking_work_runs_in_a_real_thread() -> None:

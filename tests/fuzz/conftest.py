@@ -97,5 +97,4 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
         yield Target(app.test_client(), key, errors)
         parts.usage.stop()
         logging.getLogger().removeHandler(errors)
-        parts.limiter.stop()
         parts.store.database.close()

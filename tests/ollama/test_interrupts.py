@@ -103,7 +103,7 @@ def test_an_interrupt_ends_the_call_and_its_connection(
         over.set()
         with pytest.raises(tasks.Cancelled) as caught:
             task.result()
-        assert caught.value is task._error  # kept, as whoever looks at the task does
+        assert caught.value is task.error  # kept, as whoever looks at the task does
         until(lambda: open_sockets() <= before, "the connection to be closed")
         assert client._adapter._idle == []
 

@@ -247,7 +247,7 @@ def test_idle_leases_go_back(limiter: Limiter, any_store: Store, clock: FakeCloc
     limiter.admit(mine, 1).settle(1)
     held = any_store.read(lambda s: s.scalars(select(KeyCounterRow.reserved)).one())
     clock.tick(2)
-    limiter.look()
+    limiter.return_idle()
     left = any_store.read(lambda s: s.scalars(select(KeyCounterRow.reserved)).one())
 
     assert held > 1
@@ -362,7 +362,7 @@ def test_keys_that_are_not_used_are_forgotten(limiter: Limiter, clock: FakeClock
         limiter.admit(key(number, requests_per_minute=1), 1).settle(1)
     running = limiter.admit(key(6000, concurrent=1), 1)
     clock.tick(240)
-    limiter.look()
+    limiter.return_idle()
 
     with pytest.raises(RateLimited):
         limiter.admit(key(6000, concurrent=1), 1)

@@ -9,6 +9,7 @@ import pytest
 from gateway.core.admin import SYSTEM
 from gateway.errors import GatewayError
 from gateway.runtime.database import Store
+from gateway.runtime.tasks import Every
 from tests.fake_ollama import FakeModel, FakeOllama, Script, error, status
 from tests.services.conftest import FakeClock
 from tests.services.sites import Site
@@ -173,7 +174,8 @@ def test_the_prober_outlives_a_fault_of_its_own(site: Site, box: FakeOllama, mon
 def test_loops_start_and_end(store: Store, box: FakeOllama, clock: FakeClock):
     site = Site(store, clock)
     site.add(box)
-    jobs = (site.prober, site.refresher, site.pulls)
+    probing = Every(0.01, site.prober.run_once, "probing")
+    jobs = (probing, site.refresher, site.pulls)
     before = len(box.calls("/api/ps"))
 
     for job in jobs:

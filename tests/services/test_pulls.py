@@ -107,7 +107,7 @@ def test_one_puller_works_however_often_it_is_asked_for(site: Site, box: FakeOll
         first = site.pulls.begin("mistral:7b", [server.id], EVE)
         gate.wait_reached()
         second = site.pulls.begin("mistral:7b", [server.id], EVE)
-        site.pulls.turn()
+        site.pulls.take_up()
 
         assert second[0].job.id == first[0].job.id
         assert len(site.pulls.all()) == 1
@@ -175,11 +175,11 @@ def test_a_pull_left_by_a_dead_worker_is_taken_up(site: Site, box: FakeOllama):
         return job.id
 
     job_id = site.store.write(left)
-    site.pulls.turn()
+    site.pulls.take_up()
     assert box.calls("/api/pull") == []
 
     site.clock.tick(20)
-    site.pulls.turn()
+    site.pulls.take_up()
 
     assert ended(site, site.pulls.get(job_id)).job.state == "done"
 
@@ -314,7 +314,7 @@ def test_a_model_is_loaded_once_however_often_it_is_asked_for(site: Site, box: F
         (first,) = site.pulls.load("tern:latest", [server.id], EVE)
         gate.wait_reached()
         (second,) = site.pulls.load("tern:latest", [server.id], EVE)
-        site.pulls.turn()
+        site.pulls.take_up()
     ended(site, first)
 
     assert second.job.id == first.job.id
@@ -334,7 +334,7 @@ def test_a_load_left_by_a_dead_worker_is_taken_up(site: Site, box: FakeOllama):
 
     job_id = site.store.write(left)
     site.clock.tick(20)
-    site.pulls.turn()
+    site.pulls.take_up()
 
     assert ended(site, site.pulls.get(job_id)).job.state == "done"
     assert box.loaded() == ["tern:latest"]

@@ -232,7 +232,7 @@ def test_odd_names_of_a_hostile_server_are_left_out(site: Site, box: FakeOllama)
 
 def turns(*sites: Site) -> None:
     for site in sites:
-        site.refresher.turn()
+        site.refresher.refresh_due()
 
 
 def tags(ollama: FakeOllama) -> int:
@@ -280,7 +280,7 @@ def test_a_server_that_hangs_does_not_hold_the_others_up(
     site.clock.tick(66)
     earlier = other_box.requests[-1].number
     with box.hold("/api/tags", at=0) as gate:
-        turn = threading.Thread(target=site.refresher.turn)
+        turn = threading.Thread(target=site.refresher.refresh_due)
         turn.start()
         gate.wait_reached()
         other_box.wait_for(

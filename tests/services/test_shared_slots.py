@@ -14,6 +14,7 @@ import pytest
 
 from gateway.runtime import tasks
 from gateway.runtime.shared_counts import SharedCounts, slot_name
+from gateway.scheduling.shared_slots import POLL_S
 from tests.process import ROOT
 from tests.servers import Redis, running_redis
 from tests.services.fleets import ALICE, BOB, Bench, server
@@ -42,7 +43,7 @@ def join(redis: Redis) -> Iterator[Join]:
         bench = Bench(server(1, slots=slots), counts=counts, **behaviour)
         assert bench.scheduler.shared is not None
         counts.start()
-        bench.scheduler.shared.start()
+        tasks.Every(POLL_S, bench.scheduler.shared.poll, "polling").start()
         return bench
 
     yield join
