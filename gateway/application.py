@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-from flask import Flask, Request, Response, g, request
+from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -20,14 +17,6 @@ ADMIN_API = "/api/admin"
 _BUFFERED_BYTES = 64 * 1024
 
 
-class _Gateway(Flask):
-    """Our application: every view and hook is a plain function."""
-
-    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """Return `func`; Flask would look for coroutines, a dozen times a request."""
-        return func
-
-
 def create_app(settings: Settings | None = None) -> Flask:
     """Return the application. Opens no connection and starts nothing; raises ConfigError."""
     from gateway import admin, admin_api, api, auth, cli, logs, services
@@ -35,7 +24,7 @@ def create_app(settings: Settings | None = None) -> Flask:
 
     settings = settings or Settings.load()
     logs.configure(settings.log_level.upper(), settings.log_format, tasks.system_thread)
-    app = _Gateway(
+    app = Flask(
         __name__,
         template_folder="../templates",
         static_folder="../static",
@@ -67,8 +56,7 @@ def _bound_writing(response: Response) -> Response:
     """Let the system end a connection whose client takes nothing of an answer for too long: else
     memory and connection are held for as long as the client likes. Small answers fit into the
     system's own buffers, and nobody waits for them."""
-    here: Request = request._get_current_object()  # type: ignore[attr-defined]  # of the proxy
-    sock = here.environ.get("gunicorn.socket")
+    sock = request.environ.get("gunicorn.socket")
     size = response.content_length
     if sock is not None and (size is None or size > _BUFFERED_BYTES):
         behaviour = context.services().settings.behaviour()

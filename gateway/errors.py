@@ -233,3 +233,8 @@ class ClientGone(GatewayError):
 
     status = 499
     code = "client_closed"
+
+
+def fault(request_id: str) -> GatewayError:
+    """Return what a caller is told of a fault of ours: the log has the rest."""
+    return GatewayError(f"The gateway failed on this request (request id {request_id}).")

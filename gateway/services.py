@@ -88,7 +88,7 @@ def make(config: Settings) -> Services:
     keyring = Keyring(store, marks)
     factors = Factors()
     calls = CallParts(
-        settings=settings,
+        behaviour=settings.behaviour,
         preparer=Preparer(settings.behaviour, catalog, factors, MediaFetcher(settings.behaviour)),
         scheduler=scheduler,
         limiter=limiter,

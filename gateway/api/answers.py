@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import orjson
 from flask import Response
 from werkzeug.datastructures import Headers
 
@@ -21,3 +22,8 @@ class Complete(Response):
     def get_wsgi_headers(self, environ: WSGIEnvironment) -> Headers:
         """Return the headers themselves."""
         return self.headers
+
+
+def as_json(body: object, status: int = 200) -> Response:
+    """Return an answer with a JSON body."""
+    return Response(orjson.dumps(body), status, mimetype="application/json")

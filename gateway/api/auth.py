@@ -14,8 +14,6 @@ from gateway.errors import RateLimited, Unauthenticated
 from gateway.management.keyring import Keyring
 
 _SHAPE = re.compile(r"[\x21-\x7e]{8,200}")
-_HEADERS = ("HTTP_X_API_KEY", "HTTP_API_KEY")
-
 _REMEMBERED_ADDRESSES = 10_000
 
 
@@ -24,11 +22,10 @@ def authenticate(
 ) -> Key:
     """Return the key of the request: headers are tried in order, the first valid one wins (D3).
 
-    Happens before the body is read. Raises Unauthenticated, RateLimited after `limit` wrong
-    keys a minute from one address, and Unavailable when
-    the store cannot be asked.
+    Raises Unauthenticated, RateLimited after `limit` wrong keys a minute from one address, and
+    Unavailable when the store cannot be asked.
     """
-    candidates = list(presented(request))
+    candidates = presented(request)
     if not candidates:
         raise Unauthenticated(
             "No API key was sent. Use the header 'Authorization: Bearer YOUR_KEY'.",
@@ -49,17 +46,15 @@ def presented(request: Request) -> list[str]:
 
     Only well-shaped ones: printable ASCII, bounded. A malformed one counts as an unknown key.
     """
-    found: list[str] = []
     environ = request.environ
     bearer = environ.get("HTTP_AUTHORIZATION", "").strip()
-    if bearer:
-        scheme, _, rest = bearer.partition(" ")
-        rest = rest.strip()
-        found.append(rest if scheme.lower() == "bearer" else bearer)
-    found.extend(environ[name] for name in _HEADERS if name in environ)
-    trimmed = [value.strip().strip("\"'").strip() for value in found]
-    shaped = [value if _SHAPE.fullmatch(value) else "malformed-key" for value in trimmed if value]
-    return list(dict.fromkeys(shaped))
+    scheme, _, rest = bearer.partition(" ")
+    first = rest if scheme.lower() == "bearer" else bearer
+    found: dict[str, None] = {}
+    for text in (first, environ.get("HTTP_X_API_KEY", ""), environ.get("HTTP_API_KEY", "")):
+        if value := text.strip().strip("\"'").strip():
+            found[value if _SHAPE.fullmatch(value) else "malformed-key"] = None
+    return list(found)
 
 
 class Failures:

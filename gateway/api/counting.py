@@ -3,10 +3,10 @@ usage."""
 
 from __future__ import annotations
 
-import orjson
 from flask import Response, g
 
 from gateway.api import bp, storing
+from gateway.api.answers import as_json
 from gateway.api.hooks import speaks
 from gateway.api.inbound import read_body
 from gateway.dialects.messages.dialect import MESSAGES
@@ -27,7 +27,7 @@ def count_tokens() -> Response:
     access.check_scope(g.key, MESSAGES.name, MESSAGES.label)
     parts = services()
     call = MESSAGES.parse(read_body(parts), storing.reading(parts, g.key))
-    return _json({"input_tokens": parts.calls.preparer.measure_prompt(call, g.key)})
+    return as_json({"input_tokens": parts.calls.preparer.measure_prompt(call, g.key)})
 
 
 @bp.post("/v1/responses/input_tokens", strict_slashes=False)
@@ -38,8 +38,5 @@ def input_tokens() -> Response:
     access.check_scope(g.key, RESPONSES.name, RESPONSES.label)
     parts = services()
     call = openai_responses.parse(read_body(parts), storing.reading(parts, g.key))
-    return _json(responses_stored.input_tokens(parts.calls.preparer.measure_prompt(call, g.key)))
-
-
-def _json(body: object) -> Response:
-    return Response(orjson.dumps(body), mimetype="application/json")
+    tokens = parts.calls.preparer.measure_prompt(call, g.key)
+    return as_json(responses_stored.input_tokens(tokens))

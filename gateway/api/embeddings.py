@@ -7,11 +7,13 @@ from flask import Response, g
 from gateway.api import bp, storing
 from gateway.api.answers import Complete
 from gateway.api.hooks import speaks
-from gateway.api.inbound import Recorded, caller, read_body
+from gateway.api.inbound import caller, read_body, record_rejection
 from gateway.calls.active_call import ActiveCall
 from gateway.calls.embeddings import embed
+from gateway.core.chat import Json
 from gateway.dialects import embeddings as openai_embeddings
 from gateway.dialects.embeddings import EMBEDDINGS
+from gateway.errors import GatewayError
 from gateway.policy import access
 from gateway.web.context import services
 
@@ -22,11 +24,15 @@ from gateway.web.context import services
 def embeddings() -> Response:
     """Return one vector a text, in input order."""
     parts = services()
-    with Recorded(parts, EMBEDDINGS) as body:
+    body: dict[str, Json] = {}
+    try:
         access.check_scope(g.key, EMBEDDINGS.name, EMBEDDINGS.label)
-        body |= read_body(parts)
+        body = read_body(parts)
         request = openai_embeddings.parse(body, storing.reading(parts, g.key))
         prepared, effective = parts.calls.preparer.prepare_embedding(request, g.key)
+    except GatewayError as error:
+        record_rejection(EMBEDDINGS, body, error)
+        raise
     with ActiveCall(parts.calls, prepared, caller(EMBEDDINGS), body) as active:
         try:
             found = embed(active, effective)

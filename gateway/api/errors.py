@@ -5,12 +5,19 @@ from __future__ import annotations
 import logging
 from http import HTTPStatus
 
-import orjson
 from flask import Request, Response
 from werkzeug.exceptions import HTTPException
 
+from gateway.api.answers import as_json
 from gateway.dialects.base import Endpoint
-from gateway.errors import GatewayError, InvalidRequest, MethodNotAllowed, NotFound, TooLarge
+from gateway.errors import (
+    GatewayError,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    TooLarge,
+    fault,
+)
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +32,7 @@ _KNOWN_UNSUPPORTED = (
 
 def response_for(error: GatewayError, endpoint: Endpoint, request_id: str) -> Response:
     """Return the whole error response: body, status, and the headers SDKs act on (D50)."""
-    body = orjson.dumps(endpoint.error_body(error, request_id))
-    response = Response(body, error.status, mimetype="application/json")
+    response = as_json(endpoint.error_body(error, request_id), error.status)
     headers = response.headers
     should_retry = error.should_retry
     if error.retry_after_s is not None:
@@ -41,10 +47,10 @@ def response_for(error: GatewayError, endpoint: Endpoint, request_id: str) -> Re
     return response
 
 
-def fault_of(error: Exception, request_id: str) -> GatewayError:
-    """Return what a caller is told of a fault of ours; the log has the places, never the values."""
+def logged_fault(error: Exception, request_id: str) -> GatewayError:
+    """Log a fault of ours, places without values, and return what the caller is told."""
     log.error("fault in the gateway", exc_info=error)
-    return GatewayError(f"The gateway failed on this request (request id {request_id}).")
+    return fault(request_id)
 
 
 def from_http(error: HTTPException, request: Request) -> GatewayError:

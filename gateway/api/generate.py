@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from itertools import chain
 from typing import cast
 
 import orjson
-from flask import Response
+from flask import Response, g, request
 
 from gateway.api import bp, storing
 from gateway.api.answers import Complete
-from gateway.api.errors import fault_of
+from gateway.api.errors import logged_fault
 from gateway.api.hooks import speaks
-from gateway.api.inbound import Recorded, caller, read_body, this_g, this_request
+from gateway.api.inbound import caller, read_body, record_rejection
 from gateway.calls.active_call import ActiveCall
 from gateway.calls.produce import produce
+from gateway.core.chat import Json
 from gateway.core.events import Batch, Failed, fold
 from gateway.dialects import DIALECTS
 from gateway.dialects.base import Dialect, StoredWriter, Writer, frames
@@ -29,24 +31,35 @@ STREAM_HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering"
 
 def serve(dialect: Dialect) -> Response:
     """Answer one call, streamed or whole."""
-    parts, kept = services(), this_g()
-    with Recorded(parts, dialect) as body:
-        access.check_scope(kept.key, dialect.name, dialect.label)
-        body |= read_body(parts)
-        call = dialect.parse(body, storing.reading(parts, kept.key))
-        prepared = parts.calls.preparer.prepare(call, kept.key)
+    parts, key, environ = services(), g.key, request.environ
+    body: dict[str, Json] = {}
+    try:
+        access.check_scope(key, dialect.name, dialect.label)
+        body = read_body(parts)
+        call = dialect.parse(body, storing.reading(parts, key))
+        prepared = parts.calls.preparer.prepare(call, key)
+    except GatewayError as error:
+        record_rejection(dialect, body, error)
+        raise
     active = ActiveCall(parts.calls, prepared, caller(dialect), body)
     with ExitStack() as stack:
         stack.enter_context(active)
-        this_request().environ["gateway.active"] = active
+        environ["gateway.active"] = active
         try:
-            active.start(lambda choice: produce(active, choice), prepared.request.choices)
+            active.start(partial(produce, active), prepared.request.choices)
             if not call.stream:
                 return _whole(dialect, active)
             first = active.first()
         finally:
-            kept.headers = active.headers()
-        return _stream(dialect, active, first, stack)
+            g.headers = active.headers()
+        stream = _Stream(dialect, active, first, stack.pop_all())
+    environ["gateway.stream"] = stream
+    return Complete(
+        stream,
+        content_type=dialect.media_type,
+        headers=STREAM_HEADERS,
+        direct_passthrough=True,
+    )
 
 
 def _whole(dialect: Dialect, active: ActiveCall) -> Response:
@@ -55,19 +68,6 @@ def _whole(dialect: Dialect, active: ActiveCall) -> Response:
     body = dialect.render(replies, envelope)
     storing.store(services().responses, active, dialect, envelope, body)
     return Complete(orjson.dumps(body), content_type="application/json")
-
-
-def _stream(
-    dialect: Dialect, active: ActiveCall, first: list[Batch] | None, stack: ExitStack
-) -> Response:
-    stream = _Stream(dialect, active, first, stack.pop_all())
-    this_request().environ["gateway.stream"] = stream
-    return Complete(
-        stream,
-        content_type=dialect.media_type,
-        headers=STREAM_HEADERS,
-        direct_passthrough=True,
-    )
 
 
 class _Stream:
@@ -107,21 +107,12 @@ class _Stream:
                 return self._writer.write((0, (Failed(error),)))
             raise error
         except Exception as broken:
-            fault = fault_of(broken, request_id)
-            active.stats.fail(fault)
-            return self._dialect.error_event(fault, request_id)
-
-
-def _view(dialect: Dialect) -> Callable[[], Response]:
-    @speaks(dialect)
-    def view() -> Response:
-        return serve(dialect)
-
-    view.__name__ = dialect.name
-    return view
+            told = logged_fault(broken, request_id)
+            active.stats.fail(told)
+            return self._dialect.error_event(told, request_id)
 
 
 for _dialect in DIALECTS:
-    _serve = _view(_dialect)
+    _serve = speaks(_dialect)(partial(serve, _dialect))
     for _path in _dialect.paths:
         bp.add_url_rule(_path, _dialect.name, _serve, methods=["POST"], strict_slashes=False)

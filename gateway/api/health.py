@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import orjson
 from flask import Response, redirect, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.api import bp
+from gateway.api.answers import as_json
 from gateway.api.hooks import open_to_all
 from gateway.runtime.database import StoreUnavailable
 from gateway.web.context import Services, services
@@ -37,8 +37,7 @@ def readyz() -> Response:
     parts = services()
     status = _status(parts)
     body = {"status": status, "usage_store": parts.usage.state()}
-    code = 200 if status == "ready" else 503
-    return Response(orjson.dumps(body), code, mimetype="application/json")
+    return as_json(body, 200 if status == "ready" else 503)
 
 
 def _status(parts: Services) -> str:

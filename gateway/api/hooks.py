@@ -12,14 +12,12 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, TypeVar
 
-from flask import Request, Response, current_app, g, request
-from flask.ctx import _AppCtxGlobals
+from flask import Response, current_app, g, request
 from werkzeug.exceptions import HTTPException
 
 from gateway.api import bp
 from gateway.api.auth import Failures, authenticate
-from gateway.api.errors import fault_of, from_http, response_for
-from gateway.api.inbound import this_g, this_request
+from gateway.api.errors import from_http, logged_fault, response_for
 from gateway.dialects import spoken
 from gateway.dialects.base import Endpoint
 from gateway.errors import GatewayError, Unavailable
@@ -82,61 +80,61 @@ def no_content() -> Response:
 @bp.before_request
 def begin() -> Response | None:
     """Name the request, answer preflights, demand a key."""
-    here, kept = this_request(), this_g()
-    kept.request_id = request_id = new_request_id()
-    kept.started_s = time.monotonic()
+    g.request_id = request_id = new_request_id()
+    g.started_s = time.monotonic()
     REQUEST_ID.set(request_id)
-    if here.method == "OPTIONS":
+    if request.method == "OPTIONS":
         return no_content()
-    view = current_app.view_functions[here.endpoint or ""]
+    view = current_app.view_functions[request.endpoint or ""]
     if getattr(view, "open_to_all", False):
         return None
     parts = services()
     if parts.draining.is_set():
         raise Unavailable("The gateway is shutting down; try again.", code="shutting_down")
-    address = here.remote_addr or ""
-    key = authenticate(here, parts.keyring, _failures, address, parts.config.wrong_keys_per_minute)
+    address = request.remote_addr or ""
+    key = authenticate(
+        request, parts.keyring, _failures, address, parts.config.wrong_keys_per_minute
+    )
     access.check_address(key, address)
-    kept.key = key
+    g.key = key
     return None
 
 
 @bp.after_request
 def finish(response: Response) -> Response:
     """Add what every answer carries."""
-    here, kept = this_request(), this_g()
-    environ = here.environ
+    environ = request.environ
     headers = response.headers
-    request_id = kept.get("request_id") or new_request_id()
+    request_id = g.get("request_id") or new_request_id()
     add = headers.add  # nobody has set these: what replaces looks at every header first
     version = environ.get("HTTP_ANTHROPIC_VERSION")
-    vendor = _endpoint(here).vendor
-    elapsed_ms = (time.monotonic() - kept.get("started_s", time.monotonic())) * 1000
+    vendor = _endpoint().vendor
+    elapsed_ms = (time.monotonic() - g.get("started_s", time.monotonic())) * 1000
     shown = None if version is None else clean(version, 32)
     for name, value in vendor.headers(request_id, shown, int(elapsed_ms)):
         add(name, value)
     add("X-Content-Type-Options", "nosniff")
     has_own = response.status_code >= HTTPStatus.BAD_REQUEST  # a refusal may bring its limits
-    for name, value in _of_the_call(kept, vendor.name).items():
+    for name, value in _of_the_call(vendor.name).items():
         (headers.setdefault if has_own else add)(name, value)
     if "HTTP_ORIGIN" in environ:
         _allow_origin(response)
     return response
 
 
-def _endpoint(here: Request) -> Endpoint:
+def _endpoint() -> Endpoint:
     """Return what the caller talks to, or thinks it does."""
-    view = current_app.view_functions.get(here.endpoint or "")
-    version = here.environ.get("HTTP_ANTHROPIC_VERSION")
-    return spoken(getattr(view, "speaks", None), here.path, version)
+    view = current_app.view_functions.get(request.endpoint or "")
+    version = request.environ.get("HTTP_ANTHROPIC_VERSION")
+    return spoken(getattr(view, "speaks", None), request.path, version)
 
 
-def _of_the_call(kept: _AppCtxGlobals, form: Form) -> Mapping[str, str]:
+def _of_the_call(form: Form) -> Mapping[str, str]:
     """Return the headers that the call left; where none was admitted, what its key has left."""
-    found: Mapping[str, str] | None = kept.get("headers")
-    if found is not None or "key" not in kept:
+    found: Mapping[str, str] | None = g.get("headers")
+    if found is not None or "key" not in g:
         return found or {}
-    return services().limiter.left(kept.key, form)
+    return services().limiter.left(g.key, form)
 
 
 def _allow_origin(response: Response) -> None:
@@ -164,7 +162,7 @@ def refuse(error: GatewayError) -> Response:
     """Answer a failure in the caller's dialect."""
     if "key" not in g and error.status == HTTPStatus.UNAUTHORIZED:
         services().metrics.turned_away(error.status, error.code)
-    return response_for(error, _endpoint(request), g.get("request_id") or new_request_id())
+    return response_for(error, _endpoint(), g.get("request_id") or new_request_id())
 
 
 @bp.errorhandler(HTTPException)
@@ -177,4 +175,4 @@ def refuse_http(error: HTTPException) -> Response:
 def fail(error: Exception) -> Response:
     """Answer a fault of ours: the log has the places, the caller the request id."""
     request_id = g.get("request_id") or new_request_id()
-    return response_for(fault_of(error, request_id), _endpoint(request), request_id)
+    return response_for(logged_fault(error, request_id), _endpoint(), request_id)

@@ -9,6 +9,7 @@ import orjson
 from flask import Response, g, request
 
 from gateway.api import bp
+from gateway.api.answers import as_json
 from gateway.api.errors import unknown_path
 from gateway.api.hooks import speaks
 from gateway.core.keys import Key
@@ -39,7 +40,7 @@ def list_models() -> Response:
         after_id=request.args.get("after_id"),
         before_id=request.args.get("before_id"),
     )
-    return Response(orjson.dumps(body), mimetype="application/json")
+    return as_json(body)
 
 
 @bp.get("/v1/models/<path:model_id>", strict_slashes=False)
@@ -52,7 +53,7 @@ def one_model(model_id: str) -> Response:
     resolved = routing.resolve(model_id, services().catalog.index(), "")
     access.check_model(g.key, resolved)
     body = openai_models.render_model(resolved.model)
-    return Response(orjson.dumps(body), mimetype="application/json")
+    return as_json(body)
 
 
 @bp.delete("/v1/models/<path:model_id>", strict_slashes=False)

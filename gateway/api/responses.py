@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import orjson
 from flask import Response, g, request
 
 from gateway.api import bp
+from gateway.api.answers import as_json
 from gateway.api.errors import unknown_path
 from gateway.api.hooks import speaks
 from gateway.dialects.responses import stored as responses_stored
@@ -38,7 +38,7 @@ def get_response(response_id: str) -> Response:
     """Return a stored response of this key."""
     access.check_scope(g.key, RESPONSES.name, RESPONSES.label)
     responses_stored.check_retrieval(request.args)
-    return _json(services().responses.get(g.key, response_id))
+    return as_json(services().responses.get(g.key, response_id))
 
 
 @bp.delete("/v1/responses/<response_id>", strict_slashes=False)
@@ -48,7 +48,7 @@ def delete_response(response_id: str) -> Response:
     """Forget a stored response of this key."""
     access.check_scope(g.key, RESPONSES.name, RESPONSES.label)
     services().responses.delete(g.key, response_id)
-    return _json(responses_stored.deletion(response_id))
+    return as_json(responses_stored.deletion(response_id))
 
 
 @bp.get("/v1/responses/<response_id>/input_items", strict_slashes=False)
@@ -58,7 +58,7 @@ def input_items(response_id: str) -> Response:
     """List what a stored response was asked."""
     access.check_scope(g.key, RESPONSES.name, RESPONSES.label)
     items = services().responses.items(g.key, response_id)
-    return _json(responses_stored.items_page(items, request.args))
+    return as_json(responses_stored.items_page(items, request.args))
 
 
 @bp.post("/v1/responses/<response_id>/cancel", strict_slashes=False)
@@ -69,7 +69,3 @@ def cancel_response(response_id: str) -> Response:
     access.check_scope(g.key, RESPONSES.name, RESPONSES.label)
     services().responses.get(g.key, response_id)
     raise responses_stored.cancellation_refused()
-
-
-def _json(body: object) -> Response:
-    return Response(orjson.dumps(body), mimetype="application/json")

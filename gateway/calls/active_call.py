@@ -16,8 +16,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import TracebackType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from gateway.calls.attempts import Attempt
 from gateway.calls.channel import Channel
@@ -27,9 +26,8 @@ from gateway.calls.stats import CallStats
 from gateway.core.behaviour import Behaviour
 from gateway.core.chat import Envelope, Json
 from gateway.core.events import Batch, Event, Finish, TextDelta
-from gateway.core.keys import Key
 from gateway.core.usage import Settlement
-from gateway.errors import ClientGone, ContextOverflow, GatewayError, Unavailable
+from gateway.errors import ClientGone, ContextOverflow, GatewayError, Unavailable, fault
 from gateway.limits.limiter import Lease, Limiter
 from gateway.logs import REQUEST_ID
 from gateway.policy.estimate import Factors
@@ -46,22 +44,12 @@ _JOIN_S = 1.0
 """How long the end of a call waits for its producers; the monitor interrupts them again."""
 
 
-class Settings(Protocol):
-    """The runtime settings, as far as calls use them."""
-
-    def behaviour(self) -> Behaviour:
-        """Return the settings in force."""
-
-    def keeps_bodies(self, key: Key) -> bool:
-        """Whether prompts and answers of a key are kept for the request page."""
-
-
 @dataclass(frozen=True, slots=True)
 class CallParts:
     """What calls use. `max_calls` is how many a process may hold: health and the console need some
     connections as well (load-8)."""
 
-    settings: Settings
+    behaviour: Callable[[], Behaviour]
     preparer: Preparer
     scheduler: Scheduler
     limiter: Limiter
@@ -85,7 +73,7 @@ class ActiveCall:
         self.parts = parts
         self.prepared = prepared
         self.caller = caller
-        self.behaviour = behaviour = parts.settings.behaviour()
+        self.behaviour = behaviour = parts.behaviour()
         self.created = int(time.time())
         self.seed = os.urandom(16).hex()
         self.stats = CallStats(
@@ -94,7 +82,8 @@ class ActiveCall:
             prompt_estimate=prepared.estimate,
             explain=prepared.explain,
         )
-        if parts.settings.keeps_bodies(prepared.key):
+        log_bodies = prepared.key.log_bodies
+        if behaviour.log_bodies if log_bodies is None else log_bodies:
             self.stats.keep_bodies(body, behaviour.body_max_kb << 10)
         self.channel = Channel(self._ping_note)
         self.attempts: list[Attempt] = []
@@ -124,22 +113,17 @@ class ActiveCall:
         except BaseException as error:
             self.__exit__(type(error), error, None)
             raise
-        if lease.token_room is not None:
-            self._bound(lease.token_room - self.prepared.estimate)
+        if lease.holds.room is not None:
+            self._bound(lease.holds.room - self.prepared.estimate)
         parts.registry.add(self)
         parts.monitor.watch(self)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, GatewayError):
             self.stats.fail(error)
         elif isinstance(error, Exception):
-            self.stats.fail(GatewayError("The gateway failed on this request."))
+            self.stats.fail(fault(self.caller.request_id))
         self.close()
 
     def close(self) -> None:
@@ -213,10 +197,7 @@ class ActiveCall:
             self._fail(error)
         except Exception:
             log.exception("a call failed in the gateway")
-            request_id = self.caller.request_id
-            self._fail(
-                GatewayError(f"The gateway failed on this request (request id {request_id}).")
-            )
+            self._fail(fault(self.caller.request_id))
         else:
             self._end(choice)
 
@@ -326,14 +307,11 @@ class ActiveCall:
 
     def _give_back(self, settlement: Settlement) -> None:
         if self._lease is not None:
-            try:
-                self._lease.settle(settlement.total_tokens, counted=settlement.is_counted)
-            finally:
-                self._lease.release()
+            self._lease.settle(settlement.total_tokens, counted=settlement.is_counted)
 
     def _learn(self, settlement: Settlement) -> None:
         prepared, stats = self.prepared, self.stats
-        if stats.usage is not None and not stats.usage.estimated and not stats.has_images:
+        if stats.usage is not None and not stats.usage.estimated and not stats.admission.has_images:
             self.parts.factors.learn(prepared.model.name, prepared.units, stats.usage.prompt_tokens)
 
     def _report(self, settlement: Settlement) -> None:

@@ -71,21 +71,6 @@ class Attempt:
     `records` counts Ollama's lines, `begun` tells that a part of the answer was handed on.
     """
 
-    __slots__ = (
-        "_active",
-        "_limits",
-        "_seen",
-        "_since_s",
-        "_started_s",
-        "_task",
-        "begun",
-        "error",
-        "is_open",
-        "records",
-        "slot",
-        "ticket",
-    )
-
     def __init__(self, active: ActiveCall, limits: Limits) -> None:
         self._active = active
         self._limits = limits
@@ -154,7 +139,9 @@ def run(
     It holds the slot while it runs. Raises the error of the last try, unless that only says that no
     other server is left.
     """
-    retries = Retries(patience_s(prepared, active.behaviour))
+    # where another model can take over, a full queue is not waited for
+    patience_s = 0.0 if prepared.model.fallbacks else float(active.behaviour.queue_max_wait_s)
+    retries = Retries(patience_s)
     while True:
         attempt = Attempt(active, limits_of(prepared, active.behaviour))
         try:
@@ -200,20 +187,12 @@ def _on_a_server(
         return result
 
 
-def patience_s(prepared: PreparedCall, behaviour: Behaviour) -> float:
-    """Return how long a call waits for a server whose own queue is full: as long as in our queue,
-    but not at all where another model can take over."""
-    return 0.0 if prepared.model.fallbacks else float(behaviour.queue_max_wait_s)
-
-
 class Retries:
     """The tries of one upstream call.
 
     `excluded` are the servers the next try must not use, `pause_s` is how long it must wait.
     `patience_s` is how long a full queue is waited for.
     """
-
-    __slots__ = ("_clock", "_first", "_left", "_until_s", "excluded", "pause_s")
 
     def __init__(self, patience_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.excluded: frozenset[int] = frozenset()

@@ -28,22 +28,9 @@ class Channel:
     """One producer or several, one consumer. `note` returns the text of a ping when it is written.
 
     `put_count` counts the batches, `taken` the times something was taken, `is_reading` tells that
-    the consumer waits in `get`: what the monitor looks at.
+    the consumer waits in `get`: what the monitor looks at. `ended` says that nothing more is taken
+    in, `error` what it ended with.
     """
-
-    __slots__ = (
-        "_batches",
-        "_ended",
-        "_error",
-        "_note",
-        "_ping",
-        "_ready",
-        "_room",
-        "_size",
-        "is_reading",
-        "put_count",
-        "taken",
-    )
 
     def __init__(self, note: Callable[[], str] = lambda: "keep-alive") -> None:
         self._note = note
@@ -51,8 +38,8 @@ class Channel:
         self._size = 0
         self._ready = Event()
         self._room: Event | None = None
-        self._ended = False
-        self._error: GatewayError | None = None
+        self.ended = False
+        self.error: GatewayError | None = None
         self._ping: bool | None = None
         self.is_reading = False
         self.put_count = 0
@@ -63,25 +50,15 @@ class Channel:
         """Whether the producer has to wait for the consumer."""
         return len(self._batches) >= MAX_BATCHES or self._size >= MAX_CHARACTERS
 
-    @property
-    def ended(self) -> bool:
-        """Whether nothing more is taken in."""
-        return self._ended
-
-    @property
-    def error(self) -> GatewayError | None:
-        """What the channel ended with; None while it has not ended, or when it ended well."""
-        return self._error
-
     def put(self, batch: Batch) -> None:
         """Hand a batch over, waiting for room; after the end it is dropped."""
-        while not self._ended and (
+        while not self.ended and (  # `is_full`, which would be one more call for each token
             len(self._batches) >= MAX_BATCHES or self._size >= MAX_CHARACTERS
         ):
             if self._room is None or self._room.is_set():
                 self._room = Event()
             self._room.wait()
-        if self._ended:
+        if self.ended:
             return
         self._batches.append(batch)
         size = _OVERHEAD
@@ -107,9 +84,9 @@ class Channel:
                 if self._room is not None:
                     self._room.set()
                 return batches
-            if self._ended:
-                if self._error is not None:
-                    raise self._error
+            if self.ended:
+                if self.error is not None:
+                    raise self.error
                 return None
             if self._ping is not None:
                 loud, self._ping = self._ping, None
@@ -124,10 +101,10 @@ class Channel:
 
     def finish(self, error: GatewayError | None = None) -> None:
         """End the channel; with `error` where that is how the call ended."""
-        if self._ended:
+        if self.ended:
             return
-        self._ended = True
-        self._error = error
+        self.ended = True
+        self.error = error
         if isinstance(error, ClientGone):
             self._batches = []
         self._ready.set()
@@ -136,6 +113,6 @@ class Channel:
 
     def nudge(self, *, loud: bool) -> None:
         """Ask the consumer for a ping; a `loud` one is more than a comment."""
-        if not self._batches and not self._ended:
+        if not self._batches and not self.ended:
             self._ping = loud
             self._ready.set()

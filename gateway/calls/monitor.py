@@ -47,18 +47,6 @@ _GONE: Final = select.POLLHUP | select.POLLERR | select.POLLNVAL
 class _Watch:
     """What the monitor remembers of a call between two looks. Times are monotonic seconds."""
 
-    __slots__ = (
-        "call",
-        "fd",
-        "quiet",
-        "quiet_s",
-        "said_s",
-        "started_s",
-        "taken",
-        "taken_s",
-        "warned",
-    )
-
     def __init__(self, call: ActiveCall, fd: int, now_s: float) -> None:
         self.call = call
         self.fd = fd

@@ -51,16 +51,17 @@ _FALLBACK_CODES = frozenset(
 class PreparedCall:
     """One call, ready to run.
 
-    `request` is effective: overrides applied, media fetched. `estimate` is the prompt in tokens,
-    `units` what it was estimated from, `reservation` the tokens a budget must hold.
-    `prefix` stands for the beginning of the conversation, so that the next turn finds the same
-    server's prompt cache. `limits_start_only` tells that `timeout_ms` ends with the first record,
-    `may_be_pinned` that no admin said how long the model stays in memory after a call.
+    `model` is the one that answers, `request` is effective: overrides applied, media fetched.
+    `estimate` is the prompt in tokens, `units` what it was estimated from, `reservation` the tokens
+    a budget must hold. `prefix` stands for the beginning of the conversation, so that the next turn
+    finds the same server's prompt cache. `limits_start_only` tells that `timeout_ms` ends with the
+    first record, `may_be_pinned` that no admin said how long the model stays in memory after a
+    call.
     """
 
     call: Call
     key: Key
-    resolved: Resolved
+    model: Model
     request: Request
     estimate: int = 0
     units: float = 0.0
@@ -75,11 +76,6 @@ class PreparedCall:
     ignored: tuple[str, ...] = ()
     explain: Mapping[str, Json] = field(default_factory=lambda: EMPTY)
     fallback_of: int | None = None
-
-    @property
-    def model(self) -> Model:
-        """The model that answers."""
-        return self.resolved.model
 
 
 class Preparer:
@@ -137,7 +133,7 @@ class Preparer:
         prepared = PreparedCall(
             call=call,
             key=key,
-            resolved=resolved,
+            model=resolved.model,
             request=texts,
             estimate=tokens,
             units=measured.countable,
@@ -211,11 +207,11 @@ class Preparer:
         if isinstance(request, ChatRequest):
             request = _with_messages(request, conversation.with_user_turn(request.messages))
         measured = estimate.size(request)
-        tokens = measured.tokens(self._factors.of(resolved.model.name))
+        tokens = measured.tokens(self._factors.of(model.name))
         return PreparedCall(
             call=call,
             key=key,
-            resolved=resolved,
+            model=model,
             request=request,
             estimate=tokens,
             units=measured.countable,

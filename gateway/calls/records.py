@@ -42,13 +42,10 @@ class CallRecords:
     """Writes the records of calls, the log line of each, metrics and traces."""
 
     def __init__(self, usage: UsageWriter, metrics: Metrics, traces: Traces) -> None:
+        self.admit = usage.admit
         self._usage = usage
         self._metrics = metrics
         self._traces = traces
-
-    def admit(self, admission: Admission) -> None:
-        """Record that a call was let in."""
-        self._usage.admit(admission)
 
     def reject(self, key: Key, caller: Caller, requested_model: str, error: GatewayError) -> None:
         """Record a call that was rejected before it could be admitted, so that an admin can see

@@ -62,11 +62,6 @@ class CallStats:
     _prompts: set[int] = field(default_factory=set)
     _took_over: bool = False
 
-    @property
-    def has_images(self) -> bool:
-        """Whether images count in the prompt, which no estimate can learn from."""
-        return self.admission.has_images
-
     def keep_bodies(self, body: Mapping[str, Json], limit_bytes: int) -> None:
         """Keep what is asked and answered, each up to `limit_bytes`: an admin switched that on."""
         text = json.dumps(body, ensure_ascii=False, default=str)

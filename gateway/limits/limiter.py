@@ -1,15 +1,15 @@
 """Admits calls within their key's limits: per minute, concurrent, and of budgets.
 
 Limits per minute and of concurrent calls are exact in one process, and with Redis over several;
-budgets are exact wherever the database is shared. What a call holds is a `Lease`: settle it with
-what the call took, release it in any case; neither waits for anything.
+budgets are exact wherever the database is shared. What a call holds is a `Lease`, settled with what
+the call took; that never waits.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -27,53 +27,25 @@ if TYPE_CHECKING:
     from gateway.runtime.shared_counts import SharedCounts
 
 
+@dataclass(eq=False)
 class Lease:
-    """What an admitted call holds. A context manager; `release` may be called twice."""
+    """What an admitted call holds, until it is settled."""
 
-    __slots__ = ("_budgets", "_holds", "_now", "_open", "_reservation", "_windows", "headers")
-
-    def __init__(
-        self,
-        reservation: Reservation,
-        holds: Holds,
-        windows: Windows,
-        budgets: Budgets,
-        now: Callable[[], datetime],
-    ) -> None:
-        self.headers: Mapping[str, RateWindow] = reservation.windows
-        self._reservation = reservation
-        self._holds = holds
-        self._windows = windows
-        self._budgets = budgets
-        self._now = now
-        self._open = True
-
-    @property
-    def token_room(self) -> int | None:
-        """How many tokens the call may take in all before a budget ends; None: not bounded."""
-        return self._holds.room
+    limiter: Limiter
+    reservation: Reservation
+    holds: Holds
+    is_open: bool = True
 
     def headers_for(self, form: Form) -> dict[str, str]:
         """Return the rate-limit headers in a vendor's form."""
-        return rate_window.headers(self.headers, form, self._now()) if self.headers else {}
+        return self.limiter.headers(self.reservation.windows, form)
 
     def settle(self, tokens: int, *, counted: bool = True) -> None:
-        """Count what the call took; `counted` ones take one from request budgets as well."""
-        if not self._open:
-            return
-        self._open = False
-        self._windows.leave(self._reservation, tokens)
-        self._budgets.settle(self._holds, tokens, counted=counted)
-
-    def release(self) -> None:
-        """Release everything that `settle` was not called for."""
-        self.settle(0, counted=False)
-
-    def __enter__(self) -> Lease:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.release()
+        """Count what the call took, the first time; `counted` ones take one from request budgets
+        as well."""
+        if self.is_open:
+            self.is_open = False
+            self.limiter.settle(self, tokens, counted=counted)
 
 
 class Limiter:
@@ -117,14 +89,23 @@ class Limiter:
         except BaseException:
             self._windows.leave(reservation, 0)
             raise
-        return Lease(reservation, holds, self._windows, self._budgets, self._now)
+        return Lease(self, reservation, holds)
+
+    def settle(self, lease: Lease, tokens: int, *, counted: bool) -> None:
+        """Count what a call took; called once, by its lease."""
+        self._windows.leave(lease.reservation, tokens)
+        self._budgets.settle(lease.holds, tokens, counted=counted)
+
+    def headers(self, windows: Mapping[str, RateWindow], form: Form) -> dict[str, str]:
+        """Return the rate-limit headers in a vendor's form; none where there are no limits."""
+        return rate_window.headers(windows, form, self._now()) if windows else {}
 
     def left(self, key: Key, form: Form) -> dict[str, str]:
         """Return the headers of a key's limits for an answer that counts nothing."""
         limits = key.limits
         if not (limits.requests_per_minute or limits.tokens_per_minute):
             return {}
-        return rate_window.headers(self._windows.read(key.counter_id, limits), form, self._now())
+        return self.headers(self._windows.read(key.counter_id, limits), form)
 
     def state(self) -> dict[str, object]:
         """Return where limits are counted: for the health page and the metrics."""
@@ -140,7 +121,7 @@ class Limiter:
     def _with_headers(
         self, error: RateLimited, seen: Mapping[str, RateWindow], form: Form
     ) -> RateLimited:
-        error.headers = {**error.headers, **rate_window.headers(seen, form, self._now())}
+        error.headers = {**error.headers, **self.headers(seen, form)}
         return error
 
 

@@ -16,7 +16,6 @@ from sqlalchemy.orm import Session
 from gateway.core.admin import Actor
 from gateway.core.behaviour import Behaviour
 from gateway.core.chat import Json
-from gateway.core.keys import Key
 from gateway.errors import InvalidRequest
 from gateway.policy.overrides import settings_rules
 from gateway.runtime.database import Store, StoreUnavailable
@@ -50,10 +49,6 @@ class SettingsCache:
         if revision != self._seen:
             self._load(revision)
         return self._behaviour
-
-    def keeps_bodies(self, key: Key) -> bool:
-        """Whether prompts and answers of this key's calls are kept."""
-        return self.behaviour().log_bodies if key.log_bodies is None else key.log_bodies
 
     def update(self, changes: Mapping[str, Json], actor: Actor) -> Behaviour:
         """Change settings, all or none. Raises InvalidRequest naming the one that is wrong."""

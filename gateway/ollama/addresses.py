@@ -119,8 +119,6 @@ class AddressBook:
 class _Lookup:
     """A question on its way to the name server."""
 
-    __slots__ = ("addresses", "done", "error", "started_s")
-
     def __init__(self) -> None:
         self.started_s = time.monotonic()
         self.done = threading.Event()

@@ -61,8 +61,6 @@ class Upstream:
     the next call when the answer was read to its end, else it is closed and Ollama stops computing.
     """
 
-    __slots__ = ("_body", "_client", "_has_records", "_limits", "_method", "_path", "_request")
-
     def __init__(
         self, client: OllamaClient, method: str, path: str, body: bytes, limits: Timeouts
     ) -> None:

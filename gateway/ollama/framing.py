@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 MAX_HEAD: Final = 65_536
 MAX_SIZE_LINE: Final = 1_024
@@ -48,19 +48,20 @@ class Head:
     keep_alive: bool
 
 
-class Framing(Protocol):
+class Framing:
     """Takes the bytes of a body as they come."""
 
-    finished: bool
-    extra: bool
+    finished = False
+    extra = False
 
     def feed(self, data: bytes) -> bytes:
         """Return the payload in `data`. Raises Malformed."""
-        ...
+        raise NotImplementedError
 
     def eof(self) -> None:
         """Record that the connection ended. Raises Truncated unless that ends the body."""
-        ...
+        if not self.finished:
+            raise Truncated("the connection ended inside a body")
 
 
 def parse_head(data: bytes) -> Head:
@@ -102,18 +103,14 @@ def framing_of(head: Head, method: str) -> Framing:
     return Sized(int(value))
 
 
-class Sized:
+class Sized(Framing):
     """A body of known length."""
-
-    __slots__ = ("_left", "extra", "finished")
 
     def __init__(self, length: int) -> None:
         self._left = length
         self.finished = not length
-        self.extra = False
 
     def feed(self, data: bytes) -> bytes:
-        """Return what belongs to the body."""
         size = len(data)
         if size < self._left:
             self._left -= size
@@ -124,45 +121,27 @@ class Sized:
         self.finished = True
         return payload
 
-    def eof(self) -> None:
-        """A body cut short is an error."""
-        if not self.finished:
-            raise Truncated("the body ended before its announced length")
 
-
-class UntilClose:
+class UntilClose(Framing):
     """A body that ends with the connection."""
 
-    __slots__ = ("extra", "finished")
-
-    def __init__(self) -> None:
-        self.finished = False
-        self.extra = False
-
     def feed(self, data: bytes) -> bytes:
-        """Return everything."""
         return data
 
     def eof(self) -> None:
-        """This is the end of the body."""
         self.finished = True
 
 
-class Chunked:
+class Chunked(Framing):
     """A body in chunks. Work is linear in the bytes fed, however they were cut."""
-
-    __slots__ = ("_carry", "_left", "_state", "_trailers", "extra", "finished")
 
     def __init__(self) -> None:
         self._carry = b""
         self._left = 0
         self._state = "size"
         self._trailers = 0
-        self.finished = False
-        self.extra = False
 
     def feed(self, data: bytes) -> bytes:
-        """Return the payload of the chunks in `data`. Raises Malformed."""
         if self._carry:
             data, self._carry = self._carry + data, b""
         position, end = 0, len(data)
@@ -222,17 +201,10 @@ class Chunked:
                     raise Malformed("trailers without an end")
                 self.finished = not line
 
-    def eof(self) -> None:
-        """A body without its zero chunk is cut short."""
-        if not self.finished:
-            raise Truncated("the body ended inside its chunks")
-
 
 class LineSplitter:
     """Cuts a payload into lines without their line feed; empty lines vanish. Linear, with a limit
     on a line's length."""
-
-    __slots__ = ("_limit", "_parts", "_size")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit

@@ -184,8 +184,6 @@ class Body:
     `give_back` is called once with whether the connection may serve another request.
     """
 
-    __slots__ = ("_early", "_sock", "framing", "give_back", "head")
-
     def __init__(self, sock: socket.socket, head: Head, body: Framing, early: bytes) -> None:
         self.head = head
         self.framing = body

@@ -74,8 +74,6 @@ read_vectors: Final = msgspec.json.Decoder(Vectors).decode
 class Counts:
     """Reads counters; `odd` tells that one was not a plain count."""
 
-    __slots__ = ("odd",)
-
     def __init__(self) -> None:
         self.odd = False
 

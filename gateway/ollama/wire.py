@@ -202,16 +202,6 @@ class Decoder:
     `*_chars` feed the estimate of reasoning tokens.
     """
 
-    __slots__ = (
-        "call_chars",
-        "finished",
-        "nameless_calls",
-        "records",
-        "text_chars",
-        "text_records",
-        "thinking_chars",
-    )
-
     def __init__(self) -> None:
         self.records = 0
         self.text_records = 0

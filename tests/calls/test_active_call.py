@@ -141,7 +141,7 @@ def test_who_reacts_to_the_end_finds_everything_given_back(bench: Bench) -> None
         assert bench.services.scheduler.running_count() == 0
         leases = [bench.services.limiter.admit(bench.key, 1) for _ in range(2)]
         for lease in leases:
-            lease.release()
+            lease.settle(0, counted=False)
 
 
 def test_what_a_call_held_is_given_back_though_it_is_cancelled_meanwhile(
@@ -168,7 +168,7 @@ def test_what_a_call_held_is_given_back_though_it_is_cancelled_meanwhile(
     assert call.task.wait(10)
     leases = [limiter.admit(bench.key, 1) for _ in range(2)]
     for lease in leases:
-        lease.release()
+        lease.settle(0, counted=False)
 
 
 def test_a_call_whose_consumer_is_killed_while_it_ends_is_settled(
@@ -222,7 +222,7 @@ def test_a_call_that_is_not_admitted_holds_nothing(bench: Bench) -> None:
     assert (settlement.status, settlement.error_code) == (429, "concurrency_limit_exceeded")
     assert is_free(bench)
     for lease in leases:
-        lease.release()
+        lease.settle(0, counted=False)
 
 
 def test_an_aborted_attempt_is_told_when_no_other_server_is_left(bench: Bench) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 
 from gateway.calls.prepare import PreparedCall, Preparer
 from gateway.core.behaviour import Behaviour
-from gateway.core.catalog import Resolved
 from gateway.core.chat import Call, ChatRequest, Media, Message
 from gateway.core.keys import Key
 from gateway.policy.estimate import Factors
@@ -17,8 +16,8 @@ from tests.policy.values import model
 
 def prepared(*media: Media) -> PreparedCall:
     request = ChatRequest("llama3.2", (Message("user", "Read this:", media=media),))
-    key, resolved = Key(1, "k", "sk-"), Resolved(model("llama3.2"))
-    return PreparedCall(Call(request), key, resolved, request, 10, 10, reservation=110)
+    key = Key(1, "k", "sk-")
+    return PreparedCall(Call(request), key, model("llama3.2"), request, 10, 10, reservation=110)
 
 
 def preparer(text: str) -> Preparer:

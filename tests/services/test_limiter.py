@@ -96,7 +96,7 @@ def test_running_calls_hold_the_tokens_they_expect(limiter: Limiter) -> None:
     running = limiter.admit(mine, 800)
     with pytest.raises(RateLimited):
         limiter.admit(mine, 300)
-    running.release()
+    running.settle(0, counted=False)
 
     assert limiter.admit(mine, 300)
 
@@ -111,12 +111,12 @@ def test_calls_at_once_are_bounded_and_come_back(limiter: Limiter) -> None:
     with pytest.raises(RateLimited) as caught:
         limiter.admit(mine, 1)
     first.settle(5)
-    first.release()
+    first.settle(0, counted=False)
     third = limiter.admit(mine, 1)
 
     assert (caught.value.code, caught.value.retry_after_s) == ("concurrency_limit_exceeded", 1)
     for lease in (second, third):
-        lease.release()
+        lease.settle(0, counted=False)
     assert limiter.admit(mine, 1)
 
 
@@ -125,8 +125,10 @@ def test_keys_without_a_bound_of_their_own_have_the_common_one(
 ) -> None:
     common = Behaviour(default_key_concurrency=1)
     limiter = Limiter(any_store, behaviour=lambda: common, clock=clock.seconds)
-    with limiter.admit(key(), 1), pytest.raises(RateLimited):
+    lease = limiter.admit(key(), 1)
+    with pytest.raises(RateLimited):
         limiter.admit(key(), 1)
+    lease.settle(0, counted=False)
 
     assert limiter.admit(key(), 1)
 
@@ -206,12 +208,12 @@ def test_failed_calls_are_given_back(limiter: Limiter) -> None:
 def test_a_token_budget_near_its_end_bounds_the_answer(limiter: Limiter) -> None:
     mine = key(budgets=(Budget("tokens", "month", 1000),))
     lease = limiter.admit(mine, 400, prompt=400)
-    first_room = lease.token_room
+    first_room = lease.holds.room
     lease.settle(950)
     last = limiter.admit(mine, 500, prompt=20)
 
     assert first_room == 1000
-    assert last.token_room == 50
+    assert last.holds.room == 50
     last.settle(50)
     with pytest.raises(QuotaExhausted):
         limiter.admit(mine, 1)
@@ -220,7 +222,7 @@ def test_a_token_budget_near_its_end_bounds_the_answer(limiter: Limiter) -> None
 def test_a_roomy_token_budget_does_not_bound_answers(limiter: Limiter) -> None:
     lease = limiter.admit(key(budgets=(Budget("tokens", "month", 10_000_000),)), 400, prompt=400)
 
-    assert lease.token_room is None
+    assert lease.holds.room is None
 
 
 def test_a_new_period_brings_a_new_budget_in_the_keys_own_zone(
@@ -366,7 +368,7 @@ def test_keys_that_are_not_used_are_forgotten(limiter: Limiter, clock: FakeClock
 
     with pytest.raises(RateLimited):
         limiter.admit(key(6000, concurrent=1), 1)
-    running.release()
+    running.settle(0, counted=False)
     assert len(limiter._windows._counts) == 1  # type: ignore[attr-defined]
 
 
@@ -393,7 +395,7 @@ def test_settling_never_waits_for_the_database(limiter: Limiter, any_store: Stor
     other.wait(None)
 
     assert (is_leasing, is_settled) == (True, True)
-    other.result().release()
+    other.result().settle(0, counted=False)
 
 
 def test_leases_of_a_killed_worker_go_back(any_store: Store) -> None:
@@ -429,7 +431,7 @@ def test_two_machines_share_limits_on_redis(store: Store, redis: Redis, clock: F
     leases = [machines[0].admit(at_once, 1), machines[1].admit(at_once, 1)]
     with pytest.raises(RateLimited) as caught:
         machines[0].admit(at_once, 1)
-    leases[0].release()
+    leases[0].settle(0, counted=False)
     assert counts[0].flush(10)
     third = machines[1].admit(at_once, 1)
     tokens = key(3, tokens_per_minute=1000)
