@@ -50,7 +50,7 @@ def cancel_pull(pull_id: int) -> Response:
 
 @bp.post("/models/<id:model_id>/load")
 def load_model(model_id: int) -> Response:
-    """Bring a model into memory; answers when it is there, or after `LOAD_S`."""
+    """Bring a model into memory; answers when it is there, or after ten minutes."""
     raw = body_or_nothing()
     only(raw, "server_ids", "keep_alive")
     model = services().catalog.model(model_id)

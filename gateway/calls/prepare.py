@@ -172,7 +172,7 @@ class Preparer:
         """Return the model of a name. Raises ModelNotFound, and Unavailable while no server has
         told its models yet."""
         try:
-            return routing.resolve(name, self._catalog.index(), behaviour.fallback_model)
+            return routing.resolve(name, self._catalog.snapshot().index, behaviour.fallback_model)
         except ModelNotFound as error:
             if not self._catalog.is_awaited():
                 raise

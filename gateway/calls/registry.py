@@ -220,7 +220,7 @@ class ActiveCalls:
     def _listen(self) -> None:
         assert self._store is not None
         assert self._marks is not None
-        revision = self._marks.peek("commands")
+        revision = self._marks.of("commands")
         if revision == self._seen:
             return
         if self._seen == -1:  # what was ordered before we began is not for us

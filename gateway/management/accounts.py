@@ -77,7 +77,7 @@ class Accounts:
 
         def change(session: Session) -> Admin:
             stored = admins.insert(session, admin, now)
-            self._record(session, actor, "admin.create", stored, None)
+            self._record(session, actor, "admin.create", None, stored)
             return stored
 
         return self._store.write(change)
@@ -106,7 +106,7 @@ class Accounts:
                 after = replace(after, epoch=before.epoch + 1)
             admins.save(session, after)
             _check_owner_left(session)
-            self._record(session, actor, "admin.update", after, before)
+            self._record(session, actor, "admin.update", before, after)
             return after
 
         return self._store.write(change)
@@ -118,17 +118,7 @@ class Accounts:
             before = admins.get(session, admin_id)
             admins.delete(session, admin_id)
             _check_owner_left(session)
-            audit.record(
-                session,
-                actor,
-                "admin.delete",
-                "admin",
-                admin_id,
-                before.username,
-                now=self._now(),
-                before=admins.as_json(before),
-            )
-            versions.bump(session, "admins", self._now())
+            self._record(session, actor, "admin.delete", before, None)
 
         self._store.write(change)
 
@@ -144,20 +134,14 @@ class Accounts:
         return self._store.write(change)
 
     def _record(
-        self, session: Session, actor: Actor, word: str, after: Admin, before: Admin | None
+        self, session: Session, actor: Actor, word: str, before: Admin | None, after: Admin | None
     ) -> None:
         now = self._now()
-        audit.record(
-            session,
-            actor,
-            word,
-            "admin",
-            after.id,
-            after.username,
-            now=now,
-            before=None if before is None else admins.as_json(before),
-            after=admins.as_json(after),
-        )
+        one = after or before
+        assert one is not None
+        old, new = (None if it is None else admins.as_json(it) for it in (before, after))
+        name = one.username
+        audit.record(session, actor, word, "admin", one.id, name, now=now, before=old, after=new)
         versions.bump(session, "admins", now)
 
 
@@ -200,9 +184,7 @@ class Tokens:
         label = name.strip()
         if not 1 <= len(label) <= 200 or not label.isprintable():
             raise InvalidRequest("A token needs a name of 1 to 200 characters.", param="name")
-        if role not in ROLES:
-            raise InvalidRequest(f"A role is one of {', '.join(ROLES)}.", param="role")
-        if not role_allows(actor.role, role):
+        if not role_allows(actor.role, _role(role)):
             raise Forbidden("A token cannot have a higher role than its maker.")
         if expires_at is not None and expires_at <= now:
             raise InvalidRequest("'expires_at' lies in the past.", param="expires_at")
@@ -254,13 +236,6 @@ class Tokens:
         return self._store.write(change)
 
     def _record(self, session: Session, actor: Actor, word: str, token: AdminToken) -> None:
-        audit.record(
-            session,
-            actor,
-            word,
-            "admin_token",
-            token.id,
-            token.name,
-            now=self._now(),
-            after={"name": token.name, "role": token.role, "prefix": token.prefix},
-        )
+        now, kind = self._now(), "admin_token"
+        facts = {"name": token.name, "role": token.role, "prefix": token.prefix}
+        audit.record(session, actor, word, kind, token.id, token.name, now=now, after=facts)

@@ -90,7 +90,7 @@ class Admins:
         is_known = admin is not None and device is not None and device[0] == admin.id
         tried = attempt(username, ip, device[1] if is_known and device else "")
         self._attempts.check(tried)
-        right = self._is_right(admin, password, tried)
+        right = self.is_password_of(admin, password, tried)
         if admin is None or not right or not admin.enabled:
             self._attempts.failed(tried)
             raise LoginRefused("The name or the password is wrong.")
@@ -135,24 +135,13 @@ class Admins:
 
         return self._store.write(change)
 
-    def end_all_sessions(self, admin_id: int, actor: Actor) -> Admin:
-        """End every login of an account, this one too."""
-
-        def change(session: Session) -> Admin:
-            admin = admins.get(session, admin_id)
-            saved = admins.save(session, replace(admin, epoch=admin.epoch + 1))
-            self._record(session, actor, "session.end_all", saved)
-            return saved
-
-        return self._store.write(change)
-
     def change_password(self, admin_id: int, current: str, new: str, actor: Actor) -> Admin:
         """Let an admin choose a new password; ends all logins of the account.
 
         Raises InvalidRequest with the field in `param`.
         """
         admin = self._store.read(admins.get, admin_id)
-        if not self._is_right(admin, current):
+        if not self.is_password_of(admin, current):
             raise InvalidRequest("The current password is wrong.", param="current")
         if current == new:
             raise InvalidRequest("The new password is the old one.", param="new")
@@ -229,12 +218,11 @@ class Admins:
         with self._attempts.turn():
             return run_blocking(passwords.hash_password, password)
 
-    def is_password_of(self, admin: Admin, password: str) -> bool:
-        """Whether this is the account's password; to ask again before what cannot be undone."""
-        return self._is_right(admin, password)
-
-    def _is_right(self, admin: Admin | None, password: str, tried: Attempt | None = None) -> bool:
-        """Check a password: of a login, or again of somebody signed in."""
+    def is_password_of(
+        self, admin: Admin | None, password: str, tried: Attempt | None = None
+    ) -> bool:
+        """Whether this is the account's password, of a login (`tried`) or of somebody signed in;
+        without an account that takes as long."""
         if len(password) > MAX_LENGTH * 4:
             return False
         stored = "" if admin is None else admin.password_hash
@@ -333,17 +321,11 @@ class Admins:
     def _record(
         self, session: Session, actor: Actor, word: str, admin: Admin, before: Admin | None = None
     ) -> None:
-        audit.record(
-            session,
-            actor,
-            word,
-            "admin",
-            admin.id,
-            admin.username,
-            now=self._now(),
-            before=None if before is None else admins.as_json(before),
-            after=None if before is None else admins.as_json(admin),
-        )
+        old = new = None
+        if before is not None:
+            old, new = admins.as_json(before), admins.as_json(admin)
+        now, name = self._now(), admin.username
+        audit.record(session, actor, word, "admin", admin.id, name, now=now, before=old, after=new)
 
 
 def is_first_password(admin: Admin) -> bool:

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from gateway.core.admin import Actor
 from gateway.core.behaviour import Behaviour
-from gateway.core.catalog import Model, Server
+from gateway.core.catalog import Server
 from gateway.core.chat import Json
 from gateway.core.keys import Key
 from gateway.dialects import SCOPES
@@ -38,7 +38,8 @@ from gateway.management.config_values import (
     read_instant,
     refuse_unknown,
 )
-from gateway.management.models import read_name
+from gateway.management.models import facts, read_name
+from gateway.management.settings import usable
 from gateway.policy import key_rules
 from gateway.policy.names import parse_name
 from gateway.policy.overrides import rules, settings_rules
@@ -126,7 +127,7 @@ def _document(session: Session, digests: bool, now: datetime) -> dict[str, Json]
             if name not in _KEY_SKIPPED
         }
         exported.append(plain | ({"digest": row.digest.hex()} if digests else {}))
-    behaviour = Behaviour(**_usable(settings.load(session)))
+    behaviour = Behaviour(**usable(settings.load(session)))
     return {
         "product": PRODUCT,
         "version": 1,
@@ -145,31 +146,16 @@ def _document(session: Session, digests: bool, now: datetime) -> dict[str, Json]
     }
 
 
-def _usable(stored: Mapping[str, Json]) -> dict[str, Json]:
-    return {name: value for name, value in stored.items() if name in settings_rules.DEFAULTS}
-
-
 def _models(session: Session) -> list[dict[str, Json]]:
     found = catalog.all_models(session)
     names = {model.id: model.name for model in found}
     return [
         {
-            **_model_json(model, catalog.notes(session, model.id)),
+            **facts(session, model),
             "fallbacks": [names[other] for other in model.fallbacks if other in names],
         }
         for model in found
     ]
-
-
-def _model_json(model: Model, notes: str) -> dict[str, Json]:
-    return {
-        "name": model.name,
-        "display_name": model.display_name,
-        "enabled": model.enabled,
-        "override": dict(model.override),
-        "names": {alias.name: dict(alias.override) for alias in model.aliases},
-        "notes": notes,
-    }
 
 
 def _canonical(name: Json) -> str:
@@ -206,7 +192,7 @@ class _Import:
 
     def _settings(self, raw: Mapping[str, Json]) -> None:
         wanted = at("settings", settings_rules.check, raw)
-        before = asdict(Behaviour(**_usable(settings.load(self._session))))
+        before = asdict(Behaviour(**usable(settings.load(self._session))))
         changed = {name: value for name, value in wanted.items() if before[name] != value}
         if not changed:
             return
@@ -234,7 +220,7 @@ class _Import:
         refuse_unknown(raw, _MODEL_FIELDS)
         session = self._session
         model_id, is_new = catalog.ensure(session, _canonical(raw.get("name")), self._now)
-        before = _model_json(catalog.get(session, model_id), catalog.notes(session, model_id))
+        before = facts(session, catalog.get(session, model_id))
         author = self._actor.name if self._actor else ""
         if "display_name" in raw:
             display = read_name(str(raw["display_name"]), "display_name")
@@ -253,7 +239,7 @@ class _Import:
         if "notes" in raw:
             catalog.set_notes(session, model_id, str(raw["notes"] or "")[: key_rules.NOTES_LIMIT])
         session.flush()
-        after = _model_json(catalog.get(session, model_id), catalog.notes(session, model_id))
+        after = facts(session, catalog.get(session, model_id))
         if is_new or after != before:
             self._note("models", "model", model_id, None if is_new else before, after)
 
@@ -336,23 +322,14 @@ class _Import:
         topic: versions.Topic,
         kind: str,
         object_id: object,
-        before: Mapping[str, Json] | None,
-        after: Mapping[str, Json],
+        old: Mapping[str, Json] | None,
+        new: Mapping[str, Json],
     ) -> None:
-        name = str(after.get("display_name") or after.get("name") or "")
-        word = "add" if before is None else "change"
-        self._changes.append(Change(kind, name, word, before or {}, after))
-        if self._actor is None:
+        name = str(new.get("display_name") or new.get("name") or "")
+        word = "add" if old is None else "change"
+        self._changes.append(Change(kind, name, word, old or {}, new))
+        session, actor, now, action = self._session, self._actor, self._now, f"{kind}.import"
+        if actor is None:
             return
-        audit.record(
-            self._session,
-            self._actor,
-            f"{kind}.import",
-            kind,
-            object_id,
-            name,
-            now=self._now,
-            before=before,
-            after=after,
-        )
-        versions.bump(self._session, topic, self._now)
+        audit.record(session, actor, action, kind, object_id, name, now=now, before=old, after=new)
+        versions.bump(session, topic, now)

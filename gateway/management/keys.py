@@ -61,7 +61,7 @@ class Keys:
 
         def change(session: Session) -> Key:
             stored = keys.insert(session, key, digest(secret), actor.name)
-            self._record(session, actor, "key.create", stored, None, now)
+            self._record(session, actor, "key.create", None, stored)
             return stored
 
         return self._write(change), secret
@@ -69,15 +69,8 @@ class Keys:
     def update(self, key_id: int, raw: Mapping[str, Json], actor: Actor) -> Key:
         """Change fields of a key. Raises NotFound, InvalidRequest."""
         now = self._now()
-
-        def change(session: Session) -> Key:
-            before = keys.get(session, key_id)
-            after = self._read(raw, before, now)
-            keys.save(session, after)
-            self._record(session, actor, "key.update", after, before, now)
-            return after
-
-        return self._write(change)
+        word = "key.update"
+        return self._change([key_id], word, actor, lambda key: self._read(raw, key, now))[0]
 
     def rotate(self, key_id: int, grace_hours: float, actor: Actor) -> tuple[Key, str]:
         """Return a new key with the same rights; the old one works `grace_hours` more.
@@ -112,8 +105,8 @@ class Keys:
             if grace_hours == 0:
                 retired = replace(old, revoked_at=now)
             keys.save(session, retired)
-            self._record(session, actor, "key.rotate", retired, old, now)
-            self._record(session, actor, "key.create", stored, None, now)
+            self._record(session, actor, "key.rotate", old, retired)
+            self._record(session, actor, "key.create", None, stored)
             return stored
 
         return self._write(change), secret
@@ -122,54 +115,26 @@ class Keys:
         """Make keys useless for ever; running calls end within a second. Raises NotFound."""
         now = self._now()
 
-        def change(session: Session) -> list[Key]:
-            revoked = []
-            for key_id in key_ids:
-                before = keys.get(session, key_id)
-                after = replace(before, revoked_at=before.revoked_at or now)
-                revoked.append(keys.save(session, after))
-                self._record(session, actor, "key.revoke", after, before, now)
-            return revoked
+        def revoked(key: Key) -> Key:
+            return replace(key, revoked_at=key.revoked_at or now)
 
-        return self._write(change)
+        return self._change(key_ids, "key.revoke", actor, revoked)
 
     def enable(self, key_ids: Iterable[int], enabled: bool, actor: Actor) -> list[Key]:
         """Switch keys on or off together. Raises NotFound."""
-        now = self._now()
-
-        def change(session: Session) -> list[Key]:
-            changed = []
-            for key_id in key_ids:
-                before = keys.get(session, key_id)
-                after = keys.save(session, replace(before, enabled=enabled))
-                word = "key.enable" if enabled else "key.disable"
-                self._record(session, actor, word, after, before, now)
-                changed.append(after)
-            return changed
-
-        return self._write(change)
+        word = "key.enable" if enabled else "key.disable"
+        return self._change(key_ids, word, actor, lambda key: replace(key, enabled=enabled))
 
     def delete(self, key_id: int, actor: Actor) -> None:
         """Remove a key; its usage keeps its name. Its stored responses go with it, unless a key of
         the same rotations remains. Raises NotFound."""
-        now = self._now()
 
         def change(session: Session) -> None:
             before = keys.get(session, key_id)
             keys.delete(session, key_id)
             if not keys.has_lineage(session, before.counter_id):
                 responses.remove_of(session, before.counter_id)
-            audit.record(
-                session,
-                actor,
-                "key.delete",
-                "key",
-                key_id,
-                before.name,
-                now=now,
-                before=keys.as_json(before),
-            )
-            versions.bump(session, "keys", now)
+            self._record(session, actor, "key.delete", before, None)
 
         self._write(change)
 
@@ -183,38 +148,38 @@ class Keys:
 
     def _read(self, raw: Mapping[str, Json], key: Key, now: datetime) -> Key:
         changed = key_rules.read(raw, key, now, SCOPES)
-        if raw.get("default_params"):
-            params = self._check_params(raw["default_params"])
-            changed = replace(changed, default_params=params)
-        if raw.get("forced_params"):
-            params = self._check_params(raw["forced_params"])
-            changed = replace(changed, forced_params=params)
-        return changed
+        checked: dict[str, Json] = {
+            name: self._check_params(raw[name])
+            for name in ("default_params", "forced_params")
+            if raw.get(name)
+        }
+        return replace(changed, **checked)
 
     def _write(self, change: Callable[[Session], T]) -> T:
         result = self._store.write(change)
         self._marks.look()
         return result
 
+    def _change(
+        self, key_ids: Iterable[int], word: str, actor: Actor, changed: Callable[[Key], Key]
+    ) -> list[Key]:
+        def change(session: Session) -> list[Key]:
+            found = []
+            for key_id in key_ids:
+                before = keys.get(session, key_id)
+                after = keys.save(session, changed(before))
+                self._record(session, actor, word, before, after)
+                found.append(after)
+            return found
+
+        return self._write(change)
+
     def _record(
-        self,
-        session: Session,
-        actor: Actor,
-        word: str,
-        after: Key,
-        before: Key | None,
-        now: datetime,
+        self, session: Session, actor: Actor, word: str, before: Key | None, after: Key | None
     ) -> None:
-        old = None if before is None else keys.as_json(before)
-        audit.record(
-            session,
-            actor,
-            word,
-            "key",
-            after.id,
-            after.name,
-            now=now,
-            before=old,
-            after=keys.as_json(after),
-        )
+        now = self._now()
+        key = after or before
+        assert key is not None
+        old, new = (None if one is None else keys.as_json(one) for one in (before, after))
+        audit.record(session, actor, word, "key", key.id, key.name, now=now, before=old, after=new)
         versions.bump(session, "keys", now)

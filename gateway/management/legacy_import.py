@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -107,13 +107,8 @@ class NodeImport:
         }
         entries = []
         for key_digest, admission, settlement in calls:
-            placed = Admission(
-                **{
-                    **{name: getattr(admission, name) for name in Admission.__slots__},
-                    "key_id": ids.get(key_digest),
-                    "worker": self._worker,
-                }
-            )
+            key_id = ids.get(key_digest)
+            placed = replace(admission, key_id=key_id, worker=self._worker)
             entries.append(Entry(placed, settlement))
         records.write(session, entries, worker=self._worker, now=datetime.now(UTC), again=True)
         return len(calls) - known

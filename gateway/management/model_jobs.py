@@ -20,10 +20,8 @@ import orjson
 from sqlalchemy.orm import Session
 
 from gateway.core.admin import Actor
-from gateway.core.chat import EmbedRequest
-from gateway.errors import CapabilityMissing, GatewayError
-from gateway.management.model_operations import LOAD_S, client_of, in_words, record, valid_name
-from gateway.ollama import wire
+from gateway.errors import GatewayError
+from gateway.management.model_operations import client_of, in_words, record, valid_name
 from gateway.ollama.capabilities import Progress, read_progress
 from gateway.ollama.client import OllamaClient
 from gateway.runtime import tasks
@@ -220,16 +218,9 @@ class Pulls:
     def _load(self, job: PullJob, client: OllamaClient, meter: Meter) -> None:
         """Bring a model into memory. When it is cancelled, Ollama, whose caller then left, gives it
         up."""
-        name, server_id = job.model, job.server_id
-        keep_alive = FOREVER if job.kind == "pin" else None
-        try:
-            client.load(name, self._loading.params(name, server_id, keep_alive), timeout_s=LOAD_S)
-        except CapabilityMissing:  # an embedding model is loaded by embedding something
-            params = self._loading.params(name, server_id, keep_alive, embeds=True)
-            body = wire.encode_embed(EmbedRequest(name, ("",), params), name)
-            client.embed(body, timeout_s=LOAD_S)
+        self._loading.load(client, job.model, FOREVER if job.kind == "pin" else None)
         if job.kind == "pin":
-            self._loading.pin(name, [server_id], True)
+            self._loading.pin(job.model, [job.server_id], True)
 
     def _write(self, job: PullJob, meter: Meter) -> bool:
         try:

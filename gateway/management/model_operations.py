@@ -7,14 +7,11 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
 
 from sqlalchemy.orm import Session
 
 from gateway.core.admin import Actor
-from gateway.core.chat import EmbedRequest
-from gateway.errors import CapabilityMissing, GatewayError, InvalidRequest, ModelNotFound
-from gateway.ollama import wire
+from gateway.errors import GatewayError, InvalidRequest, ModelNotFound
 from gateway.ollama.client import OllamaClient
 from gateway.policy import names
 from gateway.runtime import tasks as offload
@@ -25,8 +22,6 @@ from gateway.scheduling.scheduler import Scheduler
 from gateway.store import audit
 
 log = logging.getLogger(__name__)
-
-LOAD_S: Final = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +86,9 @@ class Operations:
         """Bring a model into the memory of servers; returns when it is there."""
         return self._each(
             server_ids,
-            lambda server_id: self._load(server_id, model, keep_alive),
+            lambda server_id: self._loading.load(
+                client_of(self._scheduler, server_id), model, keep_alive
+            ),
             actor,
             "model.load",
             model,
@@ -116,15 +113,6 @@ class Operations:
             model,
             changes_list=False,
         )
-
-    def _load(self, server_id: int, model: str, keep_alive: float | str | None) -> None:
-        client = client_of(self._scheduler, server_id)
-        try:
-            client.load(model, self._loading.params(model, server_id, keep_alive))
-        except CapabilityMissing:  # an embedding model is loaded by embedding something
-            params = self._loading.params(model, server_id, keep_alive, embeds=True)
-            body = wire.encode_embed(EmbedRequest(model, ("",), params), model)
-            client.embed(body, timeout_s=LOAD_S)
 
     def _each(
         self,

@@ -46,51 +46,32 @@ class Models:
 
     def enable(self, model_ids: Iterable[int], enabled: bool, actor: Actor) -> None:
         """Let models be called, or not. Raises NotFound."""
-        ids = list(dict.fromkeys(model_ids))
         word = "model.enable" if enabled else "model.disable"
-
-        def change(session: Session) -> None:
-            for model_id in ids:
-                before = catalog.get(session, model_id)
-                catalog.set_enabled(session, [model_id], enabled)
-                old, new = {"enabled": before.enabled}, {"enabled": enabled}
-                self._record(session, actor, word, before, old, new)
-
-        self._write(change)
+        ids = list(dict.fromkeys(model_ids))
+        self._change(ids, word, actor, lambda s, one: catalog.set_enabled(s, [one], enabled))
 
     def rename(self, model_id: int, name: str, actor: Actor) -> Model:
         """Give a model another name for clients. Raises NotFound, InvalidRequest."""
         wanted = read_name(name, "display_name")
 
-        def change(session: Session) -> Model:
-            before = catalog.get(session, model_id)
+        def change(session: Session, model_id: int) -> None:
             catalog.set_display_name(session, model_id, wanted)
-            old, new = {"display_name": before.display_name}, {"display_name": wanted}
-            self._record(session, actor, "model.rename", before, old, new)
-            return catalog.get(session, model_id)
 
-        return self._write(change)
+        return self._change([model_id], "model.rename", actor, change)[0]
 
     def set_aliases(self, model_id: int, aliases: Sequence[Alias], actor: Actor) -> Model:
         """Store all further names and patterns of a model. Raises NotFound, InvalidRequest."""
         if len(aliases) > _MAX_ALIASES:
             raise InvalidRequest(f"A model has at most {_MAX_ALIASES} names.", param="aliases")
         checked = [
-            Alias(
-                read_name(alias.name, "aliases", pattern=True),
-                rules.validate(alias.override),
-            )
-            for alias in aliases
+            Alias(read_name(one.name, "aliases", pattern=True), rules.validate(one.override))
+            for one in aliases
         ]
 
-        def change(session: Session) -> Model:
-            before = catalog.get(session, model_id)
+        def change(session: Session, model_id: int) -> None:
             catalog.set_aliases(session, model_id, checked, actor_name=actor.name, now=self._now())
-            old, new = _aliases(before.aliases), _aliases(checked)
-            self._record(session, actor, "model.names", before, old, new)
-            return catalog.get(session, model_id)
 
-        return self._write(change)
+        return self._change([model_id], "model.names", actor, change)[0]
 
     def set_override(
         self, model_id: int, override: Mapping[str, Json], actor: Actor, note: str = ""
@@ -99,48 +80,29 @@ class Models:
         InvalidOverride."""
         checked = rules.validate(override)
 
-        def change(session: Session) -> Model:
-            before = catalog.get(session, model_id)
-            catalog.set_override(
-                session,
-                model_id,
-                checked,
-                actor_name=actor.name,
-                now=self._now(),
-                note=note.strip()[:200],
-            )
-            old, new = {"override": dict(before.override)}, {"override": dict(checked)}
-            self._record(session, actor, "model.parameters", before, old, new)
-            return catalog.get(session, model_id)
+        def change(session: Session, model_id: int) -> None:
+            name, words, now = actor.name, note.strip()[:200], self._now()
+            catalog.set_override(session, model_id, checked, actor_name=name, now=now, note=words)
 
-        return self._write(change)
+        return self._change([model_id], "model.parameters", actor, change)[0]
 
     def set_fallbacks(self, model_id: int, fallbacks: Sequence[int], actor: Actor) -> Model:
         """Store which models answer when this one cannot, in order. Raises NotFound,
         InvalidRequest."""
 
-        def change(session: Session) -> Model:
-            before = catalog.get(session, model_id)
+        def change(session: Session, model_id: int) -> None:
             catalog.set_fallbacks(session, model_id, fallbacks)
-            old, new = {"fallbacks": list(before.fallbacks)}, {"fallbacks": list(fallbacks)}
-            self._record(session, actor, "model.fallbacks", before, old, new)
-            return catalog.get(session, model_id)
 
-        return self._write(change)
+        return self._change([model_id], "model.fallbacks", actor, change)[0]
 
     def set_notes(self, model_id: int, notes: str, actor: Actor) -> None:
         """Store an admin's notes on a model. Raises NotFound, InvalidRequest."""
         text = notes.replace("\0", "").strip()
         if len(text) > NOTES_LIMIT:
             raise InvalidRequest(f"Notes have at most {NOTES_LIMIT} characters.", param="notes")
-
-        def change(session: Session) -> None:
-            before = catalog.get(session, model_id)
-            old = {"notes": catalog.notes(session, model_id)}
-            catalog.set_notes(session, model_id, text)
-            self._record(session, actor, "model.notes", before, old, {"notes": text})
-
-        self._write(change)
+        self._change(
+            [model_id], "model.notes", actor, lambda s, one: catalog.set_notes(s, one, text)
+        )
 
     def forget(self, model_id: int, actor: Actor) -> None:
         """Remove a model no server lists, with everything set for it. Raises NotFound,
@@ -150,38 +112,46 @@ class Models:
             before = catalog.get(session, model_id)
             if before.available:
                 raise InvalidRequest("A server still has this model.", param="model_id")
+            old = facts(session, before)
             catalog.delete(session, model_id)
-            self._record(session, actor, "model.forget", before, _facts(before), None)
+            self._record(session, actor, "model.forget", before, old, None)
 
         self._write(change)
 
+    def _change(
+        self,
+        model_ids: Sequence[int],
+        word: str,
+        actor: Actor,
+        apply: Callable[[Session, int], None],
+    ) -> list[Model]:
+        """Change models together, and record of each what is different then."""
+
+        def change(session: Session) -> list[Model]:
+            changed = []
+            for model_id in model_ids:
+                before = catalog.get(session, model_id)
+                old = {**facts(session, before), "fallbacks": list(before.fallbacks)}
+                apply(session, model_id)
+                session.flush()
+                after = catalog.get(session, model_id)
+                new = {**facts(session, after), "fallbacks": list(after.fallbacks)}
+                changed.append(after)
+                self._record(session, actor, word, before, old, new)
+            return changed
+
+        return self._write(change)
+
     def _write(self, change: Callable[[Session], T]) -> T:
         result = self._store.write(change)
-        self._catalog.drop()
-        self._catalog.follow()
+        self._catalog.reload()
         return result
 
     def _record(
-        self,
-        session: Session,
-        actor: Actor,
-        word: str,
-        model: Model,
-        before: Json,
-        after: Json,
+        self, session: Session, actor: Actor, word: str, model: Model, old: Json, new: Json
     ) -> None:
-        now = self._now()
-        audit.record(
-            session,
-            actor,
-            word,
-            "model",
-            model.id,
-            model.display_name,
-            now=now,
-            before=before,
-            after=after,
-        )
+        now, name = self._now(), model.display_name
+        audit.record(session, actor, word, "model", model.id, name, now=now, before=old, after=new)
         versions.bump(session, "models", now)
 
 
@@ -199,14 +169,13 @@ def read_name(text: str, param: str, *, pattern: bool = False) -> str:
     return name
 
 
-def _aliases(aliases: Sequence[Alias]) -> dict[str, Json]:
-    return {"names": {alias.name: dict(alias.override) for alias in aliases}}
-
-
-def _facts(model: Model) -> dict[str, Json]:
+def facts(session: Session, model: Model) -> dict[str, Json]:
+    """Return what admins decided about a model, for the audit log and exports."""
     return {
         "name": model.name,
         "display_name": model.display_name,
+        "enabled": model.enabled,
         "override": dict(model.override),
-        **_aliases(model.aliases),
+        "names": {alias.name: dict(alias.override) for alias in model.aliases},
+        "notes": catalog.notes(session, model.id),
     }

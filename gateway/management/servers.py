@@ -98,7 +98,7 @@ class Servers:
         def change(session: Session) -> Server:
             named = server if is_named else _with_free_name(session, server)
             stored = servers.insert(session, named, now)
-            _record(session, actor, "server.create", stored, None, now)
+            _record(session, actor, "server.create", None, stored, now)
             return stored
 
         stored = self._store.write(change)
@@ -115,7 +115,7 @@ class Servers:
             after = read(raw, before)
             self._clients.fresh(after).close()
             stored = servers.save(session, after)
-            _record(session, actor, "server.update", stored, before, now)
+            _record(session, actor, "server.update", before, stored, now)
             return stored
 
         stored = self._store.write(change)
@@ -130,22 +130,11 @@ class Servers:
         def change(session: Session) -> None:
             before = servers.get(session, server_id)
             servers.delete(session, server_id)
-            audit.record(
-                session,
-                actor,
-                "server.delete",
-                "server",
-                server_id,
-                before.name,
-                now=now,
-                before=servers.as_json(before),
-            )
-            versions.bump(session, "servers", now)
-            versions.bump(session, "models", now)
+            _record(session, actor, "server.delete", before, None, now)
 
         self._store.write(change)
         self._clients.forget(server_id)
-        self._refresher.adopt()
+        self._refresher.catalog.reload()
 
     def attempt(self, server: Server) -> Tried:
         """Try a server, stored or not, and say in words what is wrong with it."""
@@ -181,7 +170,7 @@ class Servers:
 
     def _ask(self, server_id: int) -> None:
         """Have a changed server asked for its models; wait for that only a moment."""
-        self._refresher.adopt()
+        self._refresher.catalog.reload()
         offload.spawn(self._refresher.refresh, server_id).wait(_FIRST_LIST_S)
 
 
@@ -297,18 +286,16 @@ _CHECKS: Final[Mapping[str, Callable[[str, Json], Json]]] = {
 
 
 def _record(
-    session: Session, actor: Actor, action: str, after: Server, before: Server | None, now: datetime
+    session: Session,
+    actor: Actor,
+    word: str,
+    before: Server | None,
+    after: Server | None,
+    now: datetime,
 ) -> None:
-    audit.record(
-        session,
-        actor,
-        action,
-        "server",
-        after.id,
-        after.name,
-        now=now,
-        before=None if before is None else servers.as_json(before),
-        after=servers.as_json(after),
-    )
+    one = after or before
+    assert one is not None
+    old, new = (None if it is None else servers.as_json(it) for it in (before, after))
+    audit.record(session, actor, word, "server", one.id, one.name, now=now, before=old, after=new)
     versions.bump(session, "servers", now)
     versions.bump(session, "models", now)

@@ -40,14 +40,14 @@ class SettingsCache:
         self._store = store
         self._marks = marks
         self._now = now
-        self._seen = -1
+        self._is_stale = True
         self._behaviour = Behaviour()
+        marks.on_change("settings", self._forget)
 
     def behaviour(self) -> Behaviour:
         """Return the settings in force."""
-        revision = self._marks.peek("settings")
-        if revision != self._seen:
-            self._load(revision)
+        if self._is_stale:
+            self._load()
         return self._behaviour
 
     def update(self, changes: Mapping[str, Json], actor: Actor) -> Behaviour:
@@ -71,7 +71,7 @@ class SettingsCache:
 
         def write(session: Session) -> None:
             now = self._now()
-            before = _known(settings.load(session))
+            before = usable(settings.load(session))
             settings.save(session, checked, actor.name, now)
             settings.reset(session, defaults)
             kept = {name: value for name, value in before.items() if name not in defaults}
@@ -82,20 +82,22 @@ class SettingsCache:
 
     def _again(self) -> Behaviour:
         self._marks.look()
-        self._seen = -1
+        self._forget()
         return self.behaviour()
 
-    def _load(self, revision: int) -> None:
+    def _forget(self) -> None:
+        self._is_stale = True
+
+    def _load(self) -> None:
+        self._is_stale = False
         try:
-            stored = self._store.read(settings.load)
+            self._behaviour = Behaviour(**usable(self._store.read(settings.load)))
         except StoreUnavailable:
+            self._is_stale = True
             log.warning("settings cannot be read; the last known ones hold")
-            return
-        self._behaviour = Behaviour(**_known(stored))
-        self._seen = revision
 
 
-def _known(stored: Mapping[str, Json]) -> dict[str, Json]:
+def usable(stored: Mapping[str, Json]) -> dict[str, Json]:
     """Leave out what this version does not know or would not accept, which an older or newer one
     may have stored."""
     good: dict[str, Json] = {}

@@ -30,7 +30,7 @@ from gateway.core.chat import Json, Params
 from gateway.errors import GatewayError, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from gateway.ollama import capabilities, faults, wire
 from gateway.ollama.addresses import AddressBook
-from gateway.ollama.capabilities import Listed, Progress, Shown
+from gateway.ollama.capabilities import Listed, Shown
 from gateway.ollama.framing import LineSplitter, Malformed
 from gateway.ollama.http import FOREIGN, Body, DirectAdapter
 from gateway.ollama.time_limits import Stalled, Timeouts, is_limit, stopped
@@ -236,14 +236,6 @@ class OllamaClient:
         """Return what a model can do. Raises ModelNotFound."""
         return capabilities.read_show(self._ask("POST", "/api/show", {"model": name}))
 
-    def pull(self, name: str, *, read_timeout_s: float = 300) -> Iterator[Progress]:
-        """Fetch a model from its registry; yields the progress."""
-        body = orjson.dumps({"model": name, "stream": True})
-        with self.post("/api/pull", body, read_timeout_s=read_timeout_s) as upstream:
-            for lines in upstream.lines():
-                for line in lines:
-                    yield capabilities.read_progress(line)
-
     def copy(self, source: str, destination: str) -> None:
         """Copy a model to a second name. Raises ModelNotFound."""
         self._do("POST", "/api/copy", {"source": source, "destination": destination})
@@ -260,7 +252,7 @@ class OllamaClient:
         """Unload a model from memory, as soon as it is idle."""
         self._do("POST", "/api/generate", {"model": name, "keep_alive": 0})
 
-    def embed(self, body: bytes, *, timeout_s: float | None = 300) -> bytes:
+    def embed(self, body: bytes, *, timeout_s: float = 600) -> bytes:
         """Send an encoded `/api/embed` request; returns the answer's body."""
         with self.post("/api/embed", body, read_timeout_s=timeout_s) as upstream:
             return upstream.read(timeout_s)

@@ -23,7 +23,6 @@ log = logging.getLogger(__name__)
 
 POLL_S = 0.4
 LOOK_S = 0.05
-_PEEK_S = 0.1
 
 
 class Revisions:
@@ -50,15 +49,6 @@ class Revisions:
             self.look(POLL_S)
         return self._numbers.get(topic, 0)
 
-    def peek(self, topic: Topic) -> int:
-        """Return the topic's number as of at most a moment ago; for what is asked many times a
-        request."""
-        if self._clock() - self._looked_s >= _PEEK_S and (
-            not self._is_running or self._watch is not None
-        ):
-            self.look()
-        return self._numbers.get(topic, 0)
-
     def age_s(self) -> float:
         """Return how long ago the store last told its numbers."""
         return self._clock() - self._heard_s
@@ -71,7 +61,7 @@ class Revisions:
             return
         self._looked_s = now_s
         try:
-            found = self._ask()
+            found = self._watch.look() if self._watch else self._store.read(versions.numbers)
         except (Unavailable, sqlite3.Error) as exc:
             log.debug("the change marks cannot be read: %s", type(exc).__name__)
             return
@@ -95,11 +85,6 @@ class Revisions:
         self._is_running = False
         if self._watch is not None:
             self._watch.close()
-
-    def _ask(self) -> Mapping[str, int]:
-        if self._watch is not None:
-            return self._watch.look()
-        return self._store.read(versions.numbers)
 
     def _tell(self, found: Mapping[str, int]) -> None:
         before, self._numbers = self._numbers, found

@@ -28,8 +28,6 @@ from gateway.store.tables import ServerRow
 
 log = logging.getLogger(__name__)
 
-Key = tuple[int, int, bool, int]
-
 
 @dataclass(frozen=True, slots=True)
 class RefreshNote:
@@ -45,7 +43,6 @@ class Snapshot:
     """Servers and models as of one moment; `names` are the tags each server lists, `notes` how
     its last refresh went."""
 
-    key: Key
     servers: tuple[Server, ...]
     models: tuple[Model, ...]
     by_id: Mapping[int, Model]
@@ -81,23 +78,25 @@ class Catalog:
         self._behaviour = behaviour
         self._lock = threading.Lock()
         self._snapshot: Snapshot | None = None
-        self._drops = 0
+        self._is_stale = True
         self._listener = listener
+        for topic in ("models", "servers", "settings"):
+            marks.on_change(topic, self._forget)
 
     def snapshot(self) -> Snapshot:
         """Return servers and models as they are now. Raises StoreUnavailable only while none was
         ever read."""
-        known = self._snapshot
-        key = self._key()
-        if known is not None and known.key == key:
-            return known
+        if self._snapshot is not None and not self._is_stale:
+            return self._snapshot
         with self._lock:
             known = self._snapshot
-            if known is not None and known.key == key:
+            if known is not None and not self._is_stale:
                 return known
+            self._is_stale = False
             try:
-                fresh = self._load(key)
+                fresh = self._load()
             except StoreUnavailable:
+                self._is_stale = True
                 if known is None:
                     raise
                 log.warning("the list of models cannot be read; the last known one holds")
@@ -153,7 +152,12 @@ class Catalog:
     def drop(self) -> None:
         """Read everything anew at the next look: this worker has just changed something."""
         self._marks.look()
-        self._drops += 1
+        self._forget()
+
+    def reload(self) -> None:
+        """Read everything anew, now: this worker has just changed something."""
+        self.drop()
+        self.follow()
 
     def follow(self) -> None:
         """Apply what changed, also when no request asks. Never raises for a store that is
@@ -163,25 +167,22 @@ class Catalog:
         except StoreUnavailable:
             log.warning("the list of models cannot be read yet")
 
-    def _key(self) -> Key:
-        allow_cloud = self._behaviour().allow_cloud_models
-        marks = self._marks
-        return marks.peek("models"), marks.peek("servers"), allow_cloud, self._drops
+    def _forget(self) -> None:
+        self._is_stale = True
 
-    def _load(self, key: Key) -> Snapshot:
+    def _load(self) -> Snapshot:
         found_servers, notes, models = self._store.read(_everything)
         names: dict[int, set[str]] = defaultdict(set)
         for model in models:
             for server_id in model.server_ids:
                 names[server_id].add(model.name)
         return Snapshot(
-            key=key,
             servers=tuple(found_servers),
             models=tuple(models),
             by_id={model.id: model for model in models},
             names={server_id: frozenset(listed) for server_id, listed in names.items()},
             notes=notes,
-            index=Index(models, allow_cloud=key[2]),
+            index=Index(models, allow_cloud=self._behaviour().allow_cloud_models),
         )
 
 

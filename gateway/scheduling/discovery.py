@@ -67,7 +67,7 @@ class Refresher:
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._store = store
-        self._catalog = models
+        self.catalog = models
         self._client_for = client_for
         self._behaviour = behaviour
         self._now = now
@@ -93,7 +93,7 @@ class Refresher:
         """
         chosen = [
             server
-            for server in self._catalog.servers()
+            for server in self.catalog.servers()
             if (server.enabled if server_id is None else server.id == server_id)
         ]
         return self._refresh(chosen, believe_empty)
@@ -105,13 +105,8 @@ class Refresher:
             for server, task in zip(chosen, tasks, strict=True)
         ]
         self._complete_details()
-        self.adopt()
+        self.catalog.reload()
         return tuple(results)
-
-    def adopt(self) -> None:
-        """Apply what this worker has just changed in the store."""
-        self._catalog.drop()
-        self._catalog.follow()
 
     def refresh_soon(self, server_id: int, reason: str = "") -> None:
         """Have a server asked at the next look; not more often than every few seconds."""
@@ -134,7 +129,7 @@ class Refresher:
         if not self._busy.acquire(blocking=False):
             return
         try:
-            self._catalog.follow()
+            self.catalog.follow()
             due = list(self._due())
             if due:
                 self._refresh(due, believe_empty=False)
@@ -144,7 +139,7 @@ class Refresher:
     def _due(self) -> Iterator[Server]:
         """Yield the servers to ask now: those asked for, and those whose turn this worker gets."""
         now_s = self._clock()
-        snapshot = self._catalog.snapshot()
+        snapshot = self.catalog.snapshot()
         for server in snapshot.servers:
             if server.id in self._wanted:
                 if now_s - self._asked_s.get(server.id, -SOONEST_S) >= SOONEST_S:
@@ -185,7 +180,7 @@ class Refresher:
         return self._take_over(server, tags, version)
 
     def _is_believed(self, server: Server, believe_empty: bool) -> bool:
-        had_some = any(server.id in model.server_ids for model in self._catalog.models())
+        had_some = any(server.id in model.server_ids for model in self.catalog.models())
         self._empty[server.id] = self._empty.get(server.id, 0) + 1
         return believe_empty or not had_some or self._empty[server.id] >= EMPTY_LISTS
 
@@ -221,7 +216,7 @@ class Refresher:
         return Refreshed(server.id, server.name, error=message, fix=fix)
 
     def _note(self, server: Server) -> RefreshNote:
-        notes = self._catalog.snapshot().notes
+        notes = self.catalog.snapshot().notes
         return notes.get(server.id, RefreshNote(None, "", ""))
 
     # -- details of models -------------------------------------------------------------------------
@@ -231,8 +226,8 @@ class Refresher:
         lacking = self._store.read(catalog.lacking_details)
         if not lacking:
             return
-        self._catalog.drop()
-        snapshot = self._catalog.snapshot()
+        self.catalog.drop()
+        snapshot = self.catalog.snapshot()
         by_id = {server.id: server for server in snapshot.servers}
         for batch in _batches(lacking, _AT_ONCE):
             tasks = []

@@ -16,7 +16,10 @@ from sqlalchemy.orm import Session
 
 from gateway.core.behaviour import Behaviour
 from gateway.core.catalog import Model
-from gateway.core.chat import Params
+from gateway.core.chat import EmbedRequest, Params
+from gateway.errors import CapabilityMissing
+from gateway.ollama import wire
+from gateway.ollama.client import OllamaClient
 from gateway.policy.overrides import apply
 from gateway.runtime.database import Store
 from gateway.scheduling.catalog import Catalog
@@ -43,12 +46,7 @@ class Loading:
         self._now = now
 
     def params(
-        self,
-        name: str,
-        server_id: int,
-        keep_alive: float | str | None = None,
-        *,
-        embeds: bool = False,
+        self, name: str, server_id: int, keep_alive: float | str | None, *, embeds: bool = False
     ) -> Params:
         """Return what a load of a model on a server sends; `embeds` if that is done by
         embedding."""
@@ -60,6 +58,15 @@ class Loading:
             keep_alive = FOREVER
         return params if keep_alive is None else replace(params, keep_alive=keep_alive)
 
+    def load(self, client: OllamaClient, name: str, keep_alive: float | str | None) -> None:
+        """Bring a model into memory; returns when it is there."""
+        server_id = client.server.id
+        try:
+            client.load(name, self.params(name, server_id, keep_alive))
+        except CapabilityMissing:  # an embedding model is loaded by embedding something
+            params = self.params(name, server_id, keep_alive, embeds=True)
+            client.embed(wire.encode_embed(EmbedRequest(name, ("",), params), name))
+
     def pin(self, name: str, server_ids: Sequence[int], pinned: bool) -> None:
         """Remember that a model stays in the memory of servers, or no longer."""
         now = self._now()
@@ -70,8 +77,7 @@ class Loading:
 
         if server_ids:
             self._store.write(change)
-            self._catalog.drop()
-            self._catalog.follow()
+            self._catalog.reload()
 
 
 def kept(params: Params, model: Model, server_id: int) -> Params:

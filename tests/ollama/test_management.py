@@ -54,10 +54,16 @@ def test_loading_for_ever_is_a_far_day(ollama: FakeOllama) -> None:
     assert expires_at.year > 2200
 
 
+def pulled(client: OllamaClient, name: str) -> list[Progress]:
+    body = json.dumps({"model": name}).encode()
+    with client.post("/api/pull", body) as upstream:
+        return [capabilities.read_progress(line) for lines in upstream.lines() for line in lines]
+
+
 def test_a_pull_tells_its_progress(ollama: FakeOllama) -> None:
     with client_of(ollama) as client:
         client.delete(MODEL)
-        steps = list(client.pull(MODEL))
+        steps = pulled(client, MODEL)
 
         assert steps[0].status == "pulling manifest"
         assert any(step.total_bytes and step.completed_bytes for step in steps)
@@ -67,15 +73,14 @@ def test_a_pull_tells_its_progress(ollama: FakeOllama) -> None:
 
 def test_a_pull_of_an_unknown_model_fails(ollama: FakeOllama) -> None:
     with client_of(ollama) as client, pytest.raises(GatewayError):
-        list(client.pull("nobody/nothing:1"))
+        pulled(client, "nobody/nothing:1")
 
 
 def test_a_pull_that_is_closed_ends_upstream(ollama: FakeOllama) -> None:
     with ollama.hold("/api/pull", at=1), client_of(ollama) as client:
         client.delete(MODEL)
-        pull = client.pull(MODEL)
-        next(pull)
-        pull.close()  # type: ignore[attr-defined]
+        with client.post("/api/pull", json.dumps({"model": MODEL}).encode()) as upstream:
+            next(upstream.lines())
 
         ollama.wait_disconnect()
 

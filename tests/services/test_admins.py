@@ -214,7 +214,6 @@ def test_a_first_password_is_chosen_once(admins: Admins) -> None:
             lambda a, admin, secret: a.change_password(admin.id, PASSWORD, "green lantern 8", CLI),
             id="password changed",
         ),
-        pytest.param(lambda a, admin, secret: a.end_all_sessions(admin.id, CLI), id="end all"),
         pytest.param(
             lambda a, admin, secret: a.end_session(admin.id, a.sessions(admin.id)[0].id, CLI),
             id="ended from the list",
