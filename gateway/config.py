@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from gateway.env_file import read_env_file
 
@@ -146,7 +146,7 @@ class Settings:
                 found[name] = _read(variable, read, text)
         found.setdefault("data_dir", cls.__dataclass_fields__["data_dir"].default)
         prepare_folder(found["data_dir"])
-        found["database_url"] = _database_url(found.get("database_url"), found["data_dir"])
+        found.setdefault("database_url", f"sqlite:///{found['data_dir'] / 'gateway.db'}")
         found.setdefault("session_secret", _kept_secret(found["data_dir"]))
         return cls(**found)
 
@@ -209,13 +209,18 @@ def _one_of(*words: str) -> Callable[[str], str]:
     return read
 
 
-def _web_address(text: str) -> str:
+def _web_parts(url: str) -> SplitResult | None:
+    """Return the parts of an address that can be asked over HTTP, None for another text."""
     try:
-        parts = urlsplit(text)
-        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
     except ValueError:
-        usable = False
-    if not usable or re.search(r"[\x00-\x20]", text):
+        return None
+    return parts if usable else None
+
+
+def _web_address(text: str) -> str:
+    if _web_parts(text) is None or re.search(r"[\x00-\x20]", text):
         raise ValueError(f"must be an address such as http://127.0.0.1:4318, not {_shown(text)}")
     return text
 
@@ -266,12 +271,8 @@ def _ollama_urls(text: str) -> tuple[str, ...]:
 
 def _ollama_url(text: str) -> str:
     url = text if "://" in text else f"http://{text}"
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable or re.search(r"[\x00-\x20\\]", url) or parts.query or parts.fragment:
+    parts = _web_parts(url)
+    if parts is None or re.search(r"[\x00-\x20\\]", url) or parts.query or parts.fragment:
         raise ValueError(f"must be addresses such as http://127.0.0.1:11434, not {_shown(text)}")
     if parts.username or parts.password:
         raise ValueError("must hold no user name or password: set a header at the server instead")
@@ -295,10 +296,6 @@ def _database(text: str) -> str:
     raise ValueError("must start with postgresql:// or sqlite:///")
 
 
-def _database_url(given: str | None, folder: Path) -> str:
-    return given or f"sqlite:///{folder / 'gateway.db'}"
-
-
 def _shown(text: str) -> str:
     """Quote a value for an error: short, and on one line."""
     return repr(text if len(text) <= 60 else f"{text[:57]}...")
@@ -312,22 +309,18 @@ def _kept_secret(folder: Path) -> Secret:
         if not path.exists():
             with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
                 out.write(secrets.token_urlsafe(48))
-            _link_once(fresh, path)
+            try:
+                os.link(fresh, path)
+            except FileExistsError:
+                pass  # another process was first; its secret counts
+            finally:
+                fresh.unlink(missing_ok=True)
         text = path.read_text().strip()
     except OSError as exc:
         raise ConfigError("SESSION_SECRET", f"{path} cannot be used: {exc.strerror}") from exc
     if len(text) < _MIN_SECRET:
         raise ConfigError("SESSION_SECRET", f"{path} is damaged: delete it to have a new one")
     return Secret(text)
-
-
-def _link_once(fresh: Path, path: Path) -> None:
-    try:
-        os.link(fresh, path)
-    except FileExistsError:
-        return  # another process was first; its secret counts
-    finally:
-        fresh.unlink(missing_ok=True)
 
 
 _READERS: Mapping[str, tuple[str, Callable[[str], Any]]] = {

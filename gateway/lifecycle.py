@@ -66,8 +66,9 @@ def drain(parts: Services, drain_s: float, close_idle: Callable[[], None]) -> No
     while len(parts.live) and time.monotonic() < deadline_s:
         close_idle()
         time.sleep(LOOK_S)
-    ended = parts.live.cancel_all(
-        lambda: Unavailable("The gateway is shutting down; try again.", code="shutting_down")
+    ended = parts.live.cancel_where(
+        lambda stats: True,
+        lambda: Unavailable("The gateway is shutting down; try again.", code="shutting_down"),
     )
     if ended:
         log.warning("%d calls were ended by the shutdown", ended)

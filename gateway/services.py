@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
-
-from flask import Flask
+from collections.abc import Mapping
+from functools import partial
 
 from gateway.accounting.metrics import Metrics, Watchdog
 from gateway.accounting.retention import Retention
@@ -47,17 +46,10 @@ from gateway.scheduling.scheduler import Scheduler
 from gateway.scheduling.shared_slots import POLL_S
 from gateway.store.database.engine import Database
 from gateway.version import VERSION
-from gateway.web.context import Job, Services, attach
+from gateway.web.context import Job, Services
 
 _CALLS_SHARE = 0.8
 """How much of a worker's connections calls may take."""
-
-
-def attach_services(app: Flask, config: Settings) -> Services:
-    """Make all services and attach them to `app`. Opens no connection, starts nothing."""
-    parts = make(config)
-    attach(app, parts)
-    return parts
 
 
 def make(config: Settings) -> Services:
@@ -77,7 +69,7 @@ def make(config: Settings) -> Services:
     scheduler = Scheduler(
         clients, settings.behaviour, counts=counts, on_missing=refresher.refresh_soon
     )
-    live = ActiveCalls(store, marks, is_loaded=_is_loaded(scheduler, catalog))
+    live = ActiveCalls(store, marks, is_loaded=partial(_is_loaded, scheduler, catalog))
     loading = Loading(store, catalog, settings.behaviour)
     pulls = Pulls(store, scheduler, refresher, loading)
     usage = UsageWriter(store, worker=worker_name(), capacity=config.usage_buffer)
@@ -153,13 +145,10 @@ def _traces(config: Settings) -> Traces:
     return Traces(config.otlp_endpoint, headers, config.otlp_service, VERSION)
 
 
-def _is_loaded(scheduler: Scheduler, catalog: Catalog) -> Callable[[int, int], bool]:
-    def is_loaded(server_id: int, model_id: int) -> bool:
-        model = catalog.snapshot().by_id.get(model_id)
-        server = scheduler.servers.get(server_id)
-        return bool(model and server and server.in_memory(model.name))
-
-    return is_loaded
+def _is_loaded(scheduler: Scheduler, catalog: Catalog, server_id: int, model_id: int) -> bool:
+    model = catalog.snapshot().by_id.get(model_id)
+    server = scheduler.servers.get(server_id)
+    return bool(model and server and server.in_memory(model.name))
 
 
 def _checked(raw: Mapping[str, Json]) -> Mapping[str, Json]:

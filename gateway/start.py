@@ -19,6 +19,10 @@ from gateway.config import ConfigError, Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 EXIT_CONFIG = 2
+_FOR_GUNICORN = (
+    "HOST", "PORT", "WEB_CONCURRENCY", "WORKER_CONNECTIONS", "GRACEFUL_TIMEOUT", "KEEPALIVE",
+    "LOG_LEVEL",
+)  # fmt: skip
 METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
 _USAGE = """usage: python -m gateway.start [--prepare]
 
@@ -147,15 +151,7 @@ def _metrics_folder(settings: Settings) -> Path | None:
 
 def _for_gunicorn(settings: Settings) -> dict[str, str]:
     """Return what `gunicorn.conf.py` reads, so that a value in `.env` counts there too."""
-    return {
-        "HOST": settings.host,
-        "PORT": str(settings.port),
-        "WEB_CONCURRENCY": str(settings.web_concurrency),
-        "WORKER_CONNECTIONS": str(settings.worker_connections),
-        "GRACEFUL_TIMEOUT": str(settings.graceful_timeout),
-        "KEEPALIVE": str(settings.keepalive),
-        "LOG_LEVEL": settings.log_level,
-    }
+    return {name: str(getattr(settings, name.lower())) for name in _FOR_GUNICORN}
 
 
 def _banner(settings: Settings, notes: list[str]) -> str:

@@ -108,21 +108,21 @@ class Metrics:
         self._backlog = self._gauge("o2a_usage_backlog_records", "Usage records not yet stored.")
         self._dropped = self._gauge("o2a_usage_dropped_records", "Usage records lost.")
         self._usage_lag = self._gauge(
-            "o2a_usage_lag_seconds", "How long usage records have been waiting.", mode="max"
+            "o2a_usage_lag_seconds", "How long usage records have been waiting.", mode="livemax"
         )
         self._draining = self._gauge("o2a_draining", "Workers that end their calls.")
         self._memory = self._gauge("o2a_resident_memory_bytes", "Memory of all workers.")
         self._up = self._gauge(
-            "o2a_server_up", "1 when the server may be chosen.", ("server",), mode="mostrecent"
+            "o2a_server_up", "1 when the server may be chosen.", ("server",), mode="livemostrecent"
         )
         self._slots = self._gauge(
-            "o2a_server_slots", "Calls of one model at once.", ("server",), mode="mostrecent"
+            "o2a_server_slots", "Calls of one model at once.", ("server",), mode="livemostrecent"
         )
         self._latency = self._gauge(
-            "o2a_server_latency_seconds", "Last probe.", ("server",), mode="mostrecent"
+            "o2a_server_latency_seconds", "Last probe.", ("server",), mode="livemostrecent"
         )
         self._in_flight = self._gauge("o2a_server_in_flight", "Calls running.", ("server",))
-        info = self._gauge("o2a_build_info", "Version.", ("version",), mode="mostrecent")
+        info = self._gauge("o2a_build_info", "Version.", ("version",), mode="livemostrecent")
         info.labels(version).set(1)
 
     def settled(self, admission: Admission, settlement: Settlement) -> None:
@@ -232,14 +232,9 @@ class Metrics:
         name: str,
         text: str,
         labels: tuple[str, ...] = (),
-        mode: Literal["sum", "max", "mostrecent"] = "sum",
+        mode: Literal["livesum", "livemax", "livemostrecent"] = "livesum",
     ) -> Gauge:
-        live: dict[str, Literal["livesum", "livemax", "livemostrecent"]] = {
-            "sum": "livesum",
-            "max": "livemax",
-            "mostrecent": "livemostrecent",
-        }
-        return Gauge(name, text, labels, registry=self._registry, multiprocess_mode=live[mode])
+        return Gauge(name, text, labels, registry=self._registry, multiprocess_mode=mode)
 
 
 class ServerGauges(Protocol):

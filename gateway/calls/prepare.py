@@ -198,7 +198,9 @@ class Preparer:
         left_out: tuple[str, ...] = ()
         if will_run:
             request, left_out = media.settle(request, model, behaviour)
-        request = _ordered(request, behaviour)
+        if isinstance(request, ChatRequest):
+            hoist = behaviour.anthropic_system_reminders == "hoist"
+            request = _with_messages(request, conversation.ordered(request.messages, hoist))
         applied = apply.apply(request, apply.layers_of(key, resolved, call), behaviour)
         request = applied.request
         if will_run:
@@ -258,13 +260,6 @@ def measure(error: ContextOverflow, prepared: PreparedCall, loaded_tokens: int) 
     error.detail = {**told, **error.detail}
 
 
-def _ordered(request: Request, behaviour: Behaviour) -> Request:
-    if not isinstance(request, ChatRequest):
-        return request
-    hoist = behaviour.anthropic_system_reminders == "hoist"
-    return _with_messages(request, conversation.ordered(request.messages, hoist))
-
-
 def _with_messages(request: ChatRequest, messages: tuple[Message, ...]) -> ChatRequest:
     return request if messages is request.messages else replace(request, messages=messages)
 
@@ -276,11 +271,7 @@ def _explain(applied: apply.Applied[Any], params: Params) -> Mapping[str, Json]:
         "options": dict(params.options),
         "think": params.think,
         "keep_alive": params.keep_alive,
-        "format": None
-        if params.format is None
-        else "json"
-        if params.format == "json"
-        else "schema",
+        "format": params.format if params.format in (None, "json") else "schema",
         "changes": [[change.name, change.reason] for change in applied.changes],
     }
 

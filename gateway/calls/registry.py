@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy.orm import Session
 
@@ -30,6 +30,7 @@ from gateway.store import audit
 from gateway.store.coordination import workers
 
 if TYPE_CHECKING:
+    from gateway.calls.active_call import ActiveCall
     from gateway.calls.stats import CallStats
 
 log = logging.getLogger(__name__)
@@ -79,21 +80,6 @@ def cancelled() -> GatewayError:
     )
 
 
-class RegisteredCall(Protocol):
-    """What the registry knows of an active call."""
-
-    @property
-    def stats(self) -> CallStats:
-        """The counts so far."""
-
-    @property
-    def queue_position(self) -> tuple[int, int]:
-        """The place in the queue and its length; (0, 0) while the call does not wait."""
-
-    def cancel(self, reason: GatewayError) -> None:
-        """End the call. From anywhere; never waits."""
-
-
 class ActiveCalls:
     """The calls of this worker, and a view of those of the others.
 
@@ -117,7 +103,7 @@ class ActiveCalls:
         self._clock = clock
         self._now = now
         self._name = name
-        self._calls: dict[str, RegisteredCall] = {}
+        self._calls: dict[str, ActiveCall] = {}
         self._seen = -1
         self._first_order = 1
         self._last_order = 0
@@ -129,11 +115,11 @@ class ActiveCalls:
     def __len__(self) -> int:
         return len(self._calls)
 
-    def add(self, call: RegisteredCall) -> None:
+    def add(self, call: ActiveCall) -> None:
         """Register a call until `remove`."""
         self._calls[call.stats.admission.request_id] = call
 
-    def remove(self, call: RegisteredCall) -> None:
+    def remove(self, call: ActiveCall) -> None:
         """Forget a call; an unknown one is fine."""
         self._calls.pop(call.stats.admission.request_id, None)
 
@@ -196,10 +182,6 @@ class ActiveCalls:
                 raise
             log.warning("that %s cancelled a call could not be recorded", actor.name)
 
-    def cancel_all(self, error: Callable[[], GatewayError]) -> int:
-        """End every call of this worker; gives how many there were."""
-        return self.cancel_where(lambda stats: True, error)
-
     def cancel_where(
         self, matches: Callable[[CallStats], bool], error: Callable[[], GatewayError] = cancelled
     ) -> int:
@@ -253,7 +235,7 @@ class ActiveCalls:
         at = self._now().isoformat()
         self._store.write(workers.show, self._name(), {"at": at, "calls": calls})
 
-    def _shown(self, call: RegisteredCall, now_s: float) -> LiveCall:
+    def _shown(self, call: ActiveCall, now_s: float) -> LiveCall:
         stats = call.stats
         admission = stats.admission
         first_s = stats.first_token_s
@@ -290,7 +272,7 @@ class ActiveCalls:
         return "prefill" if self._is_loaded(stats.server_id, model_id) else "loading"
 
 
-def _end(call: RegisteredCall, error: GatewayError) -> None:
+def _end(call: ActiveCall, error: GatewayError) -> None:
     try:
         call.cancel(error)
     except Exception:

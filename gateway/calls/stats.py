@@ -72,33 +72,40 @@ class CallStats:
     def on_events(self, events: Sequence[Event], choice: int = 0) -> None:
         """Count events of a choice."""
         for event in events:
-            self._on_event(event, choice)
-        if self.texts is not None:
-            self._keep(events)
+            match event:
+                case TextDelta() | ToolCallDone():
+                    self.records += 1
+                    if self.first_answer_s is None:
+                        self.first_answer_s = time.monotonic()
+                        self.phase = "answering"
+                        self.answers = self.texts is None
+                    self.had_calls |= isinstance(event, ToolCallDone)
+                    self.first_token_s = self.first_token_s or self.first_answer_s
+                    if self._room > 0:
+                        self._keep(event)
+                case ThinkingDelta():
+                    self.records += 1
+                    self.had_thinking = True
+                    self.first_token_s = self.first_token_s or time.monotonic()
+                    self.phase = "thinking"
+                case Finish(reason, usage):
+                    called = reason == "stop" and self.had_calls
+                    self.finish = "tool_calls" if called else reason
+                    self._count(usage, choice // self.choices_a_prompt)
+                case Failed(error):
+                    self.fail(error)
+                case Ping():
+                    pass
 
-    def _on_event(self, event: Event, choice: int) -> None:
-        match event:
-            case TextDelta() | ToolCallDone():
-                self.records += 1
-                if self.first_answer_s is None:
-                    self.first_answer_s = time.monotonic()
-                    self.phase = "answering"
-                    self.answers = self.texts is None
-                self.had_calls |= isinstance(event, ToolCallDone)
-                self.first_token_s = self.first_token_s or self.first_answer_s
-            case ThinkingDelta():
-                self.records += 1
-                self.had_thinking = True
-                if self.first_token_s is None:
-                    self.first_token_s = time.monotonic()
-                self.phase = "thinking"
-            case Finish():
-                self.finish = self._finish_word(event)
-                self._count(event.usage, choice // self.choices_a_prompt)
-            case Failed(error):
-                self.fail(error)
-            case Ping():
-                pass
+    def _keep(self, event: TextDelta | ToolCallDone) -> None:
+        """Keep a text for the request page."""
+        if isinstance(event, TextDelta):
+            text = event.text
+        else:
+            text = f"\n[{event.name}({event.arguments})]\n"
+        assert self.texts is not None
+        self.texts.append(text[: self._room])
+        self._room -= len(text)
 
     def _count(self, usage: TokenUsage, prompt: int) -> None:
         """Add what a choice took; a prompt that is answered several times counts once (D16)."""
@@ -134,8 +141,11 @@ class CallStats:
 
     def settlement(self, now_s: float) -> Settlement:
         """Return the record's second half. `now_s` is monotonic."""
-        usage = self.usage or self._guess()
-        admission, error = self.admission, self.error
+        usage, admission, error = self.usage, self.admission, self.error
+        if usage is None:  # its counts never came: nothing was taken, if it never began
+            usage = TokenUsage()
+            if self.records:
+                usage = TokenUsage(self.prompt_estimate, self.records, estimated=True)
         return Settlement(
             request_id=self.admission.request_id,
             status=200 if error is None else self._status(error),
@@ -166,12 +176,6 @@ class CallStats:
             model=admission.model if self._took_over else "",
         )
 
-    def _guess(self) -> TokenUsage:
-        """Return what an answer took whose counts never came: nothing, if it never began."""
-        if not self.records:
-            return TokenUsage()
-        return TokenUsage(self.prompt_estimate, self.records, estimated=True)
-
     def _status(self, error: GatewayError) -> int:
         """Return what the client got: a stream that failed inside had begun with 200."""
         begun = self.head_sent or (self.admission.streamed and self.first_token_s is not None)
@@ -179,27 +183,6 @@ class CallStats:
 
     def _since_start(self, at_s: float | None) -> float | None:
         return None if at_s is None else (at_s - self.started_s) * 1000
-
-    def _finish_word(self, finish: Finish) -> str:
-        if finish.reason == "stop" and self.had_calls:
-            return "tool_calls"
-        return finish.reason
-
-    def _keep(self, events: Sequence[Event]) -> None:
-        """Keep texts for the request page: only where an admin switched that on."""
-        for event in events:
-            match event:
-                case TextDelta(text):
-                    self._keep_text(text)
-                case ToolCallDone(_, name, arguments):
-                    self._keep_text(f"\n[{name}({arguments})]\n")
-                case _:
-                    pass
-
-    def _keep_text(self, text: str) -> None:
-        if self.texts is not None and self._room > 0:
-            self.texts.append(text[: self._room])
-            self._room -= len(text)
 
 
 def finish_of(error: GatewayError) -> str:

@@ -47,18 +47,11 @@ class _Account:
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
-    """Units one call has set aside in one account."""
-
-    name: CounterName
-    units: int
-
-
-@dataclass(frozen=True, slots=True)
 class Holds:
-    """What a call has set aside. `room` is how many tokens it may take in all; None: no bound."""
+    """What a call has set aside: units by account. `room` is how many tokens it may take in all;
+    None: no bound."""
 
-    holds: tuple[Hold, ...] = ()
+    units: tuple[tuple[CounterName, int], ...] = ()
     room: int | None = None
 
 
@@ -88,7 +81,7 @@ class Budgets:
         if not key.limits.budgets:
             return Holds()
         now = self._now()
-        held: list[Hold] = []
+        held: list[tuple[CounterName, int]] = []
         room: int | None = None
         open_ended = tokens <= prompt
         try:
@@ -103,7 +96,7 @@ class Budgets:
                         room = units if room is None else min(room, units)
                 if units <= 0:
                     raise _exhausted(budget, key, now)
-                held.append(Hold(name, units))
+                held.append((name, units))
         except BaseException:
             self.settle(Holds(tuple(held)), 0, counted=False)
             raise
@@ -111,10 +104,10 @@ class Budgets:
 
     def settle(self, held: Holds, tokens: int, *, counted: bool) -> None:
         """Record what a call took; what it did not need may be spent by others."""
-        for hold in held.holds:
-            spent = int(counted) if hold.name[1] == "requests" else tokens
-            account = self._account(hold.name)
-            account.available += hold.units - spent
+        for name, units in held.units:
+            spent = int(counted) if name[1] == "requests" else tokens
+            account = self._account(name)
+            account.available += units - spent
             account.in_flight -= 1
             account.used_s = self._clock()
 

@@ -17,7 +17,7 @@ from gateway.core.behaviour import Behaviour
 from gateway.core.keys import Key
 from gateway.errors import RateLimited
 from gateway.limits.budgets import Budgets, Holds
-from gateway.limits.windows import LimitReached, LocalWindows, Reservation, Windows
+from gateway.limits.windows import LimitReached, LocalWindows, Reservation
 from gateway.policy import rate_window
 from gateway.policy.rate_window import Form, RateWindow
 from gateway.runtime.database import Store
@@ -64,8 +64,12 @@ class Limiter:
         self._behaviour = behaviour
         self._now = now
         self._counts = counts
-        local = LocalWindows(clock)
-        self._windows: Windows = local if counts is None else _shared(counts, local)
+        if counts is None:
+            self._windows = LocalWindows(clock)
+        else:
+            from gateway.limits.redis_windows import RedisWindows  # only here: it loads a library
+
+            self._windows = RedisWindows(counts, clock)
         self._budgets = Budgets(store, worker or worker_name(), now=now, clock=clock)
 
     def admit(self, key: Key, tokens: int, *, prompt: int = 0, form: Form = "openai") -> Lease:
@@ -123,10 +127,3 @@ class Limiter:
     ) -> RateLimited:
         error.headers = {**error.headers, **self.headers(seen, form)}
         return error
-
-
-def _shared(counts: SharedCounts, local: LocalWindows) -> Windows:
-    """Return the windows in Redis; the library is loaded only here."""
-    from gateway.limits.redis_windows import RedisWindows
-
-    return RedisWindows(counts, local)

@@ -19,8 +19,8 @@ from gateway.core.keys import Limits
 from gateway.errors import RateLimited
 from gateway.limits.windows import (
     LimitReached,
+    LocalWindows,
     Reservation,
-    Windows,
     is_limited,
     too_many_concurrent,
     too_many_per_minute,
@@ -31,64 +31,60 @@ from gateway.runtime.redis_connection import RedisAway
 from gateway.runtime.shared_counts import PREFIX, SharedCounts
 
 
-class RedisWindows:
-    """The windows of all processes on one Redis, or `local` ones while it is away."""
+class RedisWindows(LocalWindows):
+    """The windows of all processes on one Redis; those of this one while it is away."""
 
     def __init__(
-        self, counts: SharedCounts, local: Windows, now: Callable[[], float] = time.time
+        self,
+        counts: SharedCounts,
+        clock: Callable[[], float],
+        now: Callable[[], float] = time.time,
     ) -> None:
-        self._counts = counts
-        self._local = local
-        self._now = now
+        super().__init__(clock)
+        self._shared = counts
+        self._time = now
         redis = counts.redis
         url = redis.url if not redis.url.startswith("unix://") else f"redis+{redis.url}"
         storage = RedisStorage(url, connection_pool=redis.client.connection_pool, key_prefix=PREFIX)
         self._limiter = SlidingWindowCounterRateLimiter(storage)
 
     def enter(self, key_id: int, limits: Limits, tokens: int) -> Reservation:
-        """Count a call. Raises LimitReached."""
         if not is_limited(limits):
             return Reservation(key_id)
-        lease_id = self._counts.new_lease(tokens)
+        lease_id = self._shared.new_lease(tokens)
         try:
             with tasks.shield():
                 return self._enter(lease_id, key_id, limits, tokens)
         except RedisAway:
-            self._counts.release(lease_id)
-            return self._local.enter(key_id, limits, tokens)
+            self._shared.release(lease_id)
+            return super().enter(key_id, limits, tokens)
         except BaseException:
-            self._counts.release(lease_id)
+            self._shared.release(lease_id)
             raise
 
     def leave(self, reservation: Reservation, tokens: int) -> None:
-        """Count what a call took."""
         if not reservation.lease_id:
-            self._local.leave(reservation, tokens)
+            super().leave(reservation, tokens)
             return
-        self._counts.release(reservation.lease_id)
+        self._shared.release(reservation.lease_id)
         if tokens > 0 and "tokens" in reservation.windows:
             item = RateLimitItemPerMinute(reservation.windows["tokens"].limit)
-            self._counts.submit(partial(self._add, item, reservation.key_id, tokens))
+            self._shared.submit(partial(self._add, item, reservation.key_id, tokens))
 
     def read(self, key_id: int, limits: Limits) -> Mapping[str, RateWindow]:
-        """Return what is left."""
         try:
-            return self._counts.redis.run(lambda: self._windows(key_id, limits))
+            return self._shared.redis.run(lambda: self._left(key_id, limits))
         except RedisAway:
-            return self._local.read(key_id, limits)
-
-    def sweep(self) -> None:
-        """Forget keys that are not used."""
-        self._local.sweep()
+            return super().read(key_id, limits)
 
     def _enter(self, lease_id: str, key_id: int, limits: Limits, tokens: int) -> Reservation:
-        entered = self._counts.enter(f"key:{key_id}", lease_id, limits.concurrent)
-        run = self._counts.redis.run
+        entered = self._shared.enter(f"key:{key_id}", lease_id, limits.concurrent)
+        run = self._shared.redis.run
         if not entered.granted:
             refusal: RateLimited | None = too_many_concurrent(limits)
         else:
             refusal = run(lambda: self._refusal(key_id, limits, tokens, entered.tokens))
-        windows = run(lambda: self._windows(key_id, limits))
+        windows = run(lambda: self._left(key_id, limits))
         if refusal is not None:
             raise LimitReached(refusal, windows)
         return Reservation(key_id, tokens, True, windows, lease_id)
@@ -112,9 +108,9 @@ class RedisWindows:
         return None
 
     def _wait_s(self, reset_at_s: float) -> float:
-        return min(WINDOW_S, reset_at_s - self._now())
+        return min(WINDOW_S, reset_at_s - self._time())
 
-    def _windows(self, key_id: int, limits: Limits) -> dict[str, RateWindow]:
+    def _left(self, key_id: int, limits: Limits) -> dict[str, RateWindow]:
         found: dict[str, RateWindow] = {}
         for name, limit in (
             ("requests", limits.requests_per_minute),
@@ -124,7 +120,7 @@ class RedisWindows:
                 item = RateLimitItemPerMinute(limit)
                 stats = self._limiter.get_window_stats(item, str(key_id), name)
                 full = stats.remaining >= limit
-                reset_s = 0.0 if full else max(0.0, stats.reset_time - self._now())
+                reset_s = 0.0 if full else max(0.0, stats.reset_time - self._time())
                 found[name] = RateWindow(limit, max(0, stats.remaining), reset_s)
         return found
 

@@ -1,7 +1,6 @@
 """Limits per minute and of concurrent calls, in the memory of this process.
 
-What a call needs of `Windows` is here; `redis_windows.py` keeps the same counts for several
-processes and falls back to these.
+`redis_windows.py` keeps the same counts for several processes and falls back to these.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from gateway.core.keys import Limits
 from gateway.errors import RateLimited
@@ -37,23 +35,6 @@ class Reservation:
     counted: bool = False
     windows: Mapping[str, RateWindow] = field(default_factory=dict)
     lease_id: str = ""
-
-
-class Windows(Protocol):
-    """Counts calls and tokens of keys."""
-
-    def enter(self, key_id: int, limits: Limits, tokens: int) -> Reservation:
-        """Count a call that expects to take `tokens`. Raises LimitReached; then nothing was
-        counted."""
-
-    def leave(self, reservation: Reservation, tokens: int) -> None:
-        """Count what a call took in the end, and that it no longer runs. Never waits."""
-
-    def read(self, key_id: int, limits: Limits) -> Mapping[str, RateWindow]:
-        """Return what is left of each limit per minute; counts nothing."""
-
-    def sweep(self) -> None:
-        """Forget keys that are not used. Never waits."""
 
 
 @dataclass(slots=True)
@@ -88,7 +69,8 @@ class LocalWindows:
         self._counts: dict[int, _Counts] = {}
 
     def enter(self, key_id: int, limits: Limits, tokens: int) -> Reservation:
-        """Count a call. Raises LimitReached."""
+        """Count a call that expects to take `tokens`. Raises LimitReached; then nothing was
+        counted."""
         if not is_limited(limits):
             return Reservation(key_id)
         counts, elapsed_s = self._now(key_id)
@@ -101,7 +83,7 @@ class LocalWindows:
         return Reservation(key_id, tokens, True, _windows(counts, limits, elapsed_s))
 
     def leave(self, reservation: Reservation, tokens: int) -> None:
-        """Count what a call took."""
+        """Count what a call took in the end, and that it no longer runs. Never waits."""
         if not reservation.counted:
             return
         counts, _ = self._now(reservation.key_id)
@@ -110,7 +92,7 @@ class LocalWindows:
         counts.reserved -= reservation.tokens
 
     def read(self, key_id: int, limits: Limits) -> Mapping[str, RateWindow]:
-        """Return what is left."""
+        """Return what is left of each limit per minute; counts nothing."""
         counts, elapsed_s = self._now(key_id)
         return _windows(counts, limits, elapsed_s)
 
@@ -183,13 +165,12 @@ def _tokens_refusal(
 
 
 def _windows(counts: _Counts, limits: Limits, elapsed_s: float) -> dict[str, RateWindow]:
-    found: dict[str, RateWindow] = {}
-    if limits.requests_per_minute:
-        found["requests"] = rate_window.window(
-            counts.requests_before, counts.requests, elapsed_s, limits.requests_per_minute
-        )
-    if limits.tokens_per_minute:
-        found["tokens"] = rate_window.window(
-            counts.tokens_before, counts.tokens, elapsed_s, limits.tokens_per_minute
-        )
-    return found
+    both = {
+        "requests": (counts.requests_before, counts.requests, limits.requests_per_minute),
+        "tokens": (counts.tokens_before, counts.tokens, limits.tokens_per_minute),
+    }
+    return {
+        name: rate_window.window(before, now, elapsed_s, limit)
+        for name, (before, now, limit) in both.items()
+        if limit
+    }

@@ -152,10 +152,10 @@ class Operations:
 
 def client_of(scheduler: Scheduler, server_id: int) -> OllamaClient:
     """Return the client of a server. Raises InvalidRequest when there is no such server."""
-    client = scheduler.client(server_id)
-    if client is None:
+    server = scheduler.servers.get(server_id)
+    if server is None:
         raise InvalidRequest(f"There is no server {server_id}.", param="server_ids")
-    return client
+    return server.client
 
 
 def valid_name(model: str, param: str = "model") -> str:

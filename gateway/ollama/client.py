@@ -17,7 +17,6 @@ import re
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
-from types import TracebackType
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
@@ -73,8 +72,14 @@ class Upstream:
         self._has_records = False
 
     def __enter__(self) -> Upstream:
+        client = self._client
+        prepared = requests.PreparedRequest()
+        prepared.method = self._method
+        prepared.url = client.root + self._path
+        prepared.body = self._request
+        prepared.headers = client.fields
         try:
-            response = self._client.send(self._method, self._path, self._request, self._limits)
+            response = client.adapter.send(prepared, stream=True, timeout=self._limits)
         except FOREIGN as error:
             raise self._mapped(error) from error
         body: Body = response.raw  # type: ignore[assignment]  # of our adapter
@@ -86,12 +91,7 @@ class Upstream:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         if self._body is not None:
             self._body.close()
 
@@ -191,31 +191,26 @@ class OllamaClient:
     ) -> None:
         self.server = server
         self._connect_s = float(connect_timeout_s)
-        self._root, self._fields = _address(server)
+        self.root, self.fields = _address(server)
         verify = server.tls_verify and (server.tls_ca_file or True)
         # The adapter is asked directly: what a session adds to it, redirects, cookies and settings
         # of the environment, must not happen here.
-        self._adapter = DirectAdapter(
-            self._root, verify=verify, pool_size=pool_size, addresses=AddressBook(allows=allows)
+        self.adapter = DirectAdapter(
+            self.root, verify=verify, pool_size=pool_size, addresses=AddressBook(allows=allows)
         )
 
-    def post(self, path: str, body: bytes, *, read_timeout_s: float | None = None) -> Upstream:
-        """Prepare a POST; nothing is sent yet. `read_timeout_s` is the longest silence, None for
+    def post(
+        self, path: str, body: bytes, *, method: str = "POST", read_timeout_s: float | None = None
+    ) -> Upstream:
+        """Prepare a request; nothing is sent yet. `read_timeout_s` is the longest silence, None for
         none: somebody else watches."""
-        return Upstream(self, "POST", path, body, self._timeouts(read_timeout_s))
+        send_s = SEND_S if read_timeout_s is None else read_timeout_s
+        limits = Timeouts(self._connect_s, send_s, read_timeout_s)
+        return Upstream(self, method, path, body, limits)
 
     def close(self) -> None:
         """End all idle connections; calls under way go on."""
-        self._adapter.close()
-
-    def send(self, method: str, path: str, body: bytes, limits: Timeouts) -> requests.Response:
-        """Send a request and wait for the head of its answer; used by `Upstream`."""
-        prepared = requests.PreparedRequest()
-        prepared.method = method
-        prepared.url = self._root + path
-        prepared.body = body
-        prepared.headers = self._fields
-        return self._adapter.send(prepared, stream=True, timeout=limits)
+        self.adapter.close()
 
     # -- management ------------------------------------------------------------------------------
 
@@ -277,11 +272,8 @@ class OllamaClient:
         timeout_s: float = QUICK_S,
     ) -> bytes:
         data = b"" if body is None else orjson.dumps(body)
-        with Upstream(self, method, path, data, self._timeouts(timeout_s)) as upstream:
+        with self.post(path, data, method=method, read_timeout_s=timeout_s) as upstream:
             return upstream.read(timeout_s)
-
-    def _timeouts(self, read_s: float | None) -> Timeouts:
-        return Timeouts(self._connect_s, SEND_S if read_s is None else read_s, read_s)
 
 
 def _map_error(error: Exception, *, has_records: bool) -> GatewayError:
@@ -297,7 +289,15 @@ def _map_error(error: Exception, *, has_records: bool) -> GatewayError:
                 "The Ollama server sent a line that is too long.", code="upstream_line_too_long"
             )
         case TimeoutError():
-            return _not_connected()
+            # 504 (D45), but before anything was sent: another server may be asked
+            late = UpstreamUnreachable(
+                "The Ollama server did not accept a connection in time.",
+                code="upstream_timeout",
+                status=504,
+                should_retry=False,
+            )
+            late.anthropic_type = "timeout_error"
+            return late
         case ssl.SSLError():
             return UpstreamUnreachable("The certificate of the Ollama server was not accepted.")
     if has_records:
@@ -306,19 +306,6 @@ def _map_error(error: Exception, *, has_records: bool) -> GatewayError:
             code="upstream_disconnected",
         )
     return UpstreamUnreachable("The Ollama server cannot be reached.")
-
-
-def _not_connected() -> UpstreamUnreachable:
-    """A time limit (504, D45), but one before anything was sent: another server may be
-    asked."""
-    error = UpstreamUnreachable(
-        "The Ollama server did not accept a connection in time.",
-        code="upstream_timeout",
-        status=504,
-        should_retry=False,
-    )
-    error.anthropic_type = "timeout_error"
-    return error
 
 
 def _address(server: Server) -> tuple[str, CaseInsensitiveDict[str]]:

@@ -10,7 +10,7 @@ import errno
 import socket
 import ssl
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from gateway.errors import GatewayError, UpstreamTimeout, UpstreamUnreachable
@@ -51,40 +51,86 @@ class Trouble:
         return self.message
 
 
+_BY_CAUSE: dict[type[BaseException], Trouble] = {  # the first that fits
+    ForbiddenAddress: Trouble(
+        "forbidden",
+        "{host} leads to an address that no server may have.",
+        "Link-local, multicast and cloud metadata addresses are refused: use another one.",
+    ),
+    LateAnswer: Trouble(
+        "failed",
+        "The name server does not answer when asked for {host}.",
+        "Check the name server of the gateway's machine, or use the IP address.",
+    ),
+    socket.gaierror: Trouble(
+        "dns",
+        "The name {host} is unknown.",
+        "Check the spelling, or use the IP address. In a container only names on its own "
+        "network are known; the machine itself is host.docker.internal.",
+    ),
+}
+_NO_WAY = Trouble(
+    "no_route",
+    "There is no way to {host} from here.",
+    "Check the address, and that both machines are on the same network.",
+)
+_SILENT = Trouble(
+    "timeout",
+    "{host} does not answer on port {port}.",
+    "The machine may be off, busy or behind a firewall: allow this port there.",
+)
+_CLOSED = Trouble(
+    "failed",
+    "{host} closed the connection without an answer.",
+    "Check that Ollama runs there, and not something else on this port.",
+)
+_NOT_OLLAMA = Trouble(
+    "not_ollama",
+    "Something answers on port {port} of {host}, but it is not Ollama.",
+    "Check the port (Ollama's is 11434) and the path.",
+)
+_BY_CODE = {
+    "upstream_unauthorized": Trouble(
+        "unauthorized",
+        "The server wants other credentials.",
+        "Enter the header that the proxy in front of Ollama asks for.",
+    ),
+    "upstream_forbidden": Trouble(
+        "failed",
+        "The server refuses calls to the name {host}.",
+        "Ollama on 127.0.0.1 answers to few names: use its IP address, or have the proxy in "
+        "front of it send 'Host: localhost'.",
+    ),
+    "upstream_bad_response": _NOT_OLLAMA,
+    "upstream_endpoint_missing": _NOT_OLLAMA,
+}
+
+
 def explain(error: GatewayError, url: str) -> Trouble:
     """Return the trouble behind a failed call to the server at `url`."""
     _, host, port = server_url.split(url)
     causes = tuple(_causes(error))
     if any(isinstance(cause, ssl.SSLError) for cause in causes):
         return _tls(causes)
-    if any(isinstance(cause, ForbiddenAddress) for cause in causes):
-        return Trouble(
-            "forbidden",
-            f"{host} leads to an address that no server may have.",
-            "Link-local, multicast and cloud metadata addresses are refused: use another one.",
-        )
-    if any(isinstance(cause, LateAnswer) for cause in causes):
-        return Trouble(
-            "failed",
-            f"The name server does not answer when asked for {host}.",
-            "Check the name server of the gateway's machine, or use the IP address.",
-        )
-    if any(isinstance(cause, socket.gaierror) for cause in causes):
-        return Trouble(
-            "dns",
-            f"The name {host} is unknown.",
-            "Check the spelling, or use the IP address. In a container only names on its own "
-            "network are known; the machine itself is host.docker.internal.",
-        )
+    for kind in _BY_CAUSE:
+        if any(isinstance(cause, kind) for cause in causes):
+            return _filled(_BY_CAUSE[kind], host, port)
     if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
         return _refused(host, port)
     if any(isinstance(cause, OSError) and cause.errno in _NO_ROUTE for cause in causes):
-        return Trouble(
-            "no_route",
-            f"There is no way to {host} from here.",
-            "Check the address, and that both machines are on the same network.",
-        )
-    return _by_error(error, causes, host, port)
+        return _filled(_NO_WAY, host, port)
+    timed_out = any(isinstance(cause, TimeoutError) for cause in causes)
+    if isinstance(error, UpstreamTimeout) or timed_out:
+        return _filled(_SILENT, host, port)
+    if error.code in _BY_CODE:
+        return _filled(_BY_CODE[error.code], host, port)
+    if isinstance(error, UpstreamUnreachable):
+        return _filled(_CLOSED, host, port)
+    return Trouble("failed", error.message, "Look into the log of Ollama on that machine.")
+
+
+def _filled(trouble: Trouble, host: str, port: int) -> Trouble:
+    return replace(trouble, message=trouble.message.format(host=host, port=port))
 
 
 def _refused(host: str, port: int) -> Trouble:
@@ -116,44 +162,6 @@ def _tls(causes: tuple[BaseException, ...]) -> Trouble:
         "No encrypted connection could be made.",
         "Ollama itself speaks plain http: write http:// unless a proxy in front of it does TLS.",
     )
-
-
-def _by_error(
-    error: GatewayError, causes: tuple[BaseException, ...], host: str, port: int
-) -> Trouble:
-    timed_out = any(isinstance(cause, TimeoutError) for cause in causes)
-    if isinstance(error, UpstreamTimeout) or timed_out:
-        return Trouble(
-            "timeout",
-            f"{host} does not answer on port {port}.",
-            "The machine may be off, busy or behind a firewall: allow this port there.",
-        )
-    if error.code == "upstream_unauthorized":
-        return Trouble(
-            "unauthorized",
-            "The server wants other credentials.",
-            "Enter the header that the proxy in front of Ollama asks for.",
-        )
-    if error.code == "upstream_forbidden":
-        return Trouble(
-            "failed",
-            f"The server refuses calls to the name {host}.",
-            "Ollama on 127.0.0.1 answers to few names: use its IP address, or have the proxy in "
-            "front of it send 'Host: localhost'.",
-        )
-    if error.code in {"upstream_bad_response", "upstream_endpoint_missing"}:
-        return Trouble(
-            "not_ollama",
-            f"Something answers on port {port} of {host}, but it is not Ollama.",
-            "Check the port (Ollama's is 11434) and the path.",
-        )
-    if isinstance(error, UpstreamUnreachable):
-        return Trouble(
-            "failed",
-            f"{host} closed the connection without an answer.",
-            "Check that Ollama runs there, and not something else on this port.",
-        )
-    return Trouble("failed", error.message, "Look into the log of Ollama on that machine.")
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -14,7 +14,6 @@ text belongs in a log.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -123,20 +122,40 @@ def from_status(status: int, body: bytes, retry_after: str | None, endpoint: str
     `endpoint` is the path that was called; `retry_after` the header of that name.
     """
     said = read_body(body)
-    make = _BY_STATUS.get(status)
-    if make is not None:
-        return make(said.text, retry_after)
+    text = said.text
+    match status:
+        case 401:  # D51: not the caller's 401, which would make people change their key of ours
+            return UpstreamError(
+                "The Ollama server wants other credentials; an administrator must sign it in.",
+                code="upstream_unauthorized",
+                should_retry=False,
+            )
+        case 403:
+            text = text or "The Ollama server refused this request."
+            return Forbidden(text, code="upstream_forbidden")
+        case 404 if _MODEL_GONE.search(text):
+            return ModelNotFound(text, param="model")
+        case 404 | 405:
+            return UpstreamError(
+                "The Ollama server does not know this endpoint; it may be too old.",
+                code="upstream_endpoint_missing",
+                should_retry=False,
+            )
+        case 429:
+            return _rate_limited(text, retry_after)
+        case 503:
+            return _busy(text, retry_after)
+        case 504:
+            return UpstreamTimeout(text or "The Ollama server ran into a time limit.")
     if status < 400:
         return bad_response(f"an answer with the unexpected status {status}")
     known = _from_text(said, endpoint)
-    if known is not None:
-        return known
-    if status < 500:
-        return InvalidRequest(
-            said.text or f"The Ollama server refused the request with status {status}.",
-            code="upstream_invalid_request",
-        )
-    return _failed(said.text)
+    if known is not None or status >= 500:
+        return known or _failed(text)
+    return InvalidRequest(
+        text or f"The Ollama server refused the request with status {status}.",
+        code="upstream_invalid_request",
+    )
 
 
 def from_line(error: Json, endpoint: str = "/api/chat") -> GatewayError:
@@ -243,31 +262,24 @@ def _count(value: Json) -> int:
 
 def _from_text(said: Said, endpoint: str) -> GatewayError | None:
     """Return the error the text alone decides, if it does."""
-    text = said.text
+    text, prompt_param = said.text, _PROMPT_PARAM.get(endpoint, "messages")
     if _OVERFLOW.search(text):
-        detail = {}
-        if said.prompt_tokens:
-            detail["prompt_tokens"] = said.prompt_tokens
-        if said.context_tokens:
-            detail["context_tokens"] = said.context_tokens
-        return ContextOverflow(text, param=_PROMPT_PARAM.get(endpoint, "messages"), detail=detail)
+        sizes = {"prompt_tokens": said.prompt_tokens, "context_tokens": said.context_tokens}
+        told = {name: size for name, size in sizes.items() if size}
+        return ContextOverflow(text, param=prompt_param, detail=told)
     for pattern, code, param in _CAPABILITIES:
         if pattern.search(text):
             return CapabilityMissing(
                 _NO_EMBEDDINGS if code == "embeddings_not_supported" else text,
                 code=code,
-                param=param or _PROMPT_PARAM.get(endpoint, "messages"),
+                param=param or prompt_param,
             )
     if _FORMAT.search(text):
         return InvalidRequest(text, param=FORMAT_PARAM)
     if _TOOL_CALL.search(text):
         return UpstreamError(text, code="tool_call_parse_error")
     if _TEMPLATE.search(text):
-        return InvalidRequest(
-            text,
-            param=_PROMPT_PARAM.get(endpoint, "messages"),
-            code="upstream_invalid_request",
-        )
+        return InvalidRequest(text, param=prompt_param, code="upstream_invalid_request")
     if _BUSY.search(text):
         return _busy(text, None)
     return None
@@ -288,33 +300,6 @@ def _busy(text: str, retry_after: str | None) -> GatewayError:
     )
 
 
-def _not_found(text: str, retry_after: str | None) -> GatewayError:
-    if _MODEL_GONE.search(text):
-        return ModelNotFound(text, param="model")
-    return _endpoint_missing(text, retry_after)
-
-
-def _endpoint_missing(text: str, retry_after: str | None) -> GatewayError:
-    return UpstreamError(
-        "The Ollama server does not know this endpoint; it may be too old.",
-        code="upstream_endpoint_missing",
-        should_retry=False,
-    )
-
-
-def _unauthorized(text: str, retry_after: str | None) -> GatewayError:
-    # D51: not the caller's 401, which would make people change their key of this gateway.
-    return UpstreamError(
-        "The Ollama server wants other credentials; an administrator must sign it in.",
-        code="upstream_unauthorized",
-        should_retry=False,
-    )
-
-
-def _forbidden(text: str, retry_after: str | None) -> GatewayError:
-    return Forbidden(text or "The Ollama server refused this request.", code="upstream_forbidden")
-
-
 def _rate_limited(text: str, retry_after: str | None) -> GatewayError:
     seconds = _seconds(retry_after, DEFAULT_RETRY_S)
     text = text or "The Ollama server is rate limited."
@@ -325,28 +310,10 @@ def _rate_limited(text: str, retry_after: str | None) -> GatewayError:
     )
 
 
-def _timed_out(text: str, retry_after: str | None) -> GatewayError:
-    return UpstreamTimeout(text or "The Ollama server ran into a time limit.")
-
-
 def _seconds(retry_after: str | None, default_s: int) -> int:
     """Read a Retry-After of whole seconds, at most a day; how much of it is told to callers is
     decided where the answer is made (D50)."""
-    if (
-        retry_after is None
-        or not retry_after.strip().isascii()
-        or not retry_after.strip().isdigit()
-    ):
+    text = (retry_after or "").strip()
+    if not (text.isascii() and text.isdigit()):
         return default_s
-    return min(max(int(retry_after.strip()[:9]), 1), MAX_RETRY_S)
-
-
-_BY_STATUS: Final[dict[int, Callable[[str, str | None], GatewayError]]] = {
-    401: _unauthorized,
-    403: _forbidden,
-    404: _not_found,
-    405: _endpoint_missing,
-    429: _rate_limited,
-    503: _busy,
-    504: _timed_out,
-}
+    return min(max(int(text[:9]), 1), MAX_RETRY_S)

@@ -26,7 +26,7 @@ import socket
 import ssl
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -272,7 +272,6 @@ class DirectAdapter(BaseAdapter):
         self._addresses = addresses or AddressBook()
         self._idle: list[Connection] = []
         self._tls: ssl.SSLContext | None = None
-        self._fields: tuple[Mapping[str, str] | None, str] = (None, "")
         self._is_closed = False
         weakref.finalize(self, _close_all, self._idle)
 
@@ -313,7 +312,8 @@ class DirectAdapter(BaseAdapter):
         assert isinstance(body, bytes)
         method = request.method or ""
         size = "" if method == "GET" else f"Content-Length: {len(body)}\r\n"
-        head = f"{method} {request.path_url} HTTP/1.1\r\n{self._lines(request.headers)}{size}\r\n"
+        fields = "".join([f"{name}: {value}\r\n" for name, value in request.headers.items()])
+        head = f"{method} {request.path_url} HTTP/1.1\r\n{fields}{size}\r\n"
         try:
             connection.send(head.encode("latin-1"), body, limits.send_s)
             raw = connection.receive_head(method, limits.read_s)
@@ -344,14 +344,6 @@ class DirectAdapter(BaseAdapter):
             self._idle.append(connection)
         else:
             connection.close()
-
-    def _lines(self, fields: Mapping[str, str]) -> str:
-        """Return the fields as they are written; a client's are the same for every request."""
-        known, lines = self._fields
-        if known is not fields:
-            lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-            self._fields = fields, lines
-        return lines
 
     def _context(self) -> ssl.SSLContext:
         """Return how TLS is done. Raises OSError for a CA file that cannot be used."""

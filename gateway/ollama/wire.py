@@ -39,7 +39,6 @@ from gateway.ollama.records import ABSENT, WHOLE_NUMBER, Call, Counts, Last, Lin
 
 log = logging.getLogger(__name__)
 
-_NO_EVENTS: Final[list[Event]] = []
 _BOM: Final = b"\xef\xbb\xbf"
 
 
@@ -67,16 +66,15 @@ def encode_generate(
 ) -> bytes:
     """Return the body for `POST /api/generate` with one of the request's prompts."""
     body: dict[str, Json] = {"model": name, "prompt": prompt}
-    if request.suffix:
-        body["suffix"] = request.suffix
-    if request.system is not None:
-        body["system"] = request.system
-    if request.template is not None:
-        body["template"] = request.template
-    if request.media:
-        body["images"] = [media.data for media in request.media]
-    if request.params.raw is not None:
-        body["raw"] = request.params.raw
+    for key, value in (
+        ("suffix", request.suffix or None),
+        ("system", request.system),
+        ("template", request.template),
+        ("images", [media.data for media in request.media] or None),
+        ("raw", request.params.raw),
+    ):
+        if value is not None:
+            body[key] = value
     _add_params(body, request.params, seed_offset)
     return _dump(body)
 
@@ -192,9 +190,6 @@ def _plain(value: Any) -> Any:
 # -- answers ---------------------------------------------------------------------------------------
 
 
-_REASONS: Final = {"length": "length"}
-
-
 class Decoder:
     """Reads the lines of one answer of `/api/chat` or `/api/generate`.
 
@@ -214,7 +209,7 @@ class Decoder:
     def feed(self, lines: Sequence[bytes]) -> list[Event]:
         """Return the events of lines that arrived together, in order. After the end: nothing."""
         if self.finished:
-            return _NO_EVENTS[:]
+            return []
         events: list[Event] = []
         for raw in lines:
             if not self.records and raw.startswith(_BOM):
@@ -245,20 +240,15 @@ class Decoder:
     def end(self) -> list[Event]:
         """Return what is missing when the body has ended: nothing after a regular end."""
         if self.finished:
-            return _NO_EVENTS[:]
+            return []
         self.finished = True
         if not self.records:
             return [Failed(faults.bad_response("an empty answer"))]
         log.warning("an answer of ollama ended without its last line")
-        return [Finish("length", self.estimate())]
-
-    def estimate(self) -> Usage:
-        """Return the usage as far as it can be counted without Ollama's own counters."""
-        return Usage(
-            completion_tokens=self.text_records,
-            reasoning_tokens=self._reasoning(self.text_records),
-            estimated=True,
-        )
+        count = self.text_records
+        reasoning = self._reasoning(count)
+        usage = Usage(completion_tokens=count, reasoning_tokens=reasoning, estimated=True)
+        return [Finish("length", usage)]
 
     def _read(self, line: Line, raw: bytes, events: list[Event]) -> bool:
         """Add the events of a line; True when it is the last one."""
@@ -327,8 +317,7 @@ class Decoder:
             prompt_ns=counts.read(last.prompt_eval_duration),
             eval_ns=counts.read(last.eval_duration),
         )
-        reason = last.done_reason if isinstance(last.done_reason, str) else ""
-        return Finish(_REASONS.get(reason, "stop"), usage)
+        return Finish("length" if last.done_reason == "length" else "stop", usage)
 
     def _reasoning(self, completion_tokens: int) -> int:
         """Ollama does not count thinking apart, so it gets its share of characters (D35)."""

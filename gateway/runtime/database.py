@@ -14,6 +14,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy.exc import DBAPIError
@@ -55,13 +56,15 @@ class Store:
     ) -> T:
         """Return what `function(session, ...)` reads. Raises StoreUnavailable, and what it
         raises."""
-        return self._run(lambda _: self._reading(function, *args, **kwargs), ANSWER_S)
+        work = partial(self._reading, lambda s: function(s, *args, **kwargs))
+        return self._run(work, ANSWER_S)
 
     def analyse(
         self, function: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Read as `read` does, but allow a long query its time."""
-        return self._run(lambda _: self._reading(function, *args, **kwargs), LONG_ANSWER_S)
+        work = partial(self._reading, lambda s: function(s, *args, **kwargs))
+        return self._run(work, LONG_ANSWER_S)
 
     def write(
         self, function: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs
@@ -69,10 +72,7 @@ class Store:
         """Return what `function(session, ...)` returns, after its changes are committed. Raises
         StoreUnavailable, and what it raises; then nothing was changed."""
 
-        def work(given_up: threading.Event) -> T:
-            with self.database.write() as session:
-                return _unless(given_up, function(session, *args, **kwargs))
-
+        work = partial(self._writing, None, lambda s: function(s, *args, **kwargs))
         return self._run(work, LONG_ANSWER_S)
 
     def write_soon(
@@ -81,17 +81,21 @@ class Store:
         """Write as `write` does, for a call of the API that waits for it: a database that is locked
         or silent is not waited for long, and not at all shortly after that was seen."""
 
-        def work(given_up: threading.Event) -> T:
-            with self.database.write(wait_ms=_LOCK_MS) as session:
-                return _unless(given_up, function(session, *args, **kwargs))
-
+        work = partial(self._writing, _LOCK_MS, lambda s: function(s, *args, **kwargs))
         return self._run(work, ANSWER_S, for_a_call=True)
 
-    def _reading(
-        self, function: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
+    def _reading(self, work: Callable[[Session], T], _: threading.Event) -> T:
         with self.database.read() as session:
-            return function(session, *args, **kwargs)
+            return work(session)
+
+    def _writing(
+        self, wait_ms: int | None, work: Callable[[Session], T], given_up: threading.Event
+    ) -> T:
+        with self.database.write(wait_ms=wait_ms) as session:
+            result = work(session)
+            if given_up.is_set():  # its caller was told that nothing was changed
+                raise _GivenUp
+            return result
 
     def _run(
         self, work: Callable[[threading.Event], T], wait_s: float, *, for_a_call: bool = False
@@ -174,10 +178,3 @@ class _Silence:
 
 class _GivenUp(Exception):
     """Nobody waits for this any more: rolls the transaction back."""
-
-
-def _unless(given_up: threading.Event, result: T) -> T:
-    """Return the result, to be committed, unless its caller was told that nothing was changed."""
-    if given_up.is_set():
-        raise _GivenUp
-    return result

@@ -32,7 +32,7 @@ class Clients:
     def __call__(self, server: Server) -> OllamaClient:
         """Return the server's client. Raises InvalidRequest when its address or header cannot be
         used."""
-        address = (server.url, server.auth_header, server.tls_verify, server.tls_ca_file)
+        address = address_of(server)
         with self._lock:
             known = self._clients.get(server.id)
             if known is not None and known[0] == address:
@@ -61,6 +61,11 @@ class Clients:
             known = self._clients.pop(server_id, None)
         if known is not None:
             known[1].close()
+
+
+def address_of(server: Server) -> _Address:
+    """Return what decides how a server is reached."""
+    return server.url, server.auth_header, server.tls_verify, server.tls_ca_file
 
 
 def _allows(address: str) -> bool:

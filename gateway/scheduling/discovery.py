@@ -229,26 +229,18 @@ class Refresher:
         self.catalog.drop()
         snapshot = self.catalog.snapshot()
         by_id = {server.id: server for server in snapshot.servers}
-        for batch in _batches(lacking, _AT_ONCE):
-            tasks = []
-            for model_id, name, digest in batch:
+        for start in range(0, len(lacking), _AT_ONCE):
+            asked = []
+            for model_id, name, digest in lacking[start : start + _AT_ONCE]:
                 model = snapshot.by_id.get(model_id)
-                holders = [
-                    by_id[one] for one in (model.server_ids if model else ()) if one in by_id
-                ]
-                tasks.append((model_id, digest, offload.spawn(self._show, name, digest, holders)))
+                ids = model.server_ids if model else ()
+                holders = [by_id[one] for one in ids if one in by_id]
+                asked.append((model_id, digest, offload.spawn(self._show, name, digest, holders)))
             found = [
-                (model_id, digest, task.result())
-                for model_id, digest, task in tasks
-                if task.wait(_WAIT_S)
+                (model_id, digest, task.result() if task.wait(_WAIT_S) else None)
+                for model_id, digest, task in asked
             ]
-            self._save(
-                [
-                    (model_id, digest, shown)
-                    for model_id, digest, shown in found
-                    if shown is not None
-                ]
-            )
+            self._save([(one, digest, shown) for one, digest, shown in found if shown])
 
     def _show(self, name: str, digest: str, holders: Iterable[Server]) -> Shown | None:
         known = self._shown.get(digest)
@@ -297,7 +289,6 @@ def _listing(tags: Sequence[Tag]) -> list[Listed]:
 
 
 def _listed(tag: Tag) -> Listed:
-    details: dict[str, Json] = {"context_tokens": tag.context_tokens}
     return Listed(
         name=tag.name,
         digest=tag.digest[:80],
@@ -307,7 +298,7 @@ def _listed(tag: Tag) -> Listed:
         parameter_size=tag.parameter_size[:32],
         quantization=tag.quantization[:32],
         remote=tag.remote or names.is_cloud(tag.name),
-        details=details,
+        details={"context_tokens": tag.context_tokens},
     )
 
 
@@ -322,10 +313,3 @@ def _details(shown: Shown) -> Mapping[str, Json]:
 
 def _late(server: Server) -> Refreshed:
     return Refreshed(server.id, server.name, error="It took too long to answer.", fix="Try again.")
-
-
-def _batches(
-    items: Sequence[tuple[int, str, str]], size: int
-) -> Iterable[Sequence[tuple[int, str, str]]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]

@@ -151,7 +151,7 @@ class Scheduler:
         was_ill = server.breaker.retry_at_s is not None
         deployment.on_first_token(now_s)
         if self.shared is not None and not deployment.has_fixed_slots:
-            self.shared.note_answer(slot.lease_id)
+            self.shared.counts.note_answer(slot.lease_id)
         if was_ill:
             server.refresh(now_s)
         if was_ill or deployment.slots > slots:
@@ -180,7 +180,7 @@ class Scheduler:
         if not deployment.local_in_flight:
             self._busy.discard(deployment)
         if self.shared is not None:
-            self.shared.release(slot.lease_id)
+            self.shared.counts.release(slot.lease_id)
         self.serve(deployment.name, now_s)
         self._discard_empty(deployment.name)
 
@@ -230,11 +230,6 @@ class Scheduler:
         now_s = self._clock()
         return routes(self._states.deployments_of(model, now_s), num_ctx, prefix, now_s)
 
-    def client(self, server_id: int) -> OllamaClient | None:
-        """Return the client of a server; None when there is no such server."""
-        server = self.servers.get(server_id)
-        return None if server is None else server.client
-
     def views(self) -> tuple[ServerView, ...]:
         """Return every server as it is right now."""
         now_s = self._clock()
@@ -249,21 +244,17 @@ class Scheduler:
         """Return how many calls wait in all processes, by model. Asks Redis where there is one: for
         pages, not for calls."""
         ours = self.queues.waiting()
-        return ours if self.shared is None else self.shared.remote_waiting() + Counter(ours)
+        return ours if self.shared is None else self.shared.counts.remote_waiting() + Counter(ours)
 
     def state(self) -> Mapping[str, object]:
         """Return where slots are counted: for the health page."""
-        return (
-            {"backend": "local", "degraded": False} if self.shared is None else self.shared.state()
-        )
+        if self.shared is None:
+            return {"backend": "local", "degraded": False}
+        return self.shared.counts.state()
 
     def in_flight(self) -> Mapping[tuple[int, str], int]:
         """Return how many calls of this process run, by server and model."""
         return {(one.server_id, one.name): one.local_in_flight for one in self._busy}
-
-    def running_count(self) -> int:
-        """Return how many slots are taken, whether or not somebody fetched them."""
-        return len(self._running)
 
     # -- what is known of the servers --------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from gateway.core.catalog import Loaded, Model, Server, ServerStatus, ServerView
 from gateway.errors import InvalidRequest
 from gateway.policy import breaker
 from gateway.policy.breaker import Breaker
+from gateway.scheduling.clients import address_of
 from gateway.scheduling.deployments import UNKNOWN_CONTEXT, Deployment
 
 if TYPE_CHECKING:
@@ -70,16 +71,6 @@ class ServerState:
             return found
         return next(
             (one for other, one in self.loaded.items() if self.weights.get(other) == weights), None
-        )
-
-    def has_address_of(self, server: Server) -> bool:
-        """Whether `server` is reached as this one is: same address, credentials and TLS."""
-        ours = self.server
-        return (ours.url, ours.auth_header, ours.tls_verify, ours.tls_ca_file) == (
-            server.url,
-            server.auth_header,
-            server.tls_verify,
-            server.tls_ca_file,
         )
 
     def refresh(self, now_s: float) -> None:
@@ -238,7 +229,7 @@ class ServerStates:
         kept: dict[int, ServerState] = {}
         for server in servers:
             state = self.by_id.get(server.id)
-            if state is None or not state.has_address_of(server):
+            if state is None or address_of(state.server) != address_of(server):
                 client = self._client(server)
                 if client is None:
                     continue

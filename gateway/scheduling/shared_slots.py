@@ -16,8 +16,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING, Final
 
@@ -50,7 +49,7 @@ class SharedSlots:
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._scheduler = scheduler
-        self._counts = counts
+        self.counts = counts
         self._clock = clock
         self._chance = chance
         self._taking: set[str] = set()
@@ -72,26 +71,10 @@ class SharedSlots:
             self._taking.add(name)
             tasks.spawn(self._serve, name)
 
-    def release(self, lease_id: str) -> None:
-        """Release a slot. Never waits."""
-        self._counts.release(lease_id)
-
-    def note_answer(self, lease_id: str) -> None:
-        """Note that a call has its first token. Never waits."""
-        self._counts.note_answer(lease_id)
-
     def forget_proven(self, server: ServerState) -> None:
         """Forget how many slots a server was seen to have: it was restarted."""
         for name in server.deployments:
-            self._counts.forget_proven(slot_name(server.server.id, name))
-
-    def remote_waiting(self) -> Counter[str]:
-        """Return how many calls wait in other processes, by model. Asks Redis."""
-        return self._counts.remote_waiting()
-
-    def state(self) -> Mapping[str, object]:
-        """Return whether slots are counted in Redis now."""
-        return self._counts.state()
+            self.counts.forget_proven(slot_name(server.server.id, name))
 
     # -- what Redis says -------------------------------------------------------------------------
 
@@ -142,7 +125,7 @@ class SharedSlots:
         found: dict[str, Acquired] = {}
         try:
             if waits:
-                found = self._counts.observe(waits, self._scheduler.queues.waiting())
+                found = self.counts.observe(waits, self._scheduler.queues.waiting())
         except RedisAway:
             pass
         self._observed_s.update(dict.fromkeys(names, now_s))
@@ -182,10 +165,10 @@ class SharedSlots:
     def _take(self, following: Next) -> bool:
         """Acquire a slot for a call; False when none is to be had on this server now."""
         deployment = following.deployment
-        lease_id = self._counts.new_lease()
+        lease_id = self.counts.new_lease()
         now_s = self._clock()
         name = deployment.name
-        acquired = self._counts.try_acquire(
+        acquired = self.counts.try_acquire(
             slot_name(deployment.server_id, name),
             lease_id,
             deployment.slots,
@@ -201,7 +184,7 @@ class SharedSlots:
         if not self._scheduler.assign(following, lease_id) and not self._pass_on(
             deployment, lease_id
         ):
-            self._counts.release(lease_id)
+            self.counts.release(lease_id)
         return True
 
     def _pass_on(self, deployment: Deployment, lease_id: str) -> bool:

@@ -69,7 +69,7 @@ class Reader:
 def is_free(bench: Bench) -> bool:
     """Whether nothing is held any more."""
     parts, services = bench.parts, bench.services
-    return not (len(parts.registry) + len(parts.monitor) + services.scheduler.running_count())
+    return not (len(parts.registry) + len(parts.monitor) + len(services.scheduler.in_flight()))
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_who_reacts_to_the_end_finds_everything_given_back(bench: Bench) -> None
             batches = active.channel.get()
 
         assert batches is not None
-        assert bench.services.scheduler.running_count() == 0
+        assert bench.services.scheduler.in_flight() == {}
         leases = [bench.services.limiter.admit(bench.key, 1) for _ in range(2)]
         for lease in leases:
             lease.settle(0, counted=False)

@@ -191,7 +191,8 @@ def test_one_call_that_cannot_be_cancelled_does_not_save_the_others(desk: Desk):
 
     with desk.run("req_1"), desk.run("req_2"):
         next(iter(desk.live._calls.values())).cancel = stubborn
-        count = desk.live.cancel_all(lambda: GatewayError("over", code="shutting_down"))
+        over = GatewayError("over", code="shutting_down")
+        count = desk.live.cancel_where(lambda stats: True, lambda: over)
 
     assert count == 2
     assert desk.cancelled == [("req_2", "shutting_down")]

@@ -105,7 +105,7 @@ def test_an_interrupt_ends_the_call_and_its_connection(
             task.result()
         assert caught.value is task.error  # kept, as whoever looks at the task does
         until(lambda: open_sockets() <= before, "the connection to be closed")
-        assert client._adapter._idle == []
+        assert client.adapter._idle == []
 
 
 def test_an_interrupt_ends_the_wait_for_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,7 +139,7 @@ def test_an_interrupt_ends_the_wait_for_the_end_of_a_body(monkeypatch: pytest.Mo
         assert task.wait(10)
         with pytest.raises(tasks.Cancelled):
             task.result()
-        assert client._adapter._idle == []
+        assert client.adapter._idle == []
 
 
 def test_an_interrupted_call_on_a_used_connection_is_not_sent_again() -> None:

@@ -188,7 +188,7 @@ def test_a_header_that_is_none_is_refused(header: str) -> None:
 
 
 def test_an_ipv6_address_keeps_its_brackets() -> None:
-    assert OllamaClient(server("http://[::1]:11434"))._fields["Host"] == "[::1]:11434"
+    assert OllamaClient(server("http://[::1]:11434")).fields["Host"] == "[::1]:11434"
 
 
 # -- reading ---------------------------------------------------------------------------------------

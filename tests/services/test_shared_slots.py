@@ -53,7 +53,7 @@ def join(redis: Redis) -> Iterator[Join]:
 
 def counts_of(bench: Bench) -> SharedCounts:
     assert bench.scheduler.shared is not None
-    return bench.scheduler.shared._counts
+    return bench.scheduler.shared.counts
 
 
 def until(claim: Callable[[], bool]) -> None:
@@ -313,7 +313,6 @@ def test_a_thousand_cancelled_calls_leave_nothing_held(
     assert ended["waiting"] >= 30
     assert ended["running"] >= 30
     for bench in benches:
-        assert bench.scheduler.running_count() == 0
         assert bench.scheduler.in_flight() == {}
         assert bench.scheduler.waiting() == {}
     if kind == "redis":
@@ -344,4 +343,3 @@ def test_a_grant_to_a_cancelled_call_goes_to_the_next() -> None:
     second.result()
 
     assert order == ["second"]
-    assert bench.scheduler.running_count() == 0
