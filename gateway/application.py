@@ -53,7 +53,7 @@ def create_app(settings: Settings | None = None) -> Flask:
 
 
 def _bound_writing(response: Response) -> Response:
-    """Let the system end a connection whose client takes nothing of an answer for too long: else
+    """Have the system end a connection whose client takes nothing of an answer for too long: else
     memory and connection are held for as long as the client likes. Small answers fit into the
     system's own buffers, and nobody waits for them."""
     sock = request.environ.get("gunicorn.socket")

@@ -55,7 +55,7 @@ def worker_exit(server, worker):  # type: ignore[no-untyped-def]
 
 
 def child_exit(server, worker):  # type: ignore[no-untyped-def]
-    """Take the gauges of a worker that ended out of /metrics; its counters stay."""
+    """Remove the gauges of a worker that ended from /metrics; its counters stay."""
     folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     if folder:
         for file in Path(folder).glob(f"gauge_live*_{worker.pid}.db"):

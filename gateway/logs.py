@@ -208,7 +208,7 @@ def configure(
 
 
 def adopt(name: str) -> None:
-    """Let a foreign logger with writers of its own write through ours: masked, and never waiting
+    """Have a foreign logger with writers of its own write through ours: masked, and never waiting
     for a full pipe."""
     logger = logging.getLogger(name)
     logger.handlers.clear()

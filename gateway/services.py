@@ -23,7 +23,7 @@ from gateway.limits.limiter import Limiter
 from gateway.management.admins import Admins
 from gateway.management.keyring import Keyring
 from gateway.management.keys import Keys
-from gateway.management.model_jobs import Pulls
+from gateway.management.model_jobs import ModelJobs
 from gateway.management.model_operations import Operations
 from gateway.management.models import Models
 from gateway.management.servers import Servers
@@ -71,7 +71,7 @@ def make(config: Settings) -> Services:
     )
     live = ActiveCalls(store, marks, is_loaded=partial(_is_loaded, scheduler, catalog))
     loading = Loading(store, catalog, settings.behaviour)
-    pulls = Pulls(store, scheduler, refresher, loading)
+    pulls = ModelJobs(store, scheduler, refresher, loading)
     usage = UsageWriter(store, worker=worker_name(), capacity=config.usage_buffer)
     metrics = Metrics(VERSION)
     traces = _traces(config)

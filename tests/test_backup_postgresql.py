@@ -59,7 +59,7 @@ def run(app: Flask, *args: object) -> Result:
 
 def is_valid(parts: Services, secret: str) -> bool:
     parts.keyring.drop()
-    parts.keyring._revisions.look()
+    parts.keyring.revisions.look()
     try:
         parts.keyring.find(secret)
     except Unauthenticated:

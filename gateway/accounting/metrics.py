@@ -164,7 +164,7 @@ class Metrics:
             self._stalls.inc()
 
     def sample(self, now: Sample) -> None:
-        """Take in how this process does."""
+        """Set the gauges of this process."""
         self._running.set(now.running)
         self._backlog.set(now.usage_backlog)
         self._dropped.set(now.usage_dropped)
@@ -250,30 +250,22 @@ class ServerGauges(Protocol):
         """Return every server as it is now."""
 
 
+@dataclass(eq=False)
 class Watchdog:
     """Measures the lateness of the event loop and samples the process, once a second.
 
     A loop that is late makes every stream late: something computed or blocked without yielding.
     """
 
-    def __init__(
-        self,
-        metrics: Metrics,
-        servers: ServerGauges,
-        live: Sized,
-        usage: UsageWriter,
-        draining: threading.Event,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._metrics = metrics
-        self._servers = servers
-        self._live = live
-        self._usage = usage
-        self._draining = draining
-        self._clock = clock
-        self._stop = threading.Event()
-        self._waiting_since_s: float | None = None
-        self._sampled_s: float | None = None
+    metrics: Metrics
+    servers: ServerGauges
+    live: Sized
+    usage: UsageWriter
+    draining: threading.Event
+    clock: Callable[[], float] = time.monotonic
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _waiting_since_s: float | None = None
+    _sampled_s: float | None = None
 
     def start(self) -> None:
         """Begin, after the fork."""
@@ -285,27 +277,27 @@ class Watchdog:
 
     def tick(self, expected_s: float) -> None:
         """Look once; `expected_s` is when this should have happened."""
-        now_s = self._clock()
-        self._metrics.late(max(0.0, now_s - expected_s))
+        now_s = self.clock()
+        self.metrics.late(max(0.0, now_s - expected_s))
         if self._sampled_s is None or now_s - self._sampled_s >= SAMPLE_S:
             self._sampled_s = now_s
-            self._metrics.sample(self.look(now_s))
+            self.metrics.sample(self.look(now_s))
 
     def look(self, now_s: float) -> Sample:
         """Return how this process does."""
         running: Tallied[int] = Tallied()
-        for (server_id, _), calls in self._servers.in_flight().items():
+        for (server_id, _), calls in self.servers.in_flight().items():
             running[server_id] += calls
-        backlog = self._usage.backlog()
+        backlog = self.usage.backlog()
         return Sample(
-            running=len(self._live),
-            waiting=self._servers.waiting(),
+            running=len(self.live),
+            waiting=self.servers.waiting(),
             in_flight=running,
-            servers=self._servers.views(),
+            servers=self.servers.views(),
             usage_backlog=backlog,
-            usage_dropped=self._usage.dropped,
+            usage_dropped=self.usage.dropped,
             usage_lag_s=self._usage_lag_s(backlog, now_s),
-            draining=self._draining.is_set(),
+            draining=self.draining.is_set(),
         )
 
     def _usage_lag_s(self, backlog: int, now_s: float) -> float:
@@ -319,7 +311,7 @@ class Watchdog:
 
     def _loop(self) -> None:
         while True:
-            expected_s = self._clock() + TICK_S
+            expected_s = self.clock() + TICK_S
             if self._stop.wait(TICK_S):
                 return
             try:

@@ -42,33 +42,26 @@ class Pruned:
     counters: int = 0
 
 
+@dataclass(eq=False)
 class Retention:
     """Deletes what is over, in the background or on demand."""
 
-    def __init__(
-        self,
-        store: Store,
-        behaviour: Callable[[], Behaviour],
-        *,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        pause: Callable[[float], None] = time.sleep,
-    ) -> None:
-        self._store = store
-        self._behaviour = behaviour
-        self._now = now
-        self._pause = pause
+    store: Store
+    behaviour: Callable[[], Behaviour]
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    pause: Callable[[float], None] = time.sleep
 
     def look(self) -> None:
         """Prune, if that is due and no other worker does it."""
-        now = self._now()
-        if self._store.read(claims.is_due, _JOB, now, PERIOD) and self._store.write(
+        now = self.now()
+        if self.store.read(claims.is_due, _JOB, now, PERIOD) and self.store.write(
             claims.take, _JOB, now, PERIOD
         ):
             log.info("pruned: %s", self.prune())
 
     def prune(self) -> Pruned:
         """Delete everything that is over now; 0 days keeps for ever. Raises StoreUnavailable."""
-        behaviour, now = self._behaviour(), self._now()
+        behaviour, now = self.behaviour(), self.now()
         calls = 0
         if behaviour.usage_retention_days:
             before = now - timedelta(days=behaviour.usage_retention_days)
@@ -79,7 +72,7 @@ class Retention:
         if behaviour.audit_retention_days:
             before = now - timedelta(days=behaviour.audit_retention_days)
             audited = self._all(audit.prune, before)
-        write = self._store.write
+        write = self.store.write
         pruned = Pruned(
             calls=calls,
             bodies=self._all(retention.delete_bodies, bodies),
@@ -99,9 +92,9 @@ class Retention:
         def once(session: Session) -> int:
             return piece(session, what, _PIECE)
 
-        while deleted := self._store.write(once):
+        while deleted := self.store.write(once):
             total += deleted
-            self._pause(_PAUSE_S)
+            self.pause(_PAUSE_S)
         return total
 
 

@@ -15,6 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal, TypeAlias
 
@@ -37,40 +38,33 @@ _FAILURES = (GatewayError, StatementError, ValueError, TypeError, OverflowError)
 State: TypeAlias = Literal["ok", "behind", "unavailable"]
 
 
+@dataclass(eq=False)
 class UsageWriter:
     """Takes admissions and settlements from any thread, stores them in its own."""
 
-    def __init__(
-        self,
-        store: Store,
-        capacity: int = 100_000,
-        *,
-        worker: str = "",
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
-        self._store = store
-        self._worker = worker or worker_name()
-        self._capacity = capacity
-        self._now = now
-        self._queue: deque[Admission | Settlement] = deque()
-        self._open: dict[str, Admission] = {}
-        self._stored: set[str] = set()
-        self._retry: list[Entry] = []
-        self._wake = threading.Event()
-        self._ended = threading.Event()
-        self._writing = threading.Lock()
-        self._thread: threading.Thread | None = None
-        self._failures = 0
-        self.dropped = 0
+    store: Store
+    capacity: int = 100_000
+    worker: str = field(default_factory=worker_name)
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    dropped: int = 0
+    _queue: deque[Admission | Settlement] = field(default_factory=deque)
+    _open: dict[str, Admission] = field(default_factory=dict)
+    _stored: set[str] = field(default_factory=set)
+    _retry: list[Entry] = field(default_factory=list)
+    _wake: threading.Event = field(default_factory=threading.Event)
+    _ended: threading.Event = field(default_factory=threading.Event)
+    _writing: threading.Lock = field(default_factory=threading.Lock)
+    _thread: threading.Thread | None = None
+    _failures: int = 0
 
     def admit(self, admission: Admission) -> None:
         """Record that a call was let in."""
-        self._put(admission, self._capacity)
+        self._put(admission, self.capacity)
 
     def settle(self, settlement: Settlement) -> None:
         """Record how an admitted call ended; ends are kept longer than beginnings, so that what
         was begun is not left open."""
-        self._put(settlement, 2 * self._capacity)
+        self._put(settlement, 2 * self.capacity)
 
     def start(self) -> None:
         """Begin to write in the background."""
@@ -106,10 +100,10 @@ class UsageWriter:
         return len(self._queue) + len(self._retry)
 
     def state(self) -> State:
-        """Say how writing goes: ok, behind (a backlog), unavailable (the store refuses)."""
+        """Return how writing goes: ok, behind (a backlog), unavailable (the store refuses)."""
         if self._failures:
             return "unavailable"
-        return "behind" if self.backlog() > self._capacity // 10 else "ok"
+        return "behind" if self.backlog() > self.capacity // 10 else "ok"
 
     def _put(self, record: Admission | Settlement, most: int) -> None:
         if len(self._queue) >= most:
@@ -149,8 +143,8 @@ class UsageWriter:
             if not entries:
                 return True
             try:
-                self._store.write(
-                    records.write, entries, worker=self._worker, now=self._now(), again=again
+                self.store.write(
+                    records.write, entries, worker=self.worker, now=self.now(), again=again
                 )
             except _FAILURES as exc:
                 left = self._one_by_one(entries) if _is_refusal(exc) else entries
@@ -196,8 +190,8 @@ class UsageWriter:
         what is left when the store went away meanwhile."""
         for number, entry in enumerate(entries):
             try:
-                self._store.write(
-                    records.write, [entry], worker=self._worker, now=self._now(), again=True
+                self.store.write(
+                    records.write, [entry], worker=self.worker, now=self.now(), again=True
                 )
             except _FAILURES as exc:
                 if not _is_refusal(exc):

@@ -24,7 +24,7 @@ def front_door() -> AnyResponse:
 @bp.get("/healthz")
 @open_to_all
 def healthz() -> Response:
-    """Say that the process answers; touches nothing else."""
+    """Return 200: the process answers. Touches nothing else."""
     return Response(b'{"status":"ok"}', mimetype="application/json")
 
 

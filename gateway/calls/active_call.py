@@ -279,7 +279,7 @@ class ActiveCall:
         return f"keep-alive, queued {position}/{length}" if position else "keep-alive"
 
     def _bound(self, tokens: int) -> None:
-        """Let the answer have at most `tokens`: what is left of a budget (and at least one)."""
+        """Bound the answer to `tokens`: what is left of a budget (and at least one)."""
         request = self.prepared.request
         limit = max(1, tokens // request.choices)
         asked = request.params.options.get("num_predict")

@@ -98,11 +98,11 @@ class _Wanted:
         )
 
 
+@dataclass(eq=False)
 class MediaFetcher:
     """Fetches what a request names by URL; the same URL once a request."""
 
-    def __init__(self, behaviour: Callable[[], Behaviour]) -> None:
-        self._behaviour = behaviour
+    behaviour: Callable[[], Behaviour]
 
     def fetch_all(self, request: Request) -> tuple[Request, tuple[str, ...]]:
         """Return the request with every `Media.url` fetched, images into `Media.data`, files into
@@ -146,7 +146,7 @@ class MediaFetcher:
 
     def _download(self, wanted: _Wanted, url: str, until_s: float) -> tuple[bytes, str]:
         """Return what a URL holds, and its media type."""
-        behaviour = self._behaviour()
+        behaviour = self.behaviour()
         if not behaviour.allow_remote_images:
             raise InvalidRequest(
                 f"Fetching {wanted.what}s by URL is switched off here; send the content itself.",

@@ -78,27 +78,21 @@ class PreparedCall:
     fallback_of: int | None = None
 
 
+@dataclass(eq=False)
 class Preparer:
     """Prepares calls. `behaviour` returns the settings in force."""
 
-    def __init__(
-        self,
-        behaviour: Callable[[], Behaviour],
-        catalog: Catalog,
-        factors: estimate.Factors,
-        media_fetcher: MediaFetcher,
-    ) -> None:
-        self._behaviour = behaviour
-        self._catalog = catalog
-        self._factors = factors
-        self._media = media_fetcher
+    behaviour: Callable[[], Behaviour]
+    catalog: Catalog
+    factors: estimate.Factors
+    media_fetcher: MediaFetcher
 
     def prepare(self, call: Call, key: Key) -> PreparedCall:
         """Resolve, check and prepare a call.
 
         Raises ModelNotFound, Unavailable, Forbidden, InvalidRequest, CapabilityMissing.
         """
-        behaviour = self._behaviour()
+        behaviour = self.behaviour()
         resolved = self._resolve(call.model, behaviour)
         access.check_model(key, resolved)
         return self._fetch_media(self._apply_overrides(call, key, resolved, behaviour))
@@ -109,7 +103,7 @@ class Preparer:
         What the model could not do with the prompt is no reason not to count it, and nothing is
         fetched. Raises ModelNotFound, Unavailable, Forbidden.
         """
-        behaviour = self._behaviour()
+        behaviour = self.behaviour()
         resolved = self._resolve(call.model, behaviour)
         access.check_model(key, resolved)
         return self._apply_overrides(call, key, resolved, behaviour, will_run=False).estimate
@@ -117,11 +111,11 @@ class Preparer:
     def prepare_embedding(
         self, request: EmbedRequest, key: Key
     ) -> tuple[PreparedCall, EmbedRequest]:
-        """Do the same for an embedding request; gives the effective request beside it.
+        """Prepare an embedding request; returns the effective request beside it.
 
         In `PreparedCall` the texts stand as prompts, for records and estimates.
         """
-        behaviour = self._behaviour()
+        behaviour = self.behaviour()
         resolved = self._resolve(request.model, behaviour)
         access.check_model(key, resolved)
         applied = apply.apply(request, apply.layers_of(key, resolved), behaviour)
@@ -129,7 +123,7 @@ class Preparer:
         texts = CompletionRequest(request.model, request.inputs, effective.params)
         call = Call(texts, ignored=request.ignored, end_user=request.end_user)
         measured = estimate.size(texts)
-        tokens = measured.tokens(self._factors.of(resolved.model.name))
+        tokens = measured.tokens(self.factors.of(resolved.model.name))
         prepared = PreparedCall(
             call=call,
             key=key,
@@ -153,8 +147,8 @@ class Preparer:
         if error.code not in _FALLBACK_CODES and not isinstance(error, ContextOverflow):
             return None
         origin = failed.fallback_of or failed.model.id
-        chain = self._catalog.fallbacks(origin)
-        behaviour = self._behaviour()
+        chain = self.catalog.fallbacks(origin)
+        behaviour = self.behaviour()
         position = next((i + 1 for i, m in enumerate(chain) if m.id == failed.model.id), 0)
         for model in chain[position:]:
             try:
@@ -172,9 +166,9 @@ class Preparer:
         """Return the model of a name. Raises ModelNotFound, and Unavailable while no server has
         told its models yet."""
         try:
-            return routing.resolve(name, self._catalog.snapshot().index, behaviour.fallback_model)
+            return routing.resolve(name, self.catalog.snapshot().index, behaviour.fallback_model)
         except ModelNotFound as error:
-            if not self._catalog.is_awaited():
+            if not self.catalog.is_awaited():
                 raise
             raise Unavailable(
                 "The servers are still being asked for their models; try again in a moment.",
@@ -209,7 +203,7 @@ class Preparer:
         if isinstance(request, ChatRequest):
             request = _with_messages(request, conversation.with_user_turn(request.messages))
         measured = estimate.size(request)
-        tokens = measured.tokens(self._factors.of(model.name))
+        tokens = measured.tokens(self.factors.of(model.name))
         return PreparedCall(
             call=call,
             key=key,
@@ -231,11 +225,11 @@ class Preparer:
 
     def _fetch_media(self, prepared: PreparedCall) -> PreparedCall:
         """Fetch what the request names by URL; the text of a file counts in the prompt."""
-        request, left_out = self._media.fetch_all(prepared.request)
+        request, left_out = self.media_fetcher.fetch_all(prepared.request)
         if request is prepared.request:
             return prepared
         measured = estimate.size(request)
-        tokens = measured.tokens(self._factors.of(prepared.model.name))
+        tokens = measured.tokens(self.factors.of(prepared.model.name))
         reservation = prepared.reservation - prepared.estimate + tokens
         return replace(
             prepared,
@@ -265,7 +259,7 @@ def _with_messages(request: ChatRequest, messages: tuple[Message, ...]) -> ChatR
 
 
 def _explain(applied: apply.Applied[Any], params: Params) -> Mapping[str, Json]:
-    """Say which values were in force and who set them, for the request page: never texts."""
+    """Return which values were in force and who set them, for the request page: never texts."""
     return {
         "from": dict(applied.provenance),
         "options": dict(params.options),

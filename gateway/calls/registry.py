@@ -14,7 +14,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -80,6 +80,7 @@ def cancelled() -> GatewayError:
     )
 
 
+@dataclass(eq=False)
 class ActiveCalls:
     """The calls of this worker, and a view of those of the others.
 
@@ -87,30 +88,20 @@ class ActiveCalls:
     reading the prompt.
     """
 
-    def __init__(
-        self,
-        store: Store | None = None,
-        marks: Revisions | None = None,
-        *,
-        is_loaded: Callable[[int, int], bool] = lambda server_id, model_id: False,
-        clock: Callable[[], float] = time.monotonic,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        name: Callable[[], str] = worker_name,
-    ) -> None:
-        self._store = store
-        self._marks = marks
-        self._is_loaded = is_loaded
-        self._clock = clock
-        self._now = now
-        self._name = name
-        self._calls: dict[str, ActiveCall] = {}
-        self._seen = -1
-        self._first_order = 1
-        self._last_order = 0
-        self._obeyed: deque[int] = deque(maxlen=4 * _LATE_ORDERS)
-        self._watched_until_s = 0.0
-        self._published_s = -PUBLISH_S
-        self._renewed_s = -RENEW_S
+    store: Store | None = None
+    marks: Revisions | None = None
+    is_loaded: Callable[[int, int], bool] = lambda server_id, model_id: False
+    clock: Callable[[], float] = time.monotonic
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    name: Callable[[], str] = worker_name
+    _calls: dict[str, ActiveCall] = field(default_factory=dict)
+    _seen: int = -1
+    _first_order: int = 1
+    _last_order: int = 0
+    _obeyed: deque[int] = field(default_factory=lambda: deque(maxlen=4 * _LATE_ORDERS))
+    _watched_until_s: float = 0.0
+    _published_s: float = -PUBLISH_S
+    _renewed_s: float = -RENEW_S
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -127,7 +118,7 @@ class ActiveCalls:
 
     def snapshot(self) -> list[LiveCall]:
         """Return the calls of this worker, oldest first."""
-        now_s = self._clock()
+        now_s = self.clock()
         return [self._shown(call, now_s) for call in list(self._calls.values())]
 
     def everywhere(self) -> list[LiveCall]:
@@ -136,15 +127,15 @@ class ActiveCalls:
         While the store is away these are the calls of this worker.
         """
         calls = self.snapshot()
-        if self._store is None:
+        if self.store is None:
             return calls
-        now, me = self._now(), self._name()
+        now, me = self.now(), self.name()
         try:
-            found = self._store.read(workers.alive, now - ALIVE)
+            found = self.store.read(workers.alive, now - ALIVE)
             others = [state for state in found if state.worker != me]
-            if others and self._clock() - self._renewed_s >= RENEW_S:
-                self._renewed_s = self._clock()
-                self._store.write(workers.order, "watch", {}, now=now)
+            if others and self.clock() - self._renewed_s >= RENEW_S:
+                self._renewed_s = self.clock()
+                self.store.write(workers.order, "watch", {}, now=now)
         except StoreUnavailable:
             return calls
         for state in others:
@@ -165,9 +156,9 @@ class ActiveCalls:
         """End one call, whichever worker runs it; written to the audit log. Raises
         StoreUnavailable when the call runs elsewhere and the store is away."""
         is_here = self.cancel(request_id)
-        if self._store is None:
+        if self.store is None:
             return
-        now = self._now()
+        now = self.now()
 
         def write(session: Session) -> None:
             audit.record(session, actor, "call.cancel", "call", request_id, request_id, now=now)
@@ -176,7 +167,7 @@ class ActiveCalls:
                 workers.order(session, "cancel", payload, actor_name=actor.name, now=now)
 
         try:
-            self._store.write(write)
+            self.store.write(write)
         except StoreUnavailable:
             if not is_here:
                 raise
@@ -200,16 +191,16 @@ class ActiveCalls:
         self._publish()
 
     def _listen(self) -> None:
-        assert self._store is not None
-        assert self._marks is not None
-        revision = self._marks.of("commands")
+        assert self.store is not None
+        assert self.marks is not None
+        revision = self.marks.of("commands")
         if revision == self._seen:
             return
         if self._seen == -1:  # what was ordered before we began is not for us
-            self._first_order = self._store.read(workers.last_order) + 1
+            self._first_order = self.store.read(workers.last_order) + 1
         # numbers are given before the commit, so a lower one may appear after a higher one
         after = max(self._first_order, self._last_order - _LATE_ORDERS) - 1
-        for command in self._store.read(workers.orders_after, after, self._name()):
+        for command in self.store.read(workers.orders_after, after, self.name()):
             self._last_order = max(self._last_order, command.id)
             if command.id not in self._obeyed:
                 self._obeyed.append(command.id)
@@ -219,21 +210,21 @@ class ActiveCalls:
     def _obey(self, command: workers.Command) -> None:
         match command.kind:
             case "watch":
-                self._watched_until_s = self._clock() + WATCHED_S
+                self._watched_until_s = self.clock() + WATCHED_S
             case "cancel":
                 self.cancel(str(command.payload.get("request_id", "")))
             case other:
                 log.debug("an order of kind %s is not for us", other)
 
     def _publish(self) -> None:
-        assert self._store is not None
-        now_s = self._clock()
+        assert self.store is not None
+        now_s = self.clock()
         if now_s >= self._watched_until_s or now_s - self._published_s < PUBLISH_S:
             return
         self._published_s = now_s
         calls = [_written(call) for call in self.snapshot()]
-        at = self._now().isoformat()
-        self._store.write(workers.show, self._name(), {"at": at, "calls": calls})
+        at = self.now().isoformat()
+        self.store.write(workers.show, self.name(), {"at": at, "calls": calls})
 
     def _shown(self, call: ActiveCall, now_s: float) -> LiveCall:
         stats = call.stats
@@ -269,7 +260,7 @@ class ActiveCalls:
         model_id = stats.admission.model_id
         if stats.phase != "loading" or stats.server_id is None or model_id is None:
             return stats.phase
-        return "prefill" if self._is_loaded(stats.server_id, model_id) else "loading"
+        return "prefill" if self.is_loaded(stats.server_id, model_id) else "loading"
 
 
 def _end(call: ActiveCall, error: GatewayError) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import orjson
@@ -24,23 +25,18 @@ _PRUNE_EVERY = 100
 """After so many responses, or this part of what one key may keep, what is too much is removed."""
 
 
+@dataclass(eq=False)
 class Responses:
     """The stored responses. Another key's are as if they did not exist."""
 
-    def __init__(
-        self,
-        store: Store,
-        behaviour: Callable[[], Behaviour],
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
-        self._store = store
-        self._behaviour = behaviour
-        self._now = now
-        self._unpruned = _PRUNE_EVERY
+    store: Store
+    behaviour: Callable[[], Behaviour]
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    _unpruned: int = _PRUNE_EVERY
 
     def save(self, key: Key, kept: Kept) -> None:
         """Store a response. A failing store is logged: the answer itself was given."""
-        behaviour = self._behaviour()
+        behaviour = self.behaviour()
         if not behaviour.responses_store:
             return
         items = [
@@ -53,27 +49,27 @@ class Responses:
             log.warning("a response of %d bytes is not stored: it is too large", size)
             return
         try:
-            self._store.write(
+            self.store.write(
                 responses.insert,
                 key.counter_id,
                 kept.response,
                 kept.previous_id,
                 items,
                 size,
-                self._now(),
+                self.now(),
                 behaviour.responses_store_ttl_days,
             )
             self._unpruned += 1 + size * _PRUNE_EVERY // most.key_bytes
             if self._unpruned >= _PRUNE_EVERY:
                 self._unpruned = 0
-                while self._store.write(responses.prune, self._now(), most):
+                while self.store.write(responses.prune, self.now(), most):
                     pass
         except GatewayError:
             log.warning("a response could not be stored")
 
     def get(self, key: Key, response_id: str) -> Json:
         """Return a stored response. Raises NotFound (`response_not_found`)."""
-        found = self._store.read(responses.find, key.counter_id, response_id, self._now())
+        found = self.store.read(responses.find, key.counter_id, response_id, self.now())
         if found is None:
             raise responses_stored.not_found(response_id)
         return found
@@ -81,12 +77,12 @@ class Responses:
     def items(self, key: Key, response_id: str) -> Sequence[Json]:
         """Return the input items of a stored response, oldest first. Raises NotFound."""
         self.get(key, response_id)
-        return self._store.read(responses.items, response_id, "input")
+        return self.store.read(responses.items, response_id, "input")
 
     def delete(self, key: Key, response_id: str) -> None:
         """Forget a stored response. Raises NotFound."""
         self.get(key, response_id)
-        self._store.write(responses.remove, [response_id])
+        self.store.write(responses.remove, [response_id])
 
     def recall(self, key: Key, response_id: str) -> Sequence[Mapping[str, Json]]:
         """Return the items of a `previous_response_id`, following the chain, oldest first.
@@ -94,8 +90,8 @@ class Responses:
         Raises InvalidRequest (`previous_response_not_found`).
         """
         found = None
-        if self._behaviour().responses_store:
-            found = self._store.read(responses.chain, key.counter_id, response_id, self._now())
+        if self.behaviour().responses_store:
+            found = self.store.read(responses.chain, key.counter_id, response_id, self.now())
         if found is None:
             raise InvalidRequest(
                 f"Previous response '{response_id[:100]}' was not found.",
@@ -106,7 +102,7 @@ class Responses:
 
     def recall_item(self, key: Key, item_id: str) -> Mapping[str, Json]:
         """Return a stored item. Raises InvalidRequest (`item_not_found`)."""
-        found = self._store.read(responses.find_item, key.counter_id, item_id)
+        found = self.store.read(responses.find_item, key.counter_id, item_id)
         if found is None:
             raise InvalidRequest(f"Item '{item_id[:100]}' was not found.", code="item_not_found")
         return found

@@ -55,22 +55,15 @@ class Holds:
     room: int | None = None
 
 
+@dataclass(eq=False)
 class Budgets:
     """The leases of this worker."""
 
-    def __init__(
-        self,
-        store: Store,
-        worker: str,
-        *,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._store = store
-        self._worker = worker
-        self._now = now
-        self._clock = clock
-        self._accounts: dict[CounterName, _Account] = {}
+    store: Store
+    worker: str
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    clock: Callable[[], float] = time.monotonic
+    _accounts: dict[CounterName, _Account] = field(default_factory=dict)
 
     def take(self, key: Key, tokens: int, prompt: int = 0) -> Holds:
         """Set aside one request and the tokens of a call: `tokens` expected in all, of which
@@ -80,7 +73,7 @@ class Budgets:
         """
         if not key.limits.budgets:
             return Holds()
-        now = self._now()
+        now = self.now()
         held: list[tuple[CounterName, int]] = []
         room: int | None = None
         open_ended = tokens <= prompt
@@ -109,11 +102,11 @@ class Budgets:
             account = self._account(name)
             account.available += units - spent
             account.in_flight -= 1
-            account.used_s = self._clock()
+            account.used_s = self.clock()
 
     def return_idle(self) -> None:
         """Return to the shared count what has not been spent for IDLE_S. Never raises."""
-        now_s = self._clock()
+        now_s = self.clock()
         for name, account in list(self._accounts.items()):
             if account.in_flight or now_s - account.used_s < IDLE_S:
                 continue
@@ -134,7 +127,7 @@ class Budgets:
                 units = min(want, account.available)
                 account.available -= units
         finally:
-            account.used_s = self._clock()
+            account.used_s = self.clock()
             account.in_flight -= not units
         return units
 
@@ -147,10 +140,10 @@ class Budgets:
         needed = max(1, least - account.available)
         chunk = min(_CHUNKS[budget.metric], budget.limit // _SHARE, account.free // _NEAR)
         try:
-            units, account.free = self._store.write_soon(
+            units, account.free = self.store.write_soon(
                 counters.lease,
                 name,
-                worker=self._worker,
+                worker=self.worker,
                 want=missing + max(0, chunk),
                 least=needed,
                 limit=budget.limit,
@@ -169,11 +162,11 @@ class Budgets:
 
     def _give_back(self, name: CounterName, units: int) -> None:
         try:
-            self._store.write_soon(counters.give_back, name, worker=self._worker, units=units)
+            self.store.write_soon(counters.give_back, name, worker=self.worker, units=units)
         except StoreUnavailable:
             account = self._account(name)
             account.available += units
-            account.used_s = self._clock()
+            account.used_s = self.clock()
 
 
 def _name(key: Key, budget: Budget, now: datetime) -> CounterName:

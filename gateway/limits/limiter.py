@@ -73,7 +73,7 @@ class Limiter:
         self._budgets = Budgets(store, worker or worker_name(), now=now, clock=clock)
 
     def admit(self, key: Key, tokens: int, *, prompt: int = 0, form: Form = "openai") -> Lease:
-        """Let a call in that expects to take `tokens`, of which `prompt` are its question.
+        """Admit a call that expects to take `tokens`, of which `prompt` are its question.
 
         Raises RateLimited, QuotaExhausted (both with the headers of `form`), StoreUnavailable.
         """

@@ -60,13 +60,13 @@ class _Counts:
         self.minute = minute
 
 
+@dataclass(eq=False)
 class LocalWindows:
     """The windows of this process. Nothing in here waits, so that no lock is needed. Minutes are
     those of a monotonic clock: setting the system's clock changes nothing."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._counts: dict[int, _Counts] = {}
+    clock: Callable[[], float] = time.monotonic
+    _counts: dict[int, _Counts] = field(default_factory=dict)
 
     def enter(self, key_id: int, limits: Limits, tokens: int) -> Reservation:
         """Count a call that expects to take `tokens`. Raises LimitReached; then nothing was
@@ -98,14 +98,14 @@ class LocalWindows:
 
     def sweep(self) -> None:
         """Forget keys that have no call running and used nothing for two minutes."""
-        oldest = int(self._clock() // WINDOW_S) - _IDLE_MINUTES
+        oldest = int(self.clock() // WINDOW_S) - _IDLE_MINUTES
         for key_id, counts in tuple(self._counts.items()):
             if not counts.running and counts.minute < oldest:
                 del self._counts[key_id]
 
     def _now(self, key_id: int) -> tuple[_Counts, float]:
         """Return the counts of a key, and how far into the minute we are, in seconds."""
-        now_s = self._clock()
+        now_s = self.clock()
         minute = int(now_s // WINDOW_S)
         counts = self._counts.get(key_id)
         if counts is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.orm import Session
@@ -27,31 +27,25 @@ from gateway.store.coordination import versions
 _NAME = re.compile(r"[a-z0-9][a-z0-9._@\-]{0,63}")
 
 
+@dataclass(eq=False)
 class Accounts:
     """Creates, changes and removes accounts. `hashed(password, username)` checks and hashes."""
 
-    def __init__(
-        self,
-        store: Store,
-        hashed: Callable[[str, str], str],
-        *,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
-        self._store = store
-        self._hashed = hashed
-        self._now = now
+    store: Store
+    hashed: Callable[[str, str], str]
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def all(self) -> list[Admin]:
         """Return every account."""
-        return self._store.read(admins.all_admins)
+        return self.store.read(admins.all_admins)
 
     def get(self, admin_id: int) -> Admin:
         """Return an account. Raises NotFound."""
-        return self._store.read(admins.get, admin_id)
+        return self.store.read(admins.get, admin_id)
 
     def find(self, username: str) -> Admin | None:
         """Return the account of this name."""
-        return self._store.read(admins.find_by_name, username)
+        return self.store.read(admins.find_by_name, username)
 
     def create(
         self, username: str, password: str, role: Role, actor: Actor, *, must_change: bool = True
@@ -64,8 +58,8 @@ class Accounts:
                 " digit.",
                 param="username",
             )
-        hashed = self._hashed(password, name)
-        now = self._now()
+        hashed = self.hashed(password, name)
+        now = self.now()
         admin = Admin(
             id=0,
             username=name,
@@ -80,7 +74,7 @@ class Accounts:
             self._record(session, actor, "admin.create", None, stored)
             return stored
 
-        return self._store.write(change)
+        return self.store.write(change)
 
     def update(
         self,
@@ -109,7 +103,7 @@ class Accounts:
             self._record(session, actor, "admin.update", before, after)
             return after
 
-        return self._store.write(change)
+        return self.store.write(change)
 
     def delete(self, admin_id: int, actor: Actor) -> None:
         """Remove an account with its sessions and tokens. Raises NotFound, Forbidden."""
@@ -120,7 +114,7 @@ class Accounts:
             _check_owner_left(session)
             self._record(session, actor, "admin.delete", before, None)
 
-        self._store.write(change)
+        self.store.write(change)
 
     def prefer(self, admin_id: int, **choices: object) -> Admin:
         """Store an admin's own choices (theme, language, time zone); None forgets one."""
@@ -131,12 +125,12 @@ class Accounts:
             kept = {name: value for name, value in merged.items() if value is not None}
             return admins.save(session, replace(admin, preferences=kept))
 
-        return self._store.write(change)
+        return self.store.write(change)
 
     def _record(
         self, session: Session, actor: Actor, word: str, before: Admin | None, after: Admin | None
     ) -> None:
-        now = self._now()
+        now = self.now()
         one = after or before
         assert one is not None
         old, new = (None if it is None else admins.as_json(it) for it in (before, after))
@@ -159,28 +153,22 @@ def _check_owner_left(session: Session) -> None:
 _SEEN_EVERY = timedelta(minutes=1)
 
 
+@dataclass(eq=False)
 class Tokens:
     """Issues, finds and revokes admin tokens."""
 
-    def __init__(
-        self,
-        store: Store,
-        *,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        random_bytes: Callable[[int], bytes] = secrets.token_bytes,
-    ) -> None:
-        self._store = store
-        self._now = now
-        self._random_bytes = random_bytes
+    store: Store
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    random_bytes: Callable[[int], bytes] = secrets.token_bytes
 
     def issue(
         self, name: str, role: Role, actor: Actor, *, expires_at: datetime | None = None
     ) -> tuple[AdminToken, str]:
-        """Make a token, give it and its secret. Nobody can give more than they may do.
+        """Return a new token and its secret. Nobody can give more than they may do.
 
         Raises InvalidRequest, Forbidden.
         """
-        now = self._now()
+        now = self.now()
         label = name.strip()
         if not 1 <= len(label) <= 200 or not label.isprintable():
             raise InvalidRequest("A token needs a name of 1 to 200 characters.", param="name")
@@ -188,7 +176,7 @@ class Tokens:
             raise Forbidden("A token cannot have a higher role than its maker.")
         if expires_at is not None and expires_at <= now:
             raise InvalidRequest("'expires_at' lies in the past.", param="expires_at")
-        secret = new_secret(TOKEN_PREFIX, self._random_bytes)
+        secret = new_secret(TOKEN_PREFIX, self.random_bytes)
         token = AdminToken(
             id=0,
             name=label,
@@ -205,37 +193,37 @@ class Tokens:
             self._record(session, actor, "token.create", stored)
             return stored
 
-        return self._store.write(change), secret
+        return self.store.write(change), secret
 
     def find(self, secret: str) -> AdminToken:
         """Return the usable token with this secret. Raises Unauthenticated."""
         if not is_well_formed(secret, TOKEN_PREFIX):
             raise Unauthenticated("The admin token is not valid.", code="invalid_admin_token")
-        token = self._store.read(admins.find_token, digest(secret))
-        now = self._now()
+        token = self.store.read(admins.find_token, digest(secret))
+        now = self.now()
         if token is None or token.revoked_at is not None:
             raise Unauthenticated("The admin token is not valid.", code="invalid_admin_token")
         if token.expires_at is not None and now >= token.expires_at:
             raise Unauthenticated("The admin token has expired.", code="invalid_admin_token")
         if token.last_used_at is None or now - token.last_used_at > _SEEN_EVERY:
-            self._store.write(admins.touch_token, token.id, now)
+            self.store.write(admins.touch_token, token.id, now)
         return token
 
     def all(self) -> list[AdminToken]:
         """Return every token."""
-        return self._store.read(admins.tokens)
+        return self.store.read(admins.tokens)
 
     def revoke(self, token_id: int, actor: Actor) -> AdminToken:
-        """Make a token useless. Raises NotFound."""
+        """Revoke a token. Raises NotFound."""
 
         def change(session: Session) -> AdminToken:
-            token = admins.revoke_token(session, token_id, self._now())
+            token = admins.revoke_token(session, token_id, self.now())
             self._record(session, actor, "token.revoke", token)
             return token
 
-        return self._store.write(change)
+        return self.store.write(change)
 
     def _record(self, session: Session, actor: Actor, word: str, token: AdminToken) -> None:
-        now, kind = self._now(), "admin_token"
+        now, kind = self.now(), "admin_token"
         facts = {"name": token.name, "role": token.role, "prefix": token.prefix}
         audit.record(session, actor, word, kind, token.id, token.name, now=now, after=facts)

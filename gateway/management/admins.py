@@ -136,7 +136,7 @@ class Admins:
         return self._store.write(change)
 
     def change_password(self, admin_id: int, current: str, new: str, actor: Actor) -> Admin:
-        """Let an admin choose a new password; ends all logins of the account.
+        """Set an admin's own password; ends all logins of the account.
 
         Raises InvalidRequest with the field in `param`.
         """
@@ -170,7 +170,7 @@ class Admins:
         return self._set_password(admin, new, actor, "password.set", must_change=must_change)
 
     def begin_totp(self, admin_id: int) -> tuple[str, str]:
-        """Make a new second-factor secret, not yet in force; give it and its otpauth: address."""
+        """Return a new second-factor secret, not yet in force, and its otpauth: address."""
         secret = pyotp.random_base32()
 
         def change(session: Session) -> Admin:

@@ -148,7 +148,7 @@ def _fold_wal(database: Path) -> None:
 
 
 def _refuse_foreign(settings: Settings, source: Path) -> None:
-    """Say so when a backup is of the other kind of database."""
+    """Raise BackupError when a backup is of the other kind of database."""
     try:
         with source.open("rb") as file:
             is_dump = file.read(5) == postgres_dump.MAGIC

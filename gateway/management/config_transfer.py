@@ -12,7 +12,7 @@ on another machine, and whoever has the document still has no key.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 
 from sqlalchemy import select
@@ -78,42 +78,36 @@ class Change:
         return "\n".join([f"~ {self.kind} {self.name}", *fields])
 
 
+@dataclass(eq=False)
 class Portable:
     """Exports and imports the configuration."""
 
-    def __init__(
-        self,
-        store: Store,
-        marks: Revisions,
-        *,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
-        self._store = store
-        self._marks = marks
-        self._now = now
+    store: Store
+    marks: Revisions
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def export(self, *, digests: bool = False) -> dict[str, Json]:
         """Return the configuration as a document."""
-        return self._store.read(_document, digests, self._now())
+        return self.store.read(_document, digests, self.now())
 
     def plan(self, document: Json) -> list[Change]:
-        """Say what importing would change. Raises InvalidRequest naming what is wrong."""
+        """Return what importing would change. Raises InvalidRequest naming what is wrong."""
 
         def dry(session: Session) -> list[Change]:
-            changes = _Import(session, self._now(), None).run(document)
+            changes = _Import(session, self.now(), None).run(document)
             session.rollback()
             return changes
 
-        return self._store.write(dry)
+        return self.store.write(dry)
 
     def apply(self, document: Json, actor: Actor) -> list[Change]:
         """Import a document, all of it or nothing. Raises InvalidRequest."""
 
         def change(session: Session) -> list[Change]:
-            return _Import(session, self._now(), actor).run(document)
+            return _Import(session, self.now(), actor).run(document)
 
-        changes = self._store.write(change)
-        self._marks.look()
+        changes = self.store.write(change)
+        self.marks.look()
         return changes
 
 
@@ -165,14 +159,14 @@ def _canonical(name: Json) -> str:
     return parsed.short
 
 
+@dataclass(eq=False)
 class _Import:
     """One import in one transaction; without an actor it is a rehearsal and writes no audit."""
 
-    def __init__(self, session: Session, now: datetime, actor: Actor | None) -> None:
-        self._session = session
-        self._now = now
-        self._actor = actor
-        self._changes: list[Change] = []
+    session: Session
+    now: datetime
+    actor: Actor | None
+    _changes: list[Change] = field(default_factory=list)
 
     def run(self, document: Json) -> list[Change]:
         """Import section by section; give what changed."""
@@ -192,36 +186,36 @@ class _Import:
 
     def _settings(self, raw: Mapping[str, Json]) -> None:
         wanted = at("settings", settings_rules.check, raw)
-        before = asdict(Behaviour(**usable(settings.load(self._session))))
+        before = asdict(Behaviour(**usable(settings.load(self.session))))
         changed = {name: value for name, value in wanted.items() if before[name] != value}
         if not changed:
             return
-        name = self._actor.name if self._actor else ""
-        settings.save(self._session, changed, name, self._now)
+        name = self.actor.name if self.actor else ""
+        settings.save(self.session, changed, name, self.now)
         old = {name: before[name] for name in changed}
         self._note("settings", "settings", "", old, changed)
 
     def _server(self, raw: Mapping[str, Json]) -> None:
         fields = {name: value for name, value in raw.items() if name not in _SERVER_SKIPPED}
-        known = {server.name.lower(): server for server in servers.all_servers(self._session)}
+        known = {server.name.lower(): server for server in servers.all_servers(self.session)}
         before = known.get(str(fields.get("name", "")).lower())
         server = server_rules.read(fields, before or Server(0, "", ""))
         if not server.name or not server.url:
             raise InvalidRequest("a server needs a name and a url")
         if before is None:
-            stored = servers.insert(self._session, server, self._now)
+            stored = servers.insert(self.session, server, self.now)
             self._note("servers", "server", stored.id, None, servers.as_json(stored))
         elif server != before:
-            stored = servers.save(self._session, server)
+            stored = servers.save(self.session, server)
             old = servers.as_json(before)
             self._note("servers", "server", stored.id, old, servers.as_json(stored))
 
     def _model(self, raw: Mapping[str, Json]) -> None:
         refuse_unknown(raw, _MODEL_FIELDS)
-        session = self._session
-        model_id, is_new = catalog.ensure(session, _canonical(raw.get("name")), self._now)
+        session = self.session
+        model_id, is_new = catalog.ensure(session, _canonical(raw.get("name")), self.now)
         before = facts(session, catalog.get(session, model_id))
-        author = self._actor.name if self._actor else ""
+        author = self.actor.name if self.actor else ""
         if "display_name" in raw:
             display = read_name(str(raw["display_name"]), "display_name")
             if display != before["display_name"]:
@@ -231,11 +225,11 @@ class _Import:
         if "override" in raw:
             override = rules.validate(raw["override"] or {})
             catalog.set_override(
-                session, model_id, override, actor_name=author, now=self._now, note="import"
+                session, model_id, override, actor_name=author, now=self.now, note="import"
             )
         if "names" in raw:
             aliases = read_aliases(mapping(raw["names"] or {}, "names"))
-            catalog.set_aliases(session, model_id, aliases, actor_name=author, now=self._now)
+            catalog.set_aliases(session, model_id, aliases, actor_name=author, now=self.now)
         if "notes" in raw:
             catalog.set_notes(session, model_id, str(raw["notes"] or "")[: key_rules.NOTES_LIMIT])
         session.flush()
@@ -247,11 +241,11 @@ class _Import:
         """Set fallbacks once every model of the document is there."""
         if "fallbacks" not in raw:
             return
-        session = self._session
-        model_id, _ = catalog.ensure(session, _canonical(raw["name"]), self._now)
+        session = self.session
+        model_id, _ = catalog.ensure(session, _canonical(raw["name"]), self.now)
         wanted = []
         for other in entries(raw["fallbacks"], "fallbacks"):
-            other_id, is_new = catalog.ensure(session, _canonical(other), self._now)
+            other_id, is_new = catalog.ensure(session, _canonical(other), self.now)
             if is_new:
                 raise InvalidRequest(f"there is no model '{other}'", param="fallbacks")
             wanted.append(other_id)
@@ -270,8 +264,8 @@ class _Import:
             if name not in _KEY_SKIPPED | _KEY_OWN | {"expires_at"}
         }
         before = self._known_key(raw)
-        base = before or key_rules.blank(self._now)
-        key = key_rules.read(fields, base, self._now, SCOPES)
+        base = before or key_rules.blank(self.now)
+        key = key_rules.read(fields, base, self.now, SCOPES)
         key = replace(
             key,
             default_params=rules.validate(key.default_params, force=False),
@@ -281,7 +275,7 @@ class _Import:
         )
         if before is not None:
             if key != before:
-                stored = keys.save(self._session, key)
+                stored = keys.save(self.session, key)
                 old = keys.as_json(before)
                 self._note("keys", "key", stored.id, old, keys.as_json(stored))
             return
@@ -297,22 +291,22 @@ class _Import:
             prefix=str(raw.get("prefix", ""))[:64],
             last4=str(raw.get("last4", ""))[:4],
             legacy=bool(raw.get("legacy", False)),
-            created_at=read_instant(raw, "created_at", self._now),
+            created_at=read_instant(raw, "created_at", self.now),
             last_used_at=read_instant(raw, "last_used_at", None),
         )
-        author = self._actor.name if self._actor else ""
-        stored = keys.insert(self._session, key, digest, author)
+        author = self.actor.name if self.actor else ""
+        stored = keys.insert(self.session, key, digest, author)
         self._note("keys", "key", stored.id, None, keys.as_json(stored))
 
     def _known_key(self, raw: Mapping[str, Json]) -> Key | None:
         digest = read_digest(raw)
         if digest is not None:
-            return keys.find_by_digest(self._session, digest)
+            return keys.find_by_digest(self.session, digest)
         query = select(ApiKeyRow).where(
             ApiKeyRow.prefix == str(raw.get("prefix", "")),
             ApiKeyRow.last4 == str(raw.get("last4", "")),
         )
-        rows = self._session.scalars(query).all()
+        rows = self.session.scalars(query).all()
         if len(rows) > 1:
             rows = [row for row in rows if row.name == raw.get("name")]
         return keys.to_key(rows[0]) if len(rows) == 1 else None
@@ -328,7 +322,7 @@ class _Import:
         name = str(new.get("display_name") or new.get("name") or "")
         word = "add" if old is None else "change"
         self._changes.append(Change(kind, name, word, old or {}, new))
-        session, actor, now, action = self._session, self._actor, self._now, f"{kind}.import"
+        session, actor, now, action = self.session, self.actor, self.now, f"{kind}.import"
         if actor is None:
             return
         audit.record(session, actor, action, kind, object_id, name, now=now, before=old, after=new)

@@ -14,6 +14,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from gateway.core.keys import Key
@@ -41,25 +42,18 @@ def refusal(key: Key, now: datetime) -> Unauthenticated | None:
     return None
 
 
+@dataclass(eq=False)
 class Keyring:
     """The keys of this worker. `find` is called once a request."""
 
-    def __init__(
-        self,
-        store: Store,
-        revisions: Revisions,
-        *,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._store = store
-        self._revisions = revisions
-        self._now = now
-        self._clock = clock
-        self._seen = -1
-        self._known: OrderedDict[bytes, Key] = OrderedDict()
-        self._unknown: OrderedDict[bytes, None] = OrderedDict()
-        self._before: dict[bytes, tuple[Key, float]] = {}
+    store: Store
+    revisions: Revisions
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    clock: Callable[[], float] = time.monotonic
+    _seen: int = -1
+    _known: OrderedDict[bytes, Key] = field(default_factory=OrderedDict)
+    _unknown: OrderedDict[bytes, None] = field(default_factory=OrderedDict)
+    _before: dict[bytes, tuple[Key, float]] = field(default_factory=dict)
 
     def find(self, secret: str) -> Key:
         """Return the usable key with this secret.
@@ -73,7 +67,7 @@ class Keyring:
         key = self._look_up(wanted)
         if key is None:
             raise _unknown()
-        error = refusal(key, self._now())
+        error = refusal(key, self.now())
         if error is not None:
             raise error
         return key
@@ -81,12 +75,12 @@ class Keyring:
     def refused(self, key_id: int) -> GatewayError | None:
         """Return why a running call of this key must end, or None. Asks the store."""
         try:
-            key = self._store.read(keys.get, key_id)
+            key = self.store.read(keys.get, key_id)
         except StoreUnavailable:
             return None
         except GatewayError:
             return Unauthenticated("This API key was deleted.", code="api_key_revoked")
-        return refusal(key, self._now())
+        return refusal(key, self.now())
 
     def drop(self) -> None:
         """Forget everything; the next look-ups ask the store."""
@@ -96,7 +90,7 @@ class Keyring:
         self._seen = -1
 
     def _look_up(self, wanted: bytes) -> Key | None:
-        revision = self._revisions.of("keys")
+        revision = self.revisions.of("keys")
         if revision != self._seen:
             self._set_aside()
             self._unknown.clear()
@@ -111,27 +105,27 @@ class Keyring:
         return self._load(wanted, revision)
 
     def _check_age(self) -> None:
-        if self._revisions.age_s() > STALE_S:
+        if self.revisions.age_s() > STALE_S:
             raise StoreUnavailable("The gateway's database is not available; try again.")
 
     def _set_aside(self) -> None:
         """Remember keys as they were before a change, with when that was."""
-        now_s = self._clock()
+        now_s = self.clock()
         kept = {
             wanted: (key, verified_s)
             for wanted, (key, verified_s) in self._before.items()
             if now_s - verified_s <= STALE_S
         }
-        heard_s = now_s - self._revisions.age_s()
+        heard_s = now_s - self.revisions.age_s()
         self._before = kept | {wanted: (key, heard_s) for wanted, key in self._known.items()}
         self._known.clear()
 
     def _load(self, wanted: bytes, revision: int) -> Key | None:
         try:
-            key = self._store.read(keys.find_by_digest, wanted)
+            key = self.store.read(keys.find_by_digest, wanted)
         except StoreUnavailable:
             stale, verified_s = self._before.get(wanted, (None, 0.0))
-            if stale is None or self._clock() - verified_s > STALE_S:
+            if stale is None or self.clock() - verified_s > STALE_S:
                 raise
             return stale
         if revision != self._seen:

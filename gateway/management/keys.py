@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
@@ -31,32 +31,24 @@ Check = Callable[[Mapping[str, Json]], Mapping[str, Json]]
 _MAX_GRACE_HOURS = 24 * 90
 
 
+@dataclass(eq=False)
 class Keys:
     """Manages keys. `check_params` validates default and forced parameters (override words)."""
 
-    def __init__(
-        self,
-        store: Store,
-        marks: Revisions,
-        *,
-        check_params: Check = dict,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        random_bytes: Callable[[int], bytes] = secrets.token_bytes,
-    ) -> None:
-        self._store = store
-        self._marks = marks
-        self._check_params = check_params
-        self._now = now
-        self._random_bytes = random_bytes
+    store: Store
+    marks: Revisions
+    check_params: Check = dict
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    random_bytes: Callable[[int], bytes] = secrets.token_bytes
 
     def issue(self, raw: Mapping[str, Json], actor: Actor) -> tuple[Key, str]:
-        """Make a key from plain values (`policy.key_rules`); give it and its secret.
+        """Return a new key, made from plain values (`policy.key_rules`), and its secret.
 
         Raises InvalidRequest.
         """
-        now = self._now()
+        now = self.now()
         key = self._read(raw, key_rules.blank(now), now)
-        secret = new_secret(KEY_PREFIX, self._random_bytes)
+        secret = new_secret(KEY_PREFIX, self.random_bytes)
         key = replace(key, prefix=shown_prefix(secret), last4=shown_end(secret))
 
         def change(session: Session) -> Key:
@@ -68,7 +60,7 @@ class Keys:
 
     def update(self, key_id: int, raw: Mapping[str, Json], actor: Actor) -> Key:
         """Change fields of a key. Raises NotFound, InvalidRequest."""
-        now = self._now()
+        now = self.now()
         word = "key.update"
         return self._change([key_id], word, actor, lambda key: self._read(raw, key, now))[0]
 
@@ -81,8 +73,8 @@ class Keys:
             raise InvalidRequest(
                 f"'grace_hours' must be from 0 to {_MAX_GRACE_HOURS}.", param="grace_hours"
             )
-        now = self._now()
-        secret = new_secret(KEY_PREFIX, self._random_bytes)
+        now = self.now()
+        secret = new_secret(KEY_PREFIX, self.random_bytes)
 
         def change(session: Session) -> Key:
             old = keys.get(session, key_id)
@@ -112,8 +104,8 @@ class Keys:
         return self._write(change), secret
 
     def revoke(self, key_ids: Iterable[int], actor: Actor) -> list[Key]:
-        """Make keys useless for ever; running calls end within a second. Raises NotFound."""
-        now = self._now()
+        """Revoke keys for ever; running calls end within a second. Raises NotFound."""
+        now = self.now()
 
         def revoked(key: Key) -> Key:
             return replace(key, revoked_at=key.revoked_at or now)
@@ -140,24 +132,24 @@ class Keys:
 
     def get(self, key_id: int) -> Key:
         """Return a key. Raises NotFound."""
-        return self._store.read(keys.get, key_id)
+        return self.store.read(keys.get, key_id)
 
     def search(self, text: str = "", *, limit: int = 1000, offset: int = 0) -> list[Key]:
         """Return keys, newest first, whose name, owner, prefix or end contains `text`."""
-        return self._store.read(keys.search, text, limit=limit, offset=offset)
+        return self.store.read(keys.search, text, limit=limit, offset=offset)
 
     def _read(self, raw: Mapping[str, Json], key: Key, now: datetime) -> Key:
         changed = key_rules.read(raw, key, now, SCOPES)
         checked: dict[str, Json] = {
-            name: self._check_params(raw[name])
+            name: self.check_params(raw[name])
             for name in ("default_params", "forced_params")
             if raw.get(name)
         }
         return replace(changed, **checked)
 
     def _write(self, change: Callable[[Session], T]) -> T:
-        result = self._store.write(change)
-        self._marks.look()
+        result = self.store.write(change)
+        self.marks.look()
         return result
 
     def _change(
@@ -177,7 +169,7 @@ class Keys:
     def _record(
         self, session: Session, actor: Actor, word: str, before: Key | None, after: Key | None
     ) -> None:
-        now = self._now()
+        now = self.now()
         key = after or before
         assert key is not None
         old, new = (None if one is None else keys.as_json(one) for one in (before, after))

@@ -68,32 +68,32 @@ class Imported:
     notes: Sequence[str]
 
 
+@dataclass(eq=False)
 class NodeImport:
     """Imports from a folder, after saying what it would do."""
 
-    def __init__(self, store: Store, portable: Portable, worker: str = "import") -> None:
-        self._store = store
-        self._portable = portable
-        self._worker = worker
+    store: Store
+    portable: Portable
+    worker: str = "import"
 
     def plan(self, folder: Path) -> Imported:
-        """Say what would change. Raises InvalidRequest naming file and place."""
+        """Return what would change. Raises InvalidRequest naming file and place."""
         found = read(folder)
         known = sum(
-            self._store.read(_count_known, found.calls[start : start + _BATCH])
+            self.store.read(_count_known, found.calls[start : start + _BATCH])
             for start in range(0, len(found.calls), _BATCH)
         )
-        changes = self._portable.plan(found.document)
+        changes = self.portable.plan(found.document)
         return Imported(changes, len(found.calls) - known, found.notes)
 
     def apply(self, folder: Path, actor: Actor) -> Imported:
         """Import the configuration, all of it or nothing, then the history. Doing it again
         changes nothing. Raises InvalidRequest."""
         found = read(folder)
-        changes = self._portable.apply(found.document, actor)
+        changes = self.portable.apply(found.document, actor)
         new = 0
         for start in range(0, len(found.calls), _BATCH):
-            new += self._store.write(self._write_calls, found.calls[start : start + _BATCH])
+            new += self.store.write(self._write_calls, found.calls[start : start + _BATCH])
         return Imported(changes, new, found.notes)
 
     def _write_calls(
@@ -108,9 +108,9 @@ class NodeImport:
         entries = []
         for key_digest, admission, settlement in calls:
             key_id = ids.get(key_digest)
-            placed = replace(admission, key_id=key_id, worker=self._worker)
+            placed = replace(admission, key_id=key_id, worker=self.worker)
             entries.append(Entry(placed, settlement))
-        records.write(session, entries, worker=self._worker, now=datetime.now(UTC), again=True)
+        records.write(session, entries, worker=self.worker, now=datetime.now(UTC), again=True)
         return len(calls) - known
 
 
@@ -220,7 +220,7 @@ def _override(value: Json, where: str, found: Found) -> dict[str, Json]:
 
 
 def _keys(raw: Json, found: Found) -> dict[str, tuple[str, str]]:
-    """Give, by old id, the digest and name of each key."""
+    """Return, by old id, the digest and name of each key."""
     keys: list[dict[str, Json]] = []
     known: dict[str, tuple[str, str]] = {}
     for number, value in enumerate(_list(raw, "api_keys.json")):

@@ -12,7 +12,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -56,28 +56,21 @@ class Pull:
         return self.job.completed_bytes / self.job.total_bytes if self.job.total_bytes else None
 
 
-class Pulls:
-    """Pulls and loads, those of all workers."""
+@dataclass(eq=False)
+class ModelJobs:
+    """ModelJobs and loads, those of all workers."""
 
-    def __init__(
-        self,
-        store: Store,
-        scheduler: Scheduler,
-        refresher: Refresher,
-        loading: Loading,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
-        self._store = store
-        self._scheduler = scheduler
-        self._refresher = refresher
-        self._loading = loading
-        self._clock = clock
-        self._now = now
-        self._meters: dict[int, Meter] = {}
-        self._running: dict[int, tasks.Task[Any]] = {}
-        self._is_stopping = False
+    store: Store
+    scheduler: Scheduler
+    refresher: Refresher
+    loading: Loading
+    clock: Callable[[], float] = time.monotonic
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    _meters: dict[int, Meter] = field(default_factory=dict)
+    _running: dict[int, tasks.Task[Any]] = field(default_factory=dict)
+    _is_stopping: bool = False
+
+    def __post_init__(self) -> None:
         self._looking = tasks.Every(LOOK_S, self.take_up, "looking for jobs")
 
     # -- orders ------------------------------------------------------------------------------------
@@ -97,8 +90,8 @@ class Pulls:
         self, kind: pulls.Kind, name: str, server_ids: Sequence[int], actor: Actor
     ) -> list[Pull]:
         for server_id in server_ids:
-            client_of(self._scheduler, server_id)
-        now = self._now()
+            client_of(self.scheduler, server_id)
+        now = self.now()
 
         def write(session: Session) -> list[PullJob]:
             jobs = []
@@ -111,23 +104,23 @@ class Pulls:
                     record(session, actor, f"model.{_AUDITED[kind]}", name, server_id, now)
             return jobs
 
-        jobs = self._store.write(write)
+        jobs = self.store.write(write)
         for job in jobs:
             tasks.spawn(self._work, job.id)
         return [self._seen(job) for job in jobs]
 
     def all(self, kind: pulls.Kind | None = None) -> list[Pull]:
         """Return running jobs, then the last ones that ended; all, or those of one kind."""
-        return [self._seen(job) for job in self._store.read(pulls.recent, kind)]
+        return [self._seen(job) for job in self.store.read(pulls.recent, kind)]
 
     def get(self, job_id: int, kind: pulls.Kind | None = None) -> Pull:
         """Return a job. Raises NotFound."""
-        return self._seen(self._store.read(pulls.get, job_id, kind))
+        return self._seen(self.store.read(pulls.get, job_id, kind))
 
     def cancel(self, job_id: int, actor: Actor, kind: pulls.Kind | None = None) -> Pull:
         """Stop a job, whichever worker runs it. What is there of a pull is kept by Ollama; what is
         there of a load is let go. Raises NotFound."""
-        now = self._now()
+        now = self.now()
 
         def write(session: Session) -> PullJob:
             pulls.get(session, job_id, kind)
@@ -136,7 +129,7 @@ class Pulls:
             record(session, actor, action, job.model, job.server_id, now)
             return job
 
-        job = self._store.write(write)
+        job = self.store.write(write)
         task = self._running.get(job_id)
         if task is not None:
             task.interrupt("cancelled")
@@ -156,7 +149,7 @@ class Pulls:
 
     def take_up(self) -> None:
         """Take up what was left by a worker that ended."""
-        for job_id in self._store.read(pulls.waiting, self._now() - STALE):
+        for job_id in self.store.read(pulls.waiting, self.now() - STALE):
             tasks.spawn(self._work, job_id)
 
     # -- the work ----------------------------------------------------------------------------------
@@ -164,9 +157,9 @@ class Pulls:
     def _work(self, job_id: int) -> None:
         """Pull or load, if nobody else does. Never raises."""
         try:
-            now = self._now()
-            if self._store.write(pulls.take, job_id, worker_name(), now, now - STALE):
-                self._do(self._store.read(pulls.get, job_id))
+            now = self.now()
+            if self.store.write(pulls.take, job_id, worker_name(), now, now - STALE):
+                self._do(self.store.read(pulls.get, job_id))
         except StoreUnavailable:
             log.warning("job %d goes on when the database is back", job_id)
         except Exception:
@@ -186,7 +179,7 @@ class Pulls:
         )
         ticker.start()
         try:
-            client = client_of(self._scheduler, job.server_id)
+            client = client_of(self.scheduler, job.server_id)
             (self._pull if job.kind == "pull" else self._load)(job, client, meter)
             is_wanted = self._write(job, meter)
         except tasks.Cancelled:
@@ -213,31 +206,31 @@ class Pulls:
         with client.post("/api/pull", body, read_timeout_s=IDLE_S) as upstream:
             for lines in upstream.lines():
                 for line in lines:
-                    meter.see(read_progress(line), self._clock())
+                    meter.see(read_progress(line), self.clock())
 
     def _load(self, job: PullJob, client: OllamaClient, meter: Meter) -> None:
         """Bring a model into memory. When it is cancelled, Ollama, whose caller then left, gives it
         up."""
-        self._loading.load(client, job.model, FOREVER if job.kind == "pin" else None)
+        self.loading.load(client, job.model, FOREVER if job.kind == "pin" else None)
         if job.kind == "pin":
-            self._loading.pin(job.model, [job.server_id], True)
+            self.loading.pin(job.model, [job.server_id], True)
 
     def _write(self, job: PullJob, meter: Meter) -> bool:
         try:
-            return self._store.write(
-                pulls.progress, job.id, status=meter.status, layers=meter.layers, now=self._now()
+            return self.store.write(
+                pulls.progress, job.id, status=meter.status, layers=meter.layers, now=self.now()
             )
         except StoreUnavailable:
             return True  # the download goes on; the page catches up later
 
     def _succeed(self, job: PullJob, meter: Meter) -> None:
         if job.kind != "pull":
-            self._scheduler.probe_now(job.server_id)  # to see it in memory
+            self.scheduler.probe_now(job.server_id)  # to see it in memory
             self._finish(job, "done", "")
         elif meter.status != "success":
             self._finish(job, "failed", "The server stopped before the model was complete.")
         else:
-            self._refresher.refresh(job.server_id)  # "done" means that it can be called
+            self.refresher.refresh(job.server_id)  # "done" means that it can be called
             self._finish(job, "done", "")
 
     def _finish(self, job: PullJob, state: pulls.State, error: str) -> None:
@@ -245,14 +238,14 @@ class Pulls:
             log.warning(
                 "the %s of %s on server %d failed: %s", job.kind, job.model, job.server_id, error
             )
-        self._store.write(pulls.finish, job.id, state, error=error, now=self._now())
+        self.store.write(pulls.finish, job.id, state, error=error, now=self.now())
 
     # -- details -----------------------------------------------------------------------------------
 
     def _seen(self, job: PullJob) -> Pull:
         meter = self._meters.get(job.id)
         if meter is None:
-            return Pull(job, *told_by(job, self._now()))
+            return Pull(job, *told_by(job, self.now()))
         layers: Mapping[str, tuple[int, int]] = dict(meter.layers)
         fresh = replace(
             job,
@@ -277,7 +270,7 @@ class Meter:
         self._seen: deque[tuple[float, int]] = deque()
 
     def see(self, step: Progress, now_s: float) -> None:
-        """Take in one line of Ollama's progress."""
+        """Record one line of Ollama's progress."""
         self.status = step.status
         known = step.digest in self.layers
         if step.digest and step.total_bytes and (known or len(self.layers) < _MAX_LAYERS):

@@ -33,23 +33,15 @@ class Done:
     error: str = ""
 
 
+@dataclass(eq=False)
 class Operations:
     """Short operations on models. Failures of servers are in the results, never raised."""
 
-    def __init__(
-        self,
-        store: Store,
-        scheduler: Scheduler,
-        refresher: Refresher,
-        loading: Loading,
-        *,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
-        self._store = store
-        self._scheduler = scheduler
-        self._refresher = refresher
-        self._loading = loading
-        self._now = now
+    store: Store
+    scheduler: Scheduler
+    refresher: Refresher
+    loading: Loading
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def copy(
         self, source: str, destination: str, server_ids: Sequence[int], actor: Actor
@@ -58,7 +50,7 @@ class Operations:
         new = valid_name(destination, "destination")
         return self._each(
             server_ids,
-            lambda server_id: client_of(self._scheduler, server_id).copy(source, new),
+            lambda server_id: client_of(self.scheduler, server_id).copy(source, new),
             actor,
             "model.copy",
             f"{source} -> {new}",
@@ -69,7 +61,7 @@ class Operations:
 
         def remove(server_id: int) -> None:
             try:
-                client_of(self._scheduler, server_id).delete(model)
+                client_of(self.scheduler, server_id).delete(model)
             except ModelNotFound:
                 log.info("server %d did not have the model to delete", server_id)
 
@@ -86,8 +78,8 @@ class Operations:
         """Bring a model into the memory of servers; returns when it is there."""
         return self._each(
             server_ids,
-            lambda server_id: self._loading.load(
-                client_of(self._scheduler, server_id), model, keep_alive
+            lambda server_id: self.loading.load(
+                client_of(self.scheduler, server_id), model, keep_alive
             ),
             actor,
             "model.load",
@@ -98,16 +90,16 @@ class Operations:
     def pin(self, model: str, server_ids: Sequence[int], actor: Actor) -> list[Done]:
         """Load a model and keep it in memory until it is unloaded."""
         done = self.load(model, server_ids, actor, keep_alive=FOREVER)
-        self._loading.pin(model, [one.server_id for one in done if not one.error], True)
+        self.loading.pin(model, [one.server_id for one in done if not one.error], True)
         return done
 
     def unload(self, model: str, server_ids: Sequence[int], actor: Actor) -> list[Done]:
         """Unload a model from the memory of servers, as soon as it is idle; it is no longer
         pinned there."""
-        self._loading.pin(model, server_ids, False)
+        self.loading.pin(model, server_ids, False)
         return self._each(
             server_ids,
-            lambda server_id: client_of(self._scheduler, server_id).unload(model),
+            lambda server_id: client_of(self.scheduler, server_id).unload(model),
             actor,
             "model.unload",
             model,
@@ -131,22 +123,22 @@ class Operations:
         for server_id, task in tasks:
             task.wait(None)
             results.append(Done(server_id, self._name(server_id), _failure(task)))
-        now = self._now()
+        now = self.now()
         good = [done.server_id for done in results if not done.error]
 
         def write(session: Session) -> None:
             for server_id in good:
                 record(session, actor, action, name, server_id, now)
 
-        self._store.write(write)
+        self.store.write(write)
         for server_id in good:
             if changes_list:
-                self._refresher.refresh(server_id, believe_empty=believe_empty)
-            self._scheduler.probe_now(server_id)
+                self.refresher.refresh(server_id, believe_empty=believe_empty)
+            self.scheduler.probe_now(server_id)
         return results
 
     def _name(self, server_id: int) -> str:
-        server = self._scheduler.servers.get(server_id)
+        server = self.scheduler.servers.get(server_id)
         return f"server {server_id}" if server is None else server.server.name
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, TypeVar
 
@@ -30,28 +31,22 @@ NOTES_LIMIT: Final = 10_000
 _MAX_ALIASES: Final = 100
 
 
+@dataclass(eq=False)
 class Models:
     """Manages names, parameters and fallbacks of models."""
 
-    def __init__(
-        self,
-        store: Store,
-        known: Catalog,
-        *,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
-        self._store = store
-        self._catalog = known
-        self._now = now
+    store: Store
+    known: Catalog
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def enable(self, model_ids: Iterable[int], enabled: bool, actor: Actor) -> None:
-        """Let models be called, or not. Raises NotFound."""
+        """Enable or disable models. Raises NotFound."""
         word = "model.enable" if enabled else "model.disable"
         ids = list(dict.fromkeys(model_ids))
         self._change(ids, word, actor, lambda s, one: catalog.set_enabled(s, [one], enabled))
 
     def rename(self, model_id: int, name: str, actor: Actor) -> Model:
-        """Give a model another name for clients. Raises NotFound, InvalidRequest."""
+        """Set a model's name for clients. Raises NotFound, InvalidRequest."""
         wanted = read_name(name, "display_name")
 
         def change(session: Session, model_id: int) -> None:
@@ -69,7 +64,7 @@ class Models:
         ]
 
         def change(session: Session, model_id: int) -> None:
-            catalog.set_aliases(session, model_id, checked, actor_name=actor.name, now=self._now())
+            catalog.set_aliases(session, model_id, checked, actor_name=actor.name, now=self.now())
 
         return self._change([model_id], "model.names", actor, change)[0]
 
@@ -81,7 +76,7 @@ class Models:
         checked = rules.validate(override)
 
         def change(session: Session, model_id: int) -> None:
-            name, words, now = actor.name, note.strip()[:200], self._now()
+            name, words, now = actor.name, note.strip()[:200], self.now()
             catalog.set_override(session, model_id, checked, actor_name=name, now=now, note=words)
 
         return self._change([model_id], "model.parameters", actor, change)[0]
@@ -143,14 +138,14 @@ class Models:
         return self._write(change)
 
     def _write(self, change: Callable[[Session], T]) -> T:
-        result = self._store.write(change)
-        self._catalog.reload()
+        result = self.store.write(change)
+        self.known.reload()
         return result
 
     def _record(
         self, session: Session, actor: Actor, word: str, model: Model, old: Json, new: Json
     ) -> None:
-        now, name = self._now(), model.display_name
+        now, name = self.now(), model.display_name
         audit.record(session, actor, word, "model", model.id, name, now=now, before=old, after=new)
         versions.bump(session, "models", now)
 

@@ -70,21 +70,14 @@ class Tried:
     trouble: Trouble | None = None
 
 
+@dataclass(eq=False)
 class Servers:
     """Manages the servers. Nothing here waits for a server longer than a few seconds."""
 
-    def __init__(
-        self,
-        store: Store,
-        clients: Clients,
-        refresher: Refresher,
-        *,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
-        self._store = store
-        self._clients = clients
-        self._refresher = refresher
-        self._now = now
+    store: Store
+    clients: Clients
+    refresher: Refresher
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def create(self, raw: Mapping[str, Json], actor: Actor) -> Server:
         """Add a server from plain values, and ask it for its models. Raises InvalidRequest."""
@@ -92,8 +85,8 @@ class Servers:
         if not server.url:
             raise InvalidRequest("Enter the address of the server.", param="url")
         is_named = bool(server.name)
-        self._clients.fresh(server).close()
-        now = self._now()
+        self.clients.fresh(server).close()
+        now = self.now()
 
         def change(session: Session) -> Server:
             named = server if is_named else _with_free_name(session, server)
@@ -101,45 +94,45 @@ class Servers:
             _record(session, actor, "server.create", None, stored, now)
             return stored
 
-        stored = self._store.write(change)
+        stored = self.store.write(change)
         self._ask(stored.id)
         return stored
 
     def update(self, server_id: int, raw: Mapping[str, Json], actor: Actor) -> Server:
         """Change fields of a server; calls that run there go on. Raises NotFound,
         InvalidRequest."""
-        now = self._now()
+        now = self.now()
 
         def change(session: Session) -> Server:
             before = servers.get(session, server_id)
             after = read(raw, before)
-            self._clients.fresh(after).close()
+            self.clients.fresh(after).close()
             stored = servers.save(session, after)
             _record(session, actor, "server.update", before, stored, now)
             return stored
 
-        stored = self._store.write(change)
+        stored = self.store.write(change)
         self._ask(stored.id)
         return stored
 
     def delete(self, server_id: int, actor: Actor) -> None:
         """Remove a server; models only it had become unavailable and keep their settings. Raises
         NotFound."""
-        now = self._now()
+        now = self.now()
 
         def change(session: Session) -> None:
             before = servers.get(session, server_id)
             servers.delete(session, server_id)
             _record(session, actor, "server.delete", before, None, now)
 
-        self._store.write(change)
-        self._clients.forget(server_id)
-        self._refresher.catalog.reload()
+        self.store.write(change)
+        self.clients.forget(server_id)
+        self.refresher.catalog.reload()
 
     def attempt(self, server: Server) -> Tried:
         """Try a server, stored or not, and say in words what is wrong with it."""
         try:
-            client = self._clients.fresh(server)
+            client = self.clients.fresh(server)
         except InvalidRequest as error:
             return Tried(server.url, trouble=Trouble("failed", error.message, ""))
         started_s = time.monotonic()
@@ -170,8 +163,8 @@ class Servers:
 
     def _ask(self, server_id: int) -> None:
         """Have a changed server asked for its models; wait for that only a moment."""
-        self._refresher.catalog.reload()
-        offload.spawn(self._refresher.refresh, server_id).wait(_FIRST_LIST_S)
+        self.refresher.catalog.reload()
+        offload.spawn(self.refresher.refresh, server_id).wait(_FIRST_LIST_S)
 
 
 def _with_free_name(session: Session, server: Server) -> Server:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 
 from sqlalchemy.orm import Session
@@ -28,21 +28,18 @@ log = logging.getLogger(__name__)
 _NAMES = frozenset(field.name for field in fields(Behaviour))
 
 
+@dataclass(eq=False)
 class SettingsCache:
     """Hands out the current settings."""
 
-    def __init__(
-        self,
-        store: Store,
-        marks: Revisions,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
-        self._store = store
-        self._marks = marks
-        self._now = now
-        self._is_stale = True
-        self._behaviour = Behaviour()
-        marks.on_change("settings", self._forget)
+    store: Store
+    marks: Revisions
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    _is_stale: bool = True
+    _behaviour: Behaviour = field(default_factory=Behaviour)
+
+    def __post_init__(self) -> None:
+        self.marks.on_change("settings", self._forget)
 
     def behaviour(self) -> Behaviour:
         """Return the settings in force."""
@@ -70,18 +67,18 @@ class SettingsCache:
                 raise InvalidRequest(f"There is no setting '{name[:64]}'.", param=name[:64])
 
         def write(session: Session) -> None:
-            now = self._now()
+            now = self.now()
             before = usable(settings.load(session))
             settings.save(session, checked, actor.name, now)
             settings.reset(session, defaults)
             kept = {name: value for name, value in before.items() if name not in defaults}
             _record(session, actor, before, kept | checked, now)
 
-        self._store.write(write)
+        self.store.write(write)
         return self._again()
 
     def _again(self) -> Behaviour:
-        self._marks.look()
+        self.marks.look()
         self._forget()
         return self.behaviour()
 
@@ -91,7 +88,7 @@ class SettingsCache:
     def _load(self) -> None:
         self._is_stale = False
         try:
-            self._behaviour = Behaviour(**usable(self._store.read(settings.load)))
+            self._behaviour = Behaviour(**usable(self.store.read(settings.load)))
         except StoreUnavailable:
             self._is_stale = True
             log.warning("settings cannot be read; the last known ones hold")

@@ -13,6 +13,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 Address: TypeAlias = tuple[socket.AddressFamily, Any]
@@ -30,6 +31,7 @@ class LateAnswer(socket.gaierror):
     """The name server has not answered within the time there was."""
 
 
+@dataclass(eq=False)
 class AddressBook:
     """Addresses by host and port. Safe for use by many threads or greenlets.
 
@@ -37,18 +39,12 @@ class AddressBook:
     elsewhere tomorrow is refused tomorrow. `turns` bounds the look-ups under way.
     """
 
-    def __init__(
-        self,
-        lookup: Callable[..., Any] | None = None,
-        allows: Callable[[str], bool] = lambda address: True,
-        turns: threading.BoundedSemaphore = _TURNS,
-    ) -> None:
-        self._turns = turns
-        self._lookup = lookup
-        self._allows = allows
-        self._known: dict[tuple[str, int], tuple[float, list[Address]]] = {}
-        self._running: dict[tuple[str, int], _Lookup] = {}
-        self._lock = threading.Lock()
+    lookup: Callable[..., Any] | None = None
+    allows: Callable[[str], bool] = lambda address: True
+    turns: threading.BoundedSemaphore = _TURNS
+    _known: dict[tuple[str, int], tuple[float, list[Address]]] = field(default_factory=dict)
+    _running: dict[tuple[str, int], _Lookup] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def find(self, host: str, port: int, timeout_s: float) -> Sequence[Address]:
         """Return the addresses of a host, best first.
@@ -88,7 +84,7 @@ class AddressBook:
 
     def _run(self, key: tuple[str, int], lookup: _Lookup) -> None:
         try:
-            with self._turns:
+            with self.turns:
                 found = self._ask(*key)
             lookup.addresses = self._remember(key, self._allowed(found))
         except OSError as error:
@@ -101,12 +97,12 @@ class AddressBook:
             lookup.done.set()
 
     def _ask(self, host: str, port: int) -> list[Address]:
-        lookup = self._lookup or socket.getaddrinfo
+        lookup = self.lookup or socket.getaddrinfo
         found = lookup(host, port, socket.AF_UNSPEC, socket.SOCK_STREAM)
         return [(family, address) for family, _, _, _, address in found]
 
     def _allowed(self, addresses: list[Address]) -> list[Address]:
-        allowed = [entry for entry in addresses if self._allows(str(entry[1][0]))]
+        allowed = [entry for entry in addresses if self.allows(str(entry[1][0]))]
         if addresses and not allowed:
             raise ForbiddenAddress("the address is not allowed")
         return allowed

@@ -17,6 +17,7 @@ import re
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
@@ -52,6 +53,7 @@ _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE: Final = re.compile(r"[\x20-\x7e\xa0-\xff]*")
 
 
+@dataclass(eq=False, repr=False)
 class Upstream:
     """One call to Ollama whose answer is read as it comes. A context manager.
 
@@ -60,26 +62,23 @@ class Upstream:
     the next call when the answer was read to its end, else it is closed and Ollama stops computing.
     """
 
-    def __init__(
-        self, client: OllamaClient, method: str, path: str, body: bytes, limits: Timeouts
-    ) -> None:
-        self._client = client
-        self._method = method
-        self._path = path
-        self._request = body
-        self._limits = limits
-        self._body: Body | None = None
-        self._has_records = False
+    client: OllamaClient
+    method: str
+    path: str
+    body: bytes
+    limits: Timeouts
+    _body: Body | None = None
+    _has_records: bool = False
 
     def __enter__(self) -> Upstream:
-        client = self._client
+        client = self.client
         prepared = requests.PreparedRequest()
-        prepared.method = self._method
-        prepared.url = client.root + self._path
-        prepared.body = self._request
+        prepared.method = self.method
+        prepared.url = client.root + self.path
+        prepared.body = self.body
         prepared.headers = client.fields
         try:
-            response = client.adapter.send(prepared, stream=True, timeout=self._limits)
+            response = client.adapter.send(prepared, stream=True, timeout=self.limits)
         except FOREIGN as error:
             raise self._mapped(error) from error
         body: Body = response.raw  # type: ignore[assignment]  # of our adapter
@@ -155,9 +154,7 @@ class Upstream:
         fields = response.headers
         if fields.get("content-encoding", "identity").lower() != "identity":
             text = b""
-        error = faults.from_status(
-            response.status_code, text, fields.get("retry-after"), self._path
-        )
+        error = faults.from_status(response.status_code, text, fields.get("retry-after"), self.path)
         self._log(log.info, "ollama refused a call", error, upstream_status=response.status_code)
         return error
 
@@ -165,7 +162,7 @@ class Upstream:
         """Return our error for a foreign one; the log alone learns the details."""
         cause = f"{type(error).__name__}: {error}"
         if isinstance(error, TimeoutError) and self._body is not None:
-            stalled = Stalled(stopped(self._limits.read_s or 0))
+            stalled = Stalled(stopped(self.limits.read_s or 0))
             error = stalled if is_limit(error) else ConnectionError("the server is gone")
         mapped = _map_error(error, has_records=self._has_records)
         self._log(log.warning, "a call to ollama failed", mapped, cause=cause)
@@ -174,7 +171,7 @@ class Upstream:
     def _log(
         self, write: Callable[..., None], event: str, error: GatewayError, **fields: Json
     ) -> None:
-        shown = {"server": self._client.server.name, "path": self._path, "code": error.code}
+        shown = {"server": self.client.server.name, "path": self.path, "code": error.code}
         write(event, extra={"fields": {**shown, **fields}})
 
 

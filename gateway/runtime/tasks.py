@@ -22,6 +22,7 @@ import select
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import Context, ContextVar
+from dataclasses import dataclass, field
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 import gevent
@@ -122,8 +123,7 @@ spawn = Task
 
 @contextmanager
 def shield() -> Iterator[None]:
-    """Let what the block does not be cut off; what was asked for meanwhile is raised after it. The
-    block must be bounded in time by itself."""
+    """Hold back an interrupt until the block has ended; it must be bounded in time by itself."""
     task = current()
     if task is None:
         yield
@@ -136,20 +136,20 @@ def shield() -> Iterator[None]:
     task.check()
 
 
+@dataclass(eq=False)
 class Every:
     """A background job: calls `function` again and again, `seconds` apart, from `start` to `stop`.
     What it raises is logged; as long as it is unavailable, that is logged once."""
 
-    def __init__(self, seconds: float, function: Callable[[], object], name: str) -> None:
-        self._seconds = seconds
-        self._function = function
-        self._name = name
-        self._end = Event()
+    seconds: float
+    function: Callable[[], object]
+    name: str
+    _end: Event = field(default_factory=Event)
 
     def start(self) -> None:
         """Begin, after the fork."""
         self._end = Event()
-        gevent.spawn(self._loop, self._end).name = self._name
+        gevent.spawn(self._loop, self._end).name = self.name
 
     def stop(self) -> None:
         """Call no more; a call under way ends by itself."""
@@ -157,16 +157,16 @@ class Every:
 
     def _loop(self, end: Event) -> None:
         is_waiting = False
-        while not end.wait(self._seconds):
+        while not end.wait(self.seconds):
             try:
-                self._function()
+                self.function()
                 is_waiting = False
             except Unavailable as error:
                 if not is_waiting:
-                    log.warning("%s must wait: %s", self._name, error.message)
+                    log.warning("%s must wait: %s", self.name, error.message)
                 is_waiting = True
             except Exception:
-                log.exception("%s failed", self._name)
+                log.exception("%s failed", self.name)
 
 
 def patched() -> bool:

@@ -11,7 +11,7 @@ import logging
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import select
@@ -24,6 +24,7 @@ from gateway.policy.routing import Index
 from gateway.runtime.database import Store, StoreUnavailable
 from gateway.runtime.versions import Revisions
 from gateway.store import catalog, servers
+from gateway.store.coordination.versions import Topic
 from gateway.store.tables import ServerRow
 
 log = logging.getLogger(__name__)
@@ -63,25 +64,22 @@ class Refreshed:
     fix: str = ""
 
 
+@dataclass(eq=False)
 class Catalog:
     """Hands out the current snapshot, and tells `listener` of each new one."""
 
-    def __init__(
-        self,
-        store: Store,
-        marks: Revisions,
-        behaviour: Callable[[], Behaviour],
-        listener: Callable[[Snapshot], None] = lambda snapshot: None,
-    ) -> None:
-        self._store = store
-        self._marks = marks
-        self._behaviour = behaviour
-        self._lock = threading.Lock()
-        self._snapshot: Snapshot | None = None
-        self._is_stale = True
-        self._listener = listener
-        for topic in ("models", "servers", "settings"):
-            marks.on_change(topic, self._forget)
+    store: Store
+    marks: Revisions
+    behaviour: Callable[[], Behaviour]
+    listener: Callable[[Snapshot], None] = lambda snapshot: None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _snapshot: Snapshot | None = None
+    _is_stale: bool = True
+
+    def __post_init__(self) -> None:
+        topics: tuple[Topic, ...] = ("models", "servers", "settings")
+        for topic in topics:
+            self.marks.on_change(topic, self._forget)
 
     def snapshot(self) -> Snapshot:
         """Return servers and models as they are now. Raises StoreUnavailable only while none was
@@ -102,7 +100,7 @@ class Catalog:
                 log.warning("the list of models cannot be read; the last known one holds")
                 return known
             self._snapshot = fresh
-            self._listener(fresh)
+            self.listener(fresh)
         return fresh
 
     def index(self) -> Index:
@@ -151,7 +149,7 @@ class Catalog:
 
     def drop(self) -> None:
         """Read everything anew at the next look: this worker has just changed something."""
-        self._marks.look()
+        self.marks.look()
         self._forget()
 
     def reload(self) -> None:
@@ -171,7 +169,7 @@ class Catalog:
         self._is_stale = True
 
     def _load(self) -> Snapshot:
-        found_servers, notes, models = self._store.read(_everything)
+        found_servers, notes, models = self.store.read(_everything)
         names: dict[int, set[str]] = defaultdict(set)
         for model in models:
             for server_id in model.server_ids:
@@ -182,7 +180,7 @@ class Catalog:
             by_id={model.id: model for model in models},
             names={server_id: frozenset(listed) for server_id, listed in names.items()},
             notes=notes,
-            index=Index(models, allow_cloud=self._behaviour().allow_cloud_models),
+            index=Index(models, allow_cloud=self.behaviour().allow_cloud_models),
         )
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from gateway.core.behaviour import Behaviour
@@ -19,15 +20,15 @@ log = logging.getLogger(__name__)
 _Address: TypeAlias = tuple[str, str, bool, str]
 
 
+@dataclass(eq=False)
 class Clients:
     """Makes clients, and gives the same one again while a server's address, header and TLS options
     stay as they are."""
 
-    def __init__(self, behaviour: Callable[[], Behaviour], *, pool_size: int = 512) -> None:
-        self._behaviour = behaviour
-        self._pool_size = pool_size
-        self._lock = threading.Lock()
-        self._clients: dict[int, tuple[_Address, OllamaClient]] = {}
+    behaviour: Callable[[], Behaviour]
+    pool_size: int = 512
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _clients: dict[int, tuple[_Address, OllamaClient]] = field(default_factory=dict)
 
     def __call__(self, server: Server) -> OllamaClient:
         """Return the server's client. Raises InvalidRequest when its address or header cannot be
@@ -48,8 +49,8 @@ class Clients:
         try:
             return OllamaClient(
                 server,
-                connect_timeout_s=self._behaviour().connect_timeout_s,
-                pool_size=self._pool_size,
+                connect_timeout_s=self.behaviour().connect_timeout_s,
+                pool_size=self.pool_size,
                 allows=_allows,
             )
         except ValueError as error:

@@ -14,7 +14,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.orm import Session
@@ -52,33 +52,25 @@ _TEXTS = ("system", "license")
 _MAX_TEXT = 65_536
 
 
+@dataclass(eq=False)
 class Refresher:
     """Refreshes the catalogue: on demand, and regularly, one worker at a time for each server."""
 
-    def __init__(
-        self,
-        store: Store,
-        models: Catalog,
-        client_for: Callable[[Server], OllamaClient],
-        behaviour: Callable[[], Behaviour],
-        *,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        clock: Callable[[], float] = time.monotonic,
-        chance: Callable[[], float] = random.random,
-    ) -> None:
-        self._store = store
-        self.catalog = models
-        self._client_for = client_for
-        self._behaviour = behaviour
-        self._now = now
-        self._clock = clock
-        self._chance = chance
-        self._due_s: dict[int, float] = {}
-        self._asked_s: dict[int, float] = {}
-        self._wanted: set[int] = set()
-        self._empty: dict[int, int] = {}
-        self._shown: OrderedDict[str, Shown] = OrderedDict()
-        self._busy = threading.Lock()
+    store: Store
+    catalog: Catalog
+    client_for: Callable[[Server], OllamaClient]
+    behaviour: Callable[[], Behaviour]
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    clock: Callable[[], float] = time.monotonic
+    chance: Callable[[], float] = random.random
+    _due_s: dict[int, float] = field(default_factory=dict)
+    _asked_s: dict[int, float] = field(default_factory=dict)
+    _wanted: set[int] = field(default_factory=set)
+    _empty: dict[int, int] = field(default_factory=dict)
+    _shown: OrderedDict[str, Shown] = field(default_factory=OrderedDict)
+    _busy: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
         self._job = offload.Every(LOOK_S, self.refresh_due, "refreshing the models")
 
     # -- on demand -------------------------------------------------------------------------------
@@ -138,7 +130,7 @@ class Refresher:
 
     def _due(self) -> Iterator[Server]:
         """Yield the servers to ask now: those asked for, and those whose turn this worker gets."""
-        now_s = self._clock()
+        now_s = self.clock()
         snapshot = self.catalog.snapshot()
         for server in snapshot.servers:
             if server.id in self._wanted:
@@ -151,22 +143,22 @@ class Refresher:
 
     def _claim(self, server: Server, period_s: float) -> bool:
         """Claim the regular refresh of a server, unless another worker has just done so."""
-        spread = 1 + SPREAD * (2 * self._chance() - 1)
-        self._due_s[server.id] = self._clock() + period_s * spread
-        job, now = f"refresh.{server.id}", self._now()
+        spread = 1 + SPREAD * (2 * self.chance() - 1)
+        self._due_s[server.id] = self.clock() + period_s * spread
+        job, now = f"refresh.{server.id}", self.now()
         # a little less than the period, so that the one who took it last is not always too early
         period = timedelta(seconds=period_s * 0.8)
-        if not self._store.read(claims.is_due, job, now, period):
+        if not self.store.read(claims.is_due, job, now, period):
             return False
-        return self._store.write(claims.take, job, now, period)
+        return self.store.write(claims.take, job, now, period)
 
     # -- one server --------------------------------------------------------------------------------
 
     def _ask(self, server: Server, believe_empty: bool) -> Refreshed:
         self._wanted.discard(server.id)
-        self._asked_s[server.id] = self._clock()
+        self._asked_s[server.id] = self.clock()
         try:
-            client = self._client_for(server)
+            client = self.client_for(server)
             tags, version = client.tags(), client.version()
         except GatewayError as error:
             trouble = explain(error, server.url)
@@ -187,9 +179,9 @@ class Refresher:
     def _take_over(self, server: Server, tags: Sequence[Tag], version: str) -> Refreshed:
         if tags:
             self._empty.pop(server.id, None)
-        now = self._now()
+        now = self.now()
         listing = _listing(tags)
-        enable_new = self._behaviour().enable_new_models
+        enable_new = self.behaviour().enable_new_models
         was_failing = bool(self._note(server).error)
 
         def change(session: Session) -> None:
@@ -199,11 +191,11 @@ class Refresher:
             if was_failing:
                 versions.bump(session, "servers", now)
 
-        self._store.write(change)
+        self.store.write(change)
         return Refreshed(server.id, server.name, models=len(listing), version=version)
 
     def _failed(self, server: Server, message: str, fix: str) -> Refreshed:
-        now = self._now()
+        now = self.now()
         if self._note(server).error != message:
             log.warning("the models of server %s cannot be read: %s", server.name, message)
 
@@ -211,8 +203,8 @@ class Refresher:
                 servers.note_refresh(session, server.id, now, error=message)
                 versions.bump(session, "servers", now)
 
-            self._store.write(change)
-        self._due_s[server.id] = self._clock() + AFTER_ERROR_S
+            self.store.write(change)
+        self._due_s[server.id] = self.clock() + AFTER_ERROR_S
         return Refreshed(server.id, server.name, error=message, fix=fix)
 
     def _note(self, server: Server) -> RefreshNote:
@@ -223,7 +215,7 @@ class Refresher:
 
     def _complete_details(self) -> None:
         """Ask what models can do, where that is not known of their digest yet."""
-        lacking = self._store.read(catalog.lacking_details)
+        lacking = self.store.read(catalog.lacking_details)
         if not lacking:
             return
         self.catalog.drop()
@@ -248,7 +240,7 @@ class Refresher:
             return known
         for server in holders:
             try:
-                shown = self._client_for(server).show(name)
+                shown = self.client_for(server).show(name)
             except GatewayError as error:
                 log.info("server %s does not describe a model: %s", server.name, error.code)
                 continue
@@ -262,7 +254,7 @@ class Refresher:
     def _save(self, found: Sequence[tuple[int, str, Shown]]) -> None:
         if not found:
             return
-        now = self._now()
+        now = self.now()
 
         def change(session: Session) -> None:
             for model_id, digest, shown in found:
@@ -276,7 +268,7 @@ class Refresher:
                 )
             versions.bump(session, "models", now)
 
-        self._store.write(change)
+        self.store.write(change)
 
 
 def _listing(tags: Sequence[Tag]) -> list[Listed]:

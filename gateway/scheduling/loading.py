@@ -8,7 +8,7 @@ settings say, and every call of a pinned model tells Ollama to keep it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -29,31 +29,24 @@ from gateway.store.coordination import versions
 FOREVER: Final = -1
 
 
+@dataclass(eq=False)
 class Loading:
     """What loads send, and which models are pinned where."""
 
-    def __init__(
-        self,
-        store: Store,
-        known: Catalog,
-        behaviour: Callable[[], Behaviour],
-        *,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
-        self._store = store
-        self._catalog = known
-        self._behaviour = behaviour
-        self._now = now
+    store: Store
+    known: Catalog
+    behaviour: Callable[[], Behaviour]
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def params(
         self, name: str, server_id: int, keep_alive: float | str | None, *, embeds: bool = False
     ) -> Params:
         """Return what a load of a model on a server sends; `embeds` if that is done by
         embedding."""
-        model = next((one for one in self._catalog.models() if one.name == name), None)
+        model = next((one for one in self.known.models() if one.name == name), None)
         if model is None:
             return Params(keep_alive=keep_alive)
-        params = apply.for_loading(model.override, self._behaviour(), embeds=embeds)
+        params = apply.for_loading(model.override, self.behaviour(), embeds=embeds)
         if keep_alive is None and server_id in model.pinned_on:
             keep_alive = FOREVER
         return params if keep_alive is None else replace(params, keep_alive=keep_alive)
@@ -69,15 +62,15 @@ class Loading:
 
     def pin(self, name: str, server_ids: Sequence[int], pinned: bool) -> None:
         """Remember that a model stays in the memory of servers, or no longer."""
-        now = self._now()
+        now = self.now()
 
         def change(session: Session) -> None:
             catalog.set_pinned(session, name, server_ids, pinned)
             versions.bump(session, "models", now)
 
         if server_ids:
-            self._store.write(change)
-            self._catalog.reload()
+            self.store.write(change)
+            self.known.reload()
 
 
 def kept(params: Params, model: Model, server_id: int) -> Params:

@@ -12,6 +12,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from gateway.errors import GatewayError
@@ -30,35 +31,28 @@ VERSION_EVERY = 12
 """Probes between two questions for the version of a healthy server (about a minute)."""
 
 
+@dataclass(eq=False)
 class Prober:
     """Keeps the scheduler's view of its servers fresh. One a worker."""
 
-    def __init__(
-        self,
-        scheduler: Scheduler,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-        random_number: Callable[[], float] = random.random,
-        limit_s: float = LIMIT_S,
-    ) -> None:
-        self._scheduler = scheduler
-        self._clock = clock
-        self._random_number = random_number
-        self._limit_s = limit_s
-        self._probes: dict[int, int] = {}
+    scheduler: Scheduler
+    clock: Callable[[], float] = time.monotonic
+    random_number: Callable[[], float] = random.random
+    limit_s: float = LIMIT_S
+    _probes: dict[int, int] = field(default_factory=dict)
 
     def run_once(self) -> None:
         """Probe the servers that are due, and let time have its effect."""
-        self._scheduler.on_time_passed()
+        self.scheduler.on_time_passed()
         for server in self.due():
             tasks.spawn(self.probe, server)
 
     def due(self) -> list[ServerState]:
         """Return the servers to be probed now, and mark them as being probed."""
-        now_s = self._clock()
+        now_s = self.clock()
         found = [
             server
-            for server in self._scheduler.servers.values()
+            for server in self.scheduler.servers.values()
             if server.server.enabled and not server.probing and now_s >= server.next_probe_s
         ]
         for server in found:
@@ -73,23 +67,23 @@ class Prober:
             log.exception("probing server %s failed", server.server.name)
         finally:
             pause_s = UNHEALTHY_S if server.probe_error else HEALTHY_S
-            spread = 1 + SPREAD * (2 * self._random_number() - 1)
-            server.next_probe_s = self._clock() + pause_s * spread
+            spread = 1 + SPREAD * (2 * self.random_number() - 1)
+            server.next_probe_s = self.clock() + pause_s * spread
             server.probing = False
 
     def _probe(self, server: ServerState) -> None:
         client, now = server.client, datetime.now(UTC)
-        started_s = self._clock()
+        started_s = self.clock()
         try:
-            loaded = client.ps(timeout_s=self._limit_s)
-            latency_ms = (self._clock() - started_s) * 1000
+            loaded = client.ps(timeout_s=self.limit_s)
+            latency_ms = (self.clock() - started_s) * 1000
             version = self._version(server)
         except GatewayError as error:
             trouble = explain(error, server.server.url)
-            self._scheduler.on_probe_failure(server, now, trouble.message, certain=trouble.certain)
+            self.scheduler.on_probe_failure(server, now, trouble.message, certain=trouble.certain)
             return
         models = {model.name: model for model in loaded}
-        self._scheduler.on_probe_success(server, now, models, latency_ms, version)
+        self.scheduler.on_probe_success(server, now, models, latency_ms, version)
 
     def _version(self, server: ServerState) -> str:
         """Return the version, asked anew where it may have changed."""
@@ -98,4 +92,4 @@ class Prober:
         self._probes[server_id] = probes_before + 1
         if server.version and not server.probe_error and probes_before % VERSION_EVERY:
             return server.version
-        return server.client.version(timeout_s=self._limit_s)
+        return server.client.version(timeout_s=self.limit_s)

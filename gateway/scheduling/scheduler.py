@@ -148,13 +148,13 @@ class Scheduler:
         now_s = self._clock()
         deployment, server = slot.deployment, slot.deployment.server
         slots, was_cold = deployment.slots, not deployment.context_tokens
-        was_ill = server.breaker.retry_at_s is not None
+        was_failing = server.breaker.retry_at_s is not None
         deployment.on_first_token(now_s)
         if self.shared is not None and not deployment.has_fixed_slots:
             self.shared.counts.note_answer(slot.lease_id)
-        if was_ill:
+        if was_failing:
             server.refresh(now_s)
-        if was_ill or deployment.slots > slots:
+        if was_failing or deployment.slots > slots:
             self.serve(deployment.name, now_s)
         if was_cold:  # how large its window is, and what left memory for it, only a probe tells
             self.probe_now(deployment.server_id)

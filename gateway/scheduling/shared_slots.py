@@ -17,6 +17,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING, Final
 
@@ -38,28 +39,24 @@ YIELD_S: Final = 0.1
 """How long a slot is left to a process whose call waits for longer."""
 
 
+@dataclass(eq=False)
 class SharedSlots:
     """Takes slots for the queues of this process. The listener of the shared counts."""
 
-    def __init__(
-        self,
-        scheduler: Scheduler,
-        counts: SharedCounts,
-        clock: Callable[[], float],
-        chance: Callable[[], float] = random.random,
-    ) -> None:
-        self._scheduler = scheduler
-        self.counts = counts
-        self._clock = clock
-        self._chance = chance
-        self._taking: set[str] = set()
-        """Models whose task runs."""
-        self._again: set[str] = set()
-        """Those it was woken for meanwhile."""
-        self._delayed: set[str] = set()
-        self._observed_s: dict[str, float] = {}
-        """By model, when Redis last learned that calls wait."""
-        counts.listen(self)
+    scheduler: Scheduler
+    counts: SharedCounts
+    clock: Callable[[], float]
+    chance: Callable[[], float] = random.random
+    _taking: set[str] = field(default_factory=set)
+    """Models whose task runs."""
+    _again: set[str] = field(default_factory=set)
+    """Those it was woken for meanwhile."""
+    _delayed: set[str] = field(default_factory=set)
+    _observed_s: dict[str, float] = field(default_factory=dict)
+    """By model, when Redis last learned that calls wait."""
+
+    def __post_init__(self) -> None:
+        self.counts.listen(self)
 
     # -- what the scheduler says -----------------------------------------------------------------
 
@@ -84,8 +81,8 @@ class SharedSlots:
         if deployment is None:
             return
         deployment.set_remote(remote_in_flight)
-        if self._scheduler.queues.get(deployment.name):
-            delay_s = SPREAD_S * self._chance() if others_wait else 0.0
+        if self.scheduler.queues.get(deployment.name):
+            delay_s = SPREAD_S * self.chance() if others_wait else 0.0
             self._wake_later(deployment.name, delay_s)
 
     def on_answering(self, name: str, count: int) -> None:
@@ -93,31 +90,31 @@ class SharedSlots:
         deployment = self._deployment(name)
         if deployment is not None and not deployment.has_fixed_slots:
             slots = deployment.slots
-            deployment.prove(count, self._clock())
+            deployment.prove(count, self.clock())
             if deployment.slots > slots:
                 self.wake(deployment.name)
 
     def on_away(self) -> None:
         """See `Listener`: from now on only our own calls are known."""
-        for server in self._scheduler.servers.values():
+        for server in self.scheduler.servers.values():
             for deployment in server.deployments.values():
                 deployment.set_remote(0)
-        self._scheduler.serve_all(self._clock())
+        self.scheduler.serve_all(self.clock())
 
     # -- steps -----------------------------------------------------------------------------------
 
     def poll(self) -> None:
         """Look how many slots others hold where calls wait or where they held some, say that ours
         wait, and try again. To be called every `POLL_S`."""
-        waiting = self._scheduler.queues.waiting()
+        waiting = self.scheduler.queues.waiting()
         self._observe(tuple(waiting))
         for name in waiting:
             self.wake(name)
 
     def _observe(self, names: tuple[str, ...]) -> None:
-        now_s = self._clock()
+        now_s = self.clock()
         waits: dict[str, float | None] = {}
-        for server in self._scheduler.servers.values():
+        for server in self.scheduler.servers.values():
             for deployment in server.deployments.values():
                 if deployment.name in names or deployment.remote_in_flight:
                     name = slot_name(deployment.server_id, deployment.name)
@@ -125,7 +122,7 @@ class SharedSlots:
         found: dict[str, Acquired] = {}
         try:
             if waits:
-                found = self.counts.observe(waits, self._scheduler.queues.waiting())
+                found = self.counts.observe(waits, self.scheduler.queues.waiting())
         except RedisAway:
             pass
         self._observed_s.update(dict.fromkeys(names, now_s))
@@ -150,14 +147,14 @@ class SharedSlots:
     def _take_all(self, name: str) -> None:
         skip: set[int] = set()
         while True:
-            following = self._scheduler.next_call(name, self._clock(), skip)
+            following = self.scheduler.next_call(name, self.clock(), skip)
             if following is not None:
                 if not self._take(following):
                     skip.add(following.deployment.server_id)
-            elif not self._scheduler.queues.get(name):
+            elif not self.scheduler.queues.get(name):
                 self._observed_s.pop(name, None)
                 return
-            elif self._clock() - self._observed_s.get(name, -inf) < POLL_S:
+            elif self.clock() - self._observed_s.get(name, -inf) < POLL_S:
                 return
             else:  # what we know of others may be old, and they do not know that we wait
                 self._observe((name,))
@@ -166,7 +163,7 @@ class SharedSlots:
         """Acquire a slot for a call; False when none is to be had on this server now."""
         deployment = following.deployment
         lease_id = self.counts.new_lease()
-        now_s = self._clock()
+        now_s = self.clock()
         name = deployment.name
         acquired = self.counts.try_acquire(
             slot_name(deployment.server_id, name),
@@ -181,7 +178,7 @@ class SharedSlots:
             if acquired.has_older:
                 self._wake_later(name, YIELD_S)
             return False
-        if not self._scheduler.assign(following, lease_id) and not self._pass_on(
+        if not self.scheduler.assign(following, lease_id) and not self._pass_on(
             deployment, lease_id
         ):
             self.counts.release(lease_id)
@@ -189,20 +186,20 @@ class SharedSlots:
 
     def _pass_on(self, deployment: Deployment, lease_id: str) -> bool:
         """Grant a slot to the next call that can run there: the first one left meanwhile."""
-        skip = self._scheduler.servers.keys() - {deployment.server_id}
-        following = self._scheduler.next_call(deployment.name, self._clock(), skip)
-        return following is not None and self._scheduler.assign(following, lease_id)
+        skip = self.scheduler.servers.keys() - {deployment.server_id}
+        following = self.scheduler.next_call(deployment.name, self.clock(), skip)
+        return following is not None and self.scheduler.assign(following, lease_id)
 
     def _learn(self, deployment: Deployment, seen: Acquired) -> None:
         deployment.set_remote(seen.remote_in_flight)
         if not deployment.has_fixed_slots:
-            deployment.prove(seen.proven, self._clock())
+            deployment.prove(seen.proven, self.clock())
 
     def _wait_s(self, name: str, now_s: float, but: Next | None = None) -> float | None:
         """Return how long the oldest call of a model waits, other than `but`; None: none does."""
         joined = [
             entry.joined_s
-            for entry in self._scheduler.queues.get(name) or ()
+            for entry in self.scheduler.queues.get(name) or ()
             if but is None or entry is not but.entry
         ]
         return max(0.0, now_s - min(joined)) if joined else None
@@ -215,10 +212,10 @@ class SharedSlots:
     def _delayed_wake(self, name: str, delay_s: float) -> None:
         time.sleep(delay_s)
         self._delayed.discard(name)
-        if self._scheduler.queues.get(name):
+        if self.scheduler.queues.get(name):
             self.wake(name)
 
     def _deployment(self, name: str) -> Deployment | None:
         found = of_slot(name)
-        server = None if found is None else self._scheduler.servers.get(found[0])
+        server = None if found is None else self.scheduler.servers.get(found[0])
         return None if found is None or server is None else server.deployments.get(found[1])

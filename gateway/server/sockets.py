@@ -24,7 +24,7 @@ def send_at_once(sock: socket.socket) -> None:
 
 
 def bound_writing(sock: socket.socket, limit_s: float) -> None:
-    """Let the system end the connection when its client takes nothing for `limit_s` seconds.
+    """Have the system end the connection when its client takes nothing for `limit_s` seconds.
 
     Does nothing where the system has no TCP_USER_TIMEOUT (macOS).
     """

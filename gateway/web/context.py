@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gateway.management.admins import Admins
     from gateway.management.keyring import Keyring
     from gateway.management.keys import Keys
-    from gateway.management.model_jobs import Pulls
+    from gateway.management.model_jobs import ModelJobs
     from gateway.management.model_operations import Operations
     from gateway.management.models import Models
     from gateway.management.servers import Servers
@@ -69,7 +69,7 @@ class Services:
     metrics: Metrics
     traces: Traces
     responses: Responses
-    pulls: Pulls
+    pulls: ModelJobs
     admins: Admins
     draining: threading.Event
     jobs: tuple[Job, ...]

@@ -6,7 +6,7 @@ from typing import Any
 
 from gateway.core.admin import SYSTEM
 from gateway.core.catalog import Model, Server
-from gateway.management.model_jobs import Pulls
+from gateway.management.model_jobs import ModelJobs
 from gateway.management.model_operations import Operations
 from gateway.management.servers import Servers
 from gateway.management.settings import SettingsCache
@@ -52,7 +52,7 @@ class Site:
         self.loading = Loading(store, self.catalog, behaviour, now=clock.now)
         parts = (store, self.scheduler, self.refresher, self.loading)
         self.operations = Operations(*parts, now=clock.now)
-        self.pulls = Pulls(*parts, clock=clock.seconds, now=clock.now)
+        self.pulls = ModelJobs(*parts, clock=clock.seconds, now=clock.now)
 
     def set(self, **changes: Any) -> None:
         """Change settings."""

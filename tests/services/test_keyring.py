@@ -13,6 +13,7 @@ from gateway.core.secrets import KEY_PREFIX, is_well_formed
 from gateway.errors import Unauthenticated
 from gateway.runtime.database import StoreUnavailable
 from gateway.runtime.versions import POLL_S
+from gateway.store.coordination.versions import FileWatch
 from tests.services.conftest import FakeClock, Worker
 
 
@@ -114,7 +115,7 @@ def test_warm_keys_outlive_an_outage_of_a_minute_and_unknown_ones_are_503(
     def away(*args: object, **kwargs: object) -> None:
         raise sqlite3.OperationalError("disk I/O error")
 
-    monkeypatch.setattr(worker.marks, "_ask", away)
+    monkeypatch.setattr(FileWatch, "look", away)
     monkeypatch.setattr(worker.store, "_elsewhere", away)
     clock.tick(50)
 
@@ -139,7 +140,7 @@ def test_a_change_of_another_key_just_before_an_outage_cools_no_warm_key(
     def away(*args: object, **kwargs: object) -> None:
         raise sqlite3.OperationalError("disk I/O error")
 
-    monkeypatch.setattr(worker.marks, "_ask", away)
+    monkeypatch.setattr(FileWatch, "look", away)
     monkeypatch.setattr(worker.store, "_elsewhere", away)
     clock.tick(50)
 

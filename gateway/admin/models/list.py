@@ -1,4 +1,4 @@
-"""Models: what can be called, where it is, who may use it. Pulls and loads begin here;
+"""Models: what can be called, where it is, who may use it. ModelJobs and loads begin here;
 `admin.models.jobs` shows them."""
 
 from __future__ import annotations
