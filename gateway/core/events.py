@@ -97,10 +97,9 @@ class Usage:
 class Finish:
     """The regular end.
 
-    `reason` is `stop` (natural end), `length` (token limit, or the stream ended without `done`),
-    `stop_sequence` (the gateway matched one, named in `stop_sequence`), or `tool_calls` (the
-    gateway ended the answer after a call,
-    or made the call itself). Whether calls were made is for the dialect to see.
+    `reason` is `stop` (natural end), `length` (token limit), `stop_sequence` (the gateway matched
+    one, named in `stop_sequence`), or `tool_calls` (the gateway ended the answer after a call, or
+    made the call itself). Whether calls were made is for the dialect to see.
     """
 
     reason: str

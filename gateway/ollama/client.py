@@ -298,10 +298,7 @@ def _map_error(error: Exception, *, has_records: bool) -> GatewayError:
         case ssl.SSLError():
             return UpstreamUnreachable("The certificate of the Ollama server was not accepted.")
     if has_records:
-        return UpstreamError(
-            "The connection to the Ollama server broke in the middle of the answer.",
-            code="upstream_disconnected",
-        )
+        return faults.broke_off()
     return UpstreamUnreachable("The Ollama server cannot be reached.")
 
 

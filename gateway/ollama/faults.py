@@ -189,6 +189,14 @@ def bad_response(what: str) -> UpstreamError:
     return UpstreamError(f"The Ollama server gave {what}.", code="upstream_bad_response")
 
 
+def broke_off() -> UpstreamError:
+    """Return the error for an answer that ended before its last record, however it ended."""
+    return UpstreamError(
+        "The connection to the Ollama server broke in the middle of the answer.",
+        code="upstream_disconnected",
+    )
+
+
 def nameless_call() -> UpstreamError:
     """Return the error for an answer that is nothing but a tool call without a name."""
     return UpstreamError(

@@ -244,11 +244,7 @@ class Decoder:
         self.finished = True
         if not self.records:
             return [Failed(faults.bad_response("an empty answer"))]
-        log.warning("an answer of ollama ended without its last line")
-        count = self.text_records
-        reasoning = self._reasoning(count)
-        usage = Usage(completion_tokens=count, reasoning_tokens=reasoning, estimated=True)
-        return [Finish("length", usage)]
+        return [Failed(faults.broke_off())]
 
     def _read(self, line: Line, raw: bytes, events: list[Event]) -> bool:
         """Add the events of a line; True when it is the last one."""

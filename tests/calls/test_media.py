@@ -124,7 +124,7 @@ def test_a_name_server_that_hangs_is_not_waited_for(monkeypatch) -> None:
             with pytest.raises(InvalidRequest) as caught:
                 MediaFetcher(Behaviour).fetch(image(f"http://slow{number}.test/a.png"))
             assert caught.value.code == "failed_to_download_image"
-        assert len(asked) == 3
+        assert sum(host.startswith("slow") for host in asked) == 3
     finally:
         answer.set()
 

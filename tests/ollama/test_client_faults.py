@@ -158,15 +158,16 @@ def test_what_is_merely_odd_changes_nothing(
     assert text_of(events) == TEXT
 
 
-def test_u8_an_answer_without_its_last_line_is_cut_off(ollama: FakeOllama) -> None:
+def test_u8_an_answer_without_its_last_line_has_failed(ollama: FakeOllama) -> None:
     scripted(ollama, "nodone")
 
     with client_of(ollama) as client:
         events = ask(client)
 
     end = end_of(events)
-    assert isinstance(end, Finish)
-    assert (end.reason, end.usage.completion_tokens, end.usage.estimated) == ("length", 3, True)
+    assert isinstance(end, Failed)
+    assert end.error.code == "upstream_disconnected"
+    assert text_of(events) == TEXT
 
 
 @pytest.mark.parametrize("fault", ["zero_lines", "empty_200"])

@@ -561,16 +561,16 @@ def test_a_failure_in_mid_stream_raises_after_the_text(
     assert caught.value.body["request_id"].startswith("req_")
 
 
-def test_a_stream_that_ends_without_its_last_record_is_cut_off(
+def test_a_stream_that_ends_without_its_last_record_raises(
     claude: anthropic.Anthropic, shared_ollama: FakeOllama
 ) -> None:
     shared_ollama.script("llama3.2", Script(content="one two three", fault="nodone"))
 
-    with claude.messages.stream(model="llama3.2", messages=HELLO, max_tokens=10) as stream:
-        final = stream.get_final_message()
-
-    assert final.stop_reason == "max_tokens"
-    assert final.content[0].text == "one two three"
+    with (
+        claude.messages.stream(model="llama3.2", messages=HELLO, max_tokens=10) as stream,
+        pytest.raises(anthropic.APIStatusError),
+    ):
+        stream.get_final_message()
 
 
 def test_silence_is_an_empty_text_block(
