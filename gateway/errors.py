@@ -41,7 +41,7 @@ class GatewayError(Exception):
 
     `param` is the dotted path of the field concerned (`messages[2].content`), `retry_after_s` whole
     seconds (at most 60 go out), `should_retry` overrules what SDKs do by status, `headers` are
-    sent as is.
+    sent as is. `recorded` is what records say instead of `message`, where that may quote others.
     """
 
     status: int = 500
@@ -50,6 +50,7 @@ class GatewayError(Exception):
     anthropic_type: str = "api_error"
     retry_after_s: int | None = None
     should_retry: bool | None = None
+    recorded: str | None = None
 
     def __init__(
         self,

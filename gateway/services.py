@@ -72,7 +72,9 @@ def make(config: Settings) -> Services:
     live = ActiveCalls(store, marks, is_loaded=partial(_is_loaded, scheduler, catalog))
     loading = Loading(store, catalog, settings.behaviour)
     pulls = ModelJobs(store, scheduler, refresher, loading)
-    usage = UsageWriter(store, worker=worker_name(), capacity=config.usage_buffer)
+    usage = UsageWriter(
+        store, worker=worker_name(), capacity=config.usage_buffer, running=live.taken
+    )
     metrics = Metrics(VERSION)
     traces = _traces(config)
     draining = threading.Event()

@@ -1,8 +1,9 @@
 """Writes usage records off the hot path: `admit` and `settle` never wait and never raise.
 
 Records queue in memory and one background writer stores them in batches, FLUSH_S apart at most; so
-what a killed process loses is bounded by FLUSH_S of admissions and settlements. An admission that
-was stored, but whose worker died, is found by the others (`runtime/workers.py`).
+what a killed process loses is bounded by FLUSH_S of admissions and settlements. What running calls
+have taken is noted every PROGRESS_S. An admission that was stored, but whose worker died, is found
+by the others (`runtime/workers.py`), and counts with what was noted.
 
 While the store is away the queue grows up to its capacity and is written later; beyond that, the
 newest records are dropped and counted.
@@ -14,7 +15,8 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal, TypeAlias
@@ -31,6 +33,7 @@ from gateway.store.usage.records import Entry
 log = logging.getLogger(__name__)
 
 FLUSH_S = 0.1
+PROGRESS_S = 1.0
 _BATCH = 1_000
 _RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 _FAILURES = (GatewayError, StatementError, ValueError, TypeError, OverflowError)
@@ -40,12 +43,16 @@ State: TypeAlias = Literal["ok", "behind", "unavailable"]
 
 @dataclass(eq=False)
 class UsageWriter:
-    """Takes admissions and settlements from any thread, stores them in its own."""
+    """Takes admissions and settlements from any thread, stores them in its own.
+
+    `running` gives (request id, prompt tokens, tokens of the answer) of the calls that run.
+    """
 
     store: Store
     capacity: int = 100_000
     worker: str = field(default_factory=worker_name)
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    running: Callable[[], Iterable[tuple[str, int, int]]] = tuple
     dropped: int = 0
     _queue: deque[Admission | Settlement] = field(default_factory=deque)
     _open: dict[str, Admission] = field(default_factory=dict)
@@ -56,6 +63,8 @@ class UsageWriter:
     _writing: threading.Lock = field(default_factory=threading.Lock)
     _thread: threading.Thread | None = None
     _failures: int = 0
+    _noted: dict[str, int] = field(default_factory=dict)
+    _noted_s: float = 0.0
 
     def admit(self, admission: Admission) -> None:
         """Record that a call was let in."""
@@ -117,17 +126,37 @@ class UsageWriter:
 
     def _loop(self) -> None:
         while not self._ended.is_set():
-            self._wake.wait()
+            self._wake.wait(PROGRESS_S)
             self._wake.clear()
             try:
+                self._note_progress()
                 while self.backlog() and not self._ended.is_set():
                     started_s = time.monotonic()
                     self._write_some()
+                    self._note_progress()
                     self._ended.wait(self._pause_s(time.monotonic() - started_s))
             except Exception:
                 log.exception("the usage writer failed and goes on")
                 self._ended.wait(1.0)
                 self._wake.set()
+
+    def _note_progress(self) -> None:
+        """Note what running calls have taken since the last time, if that is long ago enough."""
+        now_s = time.monotonic()
+        if self._failures or now_s - self._noted_s < PROGRESS_S:
+            return
+        self._noted_s = now_s
+        before, self._noted = self._noted, {}
+        counts = []
+        for name, prompt, answer in self.running():
+            if name not in self._stored:
+                continue
+            self._noted[name] = answer
+            if answer != before.get(name, 0):
+                counts.append((name, prompt, answer))
+        if counts:
+            with suppress(StoreUnavailable):  # records tell of that, and are tried again
+                self.store.write(records.progress, counts)
 
     def _pause_s(self, spent_s: float) -> float:
         """Return how long to collect the next batch: not at all while there is plenty."""

@@ -121,6 +121,16 @@ class ActiveCalls:
         now_s = self.clock()
         return [self._shown(call, now_s) for call in list(self._calls.values())]
 
+    def taken(self) -> list[tuple[str, int, int]]:
+        """Return (request id, prompt tokens, tokens of the answer) of the calls of this worker that
+        have begun to answer; both are estimates."""
+        stats = [call.stats for call in list(self._calls.values())]
+        return [
+            (each.admission.request_id, each.prompt_estimate, each.records)
+            for each in stats
+            if each.records
+        ]
+
     def everywhere(self) -> list[LiveCall]:
         """Return the calls of all workers, oldest first; those of others are up to a second old.
 

@@ -4,6 +4,7 @@ record."""
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,8 @@ from gateway.errors import ClientGone, GatewayError
 if TYPE_CHECKING:
     from gateway.core.catalog import Model
     from gateway.scheduling.tickets import Slot
+
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 
 Phase = Literal["queued", "loading", "thinking", "answering"]
 
@@ -151,7 +154,9 @@ class CallStats:
             status=200 if error is None else self._status(error),
             finish=self.finish or "stop",
             error_code="" if error is None else error.code,
-            error_message="" if error is None else recorded_words(error),
+            error_message=""
+            if error is None
+            else recorded_words(error, with_texts=self.texts is not None),
             server_id=self.server_id,
             server_name=self.server_name,
             route_reason=self.route_reason,
@@ -190,12 +195,21 @@ def finish_of(error: GatewayError) -> str:
     return error.code if error.code in {"client_closed", "cancelled"} else "error"
 
 
-def recorded_words(error: GatewayError) -> str:
-    """Return what a record says of a failure: never what a model said, which one of Ollama's
-    sentences quotes."""
-    if error.code == "tool_call_parse_error":
-        return "Ollama could not read the model's tool call."
-    return error.message[:500]
+def recorded_words(error: GatewayError, *, with_texts: bool) -> str:
+    """Return what a record says of a failure: unless texts are kept, nothing that a caller, a model
+    or Ollama said, but for the field in question."""
+    if with_texts:
+        return error.message[:500]
+    if error.recorded is not None:
+        return error.recorded
+    masked: str = _QUOTED.sub(lambda found: _shown(found[0], error.param), error.message)
+    return masked[:500]
+
+
+def _shown(quoted: str, param: str | None) -> str:
+    """Return quoted words of a message, if they name the field it is about."""
+    name = quoted[1:-1]
+    return quoted if param and name in (param, param.rpartition(".")[2]) else "'…'"
 
 
 def rejection(request_id: str, error: GatewayError, duration_ms: float = 0.0) -> Settlement:
@@ -206,5 +220,5 @@ def rejection(request_id: str, error: GatewayError, duration_ms: float = 0.0) ->
         finish=finish_of(error),
         duration_ms=duration_ms,
         error_code=error.code,
-        error_message=recorded_words(error),
+        error_message=recorded_words(error, with_texts=False),
     )

@@ -7,8 +7,8 @@ matters more: a missing capability or an overlong prompt arrives as 400, 500 or 
 the path the model took through Ollama. So the text is read by table, and the status decides the
 rest.
 
-Texts are for the caller's eyes: addresses, file paths and markup are taken out of them. The raw
-text belongs in a log.
+Texts are for the caller's eyes: addresses, file paths and markup are taken out of them. Runners and
+proxies may quote the request in them, so records keep only the words that are known here.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from gateway.errors import (
 
 MAX_TEXT: Final = 500
 _TAIL: Final = 120
+_UNKNOWN: Final = "The Ollama server answered with an error; its words are kept with texts only."
 DEFAULT_RETRY_S: Final = 10
 MAX_RETRY_S: Final = 86_400
 FORMAT_PARAM: Final = "response_format"
@@ -106,6 +107,16 @@ _COUNTS: Final = re.compile(
 )
 
 
+_MEMORY: Final = re.compile(
+    r"requires more system memory \([\d.]+ \w+\) than is available \([\d.]+ \w+\)|out of memory",
+    re.IGNORECASE,
+)
+_KNOWN: Final = (
+    *(_OVERFLOW, _MEMORY, *(pattern for pattern, _, _ in _CAPABILITIES), _FORMAT, _TEMPLATE),
+    *(_TOOL_CALL, _BUSY, _RUNNER_DIED),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Said:
     """What an error body says: the readable text, and the numbers of an overlong prompt (0 when
@@ -122,6 +133,18 @@ def from_status(status: int, body: bytes, retry_after: str | None, endpoint: str
     `endpoint` is the path that was called; `retry_after` the header of that name.
     """
     said = read_body(body)
+    return _recorded(_of_status(status, said, retry_after, endpoint), said.text)
+
+
+def _recorded(error: GatewayError, text: str) -> GatewayError:
+    """Let records keep what is known of `text`: all of it may hold the caller's words."""
+    if text:
+        found = next((found[0] for known in _KNOWN if (found := known.search(text))), "")
+        error.recorded = f"The Ollama server: {found}" if found else _UNKNOWN
+    return error
+
+
+def _of_status(status: int, said: Said, retry_after: str | None, endpoint: str) -> GatewayError:
     text = said.text
     match status:
         case 401:  # D51: not the caller's 401, which would make people change their key of ours
@@ -161,7 +184,7 @@ def from_status(status: int, body: bytes, retry_after: str | None, endpoint: str
 def from_line(error: Json, endpoint: str = "/api/chat") -> GatewayError:
     """Return the error for a stream record `{"error": ...}`; `error` is the value found there."""
     said = _said(error)
-    return _from_text(said, endpoint) or _failed(said.text)
+    return _recorded(_from_text(said, endpoint) or _failed(said.text), said.text)
 
 
 def misses_user_turn(error: GatewayError) -> bool:

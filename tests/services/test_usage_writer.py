@@ -34,7 +34,8 @@ from gateway.store.tables import (
     UsageRow,
     WorkerStateRow,
 )
-from gateway.store.usage import request_queries, usage_queries
+from gateway.store.usage import records, request_queries, usage_queries
+from tests.process import wait_for
 from tests.soak import times
 
 AT = datetime(2030, 5, 15, 12, 34, 56, tzinfo=UTC)
@@ -380,6 +381,42 @@ def test_calls_of_a_killed_worker_are_settled_as_lost(
     assert (row.status, row.finish, row.counted) == (500, "worker_lost", False)
     assert row.settled_at is not None
     assert_sums_agree(any_store)
+
+
+@pytest.mark.parametrize("lives_after_all", [False, True])
+def test_what_a_call_of_a_killed_worker_had_taken_is_counted(
+    any_store: Store, key_id: int, lives_after_all: bool
+) -> None:
+    taken = [("req_000001", 7, 40), ("req_000002", 7, 0)]
+    now = AT + timedelta(seconds=5)
+    writer = UsageWriter(any_store, worker="here:1", now=lambda: now, running=lambda: taken)
+    writer.admit(admission())
+    writer.start()
+    query = select(UsageRow.completion_tokens)
+    wait_for(lambda: any_store.read(lambda s: s.scalar(query)) == 40, "the progress")
+    writer.stop()
+    reaper(any_store, lambda pid: False).look()
+    row = any_store.read(lambda s: s.scalars(select(UsageRow)).one())
+
+    assert (row.finish, row.status, row.counted) == ("worker_lost", 500, True)
+    assert (row.prompt_tokens, row.completion_tokens, row.estimated) == (7, 40, True)
+    assert_sums_agree(any_store)
+    if lives_after_all:
+        writer.settle(settlement())
+        assert writer.flush()
+        row = any_store.read(lambda s: s.scalars(select(UsageRow)).one())
+        assert (row.status, row.completion_tokens) == (200, 20)
+        assert_sums_agree(any_store)
+
+
+def test_progress_noted_too_late_changes_nothing(writer: UsageWriter, any_store: Store) -> None:
+    writer.admit(admission())
+    writer.settle(settlement())
+    assert writer.flush()
+    any_store.write(records.progress, [("req_000001", 7, 40), ("req_unknown", 7, 40)])
+    row = any_store.read(lambda s: s.scalars(select(UsageRow)).one())
+
+    assert (row.prompt_tokens, row.completion_tokens, row.estimated) == (10, 20, False)
 
 
 def test_a_worker_that_lives_keeps_its_calls(writer: UsageWriter, any_store: Store) -> None:

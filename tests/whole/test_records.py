@@ -91,13 +91,15 @@ def test_a_failure_of_ollama_is_recorded(
     caller: Caller, ollama: FakeOllama, records: Records, name: str
 ) -> None:
     endpoint = ENDPOINTS[name]
-    ollama.script(endpoint.body["model"], Script(fault=error(500, "it broke")))
+    words = 'prompt was {"content": "the-hidden-bay"}: runner process has terminated'
+    ollama.script(endpoint.body["model"], Script(fault=error(500, words)))
 
     reply = caller.post(endpoint.path, endpoint.body)
 
     found = records.of(reply)
     assert (reply.status, found["status"], found["error_code"]) == (502, 502, "upstream_error")
-    assert found["error_message"] == "it broke"
+    assert found["error_message"] == "The Ollama server: runner process has terminated"
+    assert "the-hidden-bay" in reply.body.decode()
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])

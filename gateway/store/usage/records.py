@@ -44,6 +44,13 @@ _NUMBERS = tuple(
 )
 _SETTLED_TOO = ("settled_at", "counted", "model_id", "model")
 _ADMITTED = tuple(field.name for field in fields(Admission))
+_PROGRESS = (
+    update(_usage)
+    .where(_usage.c.request_id == bindparam("which"), _usage.c.settled_at.is_(None))
+    .values(
+        prompt_tokens=bindparam("prompt"), completion_tokens=bindparam("answer"), estimated=True
+    )
+)
 _SETTLE = (
     update(_usage)
     .where(_usage.c.request_id == bindparam("which"))
@@ -91,6 +98,13 @@ def write(
     keys.touch(session, used)
 
 
+def progress(session: Session, counts: Sequence[tuple[str, int, int]]) -> None:
+    """Note what running calls have taken so far, as (request id, prompt tokens, tokens of the
+    answer): it is what counts of a call whose worker is killed."""
+    rows = [{"which": name, "prompt": prompt, "answer": answer} for name, prompt, answer in counts]
+    session.connection().execute(_PROGRESS, rows)
+
+
 def unsettled_workers(session: Session) -> list[str]:
     """Return the workers that have calls without an end."""
     query = select(UsageRow.worker).where(UsageRow.settled_at.is_(None)).distinct()
@@ -100,23 +114,30 @@ def unsettled_workers(session: Session) -> list[str]:
 def give_up(session: Session, worker: str, before: datetime, *, now: datetime, limit: int) -> int:
     """Settle calls of a worker that is gone, admitted before `before`, as `worker_lost`; give how
     many."""
+    taken = (_usage.c.prompt_tokens, _usage.c.completion_tokens)
     query = (
-        select(*(_usage.columns[name] for name in _ADMITTED))
+        select(*(_usage.columns[name] for name in _ADMITTED), *taken)
         .where(_usage.c.settled_at.is_(None), _usage.c.worker == worker, _usage.c.at < before)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    lost = [Admission(**row._mapping) for row in session.execute(query)]
-    entries = [Entry(admission, lost_settlement(admission.request_id), True) for admission in lost]
+    entries = []
+    for *values, prompt, answer in session.execute(query):
+        admission = Admission(**dict(zip(_ADMITTED, values, strict=True)))
+        lost = lost_settlement(admission.request_id, prompt, answer)
+        entries.append(Entry(admission, lost, stored=True))
     if entries:
         _settle(session, entries, worker, now, again=False)
     return len(entries)
 
 
-def lost_settlement(request_id: str) -> Settlement:
-    """Return how a call ends whose worker was killed: nothing is known of it."""
+def lost_settlement(request_id: str, prompt_tokens: int = 0, answered: int = 0) -> Settlement:
+    """Return how a call ends whose worker was killed: what was last noted of it is known."""
     return Settlement(
         request_id=request_id,
+        prompt_tokens=prompt_tokens,
+        completion_tokens=answered,
+        estimated=bool(answered),
         status=500,
         finish=LOST,
         error_code=LOST,
@@ -127,18 +148,19 @@ def lost_settlement(request_id: str) -> Settlement:
 def _settle(
     session: Session, entries: Sequence[Entry], worker: str, now: datetime, again: bool
 ) -> None:
-    known: dict[str, str] = {}
+    known: dict[str, tuple[str, Settlement]] = {}
     if again or any(entry.stored for entry in entries):
         known = _known(session, [entry.admission.request_id for entry in entries])
-    new, old, revived = [], [], []
+    new, old, revived, taken_back = [], [], [], []
     for entry in entries:
-        state = known.get(entry.admission.request_id, "absent")
-        if state == "absent":
+        found = known.get(entry.admission.request_id)
+        if found is None:
             new.append(entry)
-        elif state == "open":
+        elif found[0] == "open":
             old.append(entry)
-        elif state == LOST and entry.settlement and entry.settlement.finish != LOST:
+        elif found[0] == LOST and entry.settlement and entry.settlement.finish != LOST:
             revived.append(entry)
+            taken_back.append((entry.admission, found[1], -1))
     if new:
         rows = [_admitted(e.final) | _settled(e.settlement, now) for e in new]
         if bulk.insert_new(session, _usage, rows) != len(rows):
@@ -147,22 +169,23 @@ def _settle(
     if old or revived:
         _update(session, [*old, *revived], now)
     counted = [(e.final, e.settlement, 1) for e in (*new, *old, *revived) if e.settlement]
-    taken_back = [(e.admission, lost_settlement(e.admission.request_id), -1) for e in revived]
     rollups.count(session, [*taken_back, *counted])
     counters.settle(session, [*taken_back, *counted], worker)
     _write_bodies(session, (*new, *old, *revived), now)
 
 
-def _known(session: Session, request_ids: Sequence[str]) -> dict[str, str]:
-    """Return which calls are stored already: open, settled, or given up as lost."""
-    found: dict[str, str] = {}
-    columns = (_usage.c.request_id, _usage.c.settled_at, _usage.c.finish)
+def _known(session: Session, request_ids: Sequence[str]) -> dict[str, tuple[str, Settlement]]:
+    """Return which calls are stored already: open, settled, or given up as lost; and what they
+    would be, or were, counted as when given up."""
+    found: dict[str, tuple[str, Settlement]] = {}
+    taken = (_usage.c.prompt_tokens, _usage.c.completion_tokens)
+    columns = (_usage.c.request_id, _usage.c.settled_at, _usage.c.finish, *taken)
     for start in range(0, len(request_ids), _CHUNK):
         chunk = request_ids[start : start + _CHUNK]
         query = select(*columns).where(_usage.c.request_id.in_(chunk)).with_for_update()
-        for request_id, settled_at, finish in session.execute(query):
+        for request_id, settled_at, finish, prompt, answer in session.execute(query):
             state = "open" if settled_at is None else LOST if finish == LOST else "settled"
-            found[request_id] = state
+            found[request_id] = state, lost_settlement(request_id, prompt, answer)
     return found
 
 
