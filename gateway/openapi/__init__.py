@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from gateway.dialects import ENDPOINTS
 from gateway.openapi import chat, extensions, messages, paths, responses, shared
 from gateway.openapi.parts import Schema
 from gateway.version import VERSION
@@ -34,16 +35,8 @@ def document(*fragments: Mapping[str, Any]) -> Schema:
         "servers": [{"url": "/"}],
         "security": [{"bearer": []}, {"x-api-key": []}, {"api-key": []}],
         "tags": [
-            {"name": name}
-            for name in (
-                "Chat",
-                "Completions",
-                "Embeddings",
-                "Responses",
-                "Messages",
-                "Models",
-                "Operation",
-            )
+            *({"name": endpoint.name.capitalize()} for endpoint in ENDPOINTS),
+            {"name": "Operation"},
         ],
         "paths": paths.paths(),
         "components": {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.dialects import ENDPOINTS
 from gateway.openapi.parts import Schema, flag, integer, listed, ref, text, word
 
 OPENAI_ERRORS = {
@@ -22,12 +23,11 @@ _READING = ("401", "403", "404", "429", "500", "503")
 
 def paths() -> dict[str, Schema]:
     """Return `paths` of the document; `x-aliases` lists other paths of the same route."""
-    return {
+    found: dict[str, Schema] = {
         "/v1/chat/completions": {
             "post": _generating(
                 "createChatCompletion",
                 "Answer a conversation.",
-                "Chat",
                 "ChatRequest",
                 "ChatCompletion",
                 "ChatCompletionChunk",
@@ -38,7 +38,6 @@ def paths() -> dict[str, Schema]:
             "post": _generating(
                 "createCompletion",
                 "Continue a text, or fill in its middle.",
-                "Completions",
                 "CompletionRequest",
                 "Completion",
                 "Completion",
@@ -49,7 +48,6 @@ def paths() -> dict[str, Schema]:
             "post": _operation(
                 "createEmbedding",
                 "Turn texts into vectors.",
-                "Embeddings",
                 body="EmbeddingRequest",
                 answer="EmbeddingList",
             ),
@@ -60,6 +58,17 @@ def paths() -> dict[str, Schema]:
         **_models(),
         **_operation_paths(),
     }
+    for path, item in found.items():
+        for method in item.keys() & {"get", "post", "delete"}:
+            item[method]["tags"] = [_tag_of(path)]
+    return found
+
+
+def _tag_of(path: str) -> str:
+    for endpoint in ENDPOINTS:
+        if any(f"{path}/".startswith(f"{known}/") for known in endpoint.paths):
+            return endpoint.name.capitalize()
+    return "Operation"
 
 
 def _responses() -> dict[str, Schema]:
@@ -69,7 +78,6 @@ def _responses() -> dict[str, Schema]:
             "post": _generating(
                 "createResponse",
                 "Answer an input, keeping the response for later turns.",
-                "Responses",
                 "ResponseRequest",
                 "Response",
                 "ResponseEvent",
@@ -78,7 +86,6 @@ def _responses() -> dict[str, Schema]:
                 **_operation(
                     "refuseSocket",
                     "Refused at once: some clients try a WebSocket here first.",
-                    "Responses",
                     errors=("401", "405"),
                 ),
             },
@@ -89,7 +96,6 @@ def _responses() -> dict[str, Schema]:
             "get": _operation(
                 "getResponse",
                 "Give a stored response of this key.",
-                "Responses",
                 answer="Response",
                 errors=("400", *_READING),
                 parameters=[
@@ -100,7 +106,6 @@ def _responses() -> dict[str, Schema]:
             "delete": _operation(
                 "deleteResponse",
                 "Forget a stored response of this key.",
-                "Responses",
                 answer="ResponseDeleted",
                 errors=_READING,
             ),
@@ -111,7 +116,6 @@ def _responses() -> dict[str, Schema]:
             "get": _operation(
                 "listInputItems",
                 "List what a stored response was asked.",
-                "Responses",
                 answer="ResponseItems",
                 errors=("400", *_READING),
                 parameters=[
@@ -127,7 +131,6 @@ def _responses() -> dict[str, Schema]:
             "post": _operation(
                 "cancelResponse",
                 "Refused: only background responses can be cancelled, and there are none.",
-                "Responses",
                 errors=("400", *_READING),
             ),
             "x-aliases": ["/responses/{response_id}/cancel"],
@@ -136,7 +139,6 @@ def _responses() -> dict[str, Schema]:
             "post": _operation(
                 "refuseCompact",
                 "Refused: nothing is compacted here.",
-                "Responses",
                 errors=("401", "404"),
             ),
             "x-aliases": ["/responses/compact"],
@@ -145,7 +147,6 @@ def _responses() -> dict[str, Schema]:
             "post": _operation(
                 "countInputTokens",
                 "Estimate the length of an input: Ollama has no tokenizer endpoint.",
-                "Responses",
                 body="ResponseRequest",
                 answer="InputTokens",
             ),
@@ -161,7 +162,6 @@ def _messages() -> dict[str, Schema]:
             "post": _generating(
                 "createMessage",
                 "Answer a conversation in Anthropic's form.",
-                "Messages",
                 "MessagesRequest",
                 "Message",
                 "MessageEvent",
@@ -173,7 +173,6 @@ def _messages() -> dict[str, Schema]:
             "post": _operation(
                 "countTokens",
                 "Estimate the length of a conversation.",
-                "Messages",
                 body="MessagesRequest",
                 answer="TokenCount",
                 error="AnthropicError",
@@ -190,7 +189,6 @@ def _models() -> dict[str, Schema]:
             "get": _operation(
                 "listModels",
                 "List the models this key may call.",
-                "Models",
                 answer="ModelList",
                 errors=("400", *_READING),
                 parameters=[
@@ -203,13 +201,10 @@ def _models() -> dict[str, Schema]:
         },
         "/v1/models/{model_id}": {
             "parameters": [_in_path("model_id", "A name or alias; may hold `/` and `:`.")],
-            "get": _operation(
-                "getModel", "Give one model.", "Models", answer="Model", errors=_READING
-            ),
+            "get": _operation("getModel", "Give one model.", answer="Model", errors=_READING),
             "delete": _operation(
                 "refuseDeleteModel",
                 "Refused: models are managed in the console.",
-                "Models",
                 errors=("401", "404"),
             ),
             "x-aliases": ["/models/{model_id}", "/anthropic/v1/models/{model_id}"],
@@ -237,7 +232,7 @@ def _operation_paths() -> dict[str, Schema]:
             "get": {
                 "operationId": "metrics",
                 "summary": "Give Prometheus' series: with METRICS_TOKEN, or from this machine.",
-                "tags": ["Operation"],
+                "tags": [],
                 "security": [{"metrics": []}, {}],
                 "responses": {
                     "200": {"description": "All series of all workers.", **plain},
@@ -252,14 +247,13 @@ def _operation_paths() -> dict[str, Schema]:
 def _generating(
     name: str,
     summary: str,
-    tag: str,
     body: str,
     answer: str,
     event: str,
     error: str = "Error",
 ) -> Schema:
     """An endpoint that answers whole, or with `stream` as server-sent events."""
-    operation = _operation(name, summary, tag, body=body, answer=answer, error=error)
+    operation = _operation(name, summary, body=body, answer=answer, error=error)
     content = operation["responses"]["200"]["content"]
     content["text/event-stream"] = {"schema": ref(event)}
     return operation
@@ -268,7 +262,6 @@ def _generating(
 def _operation(
     name: str,
     summary: str,
-    tag: str,
     *,
     body: str = "",
     answer: str = "",
@@ -276,7 +269,7 @@ def _operation(
     errors: tuple[str, ...] = tuple(OPENAI_ERRORS),
     parameters: list[Schema] | None = None,
 ) -> Schema:
-    found: Schema = {"operationId": name, "summary": summary, "tags": [tag]}
+    found: Schema = {"operationId": name, "summary": summary, "tags": []}
     if parameters:
         found["parameters"] = parameters
     if body:
@@ -299,7 +292,7 @@ def _open(name: str, summary: str, responses: Schema) -> Schema:
     return {
         "operationId": name,
         "summary": summary,
-        "tags": ["Operation"],
+        "tags": [],
         "security": [],
         "responses": responses,
     }
