@@ -44,8 +44,7 @@ class ThinkingDelta:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallDone:
-    """One whole tool call. `arguments` is compact JSON text of an object; `id` is "" when Ollama
-    gave none."""
+    """One whole tool call: `arguments` is compact JSON of an object, `id` may be ""."""
 
     id: str
     name: str
@@ -130,10 +129,7 @@ class Reply:
 
 
 def fold(batches: Iterable[Batch], choices: int = 1) -> tuple[Reply, ...]:
-    """Collect a stream into whole answers, one a choice, in order.
-
-    Raises the error of the first `Failed` event.
-    """
+    """Return whole answers, one a choice. Raises the error of the first `Failed` event."""
     parts = [_Parts() for _ in range(choices)]
     for choice, events in batches:
         for event in events:

@@ -114,10 +114,7 @@ def integer(value: Json, low: float | None = None, high: float | None = None) ->
 
 
 def token_limit(value: Json) -> int:
-    """Return a number of tokens: at least 1, or -1 and -2 for no limit.
-
-    0 is refused: what it does upstream depends on the code path (D22).
-    """
+    """Return a number of tokens: at least 1, or -1 and -2 for no limit; 0 is refused (D22)."""
     found = integer(value)
     if found < 1 and found not in (-1, -2):
         raise OutOfRange("at least 1, or -1 for no limit")

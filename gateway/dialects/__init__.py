@@ -19,11 +19,8 @@ SCOPES = tuple(endpoint.name for endpoint in ENDPOINTS)
 
 
 def spoken(endpoint: Endpoint | None, path: str, anthropic_version: str | None) -> Endpoint:
-    """Return the endpoint in the form its caller understands.
-
-    `endpoint` is what serves the path; for a path that nothing serves, it is the one most like it.
-    The list of models is read by the SDKs of both vendors.
-    """
+    """Return the endpoint of a path, or the one most like it, in the form its caller understands.
+    The list of models is read by the SDKs of both vendors."""
     known = endpoint or next((d for d in DIALECTS if any(p in path for p in d.paths)), CHAT)
     is_anthropic = path.startswith(ANTHROPIC.roots)
     if known is MODELS and anthropic_version is not None:

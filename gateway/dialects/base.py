@@ -137,8 +137,5 @@ def frames(
 
 
 def derived_id(prefix: str, seed: str, number: int = 0, digits: int = 32) -> str:
-    """Return `prefix` and `digits` hex digits (at most 64): the same for the same seed and number.
-
-    Two numbers, or two prefixes, of one seed give unrelated digits.
-    """
+    """Return `prefix` and hex digits (at most 64): others for each prefix and number of a seed."""
     return prefix + sha256(f"{seed}/{prefix}{number}".encode()).hexdigest()[:digits]

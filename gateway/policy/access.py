@@ -77,11 +77,7 @@ def check_address(key: Key, address: str) -> None:
 
 
 def visible(key: Key, models: Iterable[Model]) -> tuple[Model, ...]:
-    """Return the models a key may call, by display name.
-
-    A model allowed only by one of its aliases appears under that alias, since no other name of it
-    would work for this key.
-    """
+    """Return the models a key may call, by display name, or by the one alias that is allowed."""
     shown = (_shown(key, model) for model in models if model.enabled and model.available)
     found = [model for model in shown if model is not None]
     return tuple(sorted(found, key=lambda model: (model.display_name.casefold(), model.id)))

@@ -66,11 +66,7 @@ def with_user_turn(messages: tuple[Message, ...]) -> tuple[Message, ...]:
 
 
 def alternating(messages: tuple[Message, ...]) -> tuple[Message, ...]:
-    """Return the conversation with user and assistant in turn, calls and their results left out.
-
-    Some templates refuse a user turn right after a tool result, which most take well and agents
-    send. Where one is missing, a turn of few words stands in.
-    """
+    """Return the conversation with a short turn wherever user and assistant do not alternate."""
     turns: list[Message] = []
     expected: Role = "user"
     for message in messages:

@@ -27,8 +27,7 @@ _NUMBER_LIMIT = 2**53
 
 
 def read(raw: Mapping[str, Json], key: Key, now: datetime, scopes: Sequence[str]) -> Key:
-    """Return `key` with the fields of `raw`; `scopes` are all there are. Raises InvalidRequest with
-    the field in `param`."""
+    """Return `key` with the fields of `raw`. Raises InvalidRequest with the field in `param`."""
     limits: dict[str, Any] = {}
     changes: dict[str, Any] = {}
     for name, value in raw.items():

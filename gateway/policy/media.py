@@ -41,10 +41,8 @@ def newest_turn(messages: Sequence[Message]) -> int:
 
 
 def settle(request: Request, model: Model, behaviour: Behaviour) -> tuple[Request, tuple[str, ...]]:
-    """Return the request with only the media the model can use, and the paths of those left out.
-
-    Raises InvalidRequest and CapabilityMissing for what the user's newest turn holds.
-    """
+    """Return the request with the media the model can use, and the paths left out. Raises
+    InvalidRequest and CapabilityMissing for what the user's newest turn holds."""
     if isinstance(request, CompletionRequest):
         if request.media:
             _check_count(request.media, behaviour.max_images)

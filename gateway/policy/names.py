@@ -87,11 +87,7 @@ def is_cloud(text: str) -> bool:
 
 
 def matches(pattern: str, text: str, *, case: bool = False) -> bool:
-    """Whether `text` fits `pattern`, in which `*` stands for anything; without regard to case
-    unless `case`.
-
-    Linear in the text: the parts between stars are looked for one after the other.
-    """
+    """Whether a text fits a pattern in which `*` stands for anything; linear in the text."""
     if not case:
         pattern, text = pattern.casefold(), text.casefold()
     first, *others = pattern.split("*")

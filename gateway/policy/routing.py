@@ -104,11 +104,7 @@ class _Tables:
 
 
 def resolve(name: Json, index: Index, fallback: str = "") -> Resolved:
-    """Return the model a caller's `model` field means.
-
-    Raises InvalidRequest when it is missing or no text, ModelNotFound when it means nothing that
-    can be called.
-    """
+    """Return the model a caller's `model` field means. Raises InvalidRequest, ModelNotFound."""
     if name is not None and not isinstance(name, str):
         raise InvalidRequest("'model' must be a string.", param="model", code="invalid_type")
     wanted = (name or "").strip()

@@ -76,11 +76,7 @@ def whole_calls(calls: Sequence[ToolCallDone], envelope: Envelope, ids: CallIds)
 def call_deltas(
     call: ToolCallDone, index: int, custom: frozenset[str], call_id: str
 ) -> tuple[Json, Json]:
-    """Return the two deltas of a call.
-
-    The first names it: SDKs join repeated strings, so `id`, `type` and `name` come once. The
-    second brings the arguments.
-    """
+    """Return the two deltas of a call: SDKs join repeated strings, so what names it comes once."""
     kind, word, text = _form(call, call.name in custom)
     head = {"index": index, "id": call_id, "type": kind, kind: {"name": call.name, word: ""}}
     body = {"index": index, kind: {word: text}}

@@ -25,8 +25,7 @@ def tool_use_id(seed: str, number: int) -> str:
 
 
 def signature(thinking: str) -> str:
-    """Return the required `signature` of a thinking block. It proves nothing and is never
-    checked."""
+    """Return the required `signature` of a thinking block. It proves nothing."""
     digest = sha256(thinking.encode("utf-8", "surrogatepass")).digest()[:16]
     return "ogw." + urlsafe_b64encode(digest).decode()
 
@@ -76,8 +75,7 @@ def message_object(
 
 
 def error_body(error: GatewayError, request_id: str, prompt_estimate: int = 0) -> Json:
-    """Return the error body; `prompt_estimate` stands in where Ollama did not tell the prompt's
-    size."""
+    """Return the error body; `prompt_estimate` stands in for a prompt's size."""
     told: dict[str, Json] = {
         "type": error.anthropic_type,
         "message": _message(error, prompt_estimate),

@@ -141,10 +141,7 @@ def _prepared(body: Mapping[str, Json], root: Fields) -> Mapping[str, Json]:
 
 
 def _wanted_thinking(root: Fields) -> Json:
-    """Return `think` from `thinking` and `output_config.effort`.
-
-    An effort alone asks for thinking too. Budgets are not enforced: Ollama has none.
-    """
+    """Return `think` from `thinking` and `output_config.effort`; Ollama knows no budgets."""
     output = root.fields("output_config")
     effort = None if output is None else output.text("effort")
     thinking = root.get("thinking")

@@ -201,8 +201,7 @@ def tools_by_name(envelope: Envelope) -> dict[str, Tool]:
 
 
 def seal(thinking: str) -> str:
-    """Wrap thinking text as `encrypted_content`. No secret: it only travels to the client and
-    back."""
+    """Return thinking text as `encrypted_content`. No secret: it comes back as it went."""
     data = thinking.encode("utf-8", "surrogatepass")
     return _TRACE + urlsafe_b64encode(data).decode()
 

@@ -80,10 +80,7 @@ def read_audio(data: str, param: str) -> Media:
 
 
 def read_file(data: str, filename: str, param: str) -> str | Media:
-    """Return a file as text with its name on a first line, or as a picture.
-
-    `data` is a `data:` URL or base64. Raises InvalidRequest for what is neither.
-    """
+    """Return a file of a `data:` URL or base64: text below its name, or a picture."""
     kind = ""
     if data[:5].lower() == "data:":
         kind, data = _split_data_url(data, param)
@@ -96,8 +93,7 @@ def read_file(data: str, filename: str, param: str) -> str | Media:
 
 
 def file_text(raw: bytes, media_type: str, filename: str, param: str) -> str:
-    """Return a text file as text, its name on a first line. Raises InvalidRequest for other
-    files."""
+    """Return a text file with its name on a first line. Raises InvalidRequest for other files."""
     is_pdf = raw.startswith(b"%PDF-")
     text = None if is_pdf else _decoded(raw, _is_text(media_type, filename))
     if text is not None:
@@ -116,10 +112,7 @@ def _split_data_url(url: str, param: str) -> tuple[str, str]:
 
 
 def _base64(data: str, param: str, code: str) -> tuple[str, bytes]:
-    """Return base64 in its standard form, and the bytes it holds.
-
-    White space, the URL-safe alphabet and missing padding are tolerated.
-    """
+    """Return base64 in its standard form, and its bytes; gaps and missing padding are tolerated."""
     raw = _bytes(data)
     if raw is None:
         data = "".join(data.translate(_STANDARD).split()).rstrip("=")

@@ -97,10 +97,7 @@ Reader = Callable[[Fields, Content], None]
 
 
 def read_content(value: Json, param: str, parts: Mapping[str, Reader] | None = None) -> Content:
-    """Return the content of a message: a string, or a list of parts.
-
-    `parts` are readers by type, `PARTS` when not given. Raises InvalidRequest when it is neither.
-    """
+    """Return the content of a message: a string, or parts read by type. Raises InvalidRequest."""
     content = Content()
     if isinstance(value, str):
         content.add_text(value)
@@ -141,11 +138,7 @@ def call_name(fields: Fields) -> str:
 
 
 def read_arguments(value: Json) -> Mapping[str, Json]:
-    """Return the arguments of an earlier call as the object Ollama wants.
-
-    Nothing is refused: agents replay their own broken calls, and a 400 would end their session
-    for good (D19).
-    """
+    """Return the arguments of an earlier call as an object; agents repeat broken ones (D19)."""
     if value is None:
         return {}
     if isinstance(value, str):

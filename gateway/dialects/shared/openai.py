@@ -17,10 +17,7 @@ _PROMPTS = (None, "messages", "prompt", "input")
 
 
 def error_body(error: GatewayError, overflow_param: str | None = None) -> Json:
-    """Return the error body; `overflow_param` is the endpoint's name for a prompt that is too long.
-
-    All four keys are always there.
-    """
+    """Return the error body, always with four keys; `overflow_param` names a prompt too long."""
     param = error.param
     if isinstance(error, ContextOverflow) and param in _PROMPTS:
         param = overflow_param or param
@@ -74,8 +71,7 @@ def finish_word(finish: Finish, called: str = "") -> str:
 
 
 def reasoning_names(envelope: Envelope) -> tuple[str, ...]:
-    """Return the fields thinking goes out under: one, since clients that know both show it twice
-    (D11)."""
+    """Return the fields thinking goes out under; clients that know both show it twice (D11)."""
     if envelope.reasoning_field == "both":
         return ("reasoning_content", "reasoning")
     return (envelope.reasoning_field,)

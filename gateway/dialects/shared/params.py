@@ -125,10 +125,7 @@ def read_format(value: Json, param: str) -> Json:
 
 
 def _check_option(option: Option | None, value: Json, param: str) -> Json:
-    """Return the value of an option in the type Ollama wants; of an unknown one as it is.
-
-    Raises InvalidRequest: Ollama itself answers 500 to a wrong type (F4).
-    """
+    """Return a value in the type Ollama wants; it answers 500 to any other (F4)."""
     if option is None:
         return value
     found = checked(readers.read, value, param, option)

@@ -11,10 +11,7 @@ _WANTED = "a string or a list of strings"
 
 
 def read_texts(value: Json, param: str, most: int) -> tuple[str, ...]:
-    """Return at least one and at most `most` texts. Raises InvalidRequest.
-
-    Tokens mean nothing without the tokenizer that made them, so they are refused.
-    """
+    """Return 1 to `most` texts; tokens need the tokenizer that made them. Raises InvalidRequest."""
     if value is None:
         raise missing(param)
     if isinstance(value, str):

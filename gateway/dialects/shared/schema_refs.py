@@ -33,10 +33,7 @@ _ROOT = "#"
 
 
 def inline_refs(schema: Mapping[str, Json], param: str = "schema") -> Schema:
-    """Return a copy in which every local `$ref` that does not recur is replaced by its target.
-
-    Raises InvalidRequest when the result would be unreasonably big.
-    """
+    """Return a copy with targets in place of references. Raises InvalidRequest if too big."""
     return _Inliner(schema, param).resolved()
 
 

@@ -49,10 +49,7 @@ _REMEMBERED_BYTES = 8 * 1024
 
 
 def normalise(parameters: Json, param: str) -> Mapping[str, Json]:
-    """Return the parameters of a tool as Ollama can read them; not to be changed in place.
-
-    Raises InvalidRequest when they are no object, or too big.
-    """
+    """Return a tool's parameters as Ollama reads them, never to be changed. Raises InvalidRequest."""
     if parameters is None:
         return {"type": "object", "properties": {}}
     if not isinstance(parameters, Mapping):
@@ -68,10 +65,7 @@ def normalise(parameters: Json, param: str) -> Mapping[str, Json]:
 
 @lru_cache(maxsize=512)
 def _remembered(raw: bytes) -> Mapping[str, Json]:
-    """Agents send the same dozens of tools with every call.
-
-    With references a result may be far bigger than the schema, so those are not kept.
-    """
+    """Agents send the same tools with every call. References are left out: they may multiply."""
     return _normalised(orjson.loads(raw), "parameters")
 
 
@@ -88,10 +82,7 @@ def _normalised(parameters: Mapping[str, Json], param: str) -> Schema:
 
 
 def alternatives(schema: Mapping[str, Json]) -> str:
-    """Return in words which arguments go together; "" where there is nothing to choose.
-
-    `schema` are normalised parameters. Ollama drops `anyOf` at the top of a tool.
-    """
+    """Return in words which arguments go together: Ollama drops `anyOf` at the top of a tool."""
     branches = [branch for branch in _listed(schema.get("anyOf")) if branch.get("properties")]
     if len(branches) < 2:
         return ""

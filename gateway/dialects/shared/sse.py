@@ -32,9 +32,6 @@ def frame(body: Json) -> bytes:
 
 
 def comment(ping: Ping) -> bytes:
-    """Return exactly `: keep-alive`; what else there is to tell stands in a second comment line.
-
-    Never a bare colon, on which one client failed (D33).
-    """
+    """Return exactly `: keep-alive` (D33), and what else there is to tell as a second comment."""
     told = " ".join(ping.note.split()).removeprefix("keep-alive").lstrip(", ")
     return f": keep-alive\n: {told}\n\n".encode() if told else KEEP_ALIVE

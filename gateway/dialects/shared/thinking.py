@@ -32,10 +32,7 @@ class Thinking:
 
 
 def read_thinking(fields: Fields) -> Thinking | None:
-    """Return what one object says about thinking; None: nothing. The first one present decides:
-
-    `think`; `enable_thinking`, `chat_template_kwargs`, `thinking`; `reasoning_effort`; `reasoning`.
-    """
+    """Return what one object says about thinking: the first of `_THINKERS` that says something."""
     for name, reader in _THINKERS:
         value = fields.get(name)
         found = None if value is None else reader(value, fields.path(name))
@@ -92,8 +89,7 @@ def _read_template_effort(value: Json, param: str) -> Thinking | None:
 
 
 def _read_thinking_field(value: Json, param: str) -> Thinking | None:
-    """Read `thinking`: a boolean or word as `think`, or an object with a `type`, of which one word
-    means none."""
+    """Read `thinking`: as `think`, or an object with a `type`, of which one word means none."""
     if not isinstance(value, Mapping):
         return read_think(value, param)
     return Thinking(Fields(value, param).text("type") != "disabled")

@@ -34,10 +34,7 @@ class Offer:
 
 
 def read_offer(root: Fields, max_tools: int) -> Offer:
-    """Read `tools` and `tool_choice`, or the older `functions` and `function_call`.
-
-    The newer form wins. Raises InvalidRequest.
-    """
+    """Read `tools` and `tool_choice`, or the older `functions`. Raises InvalidRequest."""
     ignored: list[str] = []
     legacy = not root.items("tools") and bool(root.items("functions"))
     listed, chosen = ("functions", "function_call") if legacy else ("tools", "tool_choice")

@@ -55,11 +55,8 @@ def custom_tool(fields: Fields) -> Tool:
 
 
 def custom_input(name: str, arguments: str) -> str:
-    """Return the free text of a call to the custom tool `name` from the arguments the model wrote.
-
-    Models call the text what they like, or give it as a command; a single text in the arguments is
-    meant. Arguments of any other shape are given as they are.
-    """
+    """Return the free text of a custom tool's call: the one text in its arguments, whatever the model
+    calls it. Arguments of any other shape are returned as they are."""
     try:
         value = orjson.loads(arguments)
     except ValueError:

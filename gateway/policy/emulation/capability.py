@@ -18,10 +18,7 @@ from gateway.policy.emulation import thinking
 
 
 def settle(request: Request, model: Model, think_from: str = "") -> Request:
-    """Return a request in the form the model can take.
-
-    `think_from` is the layer `think` came from (see `overrides`).
-    """
+    """Return a request the model can take; `think_from` is the layer `think` came from."""
     params = thinking.adapt(request.params, model)
     if not isinstance(request, ChatRequest):
         return replace(request, params=params)
@@ -33,8 +30,8 @@ def settle(request: Request, model: Model, think_from: str = "") -> Request:
 
 
 def check(request: Request, model: Model, behaviour: Behaviour) -> None:
-    """Raise CapabilityMissing when the model cannot serve the request, InvalidRequest when a forced
-    tool call is wanted and the settings forbid those."""
+    """Raise CapabilityMissing for what the model cannot, InvalidRequest for a forced call
+    where settings forbid those."""
     if model.can("completion") is False and model.can("embedding"):
         raise _missing(model, "chat", "only makes embeddings", "model")
     if isinstance(request, ChatRequest):

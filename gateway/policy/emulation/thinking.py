@@ -45,11 +45,7 @@ def may_think(params: Params, model: Model) -> bool:
 
 
 def settle_prefill(request: ChatRequest, think_was_asked: bool) -> ChatRequest:
-    """Return the request without thinking where the model is to continue a turn of its own (F23).
-
-    Models on the native template path refuse to do both; only who asks for thinking gets to see
-    that.
-    """
+    """Return the request without thinking where a turn is continued, unless asked (F23)."""
     if think_was_asked or not prefill_of(request):
         return request
     return replace(request, params=replace(request.params, think=False))

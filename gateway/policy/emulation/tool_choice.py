@@ -27,10 +27,7 @@ _MENDABLE: Final = ("tools_not_supported", "tool_call_parse_error")
 
 
 def force(passes: Passes, request: ChatRequest, sink: Sink, most: int = 2) -> None:
-    """Answer with a call of one of the request's tools.
-
-    With `most` 1 the model is only asked for it, and answers in text if it prefers to.
-    """
+    """Answer with a call of one of the tools; with `most` 1 the model is only asked for it."""
     if passes.plan.model.can("tools") is not False:
         names = " or ".join(f"`{tool.name}`" for tool in request.tools)
         asking = _with_words(request, f"Call the function {names} now.")
@@ -97,8 +94,7 @@ def read_call(text: str, tools: Sequence[Tool]) -> ToolCallDone | None:
 
 
 def schema_of(tools: Sequence[Tool]) -> Mapping[str, Json]:
-    """Return the schema of pass 2: the arguments of the one tool, or name and arguments of one of
-    several."""
+    """Return the schema of pass 2: the arguments of the one tool, or a name with its arguments."""
     if len(tools) == 1:
         return tools[0].parameters
     definitions: dict[str, Json] = {}

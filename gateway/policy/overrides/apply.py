@@ -143,8 +143,7 @@ def for_loading(
 
 
 def flatten(override: Json) -> dict[str, Json]:
-    """Return an override's own keys in one level: its `options` below its flat keys, without
-    `force`."""
+    """Return an override's keys in one level: `options` below the flat ones, without `force`."""
     if not override:
         return {}
     flat = dict(override.get("options") or {})

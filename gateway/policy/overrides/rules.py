@@ -50,11 +50,7 @@ class InvalidOverride(InvalidRequest):
 
 
 def validate_text(text: str, *, force: bool = True) -> Mapping[str, Json]:
-    """Return an override from what an admin typed; empty text is no override.
-
-    `force` tells whether a `force` object may stand in it. Raises InvalidOverride with the line of
-    every problem.
-    """
+    """Return the override an admin typed. Raises InvalidOverride with lines of problems."""
     if not text.strip():
         return {}
     if len(text) > MAX_TEXT:
@@ -67,10 +63,7 @@ def validate_text(text: str, *, force: bool = True) -> Mapping[str, Json]:
 
 
 def validate(raw: Json, *, force: bool = True) -> Mapping[str, Json]:
-    """Return an override with its values in the right types and its keys in our spelling.
-
-    Raises InvalidOverride.
-    """
+    """Return an override with typed values and keys in our spelling. Raises InvalidOverride."""
     return _validate(raw, None, force)
 
 
