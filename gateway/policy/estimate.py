@@ -25,7 +25,7 @@ from typing import Final
 
 import orjson
 
-from gateway.core.chat import ChatRequest, EmbedRequest, Json, Message, Request
+from gateway.core.chat import ChatRequest, EmbedRequest, Json, Request
 
 START_FACTOR: Final = 1.0
 LOWEST_FACTOR: Final = 0.2
@@ -89,7 +89,9 @@ def size(request: Request | EmbedRequest) -> Size:
         texts: list[str] = []
         images = 0
         for message in request.messages:
-            _add_message(message, texts)
+            texts += filter(None, (message.content, message.thinking, message.tool_name))
+            for call in message.tool_calls:
+                texts += (call.name, _json(call.arguments))
             images += len(message.media)
         for tool in request.tools:
             texts += (tool.name, tool.description, _json(tool.parameters))
@@ -144,16 +146,6 @@ class Factors:
                 self._factors.clear()
             known = self._factors.get(model)
             self._factors[model] = factor if known is None else known + _WEIGHT * (factor - known)
-
-
-def _add_message(message: Message, texts: list[str]) -> None:
-    texts.append(message.content)
-    if message.thinking:
-        texts.append(message.thinking)
-    if message.tool_name:
-        texts.append(message.tool_name)
-    for call in message.tool_calls:
-        texts += (call.name, _json(call.arguments))
 
 
 def _json(value: Json) -> str:

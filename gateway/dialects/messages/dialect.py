@@ -132,9 +132,7 @@ def _prepared(body: Mapping[str, Json], root: Fields) -> Mapping[str, Json]:
     changes: dict[str, Json] = {}
     stops = root.get("stop_sequences")
     if isinstance(stops, list):
-        changes["stop_sequences"] = [
-            stop for stop in stops if not isinstance(stop, str) or stop.strip()
-        ]
+        changes["stop_sequences"] = [s for s in stops if not isinstance(s, str) or s.strip()]
     if root.get("think") is None:
         changes["think"] = _wanted_thinking(root)
     return {**body, **changes}

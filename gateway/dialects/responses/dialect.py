@@ -190,29 +190,24 @@ def _echoed(
 
 def _metadata(root: Fields) -> Json:
     """Return `metadata` as strings, within the vendor's bounds."""
-    metadata = root.fields("metadata")
-    if metadata is None:
-        return {}
+    metadata = root.fields("metadata") or Fields({})
     if len(metadata.raw) > _MAX_METADATA:
         raise invalid(f"At most {_MAX_METADATA} entries are allowed.", "metadata")
-    return {key: _metadata_value(metadata, key) for key in metadata.raw}
-
-
-def _metadata_value(metadata: Fields, key: str) -> str:
-    value = metadata.get(key)
-    where = metadata.path(key[:_LONGEST_KEY])
-    if len(key) > _LONGEST_KEY:
-        raise invalid(f"Keys may have at most {_LONGEST_KEY} characters.", where)
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int | float):
-        # Time limits are written as numbers by some.
-        return str(value)
-    if not isinstance(value, str):
-        raise wrong_type(where, "a string", value)
-    if len(value) > _LONGEST_VALUE:
-        raise invalid(f"Values may have at most {_LONGEST_VALUE} characters.", where)
-    return value
+    found: dict[str, str] = {}
+    for key, value in metadata.raw.items():
+        where = metadata.path(key[:_LONGEST_KEY])
+        if len(key) > _LONGEST_KEY:
+            raise invalid(f"Keys may have at most {_LONGEST_KEY} characters.", where)
+        if isinstance(value, bool):
+            value = str(value).lower()
+        elif isinstance(value, int | float):
+            value = str(value)  # some write time limits as numbers
+        elif not isinstance(value, str):
+            raise wrong_type(where, "a string", value)
+        elif len(value) > _LONGEST_VALUE:
+            raise invalid(f"Values may have at most {_LONGEST_VALUE} characters.", where)
+        found[key] = value
+    return found
 
 
 RESPONSES = Dialect(

@@ -106,7 +106,8 @@ def read_input(root: Fields, reading: Reading) -> Conversation:
             reader.add(Fields(item, param))
     for each in own:
         reader.add_own(each)
-    found = reader.conversation()
+    reader.end_turn()
+    found = reader.found
     if not found.messages:
         # Coding agents probe with an empty list; no messages at all would only load the model.
         found.messages.append(Message("user", "."))
@@ -120,16 +121,11 @@ class _Reader:
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
-        self._found = Conversation()
+        self.found = Conversation()
         self._names: dict[str, str] = {}
         self._turn = Content()
         self._calls: list[ToolCall] = []
         self._has_spoken = False
-
-    def conversation(self) -> Conversation:
-        """Return what was read, the last turn included."""
-        self._end_turn()
-        return self._found
 
     def add_own(self, item: Fields) -> None:
         """Read an item of the request itself, and keep it for storing."""
@@ -140,7 +136,7 @@ class _Reader:
             except InvalidRequest as exc:
                 raise invalid(exc.message, item.path("id"), "item_not_found") from exc
         self.add(item)
-        self._found.stored.append(_stored(item))
+        self.found.stored.append(_stored(item))
 
     def add(self, item: Fields) -> None:
         """Read one item."""
@@ -151,7 +147,11 @@ class _Reader:
             case "reasoning":
                 self._turn.add_thought(_thinking(item))
             case "function_call" | "custom_tool_call":
-                self._add_call(item, kind)
+                name = flat_name(item.text("namespace") or "", call_name(item))
+                said: Mapping[str, Json] = {"input": item.text("input") or ""}
+                if kind == "function_call":
+                    said = read_arguments(item.get("arguments"))
+                self._call(item, name, said)
             case _ if kind in _OUTPUTS:
                 self._add_output(item, "output")
             case "mcp_call":
@@ -159,11 +159,11 @@ class _Reader:
                 answer = "output" if item.get("output") is not None else "error"
                 self._add_output(item, answer)
             case "additional_tools":
-                self._found.tools += item.objects("tools")
+                self.found.tools += item.objects("tools")
             case "configuration_update":
                 self._configure(item)
             case _ if kind in _LEFT_OUT:
-                self._found.ignored.append(f"{item.where}:{label(kind)}")
+                self.found.ignored.append(f"{item.where}:{label(kind)}")
             case _ if kind in _CLIENT_CALLS:
                 name, payload = _CLIENT_CALLS[kind]
                 value = item.get(payload)
@@ -171,7 +171,12 @@ class _Reader:
                     value = {k: v for k, v in item.raw.items() if k not in _BOOKKEEPING}
                 self._call(item, name, value)
             case "agent_message":
-                self._add_agent_message(item)
+                # What one agent of a client wrote to another: a task, or what came of it.
+                found = _read(item.get("content") or [], item.path("content"), "user")
+                author = item.get("author")
+                if isinstance(author, str) and author:
+                    found.texts.insert(0, f"Message from {author}:")
+                self._append(found.message("user"))
             case _:
                 error = invalid(f"Unknown item type {label(kind)!r}.", item.path("type"))
                 unknown = Unreadable(error, "", f"{item.where}:{label(kind)}")
@@ -189,17 +194,9 @@ class _Reader:
             return
         self._append(_read(value, item.path("content"), role).message(_ROLES[role]))
 
-    def _add_agent_message(self, item: Fields) -> None:
-        """Read what one agent of a client wrote to another: a task, or what came of it."""
-        found = _read(item.get("content") or [], item.path("content"), "user")
-        author = item.get("author")
-        if isinstance(author, str) and author:
-            found.texts.insert(0, f"Message from {author}:")
-        self._append(found.message("user"))
-
     def _append(self, message: Message) -> None:
-        self._end_turn()
-        self._found.messages.append(message)
+        self.end_turn()
+        self.found.messages.append(message)
 
     def _say(self, said: Content) -> None:
         """Add a message of the assistant to its turn."""
@@ -210,20 +207,12 @@ class _Reader:
         turn.media += said.media
         turn.unreadable += said.unreadable
 
-    def _end_turn(self) -> None:
+    def end_turn(self) -> None:
         """Add the turn of the assistant; thoughts that led to nothing are dropped."""
         if self._has_spoken or self._calls:
             message = self._turn.message("assistant", tool_calls=self._calls)
-            self._found.messages.append(message)
+            self.found.messages.append(message)
         self._turn, self._calls, self._has_spoken = Content(), [], False
-
-    def _add_call(self, item: Fields, kind: str) -> None:
-        name = flat_name(item.text("namespace") or "", call_name(item))
-        if kind == "custom_tool_call":
-            arguments: Mapping[str, Json] = {"input": item.text("input") or ""}
-        else:
-            arguments = read_arguments(item.get("arguments"))
-        self._call(item, name, arguments)
 
     def _call(self, item: Fields, name: str, arguments: Mapping[str, Json]) -> None:
         call_id = _call_id(item)
@@ -241,10 +230,10 @@ class _Reader:
     def _configure(self, item: Fields) -> None:
         reasoning = item.fields("reasoning")
         if reasoning is not None and reasoning.get("effort") is not None:
-            self._found.effort = reasoning.text("effort")
+            self.found.effort = reasoning.text("effort")
         text = item.fields("text")
         if text is not None and text.get("format") is not None:
-            self._found.text_format = text.fields("format")
+            self.found.text_format = text.fields("format")
 
 
 def _file_part(part: Fields, content: Content) -> None:
@@ -336,9 +325,8 @@ def _stored(item: Fields) -> Json:
 
 
 def _stored_part(part: Json, role: str) -> Json:
-    text = part
-    if isinstance(part, Mapping):
-        text = part.get("text") if part.get("type") == "text" else None
+    is_text = isinstance(part, Mapping) and part.get("type") == "text"
+    text = part.get("text") if is_text else part
     if not isinstance(text, str):
         return part
     if role == "assistant":

@@ -49,7 +49,7 @@ _REMEMBERED_BYTES = 8 * 1024
 
 
 def normalise(parameters: Json, param: str) -> Mapping[str, Json]:
-    """Return a tool's parameters as Ollama reads them, never to be changed. Raises InvalidRequest."""
+    """Return a tool's parameters as Ollama reads them, not to be changed. Raises InvalidRequest."""
     if parameters is None:
         return {"type": "object", "properties": {}}
     if not isinstance(parameters, Mapping):

@@ -55,8 +55,8 @@ def custom_tool(fields: Fields) -> Tool:
 
 
 def custom_input(name: str, arguments: str) -> str:
-    """Return the free text of a custom tool's call: the one text in its arguments, whatever the model
-    calls it. Arguments of any other shape are returned as they are."""
+    """Return the free text of a custom tool's call: the one text in its arguments, however
+    it is called. Arguments of any other shape are returned as they are."""
     try:
         value = orjson.loads(arguments)
     except ValueError:
