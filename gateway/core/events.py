@@ -11,7 +11,7 @@ is 0 unless the caller asked for several answers (`n`, a list of prompts).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import TypeAlias
 
 from gateway.errors import GatewayError
@@ -79,17 +79,8 @@ class Usage:
 
     def __add__(self, other: Usage) -> Usage:
         """Sum two passes of one answer."""
-        return Usage(
-            self.prompt_tokens + other.prompt_tokens,
-            self.completion_tokens + other.completion_tokens,
-            self.cached_tokens + other.cached_tokens,
-            self.reasoning_tokens + other.reasoning_tokens,
-            self.estimated or other.estimated,
-            self.total_ns + other.total_ns,
-            self.load_ns + other.load_ns,
-            self.prompt_ns + other.prompt_ns,
-            self.eval_ns + other.eval_ns,
-        )
+        sums = (getattr(self, f.name) + getattr(other, f.name) for f in fields(Usage))
+        return replace(Usage(*sums), estimated=self.estimated or other.estimated)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +121,13 @@ class Reply:
 
 def fold(batches: Iterable[Batch], choices: int = 1) -> tuple[Reply, ...]:
     """Return whole answers, one a choice. Raises the error of the first `Failed` event."""
-    parts = [_Parts() for _ in range(choices)]
+    found: list[list[Event]] = [[] for _ in range(choices)]
     for choice, events in batches:
         for event in events:
-            parts[choice].add(event)
-    return tuple(part.reply() for part in parts)
+            if isinstance(event, Failed):
+                raise event.error
+        found[choice] += events
+    return tuple(_reply(events) for events in found)
 
 
 def flatten(batches: Iterable[Batch]) -> Iterator[Event]:
@@ -143,37 +136,13 @@ def flatten(batches: Iterable[Batch]) -> Iterator[Event]:
         yield from events
 
 
-class _Parts:
-    """The growing pieces of one choice."""
-
-    def __init__(self) -> None:
-        self._text: list[str] = []
-        self._thinking: list[str] = []
-        self._calls: list[ToolCallDone] = []
-        self._logprobs: list[TokenLogprob] = []
-        self._finish = Finish("stop")
-
-    def add(self, event: Event) -> None:
-        match event:
-            case TextDelta(text, logprobs):
-                self._text.append(text)
-                self._logprobs.extend(logprobs)
-            case ThinkingDelta(text):
-                self._thinking.append(text)
-            case ToolCallDone():
-                self._calls.append(event)
-            case Finish():
-                self._finish = event
-            case Failed(error):
-                raise error
-            case Ping():
-                pass
-
-    def reply(self) -> Reply:
-        return Reply(
-            "".join(self._text),
-            "".join(self._thinking),
-            tuple(self._calls),
-            tuple(self._logprobs),
-            self._finish,
-        )
+def _reply(events: Sequence[Event]) -> Reply:
+    texts = [event for event in events if isinstance(event, TextDelta)]
+    ends = [event for event in events if isinstance(event, Finish)]
+    return Reply(
+        "".join(event.text for event in texts),
+        "".join(event.text for event in events if isinstance(event, ThinkingDelta)),
+        tuple(event for event in events if isinstance(event, ToolCallDone)),
+        tuple(token for event in texts for token in event.logprobs),
+        ends[-1] if ends else Finish("stop"),
+    )

@@ -56,11 +56,6 @@ class Option:
     runner: bool = False
     embeddings: bool = False
 
-    @property
-    def is_option(self) -> bool:
-        """Whether it goes into Ollama's `options`."""
-        return self.name in OPTIONS
-
 
 _sampling = partial(Option, "sampling")
 _length = partial(Option, "length")

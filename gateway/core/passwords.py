@@ -51,15 +51,11 @@ def problem(password: str, username: str = "") -> str:
     lower = password.lower()
     if username and username.lower() in {lower, lower[::-1], lower.strip("0123456789!@#$.-_ ")}:
         return "must not be the user name"
-    if _is_common(lower) or _is_pattern(lower):
+    stripped = lower.rstrip("0123456789!?.*#$ ")
+    likely = {lower, stripped, stripped.translate(_LEET), lower.translate(_LEET)}
+    if likely & _COMMON or _is_pattern(lower):
         return "is one of the first that would be guessed"
     return ""
-
-
-def _is_common(lower: str) -> bool:
-    stripped = lower.rstrip("0123456789!?.*#$ ")
-    plain = stripped.translate(_LEET)
-    return bool({lower, stripped, plain, lower.translate(_LEET)} & _COMMON)
 
 
 def _is_pattern(lower: str) -> bool:

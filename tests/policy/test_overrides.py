@@ -143,7 +143,9 @@ def test_the_endpoints_default_is_weakest(
 ) -> None:
     request = chat(think=asked, effort="minimal" if asked else "")
     laid = layers(**said)
-    laid = Layers(laid.key_forced, laid.alias, laid.model, laid.key_default, default_think=default)
+    laid = Layers(
+        laid.key_forced, laid.alias, laid.model, laid.key_default, default={"think": default}
+    )
 
     found = apply.apply(request, laid, Behaviour())
 
@@ -305,7 +307,9 @@ def test_raw_is_for_completions_without_a_suffix(
     asked: bool | None, said: Any, default: bool | None, suffix: str, raw: bool | None
 ) -> None:
     laid = layers(**said)
-    laid = Layers(laid.key_forced, laid.alias, laid.model, laid.key_default, default_raw=default)
+    laid = Layers(
+        laid.key_forced, laid.alias, laid.model, laid.key_default, default={"raw": default}
+    )
     request = CompletionRequest("m", ("p",), Params(raw=asked), suffix=suffix)
 
     assert apply.apply(request, laid, Behaviour()).request.params.raw is raw
@@ -335,7 +339,13 @@ def test_the_layers_of_a_call_are_gathered() -> None:
 
     found = apply.layers_of(owner, resolved, call)
 
-    assert found == Layers({"top_k": 4}, {"top_k": 2}, {"top_k": 1}, {"top_k": 3}, False, True)
+    assert found == Layers(
+        {"top_k": 4},
+        {"top_k": 2},
+        {"top_k": 1},
+        {"top_k": 3},
+        {"think": False, "raw": True, "truncate": None},
+    )
     assert apply.layers_of(owner, Resolved(resolved.model)) == Layers(
         {"top_k": 4}, {}, {"top_k": 1}, {"top_k": 3}
     )

@@ -15,6 +15,7 @@ from gateway.errors import ContextOverflow, GatewayError
 
 NO_THREADS = "thread_unsupported_request"
 """The vendor's word for a request that cannot be part of a stored conversation."""
+_STOPS = {"stop_sequence": "stop_sequence", "length": "max_tokens", "tool_calls": "tool_use"}
 OMIT_THINKING = "omit_thinking"
 """`Call.extra` where thinking blocks go out with empty text (`thinking.display: "omitted"`)."""
 
@@ -32,15 +33,8 @@ def signature(thinking: str) -> str:
 
 def stop_reason(finish: Finish, called: bool) -> str:
     """Translate the end of an answer; `called` tells whether calls were made."""
-    match finish.reason:
-        case "stop_sequence":
-            return "stop_sequence"
-        case "length":
-            return "max_tokens"
-        case "tool_calls":
-            return "tool_use"
-        case _:
-            return "tool_use" if called else "end_turn"
+    word = _STOPS.get(finish.reason)
+    return word or ("tool_use" if called else "end_turn")
 
 
 def usage_counts(usage: Usage) -> dict[str, int]:

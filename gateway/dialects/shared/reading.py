@@ -20,6 +20,13 @@ from gateway.core.readers import WrongType, WrongValue
 from gateway.errors import InvalidRequest
 
 T = TypeVar("T")
+_KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
+    (type(None), "null"),
+    (bool, "a boolean"),
+    (str, "a string"),
+    ((int, float), "a number"),
+    (Mapping, "an object"),
+)
 _LABEL = re.compile(r"[^\x21-\x2b\x2d-\x7e]+")
 
 
@@ -201,16 +208,4 @@ def wrong_type(param: str, wanted: str, value: Json) -> InvalidRequest:
 
 
 def _kind(value: Json) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "a boolean"
-        case str():
-            return "a string"
-        case int() | float():
-            return "a number"
-        case Mapping():
-            return "an object"
-        case _:
-            return "a list"
+    return next((name for kind, name in _KINDS if isinstance(value, kind)), "a list")

@@ -33,7 +33,6 @@ from gateway.core.chat import (
     Json,
     Message,
     Params,
-    Think,
 )
 from gateway.core.keys import Key
 from gateway.core.options import KEYS, OPTIONS, SPELLINGS
@@ -61,9 +60,7 @@ class Layers:
     alias: Mapping[str, Json] = field(default_factory=lambda: EMPTY)
     model: Mapping[str, Json] = field(default_factory=lambda: EMPTY)
     key_default: Mapping[str, Json] = field(default_factory=lambda: EMPTY)
-    default_think: Think | None = None
-    default_raw: bool | None = None
-    default_truncate: bool | None = None
+    default: Mapping[str, Json] = field(default_factory=lambda: EMPTY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +92,17 @@ class Applied(Generic[R]):
 
 def layers_of(key: Key, resolved: Resolved, call: Call | None = None) -> Layers:
     """Gather the layers that concern one call."""
+    default: dict[str, Json] = {}
+    if call is not None:
+        default["think"] = call.default_think
+        default["raw"] = call.default_raw
+        default["truncate"] = call.default_truncate
     return Layers(
         key_forced=key.forced_params,
         alias=EMPTY if resolved.alias is None else resolved.alias.override,
         model=resolved.model.override,
         key_default=key.default_params,
-        default_think=None if call is None else call.default_think,
-        default_raw=None if call is None else call.default_raw,
-        default_truncate=None if call is None else call.default_truncate,
+        default=default,
     )
 
 
@@ -163,13 +163,8 @@ class _Merge:
         self.sources: dict[str, str] = {}
         self._for_embeddings = isinstance(request, EmbedRequest)
         asked = _asked(request.params)
-        defaults: dict[str, Json] = {
-            "think": layers.default_think,
-            "raw": layers.default_raw,
-            "truncate": layers.default_truncate,
-        }
         layered = (
-            ("default", defaults),
+            ("default", layers.default),
             ("key", layers.key_default),
             ("model", layers.model),
             ("alias", layers.alias),
