@@ -72,23 +72,11 @@ def _line(field: str, value: Json, limit: int = NAME_LIMIT) -> str:
     return text
 
 
-def _text(field: str, value: Json) -> str:
-    if not isinstance(value, str) or len(value) > NOTES_LIMIT:
-        raise _wrong(field, f"must be a text of at most {NOTES_LIMIT} characters")
-    return value.replace("\0", "").strip()
-
-
 def _number(field: str, value: Json) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < _NUMBER_LIMIT:
         raise _wrong(field, "must be a whole number, 0 for no limit")
     if value > 2**31 - 1:
         raise _wrong(field, f"must be at most {2**31 - 1}")
-    return value
-
-
-def _flag(field: str, value: Json) -> bool:
-    if not isinstance(value, bool):
-        raise _wrong(field, "must be true or false")
     return value
 
 
@@ -138,25 +126,6 @@ def _scopes(value: Json, known: Sequence[str]) -> tuple[str, ...]:
     return tuple(scope for scope in known if scope in value)
 
 
-def _priority(field: str, value: Json) -> str:
-    words = get_args(Priority)
-    if value not in words:
-        raise _wrong(field, f"must be one of {', '.join(words)}")
-    return str(value)
-
-
-def _time_zone(field: str, value: Json) -> str:
-    if not isinstance(value, str) or not is_zone(value.strip()):
-        raise _wrong(field, "must be a time zone such as UTC or Europe/Berlin")
-    return value.strip()
-
-
-def _parameters(field: str, value: Json) -> Mapping[str, Json]:
-    if not isinstance(value, Mapping):
-        raise _wrong(field, "must be an object of parameters")
-    return dict(value)
-
-
 def _budgets(value: Json) -> tuple[Budget, ...]:
     found: dict[tuple[str, str], Budget] = {}
     for param, entry in _each("budgets", value):
@@ -188,24 +157,51 @@ def _expiry(value: Json, key: Key, now: datetime) -> datetime | None:
     return at
 
 
+def _must(
+    problem: str,
+    is_good: Callable[[Json], bool],
+    made: Callable[[Json], Any] = lambda value: value,
+) -> Callable[[str, Json], Any]:
+    """Return a reader of values that are good as they are, or as `made` makes them."""
+
+    def read_one(field: str, value: Json) -> Any:
+        if not is_good(value):
+            raise _wrong(field, problem)
+        return made(value)
+
+    return read_one
+
+
 def _wrong(field: str, problem: str) -> InvalidRequest:
     return InvalidRequest(f"'{field}' {problem}.", param=field)
 
 
 _LIMITS = frozenset(field.name for field in fields(Limits)) - {"budgets"}
+_FLAG = "must be true or false"
+_PARAMETERS = _must("must be an object of parameters", lambda v: isinstance(v, Mapping), dict)
 _READERS: Mapping[str, Callable[[str, Json], Any]] = {
     "name": _name,
-    "enabled": _flag,
+    "enabled": _must(_FLAG, lambda v: isinstance(v, bool)),
     "allow": _patterns,
     "deny": _patterns,
     "model_ids": _ids,
     "cidrs": _networks,
-    "zone": _time_zone,
-    "priority": _priority,
-    "default_params": _parameters,
-    "forced_params": _parameters,
+    "zone": _must(
+        "must be a time zone such as UTC or Europe/Berlin",
+        lambda v: isinstance(v, str) and is_zone(v.strip()),
+        str.strip,
+    ),
+    "priority": _must(
+        f"must be one of {', '.join(get_args(Priority))}", lambda v: v in get_args(Priority)
+    ),
+    "default_params": _PARAMETERS,
+    "forced_params": _PARAMETERS,
     "owner": _line,
-    "notes": _text,
+    "notes": _must(
+        f"must be a text of at most {NOTES_LIMIT} characters",
+        lambda v: isinstance(v, str) and len(v) <= NOTES_LIMIT,
+        lambda v: v.replace("\0", "").strip(),
+    ),
     "tags": _tags,
-    "log_bodies": lambda field, value: None if value is None else _flag(field, value),
+    "log_bodies": _must(_FLAG, lambda v: v is None or isinstance(v, bool)),
 }

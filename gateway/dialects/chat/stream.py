@@ -46,7 +46,6 @@ class Writer(ChunkWriter):
         return b"".join(start + delta + self._tail for start in self._starts)
 
     def other(self, choice: int, event: Event) -> Sequence[bytes]:
-        """See `ChunkWriter`."""
         match event:
             case TextDelta(text, logprobs):
                 told = {"content": [token_object(token) for token in logprobs], "refusal": None}
@@ -62,7 +61,6 @@ class Writer(ChunkWriter):
                 return ()
 
     def usage_object(self, usage: Usage) -> Json:
-        """See `ChunkWriter`."""
         return usage_object(usage)
 
     def _call(self, choice: int, call: ToolCallDone) -> list[bytes]:

@@ -63,7 +63,6 @@ class Writer(ChunkWriter):
         )
 
     def other(self, choice: int, event: Event) -> Sequence[bytes]:
-        """See `ChunkWriter`."""
         if not isinstance(event, TextDelta):
             return ()
         told = orjson.dumps(logprob_lists(event.logprobs, self._offsets[choice]))
@@ -72,5 +71,4 @@ class Writer(ChunkWriter):
         return (*head, b',"finish_reason":null}]', self._usage, END)
 
     def usage_object(self, usage: Usage) -> Json:
-        """See `ChunkWriter`."""
         return short_usage_object(usage)

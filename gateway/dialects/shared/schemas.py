@@ -89,18 +89,13 @@ def alternatives(schema: Mapping[str, Json]) -> str:
     shapes = []
     for branch in branches:
         required = _listed(branch.get("required"))
-        shapes.append(
-            ", ".join(
-                _shape(name, part) + ("" if name in required else "?")
-                for name, part in branch["properties"].items()
-            )
-        )
+        names = []
+        for name, part in branch["properties"].items():
+            values = _listed(part.get("enum"))
+            told = f"={json.dumps(values[0], ensure_ascii=False)}" if len(values) == 1 else ""
+            names.append(name + told + ("" if name in required else "?"))
+        shapes.append(", ".join(names))
     return f"Arguments are one of: {' | '.join(shapes)}"[:_ALTERNATIVES_CHARS]
-
-
-def _shape(name: str, part: Mapping[str, Json]) -> str:
-    values = _listed(part.get("enum"))
-    return f"{name}={json.dumps(values[0], ensure_ascii=False)}" if len(values) == 1 else name
 
 
 def _folded(schema: Schema) -> Schema:

@@ -85,8 +85,6 @@ class Filter(Protocol):
 class _Filtered:
     """A sink behind filters."""
 
-    __slots__ = ("_filters", "_sink")
-
     def __init__(self, filters: Sequence[Filter], sink: Sink) -> None:
         self._filters = filters
         self._sink = sink
@@ -173,7 +171,6 @@ class _Stops:
         self.ended = False
 
     def feed(self, events: Sequence[Event]) -> Sequence[Event]:
-        """See `Filter`."""
         look, tokens = self._look, self._tokens
         shown: list[Event] = []
         for event in events:
@@ -207,8 +204,6 @@ def _usage_of(events: Sequence[Event], count: Count, prompt_tokens: int) -> Usag
 
 class _Tokens:
     """Log-probabilities that wait for the text they belong to to be shown."""
-
-    __slots__ = ("_waiting",)
 
     def __init__(self) -> None:
         self._waiting: list[TokenLogprob] = []
@@ -244,7 +239,6 @@ class _FirstCall:
         self.ended = False
 
     def feed(self, events: Sequence[Event]) -> Sequence[Event]:
-        """See `Filter`."""
         for at, event in enumerate(events):
             self._count.see(event)
             if isinstance(event, ToolCallDone):
@@ -265,7 +259,6 @@ class _Pieces:
         self._tokens = _Tokens()
 
     def feed(self, events: Sequence[Event]) -> Sequence[Event]:
-        """See `Filter`."""
         shown: list[Event] = []
         for event in events:
             match event:
@@ -298,7 +291,6 @@ class _AnswerFromThinking:
         self._is_missing = True
 
     def feed(self, events: Sequence[Event]) -> Sequence[Event]:
-        """See `Filter`."""
         if not self._is_missing:
             return events
         self._thoughts += [event.text for event in events if isinstance(event, ThinkingDelta)]
@@ -314,7 +306,6 @@ class _HiddenThinking:
     ended = False
 
     def feed(self, events: Sequence[Event]) -> Sequence[Event]:
-        """See `Filter`."""
         if any(isinstance(event, ThinkingDelta) for event in events):
             return [event for event in events if not isinstance(event, ThinkingDelta)]
         return events

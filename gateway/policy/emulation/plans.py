@@ -122,8 +122,6 @@ class Passes:
 class Count:
     """Counts an answer as it passes, for when Ollama's own counts will not come (D20)."""
 
-    __slots__ = ("_calls", "_text", "_thinking", "records")
-
     def __init__(self) -> None:
         self.records = 0
         self._text = 0

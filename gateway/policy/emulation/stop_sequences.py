@@ -21,8 +21,6 @@ class StopFilter:
     `matched` is the string that was hit, None while none was.
     """
 
-    __slots__ = ("_first", "_held", "_hold", "_stops", "matched")
-
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = tuple(stop for stop in stops if stop)
         self._first = frozenset(stop[0] for stop in self._stops)
@@ -69,8 +67,6 @@ class PrefillFilter:
     Ollama's native template path gives the whole turn again, others only what is new. White space
     before the turn may get lost on the way.
     """
-
-    __slots__ = ("_held", "_is_over", "_repeated")
 
     def __init__(self, prefill: str) -> None:
         self._repeated = prefill.lstrip()

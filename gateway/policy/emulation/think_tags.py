@@ -29,8 +29,6 @@ class ThinkTags:
     a lone closing tag is seen.
     """
 
-    __slots__ = ("_at_line_start", "_closes", "_gap", "_held", "_opened", "_started", "_whole")
-
     def __init__(self, *, opened: bool = False, whole: bool = False) -> None:
         self._held = ""
         self._closes: tuple[str, ...] = ()
