@@ -49,17 +49,14 @@ class Index:
                 found = self._exact.find(rest) or self._folded.find(rest.casefold())
                 if found is not None:
                     return found
-        return self._by_key(name)
-
-    def _by_key(self, name: str) -> Resolved | None:
         local = name.lower().endswith(":local")  # which forbids the cloud
         parsed = names.parse_name(name[: -len(":local")] if local else name)
         if parsed is None:
             return None
-        found = self._keys.get(parsed.key, ())
-        if len(found) != 1 or (local and _is_cloud(found[0])):
+        same = self._keys.get(parsed.key, ())
+        if len(same) != 1 or (local and _is_cloud(same[0])):
             return None
-        return Resolved(found[0])
+        return Resolved(same[0])
 
 
 class _Tables:

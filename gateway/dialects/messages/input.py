@@ -34,7 +34,10 @@ def read_messages(root: Fields, behaviour: Behaviour, ignored: list[str]) -> tup
         raise invalid(f"At most {behaviour.max_messages} messages are allowed.", "messages")
     for message in root.objects("messages"):
         history.add(message)
-    return history.messages()
+    turns = history.messages
+    while len(turns) > 1 and turns[-1] == Message("assistant"):
+        turns.pop()  # an empty turn at the end is no prefill
+    return tuple(turns)
 
 
 class _History:
@@ -43,15 +46,8 @@ class _History:
     def __init__(self, behaviour: Behaviour, ignored: list[str]) -> None:
         self._strip = behaviour.strip_attribution_header
         self._ignored = ignored
-        self._messages: list[Message] = []
+        self.messages: list[Message] = []
         self._names: dict[str, str] = {}
-
-    def messages(self) -> tuple[Message, ...]:
-        """Return what was collected; an empty turn of the assistant at the end is no prefill."""
-        turns = self._messages
-        while len(turns) > 1 and turns[-1] == Message("assistant"):
-            turns.pop()
-        return tuple(turns)
 
     def add_system(self, fields: Fields, name: str) -> None:
         """Add the system prompt, or a system message in the conversation."""
@@ -73,7 +69,7 @@ class _History:
             ]
         texts = [text for text in texts if text.strip()]
         if texts:
-            self._messages.append(Message("system", "\n\n".join(texts)))
+            self.messages.append(Message("system", "\n\n".join(texts)))
 
     def add(self, message: Fields) -> None:
         role = message.required_text("role").lower()
@@ -104,11 +100,11 @@ class _History:
                 self._ignore(block, kind)
         turn = found.message("user")
         if not answered or turn != Message("user"):
-            self._messages.append(turn)
+            self.messages.append(turn)
 
     def _add_assistant(self, message: Fields) -> None:
         said, calls = Content(), list[ToolCall]()
-        before = len(self._messages)
+        before = len(self.messages)
         for block in _blocks(message, required=False):
             kind = block.required_text("type")
             if kind.endswith(_RESULT):
@@ -126,18 +122,18 @@ class _History:
             elif kind != "redacted_thinking":
                 self._ignore(block, kind)
         self._end_turn(said, calls)
-        if len(self._messages) == before:
-            self._messages.append(Message("assistant"))
+        if len(self.messages) == before:
+            self.messages.append(Message("assistant"))
 
     def _end_turn(self, said: Content, calls: list[ToolCall]) -> None:
         """Add what the assistant said so far, if that is anything."""
         turn = said.message("assistant", tool_calls=calls)
         if turn != Message("assistant"):
-            self._messages.append(turn)
+            self.messages.append(turn)
 
     def _add_result(self, block: Fields, kind: str) -> None:
         name = self._names.get(block.text("tool_use_id") or "", "")
-        self._messages.append(read_result(block, kind, name))
+        self.messages.append(read_result(block, kind, name))
 
     def _ignore(self, block: Fields, kind: str) -> None:
         self._ignored.append(f"{block.where}:{label(kind)}")

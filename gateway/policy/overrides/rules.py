@@ -59,12 +59,20 @@ def validate_text(text: str, *, force: bool = True) -> Mapping[str, Json]:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise InvalidOverride((Problem(error.lineno, "", f"is not JSON: {error.msg}"),)) from error
-    return _validate(value, read_lines(text), force)
+    return validate(value, force=force, lines=read_lines(text))
 
 
-def validate(raw: Json, *, force: bool = True) -> Mapping[str, Json]:
+def validate(raw: Json, *, force: bool = True, lines: Lines | None = None) -> Mapping[str, Json]:
     """Return an override with typed values and keys in our spelling. Raises InvalidOverride."""
-    return _validate(raw, None, force)
+    check = _Check(lines)
+    override = check.override(raw, (), force)
+    if lines is not None:
+        for path in lines.twice:
+            check.problem(path, "stands here twice")
+    if check.problems:
+        found = sorted(check.problems[:_MAX_PROBLEMS], key=lambda problem: problem.line)
+        raise InvalidOverride(tuple(found))
+    return override
 
 
 def check_value(option: Option, value: Json) -> Json:
@@ -82,18 +90,6 @@ def check_value(option: Option, value: Json) -> Json:
         if option.kind == "flag":
             raise WrongValue(" or ".join(("true", "false", *option.choices))) from error
         raise WrongValue(_WANTED.get(option.kind, str(error))) from error
-
-
-def _validate(raw: Json, lines: Lines | None, force: bool) -> Mapping[str, Json]:
-    check = _Check(lines)
-    override = check.override(raw, (), force)
-    if lines is not None:
-        for path in lines.twice:
-            check.problem(path, "stands here twice")
-    if check.problems:
-        found = sorted(check.problems[:_MAX_PROBLEMS], key=lambda problem: problem.line)
-        raise InvalidOverride(tuple(found))
-    return override
 
 
 class _Check:
