@@ -187,7 +187,7 @@ def _rewritten(schema: Json) -> Schema:
 
 
 def _drop_unreadable(schema: Schema) -> None:
-    """Take out words of a type that Ollama's decoder would answer with an error."""
+    """Remove words of a type that Ollama's decoder would answer with an error."""
     for name, kind in _TYPES.items():
         if name in schema and not isinstance(schema[name], kind):
             del schema[name]

@@ -243,7 +243,7 @@ class _Merge:
         return {name: value for name, value in asked.items() if name not in barred}
 
     def _drop_useless(self, behaviour: Behaviour) -> None:
-        """Take out options nobody knows, if the settings say so, and what embeddings have no use
+        """Remove options nobody knows, if the settings say so, and what embeddings have no use
         for."""
         for name, source in list(self.sources.items()):
             rule = KEYS.get(name)
