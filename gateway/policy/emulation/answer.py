@@ -145,7 +145,7 @@ def _ask(passes: Passes, request: Request, behaviour: Behaviour, sink: Sink) -> 
 
 
 def _own_stops(request: Request, plan: Plan, behaviour: Behaviour) -> tuple[Request, Sequence[str]]:
-    """Return the request without its stop strings, and these, when the gateway matches them (D20)."""
+    """Return the request without its stop strings, and those the gateway is to match (D20)."""
     params = request.params
     stops = params.options.get("stop")
     if not stops:
