@@ -1,27 +1,4 @@
-"""Every failure the gateway can answer with.
-
-    GatewayError                     500  server_error / internal_error
-    ├── InvalidRequest               400  missing, wrong or unsupported parameter
-    │   ├── ContextOverflow          400  context_length_exceeded
-    │   └── CapabilityMissing        400  tools_not_supported, vision_not_supported, ...
-    ├── Unauthenticated              401  missing_api_key, invalid_api_key, api_key_revoked,
-    api_key_expired
-    ├── Forbidden                    403  permission_denied, model_access_denied, upstream_forbidden
-    ├── NotFound                     404  unknown_url, unsupported_endpoint, response_not_found
-    │   └── ModelNotFound            404  model_not_found
-    ├── MethodNotAllowed             405
-    ├── RequestTimeout               400  the body came too slowly (408 is never used: SDKs repeat
-    it)
-    ├── TooLarge                     413
-    ├── UnsupportedEncoding          415
-    ├── RateLimited                  429  rate_limit_exceeded, concurrency_limit_exceeded
-    │   └── QuotaExhausted           429  insufficient_quota
-    ├── UpstreamError                502  upstream_error and kin
-    │   ├── UpstreamUnreachable      502
-    │   ├── RunnerDied               502
-    │   └── UpstreamTimeout          504
-    ├── Unavailable                  503  upstream_busy, no_upstream_available, shutting_down
-    └── ClientGone                   499  recorded, never sent
+"""Every failure the gateway can answer with; docs/contract/errors.md has all their codes.
 
 Status and words for machines live on the class or are given by keyword; the shape of the reply
 lives in the dialects. Messages are English sentences a caller can act on: no stack trace, no

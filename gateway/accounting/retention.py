@@ -78,7 +78,10 @@ class Retention:
             bodies=self._all(retention.delete_bodies, bodies),
             hours=write(retention.delete_hours, now - timedelta(days=HOURLY_DAYS)),
             audit=audited,
-            responses=self._all(_prune_responses(now), responses.bounds(behaviour)),
+            responses=self._all(
+                lambda session, most, limit: responses.prune(session, now, most, limit),
+                responses.bounds(behaviour),
+            ),
             sessions=write(admins.prune, now),
             counters=write(counters.prune, now - timedelta(days=HOURLY_DAYS)),
         )
@@ -96,10 +99,3 @@ class Retention:
             total += deleted
             self.pause(_PAUSE_S)
         return total
-
-
-def _prune_responses(now: datetime) -> Callable[..., int]:
-    def piece(session: Session, most: responses.Bounds, limit: int) -> int:
-        return responses.prune(session, now, most, limit)
-
-    return piece

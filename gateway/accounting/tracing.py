@@ -17,7 +17,6 @@ import secrets
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import requests
@@ -41,15 +40,6 @@ _OPERATIONS: Final[Mapping[str, str]] = {
 Span: TypeAlias = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """A call to tell of, and the caller's `traceparent`."""
-
-    admission: Admission
-    settlement: Settlement
-    parent: str = ""
-
-
 class Traces:
     """Takes ended calls from any thread and sends their spans. Without an endpoint it does
     nothing."""
@@ -61,7 +51,7 @@ class Traces:
         self._headers = dict(headers)
         self._resource = _attributes({"service.name": service, "service.version": version})
         self._version = version
-        self._waiting: deque[Ended] = deque()
+        self._waiting: deque[tuple[Admission, Settlement, str]] = deque()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._failing = False
@@ -69,7 +59,7 @@ class Traces:
     def settled(self, admission: Admission, settlement: Settlement, parent: str = "") -> None:
         """Note a call that ended. Never waits."""
         if self._url and len(self._waiting) < MOST:
-            self._waiting.append(Ended(admission, settlement, parent))
+            self._waiting.append((admission, settlement, parent))
 
     def start(self) -> None:
         """Begin to send."""
@@ -96,7 +86,7 @@ class Traces:
         while self._waiting:
             spans: list[Span] = []
             for _ in range(min(len(self._waiting), _BATCH)):
-                spans += spans_of(self._waiting.popleft())
+                spans += spans_of(*self._waiting.popleft())
             try:
                 answer = session.post(
                     self._url,
@@ -120,12 +110,12 @@ class Traces:
         }
 
 
-def spans_of(ended: Ended) -> list[Span]:
-    """Return the spans of one call, the whole of it first; none if its caller is not sampled."""
-    found = _PARENT.fullmatch(ended.parent.strip().lower())
+def spans_of(admission: Admission, settlement: Settlement, parent: str = "") -> list[Span]:
+    """Return the spans of one call, the whole of it first; none if its caller is not sampled.
+    `parent` is the caller's `traceparent`."""
+    found = _PARENT.fullmatch(parent.strip().lower())
     if found and not int(found[3], 16) & 1:
         return []
-    admission, settlement = ended.admission, ended.settlement
     start_ns = int(admission.at.timestamp() * 1e6) * 1000
     trace_id = found[1] if found else secrets.token_hex(16)
     whole = _span(trace_id, _name(admission), start_ns, 0.0, settlement.duration_ms)

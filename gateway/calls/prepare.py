@@ -93,8 +93,7 @@ class Preparer:
         Raises ModelNotFound, Unavailable, Forbidden, InvalidRequest, CapabilityMissing.
         """
         behaviour = self.behaviour()
-        resolved = self._resolve(call.model, behaviour)
-        access.check_model(key, resolved)
+        resolved = self._resolve(call.model, key, behaviour)
         return self._fetch_media(self._apply_overrides(call, key, resolved, behaviour))
 
     def measure_prompt(self, call: Call, key: Key) -> int:
@@ -104,8 +103,7 @@ class Preparer:
         fetched. Raises ModelNotFound, Unavailable, Forbidden.
         """
         behaviour = self.behaviour()
-        resolved = self._resolve(call.model, behaviour)
-        access.check_model(key, resolved)
+        resolved = self._resolve(call.model, key, behaviour)
         return self._apply_overrides(call, key, resolved, behaviour, will_run=False).estimate
 
     def prepare_embedding(
@@ -116,8 +114,7 @@ class Preparer:
         In `PreparedCall` the texts stand as prompts, for records and estimates.
         """
         behaviour = self.behaviour()
-        resolved = self._resolve(request.model, behaviour)
-        access.check_model(key, resolved)
+        resolved = self._resolve(request.model, key, behaviour)
         applied = apply.apply(request, apply.layers_of(key, resolved), behaviour)
         effective = applied.request
         texts = CompletionRequest(request.model, request.inputs, effective.params)
@@ -162,11 +159,12 @@ class Preparer:
             return replace(self._fetch_media(following), fallback_of=origin)
         return None
 
-    def _resolve(self, name: str, behaviour: Behaviour) -> Resolved:
-        """Return the model of a name. Raises ModelNotFound, and Unavailable while no server has
-        told its models yet."""
+    def _resolve(self, name: str, key: Key, behaviour: Behaviour) -> Resolved:
+        """Return the model of a name. Raises ModelNotFound, Forbidden, and Unavailable while no
+        server has told its models yet."""
         try:
-            return routing.resolve(name, self.catalog.snapshot().index, behaviour.fallback_model)
+            index = self.catalog.snapshot().index
+            resolved = routing.resolve(name, index, behaviour.fallback_model)
         except ModelNotFound as error:
             if not self.catalog.is_awaited():
                 raise
@@ -175,6 +173,8 @@ class Preparer:
                 code="no_upstream_available",
                 retry_after_s=1,
             ) from error
+        access.check_model(key, resolved)
+        return resolved
 
     def _apply_overrides(
         self,

@@ -13,15 +13,15 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 from sqlalchemy.orm import Session
 
 from gateway.core.admin import Actor
-from gateway.core.chat import Json
 from gateway.errors import GatewayError
 from gateway.runtime.database import Store, StoreUnavailable
 from gateway.runtime.identity import worker_name
@@ -232,7 +232,7 @@ class ActiveCalls:
         if now_s >= self._watched_until_s or now_s - self._published_s < PUBLISH_S:
             return
         self._published_s = now_s
-        calls = [_written(call) for call in self.snapshot()]
+        calls = msgspec.to_builtins(self.snapshot())
         at = self.now().isoformat()
         self.store.write(workers.show, self.name(), {"at": at, "calls": calls})
 
@@ -280,10 +280,6 @@ def _end(call: ActiveCall, error: GatewayError) -> None:
         log.exception("ending a call failed")
 
 
-def _written(call: LiveCall) -> dict[str, Json]:
-    return {**asdict(call), "started_at": call.started_at.isoformat()}
-
-
 def _read_calls(state: workers.WorkerState, since: datetime) -> list[LiveCall]:
     """Read what another worker wrote since then; what another version wrote differently is left
     out."""
@@ -293,9 +289,7 @@ def _read_calls(state: workers.WorkerState, since: datetime) -> list[LiveCall]:
     calls = []
     for entry in state.snapshot.get("calls", ()):
         try:
-            values: Mapping[str, Json] = entry
-            started_at = datetime.fromisoformat(values["started_at"])
-            calls.append(LiveCall(**{**values, "started_at": started_at}))
-        except (KeyError, TypeError, ValueError):
+            calls.append(msgspec.convert(entry, LiveCall))
+        except msgspec.ValidationError:
             log.debug("a call of worker %s cannot be read", state.worker)
     return calls

@@ -78,12 +78,12 @@ class RedisWindows(LocalWindows):
             return super().read(key_id, limits)
 
     def _enter(self, lease_id: str, key_id: int, limits: Limits, tokens: int) -> Reservation:
-        entered = self._shared.enter(f"key:{key_id}", lease_id, limits.concurrent)
+        is_counted, reserved = self._shared.enter(f"key:{key_id}", lease_id, limits.concurrent)
         run = self._shared.redis.run
-        if not entered.granted:
+        if not is_counted:
             refusal: RateLimited | None = too_many_concurrent(limits)
         else:
-            refusal = run(lambda: self._refusal(key_id, limits, tokens, entered.tokens))
+            refusal = run(lambda: self._refusal(key_id, limits, tokens, reserved))
         windows = run(lambda: self._left(key_id, limits))
         if refusal is not None:
             raise LimitReached(refusal, windows)

@@ -132,12 +132,11 @@ class Keyring:
             return key  # something changed meanwhile: true now, not worth keeping
         if key is None:
             self._unknown[wanted] = None
-            while len(self._unknown) > _UNKNOWN_REMEMBERED:
-                self._unknown.popitem(last=False)
         else:
             self._known[wanted] = key
-            while len(self._known) > _REMEMBERED:
-                self._known.popitem(last=False)
+        for kept, most in ((self._unknown, _UNKNOWN_REMEMBERED), (self._known, _REMEMBERED)):
+            while len(kept) > most:
+                kept.popitem(last=False)
         return key
 
 

@@ -85,8 +85,10 @@ class AddressBook:
     def _run(self, key: tuple[str, int], lookup: _Lookup) -> None:
         try:
             with self.turns:
-                found = self._ask(*key)
-            lookup.addresses = self._remember(key, self._allowed(found))
+                ask = self.lookup or socket.getaddrinfo
+                found = ask(*key, socket.AF_UNSPEC, socket.SOCK_STREAM)
+            addresses = [(family, address) for family, _, _, _, address in found]
+            lookup.addresses = self._remember(key, self._allowed(addresses))
         except OSError as error:
             lookup.error = error
         except UnicodeError:
@@ -95,11 +97,6 @@ class AddressBook:
             with self._lock:
                 self._running.pop(key, None)
             lookup.done.set()
-
-    def _ask(self, host: str, port: int) -> list[Address]:
-        lookup = self.lookup or socket.getaddrinfo
-        found = lookup(host, port, socket.AF_UNSPEC, socket.SOCK_STREAM)
-        return [(family, address) for family, _, _, _, address in found]
 
     def _allowed(self, addresses: list[Address]) -> list[Address]:
         allowed = [entry for entry in addresses if self.allows(str(entry[1][0]))]

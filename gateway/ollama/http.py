@@ -90,17 +90,12 @@ class Connection:
                         sock, server_hostname=host, do_handshake_on_connect=False
                     )
                     shaking.do_handshake()
-            except ssl.SSLError:
-                self.close()
-                raise
-            except OSError as error:
-                self.close()
-                failure = error
-            except BaseException:
-                self.close()
-                raise
-            else:
                 return
+            except BaseException as error:
+                self.close()
+                if isinstance(error, ssl.SSLError) or not isinstance(error, OSError):
+                    raise
+                failure = error
         raise failure
 
     def send(self, head: bytes, body: bytes, limit_s: float | None) -> None:

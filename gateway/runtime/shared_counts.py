@@ -51,14 +51,6 @@ class Acquired:
     has_older: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Entered:
-    """What came of `enter`: `tokens` are those that other running calls of the key expect."""
-
-    granted: bool
-    tokens: int = 0
-
-
 class Listener(Protocol):
     """What is called when something changes in Redis. None of these may wait."""
 
@@ -97,8 +89,8 @@ class SharedCounts:
         """By name, how many leases of ours Redis knows."""
         self._to_release: dict[str, list[str]] = {}
         """By name, leases that were given back and are not sent to Redis yet."""
-        self._jobs: deque[Callable[[], None]] = deque()
-        self._listener: Listener | None = None
+        self._jobs: deque[Callable[[], object]] = deque()
+        self.listener: Listener | None = None
         self._wake = tasks.Event()
         self._next_beat_s = 0.0
         self._task: tasks.Task[None] | None = None
@@ -114,10 +106,6 @@ class SharedCounts:
         self._answered = register(scripts.ANSWERED)
 
     # -- life ------------------------------------------------------------------------------------
-
-    def listen(self, listener: Listener) -> None:
-        """Call `listener` when slots were given back, and when Redis is away."""
-        self._listener = listener
 
     def start(self) -> None:
         """Begin to renew, and to listen."""
@@ -169,31 +157,28 @@ class SharedCounts:
         taken where another process has seen more calls answer at the same time. Waits for Redis,
         at most twice `COMMAND_S`.
         """
-        keys = [
-            _key("leases", name),
-            _key("waits", name),
-            _key("released", lease_id),
-            _key("proven", name),
-        ]
+        leases, waits, proven = _keys(name, "leases", "waits", "proven")
+        keys = [leases, waits, *_keys(lease_id, "released"), proven]
         next_ms = -1 if next_wait_s is None else int(next_wait_s * 1000)
-        waits = (int(wait_s * 1000), next_ms)
-        args = (lease_id, self._lease_ms, limit, int(is_learned), self._process, *waits)
+        waits_ms = (int(wait_s * 1000), next_ms)
+        args = (lease_id, self._lease_ms, limit, int(is_learned), self._process, *waits_ms)
         try:
-            state, count, proven = self._take(
+            state, count, seen = self._take(
                 lease_id, name, self._acquire, keys, (*args, self._channel, name)
             )
         except RedisAway:
             self._held[lease_id] = name  # counted in Redis as soon as it is back
             return Acquired(True)
-        return Acquired(state == 1, self._remote_in_flight(name, count), proven, state == 2)
+        return Acquired(state == 1, self._remote_in_flight(name, count), seen, state == 2)
 
-    def enter(self, name: str, lease_id: str, limit: int) -> Entered:
+    def enter(self, name: str, lease_id: str, limit: int) -> tuple[bool, int]:
         """Count a call of a key, of which `limit` may run (0: any number); waits like
-        `try_acquire`. Raises RedisAway: nothing was counted."""
-        keys = [_key("leases", name), _key("released", lease_id)]
+        `try_acquire`. Returns whether it was counted, and the tokens that other running calls of
+        the key expect. Raises RedisAway: nothing was counted."""
+        keys = [*_keys(name, "leases"), *_keys(lease_id, "released")]
         args = (lease_id, self._lease_ms, limit)
         granted, tokens = self._take(lease_id, name, self._enter, keys, args)
-        return Entered(granted == 1, tokens)
+        return granted == 1, tokens
 
     def release(self, lease_id: str) -> None:
         """Release a lease. Never waits; may be repeated."""
@@ -214,9 +199,9 @@ class SharedCounts:
 
     def forget_proven(self, name: str) -> None:
         """Forget how many calls answered at the same time: the server was restarted."""
-        self.submit(lambda: _ignore(self.redis.client.delete(_key("proven", name))))
+        self.submit(partial(self.redis.client.delete, *_keys(name, "proven")))
 
-    def submit(self, job: Callable[[], None]) -> None:
+    def submit(self, job: Callable[[], object]) -> None:
         """Have the background task run something that talks to Redis. Never waits; dropped while
         Redis is away."""
         if not self.redis.is_away:
@@ -240,7 +225,7 @@ class SharedCounts:
             pipe = self.redis.client.pipeline(transaction=False)
             for name, wait_s in waits.items():
                 self._observe(
-                    keys=[_key("leases", name), _key("waits", name), _key("proven", name)],
+                    keys=_keys(name, "leases", "waits", "proven"),
                     args=[self._process, -1 if wait_s is None else int(wait_s * 1000)],
                     client=pipe,
                 )
@@ -330,19 +315,19 @@ class SharedCounts:
     def _send_releases(self, name: str, leases: list[str]) -> None:
         if not leases:
             return
-        keys = [_key("leases", name), _key("waits", name), _key("answering", name)]
+        keys = _keys(name, "leases", "waits", "answering")
         args = (self._channel, name, f"{PREFIX}:released:", self._lease_ms, *leases)
         count, waiting = self.redis.run(lambda: self._release(keys=keys, args=args))
         self._known[name] -= len(leases)
-        if self._listener is not None:
+        if self.listener is not None:
             in_flight = self._remote_in_flight(name, count)
-            self._listener.on_freed(name, in_flight, others_wait=waiting > 1)
+            self.listener.on_freed(name, in_flight, others_wait=waiting > 1)
 
     def _send_answer(self, name: str, lease_id: str) -> None:
-        keys = [_key("leases", name), _key("answering", name), _key("proven", name)]
+        keys = _keys(name, "leases", "answering", "proven")
         count: int = self._answered(keys=keys, args=[lease_id])
-        if self._listener is not None:
-            self._listener.on_answering(name, count)
+        if self.listener is not None:
+            self.listener.on_answering(name, count)
 
     def _renew_all(self) -> None:
         """Renew what is held. Leases of a count that is being renewed are not given back with
@@ -358,14 +343,14 @@ class SharedCounts:
 
     def _renew_leases(self, name: str, leases: list[str]) -> int:
         args: tuple[str | int, ...] = (self._lease_ms, *leases)
-        lapsed: int = self._renew(keys=[_key("leases", name)], args=args)
+        lapsed: int = self._renew(keys=_keys(name, "leases"), args=args)
         return lapsed
 
     def _away(self) -> None:
         self._to_release.clear()
         self._jobs.clear()
-        if self._listener is not None:
-            self._listener.on_away()
+        if self.listener is not None:
+            self.listener.on_away()
 
     def _back(self) -> None:
         """Count what runs here again, at once."""
@@ -375,9 +360,9 @@ class SharedCounts:
 
     def _on_message(self, data: bytes) -> None:
         name, _, count = data.decode().rpartition("\n")
-        if self._listener is not None and count.isdigit():
+        if self.listener is not None and count.isdigit():
             in_flight = self._remote_in_flight(name, int(count))
-            self._listener.on_freed(name, in_flight, others_wait=True)
+            self.listener.on_freed(name, in_flight, others_wait=True)
 
 
 def slot_name(server_id: int, model: str) -> str:
@@ -391,9 +376,5 @@ def of_slot(name: str) -> tuple[int, str] | None:
     return (int(server_id), model) if server_id.isdigit() else None
 
 
-def _key(kind: str, name: str) -> str:
-    return f"{PREFIX}:{kind}:{name}"
-
-
-def _ignore(value: object) -> None:
-    """Drop a value nobody needs."""
+def _keys(name: str, *kinds: str) -> list[str]:
+    return [f"{PREFIX}:{kind}:{name}" for kind in kinds]

@@ -89,7 +89,8 @@ class Reaper:
 
     def _look(self) -> None:
         now = self._now()
-        if self._is_due(now):
+        pause = timedelta(seconds=DRAINING_PERIOD_S if self._is_draining() else 0)
+        if self._beat_at is None or now - self._beat_at >= pause:
             self._beat_at = now
             self._store.write(
                 heartbeats.beat,
@@ -103,24 +104,17 @@ class Reaper:
         for worker in self._store.read(self._gone, now):
             self._reclaim(worker, now)
 
-    def _is_due(self, now: datetime) -> bool:
-        if self._beat_at is None or not self._is_draining():
-            return True
-        return now - self._beat_at >= timedelta(seconds=DRAINING_PERIOD_S)
-
     def _gone(self, session: Session, now: datetime) -> list[str]:
         beats = heartbeats.beats(session)
         suspects = {*records.unsettled_workers(session), *counters.lease_holders(session), *beats}
+        silent = now - timedelta(seconds=SILENT_S)
         return [
             worker
             for worker in sorted(suspects - {self._worker})
-            if self._is_gone(worker, beats.get(worker), now)
+            if _has_ended(worker, self._host, self._is_alive)
+            or worker not in beats
+            or beats[worker] < silent
         ]
-
-    def _is_gone(self, worker: str, heard_at: datetime | None, now: datetime) -> bool:
-        if _has_ended(worker, self._host, self._is_alive):
-            return True
-        return heard_at is None or now - heard_at > timedelta(seconds=SILENT_S)
 
     def _reclaim(self, worker: str, before: datetime) -> None:
         while True:

@@ -1,9 +1,8 @@
-"""The queues of all models that calls run or wait for in this process, and who of a queue is
-next."""
+"""Who of a queue is next, and when the others may be."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Final, NamedTuple
 
 from gateway.policy.fair_queue import Entry, FairQueue
@@ -20,34 +19,6 @@ class Next(NamedTuple):
     entry: Entry[Ticket]
     deployment: Deployment
     choice: Choice
-
-
-class Queues:
-    """One queue for each model. It is forgotten when no call of its model runs or waits here."""
-
-    def __init__(self) -> None:
-        self._queues: dict[str, FairQueue[Ticket]] = {}
-
-    def of(self, name: str) -> FairQueue[Ticket]:
-        """Return the queue of a model, made on first use."""
-        queue = self._queues.get(name)
-        if queue is None:
-            queue = self._queues[name] = FairQueue()
-        return queue
-
-    def get(self, name: str) -> FairQueue[Ticket] | None:
-        """Return the queue of a model if there is one."""
-        return self._queues.get(name)
-
-    def forget(self, name: str) -> None:
-        """Forget a queue in which nobody waits."""
-        queue = self._queues.get(name)
-        if queue is not None and not len(queue):
-            del self._queues[name]
-
-    def waiting(self) -> Mapping[str, int]:
-        """Return how many calls wait, by model."""
-        return {name: len(queue) for name, queue in self._queues.items() if len(queue)}
 
 
 def next_call(

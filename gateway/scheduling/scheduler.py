@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
@@ -30,7 +30,7 @@ from gateway.errors import GatewayError, ModelNotFound, UpstreamUnreachable
 from gateway.policy.fair_queue import FairQueue
 from gateway.policy.server_choice import Choice, choose
 from gateway.scheduling.deployments import Deployment
-from gateway.scheduling.queue import NO_SERVERS, Next, Queues, eta_s, next_call
+from gateway.scheduling.queue import NO_SERVERS, Next, eta_s, next_call
 from gateway.scheduling.routing_preview import Route, routes
 from gateway.scheduling.servers import ServerState, ServerStates
 from gateway.scheduling.shared_slots import SharedSlots
@@ -62,7 +62,8 @@ class Scheduler:
         self._behaviour = behaviour
         self._clock = clock
         self._states = ServerStates(client_for)
-        self.queues = Queues()
+        self.queues: defaultdict[str, FairQueue[Ticket]] = defaultdict(FairQueue)
+        """By model; one is forgotten when no call of its model runs or waits here."""
         self.shared = None if counts is None else SharedSlots(self, counts, clock)
         self._on_missing = on_missing
         self._busy: set[Deployment] = set()
@@ -106,7 +107,7 @@ class Scheduler:
         best = choose(deployments, num_ctx=num_ctx, prefix=prefix, exclude=exclude)
         if best is None:
             raise no_server_available()
-        queue = self.queues.of(model.name)
+        queue = self.queues[model.name]
         if self.shared is None and best[1].is_free and not len(queue):
             queue.record_served(ticket.key_id)
             self._assign(ticket, *best, now_s)
@@ -128,7 +129,7 @@ class Scheduler:
         """Remove a ticket from its queue, with an error for whoever waits."""
         entry, ticket.entry = ticket.entry, None
         if entry is not None:
-            self.queues.of(ticket.name).leave(entry)
+            self.queues[ticket.name].leave(entry)
             self._discard_empty(ticket.name)
         if error is not None:
             ticket.resolve(error=error)
@@ -201,7 +202,7 @@ class Scheduler:
 
     def serve_all(self, now_s: float) -> None:
         """Serve every queue."""
-        for name in tuple(self.queues.waiting()):
+        for name in tuple(self.waiting()):
             self.serve(name, now_s)
 
     def next_call(self, name: str, now_s: float, skip: Collection[int] = NO_SERVERS) -> Next | None:
@@ -233,17 +234,17 @@ class Scheduler:
     def views(self) -> tuple[ServerView, ...]:
         """Return every server as it is right now."""
         now_s = self._clock()
-        waiting = self.queues.waiting()
+        waiting = self.waiting()
         return tuple(server.view(now_s, waiting) for server in self.servers.values())
 
     def waiting(self) -> Mapping[str, int]:
         """Return how many calls wait in this process, by model."""
-        return self.queues.waiting()
+        return {name: len(queue) for name, queue in self.queues.items() if len(queue)}
 
     def waiting_everywhere(self) -> Mapping[str, int]:
         """Return how many calls wait in all processes, by model. Asks Redis where there is one: for
         pages, not for calls."""
-        ours = self.queues.waiting()
+        ours = self.waiting()
         return ours if self.shared is None else self.shared.counts.remote_waiting() + Counter(ours)
 
     def state(self) -> Mapping[str, object]:
@@ -350,8 +351,8 @@ class Scheduler:
         ticket.entry = queue.join(ticket, ticket.key_id, ticket.priority, now_s)
 
     def _discard_empty(self, name: str) -> None:
-        if all(one.name != name for one in self._busy):
-            self.queues.forget(name)
+        if not self.queues.get(name) and all(one.name != name for one in self._busy):
+            self.queues.pop(name, None)
 
     def _assign(
         self,

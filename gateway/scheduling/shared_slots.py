@@ -56,7 +56,7 @@ class SharedSlots:
     """By model, when Redis last learned that calls wait."""
 
     def __post_init__(self) -> None:
-        self.counts.listen(self)
+        self.counts.listener = self
 
     # -- what the scheduler says -----------------------------------------------------------------
 
@@ -106,7 +106,7 @@ class SharedSlots:
     def poll(self) -> None:
         """Look how many slots others hold where calls wait or where they held some, say that ours
         wait, and try again. To be called every `POLL_S`."""
-        waiting = self.scheduler.queues.waiting()
+        waiting = self.scheduler.waiting()
         self._observe(tuple(waiting))
         for name in waiting:
             self.wake(name)
@@ -122,7 +122,7 @@ class SharedSlots:
         found: dict[str, Acquired] = {}
         try:
             if waits:
-                found = self.counts.observe(waits, self.scheduler.queues.waiting())
+                found = self.counts.observe(waits, self.scheduler.waiting())
         except RedisAway:
             pass
         self._observed_s.update(dict.fromkeys(names, now_s))

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import requests
 
-from gateway.accounting.tracing import MOST, Ended, Traces, spans_of
+from gateway.accounting.tracing import MOST, Traces, spans_of
 from gateway.core.usage import Admission, Settlement
 from tests.fake_ollama import FakeOllama
 from tests.process import Gateway
@@ -58,7 +58,7 @@ def milliseconds(span: dict[str, Any]) -> tuple[float, float]:
 
 
 def test_a_call_is_one_span_with_its_phases_inside() -> None:
-    whole, *phases = spans_of(Ended(CHAT, DONE))
+    whole, *phases = spans_of(CHAT, DONE)
 
     assert [(span["name"], milliseconds(span)) for span in (whole, *phases)] == [
         ("chat qwen3", (0.0, 1500.0)),
@@ -73,7 +73,7 @@ def test_a_call_is_one_span_with_its_phases_inside() -> None:
 
 
 def test_a_span_tells_what_was_asked_of_whom_and_what_it_took() -> None:
-    told = facts(spans_of(Ended(CHAT, DONE))[0])
+    told = facts(spans_of(CHAT, DONE)[0])
 
     assert told["gen_ai.operation.name"] == "chat"
     assert told["gen_ai.request.model"] == "gpt-4o"
@@ -89,7 +89,7 @@ def test_a_span_tells_what_was_asked_of_whom_and_what_it_took() -> None:
 
 def test_a_failed_call_is_a_span_with_an_error() -> None:
     failed = Settlement("req_1", 502, "error", "upstream_error", "secret text", duration_ms=3.0)
-    whole, *phases = spans_of(Ended(CHAT, failed))
+    whole, *phases = spans_of(CHAT, failed)
 
     assert whole["status"] == {"code": 2, "message": "upstream_error"}
     assert facts(whole)["error.type"] == "upstream_error"
@@ -98,21 +98,21 @@ def test_a_failed_call_is_a_span_with_an_error() -> None:
 
 
 def test_a_trace_of_the_caller_is_continued() -> None:
-    whole = spans_of(Ended(CHAT, DONE, PARENT))[0]
+    whole = spans_of(CHAT, DONE, PARENT)[0]
 
     assert whole["traceId"] == "4bf92f3577b34da6a3ce929d0e0e4736"
     assert whole["parentSpanId"] == "00f067aa0ba902b7"
 
 
 def test_a_caller_that_is_not_sampled_is_not_traced() -> None:
-    assert spans_of(Ended(CHAT, DONE, PARENT[:-2] + "00")) == []
+    assert spans_of(CHAT, DONE, PARENT[:-2] + "00") == []
 
 
 @pytest.mark.parametrize(
     "spoilt", ["", "x", PARENT + "-more", PARENT.replace("-", "_"), "00-0-0-1"]
 )
 def test_a_spoilt_traceparent_begins_a_trace_of_its_own(spoilt: str) -> None:
-    whole = spans_of(Ended(CHAT, DONE, spoilt))[0]
+    whole = spans_of(CHAT, DONE, spoilt)[0]
 
     assert len(whole["traceId"]) == 32
     assert "parentSpanId" not in whole

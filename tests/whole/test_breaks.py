@@ -233,7 +233,7 @@ def test_bookkeeping_that_breaks_costs_nobody_an_answer(
     owner, method = part.split(".")
     monkeypatch.setattr(type(getattr(inside.parts, owner)), method, _broken)
     released: list[int] = []
-    monkeypatch.setattr(Lease, "release", lambda _: released.append(1))
+    monkeypatch.setattr(Lease, "settle", lambda *_, counted: released.append(1))
 
     answer = inside.post(GENERATING["chat"])
 
