@@ -35,11 +35,6 @@ _SECRET = re.compile(
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
-def redact(text: str) -> str:
-    """Mask keys, bearer tokens, cookies and passwords in addresses."""
-    return _SECRET.sub(_mask, text)
-
-
 def _mask(match: re.Match[str]) -> str:
     key, header, gap, bearer, userinfo = match.groups()
     if key:
@@ -53,7 +48,8 @@ def _mask(match: re.Match[str]) -> str:
 
 def clean(text: str, limit: int = _MAX_VALUE) -> str:
     """Make foreign text harmless in a log line: no control characters, bounded, masked."""
-    return _CONTROL.sub(lambda m: f"\\x{ord(m.group()):02x}", redact(text[: limit * 2]))[:limit]
+    masked = _SECRET.sub(_mask, text[: limit * 2])
+    return _CONTROL.sub(lambda m: f"\\x{ord(m.group()):02x}", masked)[:limit]
 
 
 class RequestIdFilter(logging.Filter):

@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from gateway.calls.prepare import PreparedCall
 from gateway.core.behaviour import Behaviour
@@ -65,35 +66,35 @@ def limits_of(prepared: PreparedCall, behaviour: Behaviour) -> Limits:
     return Limits(None, idle_s, given_s)
 
 
+@dataclass(eq=False)
 class Attempt:
     """One try on one server. A context manager: what it may be interrupted for ends with its block.
 
     `records` counts Ollama's lines, `begun` tells that a part of the answer was handed on.
     """
 
-    def __init__(self, active: ActiveCall, limits: Limits) -> None:
-        self._active = active
-        self._limits = limits
-        self._task = tasks.current()
-        self._started_s = 0.0
-        self._since_s = 0.0
-        self._seen = 0
-        self.ticket: Ticket | None = None
-        self.slot: Slot | None = None
-        self.error: GatewayError | None = None
-        self.is_open = False
-        self.records = 0
-        self.begun = False
+    active: ActiveCall
+    limits: Limits
+    ticket: Ticket | None = None
+    slot: Slot | None = None
+    error: GatewayError | None = None
+    is_open: bool = False
+    records: int = 0
+    begun: bool = False
+    _task: tasks.Task[Any] | None = field(default_factory=tasks.current)
+    _started_s: float = 0.0
+    _since_s: float = 0.0
+    _seen: int = 0
 
     def __enter__(self) -> Attempt:
         self.is_open = True
-        self._active.attempts.append(self)
+        self.active.attempts.append(self)
         return self
 
     def __exit__(self, *exc: object) -> None:
         self.is_open = False
-        self._active.attempts.remove(self)
-        if self.error is not None and self._active.reason is None and self._task is not None:
+        self.active.attempts.remove(self)
+        if self.error is not None and self.active.reason is None and self._task is not None:
             self._task.resume()  # an abort that comes too late is void
 
     def abort(self, error: GatewayError) -> None:
@@ -113,7 +114,7 @@ class Attempt:
         `is_held_up` tells that the client is too slow, and the server not silent."""
         if self.slot is None:
             return None  # the queue has a limit of its own
-        first_s, idle_s, total_s = self._limits
+        first_s, idle_s, total_s = self.limits
         if total_s is not None and now_s - self._started_s >= total_s:
             sentence = time_limits.unfinished if self.records else time_limits.not_begun
             return UpstreamTimeout(sentence(total_s))

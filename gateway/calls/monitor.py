@@ -25,6 +25,7 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from gateway.core.behaviour import Behaviour
@@ -56,29 +57,23 @@ class _Watch:
         self.warned = False
 
 
+@dataclass(eq=False)
 class Monitor:
     """Watches the active calls of this process. `behaviour` returns the settings in force.
 
     `loop` is the task that looks, once there was a call.
     """
 
-    def __init__(
-        self,
-        behaviour: Callable[[], Behaviour],
-        interval_s: float = INTERVAL_S,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._behaviour = behaviour
-        self._interval_s = interval_s
-        self._clock = clock
-        self._watched: dict[ActiveCall, _Watch] = {}
-        self._by_fd: dict[int, _Watch] = {}
-        self._poll = tasks.real_poll()
-        self._events = select.POLLIN if POLLRDHUP is None else POLLRDHUP
-        self._looked_s: float | None = None
-        self._left_over: set[tasks.Task[None]] = set()
-        self._task: tasks.Task[None] | None = None
-        self.loop: tasks.Task[None] | None = None
+    behaviour: Callable[[], Behaviour]
+    interval_s: float = INTERVAL_S
+    clock: Callable[[], float] = time.monotonic
+    loop: tasks.Task[None] | None = None
+    _watched: dict[ActiveCall, _Watch] = field(default_factory=dict)
+    _by_fd: dict[int, _Watch] = field(default_factory=dict)
+    _poll: select.poll = field(default_factory=tasks.real_poll)
+    _looked_s: float | None = None
+    _left_over: set[tasks.Task[None]] = field(default_factory=set)
+    _task: tasks.Task[None] | None = None
 
     def __len__(self) -> int:
         return len(self._watched)
@@ -86,17 +81,17 @@ class Monitor:
     @property
     def is_late(self) -> bool:
         """Whether calls are active and nobody has looked at them for seconds."""
-        return bool(self._watched) and self._clock() - (self._looked_s or 0.0) > STALE_S
+        return bool(self._watched) and self.clock() - (self._looked_s or 0.0) > STALE_S
 
     def watch(self, call: ActiveCall) -> None:
         """Look at a call until `unwatch`. The loop runs while there are calls."""
         sock = call.caller.sock
         fd = -1 if sock is None else sock.fileno()
-        now_s = self._clock()
+        now_s = self.clock()
         self._watched[call] = watch = _Watch(call, fd, now_s)
         if fd >= 0:
             self._by_fd[fd] = watch
-            self._poll.register(fd, self._events)
+            self._poll.register(fd, select.POLLIN if POLLRDHUP is None else POLLRDHUP)
         if self._task is None:
             self._looked_s = now_s
             self._task = tasks.spawn(self._supervise)
@@ -122,8 +117,8 @@ class Monitor:
     def _loop(self) -> None:
         idle_s = 0.0
         while idle_s < IDLE_S:
-            time.sleep(self._interval_s)
-            idle_s = idle_s + self._interval_s if self._is_idle else 0.0
+            time.sleep(self.interval_s)
+            idle_s = idle_s + self.interval_s if self._is_idle else 0.0
             try:
                 self.look()
             except Exception:
@@ -135,7 +130,7 @@ class Monitor:
 
     def look(self) -> None:
         """Look once at every call."""
-        self._looked_s = now_s = self._clock()
+        self._looked_s = now_s = self.clock()
         for task in list(self._left_over):
             if task.ended:
                 self._left_over.discard(task)
@@ -143,7 +138,7 @@ class Monitor:
                 task.kick()
         if not self._watched:
             return
-        behaviour = self._behaviour()
+        behaviour = self.behaviour()
         for fd, event in self._poll.poll(0):
             watch = self._by_fd.get(fd)
             try:
@@ -196,7 +191,7 @@ class Monitor:
             watch.quiet = channel.put_count
             watch.quiet_s = watch.said_s = now_s
             return
-        margin_s = self._interval_s  # the next look would be too late
+        margin_s = self.interval_s  # the next look would be too late
         if not call.committed:
             if now_s - watch.started_s >= behaviour.stream_commit_ms / 1000 - margin_s:
                 watch.quiet_s = now_s

@@ -50,20 +50,7 @@ class CallRecords:
     def reject(self, key: Key, caller: Caller, requested_model: str, error: GatewayError) -> None:
         """Record a call that was rejected before it could be admitted, so that an admin can see
         why."""
-        admission = Admission(
-            request_id=caller.request_id,
-            at=datetime.now(UTC),
-            key_id=key.id,
-            key_name=key.name,
-            endpoint=caller.endpoint,
-            model_id=None,
-            model="",
-            requested_model=requested_model[:200],
-            streamed=False,
-            client_ip=caller.address,
-            client_app=caller.application,
-            worker=worker_name(),
-        )
+        admission = _admission(key, caller, requested_model=requested_model[:200], streamed=False)
         self._usage.admit(admission)
         self.settle(admission, rejection(caller.request_id, error), caller)
 
@@ -89,21 +76,33 @@ class CallRecords:
 
 def admission_of(prepared: PreparedCall, caller: Caller) -> Admission:
     """Return the first half of a call's record."""
-    request = prepared.request
+    request, call, model = prepared.request, prepared.call, prepared.model
+    return _admission(
+        prepared.key,
+        caller,
+        model_id=model.id,
+        model=model.display_name,
+        requested_model=call.model[:200],
+        streamed=call.stream,
+        end_user=call.end_user,
+        has_tools=isinstance(request, ChatRequest) and bool(request.tools),
+        has_images=bool(media.all_media(request)),
+    )
+
+
+def _admission(
+    key: Key, caller: Caller, model_id: int | None = None, model: str = "", **more: Any
+) -> Admission:
     return Admission(
         request_id=caller.request_id,
         at=datetime.now(UTC),
-        key_id=prepared.key.id,
-        key_name=prepared.key.name,
+        key_id=key.id,
+        key_name=key.name,
         endpoint=caller.endpoint,
-        model_id=prepared.model.id,
-        model=prepared.model.display_name,
-        requested_model=prepared.call.model[:200],
-        streamed=prepared.call.stream,
+        model_id=model_id,
+        model=model,
         client_ip=caller.address,
         client_app=caller.application,
-        end_user=prepared.call.end_user,
         worker=worker_name(),
-        has_tools=isinstance(request, ChatRequest) and bool(request.tools),
-        has_images=bool(media.all_media(request)),
+        **more,
     )

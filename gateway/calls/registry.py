@@ -88,8 +88,8 @@ class ActiveCalls:
     reading the prompt.
     """
 
-    store: Store | None = None
-    marks: Revisions | None = None
+    store: Store
+    marks: Revisions
     is_loaded: Callable[[int, int], bool] = lambda server_id, model_id: False
     clock: Callable[[], float] = time.monotonic
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -137,8 +137,6 @@ class ActiveCalls:
         While the store is away these are the calls of this worker.
         """
         calls = self.snapshot()
-        if self.store is None:
-            return calls
         now, me = self.now(), self.name()
         try:
             found = self.store.read(workers.alive, now - ALIVE)
@@ -166,8 +164,6 @@ class ActiveCalls:
         """End one call, whichever worker runs it; written to the audit log. Raises
         StoreUnavailable when the call runs elsewhere and the store is away."""
         is_here = self.cancel(request_id)
-        if self.store is None:
-            return
         now = self.now()
 
         def write(session: Session) -> None:
@@ -201,8 +197,6 @@ class ActiveCalls:
         self._publish()
 
     def _listen(self) -> None:
-        assert self.store is not None
-        assert self.marks is not None
         revision = self.marks.of("commands")
         if revision == self._seen:
             return
@@ -227,7 +221,6 @@ class ActiveCalls:
                 log.debug("an order of kind %s is not for us", other)
 
     def _publish(self) -> None:
-        assert self.store is not None
         now_s = self.clock()
         if now_s >= self._watched_until_s or now_s - self._published_s < PUBLISH_S:
             return

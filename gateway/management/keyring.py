@@ -96,17 +96,11 @@ class Keyring:
             self._unknown.clear()
             self._seen = revision
         key = self._known.get(wanted)
-        if key is not None:
-            self._check_age()
-            return key
-        if wanted in self._unknown:
-            self._check_age()
-            return None
-        return self._load(wanted, revision)
-
-    def _check_age(self) -> None:
+        if key is None and wanted not in self._unknown:
+            return self._load(wanted, revision)
         if self.revisions.age_s() > STALE_S:
             raise StoreUnavailable("The gateway's database is not available; try again.")
+        return key
 
     def _set_aside(self) -> None:
         """Remember keys as they were before a change, with when that was."""

@@ -42,12 +42,7 @@ from gateway.store.usage.records import Entry
 _FILES = ("config.json", "api_keys.json", "models.json", "overrides.json", "logs.json")
 _MOST_BYTES = 512 << 20
 _BATCH = 500
-_ENDPOINTS = {
-    "chat": "chat",
-    "completions": "completions",
-    "embeddings": "embeddings",
-    "messages": "messages",
-}
+_ENDPOINTS = ("chat", "completions", "embeddings", "messages")
 
 
 @dataclass(slots=True)
@@ -272,7 +267,7 @@ def _call(
         at=at,
         key_id=None,
         key_name=str(raw.get("apiKeyName") or name)[:256],
-        endpoint=next((word for part, word in _ENDPOINTS.items() if part in path), "chat"),
+        endpoint=next((word for word in _ENDPOINTS if word in path), "chat"),
         model_id=None,
         model=model,
         requested_model=model,

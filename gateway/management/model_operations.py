@@ -50,7 +50,7 @@ class Operations:
         new = valid_name(destination, "destination")
         return self._each(
             server_ids,
-            lambda server_id: client_of(self.scheduler, server_id).copy(source, new),
+            lambda client: client.copy(source, new),
             actor,
             "model.copy",
             f"{source} -> {new}",
@@ -59,11 +59,11 @@ class Operations:
     def delete(self, model: str, server_ids: Sequence[int], actor: Actor) -> list[Done]:
         """Remove a model from the disks of servers; one that is not there is no failure."""
 
-        def remove(server_id: int) -> None:
+        def remove(client: OllamaClient) -> None:
             try:
-                client_of(self.scheduler, server_id).delete(model)
+                client.delete(model)
             except ModelNotFound:
-                log.info("server %d did not have the model to delete", server_id)
+                log.info("server %d did not have the model to delete", client.server.id)
 
         return self._each(server_ids, remove, actor, "model.delete", model, believe_empty=True)
 
@@ -78,9 +78,7 @@ class Operations:
         """Bring a model into the memory of servers; returns when it is there."""
         return self._each(
             server_ids,
-            lambda server_id: self.loading.load(
-                client_of(self.scheduler, server_id), model, keep_alive
-            ),
+            lambda client: self.loading.load(client, model, keep_alive),
             actor,
             "model.load",
             model,
@@ -99,7 +97,7 @@ class Operations:
         self.loading.pin(model, server_ids, False)
         return self._each(
             server_ids,
-            lambda server_id: client_of(self.scheduler, server_id).unload(model),
+            lambda client: client.unload(model),
             actor,
             "model.unload",
             model,
@@ -109,7 +107,7 @@ class Operations:
     def _each(
         self,
         server_ids: Sequence[int],
-        act: Callable[[int], None],
+        act: Callable[[OllamaClient], None],
         actor: Actor,
         action: str,
         name: str,
@@ -118,7 +116,11 @@ class Operations:
         believe_empty: bool = False,
     ) -> list[Done]:
         """Do something on several servers at once, write it down, and look what came of it."""
-        tasks = [(server_id, offload.spawn(act, server_id)) for server_id in server_ids]
+
+        def work(server_id: int) -> None:
+            act(client_of(self.scheduler, server_id))
+
+        tasks = [(server_id, offload.spawn(work, server_id)) for server_id in server_ids]
         results = []
         for server_id, task in tasks:
             task.wait(None)

@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 import orjson
 
-from gateway.core.catalog import Loaded
+from gateway.core.catalog import Listed, Loaded
 from gateway.core.chat import Json
 from gateway.ollama import faults
 
@@ -25,23 +25,6 @@ _WEIGHTS: Final = re.compile(r"^(?:FROM|ADAPTER) .*\bsha256-([0-9a-f]{16})", re.
 """The beginning of each blob's digest tells them apart."""
 MAX_WEIGHTS: Final = 256
 _FOREVER: Final = datetime(9999, 12, 31, tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """One model on the disk of a server. `capabilities` may be incomplete or absent: `Shown` knows
-    better."""
-
-    name: str
-    digest: str = ""
-    size_bytes: int = 0
-    modified_at: datetime | None = None
-    family: str = ""
-    parameter_size: str = ""
-    quantization: str = ""
-    context_tokens: int | None = None
-    capabilities: frozenset[str] | None = None
-    remote: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,15 +165,14 @@ def _listed(entry: Mapping[str, Json]) -> Listed:
     details = _mapping(entry.get("details"))
     return Listed(
         name=_name(entry),
-        digest=_text(entry.get("digest")),
+        digest=_text(entry.get("digest"))[:80],
         size_bytes=_number(entry.get("size")) or 0,
         modified_at=read_time(entry.get("modified_at")),
-        family=_text(details.get("family")),
-        parameter_size=_text(details.get("parameter_size")),
-        quantization=_text(details.get("quantization_level")),
-        context_tokens=_number(details.get("context_length")),
-        capabilities=_set(entry.get("capabilities")),
+        family=_text(details.get("family"))[:64],
+        parameter_size=_text(details.get("parameter_size"))[:32],
+        quantization=_text(details.get("quantization_level"))[:32],
         remote=bool(entry.get("remote_host") or entry.get("remote_model")),
+        details={"context_tokens": _number(details.get("context_length"))},
     )
 
 

@@ -25,12 +25,12 @@ import orjson
 import requests
 from requests.structures import CaseInsensitiveDict
 
-from gateway.core.catalog import Loaded, Server
+from gateway.core.catalog import Listed, Loaded, Server
 from gateway.core.chat import Json, Params
 from gateway.errors import GatewayError, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from gateway.ollama import capabilities, faults, wire
 from gateway.ollama.addresses import AddressBook
-from gateway.ollama.capabilities import Listed, Shown
+from gateway.ollama.capabilities import Shown
 from gateway.ollama.framing import LineSplitter, Malformed
 from gateway.ollama.http import FOREIGN, Body, DirectAdapter
 from gateway.ollama.time_limits import Stalled, Timeouts, is_limit, stopped

@@ -151,10 +151,17 @@ class Connection:
         sock = self.sock
         if sock is None:
             return False
-        if isinstance(sock, ssl.SSLSocket):  # it cannot be peeked at; what is under it can
-            with socket.socket(fileno=os.dup(sock.fileno())) as plain:
-                return _is_quiet(plain)
-        return _is_quiet(sock)
+        is_tls = isinstance(sock, ssl.SSLSocket)  # it cannot be peeked at; what is under it can
+        plain = socket.socket(fileno=os.dup(sock.fileno())) if is_tls else sock
+        try:
+            plain.settimeout(0)
+            plain.recv(1, socket.MSG_PEEK)
+        except OSError as error:
+            return isinstance(error, BlockingIOError)
+        finally:
+            if is_tls:
+                plain.close()
+        return False
 
     def close(self) -> None:
         """End the connection. Idempotent, never waits."""
@@ -162,15 +169,6 @@ class Connection:
         if sock is not None:
             with suppress(OSError):
                 sock.close()
-
-
-def _is_quiet(sock: socket.socket) -> bool:
-    sock.settimeout(0)
-    try:
-        sock.recv(1, socket.MSG_PEEK)
-    except OSError as error:
-        return isinstance(error, BlockingIOError)
-    return False
 
 
 class Body:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -190,6 +191,7 @@ def _plain(value: Any) -> Any:
 # -- answers ---------------------------------------------------------------------------------------
 
 
+@dataclass(eq=False)
 class Decoder:
     """Reads the lines of one answer of `/api/chat` or `/api/generate`.
 
@@ -197,14 +199,13 @@ class Decoder:
     `*_chars` feed the estimate of reasoning tokens.
     """
 
-    def __init__(self) -> None:
-        self.records = 0
-        self.text_records = 0
-        self.text_chars = 0
-        self.thinking_chars = 0
-        self.call_chars = 0
-        self.nameless_calls = 0
-        self.finished = False
+    records: int = 0
+    text_records: int = 0
+    text_chars: int = 0
+    thinking_chars: int = 0
+    call_chars: int = 0
+    nameless_calls: int = 0
+    finished: bool = False
 
     def feed(self, lines: Sequence[bytes]) -> list[Event]:
         """Return the events of lines that arrived together, in order. After the end: nothing."""

@@ -14,7 +14,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.orm import Session
@@ -23,7 +23,6 @@ from gateway.core.behaviour import Behaviour
 from gateway.core.catalog import Listed, Server
 from gateway.core.chat import Json
 from gateway.errors import GatewayError
-from gateway.ollama.capabilities import Listed as Tag
 from gateway.ollama.capabilities import Shown
 from gateway.ollama.client import OllamaClient
 from gateway.ollama.diagnosis import explain
@@ -176,7 +175,7 @@ class Refresher:
         self._empty[server.id] = self._empty.get(server.id, 0) + 1
         return believe_empty or not had_some or self._empty[server.id] >= EMPTY_LISTS
 
-    def _take_over(self, server: Server, tags: Sequence[Tag], version: str) -> Refreshed:
+    def _take_over(self, server: Server, tags: Sequence[Listed], version: str) -> Refreshed:
         if tags:
             self._empty.pop(server.id, None)
         now = self.now()
@@ -271,27 +270,14 @@ class Refresher:
         self.store.write(change)
 
 
-def _listing(tags: Sequence[Tag]) -> list[Listed]:
+def _listing(tags: Sequence[Listed]) -> list[Listed]:
     """Return what is worth keeping of a list: names Ollama itself would accept, each once."""
     found: dict[str, Listed] = {}
     for tag in tags[:_MAX_LISTED]:
         if names.parse_name(tag.name) is not None and len(tag.name) <= _MAX_NAME:
-            found.setdefault(tag.name.lower(), _listed(tag))
+            remote = tag.remote or names.is_cloud(tag.name)
+            found.setdefault(tag.name.lower(), replace(tag, remote=remote))
     return list(found.values())
-
-
-def _listed(tag: Tag) -> Listed:
-    return Listed(
-        name=tag.name,
-        digest=tag.digest[:80],
-        size_bytes=tag.size_bytes,
-        modified_at=tag.modified_at,
-        family=tag.family[:64],
-        parameter_size=tag.parameter_size[:32],
-        quantization=tag.quantization[:32],
-        remote=tag.remote or names.is_cloud(tag.name),
-        details={"context_tokens": tag.context_tokens},
-    )
 
 
 def _details(shown: Shown) -> Mapping[str, Json]:

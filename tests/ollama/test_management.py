@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from gateway.core.catalog import Loaded
+from gateway.core.catalog import Listed, Loaded
 from gateway.core.chat import Params
 from gateway.errors import GatewayError, ModelNotFound, UpstreamError, UpstreamTimeout
 from gateway.ollama import capabilities
-from gateway.ollama.capabilities import Listed, Progress, Shown
+from gateway.ollama.capabilities import Progress, Shown
 from gateway.ollama.client import OllamaClient
 from tests.fake_ollama import FakeOllama, Fault, Script, error, status
 from tests.ollama.talk import MODEL, client_of, server
@@ -210,8 +210,8 @@ def test_tags_are_read_leniently() -> None:
 
     assert capabilities.read_tags(answer) == (
         Listed("a:1", "d", 5, datetime(2026, 8, 20, 6, 1, 2, 512934, tzinfo=UTC), "llama", "8B",
-               "Q4", 4096, frozenset({"completion"})),
-        Listed("b:1", remote=True),
+               "Q4", details={"context_tokens": 4096}),
+        Listed("b:1", remote=True, details={"context_tokens": None}),
     )  # fmt: skip
 
 
