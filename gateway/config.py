@@ -143,7 +143,10 @@ class Settings:
         for variable, (name, read) in _READERS.items():
             text = values.get(variable, "").strip()
             if text:
-                found[name] = _read(variable, read, text)
+                try:
+                    found[name] = read(text)
+                except ValueError as exc:
+                    raise ConfigError(variable, str(exc)) from exc
         found.setdefault("data_dir", cls.__dataclass_fields__["data_dir"].default)
         prepare_folder(found["data_dir"])
         found.setdefault("database_url", f"sqlite:///{found['data_dir'] / 'gateway.db'}")
@@ -182,13 +185,6 @@ def _refuse_unknown(values: Mapping[str, str]) -> None:
         if name.startswith(_PREFIX) and name not in _READERS:
             known = ", ".join(sorted(v for v in _READERS if v.startswith(_PREFIX)))
             raise ConfigError(name, f"is not a setting of the gateway; there are {known}")
-
-
-def _read(variable: str, read: Callable[[str], Any], text: str) -> Any:
-    try:
-        return read(text)
-    except ValueError as exc:
-        raise ConfigError(variable, str(exc)) from exc
 
 
 def _integer(low: int, high: int) -> Callable[[str], int]:

@@ -47,16 +47,16 @@ class GatewayError(Exception):
         self.param = param
         self.headers = headers
         self.detail = detail
-        if code is not None:
-            self.code = code
-        if type is not None:
-            self.type = type
-        if status is not None:
-            self.status = status
-        if retry_after_s is not None:
-            self.retry_after_s = retry_after_s
-        if should_retry is not None:
-            self.should_retry = should_retry
+        given = {
+            "code": code,
+            "type": type,
+            "status": status,
+            "retry_after_s": retry_after_s,
+            "should_retry": should_retry,
+        }
+        for name, value in given.items():  # others stay as the class has them
+            if value is not None:
+                setattr(self, name, value)
 
 
 class InvalidRequest(GatewayError):

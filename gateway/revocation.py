@@ -10,7 +10,7 @@ import logging
 import threading
 
 from gateway.calls.registry import ActiveCalls
-from gateway.errors import GatewayError, Unauthenticated
+from gateway.errors import Unauthenticated
 from gateway.management.keyring import Keyring
 from gateway.runtime.tasks import spawn
 from gateway.runtime.versions import Revisions
@@ -25,10 +25,8 @@ class Revocation:
         self._keyring = keyring
         self._live = live
         self._looking = threading.Lock()
-        marks.on_change("keys", self._soon)
-
-    def _soon(self) -> None:
-        spawn(self.look)  # whoever heard of the change may be serving a request
+        # in a task: whoever heard of the change may be serving a request
+        marks.on_change("keys", lambda: spawn(self.look))
 
     def look(self) -> int:
         """End the running calls of keys that are refused by now; give how many. Never raises."""
@@ -42,7 +40,9 @@ class Revocation:
             if error is None or error.code == "api_key_expired":
                 return 0
             ended = self._live.cancel_where(
-                lambda stats: stats.admission.key_id == key_id, lambda: _cut(error)
+                lambda stats: stats.admission.key_id == key_id,
+                # one for each call: an error carries a traceback once raised
+                lambda: Unauthenticated(error.message, code=error.code, should_retry=False),
             )
         except Exception:
             log.exception("running calls of key %d could not be looked at", key_id)
@@ -50,8 +50,3 @@ class Revocation:
         if ended:
             log.warning("%d running calls of key %d were ended: %s", ended, key_id, error.code)
         return ended
-
-
-def _cut(error: GatewayError) -> GatewayError:
-    """Return a failure of its own for each call: an error carries a traceback once raised."""
-    return Unauthenticated(error.message, code=error.code, should_retry=False)

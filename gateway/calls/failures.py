@@ -10,14 +10,19 @@ from gateway.ollama import faults
 
 def in_context(error: GatewayError, asked: Request, format_param: str) -> GatewayError:
     """Return the error for the caller, who `asked` and wrote the format at `format_param`."""
-    if faults.misses_user_turn(error) and _has_user_turn(asked):
+    if faults.misses_user_turn(error) and (
+        not isinstance(asked, ChatRequest)  # a prompt is the turn of the user
+        or any(message.role == "user" for message in asked.messages)
+    ):
         return ContextOverflow(
             "The conversation does not fit the context window: Ollama cut it until no turn of the "
             "user was left.",
             param=error.param,
         )
     if faults.is_bad_schema(error):
-        return InvalidRequest(error.message, param="tools" if _forces_call(asked) else format_param)
+        # the format of a forced call is made from its tools (D13)
+        is_forced = isinstance(asked, ChatRequest) and asked.tool_choice.mode == "required"
+        return InvalidRequest(error.message, param="tools" if is_forced else format_param)
     return error
 
 
@@ -28,14 +33,3 @@ def cut_by_limit(error: GatewayError, sent: Request, prompt_tokens: int) -> Fini
     if not isinstance(limit, int) or limit <= 0 or not faults.is_cut_call(error):
         return None
     return Finish("length", Usage(prompt_tokens, limit, estimated=True))
-
-
-def _forces_call(request: Request) -> bool:
-    """Whether the format that Ollama gets is made from the tools (D13)."""
-    return isinstance(request, ChatRequest) and request.tool_choice.mode == "required"
-
-
-def _has_user_turn(request: Request) -> bool:
-    if not isinstance(request, ChatRequest):
-        return True  # a prompt is the turn of the user
-    return any(message.role == "user" for message in request.messages)

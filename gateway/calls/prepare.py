@@ -130,7 +130,7 @@ class Preparer:
             units=measured.countable,
             reservation=tokens,
             timeout_ms=applied.timeout_ms,
-            may_be_pinned=_may_be_pinned(applied),
+            may_be_pinned=applied.provenance.get("keep_alive", "request") == "request",
             ignored=applied.ignored,
             explain=_explain(applied, effective.params),
         )
@@ -215,7 +215,7 @@ class Preparer:
             prefix=_prefix(request),
             timeout_ms=applied.timeout_ms,
             limits_start_only=call.stream and "timeout_ms" not in applied.provenance,
-            may_be_pinned=_may_be_pinned(applied),
+            may_be_pinned=applied.provenance.get("keep_alive", "request") == "request",
             hide_thinking=applied.hide_thinking,
             parse_think_tags=applied.parse_think_tags,
             reasoning_field=applied.reasoning_field,
@@ -268,10 +268,6 @@ def _explain(applied: apply.Applied[Any], params: Params) -> Mapping[str, Json]:
         "format": params.format if params.format in (None, "json") else "schema",
         "changes": [[change.name, change.reason] for change in applied.changes],
     }
-
-
-def _may_be_pinned(applied: apply.Applied[Any]) -> bool:
-    return applied.provenance.get("keep_alive", "request") == "request"
 
 
 def _asked_for(request: Request) -> int:

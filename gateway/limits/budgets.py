@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -63,7 +64,9 @@ class Budgets:
     worker: str
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     clock: Callable[[], float] = time.monotonic
-    _accounts: dict[CounterName, _Account] = field(default_factory=dict)
+    _accounts: defaultdict[CounterName, _Account] = field(
+        default_factory=lambda: defaultdict(_Account)
+    )
 
     def take(self, key: Key, tokens: int, prompt: int = 0) -> Holds:
         """Set aside one request and the tokens of a call: `tokens` expected in all, of which
@@ -99,7 +102,7 @@ class Budgets:
         """Record what a call took; what it did not need may be spent by others."""
         for name, units in held.units:
             spent = int(counted) if name[1] == "requests" else tokens
-            account = self._account(name)
+            account = self._accounts[name]
             account.available += units - spent
             account.in_flight -= 1
             account.used_s = self.clock()
@@ -116,7 +119,7 @@ class Budgets:
                 self._give_back(name, units)
 
     def _take(self, name: CounterName, budget: Budget, want: int, least: int) -> int:
-        account = self._account(name)
+        account = self._accounts[name]
         account.in_flight += 1
         units = 0
         try:
@@ -154,17 +157,11 @@ class Budgets:
             return
         account.available += units
 
-    def _account(self, name: CounterName) -> _Account:
-        account = self._accounts.get(name)
-        if account is None:
-            account = self._accounts[name] = _Account()
-        return account
-
     def _give_back(self, name: CounterName, units: int) -> None:
         try:
             self.store.write_soon(counters.give_back, name, worker=self.worker, units=units)
         except StoreUnavailable:
-            account = self._account(name)
+            account = self._accounts[name]
             account.available += units
             account.used_s = self.clock()
 

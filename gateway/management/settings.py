@@ -35,7 +35,8 @@ class SettingsCache:
     store: Store
     marks: Revisions
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    _is_stale: bool = True
+    _changes: int = 0
+    _loaded: int = -1
     _behaviour: Behaviour = field(default_factory=Behaviour)
 
     def __post_init__(self) -> None:
@@ -43,7 +44,7 @@ class SettingsCache:
 
     def behaviour(self) -> Behaviour:
         """Return the settings in force."""
-        if self._is_stale:
+        if self._loaded != self._changes:
             self._load()
         return self._behaviour
 
@@ -83,14 +84,14 @@ class SettingsCache:
         return self.behaviour()
 
     def _forget(self) -> None:
-        self._is_stale = True
+        self._changes += 1
 
     def _load(self) -> None:
-        self._is_stale = False
+        changes = self._changes
         try:
             self._behaviour = Behaviour(**usable(self.store.read(settings.load)))
+            self._loaded = changes
         except StoreUnavailable:
-            self._is_stale = True
             log.warning("settings cannot be read; the last known ones hold")
 
 

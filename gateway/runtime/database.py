@@ -49,7 +49,9 @@ class Store:
 
     def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
         self.database = database
-        self._silence = _Silence(clock)
+        self._clock = clock
+        self._silent_until_s: float | None = None
+        """The database was silent: one caller in PAUSE_S tries it, the others do not wait."""
 
     def read(
         self, function: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs
@@ -101,18 +103,27 @@ class Store:
         self, work: Callable[[threading.Event], T], wait_s: float, *, for_a_call: bool = False
     ) -> T:
         is_watched = for_a_call or not self.database.is_sqlite  # SQLite's readers wait for nobody
-        if is_watched and not self._silence.may_try():
+        if is_watched and not self._may_try():
             raise StoreUnavailable("The gateway's database is not available; try again.")
         try:
             result = self._elsewhere(work, wait_s)
         except (DBAPIError, PoolTimeout, sqlite3.Error, OSError) as exc:
             if is_watched and (self.database.is_sqlite or isinstance(exc, PoolTimeout)):
-                self._silence.begin()
+                self._silent_until_s = self._clock() + PAUSE_S
             log.warning("the store failed: %s", _name(exc))
             raise StoreUnavailable("The gateway's database is not available; try again.") from exc
         if is_watched:
-            self._silence.end()
+            self._silent_until_s = None
         return result
+
+    def _may_try(self) -> bool:
+        """Whether to ask the database; who is told so while it is silent is the one who tries."""
+        now_s = self._clock()
+        if self._silent_until_s is not None and now_s < self._silent_until_s:
+            return False
+        if self._silent_until_s is not None:
+            self._silent_until_s = now_s + PAUSE_S
+        return True
 
     def _elsewhere(self, work: Callable[[threading.Event], T], wait_s: float) -> T:
         given_up = threading.Event()
@@ -127,7 +138,7 @@ class Store:
         if not task.wait(wait_s):
             given_up.set()
             if wait_s <= ANSWER_S:  # a long query that takes too long says nothing of the others
-                self._silence.begin()
+                self._silent_until_s = self._clock() + PAUSE_S
                 self.database.forget_idle()
             log.warning("the store has not answered for %.0f s", wait_s)
             raise StoreUnavailable("The gateway's database does not answer; try again.")
@@ -148,32 +159,6 @@ def _held(
         return work(given_up), None
     except Exception as error:  # raised again by the caller
         return None, error
-
-
-class _Silence:
-    """Remembers that the database was silent: one caller in PAUSE_S tries, the others need not
-    wait to hear the same."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._until_s: float | None = None
-
-    def may_try(self) -> bool:
-        """Whether to ask the database; who is told so while it is silent is the one who tries."""
-        if self._until_s is None:
-            return True
-        if self._clock() < self._until_s:
-            return False
-        self.begin()
-        return True
-
-    def begin(self) -> None:
-        """Note that it did not answer."""
-        self._until_s = self._clock() + PAUSE_S
-
-    def end(self) -> None:
-        """Note that it answered."""
-        self._until_s = None
 
 
 class _GivenUp(Exception):

@@ -101,7 +101,8 @@ class RedisConnection:
         if self.is_away or self._is_closed:
             return
         self.is_away = True
-        log.error("Redis does not answer (%s): each process counts for itself", _cause(error))
+        cause = f"{type(error).__name__}: {error}"[:200]
+        log.error("Redis does not answer (%s): each process counts for itself", cause)
         tasks.spawn(self._wait_for_it)
         self.on_away()
 
@@ -117,7 +118,3 @@ class RedisConnection:
             log.warning("Redis answers again: counts are shared")
             self.on_back()
             return
-
-
-def _cause(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:200]

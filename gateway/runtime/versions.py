@@ -38,7 +38,7 @@ class Revisions:
         self._heard_s = -1e9
         self._job = Every(POLL_S, self.look, "looking for changes")
         self._is_running = False
-        self._listeners: list[tuple[Topic, Callable[[], None]]] = []
+        self._listeners: list[tuple[Topic, Callable[[], object]]] = []
 
     def of(self, topic: Topic) -> int:
         """Return the topic's number, as new as can be had without waiting: of this moment as long
@@ -69,7 +69,7 @@ class Revisions:
         if found is not self._numbers:
             self._tell(found)
 
-    def on_change(self, topic: Topic, listener: Callable[[], None]) -> None:
+    def on_change(self, topic: Topic, listener: Callable[[], object]) -> None:
         """Call `listener` soon after the topic changes; it must not raise nor wait long."""
         self._listeners.append((topic, listener))
 

@@ -74,7 +74,9 @@ class Catalog:
     listener: Callable[[Snapshot], None] = lambda snapshot: None
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _snapshot: Snapshot | None = None
-    _is_stale: bool = True
+    _changes: int = 0
+    _loaded: int = -1
+    """How many changes the snapshot knows of."""
 
     def __post_init__(self) -> None:
         topics: tuple[Topic, ...] = ("models", "servers", "settings")
@@ -84,22 +86,21 @@ class Catalog:
     def snapshot(self) -> Snapshot:
         """Return servers and models as they are now. Raises StoreUnavailable only while none was
         ever read."""
-        if self._snapshot is not None and not self._is_stale:
+        if self._snapshot is not None and self._loaded == self._changes:
             return self._snapshot
         with self._lock:
             known = self._snapshot
-            if known is not None and not self._is_stale:
+            if known is not None and self._loaded == self._changes:
                 return known
-            self._is_stale = False
+            changes = self._changes
             try:
                 fresh = self._load()
             except StoreUnavailable:
-                self._is_stale = True
                 if known is None:
                     raise
                 log.warning("the list of models cannot be read; the last known one holds")
                 return known
-            self._snapshot = fresh
+            self._snapshot, self._loaded = fresh, changes
             self.listener(fresh)
         return fresh
 
@@ -166,7 +167,7 @@ class Catalog:
             log.warning("the list of models cannot be read yet")
 
     def _forget(self) -> None:
-        self._is_stale = True
+        self._changes += 1
 
     def _load(self) -> Snapshot:
         found_servers, notes, models = self.store.read(_everything)

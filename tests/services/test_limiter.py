@@ -387,7 +387,7 @@ def test_settling_never_waits_for_the_database(limiter: Limiter, any_store: Stor
     any_store.write_soon = slowly  # type: ignore[method-assign]
     other = tasks.spawn(limiter.admit, key(2, budgets=mine.limits.budgets), 1)
     asked.wait()
-    account = limiter._budgets._account((2, "requests", "total", EPOCH))
+    account = limiter._budgets._accounts[2, "requests", "total", EPOCH]
     is_leasing = account.leasing.locked()
     lease.settle(1)
     is_settled = not other.ended
