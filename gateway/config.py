@@ -155,8 +155,7 @@ class Settings:
 
 
 def prepare_folder(folder: Path) -> None:
-    """Make the data folder, readable by its owner only. Raises ConfigError if it cannot be
-    written."""
+    """Make the data folder, for its owner only. Raises ConfigError if it is not writable."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if folder.stat().st_uid == os.geteuid():

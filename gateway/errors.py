@@ -69,8 +69,7 @@ class InvalidRequest(GatewayError):
 
 
 class ContextOverflow(InvalidRequest):
-    """The prompt does not fit the window; `detail` may hold `prompt_tokens` and
-    `context_tokens`."""
+    """The prompt does not fit the window; `detail` may hold both sizes in tokens."""
 
     code = "context_length_exceeded"
 

@@ -28,8 +28,7 @@ _running: list[Services] = []
 
 
 def start(worker: Any) -> None:
-    """Start the background work of this worker, a `server.worker.GatewayWorker` (gunicorn's
-    `post_worker_init`)."""
+    """Start the background work of a `GatewayWorker` (gunicorn's `post_worker_init`)."""
     parts = of(worker.wsgi)
     _running.append(parts)
     logs.spare()

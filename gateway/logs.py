@@ -204,8 +204,7 @@ def configure(
 
 
 def adopt(name: str) -> None:
-    """Have a foreign logger with writers of its own write through ours: masked, and never waiting
-    for a full pipe."""
+    """Have a foreign logger write through ours: masked, and never waiting for a pipe."""
     logger = logging.getLogger(name)
     logger.handlers.clear()
     logger.propagate = True

@@ -41,8 +41,7 @@ Span: TypeAlias = dict[str, Any]
 
 
 class Traces:
-    """Takes ended calls from any thread and sends their spans. Without an endpoint it does
-    nothing."""
+    """Sends the spans of ended calls; does nothing without an endpoint."""
 
     def __init__(
         self, endpoint: str, headers: Mapping[str, str], service: str, version: str

@@ -249,8 +249,7 @@ class ActiveCall:
         )
 
     def headers(self) -> dict[str, str]:
-        """Return the headers that tell what was ignored, which server answers, what limits are
-        left."""
+        """Return the headers of ignored fields, server, fallback, queue and limits."""
         lease, prepared, stats = self._lease, self.prepared, self.stats
         found = {} if lease is None else dict(lease.headers_for(self.caller.form))
         ignored = (*prepared.call.ignored, *prepared.ignored, *stats.ignored)

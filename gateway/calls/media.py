@@ -121,8 +121,7 @@ class MediaFetcher:
         return media.fill(request, load)
 
     def fetch(self, image: Media, until_s: float = math.inf) -> str:
-        """Return one image as base64, by `until_s` at the latest. Raises InvalidRequest with the
-        codes of D21."""
+        """Return one image as base64, by `until_s`. Raises InvalidRequest (codes of D21)."""
         raw, _ = self._download(_Wanted("image", image.param), image.url, until_s)
         kind = sniff(raw)
         if kind is None:
@@ -214,8 +213,7 @@ def _get(
 
 
 def _checked(url: str, wanted: _Wanted, must_be_secure: bool) -> bool:
-    """Check a URL before it is used; tell whether it is https. Parsed by the parser that
-    connects."""
+    """Check a URL by the parser that connects; return whether it is https."""
     if _FORBIDDEN.search(url):
         raise wanted.refused("holds characters that are not allowed")
     try:

@@ -185,8 +185,7 @@ class Preparer:
         *,
         will_run: bool = True,
     ) -> PreparedCall:
-        """Apply overrides to the request and check what the model can do, unless it will not
-        run."""
+        """Apply overrides to the request, and check what the model can do if it will run."""
         model = resolved.model
         request = call.request
         left_out: tuple[str, ...] = ()

@@ -48,8 +48,7 @@ class CallRecords:
         self._traces = traces
 
     def reject(self, key: Key, caller: Caller, requested_model: str, error: GatewayError) -> None:
-        """Record a call that was rejected before it could be admitted, so that an admin can see
-        why."""
+        """Record a call that was rejected before it was admitted, so that an admin sees why."""
         admission = _admission(key, caller, requested_model=requested_model[:200], streamed=False)
         self._usage.admit(admission)
         self.settle(admission, rejection(caller.request_id, error), caller)

@@ -191,8 +191,7 @@ class ActiveCalls:
     # -- other workers -----------------------------------------------------------------------------
 
     def exchange(self) -> None:
-        """Follow new orders of other workers, and write for them what is due. To be called a few
-        times a second."""
+        """Follow orders of other workers, and write what is due; a few times a second."""
         self._listen()
         self._publish()
 
@@ -274,8 +273,7 @@ def _end(call: ActiveCall, error: GatewayError) -> None:
 
 
 def _read_calls(state: workers.WorkerState, since: datetime) -> list[LiveCall]:
-    """Read what another worker wrote since then; what another version wrote differently is left
-    out."""
+    """Read what another worker wrote since then; what cannot be read is left out."""
     at = state.snapshot.get("at")
     if not isinstance(at, str) or datetime.fromisoformat(at) < since:
         return []

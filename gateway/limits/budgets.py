@@ -49,8 +49,7 @@ class _Account:
 
 @dataclass(frozen=True, slots=True)
 class Holds:
-    """What a call has set aside: units by account. `room` is how many tokens it may take in all;
-    None: no bound."""
+    """What a call has set aside; `room` is how many tokens it may take (None: no bound)."""
 
     units: tuple[tuple[CounterName, int], ...] = ()
     room: int | None = None

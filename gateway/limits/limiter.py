@@ -41,8 +41,7 @@ class Lease:
         return self.limiter.headers(self.reservation.windows, form)
 
     def settle(self, tokens: int, *, counted: bool = True) -> None:
-        """Count what the call took, the first time; `counted` ones take one from request budgets
-        as well."""
+        """Count what the call took, once; `counted` ones take one of request budgets."""
         if self.is_open:
             self.is_open = False
             self.limiter.settle(self, tokens, counted=counted)

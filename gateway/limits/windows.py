@@ -69,8 +69,7 @@ class LocalWindows:
     _counts: dict[int, _Counts] = field(default_factory=dict)
 
     def enter(self, key_id: int, limits: Limits, tokens: int) -> Reservation:
-        """Count a call that expects to take `tokens`. Raises LimitReached; then nothing was
-        counted."""
+        """Count a call that expects `tokens`. Raises LimitReached: nothing was counted."""
         if not is_limited(limits):
             return Reservation(key_id)
         counts, elapsed_s = self._now(key_id)

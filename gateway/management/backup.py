@@ -31,8 +31,7 @@ _RECENT = timedelta(seconds=15)
 
 
 def make(settings: Settings, target: Path) -> Path:
-    """Write a backup to `target` (a new file, or a folder for one named by time). Raises
-    BackupError."""
+    """Write a backup to `target`, a new file or a folder. Raises BackupError."""
     if target.is_dir():
         suffix = "db" if settings.uses_sqlite else "dump"
         target = target / f"gateway-{datetime.now(UTC):%Y%m%d-%H%M%S}.{suffix}"
@@ -83,8 +82,7 @@ def restore(settings: Settings, source: Path, *, force: bool = False) -> Path | 
 
 
 def check(path: Path) -> str:
-    """Return the schema of a SQLite backup. Raises BackupError if it is damaged or newer than this
-    version."""
+    """Return the schema of a SQLite backup. Raises BackupError for a damaged or newer one."""
     try:
         connection = sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)
         try:

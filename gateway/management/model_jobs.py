@@ -209,8 +209,7 @@ class ModelJobs:
                     meter.see(read_progress(line), self.clock())
 
     def _load(self, job: PullJob, client: OllamaClient, meter: Meter) -> None:
-        """Bring a model into memory. When it is cancelled, Ollama, whose caller then left, gives it
-        up."""
+        """Bring a model into memory; Ollama gives it up when its caller, cancelled, leaves."""
         self.loading.load(client, job.model, FOREVER if job.kind == "pin" else None)
         if job.kind == "pin":
             self.loading.pin(job.model, [job.server_id], True)

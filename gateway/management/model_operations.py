@@ -92,8 +92,7 @@ class Operations:
         return done
 
     def unload(self, model: str, server_ids: Sequence[int], actor: Actor) -> list[Done]:
-        """Unload a model from the memory of servers, as soon as it is idle; it is no longer
-        pinned there."""
+        """Unload a model from servers as soon as it is idle; it is not pinned there any more."""
         self.loading.pin(model, server_ids, False)
         return self._each(
             server_ids,

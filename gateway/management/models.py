@@ -71,8 +71,7 @@ class Models:
     def set_override(
         self, model_id: int, override: Mapping[str, Json], actor: Actor, note: str = ""
     ) -> Model:
-        """Store a model's parameters and keep them as a version. Raises NotFound,
-        InvalidOverride."""
+        """Store parameters as a new version. Raises NotFound, InvalidOverride."""
         checked = rules.validate(override)
 
         def change(session: Session, model_id: int) -> None:
@@ -82,8 +81,7 @@ class Models:
         return self._change([model_id], "model.parameters", actor, change)[0]
 
     def set_fallbacks(self, model_id: int, fallbacks: Sequence[int], actor: Actor) -> Model:
-        """Store which models answer when this one cannot, in order. Raises NotFound,
-        InvalidRequest."""
+        """Store the fallbacks of a model, in order. Raises NotFound, InvalidRequest."""
 
         def change(session: Session, model_id: int) -> None:
             catalog.set_fallbacks(session, model_id, fallbacks)
@@ -100,8 +98,7 @@ class Models:
         )
 
     def forget(self, model_id: int, actor: Actor) -> None:
-        """Remove a model no server lists, with everything set for it. Raises NotFound,
-        InvalidRequest."""
+        """Remove a model no server lists, and its settings. Raises NotFound, InvalidRequest."""
 
         def change(session: Session) -> None:
             before = catalog.get(session, model_id)

@@ -64,8 +64,7 @@ def restore(url: str, source: Path) -> None:
 
 
 def check(path: Path) -> str:
-    """Return the schema of a dump. Raises BackupError if it is damaged, of something else, or newer
-    than this version."""
+    """Return the schema of a dump. Raises BackupError for one that cannot be used."""
     command = ["pg_restore", "--data-only", f"--table={_VERSION_TABLE}", "--file=-", str(path)]
     lines = _run(command, os.environ).splitlines()
     start = next((at for at, line in enumerate(lines) if line.startswith("COPY ")), -1)
@@ -91,8 +90,7 @@ def _copy(reader: subprocess.Popen[bytes], source: IO[bytes], target: IO[bytes])
 
 
 def _connection(url: str) -> tuple[str, Mapping[str, str]]:
-    """Return the address for client programs; the password goes by the environment, where `ps` does
-    not show it."""
+    """Return the address without its password, which goes by the environment, unseen by `ps`."""
     parsed = make_url(url)
     bare = parsed.set(drivername="postgresql", password=None).render_as_string()
     return bare, {**os.environ, "PGPASSWORD": parsed.password or ""}

@@ -99,8 +99,7 @@ class Servers:
         return stored
 
     def update(self, server_id: int, raw: Mapping[str, Json], actor: Actor) -> Server:
-        """Change fields of a server; calls that run there go on. Raises NotFound,
-        InvalidRequest."""
+        """Change a server; calls that run there go on. Raises NotFound, InvalidRequest."""
         now = self.now()
 
         def change(session: Session) -> Server:
@@ -116,8 +115,7 @@ class Servers:
         return stored
 
     def delete(self, server_id: int, actor: Actor) -> None:
-        """Remove a server; models only it had become unavailable and keep their settings. Raises
-        NotFound."""
+        """Remove a server; models only it had keep their settings. Raises NotFound."""
         now = self.now()
 
         def change(session: Session) -> None:

@@ -96,8 +96,7 @@ class SettingsCache:
 
 
 def usable(stored: Mapping[str, Json]) -> dict[str, Json]:
-    """Leave out what this version does not know or would not accept, which an older or newer one
-    may have stored."""
+    """Leave out what another version may have stored and this one would not accept."""
     good: dict[str, Json] = {}
     for name, value in stored.items():
         try:

@@ -122,8 +122,7 @@ def read_progress(line: bytes) -> Progress:
 
 
 def read_time(value: Json) -> datetime | None:
-    """Read an RFC 3339 time with up to nine digits of a second; "forever" is the last day there
-    is."""
+    """Read an RFC 3339 time with nanoseconds; "forever" is the last day there is."""
     if not isinstance(value, str):
         return None
     text = _FRACTION.sub(r"\1", value, count=1)

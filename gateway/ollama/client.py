@@ -274,8 +274,7 @@ class OllamaClient:
 
 
 def _map_error(error: Exception, *, has_records: bool) -> GatewayError:
-    """Return our error; `has_records` tells that a part of the answer has already been handed
-    on."""
+    """Return our error; `has_records`: a part of the answer was already handed on."""
     match error:
         case Stalled():
             return UpstreamTimeout(str(error))

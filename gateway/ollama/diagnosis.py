@@ -165,8 +165,7 @@ def _tls(causes: tuple[BaseException, ...]) -> Trouble:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield everything an error came from, nearest first; requests and urllib3 hide things in
-    `args` and `reason`."""
+    """Yield what an error came from, nearest first; some libraries hide it in `args`."""
     seen: set[int] = set()
     waiting: list[object] = [error]
     while waiting and len(seen) < 32:

@@ -119,8 +119,7 @@ _KNOWN: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What an error body says: the readable text, and the numbers of an overlong prompt (0 when
-    untold)."""
+    """The readable text of an error body, and the sizes of an overlong prompt (0: untold)."""
 
     text: str
     prompt_tokens: int = 0

@@ -85,8 +85,7 @@ def parse_head(data: bytes) -> Head:
 
 
 def framing_of(head: Head, method: str) -> Framing:
-    """Return the framing the head announces (RFC 9112, 6.3). Raises Malformed when it is
-    ambiguous."""
+    """Return the framing of a body (RFC 9112, 6.3). Raises Malformed for an ambiguous head."""
     if method == "HEAD" or head.status in (204, 304):
         return Sized(0)
     coding = head.fields.get("transfer-encoding")
@@ -203,8 +202,7 @@ class Chunked(Framing):
 
 
 class LineSplitter:
-    """Cuts a payload into lines without their line feed; empty lines vanish. Linear, with a limit
-    on a line's length."""
+    """Cuts a payload into lines, without empty ones. Linear, with a limit on their length."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -212,8 +210,7 @@ class LineSplitter:
         self._size = 0
 
     def feed(self, payload: bytes) -> list[bytes]:
-        """Return the lines completed by `payload`. Raises OverflowError for a line over the
-        limit."""
+        """Return the lines completed by `payload`. Raises OverflowError over the limit."""
         last = len(payload) - 1
         if not self._parts and 0 < last <= self._limit and payload.find(b"\n") == last:
             line = payload[:last]  # nearly always: one line, a token
@@ -235,8 +232,7 @@ class LineSplitter:
         return [line for line in lines if line and not line.isspace()]
 
     def rest(self) -> bytes:
-        """Return the last line when the body ended without a line feed; b"" when nothing is
-        left."""
+        """Return a last line that has no line feed; b"" when nothing is left."""
         line = b"".join(self._parts)
         self._parts.clear()
         self._size = 0

@@ -187,8 +187,7 @@ class Body:
             body.extra = True
 
     def read(self) -> bytes:
-        """Return the next piece of the payload, b"" at the end. Raises OSError, Malformed,
-        Truncated."""
+        """Return the next piece, b"" at the end. Raises OSError, Malformed, Truncated."""
         body = self.framing
         while not body.finished:
             data, self._early = self._early or self._sock.recv(RECV_BYTES), b""

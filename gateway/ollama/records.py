@@ -107,8 +107,7 @@ def read_any(raw: bytes) -> Json:
 
 
 def salvage(value: Json) -> Line | None:
-    """Return the parts of an oddly typed line that have the right type; None when it is no
-    record."""
+    """Return what has the right type in an odd line; None when it is no record."""
     if not isinstance(value, dict):
         return None
     inner = value.get("message")

@@ -90,8 +90,7 @@ def normalise(text: str) -> str:
 
 
 def check_address(text: str) -> None:
-    """Refuse an IP address no Ollama server may have. Raises InvalidRequest, also for what is no
-    IP address at all."""
+    """Raise InvalidRequest for what is no IP address, or one no Ollama server may have."""
     try:
         address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError as error:

@@ -56,8 +56,7 @@ class Store:
     def read(
         self, function: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Return what `function(session, ...)` reads. Raises StoreUnavailable, and what it
-        raises."""
+        """Return what `function(session, ...)` reads. Raises StoreUnavailable, and its errors."""
         work = partial(self._reading, lambda s: function(s, *args, **kwargs))
         return self._run(work, ANSWER_S)
 

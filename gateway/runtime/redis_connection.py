@@ -61,8 +61,7 @@ class RedisConnection:
         self._is_closed = False
 
     def run(self, work: Callable[[], T]) -> T:
-        """Return what `work` returns, which talks to Redis. Raises RedisAway when Redis is away, or
-        is found to be."""
+        """Return what `work` returns, which talks to Redis. Raises RedisAway."""
         if self.is_away:
             raise RedisAway
         try:
@@ -72,8 +71,7 @@ class RedisConnection:
             raise RedisAway from error
 
     def subscribe(self, channel: str, on_message: Callable[[bytes], None]) -> None:
-        """Call `on_message` with what is published, until `close`. What is published while Redis is
-        away is lost."""
+        """Call `on_message` with what is published, until `close`; not while Redis is away."""
         pubsub: Callable[..., PubSub] = self.client.pubsub
         while not self._is_closed:
             try:

@@ -192,8 +192,7 @@ class SharedCounts:
         self._wake.set()
 
     def note_answer(self, lease_id: str) -> None:
-        """Note that a call has its first token; the listener learns how many answer. Never
-        waits."""
+        """Note a first token; the listener learns how many calls answer. Never waits."""
         if name := self._held.get(lease_id):
             self.submit(partial(self._send_answer, name, lease_id))
 
@@ -202,8 +201,7 @@ class SharedCounts:
         self.submit(partial(self.redis.client.delete, *_keys(name, "proven")))
 
     def submit(self, job: Callable[[], object]) -> None:
-        """Have the background task run something that talks to Redis. Never waits; dropped while
-        Redis is away."""
+        """Run something with Redis in the background; dropped while Redis is away."""
         if not self.redis.is_away:
             self._jobs.append(job)
             self._ensure_task()
@@ -261,8 +259,7 @@ class SharedCounts:
     def _take(
         self, lease_id: str, name: str, script: Any, keys: list[str], args: tuple[Any, ...]
     ) -> list[int]:
-        """Return Redis' reply to the taking of a lease: 1 and what follows when it was taken.
-        Raises RedisAway."""
+        """Return Redis' reply to the taking of a lease, 1 first if taken. Raises RedisAway."""
         self._ensure_task()
         freed = () if name == self._renewing else self._to_release.pop(name, ())
         try:

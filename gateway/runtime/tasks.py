@@ -77,8 +77,7 @@ class Task(Generic[T]):
         return bool(self._done.is_set())
 
     def interrupt(self, reason: object) -> None:
-        """Cancel the work, for the first reason given. From anywhere, also a real thread; never
-        blocks."""
+        """Cancel the work; the first reason stays. From anywhere, any thread; never blocks."""
         if self.reason is None:
             self.reason = reason
         self.kick()
@@ -175,8 +174,7 @@ def patched() -> bool:
 
 
 def run_blocking(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run `function` in a real thread and wait for it without holding the event loop. Raises what
-    it raises."""
+    """Run `function` in a real thread, and wait without holding the event loop."""
     if not patched():
         return function(*args, **kwargs)
     result: T = get_hub().threadpool.apply(function, args, kwargs)
@@ -184,8 +182,7 @@ def run_blocking(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) ->
 
 
 def real_poll() -> select.poll:
-    """Return the system's own poll object, which never waits cooperatively: use it with timeout
-    0."""
+    """Return the system's own poll object; use it with timeout 0, as it never yields."""
     if not patched():
         return select.poll()
     maker: Callable[[], select.poll] = monkey.get_original("select", "poll")

@@ -54,8 +54,7 @@ class Revisions:
         return self._clock() - self._heard_s
 
     def look(self, max_age_s: float = 0.0) -> None:
-        """Ask the store, unless that was done less than `max_age_s` ago. Never raises for a store
-        that is away."""
+        """Ask the store, if `max_age_s` has passed. Never raises for a store that is away."""
         now_s = self._clock()
         if max_age_s and now_s - self._looked_s < max_age_s:
             return

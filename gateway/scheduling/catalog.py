@@ -1,8 +1,7 @@
 """The models that can be called: a snapshot of the store that routing reads without asking anybody.
 
-The snapshot is built anew when the change marks of models or servers move, so an edit in one
-worker is seen by the others within the bound of `runtime.versions` (a tenth of a second on
-SQLite, half a second on PostgreSQL). While the store is away the last snapshot holds.
+The snapshot is built anew when models, servers or settings change, so an edit in one worker is seen
+by the others within half a second. While the store is away the last snapshot holds.
 """
 
 from __future__ import annotations
@@ -84,8 +83,7 @@ class Catalog:
             self.marks.on_change(topic, self._forget)
 
     def snapshot(self) -> Snapshot:
-        """Return servers and models as they are now. Raises StoreUnavailable only while none was
-        ever read."""
+        """Return servers and models. Raises StoreUnavailable only while none was ever read."""
         if self._snapshot is not None and self._loaded == self._changes:
             return self._snapshot
         with self._lock:
@@ -159,8 +157,7 @@ class Catalog:
         self.follow()
 
     def follow(self) -> None:
-        """Apply what changed, also when no request asks. Never raises for a store that is
-        away."""
+        """Apply what changed, also when no request asks. Never raises for an absent store."""
         try:
             self.snapshot()
         except StoreUnavailable:

@@ -22,8 +22,7 @@ _Address: TypeAlias = tuple[str, str, bool, str]
 
 @dataclass(eq=False)
 class Clients:
-    """Makes clients, and gives the same one again while a server's address, header and TLS options
-    stay as they are."""
+    """Hands out one client for each server, as long as its address and TLS options stay."""
 
     behaviour: Callable[[], Behaviour]
     pool_size: int = 512
@@ -31,8 +30,7 @@ class Clients:
     _clients: dict[int, tuple[_Address, OllamaClient]] = field(default_factory=dict)
 
     def __call__(self, server: Server) -> OllamaClient:
-        """Return the server's client. Raises InvalidRequest when its address or header cannot be
-        used."""
+        """Return the server's client. Raises InvalidRequest for an unusable address or header."""
         address = address_of(server)
         with self._lock:
             known = self._clients.get(server.id)

@@ -41,8 +41,7 @@ class Loading:
     def params(
         self, name: str, server_id: int, keep_alive: float | str | None, *, embeds: bool = False
     ) -> Params:
-        """Return what a load of a model on a server sends; `embeds` if that is done by
-        embedding."""
+        """Return what a load of a model on a server sends; `embeds` if it is done by embedding."""
         model = next((one for one in self.known.models() if one.name == name), None)
         if model is None:
             return Params(keep_alive=keep_alive)

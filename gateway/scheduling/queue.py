@@ -27,8 +27,7 @@ def next_call(
     now_s: float,
     skip: Collection[int] = NO_SERVERS,
 ) -> Next | None:
-    """Return the first call that can run now on a server not in `skip`, and where; it stays in the
-    queue."""
+    """Return the first call that can run now on a server not in `skip`; it stays queued."""
     if not any((one.open or one.cooling_down) and one.in_flight < one.slots for one in deployments):
         return None
     found: list[tuple[Deployment, Choice]] = []
@@ -52,8 +51,7 @@ def next_call(
 
 
 def eta_s(deployments: Sequence[Deployment], place: int) -> float | None:
-    """Estimate when the call at a place of the queue gets a slot, seconds from now; None while no
-    call has ended."""
+    """Estimate the seconds until a place gets its slot; None while no call has ended."""
     usable = [one for one in deployments if one.open]
     times = [one.average_s for one in usable if one.average_s is not None]
     if not times:

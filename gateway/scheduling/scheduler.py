@@ -188,8 +188,7 @@ class Scheduler:
     # -- the queue ---------------------------------------------------------------------------------
 
     def serve(self, name: str, now_s: float) -> None:
-        """Assign free slots to the queue of a model, in its order; end the waiting of calls that no
-        server can take."""
+        """Assign free slots to the queue of a model, and end what no server can take."""
         queue = self.queues.get(name)
         if not queue:
             return
@@ -206,8 +205,7 @@ class Scheduler:
             self.serve(name, now_s)
 
     def next_call(self, name: str, now_s: float, skip: Collection[int] = NO_SERVERS) -> Next | None:
-        """Return the first call that can run now on a server not in `skip`, and where; it goes on
-        to wait."""
+        """Return the first call that can run now on a server not in `skip`; it goes on to wait."""
         queue = self.queues.get(name)
         return (
             next_call(queue, self._states.waited_for(name, now_s), now_s, skip) if queue else None
@@ -242,8 +240,7 @@ class Scheduler:
         return {name: len(queue) for name, queue in self.queues.items() if len(queue)}
 
     def waiting_everywhere(self) -> Mapping[str, int]:
-        """Return how many calls wait in all processes, by model. Asks Redis where there is one: for
-        pages, not for calls."""
+        """Return how many calls wait in all processes, by model. Asks Redis: for pages only."""
         ours = self.waiting()
         return ours if self.shared is None else self.shared.counts.remote_waiting() + Counter(ours)
 
