@@ -27,6 +27,7 @@ from gateway.core.chat import (
     Request,
 )
 from gateway.core.keys import Key
+from gateway.core.options import KEYS
 from gateway.errors import ContextOverflow, GatewayError, ModelNotFound, Unavailable
 from gateway.policy import access, conversation, estimate, media, routing
 from gateway.policy.emulation import capability
@@ -258,15 +259,27 @@ def _with_messages(request: ChatRequest, messages: tuple[Message, ...]) -> ChatR
 
 
 def _explain(applied: apply.Applied[Any], params: Params) -> Mapping[str, Json]:
-    """Return which values were in force and who set them, for the request page: never texts."""
+    """Return which values were in force and who set them, for the request page: numbers and words
+    of known options, never texts or names a caller made up, so it is bounded."""
+    changes = {change.name if change.name in KEYS else "…": change for change in applied.changes}
     return {
-        "from": dict(applied.provenance),
-        "options": dict(params.options),
+        "from": {name: layer for name, layer in applied.provenance.items() if name in KEYS},
+        "options": {
+            name: _shown(value) for name, value in params.options.items() if name in KEYS
+        },
         "think": params.think,
         "keep_alive": params.keep_alive,
         "format": params.format if params.format in (None, "json") else "schema",
-        "changes": [[change.name, change.reason] for change in applied.changes],
+        "changes": [[name, change.reason] for name, change in changes.items()],
     }
+
+
+def _shown(value: Json) -> Json:
+    """Return the value of an option, or how long its texts are."""
+    texts = value if isinstance(value, list | tuple) else [value]
+    if not any(isinstance(text, str) for text in texts):
+        return value
+    return f"{len(texts)} × “…”, {sum(len(str(text)) for text in texts)}"
 
 
 def _asked_for(request: Request) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from tests.contract.wire import events, post
 from tests.fake_ollama import FakeOllama, Script, error
 from tests.whole.conftest import Records, until
 
+CANARY = "the-hidden-bay"
 pytestmark = pytest.mark.process
 
 CHAT = GENERATING["chat"]
@@ -91,7 +93,7 @@ def test_a_failure_of_ollama_is_recorded(
     caller: Caller, ollama: FakeOllama, records: Records, name: str
 ) -> None:
     endpoint = ENDPOINTS[name]
-    words = 'prompt was {"content": "the-hidden-bay"}: runner process has terminated'
+    words = f"prompt was {CANARY!r}: runner process has terminated"
     ollama.script(endpoint.body["model"], Script(fault=error(500, words)))
 
     reply = caller.post(endpoint.path, endpoint.body)
@@ -99,7 +101,7 @@ def test_a_failure_of_ollama_is_recorded(
     found = records.of(reply)
     assert (reply.status, found["status"], found["error_code"]) == (502, 502, "upstream_error")
     assert found["error_message"] == "The Ollama server: runner process has terminated"
-    assert "the-hidden-bay" in reply.body.decode()
+    assert CANARY in reply.body.decode()
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
@@ -220,3 +222,21 @@ def test_a_call_left_in_the_middle_took_its_prompt(
     assert found["row"]["completion_tokens"] == 2
     assert 100 < found["row"]["prompt_tokens"] < 1600  # what a unit is worth was learned
     assert found["estimated"]
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_a_record_holds_no_words_of_the_caller_and_little_of_a_long_request(
+    caller: Caller, records: Records, name: str
+) -> None:
+    """However many options a caller makes up, and whatever its stop strings say."""
+    endpoint = ENDPOINTS[name]
+    made_up = {f"{CANARY}-{number}": CANARY for number in range(500)}
+
+    reply = caller.post(
+        endpoint.path, endpoint.with_(options=made_up | {"stop": [CANARY] * 9, "top_k": 7})
+    )
+
+    assert reply.status == 200
+    kept = json.dumps([records.of(reply), records.detail(reply)])
+    assert CANARY not in kept
+    assert len(kept) < 5_000
