@@ -15,14 +15,16 @@ from gateway.web.request_body import read_json
 
 
 def read_body(parts: Services) -> Json:
-    """Return the JSON object of the current request. Raises as `read_json` does."""
+    """Return the JSON object of the current request. Raises as `read_json` does, and RateLimited
+    when the key sends too many bodies at once."""
     environ = request.environ
-    return read_json(
-        environ["wsgi.input"],
-        content_length=get_content_length(environ),
-        encoding=environ.get("HTTP_CONTENT_ENCODING", ""),
-        limit_bytes=parts.settings.behaviour().max_body_mb << 20,
-    )
+    with parts.limiter.reading(g.key):
+        return read_json(
+            environ["wsgi.input"],
+            content_length=get_content_length(environ),
+            encoding=environ.get("HTTP_CONTENT_ENCODING", ""),
+            limit_bytes=parts.settings.behaviour().max_body_mb << 20,
+        )
 
 
 def record_rejection(endpoint: Endpoint, body: Json, error: GatewayError) -> None:
@@ -37,12 +39,13 @@ def caller(endpoint: Endpoint) -> Caller:
     environ = request.environ
     # what the caller calls the request: logged, never adopted (D4)
     theirs = environ.get("HTTP_X_REQUEST_ID") or environ.get("HTTP_X_CLIENT_REQUEST_ID") or ""
+    agent = clean(environ.get("HTTP_USER_AGENT", ""), 64)
     return Caller(
         request_id=g.request_id,
         endpoint=endpoint.name,
         form=endpoint.vendor.name,
         address=request.remote_addr or "",
-        application=clean(environ.get("HTTP_USER_AGENT", ""), 120),
+        application=services().calls.records.client_name(g.key.id, agent),
         sock=environ.get("gunicorn.socket"),
         traceparent=environ.get("HTTP_TRACEPARENT", ""),
         client_request_id=clean(theirs, 128),

@@ -103,8 +103,11 @@ class ActiveCall:
         parts.records.admit(stats.admission)
         try:
             if len(parts.registry) >= parts.max_calls:
-                raise Unavailable("The gateway holds as many calls as it can; try again.")
-            self._lease = lease = parts.limiter.admit(
+                raise Unavailable(
+                    "The gateway holds as many calls as it can; try again.",
+                    headers={"Connection": "close"},
+                )
+            self._lease = parts.limiter.admit(
                 self.prepared.key,
                 self.prepared.reservation,
                 prompt=self.prepared.estimate,
@@ -113,8 +116,7 @@ class ActiveCall:
         except BaseException as error:
             self.__exit__(type(error), error, None)
             raise
-        if lease.holds.room is not None:
-            self._bound(lease.holds.room - self.prepared.estimate)
+        self.prepared = self._bounded(self.prepared)
         parts.registry.add(self)
         parts.monitor.watch(self)
         return self
@@ -185,7 +187,7 @@ class ActiveCall:
             return None
         following = self.parts.preparer.fall_back(failed, error)
         if following is not None:
-            self.prepared = following
+            self.prepared = following = self._bounded(following)
             self.stats.on_fallback(following.model)
         return following
 
@@ -277,15 +279,18 @@ class ActiveCall:
         position, length = self.queue_position
         return f"keep-alive, queued {position}/{length}" if position else "keep-alive"
 
-    def _bound(self, tokens: int) -> None:
-        """Bound the answer to `tokens`: what is left of a budget (and at least one)."""
-        request = self.prepared.request
-        limit = max(1, tokens // request.choices)
+    def _bounded(self, prepared: PreparedCall) -> PreparedCall:
+        """Bound each choice to what is left of a budget beside the prompt (and at least one)."""
+        room = None if self._lease is None else self._lease.holds.room
+        if room is None:
+            return prepared
+        request = prepared.request
+        limit = max(1, (room - prepared.estimate) // request.choices)
         asked = request.params.options.get("num_predict")
         if not isinstance(asked, int) or asked < 0 or asked > limit:
             options = {**request.params.options, "num_predict": limit}
-            params = replace(request.params, options=options)
-            self.prepared = replace(self.prepared, request=replace(request, params=params))
+            request = replace(request, params=replace(request.params, options=options))
+        return replace(prepared, request=request, most_tokens=limit)
 
     # -- settling --------------------------------------------------------------------------------
 

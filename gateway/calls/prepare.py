@@ -77,6 +77,7 @@ class PreparedCall:
     ignored: tuple[str, ...] = ()
     explain: Mapping[str, Json] = field(default_factory=lambda: EMPTY)
     fallback_of: int | None = None
+    most_tokens: int = 0
 
 
 @dataclass(eq=False)
@@ -264,9 +265,7 @@ def _explain(applied: apply.Applied[Any], params: Params) -> Mapping[str, Json]:
     changes = {change.name if change.name in KEYS else "…": change for change in applied.changes}
     return {
         "from": {name: layer for name, layer in applied.provenance.items() if name in KEYS},
-        "options": {
-            name: _shown(value) for name, value in params.options.items() if name in KEYS
-        },
+        "options": {name: _shown(value) for name, value in params.options.items() if name in KEYS},
         "think": params.think,
         "keep_alive": params.keep_alive,
         "format": params.format if params.format in (None, "json") else "schema",

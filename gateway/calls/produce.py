@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
@@ -10,7 +11,7 @@ from gateway.calls import attempts, failures
 from gateway.calls.attempts import Attempt
 from gateway.calls.prepare import PreparedCall
 from gateway.core.chat import ChatRequest, Request
-from gateway.core.events import Event, Failed
+from gateway.core.events import Event, Failed, Finish, Usage
 from gateway.errors import GatewayError
 from gateway.ollama import wire
 from gateway.policy.emulation import answer
@@ -72,6 +73,7 @@ def _ask(
     path, body = _encode(prepared, choice, request, slot)
     decoder = wire.Decoder()
     feed = decoder.feed
+    most = prepared.most_tokens + 1 if prepared.most_tokens else sys.maxsize  # and the last record
     with slot.client.post(path, body) as upstream:
         for lines in upstream.lines():
             if not attempt.records:
@@ -84,6 +86,9 @@ def _ask(
                 _fail(events, sink, attempt)
             attempt.begun = True
             sink(events)
+            if attempt.records > most and not decoder.finished:  # it ignores num_predict
+                sink([Finish("length", Usage(prepared.estimate, attempt.records, estimated=True))])
+                return
         events = decoder.end()
         if events and type(events[-1]) is Failed:
             _fail(events, sink, attempt)

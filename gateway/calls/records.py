@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -21,6 +23,8 @@ from gateway.policy.rate_window import Form
 from gateway.runtime.identity import worker_name
 
 log = logging.getLogger(__name__)
+
+CLIENTS_A_DAY = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,20 @@ class CallRecords:
         self._usage = usage
         self._metrics = metrics
         self._traces = traces
+        self._clients: defaultdict[int, set[str]] = defaultdict(set)  # of this day, by key
+        self._day = -1
+
+    def client_name(self, key_id: int, name: str) -> str:
+        """Return what a client is called in records: its own name, or "other" once its key has
+        come with CLIENTS_A_DAY of them, since each makes rows in the sums of every hour."""
+        day = int(time.time()) // 86_400
+        if day != self._day:
+            self._day = day
+            self._clients.clear()
+        known = self._clients[key_id]
+        if len(known) < CLIENTS_A_DAY:
+            known.add(name)
+        return name if name in known else "other"
 
     def reject(self, key: Key, caller: Caller, requested_model: str, error: GatewayError) -> None:
         """Record a call that was rejected before it was admitted, so that an admin sees why."""

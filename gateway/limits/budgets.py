@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 
 from gateway.core.keys import Budget, Key
 from gateway.core.periods import period_end, period_start
-from gateway.errors import QuotaExhausted
+from gateway.errors import QuotaExhausted, RateLimited
 from gateway.runtime.database import Store, StoreUnavailable
 from gateway.store.usage import counters
 from gateway.store.usage.counters import CounterName
@@ -37,10 +37,13 @@ _NEAR = 16
 @dataclass(slots=True)
 class _Account:
     """Leased units of one counter: `available` may be negative, when an answer took more than was
-    set aside for it. `leasing` is held by the one call that asks the database for more; all else
+    set aside for it; `held` are those of running calls, `elsewhere` what other workers held when
+    nothing could be leased. `leasing` is held by the one call that asks the database for more; all else
     is plain arithmetic in one step, so that settling never waits."""
 
     available: int = 0
+    held: int = 0
+    elsewhere: int = 0
     free: int = 1 << 62
     in_flight: int = 0
     used_s: float = 0.0
@@ -71,7 +74,8 @@ class Budgets:
         """Set aside one request and the tokens of a call: `tokens` expected in all, of which
         `prompt` are the question.
 
-        Raises QuotaExhausted, and StoreUnavailable when nothing is leased and none can be had.
+        Raises QuotaExhausted, RateLimited when running calls hold what is left of a budget, and
+        StoreUnavailable when nothing is leased and none can be had.
         """
         if not key.limits.budgets:
             return Holds()
@@ -82,15 +86,19 @@ class Budgets:
         try:
             for budget in key.limits.budgets:
                 name = _name(key, budget, now)
+                least = 1
                 if budget.metric == "requests":
-                    units = self._take(name, budget, 1, 1)
+                    units = self._take(name, budget, 1, least)
                 else:
                     want = max(1, tokens) + (HEADROOM if open_ended else 0)
-                    units = self._take(name, budget, want, min(want, prompt + 1))
+                    least = min(want, prompt + 1)
+                    units = self._take(name, budget, want, least)
                     if units < want or not open_ended:
                         room = units if room is None else min(room, units)
                 if units <= 0:
-                    raise _exhausted(budget, key, now)
+                    account = self._accounts[name]
+                    is_held = account.held + account.elsewhere + account.available >= least
+                    raise _held(budget) if is_held else _exhausted(budget, key, now)
                 held.append((name, units))
         except BaseException:
             self.settle(Holds(tuple(held)), 0, counted=False)
@@ -103,6 +111,7 @@ class Budgets:
             spent = int(counted) if name[1] == "requests" else tokens
             account = self._accounts[name]
             account.available += units - spent
+            account.held -= units
             account.in_flight -= 1
             account.used_s = self.clock()
 
@@ -128,6 +137,7 @@ class Budgets:
             if account.available >= least:
                 units = min(want, account.available)
                 account.available -= units
+                account.held += units
         finally:
             account.used_s = self.clock()
             account.in_flight -= not units
@@ -142,7 +152,7 @@ class Budgets:
         needed = max(1, least - account.available)
         chunk = min(_CHUNKS[budget.metric], budget.limit // _SHARE, account.free // _NEAR)
         try:
-            units, account.free = self.store.write_soon(
+            units, account.free, account.elsewhere = self.store.write_soon(
                 counters.lease,
                 name,
                 worker=self.worker,
@@ -168,6 +178,15 @@ class Budgets:
 def _name(key: Key, budget: Budget, now: datetime) -> CounterName:
     start = period_start(budget.period, now, key.zone)
     return key.counter_id, budget.metric, budget.period, start
+
+
+def _held(budget: Budget) -> RateLimited:
+    """Return the refusal of a call while others hold what is left: soon they may give it back."""
+    return RateLimited(
+        f"Running calls hold what is left of this key's budget of {budget.limit} {budget.metric};"
+        " try again in a moment.",
+        retry_after_s=1,
+    )
 
 
 def _exhausted(budget: Budget, key: Key, now: datetime) -> QuotaExhausted:

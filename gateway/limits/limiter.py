@@ -8,16 +8,23 @@ the call took; that never waits.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from gateway.core.behaviour import Behaviour
-from gateway.core.keys import Key
+from gateway.core.keys import Key, Limits
 from gateway.errors import RateLimited
 from gateway.limits.budgets import Budgets, Holds
-from gateway.limits.windows import LimitReached, LocalWindows, Reservation
+from gateway.limits.windows import (
+    LimitReached,
+    LocalWindows,
+    Reservation,
+    too_many_concurrent,
+)
 from gateway.policy import rate_window
 from gateway.policy.rate_window import Form, RateWindow
 from gateway.runtime.database import Store
@@ -69,6 +76,7 @@ class Limiter:
             from gateway.limits.redis_windows import RedisWindows  # only here: it loads a library
 
             self._windows = RedisWindows(counts, clock)
+        self._reading: Counter[int] = Counter()
         self._budgets = Budgets(store, worker or worker_name(), now=now, clock=clock)
 
     def admit(self, key: Key, tokens: int, *, prompt: int = 0, form: Form = "openai") -> Lease:
@@ -76,10 +84,7 @@ class Limiter:
 
         Raises RateLimited, QuotaExhausted (both with the headers of `form`), StoreUnavailable.
         """
-        limits = key.limits
-        if not limits.concurrent:
-            common = self._behaviour().default_key_concurrency
-            limits = replace(limits, concurrent=common) if common else limits
+        limits = self._limits(key)
         try:
             reservation = self._windows.enter(key.counter_id, limits, tokens)
         except LimitReached as reached:
@@ -93,6 +98,27 @@ class Limiter:
             self._windows.leave(reservation, 0)
             raise
         return Lease(self, reservation, holds)
+
+    @contextmanager
+    def reading(self, key: Key) -> Iterator[None]:
+        """Count a body that is being read, in this process: a key may send as many at once as it
+        may run calls, so that slow ones fill no connections. Raises RateLimited."""
+        limits, owner = self._limits(key), key.counter_id
+        if limits.concurrent and self._reading[owner] >= limits.concurrent:
+            raise too_many_concurrent(limits)
+        self._reading[owner] += 1
+        try:
+            yield
+        finally:
+            self._reading[owner] -= 1
+            if not self._reading[owner]:
+                del self._reading[owner]
+
+    def _limits(self, key: Key) -> Limits:
+        limits = key.limits
+        if limits.concurrent or not (common := self._behaviour().default_key_concurrency):
+            return limits
+        return replace(limits, concurrent=common)
 
     def settle(self, lease: Lease, tokens: int, *, counted: bool) -> None:
         """Count what a call took; called once, by its lease."""

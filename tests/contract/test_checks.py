@@ -305,6 +305,27 @@ def test_a_used_up_budget_is_not_worth_a_retry(caller: Caller, operator: Operato
     assert reply.headers["x-should-retry"] == "false"
 
 
+@pytest.mark.parametrize("name", GENERATING)
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_an_ollama_that_ignores_num_predict_is_cut_where_the_budget_ends(
+    caller: Caller, operator: Operator, ollama: FakeOllama, name: str, stream: bool
+) -> None:
+    key = operator.key(budgets=[{"metric": "tokens", "period": "day", "limit": 60}])
+    fault = Fault("flood", after=2, size=5_000)
+    ollama.script("llama3.2", Script(content="one two three four", fault=fault))
+    endpoint = GENERATING[name]
+
+    reply = caller.post(endpoint.path, endpoint.with_(stream=stream), key=key)
+    after = caller.post(endpoint.path, endpoint.with_(stream=stream), key=key)
+
+    assert reply.status == 200
+    words = {"chat": '"length"', "completions": '"length"', "messages": '"max_tokens"',
+             "responses": '"max_output_tokens"'}  # fmt: skip
+    assert words[name] in reply.body.decode()
+    assert after.code == "insufficient_quota" if name != "messages" else after.status == 429
+    ollama.wait_idle()
+
+
 def test_calls_that_failed_do_not_use_up_a_budget(
     caller: Caller, operator: Operator, ollama: FakeOllama
 ) -> None:

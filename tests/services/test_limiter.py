@@ -197,6 +197,46 @@ def test_a_request_budget_ends_exactly_and_says_so_in_words(
     )
 
 
+def test_a_budget_held_by_running_calls_refuses_for_a_moment_only(
+    limiter: Limiter, any_store: Store
+) -> None:
+    """SDKs repeat such a refusal, and not the one for a budget that is used up."""
+    mine = key(budgets=(Budget("tokens", "month", 100),))
+    running = limiter.admit(mine, 60, prompt=60)
+
+    with pytest.raises(RateLimited) as caught:
+        limiter.admit(mine, 60, prompt=60)
+    assert (caught.value.code, caught.value.retry_after_s) == ("rate_limit_exceeded", 1)
+    assert caught.value.should_retry is None
+    running.settle(70)
+    limiter.admit(mine, 20, prompt=20).settle(20)
+    with pytest.raises(QuotaExhausted):
+        limiter.admit(mine, 60, prompt=60)
+
+
+def test_a_budget_held_by_another_worker_refuses_for_a_moment_only(any_store: Store) -> None:
+    one, two = (Limiter(any_store, worker=f"here:{number}") for number in (1, 2))
+    mine = key(budgets=(Budget("tokens", "total", 100),))
+    running = one.admit(mine, 60, prompt=60)
+
+    with pytest.raises(RateLimited) as caught:
+        two.admit(mine, 60, prompt=60)
+    assert caught.value.code == "rate_limit_exceeded"
+    running.settle(100)
+
+
+def test_bodies_that_are_read_count_against_their_key(limiter: Limiter) -> None:
+    mine, other = key(concurrent=2), key(2, concurrent=2)
+    with limiter.reading(mine), limiter.reading(mine):
+        with pytest.raises(RateLimited) as caught, limiter.reading(mine):
+            pass
+        with limiter.reading(other):
+            pass
+    assert caught.value.code == "concurrency_limit_exceeded"
+    with limiter.reading(mine):
+        pass
+
+
 def test_failed_calls_are_given_back(limiter: Limiter) -> None:
     mine = key(budgets=(Budget("requests", "total", 3),))
     for _ in range(10):
@@ -401,15 +441,18 @@ def test_settling_never_waits_for_the_database(limiter: Limiter, any_store: Stor
 def test_leases_of_a_killed_worker_go_back(any_store: Store) -> None:
     Keys(any_store, Revisions(any_store)).issue({"name": "k"}, SYSTEM)
     name = (1, "requests", "total", datetime(1970, 1, 1, tzinfo=UTC))
-    units, free = any_store.write(
+    units, free, _ = any_store.write(
         counters.lease, name, worker="gone:1", want=60, least=1, limit=100
     )
+    none, _, elsewhere = any_store.write(
+        counters.lease, name, worker="here:1", want=50, least=50, limit=100
+    )
     released = any_store.write(counters.release_worker, "gone:1")
-    again, _ = any_store.write(
+    again, _, _ = any_store.write(
         counters.lease, name, worker="here:1", want=100, least=100, limit=100
     )
 
-    assert (units, free, released, again) == (60, 40, 1, 100)
+    assert (units, free, none, elsewhere, released, again) == (60, 40, 0, 60, 1, 100)
     assert any_store.read(lambda s: [row.worker for row in s.scalars(select(CounterLeaseRow))]) == [
         "here:1"
     ]

@@ -56,8 +56,11 @@ def used(session: Session, key_id: int, periods: Mapping[str, datetime]) -> dict
 
 def lease(
     session: Session, name: CounterName, *, worker: str, want: int, least: int, limit: int
-) -> tuple[int, int]:
-    """Lease up to `want` units, at least `least` or none; give (units, units still free)."""
+) -> tuple[int, int, int]:
+    """Lease up to `want` units, at least `least` or none.
+
+    Returns (units, units still free, units that other workers hold; told where it leases none).
+    """
     _ensure(session, [name])
     here = _at(_counter, name)
     row = session.execute(
@@ -66,14 +69,14 @@ def lease(
     free = limit - row.used - row.reserved
     units = min(want, free)
     if units < least or units <= 0:
-        return 0, max(0, free)
+        return 0, max(0, free), row.reserved - _held(session, name, worker)
     taken = session.execute(
         update(_counter)
         .where(*here, _counter.c.used + _counter.c.reserved + units <= limit)
         .values(reserved=_counter.c.reserved + units)
     )
     if not getattr(taken, "rowcount", 0):
-        return 0, max(0, free)
+        return 0, max(0, free), row.reserved - _held(session, name, worker)
     session.execute(
         insert_for(session, _lease)
         .values(worker=worker, units=units, **_named(name))
@@ -81,7 +84,13 @@ def lease(
             index_elements=list(_lease.primary_key), set_={"units": _lease.c.units + units}
         )
     )
-    return units, free - units
+    return units, free - units, 0
+
+
+def _held(session: Session, name: CounterName, worker: str) -> int:
+    """Return the units a worker has leased."""
+    query = select(_lease.c.units).where(*_at(_lease, name), _lease.c.worker == worker)
+    return session.scalar(query) or 0
 
 
 def give_back(session: Session, name: CounterName, *, worker: str, units: int) -> None:
