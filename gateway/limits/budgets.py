@@ -38,8 +38,8 @@ _NEAR = 16
 class _Account:
     """Leased units of one counter: `available` may be negative, when an answer took more than was
     set aside for it; `held` are those of running calls, `elsewhere` what other workers held when
-    nothing could be leased. `leasing` is held by the one call that asks the database for more; all else
-    is plain arithmetic in one step, so that settling never waits."""
+    nothing could be leased. `leasing` is held by the one call that asks the database for more; all
+    else is plain arithmetic in one step, so that settling never waits."""
 
     available: int = 0
     held: int = 0
