@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run demo test lint types unit golden bench soak screenshots docs scale translations requirements docker clean
+.PHONY: help setup setup-dev run demo test test-all lint types unit golden bench soak screenshots docs scale translations requirements docker clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -60,7 +60,11 @@ golden: setup-dev  ## rewrite the golden files; read the diff as carefully as co
 bench: setup-dev  ## measure the gateway, nginx and a naive gateway in one run
 	@$(BIN)/python -m benchmarks.run
 
-soak: setup-dev  ## the long forms of the crash, limit and disconnect tests
+test-all: test  ## the same, then five minutes of 300 clients, faults and slow bodies
+	@SOAK_MINUTES=5 $(BIN)/python -m pytest -s tests/soak/long_run.py
+
+soak: setup-dev  ## an hour of 300 clients, then the long forms of the crash, limit and disconnect tests
+	@SOAK_MINUTES=60 $(BIN)/python -m pytest -s tests/soak/long_run.py
 	@SOAK=1 $(BIN)/python -m pytest -m "process or services" --timeout 3600
 
 screenshots: setup-dev  ## pictures of every console page

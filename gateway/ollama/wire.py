@@ -6,7 +6,7 @@ Rules of the stream (observed on Ollama's wire, `server/routes.go`):
     tool calls     arrive whole; several lines may each bring some
     last line      `done: true`, alone has counters; an absent counter is zero
     error line     `{"error": "text"}`, then the body ends although the status was 200
-    no last line   the runner gave up; what came so far is an answer cut off (reported as `length`)
+    no last line   the runner gave up; the answer has failed, after what came of it
     no line at all nothing that could be called an answer
 
 A `Decoder` never raises: what cannot be understood becomes a `Failed` event. Counters of the wrong
