@@ -95,7 +95,7 @@ def settings_everything() -> AnyResponse:
 
 @bp.post("/settings/backup/import")
 def settings_import() -> AnyResponse:
-    """Take in files and show what they would change."""
+    """Read uploaded files and show what they would change."""
     files = [file for file in request.files.getlist("files") if file.filename]
     folder, token = _new_place()
     names = {Path(file.filename or "").name for file in files}
@@ -113,7 +113,7 @@ def settings_import() -> AnyResponse:
 
 @bp.route("/settings/backup/import/<token>", methods=["GET", "POST"])
 def settings_import_plan(token: str) -> AnyResponse | str:
-    """Say what an import would change; do it when told to."""
+    """Show what an import would change; do it when confirmed."""
     folder = _place(token)
     try:
         done = _imported(folder, is_real=request.method == "POST")

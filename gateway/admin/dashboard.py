@@ -106,7 +106,7 @@ def now_cancel(request_id: str) -> AnyResponse:
 
 @bp.post("/now/unload")
 def now_unload() -> AnyResponse:
-    """Take a model out of a server's memory."""
+    """Unload a model from a server's memory."""
     server_id = request.form.get("server", 0, int)
     name = request.form.get("model", "")[:256]
     results = services().operations.unload(name, [server_id], actor())

@@ -23,7 +23,7 @@ OWN_AFFAIRS = frozenset({"admin.password", "admin.end_session", "admin.two_facto
 
 @bp.before_request
 def allow() -> AnyResponse | None:
-    """Let only signed-in accounts in, with a password of their own; viewers may only read."""
+    """Require a signed-in account with a password of its own; viewers may only read."""
     if not current_user.is_authenticated:
         back = request.full_path.rstrip("?") if request.method == "GET" else None
         return redirect(url_for("auth.login", next=back), 303)

@@ -202,7 +202,7 @@ def _failure(error: GatewayError, request_id: str) -> dict[str, Json]:
 
 
 def _refused(error: GatewayError, request_id: str) -> Response:
-    """Tell of a refusal the way an answer is told; the status inside is what a client would get."""
+    """Return a refusal in the form of an answer; the status inside is what a client would get."""
     return Response(_frame(_failure(error, request_id)), mimetype="text/event-stream")
 
 

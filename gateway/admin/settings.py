@@ -100,7 +100,7 @@ def settings_observability() -> str:
 
 @bp.get("/settings/about")
 def settings_about() -> str:
-    """Tell versions and licences."""
+    """Show versions and licences."""
     versions = [(name, importlib.metadata.version(name)) for name in _PACKAGES]
     config = services().config
     return render_template(

@@ -36,7 +36,7 @@ def needs(role: Role) -> Callable[[View], View]:
 
 @bp.before_request
 def allow() -> None:
-    """Let only tokens in whose role suffices."""
+    """Require a token whose role suffices."""
     g.request_id = f"req_{secrets.token_hex(16)}"
     REQUEST_ID.set(g.request_id)
     scheme, _, secret = request.headers.get("Authorization", "").strip().partition(" ")

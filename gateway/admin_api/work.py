@@ -67,7 +67,7 @@ def pin_model(model_id: int) -> Response:
 
 @bp.post("/models/<id:model_id>/unload")
 def unload_model(model_id: int) -> Response:
-    """Take a model out of memory as soon as it is idle."""
+    """Unload a model as soon as it is idle."""
     return _on_servers(model_id, services().operations.unload)
 
 
@@ -92,7 +92,7 @@ def erase_model(model_id: int) -> Response:
 
 @bp.get("/models/<id:model_id>/routes")
 def list_routes(model_id: int) -> Response:
-    """Say for each server that has a model whether a call would go there now, and why."""
+    """Return for each server that has a model whether a call would go there now, and why."""
     model = services().catalog.model(model_id)
     num_ctx = number("num_ctx", 0, 1, _MOST_TOKENS)
     routes = services().scheduler.routes(model, num_ctx or None)

@@ -20,7 +20,7 @@ __all__ = ["accounts", "bp", "views"]
 
 @bp.record_once
 def bind(state: BlueprintSetupState) -> None:
-    """Give the application its languages, formats, cookies and accounts."""
+    """Add languages, formats, cookies and accounts to the application."""
     app = cast(Flask, state.app)
     web.init_app(app)
     accounts.init_app(app)

@@ -79,7 +79,7 @@ def device() -> tuple[int, str] | None:
 
 
 def _remember_device(admin: Admin) -> None:
-    """Give the browser a cookie by which it is known: it opens nothing, but strangers who guess at
+    """Set a cookie by which the browser is known: it opens nothing, but strangers who guess at
     the account do not slow it."""
     known = device()
     name = known[1] if known and known[0] == admin.id else token_urlsafe(16)

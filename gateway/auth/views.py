@@ -32,7 +32,7 @@ _SLOT = "second_step"
 
 @bp.before_request
 def allow() -> AnyResponse | None:
-    """Let strangers only to the open views; take nothing that another site sent."""
+    """Require an account but for the open views; refuse what another site sent."""
     if request.method == "POST" and comes_from_elsewhere():
         abort(400)
     if request.endpoint not in OPEN and not current_user.is_authenticated:
@@ -152,7 +152,7 @@ def preferences() -> AnyResponse:
 def _enter(
     username: str, word: str, code_text: str, target: str
 ) -> AnyResponse | str | GatewayError:
-    """Sign in and go on; give the page for the second factor, or the refusal."""
+    """Sign in and go on; return the page for the second factor, or the refusal."""
     try:
         admin, secret = services().admins.login(username, word, code=code_text, **_from())
     except CodeNeeded:

@@ -50,7 +50,7 @@ def command(name: str) -> Callable[[Callable[P, None]], click.Command]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Let a command speak for itself: what is logged as a warning, its one line says better."""
+    """Silence warnings of the log during a command: its one line says it better."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -60,7 +60,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _why(error: StoreUnavailable) -> str:
-    """Say what is wrong with the database, and what to run."""
+    """Print what is wrong with the database, and what to run."""
     try:
         schema.check(services().config.database_url)
     except schema.SchemaError as found:

@@ -81,7 +81,7 @@ def import_config(source: Path, dry_run: bool) -> None:
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True))
 @click.option("--dry-run", is_flag=True, help="Only say what would change.")
 def import_ollama2openai(folder: Path, dry_run: bool) -> None:
-    """Take over the Node product's data folder; its API keys go on working."""
+    """Import the Node product's data folder; its API keys go on working."""
     node = NodeImport(services().store, _portable())
     done = node.plan(folder) if dry_run else node.apply(folder, OPERATOR)
     _tell(done.changes, dry_run)

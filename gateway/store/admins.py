@@ -177,7 +177,7 @@ def sessions(session: Session, admin_id: int, now: datetime) -> list[AdminSessio
 def end_sessions(
     session: Session, *, digest: bytes | None = None, admin_id: int = 0, session_id: int = 0
 ) -> int:
-    """End one login, by its secret's digest or by account and id; give how many ended."""
+    """End one login, by its secret's digest or by account and id; return how many ended."""
     query = sql_delete(AdminSessionRow)
     if digest is not None:
         query = query.where(AdminSessionRow.digest == digest)

@@ -75,7 +75,7 @@ def page(
 
 
 def prune(session: Session, before: datetime, limit: int) -> int:
-    """Delete at most `limit` entries older than `before`; give how many."""
+    """Delete at most `limit` entries older than `before`; return how many."""
     old = select(AuditRow.id).where(AuditRow.at < before).order_by(AuditRow.id).limit(limit)
     ids: Sequence[int] = session.scalars(old).all()
     if ids:

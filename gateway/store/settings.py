@@ -26,5 +26,5 @@ def save(session: Session, values: Mapping[str, Json], actor_name: str, now: dat
 
 
 def reset(session: Session, names: Iterable[str]) -> None:
-    """Let settings have their defaults again."""
+    """Reset settings to their defaults."""
     session.execute(delete(SettingRow).where(SettingRow.name.in_(list(names))))

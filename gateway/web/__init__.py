@@ -19,7 +19,7 @@ _LARGE = ("/admin/settings/backup/import", "/admin/playground/run")
 
 
 def init_app(app: Flask) -> None:
-    """Give `app` the console's language, formats and cookies."""
+    """Add the console's language, formats and cookies to `app`."""
     app.session_interface = cookies.ConsoleSession()
     language.init_app(app)
     template_filters.init_app(app)
@@ -41,7 +41,7 @@ def _limit_forms() -> None:
 
 
 def _keep_files(response: Response) -> Response:
-    """Let browsers keep our files: for ever where the address has a version."""
+    """Set how long browsers keep our files: for ever where the address has a version."""
     if request.endpoint in {"static", "bootstrap.static"}:
         response.headers["X-Content-Type-Options"] = "nosniff"
         if response.status_code in {200, 304} and "v" in request.args:

@@ -162,7 +162,7 @@ def model_usage(model_id: int) -> str:
 
 @bp.route("/models/<id:model_id>/copy", methods=["GET", "POST"])
 def model_copy(model_id: int) -> AnyResponse | str:
-    """Give a model a second tag in Ollama."""
+    """Copy a model to a second tag in Ollama."""
     found = get_model(model_id)
     form = CopyForm()
     if form.validate_on_submit():

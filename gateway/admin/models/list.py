@@ -81,7 +81,7 @@ def model_pull() -> AnyResponse | str:
 
 @bp.post("/models/<id:model_id>/enabled")
 def model_enabled(model_id: int) -> AnyResponse:
-    """Let clients call a model, or not."""
+    """Enable or disable a model for clients."""
     found = get_model(model_id)
     on = request.form.get("to") == "on"
     services().models.enable([model_id], on, actor())

@@ -22,7 +22,7 @@ def is_due(session: Session, job: str, now: datetime, period: timedelta) -> bool
 
 
 def take(session: Session, job: str, now: datetime, period: timedelta) -> bool:
-    """Take `job` for this period; False when another worker has it. At most 32 characters."""
+    """Claim `job` for this period; False when another worker has it. At most 32 characters."""
     session.execute(
         insert_for(session, RevisionRow)
         .values(topic=job, revision=0, at=now - period)

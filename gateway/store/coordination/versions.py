@@ -72,7 +72,7 @@ class FileWatch:
             return self._numbers
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         with self._lock:
             if self._connection is not None:
                 self._connection.close()

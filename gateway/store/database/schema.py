@@ -183,7 +183,7 @@ def _refuse_newer(revision: str | None) -> None:
 
 
 def _check_file(url: URL) -> None:
-    """Let SQLite look at the file; all of it if it is small, else its beginning."""
+    """Check the file with SQLite; all of it if it is small, else its beginning."""
     path = Path(url.database or "")
     connection = sqlite3.connect(path, timeout=5)
     try:

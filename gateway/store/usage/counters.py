@@ -99,7 +99,7 @@ def give_back(session: Session, name: CounterName, *, worker: str, units: int) -
 
 
 def release_worker(session: Session, worker: str) -> int:
-    """Return everything a worker still holds; give how many leases that were."""
+    """Return everything a worker still holds; return how many leases that were."""
     query = select(_lease).where(_lease.c.worker == worker)
     rows = session.execute(query.order_by(*_lease.primary_key)).all()
     held = {(row.key_id, row.metric, row.period, row.start): row.units for row in rows}
@@ -127,7 +127,7 @@ def settle(
 
 
 def prune(session: Session, before: datetime) -> int:
-    """Delete counters of periods that began before `before`; give how many."""
+    """Delete counters of periods that began before `before`; return how many."""
     gone = session.execute(
         delete(_counter).where(
             _counter.c.period != "total", _counter.c.start < before, _counter.c.reserved == 0
@@ -161,7 +161,7 @@ def _changes(
 
 
 def _owners(session: Session, key_ids: set[int]) -> dict[int, tuple[int, str]]:
-    """Give, for each key, whose counters it uses and in which zone its days begin."""
+    """Return, for each key, whose counters it uses and in which zone its days begin."""
     ids = sorted(key_ids)
     found: dict[int, tuple[int, str]] = {}
     for start in range(0, len(ids), 400):
@@ -171,7 +171,7 @@ def _owners(session: Session, key_ids: set[int]) -> dict[int, tuple[int, str]]:
 
 
 def _unreserve(session: Session, wanted: Mapping[CounterName, int], worker: str) -> None:
-    """Take units off this worker's leases and off what is reserved: never more than is leased.
+    """Subtract units from this worker's leases and from what is reserved, at most what is leased.
 
     Whoever changes a lease holds the lock of its counter, so the units read after that are true.
     Most keys have no budget, so that is asked first: what a call was let in with was leased, and

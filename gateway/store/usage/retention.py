@@ -13,7 +13,7 @@ from gateway.store.tables import UsageBodyRow, UsageHourRow, UsageRow
 
 
 def delete_bodies(session: Session, before: datetime, limit: int) -> int:
-    """Delete at most `limit` kept prompts and answers older than `before`; give how many."""
+    """Delete at most `limit` kept prompts and answers older than `before`; return how many."""
     old = select(UsageBodyRow.usage_id).where(UsageBodyRow.at < before).limit(limit)
     ids = session.scalars(old).all()
     if ids:
@@ -47,7 +47,7 @@ def delete_hours(session: Session, before: datetime) -> int:
 
 
 def tidy(session: Session) -> None:
-    """Let SQLite refresh what its planner knows; quick."""
+    """Refresh what SQLite's planner knows; quick."""
     if session.get_bind().dialect.name == "sqlite":
         session.execute(text("PRAGMA optimize"))
 
