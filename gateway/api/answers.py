@@ -26,4 +26,4 @@ class Complete(Response):
 
 def as_json(body: object, status: int = 200) -> Response:
     """Return an answer with a JSON body."""
-    return Response(orjson.dumps(body), status, mimetype="application/json")
+    return Complete(orjson.dumps(body), status, content_type="application/json")

@@ -9,7 +9,7 @@ import orjson
 from flask import Response, g, request
 
 from gateway.api import bp
-from gateway.api.answers import as_json
+from gateway.api.answers import Complete, as_json
 from gateway.api.errors import unknown_path
 from gateway.api.hooks import speaks
 from gateway.core.keys import Key
@@ -33,7 +33,7 @@ def list_models() -> Response:
     access.check_scope(g.key, MODELS.name, MODELS.label)
     index = services().catalog.index()
     if not request.query_string:
-        return Response(_whole_list(index, g.key), mimetype="application/json")
+        return Complete(_whole_list(index, g.key), content_type="application/json")
     body = openai_models.render_list(
         access.visible(g.key, index.models),
         limit=_limit(request.args.get("limit")),
