@@ -228,7 +228,7 @@ def ollama() -> Iterator[FakeOllama]:
     names = ["tern", "endless", *FAULTS]
     models = [FakeModel(f"{name}:latest", ("completion",), slots=STREAMS) for name in names]
     embedder = FakeModel("nomic-embed-text:latest", ("embedding",), slots=STREAMS)
-    with FakeOllama([*models, embedder]) as server:
+    with FakeOllama([*models, embedder], max_loaded=len(names) + 1) as server:
         server.script("tern", Script(content=TEXT * 2, delay_s=0.2))
         server.script("endless", Script(content=TEXT * 400, endless=True))
         for name, fault in FAULTS.items():
