@@ -70,26 +70,31 @@ class PrefillFilter:
 
     def __init__(self, prefill: str) -> None:
         self._repeated = prefill.lstrip()
-        self._held = ""
+        self._seen = 0
+        self._held: list[str] = []
         self._is_over = False
 
     def feed(self, text: str) -> list[Piece]:
         """Return what of the text may be shown now."""
         if self._is_over:
             return [(False, text)]
-        self._held += text
-        begun = self._held.lstrip()
-        if self._repeated.startswith(begun):
+        self._held.append(text)
+        begun = text if self._seen else text.lstrip()
+        if self._repeated.startswith(begun, self._seen):
+            self._seen += len(begun)
             return []
-        is_repetition = begun.startswith(self._repeated)
-        return self._release(begun[len(self._repeated) :] if is_repetition else self._held)
+        rest = self._repeated[self._seen :]
+        return self._release(begun[len(rest) :] if begun.startswith(rest) else self._all())
 
     def flush(self) -> list[Piece]:
         """Return what was held back, when the text has ended."""
-        is_repetition = self._held.strip() == self._repeated.rstrip()
-        return self._release("" if is_repetition else self._held)
+        is_repetition = self._all().strip() == self._repeated.rstrip()
+        return self._release("" if is_repetition else self._all())
+
+    def _all(self) -> str:
+        return "".join(self._held)
 
     def _release(self, text: str) -> list[Piece]:
-        self._held = ""
+        self._held = []
         self._is_over = True
         return [(False, text)] if text else []

@@ -20,7 +20,7 @@ from gateway.core.events import Event, Finish, TextDelta, ThinkingDelta, Usage
 from gateway.policy.emulation import thinking
 from gateway.policy.emulation.plans import Count, Enough, Held, Passes, Sink
 
-_FENCE: Final = re.compile(r"\s*```[A-Za-z0-9_-]*[ \t]*\n(.*?)\n?[ \t]*```\s*", re.DOTALL)
+_FENCE: Final = re.compile(r"```[A-Za-z0-9_-]*[ \t]*")
 _ANY: Final = '{["-0123456789tfn'
 _KINDS: Final[Mapping[str, tuple[str, type | tuple[type, ...]]]] = {
     "object": ("{", dict),
@@ -90,7 +90,7 @@ class _Look:
                     self.usage = event.usage
             elif isinstance(event, TextDelta):
                 self._held.append(event)
-                self._judge(shown)
+                self._judge(event.text.lstrip(), shown)
             elif isinstance(event, Finish):
                 self._end(event, shown)
             else:
@@ -101,11 +101,9 @@ class _Look:
         if self.state == "bad":
             raise Enough
 
-    def _judge(self, shown: list[Event]) -> None:
-        if self.state == "fenced":
-            return
-        text = "".join(delta.text for delta in self._held).lstrip()
-        if not text:
+    def _judge(self, text: str, shown: list[Event]) -> None:
+        """Judge the answer by the first text that is more than white space."""
+        if self.state == "fenced" or not text:
             return
         if text[0] == "`" and not self._streamed:
             self.state = "fenced"
@@ -187,5 +185,7 @@ def _kinds_of(wanted: Json) -> list[str]:
 
 def without_fence(text: str) -> str | None:
     """Return what stands inside a code fence that is all of a text; None when there is none."""
-    found = _FENCE.fullmatch(text)
-    return None if found is None else found[1]
+    head, _, rest = text.strip().partition("\n")
+    if not rest.endswith("```") or not _FENCE.fullmatch(head):
+        return None
+    return rest[:-3].rstrip(" \t").removesuffix("\n")

@@ -31,6 +31,7 @@ class ThinkTags:
 
     def __init__(self, *, opened: bool = False, whole: bool = False) -> None:
         self._held = ""
+        self._unread: list[str] = []
         self._closes: tuple[str, ...] = ()
         self._opened = opened
         self._whole = whole
@@ -40,20 +41,27 @@ class ThinkTags:
 
     def feed(self, text: str) -> list[Piece]:
         """Return what is certain of the text so far."""
-        self._held += text
-        return [] if self._whole else self._split(at_end=False)
+        self._unread.append(text)
+        is_blank = not (self._started or self._held or text.strip())
+        return [] if self._whole or is_blank else self._split(at_end=False)
 
     def flush(self) -> list[Piece]:
         """Return what was held back, when the text has ended."""
         if self._whole:
             self._whole = False
+            self._read()
             closing = _first(self._held, _ALL_CLOSES)
             before = self._held[: closing[0]] if closing else self._held
             is_alone = closing is not None and not any(tag in before for tag in _CLOSES)
             self._opened = self._opened or is_alone
         return self._split(at_end=True)
 
+    def _read(self) -> None:
+        self._held += "".join(self._unread)
+        self._unread = []
+
     def _split(self, at_end: bool) -> list[Piece]:
+        self._read()
         pieces: list[Piece] = []
         while True:
             inside = bool(self._closes)
