@@ -106,7 +106,8 @@ def token_limit(about: str = "") -> Schema:
 
 def stops() -> Schema:
     """Return the schema of stop strings."""
-    return either(text(), listed(text()), about="Texts that end the answer.")
+    about = "Texts that end the answer: at most 64 of 1,024 characters."
+    return either(text(), listed(text()), about=about)
 
 
 def response_format() -> Schema:

@@ -374,9 +374,11 @@ KEEP_ALIVES = [
 ]  # fmt: skip
 
 
-def test_there_may_be_256_stop_strings() -> None:
-    with pytest.raises(InvalidRequest, match="at most 256"):
-        params(stop=["a"] * 257)
+@pytest.mark.parametrize("stop", [["a"] * 65, "a" * 1_025, ["b", "ä" * 1_025]])
+def test_stop_strings_are_few_and_short(stop: Any) -> None:
+    assert len(params(stop=["a" * 1_024] * 64).options["stop"]) == 64
+    with pytest.raises(InvalidRequest, match="at most 64 strings of at most 1024 characters"):
+        params(stop=stop)
 
 
 @pytest.mark.parametrize(("value", "expected"), KEEP_ALIVES, ids=repr)

@@ -35,7 +35,8 @@ from gateway.dialects.shared.thinking import (
 
 T = TypeVar("T")
 
-MAX_STOPS = 256
+MAX_STOPS = 64
+MAX_STOP_CHARS = 1_024
 
 
 def bounded(option: str, low: float, high: float | None = None) -> Option:
@@ -129,8 +130,11 @@ def _check_option(option: Option | None, value: Json, param: str) -> Json:
     if option is None:
         return value
     found = checked(readers.read, value, param, option)
-    if option.kind == "stop" and len(found) > MAX_STOPS:
-        raise invalid(f"{param!r} may hold at most {MAX_STOPS} strings.", param)
+    if option.kind == "stop" and (
+        len(found) > MAX_STOPS or any(len(stop) > MAX_STOP_CHARS for stop in found)
+    ):
+        most = f"{MAX_STOPS} strings of at most {MAX_STOP_CHARS} characters"
+        raise invalid(f"{param!r} may hold at most {most}.", param)
     return found
 
 
