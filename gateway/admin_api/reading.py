@@ -23,13 +23,13 @@ def body() -> dict[str, Json]:
     UnsupportedEncoding."""
     if request.mimetype != "application/json":
         raise UnsupportedEncoding("Send the body as application/json.", code="unsupported_type")
-    found: dict[str, Json] = read_json(
+    found, _ = read_json(
         request.stream,
         content_length=request.content_length,
         encoding=request.headers.get("Content-Encoding", ""),
         limit_bytes=MOST_BYTES,
     )
-    return found
+    return dict(found)
 
 
 def body_or_nothing() -> dict[str, Json]:

@@ -9,8 +9,8 @@ from gateway.api import bp, storing
 from gateway.api.answers import as_json
 from gateway.api.hooks import speaks
 from gateway.api.inbound import read_body
+from gateway.dialects.base import Dialect
 from gateway.dialects.messages.dialect import MESSAGES
-from gateway.dialects.responses import dialect as openai_responses
 from gateway.dialects.responses import stored as responses_stored
 from gateway.dialects.responses.dialect import RESPONSES
 from gateway.policy import access
@@ -24,10 +24,7 @@ from gateway.web.context import services
 @speaks(MESSAGES)
 def count_tokens() -> Response:
     """Estimate the input of a Messages request."""
-    access.check_scope(g.key, MESSAGES.name, MESSAGES.label)
-    parts = services()
-    call = MESSAGES.parse(read_body(parts), storing.reading(parts, g.key))
-    return as_json({"input_tokens": parts.calls.preparer.measure_prompt(call, g.key)})
+    return as_json({"input_tokens": _measured(MESSAGES)})
 
 
 @bp.post("/v1/responses/input_tokens", strict_slashes=False)
@@ -35,8 +32,12 @@ def count_tokens() -> Response:
 @speaks(RESPONSES)
 def input_tokens() -> Response:
     """Estimate the input of a Responses request."""
-    access.check_scope(g.key, RESPONSES.name, RESPONSES.label)
+    return as_json(responses_stored.input_tokens(_measured(RESPONSES)))
+
+
+def _measured(dialect: Dialect) -> int:
+    access.check_scope(g.key, dialect.name, dialect.label)
     parts = services()
-    call = openai_responses.parse(read_body(parts), storing.reading(parts, g.key))
-    tokens = parts.calls.preparer.measure_prompt(call, g.key)
-    return as_json(responses_stored.input_tokens(tokens))
+    body, run = read_body(parts)
+    call = run(dialect.parse, body, storing.reading(parts, g.key))
+    return parts.calls.preparer.measure_prompt(call, g.key, run)

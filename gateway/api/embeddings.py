@@ -27,9 +27,9 @@ def embeddings() -> Response:
     body: dict[str, Json] = {}
     try:
         access.check_scope(g.key, EMBEDDINGS.name, EMBEDDINGS.label)
-        body = read_body(parts)
-        request = openai_embeddings.parse(body, storing.reading(parts, g.key))
-        prepared, effective = parts.calls.preparer.prepare_embedding(request, g.key)
+        body, run = read_body(parts)
+        request = run(openai_embeddings.parse, body, storing.reading(parts, g.key))
+        prepared, effective = parts.calls.preparer.prepare_embedding(request, g.key, run)
     except GatewayError as error:
         record_rejection(EMBEDDINGS, body, error)
         raise

@@ -35,9 +35,9 @@ def serve(dialect: Dialect) -> Response:
     body: dict[str, Json] = {}
     try:
         access.check_scope(key, dialect.name, dialect.label)
-        body = read_body(parts)
-        call = dialect.parse(body, storing.reading(parts, key))
-        prepared = parts.calls.preparer.prepare(call, key)
+        body, run = read_body(parts)
+        call = run(dialect.parse, body, storing.reading(parts, key))
+        prepared = parts.calls.preparer.prepare(call, key, run)
     except GatewayError as error:
         record_rejection(dialect, body, error)
         raise

@@ -10,13 +10,14 @@ from gateway.core.chat import Json
 from gateway.dialects.base import Endpoint
 from gateway.errors import GatewayError
 from gateway.logs import clean
+from gateway.runtime.tasks import Run
 from gateway.web.context import Services, services
 from gateway.web.request_body import read_json
 
 
-def read_body(parts: Services) -> Json:
-    """Return the JSON object of the current request. Raises as `read_json` does, and RateLimited
-    when the key sends too many bodies at once."""
+def read_body(parts: Services) -> tuple[Json, Run]:
+    """Return the JSON object of the current request, and how what reads all of it is to be run.
+    Raises as `read_json` does, and RateLimited when the key sends too many bodies at once."""
     environ = request.environ
     with parts.limiter.reading(g.key):
         return read_json(

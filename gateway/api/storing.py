@@ -8,6 +8,7 @@ from gateway.core.chat import Envelope, Json
 from gateway.core.events import Batch
 from gateway.core.keys import Key
 from gateway.dialects.base import Dialect, Reading, StoredWriter
+from gateway.runtime.tasks import run_on_loop
 from gateway.web.context import Services
 
 
@@ -16,8 +17,8 @@ def reading(parts: Services, key: Key) -> Reading:
     stored = parts.responses
     return Reading(
         parts.settings.behaviour(),
-        lambda response_id: stored.recall(key, response_id),
-        lambda item_id: stored.recall_item(key, item_id),
+        lambda response_id: run_on_loop(stored.recall, key, response_id),
+        lambda item_id: run_on_loop(stored.recall_item, key, item_id),
     )
 
 

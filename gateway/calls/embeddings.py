@@ -31,7 +31,7 @@ def embed(active: ActiveCall, request: EmbedRequest) -> Embeddings:
         if prepared.may_be_pinned:
             params = kept(request.params, prepared.model, slot.server.id)
             effective = replace(request, params=params)
-        body = wire.encode_embed(effective, prepared.model.name)
+        body = prepared.run(wire.encode_embed, effective, prepared.model.name)
         with slot.client.post("/api/embed", body) as upstream:
             return wire.decode_embeddings(upstream.read())
 

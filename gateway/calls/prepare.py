@@ -32,6 +32,7 @@ from gateway.errors import ContextOverflow, GatewayError, ModelNotFound, Unavail
 from gateway.policy import access, conversation, estimate, media, routing
 from gateway.policy.emulation import capability
 from gateway.policy.overrides import apply
+from gateway.runtime.tasks import Run, run_here
 from gateway.scheduling.catalog import Catalog
 
 log = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ class PreparedCall:
     a budget must hold. `prefix` stands for the beginning of the conversation, so that the next turn
     finds the same server's prompt cache. `limits_start_only` tells that `timeout_ms` ends with the
     first record, `may_be_pinned` that no admin said how long the model stays in memory after a
-    call.
+    call. `run` runs what reads or writes all of the request.
     """
 
     call: Call
@@ -78,6 +79,7 @@ class PreparedCall:
     explain: Mapping[str, Json] = field(default_factory=lambda: EMPTY)
     fallback_of: int | None = None
     most_tokens: int = 0
+    run: Run = run_here
 
 
 @dataclass(eq=False)
@@ -89,16 +91,17 @@ class Preparer:
     factors: estimate.Factors
     media_fetcher: MediaFetcher
 
-    def prepare(self, call: Call, key: Key) -> PreparedCall:
+    def prepare(self, call: Call, key: Key, run: Run = run_here) -> PreparedCall:
         """Resolve, check and prepare a call.
 
         Raises ModelNotFound, Unavailable, Forbidden, InvalidRequest, CapabilityMissing.
         """
         behaviour = self.behaviour()
         resolved = self._resolve(call.model, key, behaviour)
-        return self._fetch_media(self._apply_overrides(call, key, resolved, behaviour))
+        prepared = run(self._apply_overrides, call, key, resolved, behaviour, run=run)
+        return self._fetch_media(prepared)
 
-    def measure_prompt(self, call: Call, key: Key) -> int:
+    def measure_prompt(self, call: Call, key: Key, run: Run = run_here) -> int:
         """Return the estimated tokens of a call's prompt.
 
         What the model could not do with the prompt is no reason not to count it, and nothing is
@@ -106,10 +109,10 @@ class Preparer:
         """
         behaviour = self.behaviour()
         resolved = self._resolve(call.model, key, behaviour)
-        return self._apply_overrides(call, key, resolved, behaviour, will_run=False).estimate
+        return run(self._apply_overrides, call, key, resolved, behaviour, will_run=False).estimate
 
     def prepare_embedding(
-        self, request: EmbedRequest, key: Key
+        self, request: EmbedRequest, key: Key, run: Run = run_here
     ) -> tuple[PreparedCall, EmbedRequest]:
         """Prepare an embedding request; returns the effective request beside it.
 
@@ -121,7 +124,7 @@ class Preparer:
         effective = applied.request
         texts = CompletionRequest(request.model, request.inputs, effective.params)
         call = Call(texts, ignored=request.ignored, end_user=request.end_user)
-        measured = estimate.size(texts)
+        measured = run(estimate.size, texts)
         tokens = measured.tokens(self.factors.of(resolved.model.name))
         prepared = PreparedCall(
             call=call,
@@ -135,6 +138,7 @@ class Preparer:
             may_be_pinned=applied.provenance.get("keep_alive", "request") == "request",
             ignored=applied.ignored,
             explain=_explain(applied, effective.params),
+            run=run,
         )
         return prepared, effective
 
@@ -152,8 +156,13 @@ class Preparer:
         for model in chain[position:]:
             try:
                 access.check_model(failed.key, Resolved(model))
-                following = self._apply_overrides(
-                    failed.call, failed.key, Resolved(model), behaviour
+                following = failed.run(
+                    self._apply_overrides,
+                    failed.call,
+                    failed.key,
+                    Resolved(model),
+                    behaviour,
+                    run=failed.run,
                 )
             except GatewayError:
                 continue
@@ -186,6 +195,7 @@ class Preparer:
         behaviour: Behaviour,
         *,
         will_run: bool = True,
+        run: Run = run_here,
     ) -> PreparedCall:
         """Apply overrides to the request, and check what the model can do if it will run."""
         model = resolved.model
@@ -222,6 +232,7 @@ class Preparer:
             reasoning_field=applied.reasoning_field,
             ignored=(*left_out, *applied.ignored),
             explain=_explain(applied, request.params),
+            run=run,
         )
 
     def _fetch_media(self, prepared: PreparedCall) -> PreparedCall:
@@ -229,7 +240,7 @@ class Preparer:
         request, left_out = self.media_fetcher.fetch_all(prepared.request)
         if request is prepared.request:
             return prepared
-        measured = estimate.size(request)
+        measured = prepared.run(estimate.size, request)
         tokens = measured.tokens(self.factors.of(prepared.model.name))
         reservation = prepared.reservation - prepared.estimate + tokens
         return replace(

@@ -112,6 +112,7 @@ def _encode(prepared: PreparedCall, choice: int, request: Request, slot: Slot) -
     if prepared.may_be_pinned:
         request = replace(request, params=kept(request.params, prepared.model, slot.server.id))
     if isinstance(request, ChatRequest):
-        return "/api/chat", wire.encode_chat(request, name, choice)
+        return "/api/chat", prepared.run(wire.encode_chat, request, name, choice)
     prompt = request.prompts[choice // request.n]
-    return "/api/generate", wire.encode_generate(request, name, prompt, choice % request.n)
+    seed = choice % request.n
+    return "/api/generate", prepared.run(wire.encode_generate, request, name, prompt, seed)

@@ -67,8 +67,13 @@ class CallStats:
 
     def keep_bodies(self, body: Mapping[str, Json], limit_bytes: int) -> None:
         """Keep what is asked and answered, each up to `limit_bytes`: an admin switched that on."""
-        text = json.dumps(body, ensure_ascii=False, default=str)
-        self.request_body = text[:limit_bytes]
+        pieces, room = [], limit_bytes
+        for piece in json.JSONEncoder(ensure_ascii=False, default=str).iterencode(body):
+            pieces.append(piece)
+            room -= len(piece)
+            if room <= 0:
+                break
+        self.request_body = "".join(pieces)[:limit_bytes]
         self.texts = []
         self._room = limit_bytes
 

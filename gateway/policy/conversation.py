@@ -35,26 +35,25 @@ def ordered(messages: tuple[Message, ...], hoist: bool = False) -> tuple[Message
     system: list[Message] = []
     turns: list[Message] = []
     reminders: list[str] = []
-    for message in messages:
-        if message.role == "system" and (hoist or not turns):
-            system.append(message)
-        elif message.role == "system":
+    for message in (*messages, None):
+        if message is not None and message.role == "system":
             text = message.content
-            if text.strip():
+            if hoist or not turns:
+                system.append(message)
+            elif text.strip():
                 is_marked = text.lstrip().startswith(_REMINDER)
                 reminders.append(text if is_marked else f"{_REMINDER}\n{text}\n</system-reminder>")
-            if turns[-1].role != "assistant":
-                turns[-1] = _with_texts(turns[-1], reminders)
-                reminders = []
-        elif reminders and message.role == "tool":
+            continue
+        if reminders and turns[-1].role != "assistant":
+            turns[-1] = _with_texts(turns[-1], reminders)
+        elif reminders and message is not None and message.role == "tool":
             # A turn between a call and its result would part them.
-            turns.append(_with_texts(message, reminders))
-            reminders = []
+            message = _with_texts(message, reminders)
         else:
             turns += [Message("user", text) for text in reminders]
+        reminders = []
+        if message is not None:
             turns.append(message)
-            reminders = []
-    turns += [Message("user", text) for text in reminders]
     return (*_joined(system, "\n\n"), *_without_neighbours(turns))
 
 
@@ -108,18 +107,18 @@ def _joined(turns: Sequence[Message], gap: str) -> list[Message]:
     """Return several turns of one role as one turn, none as none."""
     if len(turns) < 2:
         return list(turns)
-    content = ""
+    texts: list[str] = []
+    length = 0
     media: list[Media] = []
     for turn in turns:
-        before = content + gap if content and turn.content else content
-        media += [
-            replace(item, at=len(before) + item.at if item.at else len(content))
-            for item in turn.media
-        ]
-        content = before + turn.content
+        begin = length + len(gap) if texts and turn.content else length
+        media += [replace(item, at=begin + item.at if item.at else length) for item in turn.media]
+        if turn.content:
+            texts.append(turn.content)
+            length = begin + len(turn.content)
     changed = replace(
         turns[0],
-        content=content,
+        content=gap.join(texts),
         thinking="\n".join(filter(None, (turn.thinking for turn in turns))),
         media=tuple(media),
         tool_calls=tuple(call for turn in turns for call in turn.tool_calls),

@@ -26,6 +26,7 @@ from typing import Final
 import orjson
 
 from gateway.core.chat import ChatRequest, EmbedRequest, Json, Request
+from gateway.errors import InvalidRequest
 
 START_FACTOR: Final = 1.0
 LOWEST_FACTOR: Final = 0.2
@@ -37,6 +38,11 @@ _WEIGHT: Final = 0.2
 _FEWEST_TOKENS: Final = 32
 """Below this the template's own tokens outweigh the text, and the factor says nothing."""
 _MAX_MODELS: Final = 10_000
+
+MAX_CHARS: Final = 16 << 20
+"""Of all texts of a request: several times the window of any model."""
+_PIECE: Final = 1 << 16
+"""How many characters are looked at in one step, for which nothing else can run."""
 
 _LATIN: Final = 1 / 5.2
 _PUNCTUATION: Final = 0.65
@@ -84,10 +90,12 @@ class Size:
 
 
 def size(request: Request | EmbedRequest) -> Size:
-    """Measure a request; of several prompts, all together."""
+    """Measure a request; of several prompts, all together. Raises InvalidRequest for more than
+    `MAX_CHARS`."""
+    texts: list[str] = []
+    messages = images = 0
     if isinstance(request, ChatRequest):
-        texts: list[str] = []
-        images = 0
+        messages = len(request.messages)
         for message in request.messages:
             texts += filter(None, (message.content, message.thinking, message.tool_name))
             for call in message.tool_calls:
@@ -95,15 +103,22 @@ def size(request: Request | EmbedRequest) -> Size:
             images += len(message.media)
         for tool in request.tools:
             texts += (tool.name, tool.description, _json(tool.parameters))
-        return Size(units("\n".join(texts)), len(request.messages), images)
-    if isinstance(request, EmbedRequest):
-        return Size(units("\n".join(request.inputs)))
-    text = "\n".join((*request.prompts, request.suffix, request.system or ""))
-    return Size(units(text), 0, len(request.media))
+    elif isinstance(request, EmbedRequest):
+        texts += request.inputs
+    else:
+        texts += (*request.prompts, request.suffix, request.system or "")
+        images = len(request.media)
+    if sum(map(len, texts)) > MAX_CHARS:
+        raise InvalidRequest(
+            f"The texts of a request may have at most {MAX_CHARS:,} characters together."
+        )
+    return Size(units("\n".join(texts)), messages, images)
 
 
 def units(text: str) -> float:
     """Return about how many tokens a text has, by the kinds of its characters."""
+    if len(text) > _PIECE:
+        return sum(units(text[at : at + _PIECE]) for at in range(0, len(text), _PIECE))
     raw = text.encode("ascii", "ignore")
     rest = raw.translate(None, _LETTERS)
     marks = rest.translate(None, _SPACE)

@@ -127,10 +127,7 @@ class Store:
     def _elsewhere(self, work: Callable[[threading.Event], T], wait_s: float) -> T:
         given_up = threading.Event()
         if self.database.is_sqlite:
-            found, error = run_blocking(_held, work, given_up)
-            if error is not None:
-                raise error
-            return found  # type: ignore[return-value]  # the result, as there is no error
+            return run_blocking(work, given_up)
         if not patched():
             return work(given_up)
         task = spawn(work, given_up)
@@ -148,16 +145,6 @@ def _name(error: Exception) -> str:
     """Return what an operator can look up, such as SQLITE_FULL; never a text with values in it."""
     cause = getattr(error, "orig", None) or error
     return str(getattr(cause, "sqlite_errorname", type(cause).__name__))
-
-
-def _held(
-    work: Callable[[threading.Event], T], given_up: threading.Event
-) -> tuple[T | None, Exception | None]:
-    """Return what `work` returns, or raises: what is raised in a thread of gevent's, it prints."""
-    try:
-        return work(given_up), None
-    except Exception as error:  # raised again by the caller
-        return None, error
 
 
 class _GivenUp(Exception):

@@ -23,12 +23,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import Context, ContextVar
 from dataclasses import dataclass, field
-from typing import Any, Generic, ParamSpec, TypeVar, cast
+from functools import partial
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast
 
 import gevent
 from gevent import get_hub, monkey
 from gevent import getcurrent as getcurrent  # its `dead` says whether it has ended
 from gevent.event import Event as Event  # a flag to wait for; used instead of `threading.Event`
+from gevent.lock import BoundedSemaphore
 
 from gateway.errors import Unavailable
 
@@ -177,8 +179,77 @@ def run_blocking(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) ->
     """Run `function` in a real thread, and wait without holding the event loop."""
     if not patched():
         return function(*args, **kwargs)
-    result: T = get_hub().threadpool.apply(function, args, kwargs)
-    return result
+    result, error = get_hub().threadpool.apply(_held, (partial(function, *args, **kwargs),))
+    if error is not None:
+        raise error
+    return cast(T, result)
+
+
+def _held(work: Callable[[], T]) -> tuple[T | None, Exception | None]:
+    """Return what `work` returns, or raises: what is raised in a thread of gevent's, it prints."""
+    try:
+        return work(), None
+    except Exception as error:  # raised again by the caller
+        return None, error
+
+
+def pause() -> None:
+    """Let everything else run that is ready to."""
+    gevent.sleep(0)
+
+
+class Run(Protocol):
+    """Runs a function and returns what it returns."""
+
+    def __call__(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
+
+
+def run_here(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run short work at once."""
+    return function(*args, **kwargs)
+
+
+def run_in_turn(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run long work on Python's own objects in a real thread, one such work at a time: more would
+    keep the event loop from the interpreter together."""
+    if not patched():
+        return function(*args, **kwargs)
+    with _turns:
+        return run_blocking(_in_thread, get_hub().loop, partial(function, *args, **kwargs))
+
+
+def _in_thread(loop: Any, work: Callable[[], T]) -> T:
+    _here.loop = loop
+    try:
+        return work()
+    finally:
+        _here.loop = None
+
+
+def run_on_loop(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run what waits cooperatively on the event loop, also for work that `run_in_turn` runs."""
+    loop = getattr(_here, "loop", None)
+    if loop is None:
+        return function(*args, **kwargs)
+    found: list[tuple[T | None, Exception | None]] = []
+    done = monkey.get_original("_thread", "allocate_lock")()
+    done.acquire()
+
+    def work() -> None:
+        found.append(_held(partial(function, *args, **kwargs)))
+        done.release()
+
+    loop.run_callback_threadsafe(gevent.spawn, work)
+    done.acquire()
+    result, error = found[0]
+    if error is not None:
+        raise error
+    return cast(T, result)
+
+
+_turns = BoundedSemaphore()
+_here = monkey.get_original("threading", "local")()
+"""What each real thread knows: the event loop it works for."""
 
 
 def real_poll() -> select.poll:

@@ -1,4 +1,4 @@
-"""Reads the body of an API call: bounded in size and depth, decoded, parsed, never trusted.
+"""Reads the body of an API call: bounded in size, values and depth, decoded, parsed, never trusted.
 
 The size limit counts decoded bytes. The stream is read to one byte beyond the limit by ourselves,
 because Werkzeug cuts a chunked body at `MAX_CONTENT_LENGTH` without a word. How long a body may
@@ -15,10 +15,19 @@ import orjson
 import zstandard
 
 from gateway.core.chat import Json
+from gateway.dialects.shared.reading import depth
 from gateway.errors import InvalidRequest, TooLarge, UnsupportedEncoding
+from gateway.runtime.tasks import Run, pause, run_here, run_in_turn
 
 MAX_DEPTH = 128
+MAX_VALUES = 250_000
+"""Beyond the window of any model: in a text each of the marks below is most of a token too."""
+LARGE_BYTES = 128 * 1024
+LARGE_VALUES = 5_000
+"""What is larger is read in a thread, since reading it may take longer than streams should wait."""
 _PIECE = 64 * 1024
+_MARKS = (b"{", b"[", b",", b"\\u002", b"\\u005", b"\\u007")
+"""What stands before each JSON value but the first of all, also where a text holds JSON."""
 _CLOSE = {"Connection": "close"}
 
 
@@ -34,8 +43,8 @@ def read_json(
     content_length: int | None,
     encoding: str,
     limit_bytes: int,
-) -> Json:
-    """Return the JSON object of a request.
+) -> tuple[Json, Run]:
+    """Return the JSON object of a request, and how what reads all of it is to be run.
 
     Raises InvalidRequest (`invalid_json`), TooLarge, UnsupportedEncoding, and what `stream` does:
     RequestTimeout, ClientGone.
@@ -43,17 +52,24 @@ def read_json(
     if content_length is not None and content_length > limit_bytes:
         raise _too_large(limit_bytes)
     raw = _read(stream, content_length, limit_bytes)
-    if encoding:
-        raw = _decode(raw, encoding, limit_bytes)
-    return parse_object(raw)
+    is_small = len(raw) <= LARGE_BYTES and not encoding and _count_values(raw) <= LARGE_VALUES
+    # References in a schema multiply: a small body may be long work as well.
+    if is_small and b"$ref" not in raw and b"\\u00" not in raw:
+        return parse_object(raw), run_here
+    return run_in_turn(_parse, raw, encoding, limit_bytes), run_in_turn
+
+
+def _parse(raw: bytes, encoding: str, limit_bytes: int) -> Json:
+    return parse_object(_decode(raw, encoding, limit_bytes) if encoding else raw)
 
 
 def parse_object(raw: bytes) -> Json:
-    """Parse one JSON object of sane depth."""
+    """Parse one JSON object of sane depth and number of values. Raises InvalidRequest."""
     if raw.startswith(b"\xef\xbb\xbf"):
         raw = raw[3:]
     if not raw.strip():
         raise InvalidRequest("The request body is empty; send a JSON object.", code="invalid_json")
+    has_depth = _count_values(raw) > MAX_DEPTH
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
@@ -64,11 +80,26 @@ def parse_object(raw: bytes) -> Json:
         ) from error
     if not isinstance(value, dict):
         raise InvalidRequest("The request body must be a JSON object.", code="invalid_json")
-    if raw.count(b"{") + raw.count(b"[") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
+    if has_depth and depth(value, MAX_DEPTH) > MAX_DEPTH:
         raise InvalidRequest(
             f"The request body is nested more than {MAX_DEPTH} levels deep.", code="invalid_json"
         )
     return value
+
+
+def _count_values(raw: bytes) -> int:
+    """Return how many values there may be. Raises InvalidRequest as soon as they are too many."""
+    count = 0
+    for at in range(0, len(raw), _PIECE):
+        for mark in _MARKS:
+            count += raw.count(mark, at, at + _PIECE)
+        if count > MAX_VALUES:
+            raise InvalidRequest(
+                f"The request body holds more than {MAX_VALUES:,} JSON values, for which commas "
+                "and opening brackets are counted, in texts too.",
+                code="invalid_json",
+            )
+    return count
 
 
 def _read(stream: Stream, length: int | None, limit: int) -> bytes:
@@ -80,6 +111,8 @@ def _read(stream: Stream, length: int | None, limit: int) -> bytes:
         if size > limit:
             raise _too_large(limit)
         pieces.append(piece)
+        if size > LARGE_BYTES:  # what a near client sends is always there: nothing else waits
+            pause()
     if length is not None and size < length:
         raise InvalidRequest(
             "The request body ended before its Content-Length.", code="invalid_json"
@@ -144,16 +177,3 @@ def _decode(raw: bytes, encoding: str, limit: int) -> bytes:
     if len(plain) > limit:
         raise _too_large(limit)
     return plain
-
-
-def _depth(value: Json) -> int:
-    """How deep lists and objects nest, without recursion."""
-    depth, level = 0, [value]
-    while level and depth <= MAX_DEPTH:
-        depth += 1
-        below: list[Json] = []
-        for item in level:
-            children = item.values() if isinstance(item, dict) else item
-            below.extend(child for child in children if isinstance(child, (dict, list)))
-        level = below
-    return depth

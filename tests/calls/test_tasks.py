@@ -453,3 +453,42 @@ def test_what_blocking_work_raises_is_raised_here() -> None:
 def test_the_library_is_patched_here() -> None:
     assert tasks.patched()
     assert threading.Event is Event
+
+
+def test_long_work_takes_turns_in_a_real_thread() -> None:
+    ident = monkey.get_original("_thread", "get_ident")
+    sleep = monkey.get_original("time", "sleep")
+    running, most, threads = [0], [0], set[int]()
+
+    def work(number: int) -> int:
+        threads.add(ident())
+        running[0] += 1
+        most[0] = max(most[0], running[0])
+        sleep(0.001)
+        running[0] -= 1
+        return number
+
+    started = [tasks.spawn(tasks.run_in_turn, work, number) for number in range(5)]
+
+    assert all(task.wait(10) for task in started)
+    assert [task.result() for task in started] == [0, 1, 2, 3, 4]
+    assert most == [1]
+    assert ident() not in threads
+
+
+def test_long_work_asks_for_what_waits_on_the_loop() -> None:
+    ident = monkey.get_original("_thread", "get_ident")
+    here = tasks.Event()
+
+    def wait(word: str) -> tuple[int, str]:
+        assert not here.wait(0)
+        tasks.pause()
+        return ident(), word
+
+    def refuse() -> None:
+        raise ValueError("no")
+
+    assert tasks.run_in_turn(tasks.run_on_loop, wait, "a") == (ident(), "a")
+    assert tasks.run_on_loop(wait, "b") == (ident(), "b")
+    with pytest.raises(ValueError, match="no"):
+        tasks.run_in_turn(tasks.run_on_loop, refuse)

@@ -112,6 +112,9 @@ BEFORE: dict[str, Refusal] = {
     "no JSON": Refusal(400, "invalid_json", "invalid_request_error", _raw(b"{")),
     "empty": Refusal(400, "invalid_json", "invalid_request_error", _raw(b"")),
     "a list": Refusal(400, "invalid_json", "invalid_request_error", _raw(b"[]")),
+    "too many values": Refusal(
+        400, "invalid_json", "invalid_request_error", _raw(b'{"a":[' + b"1," * 250_001 + b"1]}")
+    ),
     "unknown packing": Refusal(
         415,
         "unsupported_encoding",

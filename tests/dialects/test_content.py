@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 from gateway.core.chat import Media
 from gateway.core.media import sniff
 from gateway.dialects.shared.attachments import file_text, read_audio, read_file, read_image
-from gateway.dialects.shared.content import PARTS, read_arguments, read_content
+from gateway.dialects.shared.content import (
+    MAX_ARGUMENT_CHARS,
+    MAX_PARTS,
+    PARTS,
+    as_arguments,
+    read_arguments,
+    read_content,
+)
+from gateway.dialects.shared.reading import Fields
 from gateway.errors import InvalidRequest
 from tests.dialects.making import PNG
 
@@ -316,7 +324,26 @@ ARGUMENTS = {
 
 @pytest.mark.parametrize(("value", "expected"), ARGUMENTS.values(), ids=ARGUMENTS)
 def test_broken_arguments_are_wrapped_and_not_refused(value: Any, expected: Any) -> None:
-    assert read_arguments(value) == expected
+    assert as_arguments(value) == expected
+
+
+@pytest.mark.parametrize("call", ["function", "input"])
+def test_arguments_are_at_most_a_million_characters(call: str) -> None:
+    fields = Fields({call: "x" * (MAX_ARGUMENT_CHARS + 1), "short": "{}"}, "a[0]")
+
+    assert read_arguments(fields, "short") == {}
+    with pytest.raises(InvalidRequest, match="1,048,576 characters") as caught:
+        read_arguments(fields, call)
+    assert caught.value.param == f"a[0].{call}"
+
+
+def test_a_message_has_a_bounded_number_of_parts() -> None:
+    part = {"type": "text", "text": "a"}
+
+    assert len(read_content([part] * MAX_PARTS, "content").texts) == MAX_PARTS
+    with pytest.raises(InvalidRequest, match="At most 10000 parts") as caught:
+        read_content([part] * (MAX_PARTS + 1), "content")
+    assert caught.value.param == "content"
 
 
 @pytest.mark.parametrize(

@@ -323,9 +323,9 @@ REFERENCES = {
         {
             "$defs": {
                 "A": {"items": {"$ref": "#/$defs/A"}},
-                "A_": {"contains": {"$ref": "#/$defs/A_"}},
+                "A_1": {"contains": {"$ref": "#/$defs/A_1"}},
             },
-            "anyOf": [{"items": {"$ref": "#/$defs/A"}}, {"contains": {"$ref": "#/$defs/A_"}}],
+            "anyOf": [{"items": {"$ref": "#/$defs/A"}}, {"contains": {"$ref": "#/$defs/A_1"}}],
         },
     ),
     "to nothing but itself": (
@@ -409,6 +409,40 @@ def test_a_schema_that_explodes_is_refused(definitions: Any) -> None:
         inline_refs({"$ref": "#/$defs/d0", "$defs": definitions}, "where")
 
     assert caught.value.param == "where"
+
+
+MANY = [str(number) for number in range(20_000)]
+LARGE = {
+    "enums": {"anyOf": [{"properties": {"a": {"enum": MANY[:9_000]}}}] * 2},
+    "required": {"anyOf": [{"properties": {"a": {}}, "required": MANY[:9_000]}] * 2},
+    "allOf": {"allOf": [{"properties": {name: {}}, "required": [name]} for name in MANY[:2_000]]},
+    "references": {
+        "properties": {name: {"$ref": f"#/{name}/x"} for name in MANY[:1_000]},
+        **{name: {"x": {"items": {"$ref": f"#/{name}/x"}}} for name in MANY[:1_000]},
+    },
+}
+
+
+@pytest.mark.parametrize("schema", LARGE.values(), ids=LARGE)
+@pytest.mark.timeout(20)
+def test_the_work_for_a_large_schema_grows_with_its_size(schema: Any) -> None:
+    assert normalise(schema, "x")["type"] == "object"
+
+
+TOO_LARGE = {
+    "texts": ({"description": "x" * (256 * 1024)}, "at most 262,144 characters"),
+    "nodes": ({"properties": {name: {} for name in MANY}}, "too big or too deep"),
+    "alternatives": (
+        {"properties": {n: {} for n in MANY[:200]}, "anyOf": [{"properties": {"a": {}}}] * 200},
+        "too many",
+    ),
+}
+
+
+@pytest.mark.parametrize(("schema", "message"), TOO_LARGE.values(), ids=TOO_LARGE)
+def test_a_schema_that_is_too_large_is_refused(schema: Any, message: str) -> None:
+    with pytest.raises(InvalidRequest, match=message):
+        normalise(schema, "x")
 
 
 def test_a_schema_as_deep_as_any_in_use_is_fine() -> None:

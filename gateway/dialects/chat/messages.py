@@ -17,6 +17,7 @@ from dataclasses import replace
 from gateway.core.chat import Json, Message, ToolCall
 from gateway.dialects.shared.blocks import read_call, read_result
 from gateway.dialects.shared.content import (
+    MAX_PARTS,
     PARTS,
     Content,
     Reader,
@@ -24,7 +25,7 @@ from gateway.dialects.shared.content import (
     read_arguments,
     read_content,
 )
-from gateway.dialects.shared.reading import Fields, as_text, invalid, label, missing
+from gateway.dialects.shared.reading import Fields, as_text, check_count, invalid, label, missing
 
 _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 _THINKING_NAMES = ("reasoning_content", "reasoning", "thinking")
@@ -96,10 +97,11 @@ class _History:
         if fields.get("content") is not None:
             content = _read(fields, {**PARTS, "tool_use": add_call})
         content.add_text(_text(fields.get("refusal")))
+        check_count(len(fields.items("tool_calls")), fields.path("tool_calls"), MAX_PARTS, "calls")
         calls += [_call(call) for call in fields.objects("tool_calls")]
         legacy = fields.fields("function_call")
         if legacy is not None:
-            arguments = read_arguments(legacy.get("arguments"))
+            arguments = read_arguments(legacy, "arguments")
             calls.append(ToolCall(f"call_legacy_{index}", call_name(legacy), arguments))
         self._names.update((call.id, call.name) for call in calls if call.id)
         self.messages.append(
@@ -127,7 +129,7 @@ def _call(fields: Fields) -> ToolCall:
         text = as_text(custom.get("input") or "", custom.path("input"))
         return ToolCall(call_id, call_name(custom), {"input": text})
     function = fields.fields("function") or fields
-    return ToolCall(call_id, call_name(function), read_arguments(function.get("arguments")))
+    return ToolCall(call_id, call_name(function), read_arguments(function, "arguments"))
 
 
 def _thinking(fields: Fields) -> str:

@@ -29,7 +29,7 @@ from gateway.dialects.messages.answer import (
 from gateway.dialects.messages.input import read_messages
 from gateway.dialects.messages.stream import Writer
 from gateway.dialects.messages.tools import read_tools
-from gateway.dialects.shared.content import read_arguments
+from gateway.dialects.shared.content import as_arguments
 from gateway.dialects.shared.params import OPENAI_NAMES, read_params, root_of
 from gateway.dialects.shared.reading import (
     Fields,
@@ -184,7 +184,7 @@ def render(replies: Sequence[Reply], envelope: Envelope) -> Json:
             "type": "tool_use",
             "id": tool_use_id(envelope.seed, number),
             "name": call.name,
-            "input": read_arguments(call.arguments),
+            "input": as_arguments(call.arguments),
         }
         for number, call in enumerate(reply.tool_calls)
     ]

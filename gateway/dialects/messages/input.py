@@ -14,8 +14,8 @@ from __future__ import annotations
 from gateway.core.behaviour import Behaviour
 from gateway.core.chat import Message, ToolCall
 from gateway.dialects.shared.blocks import BLOCKS, read_call, read_result
-from gateway.dialects.shared.content import Content, read_part
-from gateway.dialects.shared.reading import Fields, invalid, label, missing
+from gateway.dialects.shared.content import MAX_PARTS, Content, read_part
+from gateway.dialects.shared.reading import Fields, check_count, invalid, label, missing
 
 _ATTRIBUTION = "x-anthropic-billing-header:"
 _RESULT = "tool_result"
@@ -147,4 +147,5 @@ def _blocks(message: Fields, required: bool = True) -> list[Fields]:
         if required:
             raise missing(message.path("content"))
         return []
+    check_count(len(message.items("content")), message.path("content"), MAX_PARTS, "parts")
     return list(message.objects("content"))

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gateway.core.chat import Json, Tool
-from gateway.dialects.shared.reading import Fields, invalid, label
+from gateway.dialects.shared.reading import Fields, check_count, invalid, label
 from gateway.dialects.shared.schema_refs import Schema
-from gateway.dialects.shared.tool_choice import check_count, kept
+from gateway.dialects.shared.tool_choice import kept
 from gateway.dialects.shared.tools import function_tool, read_tool
 
 _REFUSED = ("computer_", "browser_toolset_")

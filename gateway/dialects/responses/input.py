@@ -20,6 +20,7 @@ from gateway.dialects.base import Reading
 from gateway.dialects.responses.object import unseal
 from gateway.dialects.responses.tools import flat_name
 from gateway.dialects.shared.content import (
+    MAX_PARTS,
     PARTS,
     Content,
     Reader,
@@ -28,7 +29,7 @@ from gateway.dialects.shared.content import (
     read_content,
     read_part,
 )
-from gateway.dialects.shared.reading import Fields, invalid, label, missing
+from gateway.dialects.shared.reading import Fields, check_count, invalid, label, missing
 from gateway.errors import InvalidRequest
 
 _ROLES: Mapping[str, Role] = {"user": "user", "system": "system", "developer": "system"}
@@ -150,12 +151,12 @@ class _Reader:
                 name = flat_name(item.text("namespace") or "", call_name(item))
                 said: Mapping[str, Json] = {"input": item.text("input") or ""}
                 if kind == "function_call":
-                    said = read_arguments(item.get("arguments"))
+                    said = read_arguments(item, "arguments")
                 self._call(item, name, said)
             case _ if kind in _OUTPUTS:
                 self._add_output(item, "output")
             case "mcp_call":
-                self._call(item, call_name(item), read_arguments(item.get("arguments")))
+                self._call(item, call_name(item), read_arguments(item, "arguments"))
                 answer = "output" if item.get("output") is not None else "error"
                 self._add_output(item, answer)
             case "additional_tools":
@@ -222,7 +223,9 @@ class _Reader:
     def _add_output(self, item: Fields, field: str) -> None:
         call_id, value, where = _call_id(item), item.get(field), item.path(field)
         found = Content()
-        for index, part in enumerate(value if isinstance(value, list) else [value]):
+        parts = value if isinstance(value, list) else [value]
+        check_count(len(parts), where, MAX_PARTS, "parts")
+        for index, part in enumerate(parts):
             _read_output(part, f"{where}[{index}]", found)
         name = self._names.get(call_id, "")
         self._append(found.message("tool", tool_call_id=call_id, tool_name=name))
@@ -245,7 +248,7 @@ def _file_part(part: Fields, content: Content) -> None:
     url = part.required_text("file_url").strip()
     if not url.lower().startswith(("http://", "https://")):
         raise invalid("A file URL must begin with http:// or https://.", where, "invalid_file_url")
-    before = len("\n".join(content.texts))
+    before = max(0, content.length - 1)
     name = part.text("filename") or ""
     content.media.append(Media("file", url=url, param=where, name=name, at=before))
 

@@ -12,8 +12,8 @@ from dataclasses import replace
 from hashlib import sha256
 
 from gateway.core.chat import Json, Tool
-from gateway.dialects.shared.reading import Fields, label
-from gateway.dialects.shared.tool_choice import CALLABLE, check_count, kept
+from gateway.dialects.shared.reading import Fields, check_count, label
+from gateway.dialects.shared.tool_choice import CALLABLE, kept
 from gateway.dialects.shared.tools import read_tool
 
 LONGEST_NAME = 64

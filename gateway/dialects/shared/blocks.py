@@ -10,6 +10,7 @@ import orjson
 from gateway.core.chat import Json, Message, ToolCall
 from gateway.dialects.shared.attachments import NO_PDF, read_file
 from gateway.dialects.shared.content import (
+    MAX_PARTS,
     PARTS,
     Content,
     Reader,
@@ -18,14 +19,14 @@ from gateway.dialects.shared.content import (
     read_part,
     unknown_source,
 )
-from gateway.dialects.shared.reading import Fields, invalid, label
+from gateway.dialects.shared.reading import Fields, check_count, invalid, label
 
 _SEALED = ("encrypted_content", "encrypted_index", "encrypted_stdout", "cache_control")
 
 
 def read_call(block: Fields) -> ToolCall:
     """Return a call the model made earlier."""
-    return ToolCall(block.text("id") or "", call_name(block), read_arguments(block.get("input")))
+    return ToolCall(block.text("id") or "", call_name(block), read_arguments(block, "input"))
 
 
 def read_result(block: Fields, kind: str, name: str) -> Message:
@@ -37,7 +38,9 @@ def read_result(block: Fields, kind: str, name: str) -> Message:
     elif kind not in {"tool_result", "mcp_tool_result"}:
         found.add_text(_vendor_result(value))
     elif value is not None:
-        for index, item in enumerate(value if isinstance(value, list) else [value]):
+        parts = value if isinstance(value, list) else [value]
+        check_count(len(parts), block.path("content"), MAX_PARTS, "parts")
+        for index, item in enumerate(parts):
             _read_result_part(item, f"{block.path('content')}[{index}]", found)
     call_id = block.text("tool_use_id") or ""
     turn = found.message("tool", tool_call_id=call_id, tool_name=name)

@@ -18,6 +18,7 @@ from gateway.dialects.shared.reading import (
     Fields,
     as_fields,
     as_text,
+    check_count,
     depth,
     invalid,
     label,
@@ -26,6 +27,9 @@ from gateway.dialects.shared.reading import (
 )
 from gateway.errors import InvalidRequest
 
+MAX_PARTS = 10_000
+"""Of one message, and calls of one turn."""
+MAX_ARGUMENT_CHARS = 1 << 20
 MAX_ARGUMENT_DEPTH = 100
 UNNAMED = "unnamed_tool"
 """Stands in for the name of a call that was made without one."""
@@ -47,11 +51,14 @@ class Content:
     thoughts: list[str] = field(default_factory=list)
     media: list[Media] = field(default_factory=list)
     unreadable: list[Unreadable] = field(default_factory=list)
+    length: int = 0
+    """Of the texts, each with a line break."""
 
     def add_text(self, text: str) -> None:
         """Add a piece of text; an empty one adds no gap."""
         if text:
             self.texts.append(text)
+            self.length += len(text) + 1
 
     def add_thought(self, text: Json) -> None:
         """Add a piece of thinking, where it is one."""
@@ -104,6 +111,7 @@ def read_content(value: Json, param: str, parts: Mapping[str, Reader] | None = N
         return content
     if not isinstance(value, list | tuple):
         raise wrong_type(param, "a string or a list of parts", value)
+    check_count(len(value), param, MAX_PARTS, "parts")
     for index, item in enumerate(value):
         if isinstance(item, str):
             content.add_text(item)
@@ -137,8 +145,18 @@ def call_name(fields: Fields) -> str:
     return (name.strip() if isinstance(name, str) else "") or UNNAMED
 
 
-def read_arguments(value: Json) -> Mapping[str, Json]:
-    """Return the arguments of an earlier call as an object; agents repeat broken ones (D19)."""
+def read_arguments(fields: Fields, name: str) -> Mapping[str, Json]:
+    """Return the arguments of an earlier call. Raises InvalidRequest for more than
+    `MAX_ARGUMENT_CHARS`."""
+    value = fields.get(name)
+    if isinstance(value, str) and len(value) > MAX_ARGUMENT_CHARS:
+        most = f"at most {MAX_ARGUMENT_CHARS:,} characters"
+        raise invalid(f"{fields.path(name)!r} may have {most}.", fields.path(name))
+    return as_arguments(value)
+
+
+def as_arguments(value: Json) -> Mapping[str, Json]:
+    """Return the arguments of a call as an object; agents repeat broken ones (D19)."""
     if value is None:
         return {}
     if isinstance(value, str):

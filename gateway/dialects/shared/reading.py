@@ -168,17 +168,21 @@ def label(text: str) -> str:
 
 def depth(value: Json, most: int) -> int:
     """Return how deep lists and objects nest, without recursion; stops counting beyond `most`."""
-    deep, level = 0, [value]
+    deep, level = 0, [value] if isinstance(value, dict | list) else []
     while level and deep <= most:
+        deep += 1
         below: list[Json] = []
         for item in level:
-            if isinstance(item, Mapping):
-                below.extend(item.values())
-            elif isinstance(item, list | tuple):
-                below.extend(item)
-        deep += any(isinstance(item, Mapping | list | tuple) for item in level)
+            children = item.values() if isinstance(item, dict) else item
+            below.extend(child for child in children if isinstance(child, (dict, list)))
         level = below
     return deep
+
+
+def check_count(count: int, param: str, most: int, what: str = "") -> None:
+    """Raise InvalidRequest when there are more than `most`; `what` they are, if not `param`."""
+    if count > most:
+        raise invalid(f"At most {most} {what or param} are allowed.", param)
 
 
 def missing(param: str) -> InvalidRequest:

@@ -18,7 +18,8 @@ Schema: TypeAlias = dict[str, Json]
 
 MAX_REF_DEPTH = 16
 MAX_DEPTH = 64
-MAX_NODES = 100_000
+MAX_CHARS = 256 * 1024
+MAX_NODES = 10_000
 """References can multiply: a few lines of schema may describe billions of nodes."""
 
 _ANYTHING: Mapping[str, Json] = {"type": "object"}
@@ -34,6 +35,8 @@ _ROOT = "#"
 
 def inline_refs(schema: Mapping[str, Json], param: str = "schema") -> Schema:
     """Return a copy with targets in place of references. Raises InvalidRequest if too big."""
+    if len(repr(schema)) > MAX_CHARS:
+        raise InvalidRequest(f"{param!r} may have at most {MAX_CHARS:,} characters.", param=param)
     return _Inliner(schema, param).resolved()
 
 
@@ -47,6 +50,7 @@ class _Inliner:
         self._depth = 0
         self._names: dict[str, str] = {}
         """The name in `$defs` of each reference that stays."""
+        self._taken: set[str] = set()
 
     def resolved(self) -> Schema:
         copied: Schema = self.copy(self._root, (_ROOT,))
@@ -108,9 +112,10 @@ class _Inliner:
         if name is None:
             stem = reference.rpartition("/")[2] if reference != _ROOT else "root"
             stem = "".join(c if c.isalnum() or c in "_-" else "_" for c in unquote(stem))
-            name = stem
-            while name in self._names.values():
-                name += "_"
+            name, number = stem, len(self._names)
+            while name in self._taken:
+                name, number = f"{stem}_{number}", number + 1
+            self._taken.add(name)
             self._names[reference] = name
         kind = found.get("type")
         kept: Schema = {"$ref": f"#/$defs/{name}"}

@@ -27,7 +27,7 @@ import orjson
 
 from gateway.core.chat import Json
 from gateway.dialects.shared.reading import Fields, invalid, label, missing
-from gateway.dialects.shared.schema_refs import Schema, inline_refs
+from gateway.dialects.shared.schema_refs import MAX_NODES, Schema, inline_refs
 from gateway.errors import InvalidRequest
 
 _TOLD = (
@@ -46,6 +46,7 @@ _TYPES: Mapping[str, type | tuple[type, ...]] = {
 _TOLD_CHARS = 200
 _ALTERNATIVES_CHARS = 1_000
 _REMEMBERED_BYTES = 8 * 1024
+MAX_BYTES = 256 * 1024
 
 
 def normalise(parameters: Json, param: str) -> Mapping[str, Json]:
@@ -88,7 +89,7 @@ def alternatives(schema: Mapping[str, Json]) -> str:
         return ""
     shapes = []
     for branch in branches:
-        required = _listed(branch.get("required"))
+        required = _names(branch)
         names = []
         for name, part in branch["properties"].items():
             values = _listed(part.get("enum"))
@@ -101,6 +102,9 @@ def alternatives(schema: Mapping[str, Json]) -> str:
 def _folded(schema: Schema) -> Schema:
     """Return a schema with the properties of all its branches, of which it requires what every
     branch requires. The branches stay, each whole in itself."""
+    count = len(_mapping(schema.get("properties"))) * len(_listed(schema.get("anyOf")))
+    if count > MAX_NODES:  # each branch gets all of them
+        raise InvalidRequest("The alternatives of a tool's schema are too many.", param="tools")
     around: Schema = {n: schema[n] for n in ("properties", "required") if n in schema}
     branches = [
         {"properties": {}, **_united(around, _folded(branch)), "type": "object"}
@@ -115,7 +119,8 @@ def _folded(schema: Schema) -> Schema:
             properties[name] = _either(properties[name], part) if name in properties else part
     required = _listed(branches[0].get("required"))
     for branch in branches[1:]:
-        required = [name for name in required if name in _listed(branch.get("required"))]
+        known = _names(branch)
+        required = [name for name in required if name in known]
     folded = {**schema, "anyOf": branches, "properties": properties}
     return {**folded, "required": required} if required else folded
 
@@ -123,15 +128,16 @@ def _folded(schema: Schema) -> Schema:
 def _united(*parts: Mapping[str, Json]) -> Schema:
     """Return the words of all parts, the last one's first, with the properties of all of them."""
     united: Schema = {}
+    properties: Schema = {}
+    required: dict[str, None] = {}
     for part in parts:
-        properties = {**_mapping(united.get("properties")), **_mapping(part.get("properties"))}
-        required = [*_listed(united.get("required")), *_listed(part.get("required"))]
+        properties.update(_mapping(part.get("properties")))
+        required.update((n, None) for n in _listed(part.get("required")) if isinstance(n, str))
         united.update(part)
-        if properties:
-            united["properties"] = properties
-        if required:
-            texts = [name for name in required if isinstance(name, str)]
-            united["required"] = list(dict.fromkeys(texts))
+    if properties:
+        united["properties"] = properties
+    if required:
+        united["required"] = list(required)
     return united
 
 
@@ -142,7 +148,9 @@ def _either(one: Json, other: Json) -> Json:
     values = [_listed(part.get("enum")) for part in (one, other)]
     if all(values):
         rest = {name: value for name, value in {**other, **one}.items() if name != "enum"}
-        return {**rest, "enum": [*values[0], *(v for v in values[1] if v not in values[0])]}
+        known = {orjson.dumps(value) for value in values[0]}
+        more = [value for value in values[1] if orjson.dumps(value) not in known]
+        return {**rest, "enum": [*values[0], *more]}
     choices = one["anyOf"] if set(one) == {"anyOf"} else [one]
     return {"anyOf": [*choices, other]}
 
@@ -211,6 +219,11 @@ def _tell(schema: Schema) -> None:
     description = schema.get("description")
     before = f"{description} " if isinstance(description, str) and description else ""
     schema["description"] = f"{before}[{', '.join(told)}]"
+
+
+def _names(schema: Mapping[str, Json]) -> frozenset[str]:
+    """Return the names a schema requires."""
+    return frozenset(name for name in _listed(schema.get("required")) if isinstance(name, str))
 
 
 def _listed(value: Json) -> list[Json]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from gateway.core.chat import Json, Tool, ToolChoice
-from gateway.dialects.shared.reading import Fields, as_fields, invalid, label, missing
+from gateway.dialects.shared.reading import Fields, as_fields, check_count, invalid, label, missing
 from gateway.dialects.shared.tools import function_tool, read_tool
 
 CALLABLE = (None, "function", "custom")
@@ -91,12 +91,6 @@ def kept(declared: Iterable[tuple[Tool | None, str]], ignored: list[str]) -> tup
         else:
             tools[tool.name] = tool
     return tuple(tools.values())
-
-
-def check_count(count: int, param: str, most: int) -> None:
-    """Raise InvalidRequest when there are more than `most`."""
-    if count > most:
-        raise invalid(f"At most {most} {param} are allowed.", param)
 
 
 def _declared(root: Fields, legacy: bool) -> Iterator[tuple[Tool | None, str]]:
