@@ -1,7 +1,8 @@
 """One admitted call from its first check to its last count, with everything it holds.
 
     consumer   the greenlet of the request: reads the channel and writes to the client
-    producers  one task for each choice: waits for a slot, reads Ollama, fills the channel
+    producers  tasks that make the choices, each of them one after another: wait for a slot, read
+               Ollama, fill the channel
     monitor    looks at every active call a few times a second, and may cancel it
 
 `cancel` is one thing for every reason: client gone, administrator, revoked key, shutdown, time
@@ -146,9 +147,11 @@ class ActiveCall:
             self._settle()
 
     def start(self, work: Callable[[int], None], choices: int = 1) -> None:
-        """Run `work(choice)` for each choice, each in its own task."""
+        """Run `work(choice)` for each choice, as many at once as the key may run calls."""
         self._running = choices
-        self.tasks = [tasks.spawn(self._produce, work, choice) for choice in range(choices)]
+        at_once = (self._lease.concurrent if self._lease else 0) or choices
+        rest = iter(range(choices))
+        self.tasks = [tasks.spawn(self._produce, work, rest) for _ in range(min(choices, at_once))]
         if self.reason is not None:  # cancelled before there was anything to interrupt
             self._interrupt(self.reason)
 
@@ -191,17 +194,17 @@ class ActiveCall:
             self.stats.on_fallback(following.model)
         return following
 
-    def _produce(self, work: Callable[[int], None], choice: int) -> None:
+    def _produce(self, work: Callable[[int], None], rest: Iterator[int]) -> None:
         REQUEST_ID.set(self.caller.request_id)
         try:
-            work(choice)
+            for choice in rest:
+                work(choice)
+                self._end(choice)
         except GatewayError as error:
             self._fail(error)
         except Exception:
             log.exception("a call failed in the gateway")
             self._fail(fault(self.caller.request_id))
-        else:
-            self._end(choice)
 
     def _fail(self, error: GatewayError) -> None:
         """End the call with an error, without what would keep sockets and slots of its frames."""

@@ -36,11 +36,13 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class Lease:
-    """What an admitted call holds, until it is settled."""
+    """What an admitted call holds, until it is settled; its key may run `concurrent` at once, 0 is
+    any number."""
 
     limiter: Limiter
     reservation: Reservation
     holds: Holds
+    concurrent: int = 0
     is_open: bool = True
 
     def headers_for(self, form: Form) -> dict[str, str]:
@@ -97,7 +99,7 @@ class Limiter:
         except BaseException:
             self._windows.leave(reservation, 0)
             raise
-        return Lease(self, reservation, holds)
+        return Lease(self, reservation, holds, limits.concurrent or 0)
 
     @contextmanager
     def reading(self, key: Key) -> Iterator[None]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway.calls.active_call import ActiveCall
-from gateway.core.events import Finish
+from gateway.calls.produce import produce
+from gateway.core.events import Finish, fold
+from gateway.core.keys import Limits
 from gateway.core.usage import Settlement
 from gateway.errors import ClientGone, GatewayError, RateLimited, UpstreamUnreachable
 from gateway.runtime import tasks
@@ -115,6 +118,31 @@ def test_a_client_that_leaves_after_one_of_two_answers_is_recorded_as_gone(bench
             read(active)
 
     assert bench.records.settled[-1].finish == "client_closed"
+    assert is_free(bench)
+
+
+@pytest.mark.parametrize(("concurrent", "most"), [(1, 1), (3, 3), (0, 8)])
+def test_choices_run_as_many_at_once_as_the_key_may(
+    bench: Bench, concurrent: int, most: int
+) -> None:
+    prepared = bench.chat("quick", n=8)
+    prepared = replace(prepared, key=replace(prepared.key, limits=Limits(concurrent=concurrent)))
+    running: list[int] = []
+    seen: list[int] = []
+
+    def work(choice: int) -> None:
+        running.append(choice)
+        seen.append(len(running))
+        tasks.pause()
+        produce(active, choice)
+        running.remove(choice)
+
+    with bench.call(prepared) as active:
+        active.start(work, 8)
+        replies = fold(active.batches(), 8)
+
+    assert max(seen) == most
+    assert [reply.finish.reason for reply in replies] == ["stop"] * 8
     assert is_free(bench)
 
 
