@@ -15,7 +15,10 @@ from gateway.dialects import embeddings as openai_embeddings
 from gateway.dialects.embeddings import EMBEDDINGS
 from gateway.errors import GatewayError
 from gateway.policy import access
+from gateway.runtime.tasks import run_for
 from gateway.web.context import services
+
+_NUMBER_BYTES = 10
 
 
 @bp.post("/v1/embeddings", strict_slashes=False)
@@ -38,5 +41,6 @@ def embeddings() -> Response:
             found = embed(active, effective)
         finally:
             g.headers = active.headers()
-        vectors = openai_embeddings.render(found, request)
+        size = len(found.vectors) * len(found.vectors[0]) * _NUMBER_BYTES
+        vectors = run_for(size)(openai_embeddings.render, found, request)
         return Complete(vectors, content_type="application/json")

@@ -28,7 +28,7 @@ def store(
     """Store a finished response, if API, caller and settings want that."""
     wanted = None if dialect.on_complete is None else dialect.on_complete(envelope, response)
     if wanted is not None:
-        responses.save(active.prepared.key, wanted)
+        responses.save(active.prepared.key, wanted, active.prepared.run)
 
 
 class StoringWriter:

@@ -11,6 +11,7 @@ from gateway.calls.attempts import Attempt
 from gateway.core.chat import Embeddings, EmbedRequest
 from gateway.core.events import Finish, Usage
 from gateway.ollama import wire
+from gateway.runtime.tasks import run_for
 from gateway.scheduling.loading import kept
 from gateway.scheduling.tickets import Slot
 
@@ -33,7 +34,8 @@ def embed(active: ActiveCall, request: EmbedRequest) -> Embeddings:
             effective = replace(request, params=params)
         body = prepared.run(wire.encode_embed, effective, prepared.model.name)
         with slot.client.post("/api/embed", body) as upstream:
-            return wire.decode_embeddings(upstream.read())
+            answer = upstream.read()
+            return run_for(len(answer))(wire.decode_embeddings, answer)
 
     active.start(produce)
     for _ in active.batches():

@@ -17,6 +17,7 @@ from gateway.dialects.responses import stored as responses_stored
 from gateway.dialects.responses.stored import Kept
 from gateway.errors import GatewayError, InvalidRequest
 from gateway.runtime.database import Store
+from gateway.runtime.tasks import Run, run_here
 from gateway.store import responses
 
 log = logging.getLogger(__name__)
@@ -34,8 +35,9 @@ class Responses:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     _unpruned: int = _PRUNE_EVERY
 
-    def save(self, key: Key, kept: Kept) -> None:
-        """Store a response. A failing store is logged: the answer itself was given."""
+    def save(self, key: Key, kept: Kept, run: Run = run_here) -> None:
+        """Store a response; `run` runs what reads all of it. A failing store is logged: the answer
+        itself was given."""
         behaviour = self.behaviour()
         if not behaviour.responses_store:
             return
@@ -43,7 +45,7 @@ class Responses:
             *(("input", item) for item in kept.input_items),
             *(("output", item) for item in kept.output_items),
         ]
-        size = sum(len(orjson.dumps(item)) for _, item in items)
+        size = run(lambda: sum(len(orjson.dumps(item)) for _, item in items))
         most = responses.bounds(behaviour)
         if size > most.key_bytes:
             log.warning("a response of %d bytes is not stored: it is too large", size)

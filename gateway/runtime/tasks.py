@@ -36,6 +36,9 @@ from gateway.errors import Unavailable
 
 log = logging.getLogger(__name__)
 
+LARGE_BYTES = 128 * 1024
+"""Work on more may take longer than streams should wait."""
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -224,6 +227,11 @@ def _in_thread(loop: Any, work: Callable[[], T]) -> T:
         return work()
     finally:
         _here.loop = None
+
+
+def run_for(size: int) -> Run:
+    """Return how work on `size` bytes of JSON is to be run."""
+    return run_in_turn if size > LARGE_BYTES else run_here
 
 
 def run_on_loop(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:

@@ -17,14 +17,13 @@ import zstandard
 from gateway.core.chat import Json
 from gateway.dialects.shared.reading import depth
 from gateway.errors import InvalidRequest, TooLarge, UnsupportedEncoding
-from gateway.runtime.tasks import Run, pause, run_here, run_in_turn
+from gateway.runtime.tasks import LARGE_BYTES, Run, pause, run_here, run_in_turn
 
 MAX_DEPTH = 128
 MAX_VALUES = 250_000
 """Beyond the window of any model: in a text each of the marks below is most of a token too."""
-LARGE_BYTES = 128 * 1024
 LARGE_VALUES = 5_000
-"""What is larger is read in a thread, since reading it may take longer than streams should wait."""
+"""What holds more is read as a body of more than LARGE_BYTES is."""
 _PIECE = 64 * 1024
 _MARKS = (b"{", b"[", b",", b"\\u002", b"\\u005", b"\\u007")
 """What stands before each JSON value but the first of all, also where a text holds JSON."""

@@ -1,8 +1,8 @@
 """Resolves the references inside a JSON schema: Ollama drops them from the properties of tools.
 
-A reference is replaced by what it points to. Only where it leads back to itself, or is deeper than
-`MAX_REF_DEPTH`, it stays, and what it points to stands in `$defs`: Ollama's grammar knows those,
-and so does `items` of a tool.
+A reference is replaced by what it points to. Only where it leads back to itself, is deeper than
+`MAX_REF_DEPTH`, or stands behind `MAX_INLINED` nodes it stays, and what it points to stands in
+`$defs`: Ollama's grammar knows those, and so does `items` of a tool.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ MAX_REF_DEPTH = 16
 MAX_DEPTH = 64
 MAX_CHARS = 256 * 1024
 MAX_NODES = 10_000
+MAX_INLINED = 2_000
 """References can multiply: a few lines of schema may describe billions of nodes."""
 
 _ANYTHING: Mapping[str, Json] = {"type": "object"}
@@ -99,7 +100,7 @@ class _Inliner:
             target: Json = dict(_ANYTHING)
         elif isinstance(found, bool):
             target = {}
-        elif reference in trail or len(trail) > MAX_REF_DEPTH:
+        elif reference in trail or len(trail) > MAX_REF_DEPTH or self._nodes > MAX_INLINED:
             target = self._kept(found, reference)
         else:
             target = self.copy(found, (*trail, reference))

@@ -177,7 +177,8 @@ def postgresql_engine(
 
 
 def _json_without_nul(value: Any) -> str:
-    return _NUL.sub(r"\1\\ufffd", json.dumps(value))
+    text = json.dumps(value)
+    return _NUL.sub(r"\1\\ufffd", text) if "\\u0000" in text else text
 
 
 def merge_histograms(stored: str, more: str) -> str:
