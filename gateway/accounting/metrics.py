@@ -12,7 +12,6 @@ With several workers each writes its own file below PROMETHEUS_MULTIPROC_DIR, wh
 
 from __future__ import annotations
 
-import logging
 import os
 import resource
 import sys
@@ -38,9 +37,8 @@ from gateway.accounting.usage_writer import UsageWriter
 from gateway.core.catalog import ServerView
 from gateway.core.usage import Admission, Settlement
 from gateway.dialects import SCOPES
-from gateway.runtime.tasks import run_blocking
+from gateway.runtime import tasks
 
-log = logging.getLogger(__name__)
 disable_created_metrics()  # type: ignore[no-untyped-call]  # twice the series for nothing
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
@@ -111,6 +109,9 @@ class Metrics:
             "o2a_usage_lag_seconds", "How long usage records have been waiting.", mode="livemax"
         )
         self._draining = self._gauge("o2a_draining", "Workers that end their calls.")
+        self._failures = self._gauge(
+            "o2a_background_failures", "Failures of background work.", ("task",)
+        )
         self._memory = self._gauge("o2a_resident_memory_bytes", "Memory of all workers.")
         self._up = self._gauge(
             "o2a_server_up", "1 when the server may be chosen.", ("server",), mode="livemostrecent"
@@ -171,6 +172,8 @@ class Metrics:
         self._usage_lag.set(now.usage_lag_s)
         self._draining.set(now.draining)
         self._memory.set(_resident_bytes())
+        failures = ((job, found.count) for job, found in list(tasks.failures.items()))
+        self._set_all("failures", self._failures, failures)
         self._set_all("waiting", self._waiting, now.waiting.items())
         views = now.servers
         self._set_all("up", self._up, ((v.server.name, v.healthy) for v in views))
@@ -188,7 +191,7 @@ class Metrics:
         """Return everything as Prometheus reads it, of all workers."""
         if self._registry is not None:
             return generate_latest(self._registry)
-        return run_blocking(_of_all_workers)
+        return tasks.run_blocking(_of_all_workers)
 
     # -- helpers ---------------------------------------------------------------------------------
 
@@ -316,8 +319,8 @@ class Watchdog:
                 return
             try:
                 self.tick(expected_s)
-            except Exception:
-                log.exception("the watchdog failed and goes on")
+            except Exception as error:
+                tasks.note_failure("the watchdog", error)
 
 
 def mean_gap_s(settlement: Settlement) -> float | None:

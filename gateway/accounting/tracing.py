@@ -11,7 +11,6 @@ collector does not take is lost.
 
 from __future__ import annotations
 
-import logging
 import re
 import secrets
 import threading
@@ -22,8 +21,7 @@ from typing import Any, Final, TypeAlias
 import requests
 
 from gateway.core.usage import Admission, Settlement
-
-log = logging.getLogger(__name__)
+from gateway.runtime.tasks import note_failure
 
 SEND_S: Final = 2.0
 MOST: Final = 4_096
@@ -83,10 +81,10 @@ class Traces:
     def _send(self, session: requests.Session) -> None:
         """Send everything that waits; a batch that is refused is lost."""
         while self._waiting:
-            spans: list[Span] = []
-            for _ in range(min(len(self._waiting), _BATCH)):
-                spans += spans_of(*self._waiting.popleft())
             try:
+                spans: list[Span] = []
+                for _ in range(min(len(self._waiting), _BATCH)):
+                    spans += spans_of(*self._waiting.popleft())
                 answer = session.post(
                     self._url,
                     json=self._document(spans),
@@ -95,9 +93,8 @@ class Traces:
                     allow_redirects=False,
                 )
                 answer.raise_for_status()
-            except requests.RequestException as error:
-                if not self._failing:
-                    log.warning("traces cannot be sent: %s", type(error).__name__)
+            except Exception as error:  # also for a call that cannot be described: it is lost
+                note_failure("sending traces", error, is_logged=not self._failing)
                 self._failing = True
                 return
             self._failing = False

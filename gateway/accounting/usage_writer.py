@@ -27,6 +27,7 @@ from gateway.core.usage import Admission, Settlement
 from gateway.errors import GatewayError
 from gateway.runtime.database import Store, StoreUnavailable
 from gateway.runtime.identity import worker_name
+from gateway.runtime.tasks import note_failure
 from gateway.store.usage import records
 from gateway.store.usage.records import Entry
 
@@ -135,8 +136,8 @@ class UsageWriter:
                     self._write_some()
                     self._note_progress()
                     self._ended.wait(self._pause_s(time.monotonic() - started_s))
-            except Exception:
-                log.exception("the usage writer failed and goes on")
+            except Exception as error:
+                note_failure("writing usage", error)
                 self._ended.wait(1.0)
                 self._wake.set()
 

@@ -10,6 +10,7 @@ from gateway.admin_api import bp
 from gateway.admin_api.guard import needs
 from gateway.admin_api.reading import answer, body
 from gateway.management.config_transfer import Portable
+from gateway.runtime.tasks import failures
 from gateway.runtime.versions import Revisions
 from gateway.web.context import services
 
@@ -57,6 +58,7 @@ def health() -> Response:
             "usage": {"state": parts.usage.state(), "backlog": parts.usage.backlog()},
             "limits": parts.limiter.state(),
             "slots": parts.scheduler.state(),
+            "failures": {job: asdict(found) for job, found in failures.items()},
             "draining": parts.draining.is_set(),
             "running": len(parts.live),
         }

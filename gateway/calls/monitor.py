@@ -121,8 +121,8 @@ class Monitor:
             idle_s = idle_s + self.interval_s if self._is_idle else 0.0
             try:
                 self.look()
-            except Exception:
-                log.exception("looking at the active calls failed")
+            except Exception as error:
+                tasks.note_failure("looking at the active calls", error)
 
     @property
     def _is_idle(self) -> bool:

@@ -1,9 +1,10 @@
 """The connection to Redis, and whether Redis answers.
 
 Redis may be slow or gone at any time. A command has `COMMAND_S` to connect and as long again to be
-answered, and is never repeated. The first failure marks Redis as away: from then on nobody waits
-for it, whoever asks gets `RedisAway` at once and counts in this process alone. A background task
-asks again every `RETRY_S` and marks it as back.
+answered, and is never repeated. The first failure marks Redis as away, whatever it is: if something
+else answers on its port, redis-py raises any kind of error. From then on nobody waits for it,
+whoever asks gets `RedisAway` at once and counts in this process alone. A background task asks again
+every `RETRY_S` and marks it as back.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from gateway.runtime import tasks
@@ -41,7 +43,6 @@ class RedisConnection:
     def __init__(self, url: str) -> None:
         from redis import Redis  # only here: the client takes 6 MB
         from redis.backoff import NoBackoff
-        from redis.exceptions import RedisError
         from redis.retry import Retry
 
         options: dict[str, Any] = {
@@ -53,7 +54,6 @@ class RedisConnection:
         self.url = url
         self.options = options
         self.client: Redis = Redis.from_url(url, **options)
-        self.errors: tuple[type[Exception], ...] = (RedisError, OSError)
         self.is_away = False
         self.failures = 0
         self.on_away: Callable[[], None] = lambda: None
@@ -61,12 +61,13 @@ class RedisConnection:
         self._is_closed = False
 
     def run(self, work: Callable[[], T]) -> T:
-        """Return what `work` returns, which talks to Redis. Raises RedisAway."""
+        """Return what `work` returns, which talks to Redis and checks what came. Raises RedisAway
+        for whatever it raises."""
         if self.is_away:
             raise RedisAway
         try:
             return work()
-        except self.errors as error:
+        except Exception as error:
             self._lost(error)
             raise RedisAway from error
 
@@ -82,11 +83,9 @@ class RedisConnection:
                         message = subscription.get_message(timeout=_LISTEN_S)
                         if message is not None:
                             on_message(message["data"])
-            except self.errors:
-                time.sleep(RETRY_S)
-            except Exception:
+            except Exception as error:
                 if not self._is_closed:  # else its socket was closed under it
-                    log.exception("listening to Redis failed")
+                    tasks.note_failure("listening to Redis", error, is_logged=not self.is_away)
                     time.sleep(RETRY_S)
 
     def close(self) -> None:
@@ -108,11 +107,12 @@ class RedisConnection:
         ping: Callable[[], object] = self.client.ping
         while not self._is_closed:
             time.sleep(RETRY_S)
-            try:
-                ping()
-            except self.errors:
+            with suppress(Exception):
+                # redis-py uses idle connections again that the other side has closed meanwhile
+                self.client.connection_pool.disconnect(inuse_connections=False)
+                self.is_away = not ping()
+            if self.is_away:
                 continue
-            self.is_away = False
             log.warning("Redis answers again: counts are shared")
             self.on_back()
             return

@@ -17,7 +17,6 @@ process counts for itself. What runs when Redis is back is counted again with th
 
 from __future__ import annotations
 
-import logging
 import secrets
 import time
 from collections import Counter, deque
@@ -31,8 +30,6 @@ import msgspec
 from gateway.runtime import redis_scripts as scripts
 from gateway.runtime import tasks
 from gateway.runtime.redis_connection import RedisAway, RedisConnection
-
-log = logging.getLogger(__name__)
 
 LEASE_S: Final = 15.0
 PREFIX: Final = "ollama2openai"
@@ -164,7 +161,7 @@ class SharedCounts:
         args = (lease_id, self._lease_ms, limit, int(is_learned), self._process, *waits_ms)
         try:
             state, count, seen = self._take(
-                lease_id, name, self._acquire, keys, (*args, self._channel, name)
+                lease_id, name, self._acquire, keys, (*args, self._channel, name), 3
             )
         except RedisAway:
             self._held[lease_id] = name  # counted in Redis as soon as it is back
@@ -177,7 +174,7 @@ class SharedCounts:
         the key expect. Raises RedisAway: nothing was counted."""
         keys = [*_keys(name, "leases"), *_keys(lease_id, "released")]
         args = (lease_id, self._lease_ms, limit)
-        granted, tokens = self._take(lease_id, name, self._enter, keys, args)
+        granted, tokens = self._take(lease_id, name, self._enter, keys, args, 2)
         return granted == 1, tokens
 
     def release(self, lease_id: str) -> None:
@@ -219,7 +216,7 @@ class SharedCounts:
         """Record for how long the oldest call for each of these counts waits (None: none does), and
         how many calls wait here, by model. Returns what other processes hold. Raises RedisAway."""
 
-        def work() -> list[Any]:
+        def work() -> list[list[int]]:
             pipe = self.redis.client.pipeline(transaction=False)
             for name, wait_s in waits.items():
                 self._observe(
@@ -230,8 +227,7 @@ class SharedCounts:
             said = msgspec.json.encode((time.time(), waiting))
             pipe.hset(_WAITING, self._process, said)
             pipe.expire(_WAITING, 2 * scripts.WAIT_SEEN_MS // 1000)
-            replies: list[Any] = pipe.execute()
-            return replies
+            return [_numbers(reply, 2) for reply in pipe.execute()[: len(waits)]]
 
         replies = self.redis.run(work)
         return {
@@ -242,28 +238,39 @@ class SharedCounts:
     def remote_waiting(self) -> Counter[str]:
         """Return how many calls wait in other processes, by model; nothing while Redis is away. For
         people: what a process said is forgotten after two seconds, by the machines' clocks."""
-        found: Counter[str] = Counter()
-        try:
-            rows: Any = self.redis.run(lambda: self.redis.client.hgetall(_WAITING))
-        except RedisAway:
+
+        def work() -> Counter[str]:
+            found: Counter[str] = Counter()
+            oldest_s = time.time() - scripts.WAIT_SEEN_MS / 1000
+            rows: Any = self.redis.client.hgetall(_WAITING)
+            for process, said in rows.items():
+                at_s, waiting = msgspec.json.decode(said, type=tuple[float, dict[str, int]])
+                if process.decode() != self._process and at_s >= oldest_s:
+                    found.update(waiting)
             return found
-        oldest_s = time.time() - scripts.WAIT_SEEN_MS / 1000
-        for process, said in rows.items():
-            at_s, waiting = msgspec.json.decode(said, type=tuple[float, dict[str, int]])
-            if process.decode() != self._process and at_s >= oldest_s:
-                found.update(waiting)
-        return found
+
+        try:
+            return self.redis.run(work)
+        except RedisAway:
+            return Counter()
 
     # -- steps -------------------------------------------------------------------------------------
 
     def _take(
-        self, lease_id: str, name: str, script: Any, keys: list[str], args: tuple[Any, ...]
+        self,
+        lease_id: str,
+        name: str,
+        script: Any,
+        keys: list[str],
+        args: tuple[Any, ...],
+        size: int,
     ) -> list[int]:
-        """Return Redis' reply to the taking of a lease, 1 first if taken. Raises RedisAway."""
+        """Return Redis' `size` numbers for the taking of a lease, 1 first if taken. Raises
+        RedisAway."""
         self._ensure_task()
         freed = () if name == self._renewing else self._to_release.pop(name, ())
         try:
-            reply: list[int] = self.redis.run(lambda: script(keys=keys, args=(*args, *freed)))
+            reply = self.redis.run(lambda: _numbers(script(keys=keys, args=(*args, *freed)), size))
         except RedisAway:
             raise
         except BaseException:  # it may have been taken
@@ -297,8 +304,8 @@ class SharedCounts:
                     self._renew_all()
             except RedisAway:
                 self._jobs.clear()
-            except Exception:
-                log.exception("sending counts to Redis failed")
+            except Exception as error:
+                tasks.note_failure("sending counts to Redis", error)
             if self._is_stopped:
                 return
 
@@ -314,7 +321,7 @@ class SharedCounts:
             return
         keys = _keys(name, "leases", "waits", "answering")
         args = (self._channel, name, f"{PREFIX}:released:", self._lease_ms, *leases)
-        count, waiting = self.redis.run(lambda: self._release(keys=keys, args=args))
+        count, waiting = self.redis.run(lambda: _numbers(self._release(keys=keys, args=args), 2))
         self._known[name] -= len(leases)
         if self.listener is not None:
             in_flight = self._remote_in_flight(name, count)
@@ -322,7 +329,7 @@ class SharedCounts:
 
     def _send_answer(self, name: str, lease_id: str) -> None:
         keys = _keys(name, "leases", "answering", "proven")
-        count: int = self._answered(keys=keys, args=[lease_id])
+        (count,) = _numbers([self._answered(keys=keys, args=[lease_id])], 1)
         if self.listener is not None:
             self.listener.on_answering(name, count)
 
@@ -340,8 +347,7 @@ class SharedCounts:
 
     def _renew_leases(self, name: str, leases: list[str]) -> int:
         args: tuple[str | int, ...] = (self._lease_ms, *leases)
-        lapsed: int = self._renew(keys=_keys(name, "leases"), args=args)
-        return lapsed
+        return _numbers([self._renew(keys=_keys(name, "leases"), args=args)], 1)[0]
 
     def _away(self) -> None:
         self._to_release.clear()
@@ -371,6 +377,13 @@ def of_slot(name: str) -> tuple[int, str] | None:
     """Return server and model of such a name; None for another one."""
     server_id, _, model = name.partition("/")
     return (int(server_id), model) if server_id.isdigit() else None
+
+
+def _numbers(reply: Any, size: int) -> list[int]:
+    """Return a script's answer. Raises ValueError for another: what answers may not be Redis."""
+    if not isinstance(reply, list) or [type(each) for each in reply] != [int] * size:
+        raise ValueError("the answer is not one of our scripts'")
+    return reply
 
 
 def _keys(name: str, *kinds: str) -> list[str]:

@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import Context, ContextVar
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast
 
@@ -140,10 +141,31 @@ def shield() -> Iterator[None]:
     task.check()
 
 
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """How often a background job of this process failed, the kind of its last error, and when."""
+
+    count: int
+    error: str
+    at: datetime
+
+
+failures: dict[str, Failures] = {}
+"""By name, the background jobs that failed."""
+
+
+def note_failure(job: str, error: Exception, *, is_logged: bool = True) -> None:
+    """Record that a background job failed, which goes on, and log it. From any thread."""
+    if is_logged:
+        log.error("%s failed", job, exc_info=error)
+    count = failures[job].count if job in failures else 0
+    failures[job] = Failures(count + 1, type(error).__name__, datetime.now(UTC))
+
+
 @dataclass(eq=False)
 class Every:
     """A background job: calls `function` again and again, `seconds` apart, from `start` to `stop`.
-    What it raises is logged; as long as it is unavailable, that is logged once."""
+    What it raises is noted; as long as it is unavailable, that is logged once."""
 
     seconds: float
     function: Callable[[], object]
@@ -169,8 +191,9 @@ class Every:
                 if not is_waiting:
                     log.warning("%s must wait: %s", self.name, error.message)
                 is_waiting = True
-            except Exception:
-                log.exception("%s failed", self.name)
+                note_failure(self.name, error, is_logged=False)
+            except Exception as error:
+                note_failure(self.name, error)
 
 
 def patched() -> bool:

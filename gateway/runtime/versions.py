@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 
 from gateway.errors import Unavailable
 from gateway.runtime.database import Store
-from gateway.runtime.tasks import Every
+from gateway.runtime.tasks import Every, note_failure
 from gateway.store.coordination import versions
 from gateway.store.coordination.versions import FileWatch, Topic
 
@@ -91,5 +91,5 @@ class Revisions:
             if before.get(topic, 0) != found.get(topic, 0):
                 try:
                     listener()
-                except Exception:
-                    log.exception("a listener of %s failed", topic)
+                except Exception as error:
+                    note_failure(f"taking over changed {topic}", error)

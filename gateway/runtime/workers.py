@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from gateway.errors import GatewayError
 from gateway.runtime.database import Store
 from gateway.runtime.identity import worker_name
-from gateway.runtime.tasks import Every
+from gateway.runtime.tasks import Every, note_failure
 from gateway.store.coordination import heartbeats
 from gateway.store.usage import counters, records
 
@@ -138,8 +138,8 @@ class Reaper:
             work()
         except GatewayError as exc:
             log.warning("cleaning up after ended workers must wait: %s", exc.message)
-        except Exception:
-            log.exception("cleaning up after ended workers failed")
+        except Exception as error:
+            note_failure("cleaning up after ended workers", error)
 
 
 def wait_until_alone(

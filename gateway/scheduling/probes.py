@@ -8,7 +8,6 @@ the server probed at once.
 
 from __future__ import annotations
 
-import logging
 import random
 import time
 from collections.abc import Callable
@@ -20,8 +19,6 @@ from gateway.ollama.diagnosis import explain
 from gateway.runtime import tasks
 from gateway.scheduling.scheduler import Scheduler
 from gateway.scheduling.servers import ServerState
-
-log = logging.getLogger(__name__)
 
 HEALTHY_S = 5.0
 UNHEALTHY_S = 1.0
@@ -63,8 +60,8 @@ class Prober:
         """Probe one server now and tell the scheduler. Never raises."""
         try:
             self._probe(server)
-        except Exception:
-            log.exception("probing server %s failed", server.server.name)
+        except Exception as error:
+            tasks.note_failure(f"probing server {server.server.id}", error)
         finally:
             pause_s = UNHEALTHY_S if server.probe_error else HEALTHY_S
             spread = 1 + SPREAD * (2 * self.random_number() - 1)

@@ -13,7 +13,6 @@ While Redis is away, taking succeeds at once: each process counts for itself.
 
 from __future__ import annotations
 
-import logging
 import random
 import time
 from collections.abc import Callable
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
     from gateway.scheduling.queue import Next
     from gateway.scheduling.scheduler import Scheduler
     from gateway.scheduling.servers import ServerState
-
-log = logging.getLogger(__name__)
 
 POLL_S: Final = 0.5
 SPREAD_S: Final = 0.02
@@ -139,8 +136,8 @@ class SharedSlots:
                 self._take_all(name)
                 if name not in self._again:
                     return
-        except Exception:
-            log.exception("taking shared slots failed")
+        except Exception as error:
+            tasks.note_failure("taking shared slots", error)
         finally:
             self._taking.discard(name)
 
