@@ -74,18 +74,20 @@ class RedisConnection:
     def subscribe(self, channel: str, on_message: Callable[[bytes], None]) -> None:
         """Call `on_message` with what is published, until `close`; not while Redis is away."""
         pubsub: Callable[..., PubSub] = self.client.pubsub
+        is_failing = False
         while not self._is_closed:
             try:
                 with pubsub(ignore_subscribe_messages=True) as subscription:
                     subscription.subscribe(channel)
-                    failures = self.failures
+                    failures, is_failing = self.failures, False
                     while not self._is_closed and failures == self.failures:
                         message = subscription.get_message(timeout=_LISTEN_S)
                         if message is not None:
                             on_message(message["data"])
             except Exception as error:
                 if not self._is_closed:  # else its socket was closed under it
-                    tasks.note_failure("listening to Redis", error, is_logged=not self.is_away)
+                    tasks.note_failure("listening to Redis", error, is_logged=not is_failing)
+                    is_failing = True
                     time.sleep(RETRY_S)
 
     def close(self) -> None:
