@@ -209,9 +209,10 @@ def _web_parts(url: str) -> SplitResult | None:
     try:
         parts = urlsplit(url)
         usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+        (parts.hostname or "").encode("idna")
     except ValueError:
         return None
-    return parts if usable else None
+    return parts if usable and not re.search(r"\][^:]", parts.netloc) else None
 
 
 def _web_address(text: str) -> str:
@@ -233,7 +234,7 @@ def _yes_or_no(text: str) -> bool:
 
 
 def _host(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9.:_\-\[\]]{1,255}", text):
+    if not re.fullmatch(r"[A-Za-z0-9.:_\-]{1,255}|\[[A-Za-z0-9.:_\-]{1,253}\](:\d+)?", text):
         raise ValueError(f"must be an address or host name, not {_shown(text)}")
     return text
 
@@ -275,20 +276,41 @@ def _ollama_url(text: str) -> str:
 
 
 def _redis_url(text: str) -> str:
-    if urlsplit(text).scheme not in {"redis", "rediss", "unix"}:
+    if text.partition("://")[0] not in {"redis", "rediss", "unix"}:
         raise ValueError("must start with redis://, rediss:// or unix://")
+    from redis import Redis  # only here: the client takes 6 MB
+
+    try:
+        Redis.from_url(text).connection_pool.make_connection()  # which opens nothing yet
+    except Exception as exc:
+        raise ValueError("must be an address such as redis://127.0.0.1:6379/0") from exc
     return text
 
 
 def _database(text: str) -> str:
     scheme, found, rest = text.partition("://")
     if found and scheme in {"postgres", "postgresql", "postgresql+psycopg"}:
-        return f"postgresql+psycopg://{rest}"
+        return _database_address(f"postgresql+psycopg://{rest}")
     if found and scheme == "sqlite":
         if rest.strip("/") in {"", ":memory:"}:
             raise ValueError("SQLite in memory cannot be shared by workers: name a file")
-        return text
+        return _database_address(text)
     raise ValueError("must start with postgresql:// or sqlite:///")
+
+
+def _database_address(url: str) -> str:
+    from sqlalchemy import make_url  # only here, as it takes long
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        parts = make_url(url)
+        parts.get_dialect()().create_connect_args(parts)
+        (parts.host or "").encode("idna")
+    except (ArgumentError, ValueError) as exc:  # their words may hold the password
+        raise ValueError(
+            "must be an address such as postgresql://USER:PASSWORD@HOST:5432/NAME"
+        ) from exc
+    return url
 
 
 def _shown(text: str) -> str:
