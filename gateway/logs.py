@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextvars
 import json
 import logging
+import os
 import re
+import select
 import sys
 import threading
 from _queue import SimpleQueue  # the interpreter's own, which gevent leaves as it is
@@ -32,7 +34,10 @@ _SECRET = re.compile(
     r"|(?i:(bearer\s+))\S+"
     r"|(://[^/\s:@]*:)[^@\s/]+@"
 )
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROL = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
+)
+"""Also what turns the direction of a text round, and halves of characters that nobody can write."""
 
 
 def _mask(match: re.Match[str]) -> str:
@@ -49,7 +54,7 @@ def _mask(match: re.Match[str]) -> str:
 def clean(text: str, limit: int = _MAX_VALUE) -> str:
     """Make foreign text harmless in a log line: no control characters, bounded, masked."""
     masked = _SECRET.sub(_mask, text[: limit * 2])
-    return _CONTROL.sub(lambda m: f"\\x{ord(m.group()):02x}", masked)[:limit]
+    return _CONTROL.sub(lambda m: ascii(m.group())[1:-1], masked)[:limit]
 
 
 class RequestIdFilter(logging.Filter):
@@ -169,6 +174,18 @@ class QueuedWriter(logging.Handler):
             sys.stderr.flush()
 
 
+class StderrHandler(logging.Handler):
+    """Writes what stderr takes at once, else drops the line: for gunicorn's master, which has no
+    thread of its own to wait for a reader."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line if there is room for one."""
+        line = self.format(record).encode(errors="replace")[: select.PIPE_BUF - 1]
+        with suppress(OSError, ValueError):
+            if select.select((), (2,), (), 0)[1]:
+                os.write(2, line + b"\n")
+
+
 def _detached(record: logging.LogRecord) -> logging.LogRecord:
     """Leave only texts on a record: what else hangs on it must not end in a foreign thread."""
     record.msg, record.args = _message(record), None
@@ -204,10 +221,21 @@ def configure(
 
 
 def adopt(name: str) -> None:
-    """Have a foreign logger write through ours: masked, and never waiting for a pipe."""
+    """Have a foreign logger write through ours: masked, never waiting for a pipe, and with the
+    kinds of errors instead of their words."""
     logger = logging.getLogger(name)
     logger.handlers.clear()
     logger.propagate = True
+    logger.addFilter(_only_kinds)
+
+
+def _only_kinds(record: logging.LogRecord) -> bool:
+    """Name the kinds of errors: gunicorn's own words repeat what a stranger sent."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(
+            type(arg).__name__ if isinstance(arg, BaseException) else arg for arg in record.args
+        )
+    return True
 
 
 def spare() -> None:

@@ -53,8 +53,11 @@ class Gateway:
         env: dict[str, str] | None = None,
         issue_key: bool = True,
         around: Sequence[str] = (),
+        stderr: int | None = None,
     ) -> None:
-        """`around` is a command that becomes the one given to it."""
+        """`around` is a command that becomes the one given to it; `stderr` is where its lines go
+        instead of `log`."""
+        self._stderr = stderr
         self.folder = folder
         self._around = around
         self._sock = socket.create_server(("127.0.0.1", 0), backlog=1024)
@@ -128,7 +131,8 @@ class Gateway:
         self._process = subprocess.Popen(
             [*self._around, sys.executable, "-m", "gunicorn", "-c", "gateway/gunicorn.conf.py",
              "--bind", f"fd://{fd}", "wsgi:app"],
-            cwd=ROOT, env=self.environ, pass_fds=[fd], stderr=self._log, text=True,
+            cwd=ROOT, env=self.environ, pass_fds=[fd], text=True,
+            stderr=self._log if self._stderr is None else self._stderr,
         )  # fmt: skip
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline:

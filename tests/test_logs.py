@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Callable
 
 import pytest
+from gunicorn.http.errors import InvalidRequestLine
 
 from gateway import logs
 from gateway.logs import JsonFormatter, LineFormatter, QueuedWriter, clean
@@ -28,7 +29,10 @@ def test_secrets_are_masked(text: str, secret: str) -> None:
     assert secret not in clean(text)
 
 
-@pytest.mark.parametrize("hostile", ["a\nb", "a\r\nb", "a\x1b[31mb", "a\u2028b", "a\x00b"])
+@pytest.mark.parametrize(
+    "hostile",
+    ["a\nb", "a\r\nb", "a\x1b[31mb", "a\u2028b", "a\x00b", "a\u202eb", "a\u2066b", "a\ud800b"],
+)
 @pytest.mark.parametrize("formatter", [LineFormatter(), JsonFormatter()])
 def test_one_event_is_one_line(hostile: str, formatter: logging.Formatter) -> None:
     record = logging.LogRecord("gateway", logging.INFO, __file__, 1, "said %s", (hostile,), None)
@@ -36,7 +40,17 @@ def test_one_event_is_one_line(hostile: str, formatter: logging.Formatter) -> No
     line = formatter.format(record)
 
     assert len(line.splitlines()) == 1
-    assert "\x1b" not in line
+    assert not set("\x1b\u202e\u2066\ud800") & set(line)
+
+
+def test_a_foreign_logger_names_kinds_of_errors_only(caplog: pytest.LogCaptureFixture) -> None:
+    foreign = logging.getLogger("a.foreign.one")
+    logs.adopt(foreign.name)
+
+    with caplog.at_level(logging.DEBUG):
+        foreign.debug("Closing connection. %s", InvalidRequestLine("my secret diary"))
+
+    assert caplog.messages == ["Closing connection. InvalidRequestLine"]
 
 
 def test_values_are_bounded() -> None:

@@ -32,6 +32,15 @@ UNREADABLE: dict[str, tuple[bytes, int]] = {
         b"GET / HTTP/1.1\r\n" + HOST + b"Authorization: Bearer " + KEY + b"\x1b\r\n\r\n",
         400,
     ),
+    "a cookie without a colon": (
+        b"GET / HTTP/1.1\r\n" + HOST + b"Cookie session=" + CANARY.encode() + b"\r\n\r\n",
+        400,
+    ),
+    "a folded header": (
+        b"GET / HTTP/1.1\r\n" + HOST + b"X-A: 1\r\n " + CANARY.encode() + b"\r\n\r\n",
+        400,
+    ),
+    "what is left of a body": (CANARY.encode() + b" and more of a prompt\r\n\r\n", 400),
     "an unknown transfer coding": (
         b"POST /v1/messages HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: brotli\r\n\r\n",
         400,
@@ -55,6 +64,7 @@ def test_what_cannot_be_read_is_refused_in_json(caller: Caller, raw: tuple[bytes
     assert reply.headers["x-request-id"].startswith("req_")
     assert is_refusal(reply.json, anthropic=False)
     assert CANARY not in reply.body.decode()
+    assert not any(CANARY in line for line in caller.gateway.log)
 
 
 def test_the_log_has_a_clean_line_of_each(caller: Caller) -> None:
