@@ -150,9 +150,36 @@ def _make_newer(dump: Path, url: str) -> None:
         connection.execute("UPDATE alembic_version SET version_num = %s", (schema.head(),))
 
 
+def _changed(*changes: str):
+    def spoil(dump: Path, url: str) -> None:
+        engine = create_engine(url)
+        with engine.connect() as connection:
+            for change in changes:
+                connection.exec_driver_sql(change)
+            connection.commit()
+        dump.unlink()
+        from gateway.management import postgres_dump
+
+        postgres_dump.make(url, dump)
+        engine.dispose()
+
+    return spoil
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
+        pytest.param(_changed("DROP TABLE usage_day"), "other tables", id="a table less"),
+        pytest.param(
+            _changed("ALTER TABLE usage_day RENAME TO u", "CREATE VIEW usage_day AS TABLE u"),
+            "other tables",
+            id="a view instead of a table",
+        ),
+        pytest.param(
+            _changed("CREATE RULE r AS ON INSERT TO usage_day DO INSTEAD NOTHING"),
+            "other tables",
+            id="a rule",
+        ),
         pytest.param(_cut, "", id="cut off"),
         pytest.param(_spoil, "", id="overwritten inside"),
         pytest.param(_replace, "is no backup of PostgreSQL", id="of SQLite"),

@@ -347,6 +347,37 @@ def test_a_damaged_backup_changes_nothing(
     assert parts.keyring.find(secret).name == "kept"
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DROP TABLE usage",
+        "ALTER TABLE server DROP COLUMN notes",
+        "ALTER TABLE server ADD COLUMN more TEXT NOT NULL DEFAULT ''",
+        "CREATE TRIGGER foreign_one AFTER INSERT ON usage BEGIN DELETE FROM api_keys; END",
+        "ALTER TABLE usage RENAME TO kept; CREATE VIEW usage AS SELECT * FROM kept",
+        "DROP TABLE alembic_version; CREATE VIEW alembic_version AS WITH RECURSIVE n(i) AS"
+        " (SELECT 1 UNION ALL SELECT i FROM n) SELECT max(i) AS version_num FROM n",
+    ],
+)
+def test_a_backup_with_other_tables_is_refused_in_one_line(
+    run: Run, parts: Services, tmp_path: Path, change: str
+) -> None:
+    _, secret = parts.keys.issue({"name": "kept"}, SYSTEM)
+    target = tmp_path / "saved.db"
+    run("backup", target)
+    with closing(sqlite3.connect(target)) as connection:
+        connection.executescript(change)
+    before = target.read_bytes()
+    folder = parts.config.data_dir
+    result = run("restore", target, "--yes")
+
+    assert result.exit_code == 1
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+    assert parts.keyring.find(secret).name == "kept"
+    assert target.read_bytes() == before
+    assert not [path.name for path in folder.iterdir() if "restor" in path.name]
+
+
 def test_restore_waits_for_the_gateway_to_be_stopped(
     run: Run, parts: Services, tmp_path: Path
 ) -> None:

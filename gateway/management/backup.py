@@ -11,6 +11,8 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import tempfile
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -24,9 +26,11 @@ from gateway.runtime.workers import is_alive
 from gateway.store.coordination import heartbeats, versions
 from gateway.store.database import schema
 from gateway.store.database.engine import Database
+from gateway.store.tables import AUDIT_TRIGGERS, Base
 
 __all__ = ["BackupError", "check", "make", "restore"]
 
+_ACTING = "SELECT type, name FROM sqlite_master WHERE type IN ('trigger', 'view') AND sql IS NOT ?"
 _RECENT = timedelta(seconds=15)
 
 
@@ -56,8 +60,8 @@ def make(settings: Settings, target: Path) -> Path:
 def restore(settings: Settings, source: Path, *, force: bool = False) -> Path | None:
     """Replace the store by a backup; give where the replaced one was put (SQLite).
 
-    Raises BackupError, before anything is changed, if the backup is damaged or of a newer version,
-    or if the gateway seems to run and `force` is off.
+    Raises BackupError, before anything is changed, if the backup is damaged, of a newer version or
+    has other tables than the gateway, or if the gateway seems to run and `force` is off.
     """
     if not source.is_file():
         raise BackupError(f"{source} is not there")
@@ -66,6 +70,7 @@ def restore(settings: Settings, source: Path, *, force: bool = False) -> Path | 
         _refuse_while_running(settings)
     kept: Path | None = None
     if settings.uses_sqlite:
+        _refuse_acting(source)
         check(source)
         kept = _replace_sqlite(source, _file(settings))
     else:
@@ -84,12 +89,9 @@ def restore(settings: Settings, source: Path, *, force: bool = False) -> Path | 
 def check(path: Path) -> str:
     """Return the schema of a SQLite backup. Raises BackupError for a damaged or newer one."""
     try:
-        connection = sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)
-        try:
+        with closing(_opened(path)) as connection:
             found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
             revision = connection.execute("SELECT version_num FROM alembic_version").fetchone()[0]
-        finally:
-            connection.close()
     except (sqlite3.Error, TypeError) as exc:
         raise BackupError(f"{path} is not a backup of the gateway: {exc}") from exc
     if found != "ok":
@@ -111,12 +113,17 @@ def _copy_sqlite(database: Path, part: Path) -> None:
 
 
 def _replace_sqlite(source: Path, database: Path) -> Path | None:
-    """Put a copy of the backup in place; what was there is kept beside it."""
-    fresh = database.with_name(f".{database.name}.restoring")
+    """Bring a copy of the backup to this version and put it in place; what was there is kept beside
+    it."""
+    folder = Path(tempfile.mkdtemp(prefix=".restoring-", dir=database.parent))  # of mode 0700
     kept: Path | None = None
     try:
-        os.close(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
+        fresh = folder / database.name
+        os.close(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         shutil.copyfile(source, fresh)
+        schema.upgrade(f"sqlite:///{fresh}")
+        schema.check_tables(f"sqlite:///{fresh}")
+        _fold_wal(fresh)
         if database.exists():
             kept = database.with_name(
                 f"{database.name}.before-restore-{datetime.now(UTC):%Y%m%d%H%M%S}"
@@ -128,8 +135,10 @@ def _replace_sqlite(source: Path, database: Path) -> Path | None:
         fresh.rename(database)
     except OSError as exc:
         raise BackupError(f"{database} cannot be replaced: {exc.strerror}") from exc
+    except schema.SchemaError as exc:
+        raise BackupError(f"{source} cannot be used, nothing was changed: {exc}") from exc
     finally:
-        fresh.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
     return kept
 
 
@@ -156,6 +165,19 @@ def _refuse_foreign(settings: Settings, source: Path) -> None:
         raise BackupError(f"{source} is a backup of PostgreSQL: set DATABASE_URL to restore it")
     if not is_dump and not settings.uses_sqlite:
         raise BackupError(f"{source} is no backup of PostgreSQL, which DATABASE_URL names")
+
+
+def _refuse_acting(source: Path) -> None:
+    """Raise BackupError for triggers of others, and for views in the place of our tables."""
+    tables = {*Base.metadata.tables, "alembic_version"}
+    with suppress(sqlite3.Error), closing(_opened(source)) as connection:
+        for kind, name in connection.execute(_ACTING, AUDIT_TRIGGERS["sqlite"]).fetchall():
+            if kind == "trigger" or name.lower() in tables:
+                raise BackupError(f"{source} is not a backup of the gateway: it has a {kind} more")
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)
 
 
 def _refuse_while_running(settings: Settings) -> None:

@@ -7,6 +7,7 @@ those that the dump, made by an older version, does not know.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,17 @@ from gateway.store.tables import Base
 MAGIC = b"PGDMP"
 _VERSION_TABLE = "alembic_version"
 _MOST_S = 3600
+_ENTRY = re.compile(
+    r"^\d+; \d+ \d+ (TABLE|FUNCTION|PROCEDURE|(?:EVENT )?TRIGGER|RULE)"
+    r" \S+ (?!DATA )(.+) \S+$",
+    re.M,
+)
+"""What acts by itself, and tables, in the list of what a dump holds."""
+_ACTING = {
+    ("FUNCTION", "audit_is_append_only()"),
+    ("FUNCTION", "merge_histograms(text, text)"),
+    ("TRIGGER", "audit audit_is_append_only"),
+}
 
 
 class BackupError(Exception):
@@ -36,7 +48,7 @@ def make(url: str, part: Path) -> None:
 
 def restore(url: str, source: Path) -> None:
     """Replace what is in the database by a dump, all of it or nothing. Raises BackupError."""
-    check(source)
+    _refuse_other(source, check(source))
     address, environment = _connection(url)
     reading = ["pg_restore", "--clean", "--if-exists", "--no-owner", "--no-privileges"]
     writing = ["psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", f"--dbname={address}"]
@@ -74,6 +86,15 @@ def check(path: Path) -> str:
     if not schema.is_known(revision):
         raise BackupError(f"{path} was made by a newer version (schema {revision[:40]})")
     return revision
+
+
+def _refuse_other(source: Path, revision: str) -> None:
+    """Raise BackupError where tables are missing, or something acts by itself that is not ours."""
+    found = set(_ENTRY.findall(_run(["pg_restore", "--list", str(source)], os.environ)))
+    tables = {entry for entry in found if entry[0] == "TABLE"}
+    needed = {("TABLE", name) for name in Base.metadata.tables if revision == schema.head()}
+    if found - tables - _ACTING or needed - tables:
+        raise BackupError(f"{source} has other tables or triggers than a backup of the gateway")
 
 
 def _copy(reader: subprocess.Popen[bytes], source: IO[bytes], target: IO[bytes]) -> None:

@@ -23,6 +23,7 @@ from sqlalchemy import URL, Connection, Engine, make_url, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from gateway.store.database.engine import create_private, postgresql_engine, sqlite_engine
+from gateway.store.tables import Base
 
 if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
@@ -69,6 +70,29 @@ def check(url: str, *, or_older: bool = False) -> str:
         state = f"has schema {revision}, and {head()} is needed" if revision else "is not set up"
         raise SchemaError(f"the database {shown(parsed)} {state}: {HOW_TO_MIGRATE}")
     return revision
+
+
+def check_tables(url: str) -> None:
+    """Raise SchemaError where the tables of a database lack something or have more than ours.
+    Tables of others are left alone."""
+    from alembic.autogenerate import compare_metadata
+    from alembic.runtime.migration import MigrationContext
+
+    engine = _engine(make_url(url))
+    try:
+        with engine.connect() as connection:
+            context = MigrationContext.configure(connection, opts={"include_name": _is_ours})
+            found = compare_metadata(context, Base.metadata)
+    except DBAPIError as exc:
+        raise SchemaError(_explain(make_url(url), exc)) from exc
+    finally:
+        engine.dispose()
+    if found:
+        raise SchemaError("its tables are not those of the gateway")
+
+
+def _is_ours(name: str | None, kind: str, _: object) -> bool:
+    return kind != "table" or name in Base.metadata.tables
 
 
 def head() -> str:
