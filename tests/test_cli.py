@@ -313,6 +313,7 @@ def test_a_backup_brings_everything_back(run: Run, parts: Services, tmp_path: Pa
 
     assert made.exit_code == restored.exit_code == 0, restored.output
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    assert "in plain" in made.stdout
     assert again.exit_code == 1
     assert parts.keyring.find(kept).name == "kept"
     with pytest.raises(Unauthenticated):

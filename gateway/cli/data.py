@@ -28,6 +28,10 @@ def backup(target: Path) -> None:
     before an upgrade."""
     schema.check(services().config.database_url, or_older=True)
     click.echo(f"Backup written to {backups.make(services().config, target)}")
+    click.echo(
+        "It holds the servers' authorization headers and the secrets of two-factor login in plain:"
+        " keep it where nobody else reads it."
+    )
 
 
 @command("restore")

@@ -2,8 +2,8 @@
 
 SQLite: `VACUUM INTO` copies a consistent state without holding up writers. PostgreSQL: `pg_dump`,
 `pg_restore` and `psql` of its client package do it (`management/postgres_dump.py`). A backup holds
-digests of keys and hashes of passwords, no key and no password; still it belongs in a safe place,
-with mode 0600.
+digests of keys and hashes of passwords, but the headers sent to servers and the secrets of
+two-factor login as they are: its mode is 0600, and it belongs in a safe place.
 """
 
 from __future__ import annotations
