@@ -1,21 +1,35 @@
-"""Ends running calls of keys that were revoked, disabled or deleted, within a second.
+"""Ends running calls that their keys may not begin any more, within a second.
 
-A new call of such a key is refused by the keyring; what already streams is looked at here whenever
-the topic `keys` changes. A key that merely expires while it streams may finish.
+A new call of a key that was revoked, disabled or deleted, has expired, or whose models, endpoints
+or networks were narrowed, is refused; what already runs is looked at here whenever the topic `keys`
+changes, and when a key expires. What a key did not allow before either is no reason: the playground
+calls from anywhere.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
 
+from gateway.calls.active_call import ActiveCall
 from gateway.calls.registry import ActiveCalls
-from gateway.errors import Unauthenticated
-from gateway.management.keyring import Keyring
-from gateway.runtime.tasks import spawn
+from gateway.core.catalog import Resolved
+from gateway.core.keys import Key
+from gateway.dialects import ENDPOINTS
+from gateway.errors import GatewayError
+from gateway.management.keyring import Keyring, refusal
+from gateway.policy import access
+from gateway.runtime.database import StoreUnavailable
+from gateway.runtime.tasks import note_failure, spawn
 from gateway.runtime.versions import Revisions
 
 log = logging.getLogger(__name__)
+
+LOOK_S = 0.25
+_LABELS = {endpoint.name: endpoint.label for endpoint in ENDPOINTS}
 
 
 class Revocation:
@@ -28,25 +42,61 @@ class Revocation:
         # in a task: whoever heard of the change may be serving a request
         marks.on_change("keys", lambda: spawn(self.look))
 
-    def look(self) -> int:
-        """End the running calls of keys that are refused by now; give how many. Never raises."""
-        with self._looking:
-            running = {call.key_id for call in self._live.snapshot() if call.key_id is not None}
-            return sum(self._check(key_id) for key_id in running)
+    def look_for_expired(self) -> None:
+        """End the running calls of keys that have expired. To be called every `LOOK_S`."""
+        now = self._keyring.now()
+        if any(call.expires_at and call.expires_at <= now for call in self._live.calls()):
+            self.look()
 
-    def _check(self, key_id: int) -> int:
+    def look(self) -> int:
+        """End the running calls that would be refused by now; give how many. Never raises."""
+        with self._looking:
+            calls: defaultdict[int, list[ActiveCall]] = defaultdict(list)
+            for call in self._live.calls():
+                if call.stats.admission.key_id is not None:
+                    calls[call.stats.admission.key_id].append(call)
+            return sum(self._check(key_id, found) for key_id, found in calls.items())
+
+    def _check(self, key_id: int, calls: list[ActiveCall]) -> int:
+        ended = 0
         try:
-            error = self._keyring.refused(key_id)
-            if error is None or error.code == "api_key_expired":
-                return 0
-            ended = self._live.cancel_where(
-                lambda stats: stats.admission.key_id == key_id,
+            key = self._keyring.get(key_id)
+            for call in calls:
+                call.expires_at = key.expires_at if key else None
                 # one for each call: an error carries a traceback once raised
-                lambda: Unauthenticated(error.message, code=error.code, should_retry=False),
-            )
-        except Exception:
-            log.exception("running calls of key %d could not be looked at", key_id)
+                error: GatewayError | None = refusal(key, self._keyring.now())
+                if error is None and key is not None:
+                    error = _narrowed(key, call)
+                if error is not None:
+                    error.should_retry = False
+                    ended += self._live.cancel(call.stats.admission.request_id, error)
+        except StoreUnavailable:
             return 0
+        except Exception as failure:
+            note_failure("ending calls of changed keys", failure)
         if ended:
-            log.warning("%d running calls of key %d were ended: %s", ended, key_id, error.code)
+            log.warning("%d running calls of key %d were ended", ended, key_id)
         return ended
+
+
+def _narrowed(key: Key, call: ActiveCall) -> GatewayError | None:
+    """Return why a key does not allow a call that it allowed when the call began, or None."""
+    scope, prepared = call.stats.admission.endpoint, call.prepared
+    resolved = Resolved(prepared.model, prepared.alias)
+    for check in (
+        partial(access.check_scope, scope=scope, label=_LABELS.get(scope, scope)),
+        partial(access.check_address, address=call.caller.address),
+        partial(access.check_model, resolved=resolved),
+    ):
+        error = _raised(check, key)
+        if error is not None and _raised(check, prepared.key) is None:
+            return error
+    return None
+
+
+def _raised(check: Callable[[Key], None], key: Key) -> GatewayError | None:
+    try:
+        check(key)
+    except GatewayError as error:
+        return error.with_traceback(None)
+    return None

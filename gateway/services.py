@@ -30,7 +30,7 @@ from gateway.management.servers import Servers
 from gateway.management.settings import SettingsCache
 from gateway.policy.estimate import Factors
 from gateway.policy.overrides import rules
-from gateway.revocation import Revocation
+from gateway.revocation import LOOK_S, Revocation
 from gateway.runtime.database import Store
 from gateway.runtime.identity import worker_name
 from gateway.runtime.shared_counts import SharedCounts
@@ -92,7 +92,7 @@ def make(config: Settings) -> Services:
         factors=factors,
         max_calls=int(config.worker_connections * _CALLS_SHARE),
     )
-    Revocation(marks, keyring, live)
+    revocation = Revocation(marks, keyring, live)
     shared: tuple[Job, ...] = (
         ()
         if counts is None or scheduler.shared is None
@@ -107,6 +107,7 @@ def make(config: Settings) -> Services:
         Reaper(store, version=VERSION, is_draining=draining.is_set),
         Every(60.0, retention.look, "pruning"),
         Every(0.2, Prober(scheduler).run_once, "probing the servers"),
+        Every(LOOK_S, revocation.look_for_expired, "looking for expired keys"),
         refresher,
         pulls,
         Watchdog(metrics, scheduler, live, usage, draining),

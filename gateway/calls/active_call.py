@@ -91,6 +91,7 @@ class ActiveCall:
         self.reason: GatewayError | None = None
         self.consumer = tasks.getcurrent()
         self.committed = False
+        self.expires_at = prepared.key.expires_at
         self.tasks: list[tasks.Task[None]] = []
         self._running = 0
         self._endings: dict[int, Sequence[Event]] = {}

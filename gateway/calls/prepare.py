@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from gateway.calls.media import MediaFetcher
 from gateway.core.behaviour import Behaviour
-from gateway.core.catalog import Model, Resolved
+from gateway.core.catalog import Alias, Model, Resolved
 from gateway.core.chat import (
     EMPTY,
     Call,
@@ -77,6 +77,7 @@ class PreparedCall:
     reasoning_field: Literal["reasoning_content", "reasoning", "both"] = "reasoning_content"
     ignored: tuple[str, ...] = ()
     explain: Mapping[str, Json] = field(default_factory=lambda: EMPTY)
+    alias: Alias | None = None
     fallback_of: int | None = None
     most_tokens: int = 0
     run: Run = run_here
@@ -139,6 +140,7 @@ class Preparer:
             ignored=applied.ignored,
             explain=_explain(applied, effective.params),
             run=run,
+            alias=resolved.alias,
         )
         return prepared, effective
 
@@ -233,6 +235,7 @@ class Preparer:
             ignored=(*left_out, *applied.ignored),
             explain=_explain(applied, request.params),
             run=run,
+            alias=resolved.alias,
         )
 
     def _fetch_media(self, prepared: PreparedCall) -> PreparedCall:

@@ -119,12 +119,16 @@ class ActiveCalls:
     def snapshot(self) -> list[LiveCall]:
         """Return the calls of this worker, oldest first."""
         now_s = self.clock()
-        return [self._shown(call, now_s) for call in list(self._calls.values())]
+        return [self._shown(call, now_s) for call in self.calls()]
+
+    def calls(self) -> list[ActiveCall]:
+        """Return what runs in this worker."""
+        return list(self._calls.values())
 
     def taken(self) -> list[tuple[str, int, int]]:
         """Return (request id, prompt tokens, tokens of the answer) of the calls of this worker that
         have begun to answer; both are estimates."""
-        stats = [call.stats for call in list(self._calls.values())]
+        stats = [call.stats for call in self.calls()]
         return [
             (each.admission.request_id, each.prompt_estimate, each.records)
             for each in stats

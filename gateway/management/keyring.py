@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 
 from gateway.core.keys import Key
 from gateway.core.secrets import KEY_PREFIX, digest, is_well_formed
-from gateway.errors import GatewayError, Unauthenticated
+from gateway.errors import NotFound, Unauthenticated
 from gateway.runtime.database import Store, StoreUnavailable
 from gateway.runtime.versions import Revisions
 from gateway.store import keys
@@ -31,8 +31,10 @@ _REMEMBERED = 50_000
 _UNKNOWN_REMEMBERED = 10_000
 
 
-def refusal(key: Key, now: datetime) -> Unauthenticated | None:
-    """Return why a key may not be used now, or None."""
+def refusal(key: Key | None, now: datetime) -> Unauthenticated | None:
+    """Return why a key (None: a deleted one) may not be used now, or None."""
+    if key is None:
+        return Unauthenticated("This API key was deleted.", code="api_key_revoked")
     if key.revoked_at is not None and now >= key.revoked_at:
         return Unauthenticated("This API key was revoked.", code="api_key_revoked")
     if not key.enabled:
@@ -72,15 +74,12 @@ class Keyring:
             raise error
         return key
 
-    def refused(self, key_id: int) -> GatewayError | None:
-        """Return why a running call of this key must end, or None. Asks the store."""
+    def get(self, key_id: int) -> Key | None:
+        """Return a key as it is stored now, None for a deleted one. Raises StoreUnavailable."""
         try:
-            key = self.store.read(keys.get, key_id)
-        except StoreUnavailable:
+            return self.store.read(keys.get, key_id)
+        except NotFound:
             return None
-        except GatewayError:
-            return Unauthenticated("This API key was deleted.", code="api_key_revoked")
-        return refusal(key, self.now())
 
     def drop(self) -> None:
         """Forget everything; the next look-ups ask the store."""
