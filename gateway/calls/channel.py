@@ -1,6 +1,7 @@
 """What a call's producer hands to the greenlet that writes to the client.
 
-    put(batch)   waits while the channel is full: a slow client slows Ollama down
+    put(batch)   waits while the channel is full: a slow client slows Ollama down; long texts are
+                 handed over in pieces, so that none is held more than once
     get()        all that waits, in one piece; then how it ended; then a ping
     finish(e)    the end stands beside the queue: it is never bounded, never waits, first one wins
     nudge(loud)  asks for a ping, where nothing waits and nothing has ended
@@ -12,7 +13,7 @@ socket and slot of its frames alive.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from gateway.core.events import Batch, Ping, TextDelta, ThinkingDelta, ToolCallDone
@@ -21,6 +22,7 @@ from gateway.runtime.tasks import Event
 
 MAX_BATCHES: Final = 16
 MAX_CHARACTERS: Final = 262_144
+PIECE_CHARACTERS: Final = 65_536
 _OVERHEAD: Final = 64
 
 
@@ -60,13 +62,17 @@ class Channel:
             self._room.wait()
         if self.ended:
             return
-        self._batches.append(batch)
         size = _OVERHEAD
         for event in batch[1]:
             if type(event) is TextDelta or type(event) is ThinkingDelta:
                 size += len(event.text)
             elif type(event) is ToolCallDone:
                 size += len(event.arguments)
+        if size > PIECE_CHARACTERS and any(_is_long(event) for event in batch[1]):
+            for piece in _pieces(batch):
+                self.put(piece)
+            return
+        self._batches.append(batch)
         self._size += size
         self.put_count += 1
         if self.is_reading:
@@ -116,3 +122,19 @@ class Channel:
         if not self._batches and not self.ended:
             self._ping = loud
             self._ready.set()
+
+
+def _is_long(event: Event) -> bool:
+    return isinstance(event, TextDelta | ThinkingDelta) and len(event.text) > PIECE_CHARACTERS
+
+
+def _pieces(batch: Batch) -> Iterator[Batch]:
+    """Yield a batch in several: each event for itself, texts of PIECE_CHARACTERS at most."""
+    choice, events = batch
+    for event in events:
+        if isinstance(event, TextDelta | ThinkingDelta) and _is_long(event):
+            for start in range(0, len(event.text), PIECE_CHARACTERS):
+                text = event.text[start : start + PIECE_CHARACTERS]
+                yield choice, (type(event)(text),)
+        else:
+            yield choice, (event,)

@@ -80,6 +80,7 @@ def _ask(
                 slot.on_first_token()
             attempt.records += len(lines)
             events = feed(lines)
+            del lines[:]  # one may be of 8 MB, and its client slow
             if not events:
                 continue
             if type(events[-1]) is Failed:

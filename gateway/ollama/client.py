@@ -95,7 +95,8 @@ class Upstream:
             self._body.close()
 
     def lines(self) -> Iterator[list[bytes]]:
-        """Yield the lines that arrived together, again and again, up to the last record.
+        """Yield the lines that arrived together, again and again, up to the last record. Who has
+        read them may empty the list: they are not kept here.
 
         Raises UpstreamTimeout after `read_timeout_s` of silence, UpstreamError for a broken answer;
         UpstreamUnreachable while no record has come, since then a repeat cannot show twice.
@@ -112,8 +113,7 @@ class Upstream:
                 if not lines:
                     continue
                 self._has_records = True
-                last = lines[-1]
-                if not last.endswith(_NOT_DONE) and capabilities.says_done(last):
+                if not lines[-1].endswith(_NOT_DONE) and capabilities.says_done(lines[-1]):
                     body.read_end()
                     yield lines
                     return

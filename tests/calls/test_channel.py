@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from gateway.calls.channel import MAX_BATCHES, MAX_CHARACTERS, Channel
+from gateway.calls.channel import MAX_BATCHES, MAX_CHARACTERS, PIECE_CHARACTERS, Channel
 from gateway.core.events import Batch, Event, Ping, TextDelta, ThinkingDelta, ToolCallDone
 from gateway.errors import ClientGone, GatewayError
 from gateway.runtime import tasks
@@ -291,3 +292,34 @@ def end_of(channel: Channel) -> GatewayError | None:
     except GatewayError as error:
         return error
     return None
+
+
+@pytest.mark.parametrize("kind", [TextDelta, ThinkingDelta])
+def test_a_long_text_waits_in_pieces_and_is_held_once(
+    kind: type[TextDelta] | type[ThinkingDelta],
+) -> None:
+    channel, text = Channel(), "abcdefgh" * (1 << 20)
+    call = ToolCallDone("", "look", "{}")
+    tracemalloc.start()
+    producer = waiting(lambda: channel.put((1, (kind(text), call))), "put")
+    held_bytes = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    groups = []
+    while not producer.wait(0) or channel.put_count > sum(map(len, groups)):
+        groups.append(channel.get())
+
+    found = [event for group in groups for choice, events in group for event in events]
+    assert held_bytes < MAX_CHARACTERS + 4 * PIECE_CHARACTERS
+    assert {choice for group in groups for choice, _ in group} == {1}
+    assert found[-1] == call
+    assert "".join(event.text for event in found[:-1]) == text
+    assert max(len(event.text) for event in found[:-1]) == PIECE_CHARACTERS
+    assert max(map(len, groups)) <= MAX_CHARACTERS / PIECE_CHARACTERS + 1
+
+
+def test_a_long_tool_call_stays_whole() -> None:
+    channel = Channel()
+    call = ToolCallDone("", "look", "x" * (2 * MAX_CHARACTERS))
+    channel.put((0, (call,)))
+
+    assert channel.get() == [(0, (call,))]
