@@ -65,7 +65,7 @@ class Memory:
     ram_bytes: int
 
 
-@bp.get("/")
+@bp.get("/", strict_slashes=False)  # a redirect would repeat the Host of the request
 def now() -> str:
     """Show the state of everything."""
     store = services().store
