@@ -58,7 +58,8 @@ class PreparedCall:
     a budget must hold. `prefix` stands for the beginning of the conversation, so that the next turn
     finds the same server's prompt cache. `limits_start_only` tells that `timeout_ms` ends with the
     first record, `may_be_pinned` that no admin said how long the model stays in memory after a
-    call. `run` runs what reads or writes all of the request.
+    call. `run` runs what reads or writes all of the request, `most_tokens` is what a budget leaves
+    for each choice, 0 where none bounds it.
     """
 
     call: Call
