@@ -140,6 +140,11 @@ class Sums:
         """Output speed over all calls, by Ollama's clock."""
         return self.timed_tokens / (self.eval_ms / 1000) if self.eval_ms else None
 
+    @property
+    def tokens_per_request(self) -> float | None:
+        """Average size of a call."""
+        return self.tokens / self.requests if self.requests else None
+
     def __add__(self, other: Sums) -> Sums:
         return Sums(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(Sums)))
 
