@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run demo test test-all lint types unit golden bench soak screenshots docs scale translations requirements docker clean
+.PHONY: help setup setup-dev run demo test test-all lint types audit unit golden bench soak screenshots docs scale translations requirements docker clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -50,6 +50,10 @@ lint: setup-dev  ## ruff, import contracts
 
 types: setup-dev  ## mypy --strict on gateway/
 	@$(BIN)/mypy
+
+audit: setup-dev  ## look for known faults of the dependencies (asks PyPI)
+	@$(BIN)/pip-audit --require-hashes --disable-pip -r requirements.txt
+	@$(BIN)/pip-audit --require-hashes --disable-pip -r requirements-dev.txt
 
 unit: setup-dev  ## the quick tests only: no browser, no processes, no SDKs
 	@$(BIN)/python -m pytest -m "not browser and not sdk and not process and not node and not services"
