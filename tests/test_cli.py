@@ -484,6 +484,57 @@ def test_a_wrong_document_changes_nothing_and_names_the_place(
     assert parts.settings.behaviour().max_n == 3
 
 
+HOSTILE = {
+    "deep": "[" * 100_000,
+    "deep JSON": '{"a":' * 100_000,
+    "deep override": "models: [{name: m, override: " + "{a: " * 3000 + "1" + "}" * 3000 + "}]",
+    "aliases of aliases": "a: &a [x, x]\n"
+    + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 40)).replace("a0", "a"),
+    "itself": "keys: &k [*k]",
+    "itself in a setting": "settings: &k {max_n: *k}",
+    "no date": "settings: {max_n: 2026-99-99}",
+    "a huge number": "settings: {max_n: " + "9" * 6000 + "}",
+    "no number": "settings: {max_n: .nan}",
+    "endless slots": "servers: [{name: b, url: 'http://x', slots: .inf}]",
+    "a set": "servers: !!set {a, b}",
+    "bytes": "keys: [{name: !!binary YWJj}]",
+    "odd keys": "{1: 2, null: 3}",
+    "half a character": 'keys: [{name: "\\ud800"}]',
+    "a NUL": 'settings: {public_url: "a\\0b"}',
+    "a long name": f"keys: [{{name: {'x' * 100_000}}}]",
+}
+
+
+@pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.parametrize("rehearsal", [(), ("--dry-run",)], ids=["import", "rehearsal"])
+def test_a_hostile_document_is_one_line_and_changes_nothing(
+    run: Run, parts: Services, tmp_path: Path, content: str, rehearsal: tuple[str, ...]
+) -> None:
+    before = parts.settings.behaviour(), parts.keys.search(), parts.catalog.servers()
+    file = tmp_path / "config.yaml"
+    file.write_text(content)
+    result = run("import-config", file, *rehearsal)
+
+    assert result.exit_code == 1
+    assert len(result.stderr.splitlines()) == 1
+    assert len(result.stderr) < 400
+    assert (parts.settings.behaviour(), parts.keys.search(), parts.catalog.servers()) == before
+
+
+@pytest.mark.parametrize(
+    "name", ["config.json", "api_keys.json", "models.json", "overrides.json", "logs.json"]
+)
+@pytest.mark.parametrize("content", ["[" * 100_000, "9" * 6000, '{"a": ' + "9" * 6000 + "}"])
+def test_a_hostile_file_of_the_old_product_is_no_fault(
+    run: Run, tmp_path: Path, name: str, content: str
+) -> None:
+    (tmp_path / name).write_text(content)
+    result = run("import-ollama2openai", tmp_path)
+
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    assert len(result.stderr.splitlines()) <= 1
+
+
 @pytest.mark.parametrize(
     "content", ["{", "- 1", "text", "a: [1", "\t", "!!python/object:os.system x"]
 )

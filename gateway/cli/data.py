@@ -112,7 +112,7 @@ def _read_document(source: Path) -> Json:
         mark = getattr(exc, "problem_mark", None)
         line = "" if mark is None else f", line {mark.line + 1}"
         raise InvalidRequest(f"{source}{line}: is neither YAML nor JSON.") from exc
-    except (OSError, UnicodeDecodeError, RecursionError) as exc:
+    except (OSError, ValueError, RecursionError) as exc:  # also a date or number that cannot be
         raise InvalidRequest(f"{source} cannot be read as text.") from exc
 
 

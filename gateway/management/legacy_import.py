@@ -142,7 +142,7 @@ def _load(path: Path) -> Json:
         raise InvalidRequest(
             f"{path.name}, line {exc.lineno}: is not JSON ({exc.msg}).", param=path.name
         ) from exc
-    except (OSError, UnicodeDecodeError, RecursionError) as exc:
+    except (OSError, ValueError, RecursionError) as exc:
         raise InvalidRequest(f"{path.name} cannot be read.", param=path.name) from exc
 
 
