@@ -179,8 +179,9 @@ class StderrHandler(logging.Handler):
     thread of its own to wait for a reader."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a line if there is room for one."""
-        line = self.format(record).encode(errors="replace")[: select.PIPE_BUF - 1]
+        """Write a line if there is room for one. No call is served yet, so an error may say why."""
+        cause = f": {clean(str(record.exc_info[1]))}" if record.exc_info else ""
+        line = f"{self.format(record)}{cause}".encode(errors="replace")[: select.PIPE_BUF - 1]
         with suppress(OSError, ValueError):
             if select.select((), (2,), (), 0)[1]:
                 os.write(2, line + b"\n")

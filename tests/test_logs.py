@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import logging
+import select
 import weakref
 from collections.abc import Callable
 
@@ -51,6 +52,23 @@ def test_a_foreign_logger_names_kinds_of_errors_only(caplog: pytest.LogCaptureFi
         foreign.debug("Closing connection. %s", InvalidRequestLine("my secret diary"))
 
     assert caplog.messages == ["Closing connection. InvalidRequestLine"]
+
+
+def test_the_master_writes_why_a_worker_could_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[bytes] = []
+    monkeypatch.setattr(logs.os, "write", lambda _, line: written.append(line))
+    handler = logs.StderrHandler()
+    handler.setFormatter(LineFormatter())
+    try:
+        raise ValueError("PORT:\nis in use")
+    except ValueError as error:
+        cause = (ValueError, error, error.__traceback__)
+    handler.emit(logging.LogRecord("g", logging.ERROR, __file__, 1, "boot failed", (), cause))
+    handler.emit(_record("x" * 100_000))
+
+    assert written[0].endswith(b": PORT:\\nis in use\n")
+    assert [line.count(b"\n") for line in written] == [1, 1]
+    assert len(written[1]) <= select.PIPE_BUF
 
 
 def test_values_are_bounded() -> None:
