@@ -69,7 +69,9 @@ class CallRecords:
         """Record a call that was rejected before it was admitted, so that an admin sees why."""
         admission = _admission(key, caller, requested_model=requested_model[:200], streamed=False)
         self._usage.admit(admission)
-        self.settle(admission, rejection(caller.request_id, error), caller)
+        self.settle(
+            admission, rejection(caller.request_id, error, admission.requested_model), caller
+        )
 
     def settle(self, admission: Admission, settlement: Settlement, caller: Caller) -> None:
         """Record how a call ended."""

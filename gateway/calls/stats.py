@@ -161,7 +161,9 @@ class CallStats:
             error_code="" if error is None else error.code,
             error_message=""
             if error is None
-            else recorded_words(error, with_texts=self.texts is not None),
+            else recorded_words(
+                error, with_texts=self.texts is not None, model=admission.requested_model
+            ),
             server_id=self.server_id,
             server_name=self.server_name,
             route_reason=self.route_reason,
@@ -200,30 +202,27 @@ def finish_of(error: GatewayError) -> str:
     return error.code if error.code in {"client_closed", "cancelled"} else "error"
 
 
-def recorded_words(error: GatewayError, *, with_texts: bool) -> str:
+def recorded_words(error: GatewayError, *, with_texts: bool, model: str = "") -> str:
     """Return what a record says of a failure: unless texts are kept, nothing that a caller, a model
-    or Ollama said, but for the field in question."""
+    or Ollama said, but for the field in question and the name of the model asked for."""
     if with_texts:
         return error.message[:500]
     if error.recorded is not None:
         return error.recorded
-    masked: str = _QUOTED.sub(lambda found: _shown(found[0], error.param), error.message)
+    param = error.param or ""
+    known = {param, param.rpartition(".")[2], model}
+    masked: str = _QUOTED.sub(
+        lambda found: found[0] if found[0][1:-1] in known else "'…'", error.message
+    )
     return masked[:500]
 
 
-def _shown(quoted: str, param: str | None) -> str:
-    """Return quoted words of a message, if they name the field it is about."""
-    name = quoted[1:-1]
-    return quoted if param and name in (param, param.rpartition(".")[2]) else "'…'"
-
-
-def rejection(request_id: str, error: GatewayError, duration_ms: float = 0.0) -> Settlement:
-    """Return the second half of the record of a call that never began."""
+def rejection(request_id: str, error: GatewayError, model: str) -> Settlement:
+    """Return the second half of the record of a call for `model` that never began."""
     return Settlement(
         request_id=request_id,
         status=error.status,
         finish=finish_of(error),
-        duration_ms=duration_ms,
         error_code=error.code,
-        error_message=recorded_words(error, with_texts=False),
+        error_message=recorded_words(error, with_texts=False, model=model),
     )
