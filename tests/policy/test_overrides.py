@@ -212,21 +212,6 @@ def test_options_nobody_knows_pass_unless_switched_off(allowed: bool) -> None:
     assert set(found.ignored) == (set() if allowed else {"options.new_thing", "options.newer"})
 
 
-def test_an_option_nobody_knows_is_logged_once(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(apply, "_logged", set())
-    monkeypatch.setattr(apply, "_MOST_LOGGED", 2)
-    with caplog.at_level("INFO", logger=apply.__name__):
-        for name in ("odd\nname", "odd\nname", "second", "third"):
-            applied(chat(options={name: 1}))
-
-    assert [record.getMessage() for record in caplog.records] == [
-        "option 'odd\\nname' is not known and passed on",
-        "option 'second' is not known and passed on",
-    ]
-
-
 def test_a_forced_value_is_noted_for_the_log_only() -> None:
     request = chat(options={"temperature": 1.0, "top_k": 4})
 

@@ -103,7 +103,10 @@ def test_a_budget_of_a_key_holds_across_all_gateways(site: Site) -> None:
         results = list(pool.map(lambda url: call(url, key, stream=True)[0], urls))
 
     assert results.count("") == 10
-    assert sum("insufficient_quota" in result for result in results) == 30
+    # while the others run, what they hold may still come back; then it is used up for good
+    words = ("insufficient_quota", "rate_limit_exceeded")
+    assert sum(any(word in result for word in words) for result in results) == 30
+    until(lambda: "insufficient_quota" in call(urls[0], key, stream=True)[0], "the end")
 
 
 def test_a_revoked_key_is_refused_everywhere_within_a_second(site: Site) -> None:

@@ -87,6 +87,25 @@ def test_calls_come_in_again_when_others_have_left(small: Caller, wide_ollama: F
     assert small.post(CHAT.path, BODY).status == 200
 
 
+def test_a_burst_of_one_key_leaves_room_for_health(small: Caller, wide_ollama: FakeOllama) -> None:
+    """All at the same moment and with keep-alive: who is refused does not stay."""
+    with wide_ollama.hold("tern", at=2):
+        wires = [small.wire() for _ in range(3 * ROOM)]
+        for wire in wires:
+            wire.send(post(CHAT.path, BODY, small.key))
+        heads = [wire.head() for wire in wires]
+        well = small.ask("GET", "/healthz")
+        for wire in wires:
+            wire.sock.close()
+    wide_ollama.wait_idle()
+
+    refused = [headers for status, headers in heads if status == 503]
+    assert [status for status, _ in heads].count(200) == CALLS
+    assert len(refused) == 3 * ROOM - CALLS
+    assert {headers["connection"] for headers in refused} == {"close"}
+    assert well.status == 200
+
+
 FORM = (
     b"POST /auth/login HTTP/1.1\r\nHost: gateway\r\n"
     b"Content-Type: application/x-www-form-urlencoded\r\n"

@@ -17,7 +17,6 @@ keys are limits instead, `max_tokens_cap` and `max_num_ctx`: the smallest of all
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
@@ -37,8 +36,6 @@ from gateway.core.chat import (
 from gateway.core.keys import Key
 from gateway.core.options import KEYS, OPTIONS, SPELLINGS
 
-log = logging.getLogger(__name__)
-
 R = TypeVar("R", bound=ChatRequest | CompletionRequest | EmbedRequest)
 Reason: TypeAlias = Literal["forced", "capped", "not allowed", "unknown", "no use"]
 ReasoningField: TypeAlias = Literal["reasoning_content", "reasoning", "both"]
@@ -48,8 +45,6 @@ _RUNNER: Final = frozenset(name for name in KEYS if KEYS[name].runner) - {"num_c
 """What `allow_client_runner_options` is about: not `num_ctx`, which has its own limit."""
 _CAPS: Final = ("max_tokens_cap", "max_num_ctx")
 _REQUEST: Final = "request"
-_MOST_LOGGED: Final = 1_000
-_logged: set[str] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,8 +242,6 @@ class _Merge:
         for."""
         for name, source in list(self.sources.items()):
             rule = KEYS.get(name)
-            if rule is None:
-                _log_once(name, behaviour.allow_unverified_options)
             if rule is None and not behaviour.allow_unverified_options:
                 del self.won[name], self.sources[name]
                 self._change(f"options.{name}"[:80], "unknown", told=True)
@@ -261,13 +254,6 @@ class _Merge:
         self.changes.append(Change(name, reason))
         if told:
             self.ignored.append(name)
-
-
-def _log_once(option: str, passed: bool) -> None:
-    """Log an option nobody here knows, once a process: the names come from callers (D46)."""
-    if option not in _logged and len(_logged) < _MOST_LOGGED:
-        _logged.add(option)
-        log.info("option %.80r is not known and %s", option, "passed on" if passed else "dropped")
 
 
 def _asked(params: Params) -> dict[str, Json]:
