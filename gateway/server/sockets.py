@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import time
 from contextlib import suppress
 
+from gevent import monkey
+
 LINGER_S = 2.0
 QUIET_S = 0.5
 _PIECE_BYTES = 64 * 1024
+_poll = monkey.get_original("select", "poll")  # gevent's would let others run
 _USER_TIMEOUT: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)  # Linux
 
 
@@ -31,6 +35,13 @@ def bound_writing(sock: socket.socket, limit_s: float) -> None:
     if _USER_TIMEOUT is not None:
         with suppress(OSError):  # no TCP, or gone already
             sock.setsockopt(socket.IPPROTO_TCP, _USER_TIMEOUT, int(limit_s * 1000))
+
+
+def is_silent(sock: socket.socket) -> bool:
+    """Whether nothing has come that was not read yet. Never waits."""
+    poller = _poll()
+    poller.register(sock.fileno(), select.POLLIN)
+    return not poller.poll(0)
 
 
 def end_reading(sock: socket.socket) -> None:

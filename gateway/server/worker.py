@@ -44,8 +44,8 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no ty
     """Serves each connection in a greenlet, and knows which of them wait for a request.
 
     When connections are crowded, those that wait longest for a head or a body are ended. That is
-    looked at whenever a connection opens or begins to wait: nothing else makes it crowded, or
-    makes one that could be ended.
+    looked at whenever a connection opens or begins to wait for a request: nothing else makes it
+    crowded, or makes one that could be ended.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -75,7 +75,11 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no ty
         """End as many waiting connections as are too many."""
         too_many = len(self._open) - len(self._ending) - int(self.worker_connections * _CROWDED)
         if too_many > 0:
-            waiting = (found for found in self._idle.items() if found[0] not in self._ending)
+            waiting = (
+                (greenlet, client)
+                for greenlet, client in self._idle.items()
+                if greenlet not in self._ending and sockets.is_silent(client)
+            )
             for greenlet, client in list(islice(waiting, too_many)):
                 sockets.end_reading(client)
                 self._ending.add(greenlet)
@@ -88,7 +92,6 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no ty
             yield
             return
         self._idle[me] = self._open[me][0]
-        self._make_room()
         try:
             yield
         finally:
@@ -101,6 +104,7 @@ class GatewayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no ty
         client, patience_s = self._open[me]
         self._open[me] = (client, self.cfg.keepalive)
         with self._waiting(), Timeout(patience_s, False):
+            self._make_room()
             yield
 
     def close_idle(self) -> None:

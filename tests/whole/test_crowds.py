@@ -90,9 +90,10 @@ def test_calls_come_in_again_when_others_have_left(small: Caller, wide_ollama: F
 def test_a_burst_of_one_key_leaves_room_for_health(small: Caller, wide_ollama: FakeOllama) -> None:
     """All at the same moment and with keep-alive: who is refused does not stay."""
     with wide_ollama.hold("tern", at=2):
-        wires = [small.wire() for _ in range(3 * ROOM)]
-        for wire in wires:
-            wire.send(post(CHAT.path, BODY, small.key))
+        wires = []
+        for _ in range(3 * ROOM):
+            wires.append(small.wire())
+            wires[-1].send(post(CHAT.path, BODY, small.key))
         heads = [wire.head() for wire in wires]
         well = small.ask("GET", "/healthz")
         for wire in wires:
