@@ -29,12 +29,7 @@ limit_request_line = 8190
 limit_request_field_size = 16380
 accesslog = None  # the gateway writes its own line, with the request id
 errorlog = "-"
-logconfig_dict = {
-    "handlers": {"stderr": {"class": "gateway.logs.StderrHandler", "formatter": "line"}},
-    "formatters": {"line": {"()": "gateway.logs.LineFormatter"}},
-    "root": {"handlers": []},
-    "loggers": {"gunicorn.error": {"handlers": ["stderr"], "propagate": False}},
-}
+logger_class = "gateway.server.logger.MasterLogger"
 loglevel = os.environ.get("LOG_LEVEL", "info").lower()
 proc_name = "ollama2openai"
 umask = 0o077
