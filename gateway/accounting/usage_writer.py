@@ -44,7 +44,7 @@ State: TypeAlias = Literal["ok", "behind", "unavailable"]
 
 @dataclass(eq=False)
 class UsageWriter:
-    """Takes admissions and settlements from any thread, stores them in its own.
+    """Stores admissions and settlements, which come from any thread, in its own.
 
     `running` gives (request id, prompt tokens, tokens of the answer) of the calls that run.
     """

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from gateway.core.catalog import Model
     from gateway.scheduling.tickets import Slot
 
-_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+_QUOTED = re.compile(r"(?<!\w)['\"].*['\"](?!\w)", re.DOTALL)
+"""From the first quote to the last, not an apostrophe: what is quoted may hold quotes itself."""
 
 Phase = Literal["queued", "loading", "thinking", "answering"]
 
@@ -209,12 +210,11 @@ def recorded_words(error: GatewayError, *, with_texts: bool, model: str = "") ->
         return error.message[:500]
     if error.recorded is not None:
         return error.recorded
-    param = error.param or ""
-    known = {param, param.rpartition(".")[2], model}
-    masked: str = _QUOTED.sub(
-        lambda found: found[0] if found[0][1:-1] in known else "'…'", error.message
-    )
-    return masked[:500]
+    names = (error.param, (error.param or "").rpartition(".")[2], model)
+    known = sorted({repr(name) for name in names if name}, key=len, reverse=True)
+    kept = re.compile("(" + "|".join(map(re.escape, known)) + ")") if known else None
+    pieces = [error.message] if kept is None else kept.split(error.message)
+    return "".join(piece if piece in known else _QUOTED.sub("'…'", piece) for piece in pieces)[:500]
 
 
 def rejection(request_id: str, error: GatewayError, model: str) -> Settlement:

@@ -148,7 +148,7 @@ class ModelJobs:
             task.interrupt("the worker stops")
 
     def take_up(self) -> None:
-        """Take up what was left by a worker that ended."""
+        """Resume what was left by a worker that ended."""
         for job_id in self.store.read(pulls.waiting, self.now() - STALE):
             tasks.spawn(self._work, job_id)
 

@@ -136,7 +136,7 @@ def from_status(status: int, body: bytes, retry_after: str | None, endpoint: str
 
 
 def _recorded(error: GatewayError, text: str) -> GatewayError:
-    """Let records keep what is known of `text`: all of it may hold the caller's words."""
+    """Set what records keep of `text`: what is known of it, as all may hold the caller's words."""
     if text:
         found = next((found[0] for known in _KNOWN if (found := known.search(text))), "")
         error.recorded = f"The Ollama server: {found}" if found else _UNKNOWN

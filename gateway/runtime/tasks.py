@@ -222,7 +222,7 @@ def _held(work: Callable[[], T]) -> tuple[T | None, Exception | None]:
 
 
 def pause() -> None:
-    """Let everything else run that is ready to."""
+    """Yield to everything else that is ready to run."""
     gevent.sleep(0)
 
 

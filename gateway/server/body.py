@@ -77,7 +77,7 @@ class BoundedBody:
         return line
 
     def _timed(self, read: Callable[[int | None], bytes], size: int | None) -> bytes:
-        if self._size == self._length:
+        if size == 0 or self._size == self._length:
             return b""
         now_s = time.monotonic()
         self._began_s = self._began_s or now_s

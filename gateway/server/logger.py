@@ -14,7 +14,7 @@ class MasterLogger(Logger):  # type: ignore[misc]  # gunicorn ships no types
     """Writes gunicorn's own lines where there is room for them; requests it does not log."""
 
     def setup(self, cfg: Any) -> None:
-        """Take the place of the handler that would block on a full pipe."""
+        """Replace the handler that would block on a full pipe."""
         super().setup(cfg)
         handler = logs.StderrHandler()
         is_json = os.environ.get("LOG_FORMAT") == "json"

@@ -45,6 +45,10 @@ FAILURES = {
         InvalidRequest(f"'messages[0].role' must not be '{CANARY}'.", param="messages[0].role"),
         "'messages[0].role' must not be '…'.",
     ),
+    "an apostrophe before a value": (
+        InvalidRequest(f"This key's model refused '{CANARY}'s word' or '{CANARY}'."),
+        "This key's model refused '…'.",
+    ),
     "an overrun field": (
         InvalidRequest(f"'{CANARY}' is not known here.", param="options"),
         "'…' is not known here.",

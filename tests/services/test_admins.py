@@ -142,7 +142,7 @@ def test_strangers_who_wait_for_the_hashing_are_few_of_each_network(store: Store
 
 
 def _while_hashing(monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], object]) -> None:
-    """Let something happen between the check of a password and what follows from it."""
+    """Make something happen between the check of a password and what follows from it."""
     check = passwords.is_right
 
     def is_right(stored: str, password: str) -> bool:
