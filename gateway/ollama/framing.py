@@ -15,6 +15,7 @@ here follows RFC 9112 strictly.
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -48,15 +49,15 @@ class Head:
     keep_alive: bool
 
 
-class Framing:
+class Framing(ABC):
     """Takes the bytes of a body as they come."""
 
     finished = False
     extra = False
 
+    @abstractmethod
     def feed(self, data: bytes) -> bytes:
         """Return the payload in `data`. Raises Malformed."""
-        raise NotImplementedError
 
     def eof(self) -> None:
         """Record that the connection ended. Raises Truncated unless that ends the body."""
