@@ -8,6 +8,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import create_engine, select, text
 from sqlalchemy.exc import DBAPIError
 
-from gateway.store import jobs
+from gateway.store import jobs, responses
 from gateway.store.database import schema
 from gateway.store.database.engine import Database
 from gateway.store.tables import Base, UsageHourRow
@@ -140,6 +141,39 @@ def test_jobs_of_before_and_of_an_older_gateway_are_pulls(empty_url: str) -> Non
     database.close()
 
     assert found == [("beside", "pull"), ("before", "pull")]
+
+
+def test_responses_of_before_get_their_size_and_are_still_told_whole(empty_url: str) -> None:
+    """A gateway of before kept the output in the response as well."""
+    response = (
+        "INSERT INTO stored_response (id, key_id, model, status, body, created_at)"
+        " VALUES ('resp_1', 7, 'tern', 'completed', :body, 1)"
+    )
+    item = (
+        "INSERT INTO stored_item (response_id, key_id, item_id, kind, position, body)"
+        " VALUES ('resp_1', 7, 'msg_1', 'output', 0, :body)"
+    )
+    engine = create_engine(empty_url)
+    config = Config()
+    config.set_main_option("script_location", str(schema.MIGRATIONS))
+    config.set_main_option("path_separator", "os")
+    with engine.connect() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0007")
+        connection.execute(text(response), {"body": '{"id": "resp_1", "output": [{"a": 1}]}'})
+        connection.execute(text(item), {"body": '{"a": 1}'})
+        connection.commit()
+    engine.dispose()
+    schema.upgrade(empty_url)
+    database = Database(empty_url)
+    with database.read() as session:
+        found = responses.find(session, 7, "resp_1", datetime.now(UTC))
+        row = session.get(responses.StoredResponseRow, "resp_1")
+    database.close()
+
+    assert found == {"id": "resp_1", "output": [{"a": 1}]}
+    assert row is not None
+    assert row.size == 38 + 8
 
 
 def test_processes_that_start_together_migrate_once(empty_url: str) -> None:
