@@ -149,6 +149,21 @@ def test_a_fallback_is_recorded_under_the_model_that_answered(
     assert found["requested_model"] == "llama3.2"
 
 
+def test_a_fallback_is_bounded_by_the_budget_like_the_first(
+    caller: Caller, operator: Operator, ollama: FakeOllama
+) -> None:
+    key = operator.key(budgets=[{"metric": "tokens", "period": "day", "limit": 60}])
+    other = operator.model("gemma3:4b")["id"]
+    ollama.script("llama3.2", Script(fault=error(400, "exceeds the available context size")))
+    with operator.changed_model("llama3.2:latest", fallbacks=[other]):
+        reply = caller.post(CHAT.path, CHAT.body, key=key)
+
+    first, second = (one.json["options"]["num_predict"] for one in ollama.calls("/api/chat"))
+    assert reply.status == 200
+    assert 0 < first <= 60
+    assert 0 < second <= 60
+
+
 def test_a_stream_that_fails_after_its_head_was_answered_200(
     caller: Caller, operator: Operator, ollama: FakeOllama, records: Records
 ) -> None:
