@@ -16,7 +16,9 @@ bind = f"{f'[{_host}]' if ':' in _host and '[' not in _host else _host}:" + (
 worker_class = "gateway.server.worker.GatewayWorker"
 workers = int(os.environ.get("WEB_CONCURRENCY", "1"))
 worker_connections = int(os.environ.get("WORKER_CONNECTIONS", "4000"))
-backlog = 2048
+backlog = (
+    4096  # a full one costs whoever comes next a second, until the system tries again (load-8)
+)
 preload_app = False  # an engine or session made before the fork would be shared (P22)
 max_requests = 0  # a recycled worker would cut its streams (P3)
 timeout = 60  # of the worker's heartbeat, not of requests

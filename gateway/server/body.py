@@ -7,6 +7,7 @@ counts as idle: when connections are crowded, it is among the first to be ended.
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
@@ -46,7 +47,23 @@ class BoundedBody:
     @property
     def failed(self) -> bool:
         """Whether where the next request begins is unknown: asked by gunicorn's parser."""
-        return bool(self._inner.failed)
+        return bool(getattr(self._inner, "failed", False))
+
+    def read_ahead(self) -> None:
+        """Wait for the whole body if it is at most _PIECE_BYTES long, or of unknown length.
+
+        Raises like `read`, and InvalidRequest for chunks longer than that.
+        """
+        if self._length is None:
+            data = self.read(_PIECE_BYTES)
+            if len(data) == _PIECE_BYTES:
+                self._inner.failed = True
+                raise InvalidRequest("A chunked form must be shorter than 64 KiB.")
+        elif self._length <= _PIECE_BYTES:
+            data = self.read()
+        else:
+            return
+        self._inner, self._length, self._size = io.BytesIO(data), len(data), 0
 
     def read(self, size: int | None = None) -> bytes:
         """Return `size` bytes, fewer only at the end; without `size` all that is left."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -83,11 +84,75 @@ def test_bodies_come_whole_and_by_lines(site: Site) -> None:
     assert wire.reply().body == b"ab\n|cd\n|e"
 
 
+def _form(framing: bytes, body: bytes) -> bytes:
+    kind = b"Content-Type: application/x-www-form-urlencoded; charset=utf-8\r\n"
+    return _post("/read", kind + framing, body)
+
+
+@pytest.mark.parametrize(
+    ("framing", "body", "size"),
+    [
+        (b"Content-Length: 10", b"ten bytes.", b"10"),
+        (b"Content-Length: 0", b"", b"0"),
+        (b"Content-Length: 65536", b"x" * 65_536, b"65536"),
+        (b"Content-Length: 65537", b"x" * 65_537, b"65537"),
+        (CHUNKED, b"a\r\nten bytes.\r\n0\r\n\r\n", b"10"),
+    ],
+    ids=["ten", "none", "the longest read ahead", "a longer one", "chunks"],
+)
+def test_a_form_is_read_as_it_was_sent(
+    site: Site, framing: bytes, body: bytes, size: bytes
+) -> None:
+    wire = site.wire()
+    for _ in range(2):  # and the next request of the connection
+        wire.send(_form(framing, body))
+        assert wire.reply().body == size
+
+
+@pytest.mark.parametrize(
+    ("framing", "body"),
+    [(LENGTH, b"ten bytes."), (CHUNKED, b"a\r\nten bytes.\r\n")],
+    ids=["length", "chunked"],
+)
+def test_half_a_form_never_reaches_the_application(
+    tmp_path: Path, framing: bytes, body: bytes
+) -> None:
+    with Site(tmp_path, idle_s=0.2) as site:
+        wire = site.wire()
+        wire.send(_form(framing, body))
+        reply = wire.reply()
+        left = site.wire()
+        left.send(_form(framing, body))
+        left.sock.shutdown(socket.SHUT_WR)
+
+        assert (reply.status, reply.json["error"]["message"]) == (
+            400,
+            "The request body came too slowly.",
+        )
+        assert wire.rest() == b""
+        assert left.rest() == b""
+        assert "Traceback" not in site.log()
+
+
+@pytest.mark.parametrize(
+    "body", [b"zz\r\n", b"10000\r\n" + b"x" * 65_536 + b"\r\n0\r\n\r\n"], ids=["malformed", "long"]
+)
+def test_chunks_of_a_form_are_well_formed_and_few(site: Site, body: bytes) -> None:
+    wire = site.wire()
+    wire.send(_form(CHUNKED, body))
+
+    assert wire.reply().status == 400
+
+
 def _half(framing: bytes) -> Callable[[Wire], None]:
     return lambda wire: wire.send(_post("/read", framing, b"5\r\n"))
 
 
-@pytest.mark.parametrize("begin", [_half(LENGTH), _half(CHUNKED)], ids=["length", "chunked"])
+@pytest.mark.parametrize(
+    "begin",
+    [_half(LENGTH), _half(CHUNKED), lambda wire: wire.send(_form(LENGTH, b"a="))],
+    ids=["length", "chunked", "form"],
+)
 def test_half_bodies_keep_nobody_out(site: Site, begin: Callable[[Wire], None]) -> None:
     for _ in range(3 * worker_connections):
         begin(site.wire())
