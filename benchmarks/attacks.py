@@ -1,6 +1,7 @@
 """What honest callers notice while somebody attacks; a real gateway, real sockets.
 
-    python -m benchmarks.attacks [crowd|bodies|guesses ...] [--connections 10000]
+    python -m benchmarks.attacks [crowd|bodies|guesses|kills|limits ...] [--connections 10000]
+                                 [--minutes 60]
 
 *crowd*: a stranger holds thousands of connections that say nothing, half a head, half a form, or
 drip; measured is how long a look at `/healthz`, the page to sign in and a call with a key take.
@@ -8,6 +9,10 @@ drip; measured is how long a look at `/healthz`, the page to sign in and a call 
 is the longest gap between two tokens of a stream, and of looks at `/healthz`.
 *guesses*: wrong passwords for the owner's name from a thousand addresses; measured is how long the
 owner with the right one tries, from a browser that signed in before and from a new one.
+*kills*: forty times one of four workers is killed under streams of fifty tokens a second; counted
+are answered calls without a record, and tokens delivered that no record knows.
+*limits*: one key calls as fast as its limits let it, and faster; measured is what the database
+keeps of each call. Runs `--minutes`, so it is left out where no attack is named.
 
 Each prints a line of the table in `docs/reliability.md`. Times include the attacker's own work on
 the same processors.
@@ -18,15 +23,19 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import os
 import random
 import re
 import resource
+import signal
 import socket
+import sqlite3
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +43,8 @@ import requests
 
 from tests.contract.wire import Wire, post
 from tests.fake_ollama import FakeModel, FakeOllama, Script
-from tests.process import ADMIN_PASSWORD, Gateway
+from tests.process import ADMIN_PASSWORD, Gateway, wait_for
+from tests.servers import running_redis
 
 FORM = (
     b"POST /auth/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\n"
@@ -48,29 +58,31 @@ MB = 1 << 20
 def main() -> None:
     """Run the attacks that were named, or all."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("attacks", nargs="*", choices=[*ATTACKS], default=list(ATTACKS))
+    parser.add_argument("attacks", nargs="*", choices=[*ATTACKS], default=[*ATTACKS][:-1])
     parser.add_argument("--connections", type=int, default=10_000)
+    parser.add_argument("--minutes", type=float, default=60)
     chosen = parser.parse_args()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     for name in chosen.attacks:
-        ATTACKS[name](chosen.connections)
+        ATTACKS[name](chosen)
 
 
 @contextmanager
-def gateway(**env: str) -> Iterator[Gateway]:
+def gateway(workers: int = 1, **env: str) -> Iterator[Gateway]:
     """Start a gateway before a fake Ollama with one paced model."""
     with (
         FakeOllama([FakeModel("tern:latest", ("completion", "tools"), slots=64)]) as ollama,
         tempfile.TemporaryDirectory() as folder,
-        Gateway(Path(folder) / "data", ollama_url=ollama.url, env=env) as running,
+        Gateway(Path(folder) / "data", ollama_url=ollama.url, workers=workers, env=env) as running,
     ):
         ollama.script("tern", Script(content="one two three " * 400, delay_s=0.02))
         yield running
 
 
-def crowd(connections: int) -> None:
+def crowd(chosen: argparse.Namespace) -> None:
     """Hold connections and look how others are served meanwhile."""
+    connections = chosen.connections
     for name, said in CROWDS.items():
         with gateway() as target:
             end = threading.Event()
@@ -127,7 +139,7 @@ def _told(took: dict[str, list[float]]) -> str:
     )
 
 
-def bodies(_: int) -> None:
+def bodies(_: argparse.Namespace) -> None:
     """Send large legal bodies beside streams."""
     for name, body in _bodies():
         with gateway() as target:
@@ -223,7 +235,7 @@ def _send(target: Gateway, body: bytes, answers: list[int]) -> None:
         answers.append(wire.reply().status)
 
 
-def guesses(_: int) -> None:
+def guesses(_: argparse.Namespace) -> None:
     """Guess the owner's password from a thousand addresses while the owner signs in."""
     with gateway(TRUSTED_PROXIES="1") as target:
         known = _Browser(target, "198.51.100.7")
@@ -282,7 +294,116 @@ def _guess(target: Gateway, end: threading.Event) -> None:
             _Browser(target, address).sign_in("not the password")
 
 
-ATTACKS: dict[str, Callable[[int], None]] = {"crowd": crowd, "bodies": bodies, "guesses": guesses}
+def kills(_: argparse.Namespace) -> None:
+    """Kill a worker of four forty times, and compare what clients got with the records."""
+    got: dict[str, int] = {}
+    with running_redis() as redis, gateway(4, REDIS_URL=redis.url) as target:
+        end = threading.Event()
+        clients = [threading.Thread(target=_read, args=(target, got, end)) for _ in range(16)]
+        for client in clients:
+            client.start()
+        for _ in range(40):
+            time.sleep(2)
+            wait_for(lambda: len(_workers(target)) == 4, "four workers")
+            os.kill(random.choice(_workers(target)), signal.SIGKILL)
+        end.set()
+        for client in clients:
+            client.join()
+        wait_for(lambda: None not in _recorded(target).values(), "the end of every call", 120)
+        recorded = _recorded(target)
+    missing = [tokens - (recorded.get(name) or 0) for name, tokens in got.items()]
+    print(
+        f"40 kills: {len(got)} calls were answered, {len(got.keys() - recorded)} have no record; "
+        f"{sum(short > 0 for short in missing)} records lack tokens, at most {max(missing)} "
+        f"of fifty a second, median {sorted(missing)[-len(missing) // 4]}",
+        flush=True,
+    )
+
+
+def _read(target: Gateway, got: dict[str, int], end: threading.Event) -> None:
+    """Read streams and count their pieces, each of one token, by the id of the request."""
+    body = {"model": "tern", "messages": [{"role": "user", "content": "a"}], "stream": True}
+    while not end.is_set():
+        with suppress(OSError, AssertionError, ValueError), Wire(target, 60) as wire:
+            wire.send(post("/v1/chat/completions", body | {"max_tokens": 250}, target.key))
+            status, headers = wire.head()
+            if status == 200:
+                name = headers["x-request-id"]
+                got[name] = 0
+                for piece in wire.body(headers):
+                    got[name] += piece.count(b'"delta":{"content":"')
+
+
+def _workers(target: Gateway) -> list[int]:
+    text = Path(f"/proc/{target.pid}/task/{target.pid}/children").read_text()
+    return [int(child) for child in text.split()]
+
+
+def _recorded(target: Gateway) -> dict[str, int | None]:
+    """Return the answer's tokens by request id, None of calls that have not ended."""
+    with closing(sqlite3.connect(target.folder / "gateway.db", timeout=30)) as store:
+        settled = "case when settled_at is not null then completion_tokens end"
+        return dict(store.execute(f"select request_id, {settled} from usage"))
+
+
+def limits(chosen: argparse.Namespace) -> None:
+    """Call with one key as fast as it may, and faster, in all ways that leave something."""
+    with gateway() as target:
+        target.key = target.issue_key("busy", requests_per_minute=600, concurrent=8)
+        before = _stored(target)
+        until_s = time.monotonic() + chosen.minutes * 60
+        answers: Counter[int] = Counter()
+        clients = [
+            threading.Thread(target=_insist, args=(target, until_s, answers)) for _ in range(10)
+        ]
+        for client in clients:
+            client.start()
+        for client in clients:
+            client.join()
+        time.sleep(5)  # what is written late
+        calls = len(_recorded(target))
+        grown = _stored(target) - before
+    print(
+        f"one key for {chosen.minutes:g} minutes: answers {dict(answers)}, {calls} records, the "
+        f"database grew by {grown / MB:.1f} MB, {grown / calls:.0f} bytes a record",
+        flush=True,
+    )
+
+
+def _insist(target: Gateway, until_s: float, answers: Counter[int]) -> None:
+    dice = random.Random()
+    with requests.Session() as session:
+        while time.monotonic() < until_s:
+            body = {
+                "model": "tern", "max_tokens": 3, "stop": [os.urandom(9).hex() for _ in range(9)],
+                "user": os.urandom(20).hex(), os.urandom(9).hex(): os.urandom(99).hex(),
+                "messages": [{"role": "user", "content": "a" * dice.randrange(9000)}],
+            }  # fmt: skip
+            headers = {
+                "Authorization": f"Bearer {target.key}", "User-Agent": os.urandom(30).hex()
+            }  # fmt: skip
+            answer = session.post(
+                f"{target.url}/v1/chat/completions", json=body, headers=headers, timeout=60
+            )
+            answers[answer.status_code] += 1
+            time.sleep(0.4)
+
+
+def _stored(target: Gateway) -> int:
+    """Return the size of the database in bytes."""
+    with closing(sqlite3.connect(target.folder / "gateway.db", timeout=30)) as store:
+        return store.execute(
+            "select page_count * page_size from pragma_page_count, pragma_page_size"
+        ).fetchone()[0]
+
+
+ATTACKS: dict[str, Callable[[argparse.Namespace], None]] = {
+    "crowd": crowd,
+    "bodies": bodies,
+    "guesses": guesses,
+    "kills": kills,
+    "limits": limits,
+}
 
 if __name__ == "__main__":
     main()

@@ -34,7 +34,7 @@ from gateway.store.usage.records import Entry
 log = logging.getLogger(__name__)
 
 FLUSH_S = 0.1
-PROGRESS_S = 1.0
+PROGRESS_S = 0.75  # with the time to write, what a killed worker loses is below a second
 _BATCH = 1_000
 _RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 _FAILURES = (GatewayError, StatementError, ValueError, TypeError, OverflowError)
@@ -127,7 +127,7 @@ class UsageWriter:
 
     def _loop(self) -> None:
         while not self._ended.is_set():
-            self._wake.wait(PROGRESS_S)
+            self._wake.wait(max(0.01, self._noted_s + PROGRESS_S - time.monotonic()))
             self._wake.clear()
             try:
                 self._note_progress()
@@ -144,9 +144,11 @@ class UsageWriter:
     def _note_progress(self) -> None:
         """Note what running calls have taken since the last time, if that is long ago enough."""
         now_s = time.monotonic()
-        if self._failures or now_s - self._noted_s < PROGRESS_S:
+        if now_s - self._noted_s < PROGRESS_S:
             return
         self._noted_s = now_s
+        if self._failures:
+            return
         before, self._noted = self._noted, {}
         counts = []
         for name, prompt, answer in self.running():
