@@ -9,8 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Self
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+
+class Message(str):
+    """A sentence for people: English as a `str`, its template and values for other languages.
+
+    `Message("There is no key %(id)s.", id=7)`. A value may be a Message as well.
+    """
+
+    template: str
+    values: Mapping[str, object]
+
+    def __new__(cls, template: str, **values: object) -> Self:
+        """Return the sentence with its values filled in."""
+        made = super().__new__(cls, template % values if values else template)
+        made.template, made.values = template, values
+        return made
 
 
 class GatewayError(Exception):

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
 from gateway.core.options import KEYS
+from gateway.errors import Message
 from gateway.web.words import _
 
 SENTENCES = (
@@ -148,6 +149,14 @@ def sentences() -> Iterator[str]:
 
 def translated(sentence: str) -> str:
     """Return the sentence in the visitor's language, where it is known."""
+    if isinstance(sentence, Message):
+        return _(
+            sentence.template,
+            **{
+                name: translated(value) if isinstance(value, Message) else value
+                for name, value in sentence.values.items()
+            },
+        )
     if sentence in _fixed():
         return _(sentence.replace("%", "%%"))
     for pattern, message in _patterns():
