@@ -12,7 +12,7 @@ def test_a_message_is_its_english_sentence() -> None:
 
     assert message == "'a' is not a number."
     assert (message.template, message.values["what"]) == ("%(what)s is not %(wanted)s.", "'a'")
-    assert orjson.dumps(InvalidRequest(message).message) == b'"\'a\' is not a number."'
+    assert orjson.dumps(InvalidRequest(message).message) == b"\"'a' is not a number.\""
 
 
 def test_a_message_without_values_may_hold_a_percent_sign() -> None:
