@@ -15,13 +15,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gateway.core.behaviour import Behaviour
-from gateway.core.catalog import Model, Server
-from gateway.core.keys import Key
+from gateway.core.catalog import Model
 from gateway.ollama.client import OllamaClient
 from gateway.policy.routing import Index
 from gateway.policy.server_choice import choose
 from gateway.scheduling.scheduler import Scheduler
+from gateway.schemas.key import Key
+from gateway.schemas.server import Server
+from gateway.schemas.settings import RuntimeSettings
 
 ROUNDS = 9
 SERVERS, MODELS = 50, 200
@@ -78,7 +79,7 @@ def the_scheduler() -> None:
     ids = tuple(server.id for server in servers)
     models = [Model(n, f"model-{n}:7b", f"model-{n}:7b", server_ids=ids) for n in range(MODELS)]
     names = frozenset(model.name for model in models)
-    behaviour = Behaviour()
+    behaviour = RuntimeSettings()
     scheduler = Scheduler(lambda server: OllamaClient(server, pool_size=1), lambda: behaviour)
     listed = dict.fromkeys(ids, names)
     scheduler.know(servers, listed)

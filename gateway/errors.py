@@ -7,7 +7,7 @@ address of an Ollama server, no key.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Self
 
@@ -83,6 +83,27 @@ class InvalidRequest(GatewayError):
     type = "invalid_request_error"
     code = "invalid_value"
     anthropic_type = "invalid_request_error"
+
+
+class InvalidFields(InvalidRequest):
+    """Values that a schema refuses; `problems` are (field, what is wrong with it)."""
+
+    def __init__(self, problems: Sequence[tuple[str, Message]]) -> None:
+        self.problems = problems
+        (param, whole), *more = self.sentences()
+        for _, sentence in more:
+            whole = Message(_TWO, first=whole, second=sentence)
+        super().__init__(whole, param=param)
+
+    def sentences(self) -> list[tuple[str, Message]]:
+        """Return a sentence for each field."""
+        return [
+            (name, Message("'%(field)s' %(problem)s.", field=name, problem=problem))
+            for name, problem in self.problems
+        ]
+
+
+_TWO = "%(first)s %(second)s"
 
 
 class ContextOverflow(InvalidRequest):

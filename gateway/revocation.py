@@ -17,7 +17,6 @@ from functools import partial
 from gateway.calls.active_call import ActiveCall
 from gateway.calls.registry import ActiveCalls
 from gateway.core.catalog import Resolved
-from gateway.core.keys import Key
 from gateway.dialects import ENDPOINTS
 from gateway.errors import GatewayError
 from gateway.management.keyring import Keyring, refusal
@@ -25,6 +24,7 @@ from gateway.policy import access
 from gateway.runtime.database import StoreUnavailable
 from gateway.runtime.tasks import note_failure, spawn
 from gateway.runtime.versions import Revisions
+from gateway.schemas.key import Key
 
 log = logging.getLogger(__name__)
 

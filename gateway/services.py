@@ -124,7 +124,7 @@ def make(config: Settings) -> Services:
         models=Models(store, catalog),
         operations=Operations(store, scheduler, refresher, loading),
         keyring=keyring,
-        keys=Keys(store, marks, check_params=_checked),
+        keys=Keys(store, marks),
         limiter=limiter,
         scheduler=scheduler,
         live=live,

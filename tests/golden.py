@@ -17,13 +17,13 @@ from typing import Any
 
 import orjson
 
-from gateway.core.behaviour import Behaviour
 from gateway.core.chat import Envelope
 from gateway.core.events import Batch, fold
 from gateway.dialects import CHAT, COMPLETIONS, MESSAGES, RESPONSES
 from gateway.dialects.base import Dialect, Reading, frames
 from gateway.errors import GatewayError, InvalidRequest
 from gateway.ollama.wire import Decoder
+from gateway.schemas.settings import RuntimeSettings
 
 DATA = Path(__file__).parent / "data"
 GOLDEN = DATA / "golden"
@@ -154,7 +154,7 @@ def _reading() -> Reading:
     def nothing(wanted: str) -> Any:
         raise InvalidRequest(f"nothing is stored under {wanted}")
 
-    return Reading(Behaviour(), nothing, nothing)
+    return Reading(RuntimeSettings(), nothing, nothing)
 
 
 def main(arguments: list[str]) -> int:

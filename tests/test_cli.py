@@ -408,15 +408,13 @@ def configured(parts: Services) -> str:
 
 
 def _add_model(session) -> None:
-    from gateway.core.catalog import Alias
     from gateway.store import catalog
+    from tests.models import change
 
     now = datetime.now(UTC)
     model_id, _ = catalog.ensure(session, "m:latest", now)
-    catalog.set_override(session, model_id, {"num_ctx": 4096}, actor_name="x", now=now)
-    catalog.set_aliases(
-        session, model_id, [Alias("gpt-4o", {"temperature": 0.5})], actor_name="x", now=now
-    )
+    aliases = {"gpt-4o": {"temperature": 0.5}}
+    change(session, model_id, override={"num_ctx": 4096}, aliases=aliases)
 
 
 def test_a_configuration_moves_to_another_installation_with_working_keys(

@@ -8,12 +8,12 @@ from __future__ import annotations
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from gateway.core.behaviour import Behaviour
 from gateway.core.catalog import Alias, Model
 from gateway.core.chat import ChatRequest, Message
-from gateway.core.keys import Key
 from gateway.policy import access, routing
 from gateway.policy.overrides import apply
+from gateway.schemas.key import Key
+from gateway.schemas.settings import RuntimeSettings
 
 KEY = Key(1, "bench", "sk-o2a-ab", allow=("team-*", "model-*"), deny=("*-secret",))
 
@@ -45,7 +45,7 @@ def test_overrides_are_applied(benchmark: BenchmarkFixture) -> None:
     layers = apply.Layers(
         key_forced={}, alias={"temperature": 0.2}, model={"num_ctx": 8_192}, key_default={}
     )
-    applied = benchmark(apply.apply, request, layers, Behaviour())
+    applied = benchmark(apply.apply, request, layers, RuntimeSettings())
 
     assert applied.request.params.options["num_ctx"] == 8_192
 

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from gateway.core.behaviour import Behaviour
 from gateway.core.chat import Envelope
 from gateway.core.events import Batch, Event, Finish, Reply, TextDelta, ThinkingDelta, Usage
 from gateway.dialects.base import Reading, frames
+from gateway.schemas.settings import RuntimeSettings
 
 CHUNKS = 1_000
 WORDS = ["Low", " tide", " is", " at", " six", ", the", " “harbour”", "\n", " opens", " später"]
@@ -110,7 +110,7 @@ def _dialect(name: str) -> ModuleType:
 
 
 def _reading() -> Reading:
-    return Reading(Behaviour(), lambda _: (), lambda _: {})
+    return Reading(RuntimeSettings(), lambda _: (), lambda _: {})
 
 
 def _envelope(dialect: ModuleType, name: str) -> Envelope:

@@ -36,10 +36,10 @@ from prometheus_client import (
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from gateway.accounting.usage_writer import UsageWriter
-from gateway.core.catalog import ServerView
 from gateway.core.usage import Admission, Settlement
 from gateway.dialects import SCOPES
 from gateway.runtime import tasks
+from gateway.schemas.server import ServerView
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # twice the series for nothing
 

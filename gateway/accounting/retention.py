@@ -14,8 +14,8 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.orm import Session
 
-from gateway.core.behaviour import Behaviour
 from gateway.runtime.database import Store
+from gateway.schemas.settings import RuntimeSettings
 from gateway.store import admins, audit, responses
 from gateway.store.coordination import claims
 from gateway.store.usage import counters, retention
@@ -47,7 +47,7 @@ class Retention:
     """Deletes what is over, in the background or on demand."""
 
     store: Store
-    behaviour: Callable[[], Behaviour]
+    behaviour: Callable[[], RuntimeSettings]
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     pause: Callable[[float], None] = time.sleep
 

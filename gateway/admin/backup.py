@@ -25,7 +25,7 @@ from gateway.admin.settings import tabs
 from gateway.core.chat import Json
 from gateway.errors import InvalidRequest
 from gateway.management import backup as backups
-from gateway.management.config_transfer import Portable
+from gateway.management.config_transfer import ConfigTransfer
 from gateway.management.legacy_import import Imported, NodeImport
 from gateway.runtime.tasks import run_blocking
 from gateway.runtime.versions import Revisions
@@ -60,7 +60,7 @@ def settings_backup() -> str:
 def settings_export(kind: str) -> Response:
     """Return settings, servers, models and keys; digests of keys only to whom may change them."""
     digests = bool(request.args.get("digests")) and current_user.role != "viewer"
-    document = _portable().export(digests=digests)
+    document = _transfer().export(digests=digests)
     if kind not in {"json", "yaml"}:
         abort(404)
     if kind == "json":
@@ -132,12 +132,12 @@ def settings_import_plan(token: str) -> AnyResponse | str:
 
 def _imported(folder: Path, *, is_real: bool) -> Imported:
     """Import what waits in a folder, or say what that would do. Raises InvalidRequest."""
-    portable = _portable()
+    transfer = _transfer()
     if (folder / _DOCUMENT).is_file():
         document = _read(folder / _DOCUMENT)
-        changes = portable.apply(document, actor()) if is_real else portable.plan(document)
+        changes = transfer.apply(document, actor()) if is_real else transfer.plan(document)
         return Imported(changes, 0, ())
-    node = NodeImport(services().store, portable)
+    node = NodeImport(services().store, transfer)
     return node.apply(folder, actor()) if is_real else node.plan(folder)
 
 
@@ -153,9 +153,9 @@ def _read(path: Path) -> Json:
         raise InvalidRequest(f"{place}This is neither YAML nor JSON.") from error
 
 
-def _portable() -> Portable:
+def _transfer() -> ConfigTransfer:
     store = services().store
-    return Portable(store, Revisions(store))
+    return ConfigTransfer(store, Revisions(store))
 
 
 def _imports() -> Path:

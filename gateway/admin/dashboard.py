@@ -21,9 +21,10 @@ from gateway.admin.status import Status, of
 from gateway.admin.usage.charts import Chart, Line, steps
 from gateway.calls.registry import LiveCall
 from gateway.core import histogram
-from gateway.core.catalog import Loaded, ServerView
+from gateway.core.catalog import Loaded
 from gateway.core.requests import Filter
 from gateway.core.usage import Sums
+from gateway.schemas.server import ServerView
 from gateway.store.usage import request_queries, usage_queries
 from gateway.web import language
 from gateway.web.context import Services, services

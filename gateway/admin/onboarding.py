@@ -12,8 +12,8 @@ from gateway.admin.actor import actor
 from gateway.admin.forms.servers import ServerForm
 from gateway.admin.keys.views import SLOT
 from gateway.admin.servers.server_probe import Found, told
-from gateway.core.catalog import Server
 from gateway.errors import InvalidRequest
+from gateway.schemas.server import Server
 from gateway.web.context import services
 from gateway.web.one_time_secret import hand_over
 from gateway.web.service_messages import translated

@@ -24,12 +24,12 @@ from gateway.calls.produce import produce
 from gateway.calls.records import Caller
 from gateway.core.chat import Json
 from gateway.core.events import Batch, Event, Finish, TextDelta, ThinkingDelta, ToolCallDone
-from gateway.core.keys import Key
 from gateway.dialects.base import Reading
 from gateway.dialects.chat.dialect import CHAT
 from gateway.errors import GatewayError, InvalidRequest, NotFound
 from gateway.management.keyring import refusal
 from gateway.policy import access
+from gateway.schemas.key import Key
 from gateway.web.context import Services, services
 from gateway.web.words import _
 

@@ -12,11 +12,10 @@ from werkzeug.wrappers import Response as AnyResponse
 from gateway.admin import bp
 from gateway.admin.actor import actor
 from gateway.admin.forms.errors import into_form
-from gateway.admin.forms.settings import HEADINGS, TABS, WORDS, changes, settings_form
+from gateway.admin.forms.settings import HEADINGS, TABS, changes, names_of, settings_form
 from gateway.admin.usage.query import read_id
-from gateway.core.behaviour import Behaviour
 from gateway.errors import InvalidRequest
-from gateway.policy.overrides.settings_rules import DEFAULTS
+from gateway.schemas.settings import DEFAULTS, RuntimeSettings
 from gateway.store import audit
 from gateway.web.context import services
 from gateway.web.words import _
@@ -131,5 +130,5 @@ def tabs() -> list[tuple[str, str, str]]:
     ]
 
 
-def _changed(behaviour: Behaviour, tab: str) -> list[str]:
-    return [name for name in WORDS[tab] if getattr(behaviour, name) != DEFAULTS[name]]
+def _changed(behaviour: RuntimeSettings, tab: str) -> list[str]:
+    return [name for name in names_of(tab) if getattr(behaviour, name) != DEFAULTS[name]]

@@ -6,7 +6,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.core.catalog import ServerView
+from gateway.schemas.server import ServerView
 from gateway.web.context import services
 from gateway.web.service_messages import translated
 from gateway.web.words import _, ngettext

@@ -9,7 +9,7 @@ from flask import Response, g, request
 from gateway.admin_api import bp
 from gateway.admin_api.guard import needs
 from gateway.admin_api.reading import answer, body
-from gateway.management.config_transfer import Portable
+from gateway.management.config_transfer import ConfigTransfer
 from gateway.runtime.tasks import failures
 from gateway.runtime.versions import Revisions
 from gateway.web.context import services
@@ -36,15 +36,15 @@ def update_settings() -> Response:
 def export_configuration() -> Response:
     """Return settings, servers, models and keys; with `digests=true` keys work elsewhere too."""
     digests = request.args.get("digests", "") == "true"
-    return answer(_portable().export(digests=digests))
+    return answer(_transfer().export(digests=digests))
 
 
 @bp.post("/config")
 def import_configuration() -> Response:
     """Import a configuration, all of it or nothing; `dry_run=true` only says what would change."""
-    document, portable = body(), _portable()
+    document, transfer = body(), _transfer()
     rehearsal = request.args.get("dry_run", "") == "true"
-    changes = portable.plan(document) if rehearsal else portable.apply(document, g.actor)
+    changes = transfer.plan(document) if rehearsal else transfer.apply(document, g.actor)
     services().catalog.drop()
     return answer({"dry_run": rehearsal, "changes": [asdict(change) for change in changes]})
 
@@ -65,6 +65,6 @@ def health() -> Response:
     )
 
 
-def _portable() -> Portable:
+def _transfer() -> ConfigTransfer:
     store = services().store
-    return Portable(store, Revisions(store))
+    return ConfigTransfer(store, Revisions(store))

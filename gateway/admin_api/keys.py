@@ -9,11 +9,12 @@ from flask import Response, g, request
 from gateway.admin_api import bp
 from gateway.admin_api.reading import answer, body, body_or_nothing, field, number, only
 from gateway.core.chat import Json
-from gateway.core.keys import Key
 from gateway.management.keyring import refusal
 from gateway.policy import access
+from gateway.schemas.key import Key
 from gateway.store import key_queries
 from gateway.store import keys as stored
+from gateway.store.mapping import plain
 from gateway.web.context import services
 
 
@@ -82,7 +83,5 @@ def _shown(found: list[Key]) -> list[dict[str, Json]]:
             for (metric, period), units in spent[key.id].items()
         ]
         told = {"state": state, "budgets_used": used}
-        shown.append(
-            {**stored.as_json(key), **told, "unknown_models": access.unmatched(key, models)}
-        )
+        shown.append({**plain(key), **told, "unknown_models": access.unmatched(key, models)})
     return shown

@@ -10,9 +10,6 @@ from gateway.admin_api import bp
 from gateway.admin_api.reading import answer, body, body_or_nothing, field, only
 from gateway.core.catalog import Model
 from gateway.core.chat import Json
-from gateway.errors import InvalidRequest
-from gateway.management.config_transfer import Portable
-from gateway.runtime.versions import Revisions
 from gateway.store import catalog
 from gateway.web.context import services
 
@@ -33,16 +30,7 @@ def get_model(model_id: int) -> Response:
 @bp.patch("/models/<id:model_id>")
 def update_model(model_id: int) -> Response:
     """Change a model: all fields of the body, or none."""
-    parts, raw = services(), body()
-    only(raw, "display_name", "enabled", "override", "names", "notes", "fallbacks")
-    if "fallbacks" in raw:
-        ids = field(raw, "fallbacks", list)
-        raw["fallbacks"] = [parts.catalog.model(_id(other)).name for other in ids]
-    name = parts.catalog.model(model_id).name
-    document = {"models": [{"name": name, **raw}]}
-    Portable(parts.store, Revisions(parts.store)).apply(document, g.actor)
-    parts.catalog.drop()
-    return answer(_shown(parts.catalog.model(model_id)))
+    return answer(_shown(services().models.update(model_id, body(), g.actor)))
 
 
 @bp.get("/models/<id:model_id>/versions")
@@ -69,14 +57,6 @@ def refresh_models() -> Response:
     return answer({"data": [asdict(one) for one in done]})
 
 
-def _id(value: Json) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise InvalidRequest("'fallbacks' must be a list of model ids.", param="fallbacks")
-    return value
-
-
 def _shown(model: Model) -> dict[str, Json]:
-    found = asdict(model)
     aliases = {alias.name: dict(alias.override) for alias in model.aliases}
-    del found["aliases"]
-    return {**found, "names": aliases}
+    return {**asdict(model), "aliases": aliases}

@@ -8,9 +8,9 @@ from flask import Response, g
 
 from gateway.admin_api import bp
 from gateway.admin_api.reading import answer, body
-from gateway.core.catalog import ServerView
 from gateway.core.chat import Json
-from gateway.store import servers as stored
+from gateway.schemas.server import ServerView
+from gateway.store.mapping import plain
 from gateway.web.context import services
 
 
@@ -19,8 +19,7 @@ def list_servers() -> Response:
     """List servers with their state as this worker sees it."""
     views = {view.server.id: view for view in services().scheduler.views()}
     found = [
-        {**stored.as_json(server), **_state(views.get(server.id))}
-        for server in services().catalog.servers()
+        {**plain(server), **_state(views.get(server.id))} for server in services().catalog.servers()
     ]
     return answer({"data": found})
 
@@ -28,19 +27,19 @@ def list_servers() -> Response:
 @bp.post("/servers")
 def add_server() -> Response:
     """Add a server and ask it for its models."""
-    return answer(stored.as_json(services().servers.create(body(), g.actor)), 201)
+    return answer(plain(services().servers.create(body(), g.actor)), 201)
 
 
 @bp.get("/servers/<id:server_id>")
 def get_server(server_id: int) -> Response:
     """Return one server."""
-    return answer(stored.as_json(services().catalog.server(server_id)))
+    return answer(plain(services().catalog.server(server_id)))
 
 
 @bp.patch("/servers/<id:server_id>")
 def update_server(server_id: int) -> Response:
     """Change fields of a server; calls that run there go on."""
-    return answer(stored.as_json(services().servers.update(server_id, body(), g.actor)))
+    return answer(plain(services().servers.update(server_id, body(), g.actor)))
 
 
 @bp.post("/servers/<id:server_id>/test")

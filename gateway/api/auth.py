@@ -9,9 +9,9 @@ from threading import Lock
 
 from flask import Request
 
-from gateway.core.keys import Key
 from gateway.errors import RateLimited, Unauthenticated
 from gateway.management.keyring import Keyring
+from gateway.schemas.key import Key
 
 _SHAPE = re.compile(r"[\x21-\x7e]{8,200}")
 _REMEMBERED_ADDRESSES = 10_000

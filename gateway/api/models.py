@@ -12,12 +12,12 @@ from gateway.api import bp
 from gateway.api.answers import Complete, as_json
 from gateway.api.errors import unknown_path
 from gateway.api.hooks import speaks
-from gateway.core.keys import Key
 from gateway.dialects import models as openai_models
 from gateway.dialects.models import MODELS
 from gateway.errors import InvalidRequest
 from gateway.policy import access, routing
 from gateway.policy.routing import Index
+from gateway.schemas.key import Key
 from gateway.web.context import services
 
 _LISTS_KEPT = 64

@@ -6,9 +6,9 @@ from gateway.calls.active_call import ActiveCall
 from gateway.calls.stored_responses import Responses
 from gateway.core.chat import Envelope, Json
 from gateway.core.events import Batch
-from gateway.core.keys import Key
 from gateway.dialects.base import Dialect, Reading, StoredWriter
 from gateway.runtime.tasks import run_on_loop
+from gateway.schemas.key import Key
 from gateway.web.context import Services
 
 

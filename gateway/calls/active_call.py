@@ -24,7 +24,6 @@ from gateway.calls.channel import Channel
 from gateway.calls.prepare import PreparedCall, Preparer, measure
 from gateway.calls.records import Caller, CallRecords, admission_of
 from gateway.calls.stats import CallStats
-from gateway.core.behaviour import Behaviour
 from gateway.core.chat import Envelope, Json
 from gateway.core.events import Batch, Event, Finish, TextDelta
 from gateway.core.usage import Settlement
@@ -34,6 +33,7 @@ from gateway.logs import REQUEST_ID
 from gateway.policy.estimate import Factors
 from gateway.runtime import tasks
 from gateway.scheduling.scheduler import Scheduler
+from gateway.schemas.settings import RuntimeSettings
 
 if TYPE_CHECKING:
     from gateway.calls.monitor import Monitor
@@ -50,7 +50,7 @@ class CallParts:
     """What calls use. `max_calls` is how many a process may hold: health and the console need some
     connections as well (load-8)."""
 
-    behaviour: Callable[[], Behaviour]
+    behaviour: Callable[[], RuntimeSettings]
     preparer: Preparer
     scheduler: Scheduler
     limiter: Limiter

@@ -21,7 +21,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from gateway.calls.prepare import PreparedCall
-from gateway.core.behaviour import Behaviour
 from gateway.errors import (
     ClientGone,
     GatewayError,
@@ -33,6 +32,7 @@ from gateway.errors import (
 from gateway.ollama import faults, time_limits
 from gateway.runtime import tasks
 from gateway.scheduling.tickets import Slot, Ticket
+from gateway.schemas.settings import RuntimeSettings
 
 if TYPE_CHECKING:
     from gateway.calls.active_call import ActiveCall
@@ -52,7 +52,7 @@ class Limits(NamedTuple):
     total_s: float | None
 
 
-def limits_of(prepared: PreparedCall, behaviour: Behaviour) -> Limits:
+def limits_of(prepared: PreparedCall, behaviour: RuntimeSettings) -> Limits:
     """Return the time limits of an attempt.
 
     One that somebody asked for bounds the whole call. The setting does so too for an answer that is

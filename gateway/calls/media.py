@@ -24,7 +24,6 @@ import requests
 import urllib3
 from requests.structures import CaseInsensitiveDict
 
-from gateway.core.behaviour import Behaviour
 from gateway.core.chat import Media, Request
 from gateway.core.media import MOST_PIXELS, pixels, sniff
 from gateway.dialects.shared.attachments import file_text
@@ -33,6 +32,7 @@ from gateway.ollama.addresses import AddressBook, ForbiddenAddress
 from gateway.ollama.http import FOREIGN, Body, DirectAdapter
 from gateway.ollama.time_limits import Stalled, Timeouts
 from gateway.policy import media
+from gateway.schemas.settings import RuntimeSettings
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ class _Wanted:
 class MediaFetcher:
     """Fetches what a request names by URL; the same URL once a request."""
 
-    behaviour: Callable[[], Behaviour]
+    behaviour: Callable[[], RuntimeSettings]
 
     def fetch_all(self, request: Request) -> tuple[Request, tuple[str, ...]]:
         """Return the request with every `Media.url` fetched, images into `Media.data`, files into

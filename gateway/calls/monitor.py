@@ -28,9 +28,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from gateway.core.behaviour import Behaviour
 from gateway.errors import ClientGone
 from gateway.runtime import tasks
+from gateway.schemas.settings import RuntimeSettings
 
 if TYPE_CHECKING:
     from gateway.calls.active_call import ActiveCall
@@ -64,7 +64,7 @@ class Monitor:
     `loop` is the task that looks, once there was a call.
     """
 
-    behaviour: Callable[[], Behaviour]
+    behaviour: Callable[[], RuntimeSettings]
     interval_s: float = INTERVAL_S
     clock: Callable[[], float] = time.monotonic
     loop: tasks.Task[None] | None = None
@@ -160,7 +160,7 @@ class Monitor:
         self._poll.unregister(watch.fd)
         return True
 
-    def _look_at(self, watch: _Watch, behaviour: Behaviour, now_s: float) -> None:
+    def _look_at(self, watch: _Watch, behaviour: RuntimeSettings, now_s: float) -> None:
         call = watch.call
         if call.consumer.dead:
             tasks.spawn(call.close)
@@ -184,7 +184,7 @@ class Monitor:
             return
         self._keep_alive(watch, behaviour, now_s)
 
-    def _keep_alive(self, watch: _Watch, behaviour: Behaviour, now_s: float) -> None:
+    def _keep_alive(self, watch: _Watch, behaviour: RuntimeSettings, now_s: float) -> None:
         call = watch.call
         channel = call.channel
         if channel.put_count != watch.quiet:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from gateway.calls.media import MediaFetcher
-from gateway.core.behaviour import Behaviour
 from gateway.core.catalog import Alias, Model, Resolved
 from gateway.core.chat import (
     EMPTY,
@@ -26,7 +25,6 @@ from gateway.core.chat import (
     Params,
     Request,
 )
-from gateway.core.keys import Key
 from gateway.core.options import KEYS
 from gateway.errors import ContextOverflow, GatewayError, ModelNotFound, Unavailable
 from gateway.policy import access, conversation, estimate, media, routing
@@ -34,6 +32,8 @@ from gateway.policy.emulation import capability
 from gateway.policy.overrides import apply
 from gateway.runtime.tasks import Run, run_here
 from gateway.scheduling.catalog import Catalog
+from gateway.schemas.key import Key
+from gateway.schemas.settings import RuntimeSettings
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ class PreparedCall:
 class Preparer:
     """Prepares calls. `behaviour` returns the settings in force."""
 
-    behaviour: Callable[[], Behaviour]
+    behaviour: Callable[[], RuntimeSettings]
     catalog: Catalog
     factors: estimate.Factors
     media_fetcher: MediaFetcher
@@ -173,7 +173,7 @@ class Preparer:
             return replace(self._fetch_media(following), fallback_of=origin)
         return None
 
-    def _resolve(self, name: str, key: Key, behaviour: Behaviour) -> Resolved:
+    def _resolve(self, name: str, key: Key, behaviour: RuntimeSettings) -> Resolved:
         """Return the model of a name. Raises ModelNotFound, Forbidden, and Unavailable while no
         server has told its models yet."""
         try:
@@ -195,7 +195,7 @@ class Preparer:
         call: Call,
         key: Key,
         resolved: Resolved,
-        behaviour: Behaviour,
+        behaviour: RuntimeSettings,
         *,
         will_run: bool = True,
         run: Run = run_here,

@@ -15,12 +15,12 @@ from gateway.accounting.usage_writer import UsageWriter
 from gateway.calls.prepare import PreparedCall
 from gateway.calls.stats import rejection
 from gateway.core.chat import ChatRequest
-from gateway.core.keys import Key
 from gateway.core.usage import Admission, Settlement
 from gateway.errors import GatewayError
 from gateway.policy import media
 from gateway.policy.rate_window import Form
 from gateway.runtime.identity import worker_name
+from gateway.schemas.key import Key
 
 log = logging.getLogger(__name__)
 

@@ -10,14 +10,14 @@ from datetime import UTC, datetime
 
 import orjson
 
-from gateway.core.behaviour import Behaviour
 from gateway.core.chat import Json
-from gateway.core.keys import Key
 from gateway.dialects.responses import stored as responses_stored
 from gateway.dialects.responses.stored import Kept
 from gateway.errors import GatewayError, InvalidRequest
 from gateway.runtime.database import Store
 from gateway.runtime.tasks import Run, run_here
+from gateway.schemas.key import Key
+from gateway.schemas.settings import RuntimeSettings
 from gateway.store import responses
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ class Responses:
     """The stored responses. Another key's are as if they did not exist."""
 
     store: Store
-    behaviour: Callable[[], Behaviour]
+    behaviour: Callable[[], RuntimeSettings]
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     _unpruned: int = _PRUNE_EVERY
 

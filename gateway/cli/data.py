@@ -12,7 +12,7 @@ from gateway.cli.common import OPERATOR, command
 from gateway.core.chat import Json
 from gateway.errors import InvalidRequest
 from gateway.management import backup as backups
-from gateway.management.config_transfer import Change, Portable
+from gateway.management.config_transfer import Change, ConfigTransfer
 from gateway.management.legacy_import import NodeImport
 from gateway.runtime.versions import Revisions
 from gateway.store.database import schema
@@ -54,7 +54,7 @@ def restore(source: Path, force: bool, yes: bool) -> None:
 @click.option("--with-digests", is_flag=True, help="Let keys go on working where it is imported.")
 def export_config(target: Path | None, with_digests: bool) -> None:
     """Write settings, servers, models and keys as YAML, without secrets."""
-    document = _portable().export(digests=with_digests)
+    document = _transfer().export(digests=with_digests)
     import yaml
 
     text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
@@ -76,8 +76,8 @@ def export_config(target: Path | None, with_digests: bool) -> None:
 def import_config(source: Path, dry_run: bool) -> None:
     """Bring in a configuration (YAML or JSON), all of it or nothing."""
     document = _read_document(source)
-    portable = _portable()
-    changes = portable.plan(document) if dry_run else portable.apply(document, OPERATOR)
+    transfer = _transfer()
+    changes = transfer.plan(document) if dry_run else transfer.apply(document, OPERATOR)
     _tell(changes, dry_run)
 
 
@@ -86,7 +86,7 @@ def import_config(source: Path, dry_run: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Only say what would change.")
 def import_ollama2openai(folder: Path, dry_run: bool) -> None:
     """Import the Node product's data folder; its API keys go on working."""
-    node = NodeImport(services().store, _portable())
+    node = NodeImport(services().store, _transfer())
     done = node.plan(folder) if dry_run else node.apply(folder, OPERATOR)
     _tell(done.changes, dry_run)
     click.echo(f"{done.calls} calls of the old log {'would be' if dry_run else 'were'} taken over.")
@@ -96,9 +96,9 @@ def import_ollama2openai(folder: Path, dry_run: bool) -> None:
         click.echo("The old api_keys.json holds the keys in plain: delete it when all is well.")
 
 
-def _portable() -> Portable:
+def _transfer() -> ConfigTransfer:
     store = services().store
-    return Portable(store, Revisions(store))
+    return ConfigTransfer(store, Revisions(store))
 
 
 def _read_document(source: Path) -> Json:

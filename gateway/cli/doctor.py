@@ -16,10 +16,10 @@ from typing import Literal
 from sqlalchemy import make_url, text
 
 from gateway.config import Settings
-from gateway.core.catalog import Server
 from gateway.errors import GatewayError
 from gateway.management.admins import is_first_password
 from gateway.management.servers import Servers
+from gateway.schemas.server import Server
 from gateway.store import admins, catalog, keys, servers
 from gateway.store.coordination import heartbeats
 from gateway.store.database import schema

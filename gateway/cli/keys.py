@@ -9,12 +9,13 @@ from typing import Any
 import click
 
 from gateway.cli.common import OPERATOR, command, table
-from gateway.core.keys import PERIODS, Key
+from gateway.core.periods import PERIODS
 from gateway.dialects import SCOPES
 from gateway.errors import InvalidRequest, NotFound
 from gateway.management.keyring import refusal
 from gateway.policy import access
-from gateway.store import keys as stored
+from gateway.schemas.key import Key
+from gateway.store.mapping import plain
 from gateway.web.context import services
 
 
@@ -68,7 +69,7 @@ def list_keys(search: str, as_json: bool) -> None:
     """List API keys, newest first."""
     found = services().keys.search(search)
     if as_json:
-        click.echo(json.dumps([stored.as_json(key) for key in found], indent=2))
+        click.echo(json.dumps([plain(key) for key in found], indent=2))
         return
     rows = [("ID", "NAME", "KEY", "MODELS", "STATE", "LAST USED")]
     rows += [

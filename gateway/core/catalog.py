@@ -6,32 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, TypeAlias
 
 from gateway.core.chat import EMPTY, Json
-
-ServerStatus: TypeAlias = Literal[
-    "ready", "loading", "busy", "degraded", "down", "draining", "unknown"
-]
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """One Ollama server as the admin named it. `auth_header` is a whole header line `Name:
-    value`, secret."""
-
-    id: int
-    name: str
-    url: str
-    weight: int = 1
-    enabled: bool = True
-    draining: bool = False
-    auth_header: str = field(default="", repr=False)
-    tls_verify: bool = True
-    tls_ca_file: str = ""
-    slots: int = 0
-    """Calls of one model at once; 0 is learned (Ollama's default is 1)."""
-    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,30 +75,6 @@ class Loaded:
     vram_bytes: int = 0
     context_tokens: int = 0
     expires_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ServerView:
-    """A server as routing sees it right now.
-
-    `names` are the canonical tags it lists, `loaded` what is in memory, `in_flight` our calls
-    there by tag, `slots` how many
-    of one model run at once, `healthy` whether it may be chosen, `reason` why not in plain words.
-    """
-
-    server: Server
-    state: ServerStatus = "unknown"
-    reason: str = ""
-    healthy: bool = True
-    version: str = ""
-    names: frozenset[str] = frozenset()
-    loaded: Mapping[str, Loaded] = field(default_factory=dict)
-    in_flight: Mapping[str, int] = field(default_factory=dict)
-    slots: int = 1
-    checked_at: datetime | None = None
-    latency_ms: float | None = None
-    latencies_ms: tuple[float, ...] = ()
-    """The last probes, oldest first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Literal, Protocol
 
-from gateway.core.behaviour import Behaviour
 from gateway.core.chat import Call, Envelope, Json
 from gateway.core.events import Batch, Reply
 from gateway.dialects.shared.sse import MEDIA_TYPE
 from gateway.errors import GatewayError
+from gateway.schemas.settings import RuntimeSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Reading:
     when there is none. Only the Responses API calls them.
     """
 
-    behaviour: Behaviour
+    behaviour: RuntimeSettings
     recall: Callable[[str], Sequence[Mapping[str, Json]]]
     recall_item: Callable[[str], Mapping[str, Json]]
 

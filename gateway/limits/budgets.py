@@ -17,10 +17,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from gateway.core.keys import Budget, Key
 from gateway.core.periods import period_end, period_start
 from gateway.errors import QuotaExhausted, RateLimited
 from gateway.runtime.database import Store, StoreUnavailable
+from gateway.schemas.key import Budget, Key
 from gateway.store.usage import counters
 from gateway.store.usage.counters import CounterName
 
@@ -77,14 +77,14 @@ class Budgets:
         Raises QuotaExhausted, RateLimited when running calls hold what is left of a budget, and
         StoreUnavailable when nothing is leased and none can be had.
         """
-        if not key.limits.budgets:
+        if not key.budgets:
             return Holds()
         now = self.now()
         held: list[tuple[CounterName, int]] = []
         room: int | None = None
         open_ended = tokens <= prompt
         try:
-            for budget in key.limits.budgets:
+            for budget in key.budgets:
                 name = _name(key, budget, now)
                 least = 1
                 if budget.metric == "requests":

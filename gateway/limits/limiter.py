@@ -15,8 +15,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from gateway.core.behaviour import Behaviour
-from gateway.core.keys import Key, Limits
 from gateway.errors import RateLimited
 from gateway.limits.budgets import Budgets, Holds
 from gateway.limits.windows import (
@@ -29,6 +27,8 @@ from gateway.policy import rate_window
 from gateway.policy.rate_window import Form, RateWindow
 from gateway.runtime.database import Store
 from gateway.runtime.identity import worker_name
+from gateway.schemas.key import Key
+from gateway.schemas.settings import RuntimeSettings
 
 if TYPE_CHECKING:
     from gateway.runtime.shared_counts import SharedCounts
@@ -64,7 +64,7 @@ class Limiter:
         store: Store,
         counts: SharedCounts | None = None,
         *,
-        behaviour: Callable[[], Behaviour] = Behaviour,
+        behaviour: Callable[[], RuntimeSettings] = RuntimeSettings,
         worker: str = "",
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         clock: Callable[[], float] = time.monotonic,
@@ -86,9 +86,9 @@ class Limiter:
 
         Raises RateLimited, QuotaExhausted (both with the headers of `form`), StoreUnavailable.
         """
-        limits = self._limits(key)
+        key = self._with_defaults(key)
         try:
-            reservation = self._windows.enter(key.counter_id, limits, tokens)
+            reservation = self._windows.enter(key, tokens)
         except LimitReached as reached:
             raise self._with_headers(reached.error, reached.windows, form) from None
         try:
@@ -99,15 +99,15 @@ class Limiter:
         except BaseException:
             self._windows.leave(reservation, 0)
             raise
-        return Lease(self, reservation, holds, limits.concurrent or 0)
+        return Lease(self, reservation, holds, key.concurrent or 0)
 
     @contextmanager
     def reading(self, key: Key) -> Iterator[None]:
         """Count a body that is being read, in this process: a key may send as many at once as it
         may run calls, so that slow ones fill no connections. Raises RateLimited."""
-        limits, owner = self._limits(key), key.counter_id
-        if limits.concurrent and self._reading[owner] >= limits.concurrent:
-            raise too_many_concurrent(limits)
+        key, owner = self._with_defaults(key), key.counter_id
+        if key.concurrent and self._reading[owner] >= key.concurrent:
+            raise too_many_concurrent(key)
         self._reading[owner] += 1
         try:
             yield
@@ -116,11 +116,10 @@ class Limiter:
             if not self._reading[owner]:
                 del self._reading[owner]
 
-    def _limits(self, key: Key) -> Limits:
-        limits = key.limits
-        if limits.concurrent or not (common := self._behaviour().default_key_concurrency):
-            return limits
-        return replace(limits, concurrent=common)
+    def _with_defaults(self, key: Key) -> Key:
+        if key.concurrent or not (common := self._behaviour().default_key_concurrency):
+            return key
+        return replace(key, concurrent=common)
 
     def settle(self, lease: Lease, tokens: int, *, counted: bool) -> None:
         """Count what a call took; called once, by its lease."""
@@ -133,10 +132,9 @@ class Limiter:
 
     def left(self, key: Key, form: Form) -> dict[str, str]:
         """Return the headers of a key's limits for an answer that counts nothing."""
-        limits = key.limits
-        if not (limits.requests_per_minute or limits.tokens_per_minute):
+        if not (key.requests_per_minute or key.tokens_per_minute):
             return {}
-        return self.headers(self._windows.read(key.counter_id, limits), form)
+        return self.headers(self._windows.read(key), form)
 
     def state(self) -> dict[str, object]:
         """Return where limits are counted: for the health page and the metrics."""

@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from gateway.core.keys import Limits
 from gateway.errors import RateLimited
 from gateway.policy import rate_window
 from gateway.policy.rate_window import WINDOW_S, RateWindow
+from gateway.schemas.key import Key
 
 _IDLE_MINUTES = 2
 
@@ -68,18 +68,18 @@ class LocalWindows:
     clock: Callable[[], float] = time.monotonic
     _counts: dict[int, _Counts] = field(default_factory=dict)
 
-    def enter(self, key_id: int, limits: Limits, tokens: int) -> Reservation:
+    def enter(self, key: Key, tokens: int) -> Reservation:
         """Count a call that expects `tokens`. Raises LimitReached: nothing was counted."""
-        if not is_limited(limits):
-            return Reservation(key_id)
-        counts, elapsed_s = self._now(key_id)
-        refusal = _refusal(counts, limits, tokens, elapsed_s)
+        if not is_limited(key):
+            return Reservation(key.counter_id)
+        counts, elapsed_s = self._now(key.counter_id)
+        refusal = _refusal(counts, key, tokens, elapsed_s)
         if refusal is not None:
-            raise LimitReached(refusal, _windows(counts, limits, elapsed_s))
+            raise LimitReached(refusal, _windows(counts, key, elapsed_s))
         counts.requests += 1
         counts.running += 1
         counts.reserved += tokens
-        return Reservation(key_id, tokens, True, _windows(counts, limits, elapsed_s))
+        return Reservation(key.counter_id, tokens, True, _windows(counts, key, elapsed_s))
 
     def leave(self, reservation: Reservation, tokens: int) -> None:
         """Count what a call took in the end, and that it no longer runs. Never waits."""
@@ -90,10 +90,10 @@ class LocalWindows:
         counts.running -= 1
         counts.reserved -= reservation.tokens
 
-    def read(self, key_id: int, limits: Limits) -> Mapping[str, RateWindow]:
+    def read(self, key: Key) -> Mapping[str, RateWindow]:
         """Return what is left of each limit per minute; counts nothing."""
-        counts, elapsed_s = self._now(key_id)
-        return _windows(counts, limits, elapsed_s)
+        counts, elapsed_s = self._now(key.counter_id)
+        return _windows(counts, key, elapsed_s)
 
     def sweep(self) -> None:
         """Forget keys that have no call running and used nothing for two minutes."""
@@ -113,15 +113,15 @@ class LocalWindows:
         return counts, now_s % WINDOW_S
 
 
-def is_limited(limits: Limits) -> bool:
+def is_limited(key: Key) -> bool:
     """Whether a call has to be counted here at all."""
-    return bool(limits.requests_per_minute or limits.tokens_per_minute or limits.concurrent)
+    return bool(key.requests_per_minute or key.tokens_per_minute or key.concurrent)
 
 
-def too_many_concurrent(limits: Limits) -> RateLimited:
+def too_many_concurrent(key: Key) -> RateLimited:
     """Return the refusal of too many concurrent calls."""
     return RateLimited(
-        f"This key may run {limits.concurrent} calls at once; wait for one to end.",
+        f"This key may run {key.concurrent} calls at once; wait for one to end.",
         code="concurrency_limit_exceeded",
         retry_after_s=1,
     )
@@ -137,16 +137,16 @@ def too_many_per_minute(metric: str, limit: int, wait_s: float) -> RateLimited:
     )
 
 
-def _refusal(counts: _Counts, limits: Limits, tokens: int, elapsed_s: float) -> RateLimited | None:
-    if limits.concurrent and counts.running >= limits.concurrent:
-        return too_many_concurrent(limits)
+def _refusal(counts: _Counts, key: Key, tokens: int, elapsed_s: float) -> RateLimited | None:
+    if key.concurrent and counts.running >= key.concurrent:
+        return too_many_concurrent(key)
     before, now = counts.requests_before, counts.requests
-    if limits.requests_per_minute:
-        wait_s = rate_window.wait_s(before, now, elapsed_s, limits.requests_per_minute, 1)
+    if key.requests_per_minute:
+        wait_s = rate_window.wait_s(before, now, elapsed_s, key.requests_per_minute, 1)
         if wait_s > 0:
-            return too_many_per_minute("requests", limits.requests_per_minute, wait_s)
-    if limits.tokens_per_minute:
-        return _tokens_refusal(counts, limits.tokens_per_minute, tokens, elapsed_s)
+            return too_many_per_minute("requests", key.requests_per_minute, wait_s)
+    if key.tokens_per_minute:
+        return _tokens_refusal(counts, key.tokens_per_minute, tokens, elapsed_s)
     return None
 
 
@@ -163,10 +163,10 @@ def _tokens_refusal(
     return too_many_per_minute("tokens", limit, wait_s)
 
 
-def _windows(counts: _Counts, limits: Limits, elapsed_s: float) -> dict[str, RateWindow]:
+def _windows(counts: _Counts, key: Key, elapsed_s: float) -> dict[str, RateWindow]:
     both = {
-        "requests": (counts.requests_before, counts.requests, limits.requests_per_minute),
-        "tokens": (counts.tokens_before, counts.tokens, limits.tokens_per_minute),
+        "requests": (counts.requests_before, counts.requests, key.requests_per_minute),
+        "tokens": (counts.tokens_before, counts.tokens, key.tokens_per_minute),
     }
     return {
         name: rate_window.window(before, now, elapsed_s, limit)

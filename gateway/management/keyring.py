@@ -17,11 +17,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from gateway.core.keys import Key
 from gateway.core.secrets import KEY_PREFIX, digest, is_well_formed
 from gateway.errors import NotFound, Unauthenticated
 from gateway.runtime.database import Store, StoreUnavailable
 from gateway.runtime.versions import Revisions
+from gateway.schemas.key import Key
 from gateway.store import keys
 
 log = logging.getLogger(__name__)

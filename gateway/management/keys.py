@@ -16,38 +16,36 @@ from sqlalchemy.orm import Session
 
 from gateway.core.admin import Actor
 from gateway.core.chat import Json
-from gateway.core.keys import Key
 from gateway.core.secrets import KEY_PREFIX, digest, new_secret, shown_end, shown_prefix
 from gateway.dialects import SCOPES
-from gateway.errors import InvalidRequest
-from gateway.policy import key_rules
+from gateway.errors import InvalidFields, InvalidRequest, Message
+from gateway.policy.overrides import rules
 from gateway.runtime.database import Store
 from gateway.runtime.versions import Revisions
+from gateway.schemas import convert
+from gateway.schemas.key import Key
 from gateway.store import audit, keys, responses
-from gateway.store.coordination import versions
 
 T = TypeVar("T")
-Check = Callable[[Mapping[str, Json]], Mapping[str, Json]]
 _MAX_GRACE_HOURS = 24 * 90
 
 
 @dataclass(eq=False)
 class Keys:
-    """Manages keys. `check_params` validates default and forced parameters (override words)."""
+    """Manages keys."""
 
     store: Store
     marks: Revisions
-    check_params: Check = dict
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     random_bytes: Callable[[int], bytes] = secrets.token_bytes
 
     def issue(self, raw: Mapping[str, Json], actor: Actor) -> tuple[Key, str]:
-        """Return a new key, made from plain values (`policy.key_rules`), and its secret.
+        """Return a new key, and its secret.
 
         Raises InvalidRequest.
         """
         now = self.now()
-        key = self._read(raw, key_rules.blank(now), now)
+        key = changed(Key(id=0, name="", prefix="", created_at=now), {"name": "", **raw}, now)
         secret = new_secret(KEY_PREFIX, self.random_bytes)
         key = replace(key, prefix=shown_prefix(secret), last4=shown_end(secret))
 
@@ -62,7 +60,7 @@ class Keys:
         """Change fields of a key. Raises NotFound, InvalidRequest."""
         now = self.now()
         word = "key.update"
-        return self._change([key_id], word, actor, lambda key: self._read(raw, key, now))[0]
+        return self._change([key_id], word, actor, lambda key: changed(key, raw, now))[0]
 
     def rotate(self, key_id: int, grace_hours: float, actor: Actor) -> tuple[Key, str]:
         """Return a new key with the same rights; the old one works `grace_hours` more.
@@ -138,14 +136,10 @@ class Keys:
         """Return keys, newest first, whose name, owner, prefix or end contains `text`."""
         return self.store.read(keys.search, text, limit=limit, offset=offset)
 
-    def _read(self, raw: Mapping[str, Json], key: Key, now: datetime) -> Key:
-        changed = key_rules.read(raw, key, now, SCOPES)
-        checked: dict[str, Json] = {
-            name: self.check_params(raw[name])
-            for name in ("default_params", "forced_params")
-            if raw.get(name)
-        }
-        return replace(changed, **checked)
+    def _record(
+        self, session: Session, actor: Actor, word: str, before: Key | None, after: Key | None
+    ) -> None:
+        audit.change(session, actor, word, before, after, now=self.now(), topics=("keys",))
 
     def _write(self, change: Callable[[Session], T]) -> T:
         result = self.store.write(change)
@@ -153,25 +147,36 @@ class Keys:
         return result
 
     def _change(
-        self, key_ids: Iterable[int], word: str, actor: Actor, changed: Callable[[Key], Key]
+        self, key_ids: Iterable[int], word: str, actor: Actor, changes: Callable[[Key], Key]
     ) -> list[Key]:
         def change(session: Session) -> list[Key]:
             found = []
             for key_id in key_ids:
                 before = keys.get(session, key_id)
-                after = keys.save(session, changed(before))
+                after = keys.save(session, changes(before))
                 self._record(session, actor, word, before, after)
                 found.append(after)
             return found
 
         return self._write(change)
 
-    def _record(
-        self, session: Session, actor: Actor, word: str, before: Key | None, after: Key | None
-    ) -> None:
-        now = self.now()
-        key = after or before
-        assert key is not None
-        old, new = (None if one is None else keys.as_json(one) for one in (before, after))
-        audit.record(session, actor, word, "key", key.id, key.name, now=now, before=old, after=new)
-        versions.bump(session, "keys", now)
+
+def changed(key: Key, raw: Mapping[str, Json], now: datetime) -> Key:
+    """Return `key` with the fields of `raw`, plain values as REST, forms, command line and imports
+    give them. Raises InvalidRequest."""
+    fields = convert.read(raw, Key)
+    problems = [
+        (f"scopes[{number}]", Message("must be one of %(words)s", words=", ".join(SCOPES)))
+        for number, scope in enumerate(fields.get("scopes", ()))
+        if scope not in SCOPES
+    ]
+    ends = fields.get("expires_at")
+    if ends is not None and ends <= now and ends != key.expires_at:
+        problems.append(("expires_at", Message("lies in the past")))
+    if problems:
+        raise InvalidFields(problems)
+    if "scopes" in fields:
+        fields["scopes"] = tuple(scope for scope in SCOPES if scope in fields["scopes"])
+    for name in {"default_params", "forced_params"} & fields.keys():
+        fields[name] = rules.validate(fields[name], force=False)
+    return replace(key, **fields)

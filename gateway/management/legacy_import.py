@@ -30,7 +30,7 @@ from gateway.core.periods import parse_instant
 from gateway.core.secrets import digest, shown_end, shown_prefix
 from gateway.core.usage import Admission, Settlement
 from gateway.errors import InvalidRequest
-from gateway.management.config_transfer import Change, Portable
+from gateway.management.config_transfer import Change, ConfigTransfer
 from gateway.ollama import server_url
 from gateway.policy.names import parse_name
 from gateway.policy.overrides import rules
@@ -68,7 +68,7 @@ class NodeImport:
     """Imports from a folder, after saying what it would do."""
 
     store: Store
-    portable: Portable
+    transfer: ConfigTransfer
     worker: str = "import"
 
     def plan(self, folder: Path) -> Imported:
@@ -78,14 +78,14 @@ class NodeImport:
             self.store.read(_count_known, found.calls[start : start + _BATCH])
             for start in range(0, len(found.calls), _BATCH)
         )
-        changes = self.portable.plan(found.document)
+        changes = self.transfer.plan(found.document)
         return Imported(changes, len(found.calls) - known, found.notes)
 
     def apply(self, folder: Path, actor: Actor) -> Imported:
         """Import the configuration, all of it or nothing, then the history. Doing it again
         changes nothing. Raises InvalidRequest."""
         found = read(folder)
-        changes = self.portable.apply(found.document, actor)
+        changes = self.transfer.apply(found.document, actor)
         new = 0
         for start in range(0, len(found.calls), _BATCH):
             new += self.store.write(self._write_calls, found.calls[start : start + _BATCH])

@@ -1,34 +1,30 @@
 """Changes what admins decide about models: one place for console, command line and REST.
 
-Every change is checked, stored, marked for the other workers and written to the audit log in one
+Every change is checked, stored, announced to the other workers and written to the audit log in one
 transaction. What happens to a model's files on a server is `management.model_jobs`.
 """
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Final, TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy.orm import Session
 
 from gateway.core.admin import Actor
-from gateway.core.catalog import Alias, Model
+from gateway.core.catalog import Model
 from gateway.core.chat import Json
-from gateway.errors import InvalidRequest
+from gateway.errors import InvalidRequest, Message
 from gateway.policy.overrides import rules
 from gateway.runtime.database import Store
 from gateway.scheduling.catalog import Catalog
+from gateway.schemas import convert
+from gateway.schemas.model import ModelFields
 from gateway.store import audit, catalog
-from gateway.store.coordination import versions
 
 T = TypeVar("T")
-
-NAME_LIMIT: Final = 200
-NOTES_LIMIT: Final = 10_000
-_MAX_ALIASES: Final = 100
 
 
 @dataclass(eq=False)
@@ -39,98 +35,44 @@ class Models:
     known: Catalog
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
+    def update(self, model_id: int, raw: Mapping[str, Json], actor: Actor, note: str = "") -> Model:
+        """Change fields of a model, all or none; `note` is kept with changed parameters.
+
+        Raises NotFound, InvalidRequest.
+        """
+        return self._change([model_id], raw, "model.update", actor, note)[0]
+
     def enable(self, model_ids: Iterable[int], enabled: bool, actor: Actor) -> None:
-        """Enable or disable models. Raises NotFound."""
+        """Enable or disable models together. Raises NotFound."""
         word = "model.enable" if enabled else "model.disable"
-        ids = list(dict.fromkeys(model_ids))
-        self._change(ids, word, actor, lambda s, one: catalog.set_enabled(s, [one], enabled))
-
-    def rename(self, model_id: int, name: str, actor: Actor) -> Model:
-        """Set a model's name for clients. Raises NotFound, InvalidRequest."""
-        wanted = read_name(name, "display_name")
-
-        def change(session: Session, model_id: int) -> None:
-            catalog.set_display_name(session, model_id, wanted)
-
-        return self._change([model_id], "model.rename", actor, change)[0]
-
-    def set_aliases(self, model_id: int, aliases: Sequence[Alias], actor: Actor) -> Model:
-        """Store all further names and patterns of a model. Raises NotFound, InvalidRequest."""
-        if len(aliases) > _MAX_ALIASES:
-            raise InvalidRequest(f"A model has at most {_MAX_ALIASES} names.", param="aliases")
-        checked = [
-            Alias(read_name(one.name, "aliases", pattern=True), rules.validate(one.override))
-            for one in aliases
-        ]
-
-        def change(session: Session, model_id: int) -> None:
-            catalog.set_aliases(session, model_id, checked, actor_name=actor.name, now=self.now())
-
-        return self._change([model_id], "model.names", actor, change)[0]
-
-    def set_override(
-        self, model_id: int, override: Mapping[str, Json], actor: Actor, note: str = ""
-    ) -> Model:
-        """Store parameters as a new version. Raises NotFound, InvalidOverride."""
-        checked = rules.validate(override)
-
-        def change(session: Session, model_id: int) -> None:
-            name, words, now = actor.name, note.strip()[:200], self.now()
-            catalog.set_override(session, model_id, checked, actor_name=name, now=now, note=words)
-
-        return self._change([model_id], "model.parameters", actor, change)[0]
-
-    def set_fallbacks(self, model_id: int, fallbacks: Sequence[int], actor: Actor) -> Model:
-        """Store the fallbacks of a model, in order. Raises NotFound, InvalidRequest."""
-
-        def change(session: Session, model_id: int) -> None:
-            catalog.set_fallbacks(session, model_id, fallbacks)
-
-        return self._change([model_id], "model.fallbacks", actor, change)[0]
-
-    def set_notes(self, model_id: int, notes: str, actor: Actor) -> None:
-        """Store an admin's notes on a model. Raises NotFound, InvalidRequest."""
-        text = notes.replace("\0", "").strip()
-        if len(text) > NOTES_LIMIT:
-            raise InvalidRequest(f"Notes have at most {NOTES_LIMIT} characters.", param="notes")
-        self._change(
-            [model_id], "model.notes", actor, lambda s, one: catalog.set_notes(s, one, text)
-        )
+        self._change(dict.fromkeys(model_ids), {"enabled": enabled}, word, actor)
 
     def forget(self, model_id: int, actor: Actor) -> None:
         """Remove a model no server lists, and its settings. Raises NotFound, InvalidRequest."""
 
         def change(session: Session) -> None:
-            before = catalog.get(session, model_id)
-            if before.available:
-                raise InvalidRequest("A server still has this model.", param="model_id")
-            old = facts(session, before)
+            if catalog.get(session, model_id).available:
+                raise InvalidRequest(Message("A server still has this model."), param="model_id")
+            before = catalog.fields(session, model_id)
             catalog.delete(session, model_id)
-            self._record(session, actor, "model.forget", before, old, None)
+            _record(session, actor, "model.forget", before, None, self.now())
 
         self._write(change)
 
     def _change(
         self,
-        model_ids: Sequence[int],
+        model_ids: Iterable[int],
+        raw: Mapping[str, Json],
         word: str,
         actor: Actor,
-        apply: Callable[[Session, int], None],
+        note: str = "",
     ) -> list[Model]:
-        """Change models together, and record of each what is different then."""
+        changes = checked(raw)
 
         def change(session: Session) -> list[Model]:
-            changed = []
             for model_id in model_ids:
-                before = catalog.get(session, model_id)
-                old = {**facts(session, before), "fallbacks": list(before.fallbacks)}
-                apply(session, model_id)
-                session.flush()
-                after = catalog.get(session, model_id)
-                new = {**facts(session, after), "fallbacks": list(after.fallbacks)}
-                changed.append(after)
-                self._record(session, actor, word, before, old, new)
-            return changed
+                save(session, model_id, changes, actor, word, self.now(), note)
+            return [catalog.get(session, model_id) for model_id in model_ids]
 
         return self._write(change)
 
@@ -139,35 +81,46 @@ class Models:
         self.known.reload()
         return result
 
-    def _record(
-        self, session: Session, actor: Actor, word: str, model: Model, old: Json, new: Json
-    ) -> None:
-        now, name = self.now(), model.display_name
-        audit.record(session, actor, word, "model", model.id, name, now=now, before=old, after=new)
-        versions.bump(session, "models", now)
+
+def checked(raw: Mapping[str, Json]) -> dict[str, Any]:
+    """Return plain values as the fields of a model. Raises InvalidRequest."""
+    fields = convert.read(raw, ModelFields)
+    if "override" in fields:
+        fields["override"] = rules.validate(fields["override"])
+    if "aliases" in fields:
+        fields["aliases"] = {
+            name: rules.validate(override) for name, override in fields["aliases"].items()
+        }
+    return fields
 
 
-def read_name(text: str, param: str, *, pattern: bool = False) -> str:
-    """Return a name as clients may use it. Raises InvalidRequest."""
-    name = unicodedata.normalize("NFC", text).strip()
-    if not name:
-        raise InvalidRequest("A name must not be empty.", param=param)
-    if len(name) > NAME_LIMIT:
-        raise InvalidRequest(f"A name has at most {NAME_LIMIT} characters.", param=param)
-    if any(unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"} for char in name):
-        raise InvalidRequest("A name is one line without control characters.", param=param)
-    if "*" in name and not pattern:
-        raise InvalidRequest("A name must not hold *: that is for patterns.", param=param)
-    return name
+def save(
+    session: Session,
+    model_id: int,
+    changes: Mapping[str, Any],
+    actor: Actor,
+    word: str,
+    now: datetime,
+    note: str = "",
+) -> tuple[ModelFields, ModelFields]:
+    """Store checked fields of a model; return what they were and what they are.
+
+    Raises NotFound, InvalidRequest.
+    """
+    before = catalog.fields(session, model_id)
+    after = replace(before, **changes)
+    if after != before:
+        catalog.save_fields(session, before, after, actor_name=actor.name, now=now, note=note)
+        _record(session, actor, word, before, after, now)
+    return before, after
 
 
-def facts(session: Session, model: Model) -> dict[str, Json]:
-    """Return what admins decided about a model, for the audit log and exports."""
-    return {
-        "name": model.name,
-        "display_name": model.display_name,
-        "enabled": model.enabled,
-        "override": dict(model.override),
-        "names": {alias.name: dict(alias.override) for alias in model.aliases},
-        "notes": catalog.notes(session, model.id),
-    }
+def _record(
+    session: Session,
+    actor: Actor,
+    word: str,
+    before: ModelFields,
+    after: ModelFields | None,
+    now: datetime,
+) -> None:
+    audit.change(session, actor, word, before, after, now=now, topics=("models",))

@@ -6,28 +6,26 @@ transaction. The authorization header goes in here and never out again.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final
 
 from sqlalchemy.orm import Session
 
 from gateway.core.admin import Actor
-from gateway.core.catalog import Server
 from gateway.core.chat import Json
-from gateway.errors import GatewayError, InvalidRequest
+from gateway.errors import GatewayError, InvalidRequest, Message
 from gateway.ollama import server_url
 from gateway.ollama.diagnosis import Trouble, explain
 from gateway.runtime import tasks as offload
 from gateway.runtime.database import Store
 from gateway.scheduling.clients import Clients
 from gateway.scheduling.discovery import Refresher
+from gateway.schemas import convert
+from gateway.schemas.server import Server
 from gateway.store import audit, servers
-from gateway.store.coordination import versions
 
 CANDIDATES: Final = (
     "http://127.0.0.1:11434",
@@ -36,27 +34,6 @@ CANDIDATES: Final = (
 )
 DISCOVERY_S: Final = 4.0
 _FIRST_LIST_S: Final = 3.0
-_MAX_SLOTS: Final = 1024
-_MAX_WEIGHT: Final = 100
-_MAX_TAGS: Final = 20
-_FIELDS: Final = frozenset(
-    {
-        "name",
-        "url",
-        "weight",
-        "enabled",
-        "draining",
-        "auth_header",
-        "tls_verify",
-        "tls_ca_file",
-        "slots",
-        "tags",
-    }
-)
-_HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[ \t]*[\x21-\x7e][\x20-\x7e]*")
-_RESERVED: Final = frozenset(
-    {"host", "content-length", "transfer-encoding", "connection", "content-type", "accept-encoding"}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +58,9 @@ class Servers:
 
     def create(self, raw: Mapping[str, Json], actor: Actor) -> Server:
         """Add a server from plain values, and ask it for its models. Raises InvalidRequest."""
-        server = read(raw, Server(0, "", ""))
+        server = changed(Server(0, "", ""), raw)
         if not server.url:
-            raise InvalidRequest("Enter the address of the server.", param="url")
+            raise InvalidRequest(Message("Enter the address of the server."), param="url")
         is_named = bool(server.name)
         self.clients.fresh(server).close()
         now = self.now()
@@ -104,7 +81,9 @@ class Servers:
 
         def change(session: Session) -> Server:
             before = servers.get(session, server_id)
-            after = read(raw, before)
+            after = changed(before, raw)
+            if not after.name:
+                after = _with_free_name(session, after)
             self.clients.fresh(after).close()
             stored = servers.save(session, after)
             _record(session, actor, "server.update", before, stored, now)
@@ -172,108 +151,23 @@ def _with_free_name(session: Session, server: Server) -> Server:
     return replace(server, name=host if host.lower() not in taken else f"{host}:{port}")
 
 
-def read(raw: Mapping[str, Json], before: Server) -> Server:
-    """Return `before` with the fields of `raw`. Raises InvalidRequest naming the field."""
-    for name in raw:
-        if name not in _FIELDS:
-            raise InvalidRequest(f"A server has no field '{name}'.", param=name)
-    values: dict[str, Json] = dict(raw)
-    for name, check in _CHECKS.items():
-        if name in values:
-            values[name] = check(name, values[name])
-    server = replace(before, **values)
-    if server.url != before.url and before.auth_header and "auth_header" not in raw:
-        same = server_url.split(server.url)[:2] == server_url.split(before.url)[:2]
+def changed(server: Server, raw: Mapping[str, Json]) -> Server:
+    """Return `server` with the fields of `raw`. Raises InvalidRequest."""
+    fields = convert.read(raw, Server)
+    if "url" in fields:
+        fields["url"] = server_url.normalise(fields["url"])
+    after = replace(server, **fields)
+    if after.url != server.url and server.auth_header and "auth_header" not in raw:
+        same = server_url.split(after.url)[:2] == server_url.split(server.url)[:2]
         if not same:  # a secret goes only where it was meant to go
             raise InvalidRequest(
-                "The server moves to another host: enter its authorization header again, or "
-                "remove it.",
+                Message(
+                    "The server moves to another host: enter its authorization header again, or "
+                    "remove it."
+                ),
                 param="auth_header",
             )
-    return server
-
-
-def _text(limit: int) -> Callable[[str, Json], Json]:
-    def check(name: str, value: Json) -> Json:
-        if not isinstance(value, str):
-            raise InvalidRequest(f"'{name}' must be text.", param=name, code="invalid_type")
-        value = value.strip()
-        if len(value) > limit or not value.isprintable():
-            raise InvalidRequest(
-                f"'{name}' must be at most {limit} printable characters.", param=name
-            )
-        return value
-
-    return check
-
-
-def _name(name: str, value: Json) -> Json:
-    value = _text(120)(name, value)
-    if not value:
-        raise InvalidRequest("Give the server a name.", param=name)
-    return value
-
-
-def _url(name: str, value: Json) -> Json:
-    return server_url.normalise(_text(512)(name, value))
-
-
-def _number(low: int, high: int) -> Callable[[str, Json], Json]:
-    def check(name: str, value: Json) -> Json:
-        if type(value) is not int or not low <= value <= high:
-            raise InvalidRequest(
-                f"'{name}' must be a whole number from {low} to {high}.", param=name
-            )
-        return value
-
-    return check
-
-
-def _flag(name: str, value: Json) -> Json:
-    if not isinstance(value, bool):
-        raise InvalidRequest(f"'{name}' must be true or false.", param=name, code="invalid_type")
-    return value
-
-
-def _header(name: str, value: Json) -> Json:
-    value = _text(8192)(name, value)
-    if not value:
-        return ""
-    if _HEADER.fullmatch(value) is None:
-        raise InvalidRequest(
-            "The header must read 'Name: value', for example 'Authorization: Bearer ...'.",
-            param=name,
-        )
-    if value.partition(":")[0].strip().lower() in _RESERVED:
-        raise InvalidRequest("This header is set by the gateway itself.", param=name)
-    return value
-
-
-def _file(name: str, value: Json) -> Json:
-    value = _text(512)(name, value)
-    if value and not Path(value).is_file():
-        raise InvalidRequest("There is no such file on the gateway's machine.", param=name)
-    return value
-
-
-def _tags(name: str, value: Json) -> Json:
-    if not isinstance(value, list | tuple) or len(value) > _MAX_TAGS:
-        raise InvalidRequest(f"'{name}' must be a list of at most {_MAX_TAGS} texts.", param=name)
-    return tuple(dict.fromkeys(tag for tag in (_text(40)(name, one) for one in value) if tag))
-
-
-_CHECKS: Final[Mapping[str, Callable[[str, Json], Json]]] = {
-    "name": _name,
-    "url": _url,
-    "weight": _number(1, _MAX_WEIGHT),
-    "enabled": _flag,
-    "draining": _flag,
-    "auth_header": _header,
-    "tls_verify": _flag,
-    "tls_ca_file": _file,
-    "slots": _number(0, _MAX_SLOTS),
-    "tags": _tags,
-}
+    return after
 
 
 def _record(
@@ -284,9 +178,4 @@ def _record(
     after: Server | None,
     now: datetime,
 ) -> None:
-    one = after or before
-    assert one is not None
-    old, new = (None if it is None else servers.as_json(it) for it in (before, after))
-    audit.record(session, actor, word, "server", one.id, one.name, now=now, before=old, after=new)
-    versions.bump(session, "servers", now)
-    versions.bump(session, "models", now)
+    audit.change(session, actor, word, before, after, now=now, topics=("servers", "models"))

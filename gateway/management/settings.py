@@ -8,24 +8,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 
 from sqlalchemy.orm import Session
 
 from gateway.core.admin import Actor
-from gateway.core.behaviour import Behaviour
 from gateway.core.chat import Json
-from gateway.errors import InvalidRequest
-from gateway.policy.overrides import settings_rules
+from gateway.errors import InvalidFields, InvalidRequest, Message
 from gateway.runtime.database import Store, StoreUnavailable
 from gateway.runtime.versions import Revisions
+from gateway.schemas import convert
+from gateway.schemas.settings import DEFAULTS, RuntimeSettings
 from gateway.store import audit, settings
 from gateway.store.coordination import versions
 
 log = logging.getLogger(__name__)
-
-_NAMES = frozenset(field.name for field in fields(Behaviour))
 
 
 @dataclass(eq=False)
@@ -37,35 +35,37 @@ class SettingsCache:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     _changes: int = 0
     _loaded: int = -1
-    _behaviour: Behaviour = field(default_factory=Behaviour)
+    _behaviour: RuntimeSettings = field(default_factory=RuntimeSettings)
 
     def __post_init__(self) -> None:
         self.marks.on_change("settings", self._forget)
 
-    def behaviour(self) -> Behaviour:
+    def behaviour(self) -> RuntimeSettings:
         """Return the settings in force."""
         if self._loaded != self._changes:
             self._load()
         return self._behaviour
 
-    def update(self, changes: Mapping[str, Json], actor: Actor) -> Behaviour:
+    def update(self, changes: Mapping[str, Json], actor: Actor) -> RuntimeSettings:
         """Change settings, all or none. Raises InvalidRequest naming the one that is wrong."""
         return self.change(changes, (), actor)
 
-    def reset(self, names: Iterable[str], actor: Actor) -> Behaviour:
+    def reset(self, names: Iterable[str], actor: Actor) -> RuntimeSettings:
         """Return settings their defaults again. Raises InvalidRequest for an unknown name."""
         return self.change({}, names, actor)
 
-    def change(self, changes: Mapping[str, Json], back: Iterable[str], actor: Actor) -> Behaviour:
+    def change(
+        self, changes: Mapping[str, Json], back: Iterable[str], actor: Actor
+    ) -> RuntimeSettings:
         """Change some settings and give others (`back`) their defaults again, all or none.
 
         Raises InvalidRequest naming the one that is wrong.
         """
-        checked = settings_rules.check(changes)
+        checked = convert.read(changes, RuntimeSettings)
         defaults = list(back)
         for name in defaults:
-            if name not in _NAMES:
-                raise InvalidRequest(f"There is no setting '{name[:64]}'.", param=name[:64])
+            if name not in DEFAULTS:
+                raise InvalidFields([(name[:64], Message("is not known here"))])
 
         def write(session: Session) -> None:
             now = self.now()
@@ -78,7 +78,7 @@ class SettingsCache:
         self.store.write(write)
         return self._again()
 
-    def _again(self) -> Behaviour:
+    def _again(self) -> RuntimeSettings:
         self.marks.look()
         self._forget()
         return self.behaviour()
@@ -89,7 +89,7 @@ class SettingsCache:
     def _load(self) -> None:
         changes = self._changes
         try:
-            self._behaviour = Behaviour(**usable(self.store.read(settings.load)))
+            self._behaviour = RuntimeSettings(**usable(self.store.read(settings.load)))
             self._loaded = changes
         except StoreUnavailable:
             log.warning("settings cannot be read; the last known ones hold")
@@ -100,7 +100,7 @@ def usable(stored: Mapping[str, Json]) -> dict[str, Json]:
     good: dict[str, Json] = {}
     for name, value in stored.items():
         try:
-            good |= settings_rules.check({name: value})
+            good |= convert.read({name: value}, RuntimeSettings)
         except InvalidRequest:
             log.warning("the stored setting %s is not usable and was left at its default", name)
     return good
@@ -113,8 +113,8 @@ def _record(
     after: Mapping[str, Json],
     now: datetime,
 ) -> None:
-    old = asdict(Behaviour(**before))
-    new = asdict(Behaviour(**after))
+    old = asdict(RuntimeSettings(**before))
+    new = asdict(RuntimeSettings(**after))
     audit.record(
         session, actor, "settings.update", "settings", "", "", now=now, before=old, after=new
     )

@@ -25,7 +25,7 @@ import orjson
 import requests
 from requests.structures import CaseInsensitiveDict
 
-from gateway.core.catalog import Listed, Loaded, Server
+from gateway.core.catalog import Listed, Loaded
 from gateway.core.chat import Json, Params
 from gateway.errors import GatewayError, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from gateway.ollama import capabilities, faults, wire
@@ -34,6 +34,7 @@ from gateway.ollama.capabilities import Shown
 from gateway.ollama.framing import LineSplitter, Malformed
 from gateway.ollama.http import FOREIGN, Body, DirectAdapter
 from gateway.ollama.time_limits import Stalled, Timeouts, is_limit, stopped
+from gateway.schemas.server import Server
 
 log = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ from functools import lru_cache
 from typing import Final, TypeAlias
 
 from gateway.core.catalog import Model, Resolved
-from gateway.core.keys import Key
 from gateway.errors import Forbidden
 from gateway.policy import names
+from gateway.schemas.key import Key
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 _ALL: Final = ("*",)

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Generic, TypeVar
 
-from gateway.core.keys import Priority
+from gateway.schemas.key import Priority
 
 CLASSES: tuple[Priority, ...] = ("interactive", "normal", "batch")
 T = TypeVar("T")

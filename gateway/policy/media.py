@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from gateway.core.behaviour import Behaviour
 from gateway.core.catalog import Model
 from gateway.core.chat import ChatRequest, CompletionRequest, Media, Message, Request, Unreadable
 from gateway.errors import CapabilityMissing, InvalidRequest
+from gateway.schemas.settings import RuntimeSettings
 
 _SENSES = {"image": ("vision", "cannot see images"), "audio": ("audio", "cannot hear sounds")}
 _NOT_TAKEN = {"image": "Could not process image: the", "audio": "The"}
@@ -40,7 +40,9 @@ def newest_turn(messages: Sequence[Message]) -> int:
     return len(messages) if at and messages[at - 1].role == "tool" else at
 
 
-def settle(request: Request, model: Model, behaviour: Behaviour) -> tuple[Request, tuple[str, ...]]:
+def settle(
+    request: Request, model: Model, behaviour: RuntimeSettings
+) -> tuple[Request, tuple[str, ...]]:
     """Return the request with the media the model can use, and the paths left out. Raises
     InvalidRequest and CapabilityMissing for what the user's newest turn holds."""
     if isinstance(request, CompletionRequest):
@@ -161,7 +163,9 @@ def _check_count(found: Sequence[Media], most: int) -> None:
         )
 
 
-def _problem(item: Media, model: Model, behaviour: Behaviour, param: str) -> Unreadable | None:
+def _problem(
+    item: Media, model: Model, behaviour: RuntimeSettings, param: str
+) -> Unreadable | None:
     """Return why a medium cannot reach the model; None where it can."""
     capability, what = _SENSES.get(item.kind, ("", ""))
     if capability and model.can(capability) is False:

@@ -16,12 +16,13 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from gateway.core.behaviour import Behaviour
-from gateway.core.catalog import Model, Server
+from gateway.core.catalog import Model
 from gateway.errors import NotFound
 from gateway.policy.routing import Index
 from gateway.runtime.database import Store, StoreUnavailable
 from gateway.runtime.versions import Revisions
+from gateway.schemas.server import Server
+from gateway.schemas.settings import RuntimeSettings
 from gateway.store import catalog, servers
 from gateway.store.coordination.versions import Topic
 from gateway.store.tables import ServerRow
@@ -69,7 +70,7 @@ class Catalog:
 
     store: Store
     marks: Revisions
-    behaviour: Callable[[], Behaviour]
+    behaviour: Callable[[], RuntimeSettings]
     listener: Callable[[Snapshot], None] = lambda snapshot: None
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _snapshot: Snapshot | None = None

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from gateway.core.behaviour import Behaviour
-from gateway.core.catalog import Server
 from gateway.errors import InvalidRequest
 from gateway.ollama import server_url
 from gateway.ollama.client import OllamaClient
+from gateway.schemas.server import Server
+from gateway.schemas.settings import RuntimeSettings
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ _Address: TypeAlias = tuple[str, str, bool, str]
 class Clients:
     """Hands out one client for each server, as long as its address and TLS options stay."""
 
-    behaviour: Callable[[], Behaviour]
+    behaviour: Callable[[], RuntimeSettings]
     pool_size: int = 512
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _clients: dict[int, tuple[_Address, OllamaClient]] = field(default_factory=dict)

@@ -19,8 +19,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.orm import Session
 
-from gateway.core.behaviour import Behaviour
-from gateway.core.catalog import Listed, Server
+from gateway.core.catalog import Listed
 from gateway.core.chat import Json
 from gateway.errors import GatewayError
 from gateway.ollama.capabilities import Shown
@@ -30,6 +29,8 @@ from gateway.policy import names
 from gateway.runtime import tasks as offload
 from gateway.runtime.database import Store
 from gateway.scheduling.catalog import Catalog, Refreshed, RefreshNote
+from gateway.schemas.server import Server
+from gateway.schemas.settings import RuntimeSettings
 from gateway.store import catalog, servers
 from gateway.store.coordination import claims, versions
 
@@ -58,7 +59,7 @@ class Refresher:
     store: Store
     catalog: Catalog
     client_for: Callable[[Server], OllamaClient]
-    behaviour: Callable[[], Behaviour]
+    behaviour: Callable[[], RuntimeSettings]
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     clock: Callable[[], float] = time.monotonic
     chance: Callable[[], float] = random.random

@@ -14,7 +14,6 @@ from typing import Final
 
 from sqlalchemy.orm import Session
 
-from gateway.core.behaviour import Behaviour
 from gateway.core.catalog import Model
 from gateway.core.chat import EmbedRequest, Params
 from gateway.errors import CapabilityMissing
@@ -23,6 +22,7 @@ from gateway.ollama.client import OllamaClient
 from gateway.policy.overrides import apply
 from gateway.runtime.database import Store
 from gateway.scheduling.catalog import Catalog
+from gateway.schemas.settings import RuntimeSettings
 from gateway.store import catalog
 from gateway.store.coordination import versions
 
@@ -35,7 +35,7 @@ class Loading:
 
     store: Store
     known: Catalog
-    behaviour: Callable[[], Behaviour]
+    behaviour: Callable[[], RuntimeSettings]
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def params(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gateway.core.catalog import Server
 from gateway.policy.server_choice import Choice, choose
 from gateway.scheduling.deployments import UNKNOWN_CONTEXT, Deployment
+from gateway.schemas.server import Server
 
 
 @dataclass(frozen=True, slots=True)

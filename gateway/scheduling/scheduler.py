@@ -23,9 +23,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from gateway.core.behaviour import Behaviour
-from gateway.core.catalog import Loaded, Model, Server, ServerView
-from gateway.core.keys import Key, Priority
+from gateway.core.catalog import Loaded, Model
 from gateway.errors import GatewayError, ModelNotFound, UpstreamUnreachable
 from gateway.policy.fair_queue import FairQueue
 from gateway.policy.server_choice import Choice, choose
@@ -35,6 +33,9 @@ from gateway.scheduling.routing_preview import Route, routes
 from gateway.scheduling.servers import ServerState, ServerStates
 from gateway.scheduling.shared_slots import SharedSlots
 from gateway.scheduling.tickets import Slot, Ticket, no_server_available, queue_full, queue_timeout
+from gateway.schemas.key import Key, Priority
+from gateway.schemas.server import Server, ServerView
+from gateway.schemas.settings import RuntimeSettings
 
 if TYPE_CHECKING:
     from gateway.ollama.client import OllamaClient
@@ -54,7 +55,7 @@ class Scheduler:
     def __init__(
         self,
         client_for: Callable[[Server], OllamaClient],
-        behaviour: Callable[[], Behaviour],
+        behaviour: Callable[[], RuntimeSettings],
         clock: Callable[[], float] = time.monotonic,
         counts: SharedCounts | None = None,
         on_missing: Callable[[int, str], None] = lambda server_id, name: None,
@@ -334,7 +335,7 @@ class Scheduler:
             self.leave(entry.item, no_server_available())
 
     def _join(
-        self, ticket: Ticket, queue: FairQueue[Ticket], behaviour: Behaviour, now_s: float
+        self, ticket: Ticket, queue: FairQueue[Ticket], behaviour: RuntimeSettings, now_s: float
     ) -> None:
         if len(queue) >= behaviour.queue_max_waiting:
             refusal = queue_full(len(queue), self._eta_s(ticket.name, len(queue)))

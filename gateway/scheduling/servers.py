@@ -9,12 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from gateway.core.catalog import Loaded, Model, Server, ServerStatus, ServerView
+from gateway.core.catalog import Loaded, Model
 from gateway.errors import InvalidRequest
 from gateway.policy import breaker
 from gateway.policy.breaker import Breaker
 from gateway.scheduling.clients import address_of
 from gateway.scheduling.deployments import UNKNOWN_CONTEXT, Deployment
+from gateway.schemas.server import Server, ServerStatus, ServerView
 
 if TYPE_CHECKING:
     from gateway.ollama.client import OllamaClient

@@ -15,17 +15,17 @@ from dataclasses import dataclass
 from math import ceil, inf
 from typing import TYPE_CHECKING
 
-from gateway.core.catalog import Server
 from gateway.errors import GatewayError, Unavailable
 from gateway.policy.fair_queue import Entry
 from gateway.policy.server_choice import Choice
 from gateway.runtime.tasks import Event
 from gateway.scheduling.deployments import Deployment
+from gateway.schemas.server import Server
 
 if TYPE_CHECKING:
-    from gateway.core.keys import Priority
     from gateway.ollama.client import OllamaClient
     from gateway.scheduling.scheduler import Scheduler
+    from gateway.schemas.key import Priority
 
 _MAX_RETRY_S = 60
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from gateway.core.admin import Actor, AuditEntry
 from gateway.core.chat import Json
+from gateway.store.coordination import versions
+from gateway.store.coordination.versions import Topic
+from gateway.store.mapping import plain, value_of
 from gateway.store.tables import AuditRow
 
 _SECRETS = frozenset(
@@ -49,6 +53,30 @@ def record(
     session.flush()
 
 
+def change(
+    session: Session,
+    actor: Actor,
+    action: str,
+    before: Any,
+    after: Any,
+    *,
+    now: datetime,
+    topics: tuple[Topic, ...] = (),
+) -> None:
+    """Write what became of a noun (key, server, account …: values with id and name, None where it
+    was not there before or after), and raise the versions of `topics`: workers look again.
+
+    The kind of noun is the first word of `action`.
+    """
+    one = after or before
+    name = getattr(one, "display_name", None) or getattr(one, "name", None) or one.username
+    old, new = (None if value is None else plain(value) for value in (before, after))
+    kind = action.partition(".")[0]
+    record(session, actor, action, kind, one.id, name, now=now, before=old, after=new)
+    for topic in topics:
+        versions.bump(session, topic, now)
+
+
 def page(
     session: Session,
     *,
@@ -71,7 +99,7 @@ def page(
         query = query.where(AuditRow.actor_name == actor_name)
     if action:
         query = query.where(AuditRow.action.startswith(action, autoescape=True))
-    return [_entry(row) for row in session.scalars(query)]
+    return [value_of(row, AuditEntry) for row in session.scalars(query)]
 
 
 def prune(session: Session, before: datetime, limit: int) -> int:
@@ -81,23 +109,6 @@ def prune(session: Session, before: datetime, limit: int) -> int:
     if ids:
         session.execute(delete(AuditRow).where(AuditRow.id.in_(ids)))
     return len(ids)
-
-
-def _entry(row: AuditRow) -> AuditEntry:
-    return AuditEntry(
-        id=row.id,
-        at=row.at,
-        actor_kind=row.actor_kind,
-        actor_name=row.actor_name,
-        ip=row.ip,
-        action=row.action,
-        object_kind=row.object_kind,
-        object_id=row.object_id,
-        object_name=row.object_name,
-        before=row.before,
-        after=row.after,
-        actor_id=row.actor_id,
-    )
 
 
 def _differences(before: Json, after: Json) -> tuple[Json, Json]:

@@ -17,7 +17,9 @@ from sqlalchemy.orm import Session
 
 from gateway.core.catalog import Alias, Listed, Model, OverrideVersion
 from gateway.core.chat import Json
-from gateway.errors import InvalidRequest, NotFound
+from gateway.errors import InvalidRequest, Message, NotFound
+from gateway.schemas.model import ModelFields
+from gateway.store.mapping import columns, value_of
 from gateway.store.tables import (
     ModelAliasRow,
     ModelRow,
@@ -164,82 +166,61 @@ def set_pinned(session: Session, name: str, server_ids: Sequence[int], pinned: b
     )
 
 
-def set_enabled(session: Session, model_ids: Sequence[int], enabled: bool) -> None:
-    """Switch models on or off. Raises NotFound."""
-    for model_id in model_ids:
-        _row(session, model_id).enabled = enabled
-
-
-def set_display_name(session: Session, model_id: int, name: str) -> None:
-    """Rename a model for clients. Raises NotFound, InvalidRequest if another model has the
-    name."""
+def fields(session: Session, model_id: int) -> ModelFields:
+    """Return what admins decided about a model. Raises NotFound."""
     row = _row(session, model_id)
-    check_free(session, name, model_id)
-    row.display_name, row.display_key = name, name.lower()
+    aliases = session.scalars(
+        select(ModelAliasRow).where(ModelAliasRow.model_id == model_id).order_by(ModelAliasRow.id)
+    )
+    return value_of(row, ModelFields, aliases={one.name: one.override for one in aliases})
 
 
-def set_fallbacks(session: Session, model_id: int, fallbacks: Sequence[int]) -> None:
-    """Store which models answer when this one cannot. Raises NotFound, InvalidRequest."""
-    row = _row(session, model_id)
-    for other in fallbacks:
-        if other == model_id or session.get(ModelRow, other) is None:
-            raise InvalidRequest("A fallback must be another model.", param="fallbacks")
-    row.fallbacks = list(dict.fromkeys(fallbacks))
-
-
-def set_notes(session: Session, model_id: int, notes: str) -> None:
-    """Store an admin's notes. Raises NotFound."""
-    _row(session, model_id).notes = notes
-
-
-def notes(session: Session, model_id: int) -> str:
-    """Return an admin's notes. Raises NotFound."""
-    return _row(session, model_id).notes
-
-
-def set_override(
+def save_fields(
     session: Session,
-    model_id: int,
-    override: Mapping[str, Json],
+    before: ModelFields,
+    after: ModelFields,
     *,
     actor_name: str,
     now: datetime,
     note: str = "",
 ) -> None:
-    """Store a model's override (already validated) and keep it as a version. Raises NotFound."""
-    row = _row(session, model_id)
-    if row.override == dict(override):
-        return
-    row.override = dict(override)
-    _keep_version(session, model_id, "", override, actor_name, now, note)
+    """Store what admins decided; a changed override is kept as a version with its `note`.
+
+    Raises NotFound, and InvalidRequest for a name that is taken and a fallback that cannot be.
+    """
+    row = _row(session, after.id)
+    if after.display_name != before.display_name:
+        check_free(session, after.display_name, after.id, "display_name")
+    for other in after.fallbacks:
+        if other == after.id or session.get(ModelRow, other) is None:
+            raise InvalidRequest(Message("A fallback must be another model."), param="fallbacks")
+    for name, value in columns(after, ModelRow).items():
+        setattr(row, name, value)
+    row.display_key = after.display_name.lower()
+    if after.override != before.override:
+        _keep_version(session, after.id, "", after.override, actor_name, now, note)
+    if after.aliases != before.aliases:
+        _save_aliases(session, after, actor_name, now)
+    session.flush()
 
 
-def set_aliases(
-    session: Session, model_id: int, aliases: Sequence[Alias], *, actor_name: str, now: datetime
-) -> None:
-    """Store all further names of a model. Raises NotFound, InvalidRequest if one is taken."""
-    _row(session, model_id)
-    names = [alias.name.lower() for alias in aliases]
-    for alias in aliases:
-        check_free(session, alias.name, model_id, own_aliases=False)
-        if names.count(alias.name.lower()) > 1:
-            raise InvalidRequest(f"The name '{alias.name}' is given twice.", param="aliases")
+def _save_aliases(session: Session, model: ModelFields, actor_name: str, now: datetime) -> None:
     before = {
         row.name_key: row
-        for row in session.scalars(select(ModelAliasRow).where(ModelAliasRow.model_id == model_id))
+        for row in session.scalars(select(ModelAliasRow).where(ModelAliasRow.model_id == model.id))
     }
-    for alias in aliases:
-        row = before.pop(alias.name.lower(), None)
+    for name, override in model.aliases.items():
+        check_free(session, name, model.id, "aliases", own_aliases=False)
+        row = before.pop(name.lower(), None)
         if row is None:
-            row = ModelAliasRow(model_id=model_id, name_key=alias.name.lower(), override={})
+            row = ModelAliasRow(model_id=model.id, name_key=name.lower(), override={})
             session.add(row)
-        row.name = alias.name
-        if row.override != dict(alias.override):
-            row.override = dict(alias.override)
-            _keep_version(session, model_id, alias.name, alias.override, actor_name, now, "")
+        row.name = name
+        if row.override != dict(override):
+            row.override = dict(override)
+            _keep_version(session, model.id, name, override, actor_name, now, "")
     for row in before.values():
         session.delete(row)
-    session.flush()
 
 
 def versions(session: Session, model_id: int, alias: str | None = None) -> list[OverrideVersion]:
@@ -247,7 +228,10 @@ def versions(session: Session, model_id: int, alias: str | None = None) -> list[
     query = select(OverrideVersionRow).where(OverrideVersionRow.model_id == model_id)
     if alias is not None:
         query = query.where(OverrideVersionRow.alias == alias)
-    return [_version(row) for row in session.scalars(query.order_by(OverrideVersionRow.id.desc()))]
+    return [
+        value_of(row, OverrideVersion)
+        for row in session.scalars(query.order_by(OverrideVersionRow.id.desc()))
+    ]
 
 
 def delete(session: Session, model_id: int) -> None:
@@ -258,7 +242,9 @@ def delete(session: Session, model_id: int) -> None:
     session.execute(sql_delete(ModelRow).where(ModelRow.id == model_id))
 
 
-def check_free(session: Session, name: str, model_id: int, *, own_aliases: bool = True) -> None:
+def check_free(
+    session: Session, name: str, model_id: int, param: str, *, own_aliases: bool = True
+) -> None:
     """Raise InvalidRequest if another model is called `name`, in whatever case. `own_aliases`:
     this model's own aliases count as taken, too."""
     key = name.lower()
@@ -275,7 +261,10 @@ def check_free(session: Session, name: str, model_id: int, *, own_aliases: bool 
     for query in (named, aliased):
         taken = session.scalars(query).first()
         if taken is not None:
-            raise InvalidRequest(f"The name '{name}' already means '{taken}'.", param="name")
+            raise InvalidRequest(
+                Message("The name '%(name)s' already means '%(model)s'.", name=name, model=taken),
+                param=param,
+            )
 
 
 def _row(session: Session, model_id: int) -> ModelRow:
@@ -286,25 +275,12 @@ def _row(session: Session, model_id: int) -> ModelRow:
 
 
 def _model(row: ModelRow, aliases: Sequence[Alias], holders: Sequence[Holder]) -> Model:
-    return Model(
-        id=row.id,
-        name=row.name,
-        display_name=row.display_name,
-        enabled=row.enabled,
-        available=bool(holders),
+    return value_of(
+        row,
+        Model,
         aliases=tuple(aliases),
-        override=row.override,
-        capabilities=None if row.capabilities is None else frozenset(row.capabilities),
-        context_tokens=row.context_tokens,
-        modified_at=row.modified_at,
-        digest=row.digest,
-        size_bytes=row.size_bytes,
-        family=row.family,
-        parameter_size=row.parameter_size,
-        quantization=row.quantization,
+        available=bool(holders),
         server_ids=tuple(server_id for server_id, _ in holders),
-        fallbacks=tuple(row.fallbacks),
-        remote=row.remote,
         pinned_on=tuple(server_id for server_id, pinned in holders if pinned),
         weights=(row.details or {}).get("weights", ""),
     )
@@ -313,7 +289,7 @@ def _model(row: ModelRow, aliases: Sequence[Alias], holders: Sequence[Holder]) -
 def _new_model(session: Session, listed: Listed, now: datetime, enable_new: bool) -> ModelRow:
     display = listed.name.removesuffix(_LATEST)
     try:
-        check_free(session, display, 0)
+        check_free(session, display, 0, "display_name")
     except InvalidRequest:
         display = listed.name
     row = ModelRow(
@@ -369,15 +345,3 @@ def _keep_version(
         )
     )
     session.flush()
-
-
-def _version(row: OverrideVersionRow) -> OverrideVersion:
-    return OverrideVersion(
-        id=row.id,
-        model_id=row.model_id,
-        alias=row.alias,
-        at=row.at,
-        actor_name=row.actor_name,
-        override=row.override,
-        note=row.note,
-    )

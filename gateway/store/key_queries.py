@@ -9,8 +9,8 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from gateway.core.keys import Key
 from gateway.core.periods import period_start
+from gateway.schemas.key import Key
 from gateway.store.tables import ApiKeyRow, KeyCounterRow, ServerRow
 
 
@@ -18,7 +18,7 @@ def spent(
     session: Session, keys: Collection[Key], now: datetime
 ) -> dict[int, dict[tuple[str, str], int]]:
     """Return what each key used of the current periods: key id to (metric, period) to units."""
-    wanted = {key.counter_id for key in keys if key.limits.budgets}
+    wanted = {key.counter_id for key in keys if key.budgets}
     found: dict[int, dict[tuple[str, str, datetime], int]] = defaultdict(dict)
     query = select(KeyCounterRow).where(KeyCounterRow.key_id.in_(wanted))
     for row in session.scalars(query) if wanted else ():
@@ -28,7 +28,7 @@ def spent(
             (b.metric, b.period): found[key.counter_id].get(
                 (b.metric, b.period, period_start(b.period, now, key.zone)), 0
             )
-            for b in key.limits.budgets
+            for b in key.budgets
         }
         for key in keys
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any, cast
 
@@ -11,9 +10,9 @@ from sqlalchemy import Table, bindparam, func, or_, select, update
 from sqlalchemy import delete as sql_delete
 from sqlalchemy.orm import Session
 
-from gateway.core.chat import Json
-from gateway.core.keys import Budget, Key, Limits, Priority
 from gateway.errors import NotFound
+from gateway.schemas.key import Key
+from gateway.store.mapping import columns, value_of
 from gateway.store.tables import ApiKeyRow, CounterLeaseRow, KeyCounterRow
 
 _api_key = cast(Table, ApiKeyRow.__table__)
@@ -26,23 +25,25 @@ _TOUCH = (
     )
     .values(last_used_at=bindparam("seen"))
 )
-_LISTS = ("allow", "deny", "model_ids", "cidrs", "scopes", "tags")
 
 
 def find_by_digest(session: Session, digest: bytes) -> Key | None:
     """Return the key with this digest, usable or not."""
     row = session.scalar(select(ApiKeyRow).where(ApiKeyRow.digest == digest))
-    return None if row is None else to_key(row)
+    return None if row is None else value_of(row, Key)
 
 
 def get(session: Session, key_id: int) -> Key:
     """Return a key by id. Raises NotFound."""
-    return to_key(_row(session, key_id))
+    return value_of(_row(session, key_id), Key)
 
 
 def all_keys(session: Session) -> list[Key]:
     """Return every key, newest first."""
-    return [to_key(row) for row in session.scalars(select(ApiKeyRow).order_by(ApiKeyRow.id.desc()))]
+    return [
+        value_of(row, Key)
+        for row in session.scalars(select(ApiKeyRow).order_by(ApiKeyRow.id.desc()))
+    ]
 
 
 def search(session: Session, text: str = "", *, limit: int = 1000, offset: int = 0) -> list[Key]:
@@ -50,7 +51,7 @@ def search(session: Session, text: str = "", *, limit: int = 1000, offset: int =
     query = select(ApiKeyRow).order_by(ApiKeyRow.id.desc()).limit(limit).offset(offset)
     if text:
         query = query.where(_contains(text))
-    return [to_key(row) for row in session.scalars(query)]
+    return [value_of(row, Key) for row in session.scalars(query)]
 
 
 def count(session: Session, text: str = "") -> int:
@@ -66,21 +67,20 @@ def insert(session: Session, key: Key, digest: bytes, created_by: str) -> Key:
     row = ApiKeyRow(
         digest=digest,
         created_by=created_by[:256],
-        last_used_at=key.last_used_at,
-        **_columns(key),
+        **columns(key, ApiKeyRow),
     )
     session.add(row)
     session.flush()
-    return to_key(row)
+    return value_of(row, Key)
 
 
 def save(session: Session, key: Key) -> Key:
     """Store the changed values of a key. Raises NotFound."""
     row = _row(session, key.id)
-    for name, value in _columns(key).items():
+    for name, value in columns(key, ApiKeyRow).items():
         setattr(row, name, value)
     session.flush()
-    return to_key(row)
+    return value_of(row, Key)
 
 
 def delete(session: Session, key_id: int) -> None:
@@ -108,58 +108,6 @@ def touch(session: Session, used: Mapping[int, datetime]) -> None:
     session.connection().execute(_TOUCH, rows)
 
 
-def to_key(row: ApiKeyRow) -> Key:
-    """Return a row as the value the rest of the gateway works with."""
-    return Key(
-        id=row.id,
-        name=row.name,
-        prefix=row.prefix,
-        last4=row.last4,
-        enabled=row.enabled,
-        revoked_at=row.revoked_at,
-        expires_at=row.expires_at,
-        created_at=row.created_at,
-        allow=tuple(row.allow),
-        deny=tuple(row.deny),
-        model_ids=tuple(row.model_ids),
-        cidrs=tuple(row.cidrs),
-        scopes=tuple(row.scopes),
-        limits=Limits(
-            requests_per_minute=row.requests_per_minute,
-            tokens_per_minute=row.tokens_per_minute,
-            concurrent=row.concurrent,
-            budgets=tuple(Budget(**budget) for budget in row.budgets),
-        ),
-        zone=row.zone,
-        priority=cast(Priority, row.priority),
-        default_params=row.default_params,
-        forced_params=row.forced_params,
-        owner=row.owner,
-        notes=row.notes,
-        tags=tuple(row.tags),
-        log_bodies=row.log_bodies,
-        rotated_from=row.rotated_from,
-        last_used_at=row.last_used_at,
-        lineage_id=row.lineage_id,
-        legacy=row.legacy,
-    )
-
-
-def as_json(key: Key) -> dict[str, Json]:
-    """Return a key as plain values: for the audit log, exports and the REST API."""
-    found: dict[str, Json] = {}
-    for name, value in asdict(key).items():
-        if isinstance(value, datetime):
-            found[name] = value.isoformat()
-        elif name == "limits":
-            found |= {**value, "budgets": [dict(budget) for budget in value["budgets"]]}
-        elif isinstance(value, tuple):
-            found[name] = list(value)
-        else:
-            found[name] = value
-    return found
-
-
 def _row(session: Session, key_id: int) -> ApiKeyRow:
     row = session.get(ApiKeyRow, key_id)
     if row is None:
@@ -170,31 +118,3 @@ def _row(session: Session, key_id: int) -> ApiKeyRow:
 def _contains(text: str) -> Any:
     columns = (ApiKeyRow.name, ApiKeyRow.owner, ApiKeyRow.prefix, ApiKeyRow.last4)
     return or_(*(column.icontains(text[:100], autoescape=True) for column in columns))
-
-
-def _columns(key: Key) -> dict[str, Any]:
-    limits = key.limits
-    return {
-        **{name: list(getattr(key, name)) for name in _LISTS},
-        "name": key.name,
-        "prefix": key.prefix,
-        "last4": key.last4,
-        "enabled": key.enabled,
-        "legacy": key.legacy,
-        "created_at": key.created_at,
-        "expires_at": key.expires_at,
-        "revoked_at": key.revoked_at,
-        "rotated_from": key.rotated_from,
-        "lineage_id": key.lineage_id,
-        "requests_per_minute": limits.requests_per_minute,
-        "tokens_per_minute": limits.tokens_per_minute,
-        "concurrent": limits.concurrent,
-        "budgets": [asdict(budget) for budget in limits.budgets],
-        "zone": key.zone,
-        "priority": key.priority,
-        "default_params": dict(key.default_params),
-        "forced_params": dict(key.forced_params),
-        "owner": key.owner,
-        "notes": key.notes,
-        "log_bodies": key.log_bodies,
-    }

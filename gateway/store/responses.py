@@ -11,8 +11,8 @@ from typing import Any
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from gateway.core.behaviour import Behaviour
 from gateway.core.chat import Json
+from gateway.schemas.settings import RuntimeSettings
 from gateway.store.tables import StoredItemRow, StoredResponseRow
 
 _LONGEST_CHAIN = 1_000
@@ -27,7 +27,7 @@ class Bounds:
     all_bytes: int
 
 
-def bounds(behaviour: Behaviour) -> Bounds:
+def bounds(behaviour: RuntimeSettings) -> Bounds:
     """Return how much the settings allow."""
     return Bounds(
         behaviour.responses_store_max_rows,

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import delete as sql_delete
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
-from gateway.core.catalog import Server
-from gateway.core.chat import Json
-from gateway.errors import InvalidRequest, NotFound
+from gateway.errors import InvalidRequest, Message, NotFound
+from gateway.schemas.server import Server
+from gateway.store.mapping import columns, value_of
 from gateway.store.tables import ModelServerRow, ServerRow
 
 
 def all_servers(session: Session) -> list[Server]:
     """Return every server, oldest first."""
-    return [to_server(row) for row in session.scalars(select(ServerRow).order_by(ServerRow.id))]
+    return [
+        value_of(row, Server) for row in session.scalars(select(ServerRow).order_by(ServerRow.id))
+    ]
 
 
 def get(session: Session, server_id: int) -> Server:
     """Return a server. Raises NotFound."""
-    return to_server(_row(session, server_id))
+    return value_of(_row(session, server_id), Server)
 
 
 def count(session: Session) -> int:
@@ -34,20 +35,20 @@ def insert(session: Session, server: Server, now: datetime) -> Server:
     """Store a new server (its `id` is given here). Raises InvalidRequest if name or address is
     taken."""
     _check_free(session, server)
-    row = ServerRow(created_at=now, **_columns(server))
+    row = ServerRow(created_at=now, **columns(server, ServerRow))
     session.add(row)
     session.flush()
-    return to_server(row)
+    return value_of(row, Server)
 
 
 def save(session: Session, server: Server) -> Server:
     """Store the changed values of a server. Raises NotFound, InvalidRequest."""
     row = _row(session, server.id)
     _check_free(session, server)
-    for name, value in _columns(server).items():
+    for name, value in columns(server, ServerRow).items():
         setattr(row, name, value)
     session.flush()
-    return to_server(row)
+    return value_of(row, Server)
 
 
 def delete(session: Session, server_id: int) -> None:
@@ -70,40 +71,6 @@ def note_refresh(
         row.version = version[:64] or row.version
 
 
-def as_json(server: Server) -> dict[str, Json]:
-    """Return a server as plain values, its secret header left out."""
-    return {
-        "id": server.id,
-        "name": server.name,
-        "url": server.url,
-        "weight": server.weight,
-        "enabled": server.enabled,
-        "draining": server.draining,
-        "has_auth_header": bool(server.auth_header),
-        "tls_verify": server.tls_verify,
-        "tls_ca_file": server.tls_ca_file,
-        "slots": server.slots,
-        "tags": list(server.tags),
-    }
-
-
-def to_server(row: ServerRow) -> Server:
-    """Return a row as the value the rest of the gateway works with."""
-    return Server(
-        id=row.id,
-        name=row.name,
-        url=row.url,
-        weight=row.weight,
-        enabled=row.enabled,
-        draining=row.draining,
-        auth_header=row.auth_header,
-        tls_verify=row.tls_verify,
-        tls_ca_file=row.tls_ca_file,
-        slots=row.slots,
-        tags=tuple(row.tags),
-    )
-
-
 def _row(session: Session, server_id: int) -> ServerRow:
     row = session.get(ServerRow, server_id)
     if row is None:
@@ -120,19 +87,7 @@ def _check_free(session: Session, server: Server) -> None:
     if taken is None:
         return
     field = "url" if taken.url == server.url else "name"
-    raise InvalidRequest(f"The server '{taken.name}' already has this {field}.", param=field)
-
-
-def _columns(server: Server) -> dict[str, Any]:
-    return {
-        "name": server.name,
-        "url": server.url,
-        "weight": server.weight,
-        "enabled": server.enabled,
-        "draining": server.draining,
-        "auth_header": server.auth_header,
-        "tls_verify": server.tls_verify,
-        "tls_ca_file": server.tls_ca_file,
-        "slots": server.slots,
-        "tags": list(server.tags),
-    }
+    problem = Message(
+        "The server '%(name)s' already has this %(field)s.", name=taken.name, field=field
+    )
+    raise InvalidRequest(problem, param=field)

@@ -1,4 +1,4 @@
-"""Settings that differ from their defaults, under their names in `core.behaviour.Behaviour`."""
+"""Settings that differ from their defaults, under their names in `schemas.settings`."""
 
 from __future__ import annotations
 

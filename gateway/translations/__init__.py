@@ -7,11 +7,14 @@ that are gone are dropped, translations stay. English is the source and needs no
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.frontend import parse_mapping_cfg
 from babel.messages.pofile import read_po, write_po
+
+from gateway.core.chat import Role
 
 FOLDER = Path(__file__).resolve().parent
 ROOT = FOLDER.parent.parent
@@ -22,16 +25,30 @@ KEYWORDS = {"_": None, "_l": None, "gettext": None, "ngettext": (1, 2), "Message
 
 def collected() -> Catalog:
     """Return every text of the console, without translations."""
+    from gateway.schemas import convert
+    from gateway.schemas.account import AccountFields, TokenFields
+    from gateway.schemas.key import Key
+    from gateway.schemas.model import ModelFields
+    from gateway.schemas.server import Server
+    from gateway.schemas.settings import RuntimeSettings
     from gateway.web import service_messages
 
+    schemas = (Key, Server, ModelFields, AccountFields, TokenFields, RuntimeSettings)
     with (FOLDER / "babel.cfg").open() as mapping:
         methods, options = parse_mapping_cfg(mapping)  # type: ignore[no-untyped-call]  # Babel's own
     found = Catalog(project="Ollama2OpenAI", fuzzy=False)
     for source in SOURCES:
         extracted = extract_from_dir(source, methods, options, keywords=KEYWORDS)
         for filename, _line, message, comments, context in extracted:
+            if message in get_args(Role):  # core.chat's Message is a turn, not a sentence
+                continue
             place = [(f"{source.name}/{filename}", 0)]
             found.add(message, None, place, auto_comments=comments, context=context)
+    for schema in schemas:
+        for kind in convert.fields_of(schema).values():
+            meta = convert.meta_of(kind)
+            for words in filter(None, (meta.title, meta.description)):
+                found.add(words, None, [("gateway/schemas", 0)])
     for sentence in service_messages.sentences():
         escaped = sentence if "%(" in sentence else sentence.replace("%", "%%")
         found.add(escaped, None, [("gateway/web/service_messages.py", 0)])

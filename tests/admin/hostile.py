@@ -142,9 +142,9 @@ def fill(parts: Services) -> None:
             ACTOR,
         )
         model = known[f"m{number}"]
-        parts.models.rename(model.id, text, ACTOR)
-        parts.models.set_notes(model.id, text, ACTOR)
-        parts.models.set_override(model.id, {"system": text}, ACTOR, text)
+        parts.models.update(model.id, {"display_name": text}, ACTOR)
+        parts.models.update(model.id, {"notes": text}, ACTOR)
+        parts.models.update(model.id, {"override": {"system": text}}, ACTOR, text)
         entries.append(_entry(number, text, key.id, model.id))
     parts.servers.update(1, {"name": PAYLOADS[0], "tags": [PAYLOADS[2]]}, ACTOR)
     parts.store.write(records.write, entries, worker="w", now=NOW)

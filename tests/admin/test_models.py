@@ -76,7 +76,9 @@ def test_parameters_are_saved_from_json(admin: Visitor, parts: Services, model: 
 def test_parameters_are_saved_from_the_form_and_keep_what_it_cannot_say(
     admin: Visitor, parts: Services, model: Model
 ) -> None:
-    parts.models.set_override(model.id, {"force": {"num_ctx": 8192}, "options": {"new": 1}}, ACTOR)
+    parts.models.update(
+        model.id, {"override": {"force": {"num_ctx": 8192}, "options": {"new": 1}}}, ACTOR
+    )
     fields = {"from": "fields", "p-temperature": "0.7", "p-stop": "END\nSTOP", "p-think": "low"}
     answer = admin.post(f"/admin/models/{model.id}/parameters", fields)
 
@@ -132,7 +134,7 @@ def test_an_earlier_version_can_be_put_in_force_again(
     admin: Visitor, parts: Services, model: Model
 ) -> None:
     for value in (1024, 2048):
-        parts.models.set_override(model.id, {"num_ctx": value}, ACTOR)
+        parts.models.update(model.id, {"override": {"num_ctx": value}}, ACTOR)
     page = admin.get(f"/admin/models/{model.id}/parameters").text
     older = re.findall(rf"/admin/models/{model.id}/parameters/(\d+)/restore", page)
     admin.post(f"/admin/models/{model.id}/parameters/{older[0]}/restore")
@@ -254,7 +256,7 @@ def test_deleting_names_the_keys_that_use_the_model(
 def test_a_missing_model_keeps_its_settings_until_it_is_forgotten(
     admin: Visitor, parts: Services, model: Model
 ) -> None:
-    parts.models.set_override(model.id, {"num_ctx": 1024}, ACTOR)
+    parts.models.update(model.id, {"override": {"num_ctx": 1024}}, ACTOR)
     parts.operations.delete(model.name, [1], ACTOR)
     kept = dict(named(parts, model.name).override)
     answer = admin.post(f"/admin/models/{model.id}/delete", {"typed": "qwen3:8b"})

@@ -105,7 +105,7 @@ def test_a_request_nobody_can_read_is_refused_as_the_api_would(
 
 def test_parameters_tell_where_they_came_from(admin: Visitor, parts: Services, key: int) -> None:
     model = next(m for m in parts.catalog.models() if m.name == "qwen3:8b")
-    parts.models.set_override(model.id, {"force": {"num_ctx": 8192}, "top_k": 20}, ACTOR)
+    parts.models.update(model.id, {"override": {"force": {"num_ctx": 8192}, "top_k": 20}}, ACTOR)
     done = run(admin, key, temperature=0.5, options={"num_ctx": 999})[-1]
     found = {name: (value, layer) for name, value, layer in done["parameters"]}
 

@@ -82,7 +82,7 @@ def test_an_unknown_name_is_explained(admin: Visitor, parts: Services) -> None:
 
 
 WRONG = [
-    ("", "Type the server"),
+    ("", "Enter the address of the server"),
     ("ftp://host", "must begin with http"),
     ("http://user:secret@host", "must not hold a name or password"),
     ("http://host:99999", "cannot be read"),

@@ -7,15 +7,15 @@ from dataclasses import fields
 import pytest
 from flask import Flask
 
-from gateway.admin.forms.settings import WORDS
-from gateway.core.behaviour import Behaviour
+from gateway.admin.forms.settings import TABS, names_of
+from gateway.schemas.settings import RuntimeSettings
 from gateway.web.context import Services
 from tests.admin.conftest import ACTOR, PASSWORD, Visitor, account
 
 
-def given(behaviour: Behaviour, tab: str) -> dict[str, str]:
+def given(behaviour: RuntimeSettings, tab: str) -> dict[str, str]:
     """Give a tab's form as a browser would send it back unchanged."""
-    values = {name: getattr(behaviour, name) for name in WORDS[tab]}
+    values = {name: getattr(behaviour, name) for name in names_of(tab)}
     return {
         name: "y" if value is True else str(value)
         for name, value in values.items()
@@ -24,12 +24,12 @@ def given(behaviour: Behaviour, tab: str) -> dict[str, str]:
 
 
 def test_every_setting_stands_on_exactly_one_tab() -> None:
-    shown = [name for tab in WORDS.values() for name in tab]
+    shown = [name for tab in TABS for name in names_of(tab)]
 
-    assert sorted(shown) == sorted(field.name for field in fields(Behaviour))
+    assert sorted(shown) == sorted(field.name for field in fields(RuntimeSettings))
 
 
-@pytest.mark.parametrize("tab", WORDS)
+@pytest.mark.parametrize("tab", TABS)
 def test_sending_a_tab_unchanged_changes_nothing(admin: Visitor, parts: Services, tab: str) -> None:
     before = parts.settings.behaviour()
     answer = admin.post(f"/admin/settings/{tab}", given(before, tab))
@@ -94,7 +94,7 @@ def test_the_defaults_can_be_restored(admin: Visitor, parts: Services) -> None:
     parts.settings.update({"max_images": 3, "idle_timeout_s": 77}, ACTOR)
     admin.post("/admin/settings/limits/reset")
 
-    assert parts.settings.behaviour().max_images == Behaviour().max_images
+    assert parts.settings.behaviour().max_images == RuntimeSettings().max_images
     assert parts.settings.behaviour().idle_timeout_s == 77
 
 

@@ -195,7 +195,7 @@ def test_a_model_changes_as_a_whole_or_not_at_all(call: Call, parts: Services) -
             "display_name": "Alpha",
             "override": {"num_ctx": 4096},
             "fallbacks": [b],
-            "names": {"gpt-4o": {"temperature": 0}},
+            "aliases": {"gpt-4o": {"temperature": 0}},
         },
     )
     wrong = call("PATCH", f"/models/{a}", {"display_name": "Beta", "override": {"num_ctx": "x"}})
@@ -208,7 +208,7 @@ def test_a_model_changes_as_a_whole_or_not_at_all(call: Call, parts: Services) -
         {"num_ctx": 4096},
         [b],
     )
-    assert shown["names"] == {"gpt-4o": {"temperature": 0}}
+    assert shown["aliases"] == {"gpt-4o": {"temperature": 0}}
     assert [version["alias"] for version in versions] == ["gpt-4o", ""]
 
 

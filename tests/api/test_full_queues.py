@@ -70,7 +70,7 @@ def test_another_refusal_is_not_waited_for(app: App, ollama: FakeOllama) -> None
 def test_another_model_takes_over_at_once(app: App, ollama: FakeOllama) -> None:
     models = {one.display_name: one for one in app.services.catalog.models()}
     wanted, other = models["llama3.2"], models["qwen3:8b"]
-    app.services.models.set_fallbacks(wanted.id, [other.id], SYSTEM)
+    app.services.models.update(wanted.id, {"fallbacks": [other.id]}, SYSTEM)
     ollama.script("llama3.2", FULL)
 
     answer = app.ask("chat")

@@ -30,7 +30,7 @@ def model(app: App, name: str = "llama3.2") -> Model:
 
 
 def override(app: App, name: str = "llama3.2", **values: Any) -> None:
-    app.services.models.set_override(model(app, name).id, values, SYSTEM)
+    app.services.models.update(model(app, name).id, {"override": values}, SYSTEM)
 
 
 def load(app: App, name: str = "llama3.2", how: str = "load") -> None:

@@ -28,7 +28,7 @@ def override(app: App, **values: Any) -> None:
     """Set an override for the model."""
     services = app.services
     found = next(one for one in services.catalog.models() if one.display_name == "llama3.2")
-    services.models.set_override(found.id, values, SYSTEM)
+    services.models.update(found.id, {"override": values}, SYSTEM)
 
 
 def test_a_stream_that_moves_is_not_cut(app: App, ollama: FakeOllama) -> None:

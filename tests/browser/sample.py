@@ -7,8 +7,8 @@ import random
 from datetime import datetime, timedelta
 
 from gateway.core.admin import Actor
-from gateway.core.keys import Key
 from gateway.core.usage import Admission, Settlement
+from gateway.schemas.key import Key
 from gateway.store.usage import records
 from gateway.web.context import Services
 

@@ -96,13 +96,10 @@ def _prepared(parts: Services) -> list[str]:
     parts.servers.update(server.id, {"name": "workstation"}, ACTOR)
     models = {model.display_name: model for model in parts.catalog.models()}
     if model := models.get("qwen3:8b"):
-        parts.models.set_override(model.id, {"temperature": 0.7}, ACTOR, "as the maker says")
-        parts.models.set_override(
-            model.id,
-            {"temperature": 0.6, "num_ctx": 16384, "keep_alive": "30m"},
-            ACTOR,
-            "for agents",
-        )
+        values: dict[str, object] = {"temperature": 0.7}
+        parts.models.update(model.id, {"override": values}, ACTOR, "as the maker says")
+        values = {"temperature": 0.6, "num_ctx": 16384, "keep_alive": "30m"}
+        parts.models.update(model.id, {"override": values}, ACTOR, "for agents")
     return secrets
 
 

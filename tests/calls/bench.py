@@ -16,10 +16,10 @@ from gateway.calls.records import Caller
 from gateway.core.admin import SYSTEM
 from gateway.core.chat import EmbedRequest
 from gateway.core.events import fold
-from gateway.core.keys import Key
 from gateway.core.usage import Admission, Settlement
 from gateway.dialects import embeddings as dialect_of_embeddings
 from gateway.dialects.chat.dialect import CHAT
+from gateway.schemas.key import Key
 from gateway.web.context import Services
 
 _NUMBERS = count(1)

@@ -12,7 +12,6 @@ import pytest
 from gateway.calls.active_call import ActiveCall
 from gateway.calls.produce import produce
 from gateway.core.events import Finish, fold
-from gateway.core.keys import Limits
 from gateway.core.usage import Settlement
 from gateway.errors import ClientGone, GatewayError, RateLimited, UpstreamUnreachable
 from gateway.runtime import tasks
@@ -126,7 +125,7 @@ def test_choices_run_as_many_at_once_as_the_key_may(
     bench: Bench, concurrent: int, most: int
 ) -> None:
     prepared = bench.chat("quick", n=8)
-    prepared = replace(prepared, key=replace(prepared.key, limits=Limits(concurrent=concurrent)))
+    prepared = replace(prepared, key=replace(prepared.key, concurrent=concurrent))
     running: list[int] = []
     seen: list[int] = []
 

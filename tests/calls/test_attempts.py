@@ -10,9 +10,7 @@ import pytest
 from gateway.calls import attempts
 from gateway.calls.attempts import PAUSE_S, Attempt, Limits, Retries, limits_of
 from gateway.calls.prepare import PreparedCall
-from gateway.core.behaviour import Behaviour
 from gateway.core.chat import Call
-from gateway.core.keys import Key
 from gateway.errors import (
     ContextOverflow,
     GatewayError,
@@ -23,6 +21,8 @@ from gateway.errors import (
     UpstreamUnreachable,
 )
 from gateway.runtime import tasks
+from gateway.schemas.key import Key
+from gateway.schemas.settings import RuntimeSettings
 from tests.calls.places import until
 from tests.policy.values import chat
 from tests.services.fleets import Seconds
@@ -123,7 +123,7 @@ def test_the_wait_for_the_first_record_is_never_silence(
         limits_start_only=start_only,
     )
 
-    assert limits_of(prepared, Behaviour(idle_timeout_s=7)) == expected
+    assert limits_of(prepared, RuntimeSettings(idle_timeout_s=7)) == expected
 
 
 NOT_BEGUN = "The Ollama server did not begin to answer within {} seconds."

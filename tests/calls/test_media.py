@@ -13,15 +13,15 @@ import pytest
 
 from gateway.calls import media
 from gateway.calls.media import MediaFetcher, is_public
-from gateway.core.behaviour import Behaviour
 from gateway.core.chat import ChatRequest, Media, Message
 from gateway.errors import InvalidRequest
+from gateway.schemas.settings import RuntimeSettings
 
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQ"
     "AAAABJRU5ErkJggg=="
 )
-PRIVATE = Behaviour(allow_private_image_urls=True, max_image_mb=1)
+PRIVATE = RuntimeSettings(allow_private_image_urls=True, max_image_mb=1)
 
 
 def image(url: str, param: str | None = None) -> Media:
@@ -73,7 +73,7 @@ HOSTILE = [f"http://{host}{path}" for host in HOSTS_INSIDE for path in PATHS] + 
 @pytest.mark.parametrize("url", HOSTILE)
 def test_a_url_to_the_inside_is_refused(url: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        MediaFetcher(Behaviour).fetch(image(url, "messages[0].content[1].image_url"))
+        MediaFetcher(RuntimeSettings).fetch(image(url, "messages[0].content[1].image_url"))
 
     assert caught.value.code in {"invalid_image_url", "failed_to_download_image"}
     assert caught.value.param == "messages[0].content[1].image_url"
@@ -102,7 +102,7 @@ def test_only_addresses_that_were_checked_are_connected_to(monkeypatch) -> None:
     monkeypatch.setattr(socket.socket, "connect", connect)
 
     with pytest.raises(InvalidRequest) as caught:
-        MediaFetcher(Behaviour).fetch(image("http://rebind.test/a.png"))
+        MediaFetcher(RuntimeSettings).fetch(image("http://rebind.test/a.png"))
 
     assert tried == ["8.8.8.8"]
     assert caught.value.code == "failed_to_download_image"
@@ -122,7 +122,7 @@ def test_a_name_server_that_hangs_is_not_waited_for(monkeypatch) -> None:
     try:
         for number in range(10):
             with pytest.raises(InvalidRequest) as caught:
-                MediaFetcher(Behaviour).fetch(image(f"http://slow{number}.test/a.png"))
+                MediaFetcher(RuntimeSettings).fetch(image(f"http://slow{number}.test/a.png"))
             assert caught.value.code == "failed_to_download_image"
         assert sum(host.startswith("slow") for host in asked) == 3
     finally:
@@ -251,7 +251,7 @@ def test_a_file_that_cannot_be_read_names_its_reason(pictures, path: str, code: 
 
 def test_a_file_of_the_inside_is_never_asked_for(pictures) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        MediaFetcher(Behaviour).fetch_file(Media("file", url=_url(pictures, "/notes")))
+        MediaFetcher(RuntimeSettings).fetch_file(Media("file", url=_url(pictures, "/notes")))
 
     assert caught.value.code == "invalid_file_url"
     assert pictures.seen == []
@@ -301,7 +301,7 @@ def test_all_downloads_of_a_request_have_one_limit(pictures) -> None:
 
 def test_a_redirect_to_the_inside_is_refused(pictures) -> None:
     with pytest.raises(InvalidRequest):
-        MediaFetcher(Behaviour).fetch(image(_url(pictures, "/a.png")))
+        MediaFetcher(RuntimeSettings).fetch(image(_url(pictures, "/a.png")))
 
     assert pictures.seen == []
 

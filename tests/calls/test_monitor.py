@@ -14,14 +14,14 @@ import pytest
 from gateway.calls import monitor as monitor_module
 from gateway.calls.channel import MAX_BATCHES, Channel
 from gateway.calls.monitor import STALE_S, Monitor
-from gateway.core.behaviour import Behaviour
 from gateway.core.events import Ping, TextDelta
 from gateway.errors import ClientGone, GatewayError, UpstreamTimeout
 from gateway.runtime import tasks
+from gateway.schemas.settings import RuntimeSettings
 from tests.calls.places import until
 from tests.services.fleets import Seconds
 
-BEHAVIOUR = Behaviour(
+BEHAVIOUR = RuntimeSettings(
     stream_commit_ms=10_000,
     sse_comment_interval_s=15,
     sse_chunk_interval_s=60,
@@ -502,7 +502,7 @@ def test_one_call_that_raises_does_not_stop_the_others(
 def test_it_looks_by_itself_and_goes_on_when_that_fails(caplog: pytest.LogCaptureFixture) -> None:
     looks: list[int] = []
 
-    def behaviour() -> Behaviour:
+    def behaviour() -> RuntimeSettings:
         looks.append(1)
         if len(looks) == 1:
             raise RuntimeError("broken")

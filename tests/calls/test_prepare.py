@@ -7,10 +7,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from gateway.calls.prepare import PreparedCall, Preparer
-from gateway.core.behaviour import Behaviour
 from gateway.core.chat import Call, ChatRequest, Media, Message
-from gateway.core.keys import Key
 from gateway.policy.estimate import Factors
+from gateway.schemas.key import Key
+from gateway.schemas.settings import RuntimeSettings
 from tests.policy.values import model
 
 
@@ -31,7 +31,7 @@ def preparer(text: str) -> Preparer:
 
     fetcher: Any = SimpleNamespace(fetch_all=fetch_all)
     catalog: Any = None
-    return Preparer(Behaviour, catalog, Factors(), fetcher)
+    return Preparer(RuntimeSettings, catalog, Factors(), fetcher)
 
 
 def test_the_text_of_a_fetched_file_counts() -> None:

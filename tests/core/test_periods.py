@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.keys import PERIODS, Period
-from gateway.core.periods import EPOCH, is_zone, period_end, period_start
+from gateway.core.periods import EPOCH, PERIODS, Period, is_zone, period_end, period_start
 
 
 def at(text: str) -> datetime:

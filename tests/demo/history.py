@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from gateway.core.catalog import Model, Server
-from gateway.core.keys import Key
+from gateway.core.catalog import Model
 from gateway.core.usage import Admission, Settlement
+from gateway.schemas.key import Key
+from gateway.schemas.server import Server
 from gateway.store.usage.records import Entry
 
 DAYS = 14

@@ -12,7 +12,7 @@ from itertools import islice
 from gateway import services
 from gateway.config import Settings
 from gateway.core.admin import SYSTEM
-from gateway.core.catalog import Alias, Model
+from gateway.core.catalog import Model
 from gateway.store.usage import records
 from gateway.web.context import Services
 from tests.demo import history
@@ -77,12 +77,17 @@ def furnish(settings: Settings, ollamas: dict[str, str]) -> Made:
 def _name_things(parts: Services, models: dict[str, Model]) -> None:
     """Give models what the pages show: an alias, patterns, parameters, a fallback."""
     qwen, small = models["qwen3:8b"], models["gemma3:4b"]
-    parts.models.set_aliases(small.id, [Alias("claude-*haiku*"), Alias("gpt-4o-mini")], SYSTEM)
-    parts.models.set_aliases(qwen.id, [Alias("claude-*"), Alias("gpt-4o")], SYSTEM)
-    parts.models.set_override(
-        qwen.id, {"num_ctx": 16384, "keep_alive": "30m", "truncate": False}, SYSTEM, "for agents"
+    parts.models.update(small.id, {"aliases": {"claude-*haiku*": {}, "gpt-4o-mini": {}}}, SYSTEM)
+    parts.models.update(
+        qwen.id,
+        {
+            "aliases": {"claude-*": {}, "gpt-4o": {}},
+            "override": {"num_ctx": 16384, "keep_alive": "30m", "truncate": False},
+            "fallbacks": [small.id],
+        },
+        SYSTEM,
+        "for agents",
     )
-    parts.models.set_fallbacks(qwen.id, [small.id], SYSTEM)
 
 
 @contextmanager

@@ -10,7 +10,6 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.core.behaviour import Behaviour
 from gateway.core.catalog import Model
 from gateway.core.chat import Call, Envelope, Request
 from gateway.core.events import Batch, Event
@@ -18,6 +17,7 @@ from gateway.dialects import base
 from gateway.dialects.base import Dialect, Reading
 from gateway.errors import InvalidRequest
 from gateway.policy import media
+from gateway.schemas.settings import RuntimeSettings
 
 SEED = "0123456789abcdef01234567"
 CREATED = 1_754_000_000
@@ -31,7 +31,7 @@ def reading(**settings: Any) -> Reading:
     def nothing(wanted: str) -> Any:
         raise InvalidRequest(f"nothing is stored under {wanted}")
 
-    return Reading(Behaviour(**settings), nothing, nothing)
+    return Reading(RuntimeSettings(**settings), nothing, nothing)
 
 
 def envelope(call: Call, **fields: Any) -> Envelope:
@@ -70,7 +70,7 @@ def settled(call: Call) -> Request:
     """Return the request as a model that can see and hear gets it; the user's newest turn may be
     refused."""
     able = Model(1, "m", "m", capabilities=frozenset({"completion", "vision", "audio"}))
-    return media.settle(call.request, able, Behaviour())[0]
+    return media.settle(call.request, able, RuntimeSettings())[0]
 
 
 def refusal(body: Mapping[str, Any], dialect: Dialect, **settings: Any) -> tuple[str, str]:

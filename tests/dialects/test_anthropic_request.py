@@ -8,12 +8,12 @@ from typing import Any, NoReturn
 
 import pytest
 
-from gateway.core.behaviour import Behaviour
 from gateway.core.chat import Call, ChatRequest, Media, Message, Tool, ToolCall, ToolChoice
 from gateway.dialects.base import Reading
 from gateway.dialects.messages.answer import OMIT_THINKING
 from gateway.dialects.messages.dialect import MESSAGES
 from gateway.errors import InvalidRequest
+from gateway.schemas.settings import RuntimeSettings
 from tests.dialects.making import settled
 
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(8)).decode()
@@ -25,25 +25,27 @@ def nobody(_: str) -> NoReturn:
     raise AssertionError("the Messages API recalls nothing")
 
 
-READING = Reading(Behaviour(), nobody, nobody)
+READING = Reading(RuntimeSettings(), nobody, nobody)
 HI = {"role": "user", "content": "hi"}
 WEATHER = {"name": "get_weather", "description": "Weather", "input_schema": {"type": "object"}}
 OBJECT = {"type": "object", "properties": {}}
 
 
-def parse(behaviour: Behaviour | None = None, **fields: Any) -> Call:
+def parse(behaviour: RuntimeSettings | None = None, **fields: Any) -> Call:
     body = {"model": "qwen3:8b", "messages": [HI], "max_tokens": 100, **fields}
     reading = READING if behaviour is None else replace(READING, behaviour=behaviour)
     return MESSAGES.parse({k: v for k, v in body.items() if v is not ...}, reading)
 
 
-def request(behaviour: Behaviour | None = None, **fields: Any) -> ChatRequest:
+def request(behaviour: RuntimeSettings | None = None, **fields: Any) -> ChatRequest:
     read = parse(behaviour, **fields).request
     assert isinstance(read, ChatRequest)
     return read
 
 
-def messages(*entries: Any, behaviour: Behaviour | None = None, **fields: Any) -> tuple[Any, ...]:
+def messages(
+    *entries: Any, behaviour: RuntimeSettings | None = None, **fields: Any
+) -> tuple[Any, ...]:
     return request(behaviour, messages=list(entries), **fields).messages
 
 
@@ -371,7 +373,7 @@ def test_thinking_is_asked_for_in_many_words(
 
 @pytest.mark.parametrize(("setting", "default"), [("false", False), ("true", True), ("none", None)])
 def test_absent_thinking_means_what_the_setting_says(setting: Any, default: Any) -> None:
-    assert parse(Behaviour(anthropic_default_think=setting)).default_think is default
+    assert parse(RuntimeSettings(anthropic_default_think=setting)).default_think is default
 
 
 @pytest.mark.parametrize(
@@ -419,7 +421,7 @@ def test_an_empty_system_prompt_is_none(system: Any) -> None:
 
 
 def test_the_attribution_stays_when_the_setting_says_so() -> None:
-    keep = Behaviour(strip_attribution_header=False)
+    keep = RuntimeSettings(strip_attribution_header=False)
 
     assert messages(HI, system=[text(BILLING)], behaviour=keep)[0] == Message("system", BILLING)
 
@@ -929,7 +931,7 @@ def test_the_format_is_named_where_it_was_written(fields: dict[str, Any], param:
 
 def test_too_many_messages_are_refused() -> None:
     with pytest.raises(InvalidRequest, match="At most 2"):
-        parse(Behaviour(max_messages=2), messages=[HI] * 3)
+        parse(RuntimeSettings(max_messages=2), messages=[HI] * 3)
 
 
 # --- tools, 4.3 -------------------------------------------------------------------------------
@@ -1042,7 +1044,7 @@ def test_of_two_tools_of_one_name_the_first_is_kept() -> None:
 
 def test_too_many_tools_are_refused() -> None:
     with pytest.raises(InvalidRequest, match="At most 1"):
-        parse(Behaviour(max_tools=1), tools=[WEATHER, WEATHER])
+        parse(RuntimeSettings(max_tools=1), tools=[WEATHER, WEATHER])
 
 
 CHOICES = [

@@ -16,19 +16,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway import dialects
-from gateway.core.behaviour import Behaviour
 from gateway.core.chat import Envelope
 from gateway.core.events import Finish, Reply, ToolCallDone
 from gateway.dialects.base import Reading, frames
 from gateway.dialects.responses import stored as responses_stored
 from gateway.errors import InvalidRequest
+from gateway.schemas.settings import RuntimeSettings
 
 PNG = "iVBORw0KGgoAAAAAAAAAAA=="
 SCHEMA = {"type": "object", "properties": {"a": {"$ref": "#/$defs/A"}}, "$defs": {"A": {}}}
 RECALLED: Sequence[Mapping[str, Any]] = (
     {"id": "msg_1", "type": "message", "role": "user", "content": "earlier"},
 )
-READING = Reading(Behaviour(), lambda _: RECALLED, lambda _: RECALLED[0])
+READING = Reading(RuntimeSettings(), lambda _: RECALLED, lambda _: RECALLED[0])
 COMMON = {
     "model": "m",
     "stream": False,

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from gateway.core.behaviour import Behaviour
 from gateway.core.chat import Call, ChatRequest, Media, Message, ToolCall, ToolChoice
 from gateway.dialects.base import Reading
 from gateway.dialects.responses.dialect import RESPONSES
 from gateway.dialects.responses.object import Echo, seal
 from gateway.dialects.responses.tools import flat_name
 from gateway.errors import InvalidRequest, Unavailable
+from gateway.schemas.settings import RuntimeSettings
 from tests.dialects.making import settled
 
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(8)).decode()
@@ -51,7 +51,7 @@ def recall_item(item_id: str) -> Mapping[str, Any]:
     raise InvalidRequest("No such item.")
 
 
-READING = Reading(Behaviour(), recall, recall_item)
+READING = Reading(RuntimeSettings(), recall, recall_item)
 WEATHER = {"type": "function", "name": "get_weather", "parameters": {"type": "object"}}
 PATCH = {"type": "custom", "name": "apply_patch", "description": "Patch"}
 FILES = {
@@ -62,13 +62,13 @@ FILES = {
 }
 
 
-def parse(behaviour: Behaviour | None = None, **fields: Any) -> Call:
+def parse(behaviour: RuntimeSettings | None = None, **fields: Any) -> Call:
     body = {"model": "qwen3:8b", "input": "hi", **fields}
     reading = READING if behaviour is None else replace(READING, behaviour=behaviour)
     return RESPONSES.parse({k: v for k, v in body.items() if v is not ...}, reading)
 
 
-def request(behaviour: Behaviour | None = None, **fields: Any) -> ChatRequest:
+def request(behaviour: RuntimeSettings | None = None, **fields: Any) -> ChatRequest:
     read = parse(behaviour, **fields).request
     assert isinstance(read, ChatRequest)
     return read
@@ -78,7 +78,7 @@ def messages(*items: Any, **fields: Any) -> list[Message]:
     return list(request(input=list(items), **fields).messages)
 
 
-def echo(behaviour: Behaviour | None = None, **fields: Any) -> Echo:
+def echo(behaviour: RuntimeSettings | None = None, **fields: Any) -> Echo:
     extra = parse(behaviour, **fields).extra
     assert isinstance(extra, Echo)
     return extra
@@ -440,7 +440,7 @@ def test_absent_values_are_echoed_as_the_vendor_s_defaults() -> None:
 def test_responses_are_stored_unless_caller_or_admin_say_no(
     stored_here: bool, asked: Any, stored: bool
 ) -> None:
-    read = echo(Behaviour(responses_store=stored_here), store=asked)
+    read = echo(RuntimeSettings(responses_store=stored_here), store=asked)
 
     assert read.store is stored
     assert read.fields["store"] is stored
@@ -813,7 +813,7 @@ def test_a_prompt_is_cut_only_where_that_was_asked_for(given: Any, truncate: Any
 
 def test_nothing_is_recalled_where_nothing_is_stored() -> None:
     with pytest.raises(InvalidRequest) as caught:
-        parse(Behaviour(responses_store=False), previous_response_id="resp_1")
+        parse(RuntimeSettings(responses_store=False), previous_response_id="resp_1")
 
     assert caught.value.code == "previous_response_not_found"
 
@@ -863,7 +863,7 @@ def test_a_configuration_stands_where_the_request_said_nothing() -> None:
 
 def test_too_many_items_are_refused() -> None:
     with pytest.raises(InvalidRequest, match="At most 1"):
-        parse(Behaviour(max_messages=1), input=[said("user", text("a"))] * 2)
+        parse(RuntimeSettings(max_messages=1), input=[said("user", text("a"))] * 2)
 
 
 # --- stored form ------------------------------------------------------------------------------
@@ -985,7 +985,7 @@ def test_of_two_tools_of_one_name_the_first_is_kept() -> None:
 
 def test_too_many_tools_are_refused() -> None:
     with pytest.raises(InvalidRequest, match="At most 1"):
-        parse(Behaviour(max_tools=1), tools=[FILES])
+        parse(RuntimeSettings(max_tools=1), tools=[FILES])
 
 
 CHOICES = [

@@ -10,7 +10,6 @@ import openai
 import orjson
 import pytest
 
-from gateway.core.behaviour import Behaviour
 from gateway.core.chat import ChatRequest, Envelope, Message
 from gateway.core.events import Event, Failed, Finish, Reply, TextDelta, ThinkingDelta, ToolCallDone
 from gateway.dialects.base import Reading, frames
@@ -18,13 +17,14 @@ from gateway.dialects.responses import stored
 from gateway.dialects.responses.dialect import RESPONSES
 from gateway.dialects.responses.stream import Builder
 from gateway.errors import InvalidRequest, UpstreamError
+from gateway.schemas.settings import RuntimeSettings
 
 
 def nobody(_: str) -> Any:
     raise InvalidRequest("Nothing is stored.")
 
 
-READING = Reading(Behaviour(), nobody, nobody)
+READING = Reading(RuntimeSettings(), nobody, nobody)
 INPUT = [
     {"role": "user", "content": "weather?"},
     {"type": "function_call", "id": "fc_given", "call_id": "c", "name": "f", "arguments": "{}"},

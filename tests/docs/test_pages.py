@@ -11,9 +11,9 @@ import pytest
 
 from gateway.accounting.metrics import Metrics
 from gateway.config import VARIABLES
-from gateway.core.behaviour import Behaviour
 from gateway.core.options import KEYS
 from gateway.policy import client_snippets
+from gateway.schemas.settings import RuntimeSettings
 from tests.docs import write
 from tests.docs.reading import PAGES, ROOT, anchor, blocks, headings, links, prose, tables
 
@@ -96,7 +96,7 @@ def test_every_client_of_the_kit_is_in_the_guide() -> None:
 
 
 def test_settings_in_the_documentation_exist() -> None:
-    known = {*Behaviour.__dataclass_fields__, *KEYS, *VARIABLES}
+    known = {*RuntimeSettings.__dataclass_fields__, *KEYS, *VARIABLES}
     looks_like_one = re.compile(
         r"`((?:allow|max|queue|sse|usage|body|default|stream|idle|connect|anthropic|strip"
         r"|responses|enable|drain|prefix|server)_[a-z_]+)`"

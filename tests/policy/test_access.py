@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.catalog import Alias, Model, Resolved
-from gateway.core.keys import DEFAULT_SCOPES
 from gateway.errors import Forbidden
 from gateway.policy import access
 from gateway.policy.routing import Index
+from gateway.schemas.key import DEFAULT_SCOPES
 from tests.policy.values import key, model
 
 LLAMA = model("llama3.2:latest", id=1, display_name="Llama", aliases=("gpt-4o", "claude-*"))

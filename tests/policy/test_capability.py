@@ -6,31 +6,31 @@ from typing import Any
 
 import pytest
 
-from gateway.core.behaviour import Behaviour
 from gateway.core.chat import CompletionRequest, Message, Params, Tool, ToolChoice
 from gateway.errors import CapabilityMissing, InvalidRequest
 from gateway.policy.emulation import capability
+from gateway.schemas.settings import RuntimeSettings
 from tests.policy.values import chat, model
 
 F, G = Tool("f"), Tool("g")
 REQUIRED = ToolChoice("required")
 
-REFUSED: list[tuple[str, str, Any, Behaviour, str, str]] = [
-    ("tools", "completion", chat(tools=[F]), Behaviour(), "tools_not_supported", "tools"),
+REFUSED: list[tuple[str, str, Any, RuntimeSettings, str, str]] = [
+    ("tools", "completion", chat(tools=[F]), RuntimeSettings(), "tools_not_supported", "tools"),
     ("tools, asked for", "completion", chat(tools=[F], tool_choice=REQUIRED),
-     Behaviour(forced_tool_choice="best_effort"), "tools_not_supported", "tools"),
-    ("suffix", "completion", CompletionRequest("m", ("p",), suffix="s"), Behaviour(),
+     RuntimeSettings(forced_tool_choice="best_effort"), "tools_not_supported", "tools"),
+    ("suffix", "completion", CompletionRequest("m", ("p",), suffix="s"), RuntimeSettings(),
      "insert_not_supported", "suffix"),
-    ("chat", "embedding", chat(), Behaviour(), "chat_not_supported", "model"),
-    ("completion", "embedding", CompletionRequest("m", ("p",)), Behaviour(), "chat_not_supported",
-     "model"),
+    ("chat", "embedding", chat(), RuntimeSettings(), "chat_not_supported", "model"),
+    ("completion", "embedding", CompletionRequest("m", ("p",)), RuntimeSettings(),
+     "chat_not_supported", "model"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("can", "request_", "behaviour", "code", "param"),
                          [r[1:] for r in REFUSED], ids=[r[0] for r in REFUSED])  # fmt: skip
 def test_what_cannot_be_done_is_refused(
-    can: str, request_: Any, behaviour: Behaviour, code: str, param: str
+    can: str, request_: Any, behaviour: RuntimeSettings, code: str, param: str
 ) -> None:
     of = model("m:1", display_name="Em", capabilities=can)
 
@@ -55,11 +55,11 @@ ACCEPTED: list[tuple[str, str | None, Any]] = [
 @pytest.mark.parametrize(("can", "request_"), [a[1:] for a in ACCEPTED],
                          ids=[a[0] for a in ACCEPTED])  # fmt: skip
 def test_what_may_work_is_let_through(can: str | None, request_: Any) -> None:
-    capability.check(request_, model("m:1", capabilities=can), Behaviour())
+    capability.check(request_, model("m:1", capabilities=can), RuntimeSettings())
 
 
 def test_forced_calls_can_be_switched_off() -> None:
-    behaviour = Behaviour(forced_tool_choice="reject")
+    behaviour = RuntimeSettings(forced_tool_choice="reject")
     of = model("m:1", capabilities="completion tools")
 
     with pytest.raises(InvalidRequest) as caught:

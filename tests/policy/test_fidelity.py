@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.behaviour import Behaviour
 from gateway.core.chat import (
     ChatRequest,
     CompletionRequest,
@@ -34,6 +33,7 @@ from gateway.errors import CapabilityMissing, GatewayError, InvalidRequest, Upst
 from gateway.policy.emulation import answer, structured_output, tool_choice
 from gateway.policy.emulation.plans import Enough
 from gateway.policy.emulation.thinking import Memory
+from gateway.schemas.settings import RuntimeSettings
 from tests.policy.values import Plan, Upstreams, chat, flat, model
 
 THINKER = model("qwen3:8b", capabilities="completion tools thinking")
@@ -74,7 +74,7 @@ class Run:
         self,
         request: Any,
         *scripts: Sequence[Sequence[Event]],
-        behaviour: Behaviour | None = None,
+        behaviour: RuntimeSettings | None = None,
         memory: Memory | None = None,
         take: int | None = None,
         **plan: Any,
@@ -93,7 +93,7 @@ class Run:
             answer.produce(
                 request,
                 self.plan,
-                behaviour or Behaviour(),
+                behaviour or RuntimeSettings(),
                 self.upstreams,
                 sink,
                 self.notices.append,
@@ -129,7 +129,7 @@ def test_the_sink_of_a_plain_answer_is_the_callers_own() -> None:
         raise AssertionError
 
     answer.produce(
-        request, Plan(request, PLAIN), Behaviour(), lambda _, given: sinks.append(given), sink
+        request, Plan(request, PLAIN), RuntimeSettings(), lambda _, given: sinks.append(given), sink
     )
 
     assert sinks == [sink]
@@ -278,7 +278,7 @@ def test_who_matches_stop_strings(
 ) -> None:
     request = chat(options={"stop": ["END"], "top_k": 1}, think=think)
 
-    run = Run(request, [[t("aENDb")], [STOP]], behaviour=Behaviour(stop_mode=mode), model=of,
+    run = Run(request, [[t("aENDb")], [STOP]], behaviour=RuntimeSettings(stop_mode=mode), model=of,
               stop_here=here)  # fmt: skip
 
     assert run.params[0].options == ({"top_k": 1} if by_gateway else request.params.options)
@@ -703,7 +703,7 @@ def test_on_a_thinking_model_both_go_together() -> None:
     [("tools_only", None, ["response_format"]), ("both", SCHEMA, [])],
 )
 def test_the_setting_decides_what_is_sent(setting: Any, wanted: Any, notices: list[str]) -> None:
-    behaviour = Behaviour(tools_with_format=setting)
+    behaviour = RuntimeSettings(tools_with_format=setting)
 
     run = Run(BOTH, [[t('{"a":1}')], [STOP]], behaviour=behaviour, model=PLAIN)
 
@@ -850,7 +850,9 @@ def test_a_failure_after_the_call_is_told() -> None:
     ],
 )
 def test_best_effort_asks_only_once(script: Any, events: list[Event]) -> None:
-    run = Run(forcing(), script, behaviour=Behaviour(forced_tool_choice="best_effort"), model=PLAIN)
+    run = Run(
+        forcing(), script, behaviour=RuntimeSettings(forced_tool_choice="best_effort"), model=PLAIN
+    )
 
     assert run.events == events
 
@@ -858,7 +860,7 @@ def test_best_effort_asks_only_once(script: Any, events: list[Event]) -> None:
 def test_a_failure_of_best_effort_is_told() -> None:
     failure = [Failed(UpstreamError("odd", code="tool_call_parse_error"))]
 
-    run = Run(forcing(), [failure], behaviour=Behaviour(forced_tool_choice="best_effort"),
+    run = Run(forcing(), [failure], behaviour=RuntimeSettings(forced_tool_choice="best_effort"),
               model=PLAIN)  # fmt: skip
 
     assert run.error.message == "odd"

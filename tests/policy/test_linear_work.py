@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from gateway.core.behaviour import Behaviour
 from gateway.core.events import Event, Finish, TextDelta
 from gateway.policy.emulation import answer
 from gateway.policy.emulation.stop_sequences import PrefillFilter, StopFilter
 from gateway.policy.emulation.structured_output import without_fence
 from gateway.policy.emulation.think_tags import ThinkTags
+from gateway.schemas.settings import RuntimeSettings
 from tests.policy.values import Plan, Upstreams, chat
 
 PIECES = 2_000
@@ -45,7 +45,7 @@ def answers(text: str, **plan: Any) -> Callable[[], object]:
     request = chat(format="json", **plan.pop("params", {}))
     shown: list[Event] = []
     return lambda: answer.produce(
-        request, Plan(request, **plan), Behaviour(), Upstreams(pieces), shown.extend
+        request, Plan(request, **plan), RuntimeSettings(), Upstreams(pieces), shown.extend
     )
 
 

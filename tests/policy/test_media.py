@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from gateway.core.behaviour import Behaviour
 from gateway.core.chat import ChatRequest, CompletionRequest, Media, Message, Unreadable
 from gateway.errors import CapabilityMissing, InvalidRequest
 from gateway.policy import media
+from gateway.schemas.settings import RuntimeSettings
 from tests.policy.values import chat, model
 
 A, U = Message("assistant", "yo"), Message("user", "hi")
@@ -25,7 +25,7 @@ SEEING = model("m:1", capabilities="completion vision audio")
 def settle(
     *messages: Message, of: Any = SEEING, **settings: Any
 ) -> tuple[list[Message], list[str]]:
-    request, left_out = media.settle(chat(*messages), of, Behaviour(**settings))
+    request, left_out = media.settle(chat(*messages), of, RuntimeSettings(**settings))
     assert isinstance(request, ChatRequest)
     return list(request.messages), list(left_out)
 
@@ -155,7 +155,7 @@ def test_a_completion_has_no_history(of: Any, most: int, code: str) -> None:
     request = CompletionRequest("m", ("p",), media=(Media("image", "QQ==", param="images[0]"),))
 
     with pytest.raises(InvalidRequest) as caught:
-        media.settle(request, of, Behaviour(max_images=most))
+        media.settle(request, of, RuntimeSettings(max_images=most))
 
     assert caught.value.code == code
 

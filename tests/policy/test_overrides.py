@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.behaviour import Behaviour
 from gateway.core.catalog import Alias, Resolved
 from gateway.core.chat import Call, ChatRequest, CompletionRequest, EmbedRequest, Message, Params
 from gateway.policy.overrides import apply
 from gateway.policy.overrides.apply import Change, Layers
+from gateway.schemas.settings import RuntimeSettings
 from tests.policy.values import chat, key, model
 
 LAYERS = ("default", "key", "model", "alias", "request", "force:model", "force:alias", "force:key")
@@ -30,8 +30,8 @@ def layers(**said: Mapping[str, Any]) -> Layers:
     )
 
 
-def applied(request: Any, behaviour: Behaviour | None = None, **said: Any) -> Any:
-    return apply.apply(request, layers(**said), behaviour or Behaviour())
+def applied(request: Any, behaviour: RuntimeSettings | None = None, **said: Any) -> Any:
+    return apply.apply(request, layers(**said), behaviour or RuntimeSettings())
 
 
 @pytest.mark.parametrize("strongest", range(1, len(LAYERS)))
@@ -50,7 +50,7 @@ def test_the_strongest_layer_that_says_something_wins(strongest: int) -> None:
 def test_nobody_saying_anything_changes_nothing() -> None:
     request = chat()
 
-    found = apply.apply(request, Layers(), Behaviour())
+    found = apply.apply(request, Layers(), RuntimeSettings())
 
     assert found.request == request
     assert (found.ignored, found.changes, found.provenance) == ((), (), {})
@@ -147,7 +147,7 @@ def test_the_endpoints_default_is_weakest(
         laid.key_forced, laid.alias, laid.model, laid.key_default, default={"think": default}
     )
 
-    found = apply.apply(request, laid, Behaviour())
+    found = apply.apply(request, laid, RuntimeSettings())
 
     assert found.request.params.think == think
     assert found.provenance.get("think") == source
@@ -192,7 +192,7 @@ def test_lengths_are_cut_to_their_limits(
 def test_callers_can_be_kept_from_runner_options() -> None:
     asked = {"num_gpu": 1, "use_mmap": True, "num_ctx": 4096, "top_k": 3}
     request = chat(options=asked, shift=True, keep_alive=-1)
-    behaviour = Behaviour(allow_client_runner_options=False, allow_client_keep_alive=False)
+    behaviour = RuntimeSettings(allow_client_runner_options=False, allow_client_keep_alive=False)
 
     found = applied(request, behaviour, model={"num_gpu": 7})
 
@@ -204,7 +204,7 @@ def test_callers_can_be_kept_from_runner_options() -> None:
 
 @pytest.mark.parametrize("allowed", [True, False])
 def test_options_nobody_knows_pass_unless_switched_off(allowed: bool) -> None:
-    behaviour = Behaviour(allow_unverified_options=allowed)
+    behaviour = RuntimeSettings(allow_unverified_options=allowed)
 
     found = applied(chat(options={"new_thing": 1}), behaviour, model={"options": {"newer": 2}})
 
@@ -297,7 +297,7 @@ def test_raw_is_for_completions_without_a_suffix(
     )
     request = CompletionRequest("m", ("p",), Params(raw=asked), suffix=suffix)
 
-    assert apply.apply(request, laid, Behaviour()).request.params.raw is raw
+    assert apply.apply(request, laid, RuntimeSettings()).request.params.raw is raw
 
 
 def test_embeddings_take_only_what_means_something_to_them() -> None:
@@ -337,7 +337,9 @@ def test_the_layers_of_a_call_are_gathered() -> None:
 
 
 def test_settings_stand_in_where_no_layer_speaks() -> None:
-    behaviour = Behaviour(request_timeout_ms=0, parse_think_tags=True, reasoning_field="reasoning")
+    behaviour = RuntimeSettings(
+        request_timeout_ms=0, parse_think_tags=True, reasoning_field="reasoning"
+    )
 
     found = applied(chat(), behaviour)
 

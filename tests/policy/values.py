@@ -9,9 +9,9 @@ from typing import Any
 from gateway.core.catalog import Alias, Model
 from gateway.core.chat import Call, ChatRequest, Message, Params, Request, Tool
 from gateway.core.events import Event, Failed
-from gateway.core.keys import Key
 from gateway.errors import GatewayError
 from gateway.policy.emulation.plans import Enough, Sink
+from gateway.schemas.key import Key
 
 
 def model(name: str = "llama3.2:latest", **fields: Any) -> Model:

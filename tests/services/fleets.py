@@ -8,13 +8,14 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
-from gateway.core.behaviour import Behaviour
-from gateway.core.catalog import Loaded, Model, Server
-from gateway.core.keys import Key
+from gateway.core.catalog import Loaded, Model
 from gateway.ollama.client import OllamaClient
 from gateway.runtime.shared_counts import SharedCounts
 from gateway.scheduling.scheduler import Scheduler
 from gateway.scheduling.tickets import Slot, Ticket
+from gateway.schemas.key import Key
+from gateway.schemas.server import Server
+from gateway.schemas.settings import RuntimeSettings
 
 AT = datetime(2030, 5, 15, 12, 0, tzinfo=UTC)
 ALICE = Key(id=1, name="alice", prefix="sk-o2a-aa")
@@ -51,7 +52,7 @@ class Bench:
         self, *servers: Server, counts: SharedCounts | None = None, **behaviour: Any
     ) -> None:
         self.clock = Seconds()
-        self.behaviour = Behaviour(**behaviour)
+        self.behaviour = RuntimeSettings(**behaviour)
         clock = self.clock if counts is None else time.monotonic
         self.missing: list[tuple[int, str]] = []
         self.scheduler = Scheduler(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.core.admin import SYSTEM
-from gateway.core.catalog import Model, Server
+from gateway.core.catalog import Model
 from gateway.management.model_jobs import ModelJobs
 from gateway.management.model_operations import Operations
 from gateway.management.servers import Servers
@@ -18,6 +18,7 @@ from gateway.scheduling.discovery import Refreshed, Refresher
 from gateway.scheduling.loading import Loading
 from gateway.scheduling.probes import Prober
 from gateway.scheduling.scheduler import Scheduler
+from gateway.schemas.server import Server
 from tests.fake_ollama import FakeOllama
 from tests.services.conftest import FakeClock
 

@@ -16,8 +16,6 @@ import pytest
 from sqlalchemy import event, make_url, select
 
 from gateway.core.admin import SYSTEM
-from gateway.core.behaviour import Behaviour
-from gateway.core.keys import Budget, Key, Limits
 from gateway.errors import QuotaExhausted, RateLimited
 from gateway.limits.limiter import Limiter
 from gateway.management.keys import Keys
@@ -26,6 +24,8 @@ from gateway.runtime import tasks
 from gateway.runtime.database import PAUSE_S, Store, StoreUnavailable
 from gateway.runtime.shared_counts import SharedCounts
 from gateway.runtime.versions import Revisions
+from gateway.schemas.key import Budget, Key
+from gateway.schemas.settings import RuntimeSettings
 from gateway.store.tables import CounterLeaseRow, KeyCounterRow
 from gateway.store.usage import counters
 from tests.servers import Redis, running_redis
@@ -34,7 +34,7 @@ from tests.soak import times
 
 
 def key(number: int = 1, *, budgets: tuple[Budget, ...] = (), **limits: int) -> Key:
-    return Key(id=number, name="k", prefix="sk", limits=Limits(budgets=budgets, **limits))
+    return Key(id=number, name="k", prefix="sk", budgets=budgets, **limits)
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def test_calls_at_once_are_bounded_and_come_back(limiter: Limiter) -> None:
 def test_keys_without_a_bound_of_their_own_have_the_common_one(
     any_store: Store, clock: FakeClock
 ) -> None:
-    common = Behaviour(default_key_concurrency=1)
+    common = RuntimeSettings(default_key_concurrency=1)
     limiter = Limiter(any_store, behaviour=lambda: common, clock=clock.seconds)
     lease = limiter.admit(key(), 1)
     with pytest.raises(RateLimited):
@@ -325,17 +325,17 @@ for _ in range(8):
         continue
     from gevent import monkey
     monkey.patch_all()
-    from gateway.core.keys import Budget, Key, Limits
+    from gateway.schemas.key import Budget, Key
     from gateway.errors import RateLimited
     from gateway.limits.limiter import Limiter
     from gateway.runtime.database import Store, StoreUnavailable
     from gateway.runtime.shared_counts import SharedCounts
     from gateway.store.database.engine import Database
     limits = {
-        "budget": Limits(budgets=(Budget("requests", "total", 1000),)),
-        "minute": Limits(requests_per_minute=1000),
+        "budget": {"budgets": (Budget("requests", "total", 1000),)},
+        "minute": {"requests_per_minute": 1000},
     }[kind]
-    key = Key(id=1, name="k", prefix="sk", limits=limits)
+    key = Key(id=1, name="k", prefix="sk", **limits)
     counts = SharedCounts(redis_url) if redis_url else None
     limiter = Limiter(Store(Database(url)), counts)
     os.close(opened)
@@ -425,7 +425,7 @@ def test_settling_never_waits_for_the_database(limiter: Limiter, any_store: Stor
         return write_soon(*args, **more)
 
     any_store.write_soon = slowly  # type: ignore[method-assign]
-    other = tasks.spawn(limiter.admit, key(2, budgets=mine.limits.budgets), 1)
+    other = tasks.spawn(limiter.admit, key(2, budgets=mine.budgets), 1)
     asked.wait()
     account = limiter._budgets._accounts[2, "requests", "total", EPOCH]
     is_leasing = account.leasing.locked()

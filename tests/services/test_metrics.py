@@ -12,8 +12,8 @@ import pytest
 
 from gateway.accounting import metrics as module
 from gateway.accounting.metrics import OTHER, STALL_S, Metrics, Sample, Watchdog, mean_gap_s
-from gateway.core.catalog import Server, ServerView
 from gateway.core.usage import Admission, Settlement
+from gateway.schemas.server import Server, ServerView
 
 CHAT = Admission(
     request_id="req_1",

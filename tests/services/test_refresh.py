@@ -10,11 +10,10 @@ from dataclasses import replace
 import pytest
 
 from gateway.core.admin import SYSTEM
-from gateway.core.catalog import Alias
 from gateway.runtime.database import Store, StoreUnavailable
-from gateway.store import catalog
 from gateway.store.coordination import versions
 from gateway.store.database.engine import Database
+from tests import models
 from tests.fake_ollama import FakeModel, FakeOllama, Script, error, status
 from tests.services.conftest import FakeClock
 from tests.services.sites import Site
@@ -95,17 +94,13 @@ def test_what_an_admin_set_survives_absence(site: Site, box: FakeOllama):
     tern = site.model("tern:latest")
 
     def change(session) -> None:
-        catalog.set_display_name(session, tern.id, "Our bird")
-        catalog.set_enabled(session, [tern.id], False)
-        catalog.set_override(
+        models.change(
             session,
             tern.id,
-            {"temperature": 0.1},
-            actor_name="eve",
-            now=site.clock.now(),
-        )
-        catalog.set_aliases(
-            session, tern.id, [Alias("gpt-4o")], actor_name="eve", now=site.clock.now()
+            display_name="Our bird",
+            enabled=False,
+            override={"temperature": 0.1},
+            aliases={"gpt-4o": {}},
         )
 
     site.store.write(change)
@@ -136,7 +131,7 @@ def test_cloud_models_stay_off_unless_enabled_and_allowed(site: Site):
         gull = site.model("gull:480b-cloud")
         assert (gull.remote, gull.enabled) == (True, False)
 
-        site.store.write(catalog.set_enabled, [gull.id], True)
+        site.store.write(models.change, gull.id, enabled=True)
         site.catalog.drop()
         assert site.names() == {"tern:latest"}
 
@@ -342,7 +337,7 @@ def test_an_edit_in_another_worker_is_seen(site: Site, box: FakeOllama, url: str
     tern = site.model("tern:latest")
 
     def disable(session) -> None:
-        catalog.set_enabled(session, [tern.id], False)
+        models.change(session, tern.id, enabled=False)
         versions.bump(session, "models", site.clock.now())
 
     site.store.write(disable)
@@ -376,8 +371,8 @@ def test_fallbacks_are_told_in_order_without_those_that_cannot_be_called(
 
         def change(session) -> None:
             chain = [ids["c:1b"], ids["b:1b"], ids["a:1b"]]
-            catalog.set_fallbacks(session, ids["tern:latest"], chain)
-            catalog.set_enabled(session, [ids["b:1b"]], False)
+            models.change(session, ids["tern:latest"], fallbacks=tuple(chain))
+            models.change(session, ids["b:1b"], enabled=False)
 
         site.store.write(change)
         site.catalog.drop()

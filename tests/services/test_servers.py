@@ -11,7 +11,6 @@ from dataclasses import replace
 import pytest
 
 from gateway.core.admin import Actor
-from gateway.core.catalog import Server
 from gateway.errors import (
     Forbidden,
     GatewayError,
@@ -25,6 +24,7 @@ from gateway.management.servers import read
 from gateway.ollama.addresses import LateAnswer
 from gateway.ollama.diagnosis import explain
 from gateway.runtime.database import Store
+from gateway.schemas.server import Server
 from gateway.store import audit
 from tests.fake_ollama import FakeModel, FakeOllama
 from tests.services.conftest import FakeClock

@@ -6,9 +6,9 @@ import pytest
 
 from gateway.calls.stored_responses import Responses
 from gateway.core.admin import SYSTEM
-from gateway.core.behaviour import Behaviour
 from gateway.dialects.responses.stored import Kept
 from gateway.errors import NotFound
+from gateway.schemas.settings import RuntimeSettings
 from tests.services.conftest import Worker
 
 ITEM = {"id": "msg_1", "type": "message", "content": "hi"}
@@ -21,7 +21,7 @@ def _kept(text: str = "hi") -> Kept:
 
 
 def test_a_rotated_key_goes_on_with_the_responses_of_the_one_before(worker: Worker) -> None:
-    stored = Responses(worker.store, Behaviour)
+    stored = Responses(worker.store, RuntimeSettings)
     old, _ = worker.keys.issue({"name": "laptop"}, SYSTEM)
     other, _ = worker.keys.issue({"name": "other"}, SYSTEM)
     stored.save(old, _kept())
@@ -39,7 +39,7 @@ def test_a_rotated_key_goes_on_with_the_responses_of_the_one_before(worker: Work
 
 
 def test_a_response_larger_than_a_key_may_store_is_not_stored(worker: Worker) -> None:
-    stored = Responses(worker.store, lambda: Behaviour(responses_store_key_mb=1))
+    stored = Responses(worker.store, lambda: RuntimeSettings(responses_store_key_mb=1))
     key, _ = worker.keys.issue({"name": "laptop"}, SYSTEM)
     stored.save(key, _kept("x" * (1 << 20)))
 

@@ -7,10 +7,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy.orm import Session
 
-from gateway.core.catalog import Alias, Listed, Server
+from gateway.core.catalog import Alias, Listed
 from gateway.errors import InvalidRequest, NotFound
+from gateway.schemas.server import Server
 from gateway.store import catalog, servers
 from gateway.store.database.engine import Database
+from tests.models import change
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -50,10 +52,14 @@ def test_a_refresh_without_news_says_so(session: Session) -> None:
 def test_what_an_admin_set_outlives_absence(session: Session) -> None:
     refresh(session, 1, "llama3.2:latest")
     model = one(session, "llama3.2:latest")
-    catalog.set_display_name(session, model.id, "Chat")
-    catalog.set_enabled(session, [model.id], False)
-    catalog.set_override(session, model.id, {"num_ctx": 4096}, actor_name="dana", now=NOW)
-    catalog.set_aliases(session, model.id, [Alias("gpt-4o")], actor_name="dana", now=NOW)
+    change(
+        session,
+        model.id,
+        display_name="Chat",
+        enabled=False,
+        override={"num_ctx": 4096},
+        aliases={"gpt-4o": {}},
+    )
     assert refresh(session, 1)
     gone = one(session, "llama3.2:latest")
     assert refresh(session, 1, "llama3.2:latest")
@@ -98,16 +104,16 @@ def test_cloud_models_wait_for_an_admin(session: Session) -> None:
 def test_a_name_means_one_model_whatever_its_case(session: Session, taken: str) -> None:
     refresh(session, 1, "mine:latest", "other:latest")
     mine, other = one(session, "mine:latest"), one(session, "other:latest")
-    catalog.set_aliases(session, mine.id, [Alias("alias-of-mine")], actor_name="x", now=NOW)
-    catalog.set_aliases(session, other.id, [Alias("alias-of-other")], actor_name="x", now=NOW)
+    change(session, mine.id, aliases={"alias-of-mine": {}})
+    change(session, other.id, aliases={"alias-of-other": {}})
 
     with pytest.raises(InvalidRequest):
-        catalog.set_display_name(session, mine.id, taken)
+        change(session, mine.id, display_name=taken)
 
 
 def test_a_new_model_whose_short_name_is_taken_keeps_its_long_one(session: Session) -> None:
     refresh(session, 1, "other:7b")
-    catalog.set_display_name(session, one(session, "other:7b").id, "fresh")
+    change(session, one(session, "other:7b").id, display_name="fresh")
     refresh(session, 1, "other:7b", "fresh:latest")
 
     assert one(session, "fresh:latest").display_name == "fresh:latest"
@@ -118,7 +124,7 @@ def test_every_override_is_kept_as_a_version(session: Session) -> None:
     model = one(session, "m:latest")
     for number, override in enumerate(({"seed": 1}, {"seed": 1}, {"seed": 2}, {})):
         at = NOW + timedelta(seconds=number)
-        catalog.set_override(session, model.id, override, actor_name="dana", now=at, note="n")
+        change(session, model.id, by="dana", now=at, note="n", override=override)
     found = catalog.versions(session, model.id)
 
     assert [version.override for version in found] == [{}, {"seed": 2}, {"seed": 1}]
@@ -149,18 +155,18 @@ def test_details_are_wanted_once_a_digest(session: Session) -> None:
 def test_fallbacks_are_other_models(session: Session) -> None:
     refresh(session, 1, "a:latest", "b:latest")
     a, b = one(session, "a:latest"), one(session, "b:latest")
-    catalog.set_fallbacks(session, a.id, [b.id, b.id])
+    change(session, a.id, fallbacks=(b.id,))
 
     assert one(session, "a:latest").fallbacks == (b.id,)
     for wrong in ([a.id], [999]):
         with pytest.raises(InvalidRequest):
-            catalog.set_fallbacks(session, a.id, wrong)
+            change(session, a.id, fallbacks=tuple(wrong))
 
 
 def test_a_forgotten_model_leaves_nothing(session: Session) -> None:
     refresh(session, 1, "m:latest")
     model = one(session, "m:latest")
-    catalog.set_override(session, model.id, {"seed": 1}, actor_name="x", now=NOW)
+    change(session, model.id, override={"seed": 1})
     catalog.delete(session, model.id)
 
     assert catalog.all_models(session) == []

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from flask_wtf import FlaskForm
 
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, InvalidFields
 from gateway.web.service_messages import translated
-
-_ELSEWHERE = {"model_ids": "models", "allow": "patterns", "expires_at": "expires_on"}
 
 
 def into_form(form: FlaskForm, error: GatewayError) -> None:
-    """Show `error` at the field its `param` names, or above the form where none does."""
-    name = (error.param or "").partition(".")[0].partition("[")[0]
-    name = _ELSEWHERE.get(name, name)
-    target = form[name] if name in form else next(iter(form))
-    target.errors = [*target.errors, translated(error.message)]
+    """Show what is wrong at the fields concerned, or above the form where it has none of them.
+
+    `form.elsewhere` names the fields of a form that stand for others.
+    """
+    problems = (
+        error.sentences() if isinstance(error, InvalidFields) else [(error.param, error.message)]
+    )
+    for param, sentence in problems:
+        whole = (param or "").partition(".")[0]
+        name = whole.partition("[")[0]
+        elsewhere = getattr(form, "elsewhere", {})
+        name = elsewhere.get(whole) or elsewhere.get(name, name)
+        target = form[name] if name in form else next(iter(form))
+        target.errors = [*target.errors, translated(sentence)]

@@ -1,21 +1,32 @@
-"""Fields and checks that several forms use."""
+"""Fields that several forms use, and fields made from schemas."""
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Iterable
-from typing import Any
+import dataclasses
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import Any, Literal, get_args, get_origin
 
 import orjson
-from wtforms import Field, Form, SelectChoice, SelectMultipleField, TextAreaField
-from wtforms.validators import ValidationError
+from flask_bootstrap import SwitchField
+from wtforms import (
+    Field,
+    Form,
+    IntegerField,
+    PasswordField,
+    SelectChoice,
+    SelectField,
+    SelectMultipleField,
+    StringField,
+    TextAreaField,
+)
 from wtforms.widgets import CheckboxInput, ListWidget
 
 from gateway.core.chat import Json
-from gateway.core.periods import is_zone
 from gateway.policy.overrides import rules
+from gateway.schemas import convert
 from gateway.web.service_messages import translated
-from gateway.web.words import _
+from gateway.web.words import _, _l
 
 
 def chosen_from(pairs: Iterable[tuple[Any, str]]) -> list[SelectChoice]:
@@ -101,27 +112,82 @@ class CheckList(SelectMultipleField):  # type: ignore[misc]  # as above
         """Accept values that left the list meanwhile (a model that vanished): they stay bound."""
 
 
-class Networks:
-    """Each line is an address or a network in CIDR form."""
+class WholeNumberField(IntegerField):  # type: ignore[misc]  # as above
+    """A whole number; anything else that was typed is left to the service to refuse."""
 
-    def __call__(self, form: Form, field: Field) -> None:
-        """Check the field. Raises ValidationError."""
-        for part in field.data or ():
-            try:
-                ipaddress.ip_network(part, strict=False)
-            except ValueError as error:
-                raise ValidationError(
-                    _(
-                        "%(part)s is no address. Write one like 192.168.1.20 or 10.0.0.0/8.",
-                        part=part[:60],
-                    )
-                ) from error
+    def process_formdata(self, valuelist: list[str]) -> None:
+        """Read what was typed."""
+        text = valuelist[0].strip() if valuelist else ""
+        self.data: int | str | None = text or None
+        with suppress(ValueError):
+            self.data = int(text)
 
 
-class Zone:
-    """A time zone this machine knows."""
+CHOICES: Mapping[str, str] = {
+    "interactive": _l("First: somebody is waiting"),
+    "normal": _l("Normal"),
+    "batch": _l("Last: work in the background"),
+    "emulate": _l("Emulate: make sure of it"),
+    "best_effort": _l("Ask the model, take what comes"),
+    "reject": _l("Refuse the request"),
+    "two_pass": _l("Two passes"),
+    "tools_only": _l("Tools only"),
+    "both": _l("Send both"),
+    "auto": _l("Automatic"),
+    "always": _l("Always"),
+    "never": _l("Never"),
+    "off": _l("Off"),
+    "upstream": _l("Ollama"),
+    "gateway": _l("The gateway"),
+    "comments_and_chunks": _l("Comments, and empty pieces now and then"),
+    "comments": _l("Comments only"),
+    "false": _l("Do not think"),
+    "true": _l("Think"),
+    "none": _l("As the model does by itself"),
+    "inline": _l("Keep in place"),
+    "hoist": _l("Move to the top"),
+}
+_MARKS: Mapping[str, Mapping[str, object]] = {
+    "name": {"autocomplete": "off"},
+    "owner": {"autocomplete": "off"},
+    "zone": {"list": "zones", "autocomplete": "off"},
+    "display_timezone": {"list": "zones", "autocomplete": "off"},
+    "fallback_model": {"list": "models", "autocomplete": "off"},
+    "public_url": {"placeholder": "https://ai.example.org", "inputmode": "url"},
+    "url": {"placeholder": "http://localhost:11434", "inputmode": "url", "spellcheck": "false"},
+    "tls_ca_file": {"autocomplete": "off", "spellcheck": "false"},
+    "auth_header": {"autocomplete": "off"},
+    "display_name": {"autocomplete": "off", "spellcheck": "false"},
+    "tags": {"rows": 1},
+    "notes": {"rows": 2},
+}
+"""What browsers are told of a field, by its name."""
 
-    def __call__(self, form: Form, field: Field) -> None:
-        """Check the field. Raises ValidationError."""
-        if not is_zone((field.data or "").strip()):
-            raise ValidationError(_("Name a time zone such as Europe/Berlin or UTC."))
+
+def schema_field(schema: type, name: str, **marks: object) -> Field:
+    """Return the form's field for a field of a schema; its bounds are for the browser, as the
+    service checks what is sent. `marks` are further attributes of the element."""
+    kind = convert.fields_of(schema)[name]
+    meta, base = convert.meta_of(kind), get_args(kind)[0]
+    marks = {**_MARKS.get(name, {}), **marks}
+    words = {
+        "label": _l(meta.title or name),
+        "description": _l(meta.description) if meta.description else "",
+    }
+    if base is bool:
+        return SwitchField(**words)
+    if base is int:
+        bounds = {"min": meta.ge, "max": meta.le, "inputmode": "numeric"}
+        return WholeNumberField(**words, render_kw={**bounds, **marks})
+    if get_origin(base) is Literal:
+        choices = chosen_from((value, CHOICES.get(value, value)) for value in get_args(base))
+        (default,) = (one.default for one in dataclasses.fields(schema) if one.name == name)
+        return SelectField(**words, choices=choices, default=default)
+    if get_origin(base) is tuple:
+        return LinesField(**words, render_kw={"rows": 2, **marks})
+    if base is not str:
+        code = {"rows": 4, "class": "code", "spellcheck": "false", "placeholder": "{}"}
+        return JsonField(**words, render_kw={**code, **marks})
+    if name == "auth_header":
+        return PasswordField(**words, render_kw=marks)
+    return (TextAreaField if name == "notes" else StringField)(**words, render_kw=marks)

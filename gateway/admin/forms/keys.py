@@ -5,23 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from flask_bootstrap import SwitchField
 from flask_wtf import FlaskForm
-from wtforms import (
-    DateField,
-    Field,
-    IntegerField,
-    RadioField,
-    SelectField,
-    StringField,
-    SubmitField,
-    TextAreaField,
-)
-from wtforms.validators import DataRequired, Length, NumberRange, Optional, ValidationError
+from wtforms import DateField, Field, RadioField, SelectField, SubmitField
+from wtforms.validators import Optional, ValidationError
 
-from gateway.admin.forms.fields import CheckList, JsonField, LinesField, Networks, Zone, chosen_from
-from gateway.core.keys import DEFAULT_SCOPES, PERIODS, Key
-from gateway.dialects import ENDPOINTS, SCOPES
+from gateway.admin.forms.fields import CheckList, WholeNumberField, chosen_from, schema_field
+from gateway.core.periods import PERIODS
+from gateway.dialects import ENDPOINTS
+from gateway.schemas import convert
+from gateway.schemas.key import DEFAULT_SCOPES, METRICS, Key
 from gateway.web.words import _, _l
 
 LIFETIMES = {
@@ -34,27 +26,35 @@ LIFETIMES = {
     "date": _l("On a date …"),
 }
 SCOPE_WORDS = {endpoint.name: endpoint.paths[0] for endpoint in ENDPOINTS}
-_MOST = 2**31 - 1
-_MOST_BUDGET = 2**53 - 1
-
-
-def _limit(label: str, most: int = _MOST) -> Field:
-    return IntegerField(
-        label,
-        validators=[Optional(), NumberRange(0, most)],
-        render_kw={"min": 0, "inputmode": "numeric", "placeholder": "–"},
-    )
+BUDGETS = [(metric, period) for metric in METRICS for period in PERIODS]
+_BUDGET_WORDS = {
+    "requests_day": _l("Requests per day"),
+    "requests_week": _l("Requests per week"),
+    "requests_month": _l("Requests per month"),
+    "requests_total": _l("Requests in all"),
+    "tokens_day": _l("Tokens per day"),
+    "tokens_week": _l("Tokens per week"),
+    "tokens_month": _l("Tokens per month"),
+    "tokens_total": _l("Tokens in all"),
+}
+_NO_LIMIT: dict[str, object] = {"min": 0, "inputmode": "numeric", "placeholder": "–"}
+_LIMITS = ("requests_per_minute", "tokens_per_minute", "concurrent")
+_MARKS: dict[str, dict[str, object]] = {
+    **dict.fromkeys(_LIMITS, _NO_LIMIT),
+    "name": {"autofocus": True},
+    "tags": {"placeholder": _l("team, project")},
+}
+_OTHERWISE = {"allow", "model_ids", "expires_at", "budgets", "scopes", "log_bodies"}
+PLAIN = [name for name in convert.fields_of(Key) if name not in _OTHERWISE]
+"""The fields of a key that the form has as they are."""
 
 
 class KeyForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF ships no types
-    """Everything about a key but the secret."""
+    """Everything about a key but the secret: here what is asked otherwise than by its schema, below
+    the fields as the schema has them."""
 
-    name = StringField(
-        _l("Name"),
-        validators=[DataRequired(_l("Give the key a name.")), Length(max=100)],
-        description=_l("Who or what will use it, such as “Claude Code on my laptop”."),
-        render_kw={"autocomplete": "off", "autofocus": True},
-    )
+    elsewhere: dict[str, str]
+
     access = RadioField(
         _l("Models"),
         choices=chosen_from(
@@ -63,71 +63,16 @@ class KeyForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF ships no types
         default="all",
     )
     models = CheckList(_l("Chosen models"), coerce=int)
-    patterns = LinesField(
-        _l("Names and patterns"),
-        description=_l("One a line; * stands for anything, such as llama3*."),
-        render_kw={"rows": 2, "placeholder": "qwen3*"},
-    )
-    deny = LinesField(
-        _l("Never these"),
-        description=_l("Names or patterns that stay closed whatever is allowed above."),
-        render_kw={"rows": 2},
-    )
+    patterns = schema_field(Key, "allow", placeholder="qwen3*")
     lifetime = SelectField(_l("Expires"), choices=chosen_from(LIFETIMES.items()), default="never")
     expires_on = DateField(
         _l("Last day"),
         validators=[Optional()],
         description=_l("The key works until the end of this day."),
     )
-    enabled = SwitchField(_l("Enabled"), default=True)
-
-    requests_per_minute = _limit(_l("Requests per minute"))
-    tokens_per_minute = _limit(_l("Tokens per minute"))
-    concurrent = _limit(_l("Calls at once"))
-    requests_day = _limit(_l("Requests per day"), _MOST_BUDGET)
-    requests_week = _limit(_l("Requests per week"), _MOST_BUDGET)
-    requests_month = _limit(_l("Requests per month"), _MOST_BUDGET)
-    requests_total = _limit(_l("Requests in all"), _MOST_BUDGET)
-    tokens_day = _limit(_l("Tokens per day"), _MOST_BUDGET)
-    tokens_week = _limit(_l("Tokens per week"), _MOST_BUDGET)
-    tokens_month = _limit(_l("Tokens per month"), _MOST_BUDGET)
-    tokens_total = _limit(_l("Tokens in all"), _MOST_BUDGET)
-    zone = StringField(
-        _l("Days begin in time zone"),
-        validators=[Optional(), Zone()],
-        render_kw={"list": "zones", "autocomplete": "off"},
-    )
-    priority = SelectField(
-        _l("Place in the queue"),
-        choices=chosen_from(
-            [
-                ("interactive", _l("First: somebody is waiting")),
-                ("normal", _l("Normal")),
-                ("batch", _l("Last: work in the background")),
-            ]
-        ),
-        default="normal",
-    )
-
-    cidrs = LinesField(
-        _l("Only from these addresses"),
-        validators=[Networks()],
-        description=_l("One a line, such as 192.168.1.0/24. Empty: from anywhere."),
-        render_kw={"rows": 2},
-    )
     scopes = CheckList(
         _l("Endpoints"), choices=chosen_from(SCOPE_WORDS.items()), default=list(DEFAULT_SCOPES)
     )
-
-    default_params = JsonField(
-        _l("Parameters where a client says nothing"),
-        render_kw={"rows": 4, "class": "code", "spellcheck": "false", "placeholder": "{}"},
-    )
-    forced_params = JsonField(
-        _l("Parameters in force whatever a client says"),
-        render_kw={"rows": 4, "class": "code", "spellcheck": "false", "placeholder": "{}"},
-    )
-
     log_bodies = SelectField(
         _l("Keep prompts and answers"),
         choices=chosen_from(
@@ -135,11 +80,6 @@ class KeyForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF ships no types
         ),
         default="inherit",
     )
-    owner = StringField(
-        _l("Owner"), validators=[Length(max=200)], render_kw={"autocomplete": "off"}
-    )
-    tags = LinesField(_l("Tags"), render_kw={"rows": 1, "placeholder": _l("team, project")})
-    notes = TextAreaField(_l("Notes"), validators=[Length(max=5_000)], render_kw={"rows": 2})
     submit = SubmitField(_l("Create key"))
 
     def validate_models(self, field: Field) -> None:
@@ -163,38 +103,27 @@ class KeyForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF ships no types
             raise ValidationError(_("Choose at least one endpoint."))
 
     def values(self, now: datetime) -> dict[str, Any]:
-        """Return what the form says as `policy.key_rules` reads it."""
+        """Return what the form says as `schemas.key` reads it."""
         everything = self.access.data == "all"
-        return {
-            "name": self.name.data.strip(),
-            "enabled": bool(self.enabled.data),
+        budgets = [
+            {"metric": metric, "period": period, "limit": self[f"{metric}_{period}"].data}
+            for metric, period in BUDGETS
+            if self[f"{metric}_{period}"].data
+        ]
+        self.elsewhere = {
+            f"budgets[{number}]": f"{one['metric']}_{one['period']}"
+            for number, one in enumerate(budgets)
+        } | {"allow": "patterns", "model_ids": "models", "expires_at": "expires_on"}
+        return {name: self[name].data for name in PLAIN if self[name].data is not None} | {
+            **{name: self[name].data or 0 for name in _LIMITS},
             "allow": ["*"] if everything else list(self.patterns.data or ()),
-            "deny": list(self.deny.data or ()),
             "model_ids": [] if everything else list(self.models.data or ()),
             "expires_at": self._expires_at(now),
-            "cidrs": list(self.cidrs.data or ()),
-            "scopes": [name for name in SCOPES if name in (self.scopes.data or ())],
-            "requests_per_minute": self.requests_per_minute.data or 0,
-            "tokens_per_minute": self.tokens_per_minute.data or 0,
-            "concurrent": self.concurrent.data or 0,
-            "budgets": self._budgets(),
-            "zone": (self.zone.data or "UTC").strip(),
-            "priority": self.priority.data,
-            "default_params": self.default_params.data or {},
-            "forced_params": self.forced_params.data or {},
+            "scopes": list(self.scopes.data or ()),
+            "budgets": budgets,
+            "zone": self.zone.data or "UTC",
             "log_bodies": {"inherit": None, "on": True, "off": False}[self.log_bodies.data],
-            "owner": (self.owner.data or "").strip(),
-            "tags": list(self.tags.data or ()),
-            "notes": (self.notes.data or "").strip(),
         }
-
-    def _budgets(self) -> list[dict[str, Any]]:
-        return [
-            {"metric": metric, "period": period, "limit": limit}
-            for metric in ("requests", "tokens")
-            for period in PERIODS
-            if (limit := self[f"{metric}_{period}"].data)
-        ]
 
     def _expires_at(self, now: datetime) -> datetime | None:
         choice = self.lifetime.data
@@ -206,35 +135,26 @@ class KeyForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF ships no types
         return now + timedelta(days=int(choice))
 
 
+for _name in PLAIN:
+    setattr(KeyForm, _name, schema_field(Key, _name, **_MARKS.get(_name, {})))
+for _name, _words in _BUDGET_WORDS.items():
+    setattr(KeyForm, _name, WholeNumberField(_words, render_kw=_NO_LIMIT))
+
+
 def filled(key: Key) -> dict[str, Any]:
     """Return the form's data for an existing key."""
-    limits = key.limits
-    budgets = {f"{b.metric}_{b.period}": b.limit for b in limits.budgets}
-    every = "*" in key.allow
-    until = key.expires_at
+    every, until = "*" in key.allow, key.expires_at
     return {
-        "name": key.name,
-        "enabled": key.enabled,
+        **{name: getattr(key, name) for name in PLAIN},
+        **{name: getattr(key, name) or None for name in _LIMITS},
+        **{f"{one.metric}_{one.period}": one.limit for one in key.budgets},
         "access": "all" if every else "some",
         "models": list(key.model_ids),
         "patterns": () if every else key.allow,
-        "deny": key.deny,
         "lifetime": "never" if until is None else "date",
         "expires_on": None if until is None else (until - timedelta(microseconds=1)).date(),
-        "requests_per_minute": limits.requests_per_minute or None,
-        "tokens_per_minute": limits.tokens_per_minute or None,
-        "concurrent": limits.concurrent or None,
-        **budgets,
-        "zone": key.zone,
-        "priority": key.priority,
-        "cidrs": key.cidrs,
         "scopes": list(key.scopes),
-        "default_params": key.default_params,
-        "forced_params": key.forced_params,
         "log_bodies": {None: "inherit", True: "on", False: "off"}[key.log_bodies],
-        "owner": key.owner,
-        "tags": key.tags,
-        "notes": key.notes,
     }
 
 

@@ -7,14 +7,21 @@ from typing import Any
 
 import orjson
 from flask_wtf import FlaskForm
-from wtforms import StringField, SubmitField, TextAreaField
+from wtforms import StringField, SubmitField
 from wtforms.validators import DataRequired, Length, ValidationError
 
-from gateway.admin.forms.fields import CheckList, LinesField, OverrideField, parse_object
+from gateway.admin.forms.fields import (
+    CheckList,
+    LinesField,
+    OverrideField,
+    parse_object,
+    schema_field,
+)
 from gateway.core.catalog import Model
 from gateway.core.chat import Json
 from gateway.core.options import KEYS, Option
 from gateway.policy.overrides.rules import check_value
+from gateway.schemas.model import ModelFields
 from gateway.web.service_messages import translated
 from gateway.web.words import _, _l
 
@@ -52,12 +59,7 @@ class PullForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF ships no types
 class NamesForm(FlaskForm):  # type: ignore[misc]  # as above
     """How clients may call a model."""
 
-    display_name = StringField(
-        _l("Name for clients"),
-        validators=[DataRequired(_l("Give the model a name.")), Length(max=200)],
-        description=_l("Shown in /v1/models. Ollama's own tag works as well."),
-        render_kw={"autocomplete": "off", "spellcheck": "false"},
-    )
+    display_name = schema_field(ModelFields, "display_name")
     aliases = LinesField(
         _l("Further names"),
         description=_l(
@@ -71,7 +73,7 @@ class NamesForm(FlaskForm):  # type: ignore[misc]  # as above
         coerce=int,
         description=_l("Other models, when no server can run this one."),
     )
-    notes = TextAreaField(_l("Notes"), validators=[Length(max=5_000)], render_kw={"rows": 2})
+    notes = schema_field(ModelFields, "notes")
     submit = SubmitField(_l("Save names"))
 
 

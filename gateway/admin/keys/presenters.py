@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 
 from gateway.admin.status import Status
 from gateway.core.catalog import Model
-from gateway.core.keys import Budget, Key
 from gateway.core.requests import CallRow
 from gateway.core.usage import Sums
+from gateway.schemas.key import Budget, Key
 from gateway.web.template_filters import duration, num, rate, short
 from gateway.web.words import _
 
@@ -56,7 +56,7 @@ def row(
         key,
         state(key, now),
         model_names(key, models),
-        tuple(bar(budget, spent) for budget in key.limits.budgets),
+        tuple(bar(budget, spent) for budget in key.budgets),
         rates(key),
         sums.requests,
         sums.tokens,
@@ -106,13 +106,10 @@ def bar(budget: Budget, spent: Mapping[tuple[str, str], int]) -> Bar:
 
 def rates(key: Key) -> str:
     """Return the limits per minute and at once in one line; "" without any."""
-    limits = key.limits
     parts = [
-        limits.requests_per_minute
-        and _("%(count)s requests/min", count=num(limits.requests_per_minute)),
-        limits.tokens_per_minute
-        and _("%(count)s tokens/min", count=short(limits.tokens_per_minute)),
-        limits.concurrent and _("%(count)s at once", count=num(limits.concurrent)),
+        key.requests_per_minute and _("%(count)s requests/min", count=num(key.requests_per_minute)),
+        key.tokens_per_minute and _("%(count)s tokens/min", count=short(key.tokens_per_minute)),
+        key.concurrent and _("%(count)s at once", count=num(key.concurrent)),
     ]
     return " · ".join(part for part in parts if part)
 

@@ -16,11 +16,11 @@ from gateway.admin.forms.keys import KeyForm, RotateForm, filled
 from gateway.admin.keys import presenters, snippets
 from gateway.admin.usage import charts
 from gateway.core.catalog import Model
-from gateway.core.keys import Key
 from gateway.core.requests import Filter
 from gateway.core.usage import Sums
 from gateway.errors import InvalidRequest, NotFound
 from gateway.policy import access
+from gateway.schemas.key import Key
 from gateway.store import audit, key_queries
 from gateway.store.usage import request_queries, usage_queries
 from gateway.web.context import services
@@ -113,7 +113,7 @@ def key(key_id: int) -> str:
         key=found,
         status=presenters.state(found, now),
         models=presenters.model_names(found, _models()),
-        bars=[presenters.bar(budget, spent) for budget in found.limits.budgets],
+        bars=[presenters.bar(budget, spent) for budget in found.budgets],
         rates=presenters.rates(found),
         predecessor=_predecessor(found),
         sums=store.analyse(usage_queries.totals, wanted),

@@ -25,7 +25,7 @@ from gateway.admin.forms.models import (
 from gateway.admin.models.jobs import jobs_of
 from gateway.admin.models.list import get_model, loaded_on, report
 from gateway.admin.usage import charts
-from gateway.core.catalog import Alias, Model, OverrideVersion
+from gateway.core.catalog import Model, OverrideVersion
 from gateway.core.chat import Json
 from gateway.core.options import KEYS
 from gateway.core.requests import Filter
@@ -70,7 +70,7 @@ def model(model_id: int) -> str:
         loaded=loaded_on(found),
         jobs=jobs_of(found),
         keys=[key for key in keys if access.visible(key, [found])][:50],
-        notes=services().store.read(catalog.notes, model_id),
+        notes=services().store.read(catalog.fields, model_id).notes,
         fallbacks=_fallbacks(found),
         capabilities=sorted(found.capabilities or (), key=_place),
     )
@@ -80,20 +80,19 @@ def model(model_id: int) -> str:
 def model_names(model_id: int) -> AnyResponse | str:
     """Change how clients call a model."""
     found = get_model(model_id)
-    notes = services().store.read(catalog.notes, model_id)
     form = NamesForm(
         data={
             "display_name": found.display_name,
             "aliases": tuple(alias.name for alias in found.aliases),
             "fallbacks": list(found.fallbacks),
-            "notes": notes,
+            "notes": services().store.read(catalog.fields, model_id).notes,
         }
     )
     others = services().catalog.models()
     form.fallbacks.choices = chosen_from((m.id, m.display_name) for m in others if m.id != model_id)
     if form.validate_on_submit():
         try:
-            _save_names(found, form, notes)
+            services().models.update(model_id, _name_changes(found, form), actor())
         except InvalidRequest as error:
             into_form(form, error)
         else:
@@ -111,7 +110,8 @@ def model_parameters(model_id: int) -> AnyResponse | str:
     if request.method == "POST":
         override, wrong = _given(form, found)
         if override is not None and not wrong:
-            services().models.set_override(model_id, override, actor(), form.note.data or "")
+            note = (form.note.data or "").strip()
+            services().models.update(model_id, {"override": override}, actor(), note)
             flash(_("The parameters hold from the next call on."), "success")
             return redirect(url_for("admin.model_parameters", model_id=model_id), 303)
     return _page(
@@ -138,7 +138,7 @@ def model_restore(model_id: int, version_id: int) -> AnyResponse:
         abort(404)
     note = _("as of %(time)s", time=f"{version.at:%Y-%m-%d %H:%M} UTC")
     try:
-        services().models.set_override(model_id, version.override, actor(), note)
+        services().models.update(model_id, {"override": version.override}, actor(), note)
     except InvalidOverride as error:
         flash(translated(error.message), "danger")
     else:
@@ -226,21 +226,17 @@ def _given(form: OverrideForm, found: Model) -> tuple[Mapping[str, Json] | None,
     return (form.override.data, {}) if valid else (None, {})
 
 
-def _save_names(found: Model, form: NamesForm, notes: str) -> None:
-    """Store what changed. Raises InvalidRequest."""
-    models, who = services().models, actor()
-    if form.display_name.data.strip() != found.display_name:
-        models.rename(found.id, form.display_name.data, who)
-    kept = {alias.name: alias for alias in found.aliases}
-    names = form.aliases.data or ()
-    if tuple(names) != tuple(kept):
-        models.set_aliases(found.id, [kept.get(name) or Alias(name) for name in names], who)
+def _name_changes(found: Model, form: NamesForm) -> dict[str, Json]:
+    """Return what the form says; aliases keep their overrides, fallbacks their order."""
+    kept = {alias.name: dict(alias.override) for alias in found.aliases}
     chosen = form.fallbacks.data or ()
-    if set(chosen) != set(found.fallbacks):
-        kept_ids = [id_ for id_ in found.fallbacks if id_ in chosen]
-        models.set_fallbacks(found.id, list(dict.fromkeys([*kept_ids, *chosen])), who)
-    if (form.notes.data or "").strip() != notes:
-        models.set_notes(found.id, form.notes.data or "", who)
+    kept_ids = [id_ for id_ in found.fallbacks if id_ in chosen]
+    return {
+        "display_name": form.display_name.data or "",
+        "aliases": {name: kept.get(name, {}) for name in form.aliases.data or ()},
+        "fallbacks": list(dict.fromkeys([*kept_ids, *chosen])),
+        "notes": form.notes.data or "",
+    }
 
 
 def _versions(model_id: int) -> list[Version]:

@@ -15,12 +15,13 @@ from gateway.admin.forms.errors import into_form
 from gateway.admin.forms.fields import chosen_from
 from gateway.admin.forms.models import PullForm
 from gateway.admin.models.jobs import being_loaded, jobs, stop_loading
-from gateway.core.catalog import Model, Server
+from gateway.core.catalog import Model
 from gateway.core.requests import Filter
 from gateway.core.usage import Sums
 from gateway.errors import InvalidRequest, NotFound
 from gateway.management.model_operations import Done
 from gateway.policy import access
+from gateway.schemas.server import Server
 from gateway.store.usage import usage_queries
 from gateway.web.context import services
 from gateway.web.service_messages import translated

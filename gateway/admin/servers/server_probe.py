@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from gateway.core.catalog import Server
 from gateway.management.servers import Tried
 from gateway.ollama.diagnosis import Trouble
+from gateway.schemas.server import Server
 from gateway.web.context import services
 from gateway.web.service_messages import translated
 from gateway.web.words import _

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from urllib.parse import urlsplit
 
 from flask import Response, abort, flash, jsonify, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
@@ -15,9 +14,9 @@ from gateway.admin.forms.servers import ServerForm
 from gateway.admin.servers import routing_preview
 from gateway.admin.servers.server_probe import Found, Told, looked
 from gateway.admin.status import Status, of, overall
-from gateway.core.catalog import Server, ServerView
 from gateway.errors import InvalidRequest, NotFound
-from gateway.management.servers import read
+from gateway.management.servers import changed
+from gateway.schemas.server import Server, ServerView
 from gateway.web.context import services
 from gateway.web.words import _, ngettext
 
@@ -60,22 +59,19 @@ def status() -> Response:
 @bp.route("/servers/new", methods=["GET", "POST"])
 def server_new() -> AnyResponse | str:
     """Add a server, after trying it."""
-    form = ServerForm(data={"url": request.args.get("url", ""), "weight": 1, "tls_verify": True})
+    form = ServerForm(obj=replace(_NEW, url=request.args.get("url", "")))
     heading = _("Add a server")
     if not form.validate_on_submit():
         return render_template("admin/servers/form.html", form=form, heading=heading)
     try:
-        tried = looked(read(_values(form), _NEW))
+        tried = looked(changed(_NEW, _values(form)))
     except InvalidRequest as error:
         into_form(form, error)
         return render_template("admin/servers/form.html", form=form, heading=heading)
     if request.form.get("do") == "test" or (_is_bad(tried) and not request.form.get("anyway")):
         return _tried_page(form, heading, tried)
-    values = _values(form)
-    if not (form.name.data or "").strip():
-        del values["name"]  # the service finds one that is free
     try:
-        made = services().servers.create(values, actor())
+        made = services().servers.create(_values(form), actor())
     except InvalidRequest as error:
         into_form(form, error)
         return render_template("admin/servers/form.html", form=form, heading=heading)
@@ -92,7 +88,7 @@ def server(server_id: int) -> AnyResponse | str:
     if not form.validate_on_submit():
         return _form_page(form, heading, found)
     try:  # a header that was not typed again counts, though never at another host
-        tried = looked(replace(read(_values(form), found), id=0))
+        tried = looked(replace(changed(found, _values(form)), id=0))
     except InvalidRequest as error:
         into_form(form, error)
         return _form_page(form, heading, found)
@@ -183,12 +179,8 @@ def _server(server_id: int) -> Server:
 
 
 def _values(form: ServerForm) -> dict[str, object]:
-    names = ("url", "weight", "tls_verify")
+    names = ("url", "name", "weight", "slots", "tls_verify", "tls_ca_file", "tags")
     values: dict[str, object] = {name: form[name].data for name in names}
-    values["tls_ca_file"] = form.tls_ca_file.data or ""
-    values["slots"] = form.slots.data or 0
-    values["name"] = (form.name.data or "").strip() or urlsplit(form.url.data).hostname or "ollama"
-    values["tags"] = list(form.tags.data or ())
     header = request.form.get("auth_header", "").strip()  # what was typed, not what is stored
     if header:
         values["auth_header"] = header

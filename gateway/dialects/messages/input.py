@@ -11,11 +11,11 @@ not make its session unusable.
 
 from __future__ import annotations
 
-from gateway.core.behaviour import Behaviour
 from gateway.core.chat import Message, ToolCall
 from gateway.dialects.shared.blocks import BLOCKS, read_call, read_result
 from gateway.dialects.shared.content import MAX_PARTS, Content, read_part
 from gateway.dialects.shared.reading import Fields, check_count, invalid, label, missing
+from gateway.schemas.settings import RuntimeSettings
 
 _ATTRIBUTION = "x-anthropic-billing-header:"
 _RESULT = "tool_result"
@@ -23,7 +23,9 @@ _RESULT = "tool_result"
 _CALLS = frozenset({"tool_use", "server_tool_use", "mcp_tool_use"})
 
 
-def read_messages(root: Fields, behaviour: Behaviour, ignored: list[str]) -> tuple[Message, ...]:
+def read_messages(
+    root: Fields, behaviour: RuntimeSettings, ignored: list[str]
+) -> tuple[Message, ...]:
     """Return the system prompt and the conversation. Raises InvalidRequest."""
     history = _History(behaviour, ignored)
     history.add_system(root, "system")
@@ -43,7 +45,7 @@ def read_messages(root: Fields, behaviour: Behaviour, ignored: list[str]) -> tup
 class _History:
     """The growing conversation."""
 
-    def __init__(self, behaviour: Behaviour, ignored: list[str]) -> None:
+    def __init__(self, behaviour: RuntimeSettings, ignored: list[str]) -> None:
         self._strip = behaviour.strip_attribution_header
         self._ignored = ignored
         self.messages: list[Message] = []

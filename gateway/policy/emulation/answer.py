@@ -19,7 +19,6 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Final, Protocol
 
-from gateway.core.behaviour import Behaviour
 from gateway.core.chat import ChatRequest, Request
 from gateway.core.events import (
     Event,
@@ -42,6 +41,7 @@ from gateway.policy.emulation.plans import (
 )
 from gateway.policy.emulation.stop_sequences import Piece, PrefillFilter, StopFilter
 from gateway.policy.emulation.think_tags import ThinkTags
+from gateway.schemas.settings import RuntimeSettings
 
 _MEMORY: Final = thinking.Memory()
 
@@ -49,7 +49,7 @@ _MEMORY: Final = thinking.Memory()
 def produce(
     request: Request,
     plan: Plan,
-    behaviour: Behaviour,
+    behaviour: RuntimeSettings,
     run: Run,
     sink: Sink,
     notice: Notice = lambda _: None,
@@ -121,7 +121,7 @@ def _filters(request: Request, plan: Plan, stops: Sequence[str]) -> list[Filter]
     return filters
 
 
-def _ask(passes: Passes, request: Request, behaviour: Behaviour, sink: Sink) -> None:
+def _ask(passes: Passes, request: Request, behaviour: RuntimeSettings, sink: Sink) -> None:
     """Choose a plan and follow it."""
     if isinstance(request, ChatRequest):
         request = capability.without_unwanted_tools(request)
@@ -144,7 +144,9 @@ def _ask(passes: Passes, request: Request, behaviour: Behaviour, sink: Sink) -> 
         passes.run(request, sink)
 
 
-def _own_stops(request: Request, plan: Plan, behaviour: Behaviour) -> tuple[Request, Sequence[str]]:
+def _own_stops(
+    request: Request, plan: Plan, behaviour: RuntimeSettings
+) -> tuple[Request, Sequence[str]]:
     """Return the request without its stop strings, and those the gateway is to match (D20)."""
     params = request.params
     stops = params.options.get("stop")

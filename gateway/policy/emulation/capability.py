@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gateway.core.behaviour import Behaviour
 from gateway.core.catalog import Model
 from gateway.core.chat import ChatRequest, Request
 from gateway.errors import CapabilityMissing, InvalidRequest
 from gateway.policy.emulation import thinking
+from gateway.schemas.settings import RuntimeSettings
 
 
 def settle(request: Request, model: Model, think_from: str = "") -> Request:
@@ -29,7 +29,7 @@ def settle(request: Request, model: Model, think_from: str = "") -> Request:
     return thinking.settle_prefill(settled, asked)
 
 
-def check(request: Request, model: Model, behaviour: Behaviour) -> None:
+def check(request: Request, model: Model, behaviour: RuntimeSettings) -> None:
     """Raise CapabilityMissing for what the model cannot, InvalidRequest for a forced call
     where settings forbid those."""
     if model.can("completion") is False and model.can("embedding"):
@@ -52,7 +52,7 @@ def without_unwanted_tools(request: ChatRequest) -> ChatRequest:
     )
 
 
-def _check_tools(request: ChatRequest, model: Model, behaviour: Behaviour) -> None:
+def _check_tools(request: ChatRequest, model: Model, behaviour: RuntimeSettings) -> None:
     mode = request.tool_choice.mode
     if mode == "required" and behaviour.forced_tool_choice == "reject":
         raise InvalidRequest(

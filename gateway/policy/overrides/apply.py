@@ -21,7 +21,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
 
-from gateway.core.behaviour import Behaviour
 from gateway.core.catalog import Resolved
 from gateway.core.chat import (
     EMPTY,
@@ -33,8 +32,9 @@ from gateway.core.chat import (
     Message,
     Params,
 )
-from gateway.core.keys import Key
 from gateway.core.options import KEYS, OPTIONS, SPELLINGS
+from gateway.schemas.key import Key
+from gateway.schemas.settings import RuntimeSettings
 
 R = TypeVar("R", bound=ChatRequest | CompletionRequest | EmbedRequest)
 Reason: TypeAlias = Literal["forced", "capped", "not allowed", "unknown", "no use"]
@@ -101,7 +101,7 @@ def layers_of(key: Key, resolved: Resolved, call: Call | None = None) -> Layers:
     )
 
 
-def apply(request: R, layers: Layers, behaviour: Behaviour) -> Applied[R]:
+def apply(request: R, layers: Layers, behaviour: RuntimeSettings) -> Applied[R]:
     """Lay all layers over a request."""
     merge = _Merge(request, layers, behaviour)
     won = merge.won
@@ -119,7 +119,7 @@ def apply(request: R, layers: Layers, behaviour: Behaviour) -> Applied[R]:
 
 
 def for_loading(
-    override: Mapping[str, Json], behaviour: Behaviour, *, embeds: bool = False
+    override: Mapping[str, Json], behaviour: RuntimeSettings, *, embeds: bool = False
 ) -> Params:
     """Return what a call without wishes of its own sends of all that decides how a model is loaded:
     loaded otherwise, the model would be loaded again for its first call."""
@@ -151,7 +151,7 @@ def flatten(override: Json) -> dict[str, Json]:
 class _Merge:
     """Which layer decides each key: `won` maps a key to its value, `sources` to its layer."""
 
-    def __init__(self, request: Any, layers: Layers, behaviour: Behaviour) -> None:
+    def __init__(self, request: Any, layers: Layers, behaviour: RuntimeSettings) -> None:
         self.ignored: list[str] = []
         self.changes: list[Change] = []
         self.won: dict[str, Json] = {}
@@ -228,7 +228,7 @@ class _Merge:
             self._decide("num_ctx", "cap", most)
             self._change("num_ctx(capped)", "capped", told=True)
 
-    def _allowed(self, asked: dict[str, Json], behaviour: Behaviour) -> dict[str, Json]:
+    def _allowed(self, asked: dict[str, Json], behaviour: RuntimeSettings) -> dict[str, Json]:
         """Return what the caller asked for, without what callers may not ask for here."""
         barred = set() if behaviour.allow_client_runner_options else asked.keys() & _RUNNER
         if not behaviour.allow_client_keep_alive:
@@ -237,7 +237,7 @@ class _Merge:
             self._change(name, "not allowed", told=True)
         return {name: value for name, value in asked.items() if name not in barred}
 
-    def _drop_useless(self, behaviour: Behaviour) -> None:
+    def _drop_useless(self, behaviour: RuntimeSettings) -> None:
         """Remove options nobody knows, if the settings say so, and what embeddings have no use
         for."""
         for name, source in list(self.sources.items()):

@@ -15,9 +15,9 @@ from sqlalchemy.orm import Session
 
 from gateway.config import ConfigError, Settings
 from gateway.core.admin import SYSTEM, Admin
-from gateway.core.catalog import Server
 from gateway.core.passwords import problem
 from gateway.errors import InvalidRequest
+from gateway.schemas.server import Server
 from gateway.store import admins, audit, passwords, servers
 from gateway.store.coordination import versions
 from gateway.store.database import schema

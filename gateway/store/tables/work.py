@@ -13,7 +13,7 @@ from gateway.store.tables.base import Base, JsonColumn, Name, RowId, Word
 
 
 class SettingRow(Base):
-    """A setting that differs from its default, under its name in `core.behaviour.Behaviour`."""
+    """A setting that differs from its default, under its name in `schemas.settings`."""
 
     __tablename__ = "setting"
 

@@ -17,8 +17,7 @@ from typing import Any, TypeAlias, cast
 from sqlalchemy import Table, bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
-from gateway.core.keys import PERIODS
-from gateway.core.periods import period_start
+from gateway.core.periods import PERIODS, period_start
 from gateway.core.usage import Admission, Settlement
 from gateway.store.database.upserts import insert, insert_for
 from gateway.store.tables import ApiKeyRow, CounterLeaseRow, KeyCounterRow

@@ -1,0 +1,145 @@
+"""API keys as the hot path holds them: who may do what, how much, until when, from where."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import field as default
+from datetime import datetime
+from typing import Annotated, Any, Literal, TypeAlias
+
+from msgspec import Meta, Struct
+
+from gateway.core.chat import EMPTY, Json
+from gateway.core.periods import PERIODS, Period
+from gateway.errors import Message
+from gateway.schemas import types
+from gateway.schemas.types import field
+
+DEFAULT_SCOPES = ("chat", "completions", "embeddings", "responses", "messages", "models")
+"""The endpoints a new key may use; what endpoints there are is for the dialects to say."""
+Priority: TypeAlias = Literal["interactive", "normal", "batch"]
+METRICS: tuple[Literal["requests", "tokens"], ...] = ("requests", "tokens")
+_PATTERNS = types.each(types.limited(256, types.name))
+
+
+class Budget(Struct, frozen=True, forbid_unknown_fields=True):
+    """How many requests or tokens a key may spend in a period (reset at 00:00 of the key's zone,
+    weeks on Monday)."""
+
+    metric: Literal["requests", "tokens"]
+    period: Period
+    limit: Annotated[int, Meta(ge=1, le=types.MOST_BIG_INT)]
+
+
+def _budgets(found: tuple[Budget, ...]) -> tuple[Budget, ...]:
+    seen: set[tuple[str, str]] = set()
+    for number, one in enumerate(found):
+        if (one.metric, one.period) in seen:
+            problem = Message(
+                "is a second budget of %(metric)s per %(period)s",
+                metric=one.metric,
+                period=one.period,
+            )
+            raise types.Problem(problem, f"[{number}]")
+        seen.add((one.metric, one.period))
+    return found
+
+
+def _limit(title: str) -> Meta:
+    return field(title, "0 is no limit.", ge=0, le=types.MOST_INT)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One API key. The secret itself is known to nobody: `prefix` and `last4` are what may be
+    shown.
+
+    `allow` and `deny` are rules as in docs/contract/names.md: model names, `*` patterns, or `*`
+    alone; an empty `allow` allows nothing. `model_ids` are models bound by id, so that a renamed
+    model stays allowed. `lineage_id` is the first key of a chain of rotations, `legacy` a key of
+    another product, without a checksum.
+    """
+
+    id: int
+    name: Annotated[
+        str,
+        field(
+            "Name",
+            "Who or what will use it, such as “Claude Code on my laptop”.",
+            check=types.name,
+            max_length=types.LINE_LIMIT,
+        ),
+    ]
+    prefix: str
+    last4: str = ""
+    enabled: Annotated[bool, field("Enabled")] = True
+    revoked_at: datetime | None = None
+    expires_at: Annotated[Any, field("Expires", check=types.instant, json_schema=types.INSTANT)] = (
+        None
+    )
+    created_at: datetime | None = None
+    allow: Annotated[
+        tuple[str, ...],
+        field(
+            "Names and patterns",
+            "One a line; * stands for anything, such as llama3*.",
+            check=_PATTERNS,
+            max_length=types.MOST_ENTRIES,
+        ),
+    ] = ("*",)
+    deny: Annotated[
+        tuple[str, ...],
+        field(
+            "Never these",
+            "Names or patterns that stay closed whatever is allowed above.",
+            check=_PATTERNS,
+            max_length=types.MOST_ENTRIES,
+        ),
+    ] = ()
+    model_ids: Annotated[
+        tuple[Annotated[int, Meta(ge=0, le=types.MOST_BIG_INT)], ...],
+        field("Chosen models", check=types.each(lambda one: one), max_length=types.MOST_ENTRIES),
+    ] = ()
+    cidrs: Annotated[
+        tuple[str, ...],
+        field(
+            "Only from these addresses",
+            "One a line, such as 192.168.1.0/24. Empty: from anywhere.",
+            check=types.each(types.network),
+            max_length=types.MOST_ENTRIES,
+        ),
+    ] = ()
+    scopes: Annotated[tuple[str, ...], field("Endpoints", max_length=64)] = DEFAULT_SCOPES
+    requests_per_minute: Annotated[int, _limit("Requests per minute")] = 0
+    tokens_per_minute: Annotated[int, _limit("Tokens per minute")] = 0
+    concurrent: Annotated[int, _limit("Calls at once")] = 0
+    budgets: Annotated[
+        tuple[Budget, ...], field("Budgets", check=_budgets, max_length=len(METRICS) * len(PERIODS))
+    ] = ()
+    zone: Annotated[str, field("Days begin in time zone", check=types.zone, max_length=64)] = "UTC"
+    priority: Annotated[Priority, field("Place in the queue")] = "normal"
+    default_params: Annotated[
+        Mapping[str, Json], field("Parameters where a client says nothing")
+    ] = default(default_factory=lambda: EMPTY)
+    forced_params: Annotated[
+        Mapping[str, Json], field("Parameters in force whatever a client says")
+    ] = default(default_factory=lambda: EMPTY)
+    log_bodies: Annotated[
+        bool | None, field("Keep prompts and answers", "null follows the settings.")
+    ] = None
+    owner: Annotated[str, field("Owner", check=types.line, max_length=types.LINE_LIMIT)] = ""
+    tags: Annotated[
+        tuple[str, ...],
+        field("Tags", check=types.each(types.limited(64)), max_length=types.MOST_ENTRIES),
+    ] = ()
+    notes: Annotated[str, field("Notes", check=types.notes, max_length=types.NOTES_LIMIT)] = ""
+    rotated_from: int | None = None
+    last_used_at: datetime | None = None
+    lineage_id: int | None = None
+    legacy: bool = False
+
+    @property
+    def counter_id(self) -> int:
+        """Whose budgets this key spends: the first key of its chain of rotations."""
+        return self.lineage_id or self.id

@@ -1,0 +1,74 @@
+"""What an admin decides about a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import field as default
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from gateway.core.chat import EMPTY, Json
+from gateway.errors import Message
+from gateway.schemas import types
+from gateway.schemas.types import Problem, field
+
+MOST_ALIASES = 100
+
+
+def _name(value: str) -> str:
+    text = types.name(value)
+    if "*" in text:
+        raise Problem(Message("must not hold *: that is for aliases"))
+    return text
+
+
+def _aliases(found: Mapping[str, Any]) -> dict[str, Any]:
+    if len(found) > MOST_ALIASES:
+        raise Problem(Message("must hold at most %(limit)s names", limit=MOST_ALIASES))
+    read: dict[str, Any] = {}
+    for text, override in found.items():
+        name = types.limited(types.LINE_LIMIT, types.name)(text)
+        if name.lower() in (one.lower() for one in read):
+            raise Problem(Message("holds the name '%(name)s' twice", name=name))
+        read[name] = override
+    return read
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFields:
+    """The part of a model that is not Ollama's to say; `name` is Ollama's tag.
+
+    `aliases` are further names and `*` patterns, each with an override of its own. Overrides are in
+    Ollama's words (docs/contract/parameters.md).
+    """
+
+    id: int
+    name: str
+    display_name: Annotated[
+        str,
+        field(
+            "Name for clients",
+            "Shown in /v1/models. Ollama's own tag works as well.",
+            check=_name,
+            max_length=types.LINE_LIMIT,
+        ),
+    ] = ""
+    enabled: Annotated[bool, field("Enabled")] = True
+    override: Annotated[Mapping[str, Json], field("Parameters")] = default(
+        default_factory=lambda: EMPTY
+    )
+    aliases: Annotated[Mapping[str, Mapping[str, Json]], field("Further names", check=_aliases)] = (
+        default(default_factory=lambda: EMPTY)
+    )
+    fallbacks: Annotated[
+        tuple[Annotated[int, Meta(ge=1, le=types.MOST_BIG_INT)], ...],
+        field(
+            "If it cannot answer, try",
+            "Other models, when no server can run this one.",
+            check=types.each(lambda one: one),
+            max_length=types.MOST_ENTRIES,
+        ),
+    ] = ()
+    notes: Annotated[str, field("Notes", check=types.notes, max_length=types.NOTES_LIMIT)] = ""

@@ -1,0 +1,132 @@
+"""Kinds of fields that several schemas have, and how fields are described."""
+
+from __future__ import annotations
+
+import ipaddress
+import unicodedata
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any, Final
+
+from msgspec import Meta
+
+from gateway.core.periods import YEARS, in_utc, is_zone, parse_instant
+from gateway.errors import Message
+
+LINE_LIMIT: Final = 200
+NOTES_LIMIT: Final = 10_000
+MOST_ENTRIES: Final = 1_000
+MOST_INT: Final = 2**31 - 1
+MOST_BIG_INT: Final = 2**53 - 1
+Check = Callable[[Any], Any]
+
+
+class Problem(ValueError):
+    """What is wrong with a value, to follow its name ("must be …"); `path` is where inside it."""
+
+    def __init__(self, message: Message, path: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.path = path
+
+
+def field(
+    title: str,
+    description: str = "",
+    *,
+    check: Check | None = None,
+    tab: str = "",
+    json_schema: dict[str, Any] | None = None,
+    **bounds: Any,
+) -> Meta:
+    """Describe a field: what it is called, what it does, its bounds as msgspec names them.
+
+    `check` takes a value of the right type and returns it as it is stored, or raises Problem.
+    `tab` is where the settings page shows it.
+    """
+    return Meta(
+        title=title,
+        description=description or None,
+        extra={"check": check, "tab": tab},
+        extra_json_schema=json_schema,
+        **bounds,
+    )
+
+
+def line(value: str) -> str:
+    """Return one line in composed form, without spaces around it."""
+    text = unicodedata.normalize("NFC", value).strip()
+    if any(unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} for character in text):
+        raise Problem(Message("must be one line without control characters"))
+    return text
+
+
+def name(value: str) -> str:
+    """Return one line that says something."""
+    return line(value) or _raise(Message("must not be empty"))
+
+
+def notes(value: str) -> str:
+    """Return a text of any number of lines."""
+    return value.replace("\0", "").strip()
+
+
+def zone(value: str) -> str:
+    """Return the name of a time zone."""
+    text = value.strip()
+    if not is_zone(text):
+        raise Problem(Message("must be a time zone such as UTC or Europe/Berlin"))
+    return text
+
+
+def network(value: str) -> str:
+    """Return an address or network in CIDR form."""
+    try:
+        return str(ipaddress.ip_network(value.strip(), strict=False))
+    except ValueError:
+        problem = Message("must be an address or network such as 192.168.0.0/24")
+        raise Problem(problem) from None
+
+
+def instant(value: Any) -> datetime | None:
+    """Return a time in UTC, None for nothing."""
+    if value is None or value == "":
+        return None
+    at = parse_instant(value) if isinstance(value, str) else value
+    if not isinstance(at, datetime) or at.year not in YEARS:
+        raise Problem(Message("must be a time such as 2030-01-31T12:00:00Z"))
+    return in_utc(at)
+
+
+INSTANT: Final = {"type": ["string", "null"], "format": "date-time"}
+
+
+def each(check: Check) -> Check:
+    """Return a check of lists: `check` for every entry; nothing stands twice, nothing is empty."""
+
+    def read(values: Iterable[Any]) -> tuple[Any, ...]:
+        found = []
+        for number, value in enumerate(values):
+            try:
+                found.append(check(value))
+            except Problem as problem:
+                raise Problem(problem.message, f"[{number}]{problem.path}") from None
+        return tuple(dict.fromkeys(one for one in found if one != ""))
+
+    return read
+
+
+def limited(limit: int, check: Check = line) -> Check:
+    """Return a check of texts of at most `limit` characters, for entries of lists."""
+
+    def read(value: str) -> Any:
+        text = check(value)
+        if len(text) > limit:
+            raise Problem(Message("must have at most %(limit)s characters", limit=limit))
+        return text
+
+    return read
+
+
+def _raise(message: Message) -> Any:
+    raise Problem(message)

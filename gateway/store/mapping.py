@@ -1,0 +1,76 @@
+"""Copies between rows and the values the rest of the gateway works with, by column name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from gateway.core.chat import Json
+from gateway.store.tables import Base
+
+T = TypeVar("T")
+
+
+def columns(value: Any, table: type[Base]) -> dict[str, Any]:
+    """Return what a row of `table` takes from a value, its id left out."""
+    names = table.__table__.columns.keys()
+    return {
+        name: _builtin(getattr(value, name))
+        for name in names
+        if name != "id" and hasattr(value, name)
+    }
+
+
+def value_of(row: Base, kind: type[T], **others: Any) -> T:
+    """Return a row as a value; `others` are fields that are no columns."""
+    restorers = _restorers(cast(Any, kind), type(row))
+    return kind(**{name: restore(getattr(row, name)) for name, restore in restorers}, **others)
+
+
+def plain(value: Any) -> dict[str, Json]:
+    """Return a value as JSON: for the audit log, exports and the REST API.
+
+    Of secrets, which are the fields that `repr` hides, it says only whether there is one.
+    """
+    shown = {
+        one.name: _text(_builtin(getattr(value, one.name))) for one in fields(value) if one.repr
+    }
+    secrets = {
+        f"has_{one.name}": bool(getattr(value, one.name)) for one in fields(value) if not one.repr
+    }
+    return shown | secrets
+
+
+def _builtin(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, tuple | frozenset):
+        return [_builtin(one) for one in value]
+    return msgspec.structs.asdict(value) if isinstance(value, msgspec.Struct) else value
+
+
+def _text(value: Any) -> Json:
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+@lru_cache(maxsize=64)
+def _restorers(kind: Any, table: type[Base]) -> list[tuple[str, Callable[[Any], Any]]]:
+    names = table.__table__.columns.keys()
+    hints = get_type_hints(kind)
+    return [(name, _restorer(hints[name])) for name in hints if name in names]
+
+
+def _restorer(hint: Any) -> Callable[[Any], Any]:
+    if hint == frozenset[str] | None:
+        return lambda value: None if value is None else frozenset(value)
+    if get_origin(hint) is not tuple:
+        return lambda value: value
+    (entry, *_) = get_args(hint)
+    if isinstance(entry, type) and issubclass(entry, msgspec.Struct):
+        return lambda values: tuple(entry(**one) for one in values)
+    return tuple
