@@ -107,6 +107,15 @@ def test_a_key_can_be_issued_listed_rotated_and_revoked(run: Run, parts: Service
             parts.keyring.find(old)
 
 
+def test_every_key_is_listed_whatever_number_there_is(run: Run, parts: Services) -> None:
+    for n in range(1_001):
+        parts.keys.issue({"name": f"app {n:04}"}, SYSTEM)
+    lines = run("list-keys").stdout.splitlines()
+
+    assert len(lines) == 1_002
+    assert len({line.split()[0] for line in lines}) == 1_002
+
+
 @pytest.mark.parametrize(
     ("args", "words"),
     [

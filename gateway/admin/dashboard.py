@@ -25,6 +25,7 @@ from gateway.core.catalog import Loaded
 from gateway.core.requests import Filter
 from gateway.core.usage import Sums
 from gateway.schemas.server import ServerView
+from gateway.store import key_queries
 from gateway.store.usage import request_queries, usage_queries
 from gateway.web import language
 from gateway.web.context import Services, services
@@ -223,7 +224,7 @@ def _medians(since: datetime, middle: datetime) -> tuple[Medians, Medians]:
 def _totals() -> dict[str, int]:
     models = services().catalog.models()
     return {
-        "keys": len(services().keys.search()),
+        "keys": services().store.read(key_queries.count, datetime.now(UTC)),
         "models": sum(model.enabled and model.available for model in models),
         "servers": len(services().catalog.servers()),
     }

@@ -30,6 +30,7 @@ from gateway.errors import GatewayError, InvalidRequest, NotFound
 from gateway.management.keyring import refusal
 from gateway.policy import access
 from gateway.schemas.key import Key
+from gateway.store import key_queries
 from gateway.web.context import Services, services
 from gateway.web.words import _
 
@@ -42,7 +43,8 @@ _PARAMETERS = ("temperature", "top_p", "num_ctx", "num_predict", "seed")
 def playground() -> str:
     """Show the page; the rest happens in the browser."""
     now = datetime.now(UTC)
-    usable = [key for key in services().keys.search() if refusal(key, now) is None]
+    known = services().store.read(key_queries.brief)
+    usable = [key for key in known if refusal(key, now) is None]
     models = [m for m in services().catalog.models() if m.enabled and m.available]
     chat = [m for m in models if m.can("completion") is not False]
     return render_template(

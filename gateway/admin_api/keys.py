@@ -13,7 +13,6 @@ from gateway.management.keyring import refusal
 from gateway.policy import access
 from gateway.schemas.key import Key
 from gateway.store import key_queries
-from gateway.store import keys as stored
 from gateway.store.mapping import plain
 from gateway.web.context import services
 
@@ -24,7 +23,7 @@ def list_keys() -> Response:
     limit, offset = number("limit", 100, 1, 1000), number("offset", 0, 0, 10_000_000)
     text = request.args.get("search", "")
     found = services().keys.search(text, limit=limit, offset=offset)
-    total = services().store.read(stored.count, text)
+    total = services().store.read(key_queries.count, datetime.now(UTC), text)
     return answer({"data": _shown(found), "total": total})
 
 

@@ -20,7 +20,7 @@ from gateway.errors import GatewayError
 from gateway.management.admins import is_first_password
 from gateway.management.servers import Servers
 from gateway.schemas.server import Server
-from gateway.store import admins, catalog, keys, servers
+from gateway.store import admins, catalog, key_queries, servers
 from gateway.store.coordination import heartbeats
 from gateway.store.database import schema
 from gateway.store.database.engine import Database
@@ -124,7 +124,7 @@ def _contents(settings: Settings, attempts: Servers | None) -> Iterator[Finding]
             accounts = admins.all_admins(session)
             known = servers.all_servers(session)
             models = catalog.all_models(session)
-            key_count = keys.count(session)
+            key_count = key_queries.count(session, datetime.now(UTC))
             workers = heartbeats.beats(session)
     finally:
         database.close()

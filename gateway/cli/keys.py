@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,8 +16,11 @@ from gateway.errors import InvalidRequest, NotFound
 from gateway.management.keyring import refusal
 from gateway.policy import access
 from gateway.schemas.key import Key
+from gateway.store import key_queries
 from gateway.store.mapping import plain
 from gateway.web.context import services
+
+_PAGE = 500
 
 
 def _budget(text: str) -> dict[str, Any]:
@@ -67,7 +71,7 @@ def issue_key(name: str, models: tuple[str, ...], **options: Any) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_keys(search: str, as_json: bool) -> None:
     """List API keys, newest first."""
-    found = services().keys.search(search)
+    found = list(_pages(search))
     if as_json:
         click.echo(json.dumps([plain(key) for key in found], indent=2))
         return
@@ -108,6 +112,14 @@ def revoke_key(keys: tuple[str, ...]) -> None:
         click.echo(f"Key {key.id} ({key.name}) was revoked.")
 
 
+def _pages(search: str) -> Iterator[Key]:
+    """Yield every key that fits, a page at a time."""
+    offset = 0
+    while page := services().keys.search(search, limit=_PAGE, offset=offset):
+        yield from page
+        offset += _PAGE
+
+
 def _find(text: str) -> Key:
     """Return the key with this id, or the only one whose prefix and end are written `sk-…abcd`."""
     if text.isdigit():
@@ -115,11 +127,7 @@ def _find(text: str) -> Key:
     for mark in ("…", "..."):
         prefix, found, last4 = text.partition(mark)
         if found:
-            matching = [
-                key
-                for key in services().keys.search(last4)
-                if (key.prefix, key.last4) == (prefix, last4)
-            ]
+            matching = services().store.read(key_queries.find_shown, prefix, last4)
             if len(matching) == 1:
                 return matching[0]
     raise NotFound(f"There is no key {text!r}: give its id, see list-keys.")

@@ -24,7 +24,7 @@ from gateway.runtime.database import Store
 from gateway.runtime.versions import Revisions
 from gateway.schemas import convert
 from gateway.schemas.key import Key
-from gateway.store import audit, keys, responses
+from gateway.store import audit, key_queries, keys, responses
 
 T = TypeVar("T")
 _MAX_GRACE_HOURS = 24 * 90
@@ -132,9 +132,10 @@ class Keys:
         """Return a key. Raises NotFound."""
         return self.store.read(keys.get, key_id)
 
-    def search(self, text: str = "", *, limit: int = 1000, offset: int = 0) -> list[Key]:
-        """Return keys, newest first, whose name, owner, prefix or end contains `text`."""
-        return self.store.read(keys.search, text, limit=limit, offset=offset)
+    def search(self, text: str = "", *, limit: int = 100, offset: int = 0) -> list[Key]:
+        """Return a page of the keys whose name, owner, prefix or end contains `text`, newest
+        first."""
+        return self.store.read(key_queries.search, self.now(), text, limit=limit, offset=offset)
 
     def _record(
         self, session: Session, actor: Actor, word: str, before: Key | None, after: Key | None

@@ -1,17 +1,112 @@
-"""What the keys page shows beside a key: used budgets, and what a name came to mean."""
+"""Lists of keys: page by page in SQL, whatever number there is, and what is shown beside a key."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, String, and_, cast, func, not_, or_, select
 from sqlalchemy.orm import Session
 
 from gateway.core.periods import period_start
+from gateway.core.usage import Sums
 from gateway.schemas.key import Key
-from gateway.store.tables import ApiKeyRow, KeyCounterRow, ServerRow
+from gateway.store.mapping import value_of
+from gateway.store.tables import ApiKeyRow, KeyCounterRow, ServerRow, UsageSumRow
+from gateway.store.usage import usage_queries
+
+_SUMS = {
+    "requests": UsageSumRow.requests,
+    "tokens": UsageSumRow.prompt_tokens + UsageSumRow.completion_tokens,
+}
+_BRIEF = (
+    "id",
+    "name",
+    "prefix",
+    "last4",
+    "enabled",
+    "revoked_at",
+    "expires_at",
+    "last_used_at",
+)
+_RULES = ("allow", "deny", "model_ids", "scopes")
+
+
+def search(
+    session: Session,
+    now: datetime,
+    text: str = "",
+    *,
+    works: bool | None = None,
+    order: str = "new",
+    since: datetime | None = None,
+    limit: int = 100,
+    offset: int = 0,
+) -> list[Key]:
+    """Return one page of the keys whose name, owner, prefix or end contains `text`.
+
+    `works` leaves those that may be used now, or those that may not. `order` is new (newest first),
+    name, used (last used first), requests or tokens (most in the days from `since`, 00:00 UTC, on).
+    """
+    query = select(ApiKeyRow).where(*_conditions(now, text, works))
+    if order == "name":
+        query = query.order_by(func.lower(ApiKeyRow.name))
+    elif order == "used":
+        query = query.order_by(ApiKeyRow.last_used_at.desc().nulls_last())
+    elif order in _SUMS:
+        sums = (
+            select(UsageSumRow.value, func.sum(_SUMS[order]).label("used"))
+            .where(UsageSumRow.dimension == "key", UsageSumRow.step == "day")
+            .where(UsageSumRow.start >= since)
+            .group_by(UsageSumRow.value)
+            .subquery()
+        )
+        query = query.outerjoin(sums, sums.c.value == cast(ApiKeyRow.id, String))
+        query = query.order_by(func.coalesce(sums.c.used, 0).desc())
+    query = query.order_by(ApiKeyRow.id.desc()).limit(limit).offset(offset)
+    return [value_of(row, Key) for row in session.scalars(query)]
+
+
+def count(session: Session, now: datetime, text: str = "", *, works: bool | None = None) -> int:
+    """Return how many keys all pages of `search` have."""
+    query = select(func.count()).select_from(ApiKeyRow)
+    return session.scalar(query.where(*_conditions(now, text, works))) or 0
+
+
+def find_shown(session: Session, prefix: str, last4: str) -> list[Key]:
+    """Return the keys that are shown as `prefix…last4`."""
+    query = select(ApiKeyRow).where(ApiKeyRow.prefix == prefix, ApiKeyRow.last4 == last4)
+    return [value_of(row, Key) for row in session.scalars(query)]
+
+
+def brief(session: Session) -> list[Key]:
+    """Return every key, newest first, with its names, state and rules about models and endpoints
+    only: for pickers, and for counting who may use a model."""
+    columns = [getattr(ApiKeyRow, name) for name in (*_BRIEF, *_RULES)]
+    rows = session.execute(select(*columns).order_by(ApiKeyRow.id.desc()))
+    found = []
+    for row in rows:
+        values: dict[str, Any] = row._asdict()
+        found.append(Key(**values | {name: tuple(values[name]) for name in _RULES}))
+    return found
+
+
+def sums(
+    session: Session, keys: Collection[Key], since: datetime, now: datetime
+) -> dict[int, Sums]:
+    """Return what each of a few keys used from `since` (00:00 UTC) on, by key id."""
+    days = [since + timedelta(days=n) for n in range((now - since).days + 1)]
+    query = (
+        select(UsageSumRow.value, *usage_queries.columns(UsageSumRow))
+        .where(UsageSumRow.dimension == "key", UsageSumRow.step == "day")
+        .where(UsageSumRow.start.in_(days))  # each a look-up in the index, as is each key
+        .where(UsageSumRow.value.in_([str(key.id) for key in keys]))
+        .group_by(UsageSumRow.value)
+    )
+    found = {int(row[0]): usage_queries.to_sums(row[1:]) for row in session.execute(query)}
+    return {key.id: found.get(key.id, Sums()) for key in keys}
 
 
 def spent(
@@ -35,12 +130,27 @@ def spent(
 
 
 def names(session: Session) -> dict[int, str]:
-    """Return the name of every key by id."""
-    rows = session.execute(select(ApiKeyRow.id, ApiKeyRow.name))
-    return {row.id: row.name for row in rows}
+    """Return the name of every key by id, in the order of the names."""
+    query = select(ApiKeyRow.id, ApiKeyRow.name).order_by(func.lower(ApiKeyRow.name), ApiKeyRow.id)
+    return {row.id: row.name for row in session.execute(query)}
 
 
 def server_names(session: Session) -> dict[int, str]:
     """Return the name of every server by id."""
     rows = session.execute(select(ServerRow.id, ServerRow.name))
     return {row.id: row.name for row in rows}
+
+
+def _conditions(now: datetime, text: str, works: bool | None) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    if text:
+        columns = (ApiKeyRow.name, ApiKeyRow.owner, ApiKeyRow.prefix, ApiKeyRow.last4)
+        found.append(or_(*(one.icontains(text[:100], autoescape=True) for one in columns)))
+    if works is not None:
+        usable = and_(
+            ApiKeyRow.enabled,
+            ApiKeyRow.revoked_at.is_(None),
+            or_(ApiKeyRow.expires_at.is_(None), ApiKeyRow.expires_at > now),
+        )
+        found.append(usable if works else not_(usable))
+    return found

@@ -1,12 +1,12 @@
-"""API keys in the store: found by digest, listed, issued, changed, revoked."""
+"""API keys in the store: found by digest, issued, changed, revoked; `key_queries` lists them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import cast
 
-from sqlalchemy import Table, bindparam, func, or_, select, update
+from sqlalchemy import Table, bindparam, or_, select, update
 from sqlalchemy import delete as sql_delete
 from sqlalchemy.orm import Session
 
@@ -36,30 +36,6 @@ def find_by_digest(session: Session, digest: bytes) -> Key | None:
 def get(session: Session, key_id: int) -> Key:
     """Return a key by id. Raises NotFound."""
     return value_of(_row(session, key_id), Key)
-
-
-def all_keys(session: Session) -> list[Key]:
-    """Return every key, newest first."""
-    return [
-        value_of(row, Key)
-        for row in session.scalars(select(ApiKeyRow).order_by(ApiKeyRow.id.desc()))
-    ]
-
-
-def search(session: Session, text: str = "", *, limit: int = 1000, offset: int = 0) -> list[Key]:
-    """Return keys whose name, owner, prefix or end contains `text`, newest first."""
-    query = select(ApiKeyRow).order_by(ApiKeyRow.id.desc()).limit(limit).offset(offset)
-    if text:
-        query = query.where(_contains(text))
-    return [value_of(row, Key) for row in session.scalars(query)]
-
-
-def count(session: Session, text: str = "") -> int:
-    """Return how many keys `search` would find."""
-    query = select(func.count()).select_from(ApiKeyRow)
-    if text:
-        query = query.where(_contains(text))
-    return session.scalar(query) or 0
 
 
 def insert(session: Session, key: Key, digest: bytes, created_by: str) -> Key:
@@ -113,8 +89,3 @@ def _row(session: Session, key_id: int) -> ApiKeyRow:
     if row is None:
         raise NotFound(f"There is no key {key_id}.", code="key_not_found")
     return row
-
-
-def _contains(text: str) -> Any:
-    columns = (ApiKeyRow.name, ApiKeyRow.owner, ApiKeyRow.prefix, ApiKeyRow.last4)
-    return or_(*(column.icontains(text[:100], autoescape=True) for column in columns))

@@ -242,6 +242,20 @@ def test_a_bulk_change_with_a_vanished_key_changes_none(admin: Visitor, parts: S
     assert parts.keys.get(key.id).enabled
 
 
+def test_every_page_of_many_keys_is_whole(admin: Visitor, parts: Services) -> None:
+    made = [parts.keys.issue({"name": f"app {n:04}"}, ACTOR)[0].id for n in range(1_101)]
+    call(parts, parts.keys.get(made[7]), prompt_tokens=9)
+    parts.keys.enable(made[:3], False, ACTOR)
+    last = admin.get("/admin/keys?sort=name&offset=1100").text
+    busiest = admin.get("/admin/keys?sort=tokens").text
+
+    assert ("app 1100" in last, "1101 keys" in last) == (True, True)
+    assert busiest.index("app 0007") < busiest.index("app 1100")
+    assert "3 keys" in admin.get("/admin/keys?state=off").text
+    assert f'value="{made[0]}"' in admin.get("/admin/usage").text
+    assert f'value="{made[0]}"' in admin.get("/admin/requests").text
+
+
 def call(parts: Services, key: Key, **settled: Any) -> None:
     """Write one call of a key."""
     request_id = "req_" + "a" * 32

@@ -17,7 +17,6 @@ from gateway.admin.keys import presenters, snippets
 from gateway.admin.usage import charts
 from gateway.core.catalog import Model
 from gateway.core.requests import Filter
-from gateway.core.usage import Sums
 from gateway.errors import InvalidRequest, NotFound
 from gateway.policy import access
 from gateway.schemas.key import Key
@@ -30,31 +29,34 @@ from gateway.web.words import _, ngettext
 LIMIT = 50
 SLOT = "new_key"
 DAYS = 30
-_ORDERS = {
-    "new": lambda row: -row.key.id,
-    "name": lambda row: row.key.name.lower(),
-    "used": lambda row: -(row.key.last_used_at or datetime.min.replace(tzinfo=UTC)).timestamp(),
-    "tokens": lambda row: -row.tokens,
-    "requests": lambda row: -row.requests,
-}
+_STATES = {"working": True, "off": False}
 
 
 @bp.get("/keys")
 def keys() -> str:
     """List keys with what they used."""
     search = request.args.get("q", "").strip()[:100]
-    order = request.args.get("sort", "new")
-    rows = _rows(search)
-    if wanted := request.args.get("state"):
-        rows = [row for row in rows if _group(row.state.kind) == wanted]
-    rows.sort(key=_ORDERS.get(order, _ORDERS["new"]))
-    offset = max(0, request.args.get("offset", 0, int))
+    order, state = request.args.get("sort", "new"), request.args.get("state", "")
+    works = _STATES.get(state)
+    offset = max(0, min(request.args.get("offset", 0, int), 2**31))
+    now = datetime.now(UTC)
+    since = (now - timedelta(days=DAYS)).replace(hour=0, minute=0, second=0, microsecond=0)
+    found = services().store.analyse(
+        key_queries.search,
+        now,
+        search,
+        works=works,
+        order=order,
+        since=since,
+        limit=LIMIT,
+        offset=offset,
+    )
     return render_template(
         "admin/keys/list.html",
-        rows=rows[offset : offset + LIMIT],
-        total=len(rows),
+        rows=_rows(found, since, now),
+        total=services().store.read(key_queries.count, now, search, works=works),
         search=search,
-        is_filtered=bool(search or wanted),
+        is_filtered=bool(search or state),
         order=order,
         offset=offset,
         limit=LIMIT,
@@ -205,7 +207,7 @@ def key_enabled(key_id: int) -> AnyResponse:
 @bp.post("/keys/bulk")
 def keys_bulk() -> AnyResponse:
     """Switch several keys on or off."""
-    ids = [int(text) for text in request.form.getlist("id") if text.isdigit()][:1_000]
+    ids = [int(text) for text in request.form.getlist("id") if text.isdigit()]
     on = request.form.get("action") == "enable"
     if not ids:
         flash(_("Choose some keys first."), "warning")
@@ -260,20 +262,12 @@ def example_model(key: Key) -> str:
     return snippets.likely_model(access.visible(key, usable) or usable) or "llama3.2"
 
 
-def _rows(search: str) -> list[presenters.KeyRow]:
-    now = datetime.now(UTC)
+def _rows(found: list[Key], since: datetime, now: datetime) -> list[presenters.KeyRow]:
     store = services().store
-    found = services().keys.search(search)
     spent = store.read(key_queries.spent, found, now)
-    since = (now - timedelta(days=DAYS)).replace(hour=0, minute=0, second=0, microsecond=0)
-    used = dict(
-        store.analyse(usage_queries.by_group, Filter(since=since), "key", daily=True, limit=100_000)
-    )
+    used = store.analyse(key_queries.sums, found, since, now)
     models = _models()
-    return [
-        presenters.row(key, now, models, spent[key.id], used.get(str(key.id), Sums()))
-        for key in found
-    ]
+    return [presenters.row(key, now, models, spent[key.id], used[key.id]) for key in found]
 
 
 def _key(key_id: int) -> Key:
@@ -345,10 +339,6 @@ def _revoke_question(key: Key) -> confirm.Question:
         back_words=key.name,
         effects=effects,
     )
-
-
-def _group(kind: str) -> str:
-    return "off" if kind in {"bad", "idle"} else "working"
 
 
 def _order_words() -> list[tuple[str, str]]:

@@ -32,7 +32,7 @@ from gateway.core.requests import Filter
 from gateway.errors import InvalidRequest
 from gateway.policy import access
 from gateway.policy.overrides.rules import InvalidOverride
-from gateway.store import catalog
+from gateway.store import catalog, key_queries
 from gateway.store.usage import request_queries, usage_queries
 from gateway.web.context import services
 from gateway.web.service_messages import translated
@@ -62,14 +62,18 @@ class Version:
 def model(model_id: int) -> str:
     """Show what a model is."""
     found = get_model(model_id)
-    keys = [key for key in services().keys.search() if key.revoked_at is None]
+    keys = [
+        key
+        for key in services().store.read(key_queries.brief)
+        if key.revoked_at is None and access.visible(key, [found])
+    ]
     return _page(
         found,
         "overview",
         details=services().store.read(catalog.details, model_id),
         loaded=loaded_on(found),
         jobs=jobs_of(found),
-        keys=[key for key in keys if access.visible(key, [found])][:50],
+        keys=keys,
         notes=services().store.read(catalog.fields, model_id).notes,
         fallbacks=_fallbacks(found),
         capabilities=sorted(found.capabilities or (), key=_place),
@@ -267,7 +271,8 @@ def _last_days(found: Model) -> Filter:
 
 
 def _delete_question(found: Model) -> confirm.Question:
-    bound = [key.name for key in services().keys.search() if found.id in key.model_ids]
+    known = services().store.read(key_queries.brief)
+    bound = [key.name for key in known if found.id in key.model_ids]
     effects = []
     servers = {server.id: server.name for server in services().catalog.servers()}
     where = [servers[id_] for id_ in found.server_ids if id_ in servers]

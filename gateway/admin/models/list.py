@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -21,7 +23,9 @@ from gateway.core.usage import Sums
 from gateway.errors import InvalidRequest, NotFound
 from gateway.management.model_operations import Done
 from gateway.policy import access
+from gateway.schemas.key import Key
 from gateway.schemas.server import Server
+from gateway.store import key_queries
 from gateway.store.usage import usage_queries
 from gateway.web.context import services
 from gateway.web.service_messages import translated
@@ -154,30 +158,35 @@ def _rows() -> list[ModelRow]:
         hour=0, minute=0, second=0, microsecond=0
     )
     used = dict(
-        services().store.analyse(
-            usage_queries.by_group, Filter(since=since), "model", daily=True, limit=10_000
-        )
+        services().store.analyse(usage_queries.by_group, Filter(since=since), "model", daily=True)
     )
     names = {server.id: server.name for server in services().catalog.servers()}
-    keys = [key for key in services().keys.search() if key.enabled and key.revoked_at is None]
     found, loading = services().catalog.models(), being_loaded()
-    open_keys = sum(key.allow == ("*",) and not key.deny for key in keys)
-    visible = [
-        {model.id for model in access.visible(key, found)}
-        for key in keys
-        if key.allow != ("*",) or key.deny
-    ]
+    keys = _keys_by_model(found)
     return [
         ModelRow(
             model,
             tuple(names[id_] for id_ in model.server_ids if id_ in names),
             loaded_on(model),
             model.name in loading,
-            open_keys + sum(model.id in allowed for allowed in visible),
+            keys[model.id],
             used.get(model.display_name, Sums()),
         )
         for model in found
     ]
+
+
+def _keys_by_model(found: Sequence[Model]) -> Counter[int]:
+    """Return how many keys may use each model, by its id; keys with the same rules are asked
+    once."""
+    groups: dict[object, list[Key]] = defaultdict(list)
+    for key in services().store.read(key_queries.brief):
+        if key.enabled and key.revoked_at is None:
+            groups[key.allow, key.deny, key.model_ids].append(key)
+    counted: Counter[int] = Counter()
+    for alike in groups.values():
+        counted.update({model.id: len(alike) for model in access.visible(alike[0], found)})
+    return counted
 
 
 def _pull_form(name: str) -> PullForm:

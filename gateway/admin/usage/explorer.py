@@ -26,7 +26,6 @@ Metric: TypeAlias = Literal[
 ]  # fmt: skip
 METRICS: tuple[Metric, ...] = get_args(Metric)
 SHOWN = 6
-_MOST_GROUPS = 20_000
 _FINE = timedelta(days=8)
 _HEAT = timedelta(days=40)
 _SUMS: Mapping[str, Callable[[Sums], float | None]] = {
@@ -104,9 +103,7 @@ def ask(store: Store, question: Question, labels: Mapping[str, str], zone: ZoneI
     """Answer a question. `labels` names keys and servers by id."""
     daily = question.daily
     wanted = replace(question.wanted, since=question.since, until=question.until)
-    groups = store.analyse(
-        usage_queries.by_group, wanted, question.group, daily=daily, limit=_MOST_GROUPS
-    )
+    groups = store.analyse(usage_queries.by_group, wanted, question.group, daily=daily)
     total = sum((sums for _name, sums in groups), Sums())
     tops = _tops(groups, question, labels)
     named = [top.name for top in tops if top.name] if question.group != "none" else []

@@ -56,7 +56,7 @@ def requests() -> str:
         is_bounded=is_bounded,
         slow_days=SLOW_DAYS,
         is_filtered=bool(set(request.args) - {"after"}),
-        keys=sorted(store.read(key_queries.names).items(), key=lambda item: item[1].lower()),
+        keys=list(store.read(key_queries.names).items()),
         models=[model.display_name for model in services().catalog.models()],
         servers=services().catalog.servers(),
         ranges=RANGES,

@@ -54,7 +54,7 @@ def usage() -> str:
         groups=[(name, explorer.group_words(name)) for name in GROUPS],
         steps=_step_words(),
         group_name=explorer.group_words(question.group),
-        keys=sorted(_key_names().items(), key=lambda item: item[1].lower()),
+        keys=list(_key_names().items()),
         models=[model.display_name for model in services().catalog.models()],
         servers=services().catalog.servers(),
     )

@@ -44,28 +44,30 @@ _MINUTE_US = 60_000_000
 _STATUS = re.compile(r"[0-9]{1,4}")
 _CLASSES = frozenset({"1xx", "2xx", "3xx", "4xx", "5xx"})
 ALL = "all"
+MOST_GROUPS = 20_000
 
 
 def totals(session: Session, wanted: Filter, *, daily: bool = False) -> Sums:
     """Return the sums of everything that is meant."""
     source = _source(wanted, "none", daily)
-    row = session.execute(select(*_sums(source.table)).where(*source.conditions)).one()
-    return _to_sums(row)
+    row = session.execute(select(*columns(source.table)).where(*source.conditions)).one()
+    return to_sums(row)
 
 
 def by_group(
-    session: Session, wanted: Filter, group: Group, *, daily: bool = False, limit: int = 500
+    session: Session, wanted: Filter, group: Group, *, daily: bool = False
 ) -> list[tuple[str, Sums]]:
-    """Return the sums of each group, busiest first."""
+    """Return the sums of each group, busiest first; at most MOST_GROUPS, as names of models that
+    do not exist are groups too."""
     source = _source(wanted, group, daily)
     query = (
-        select(source.name, *_sums(source.table))
+        select(source.name, *columns(source.table))
         .where(*source.conditions)
         .group_by(source.name)
         .order_by(func.sum(source.table.requests).desc(), source.name)
-        .limit(limit)
+        .limit(MOST_GROUPS)
     )
-    return [(str(row[0]), _to_sums(row[1:])) for row in session.execute(query)]
+    return [(str(row[0]), to_sums(row[1:])) for row in session.execute(query)]
 
 
 def series(
@@ -81,12 +83,12 @@ def series(
     source = _source(wanted, group, daily)
     name = source.among(shown)
     query = (
-        select(source.table.start, name, *_sums(source.table))
+        select(source.table.start, name, *columns(source.table))
         .where(*source.conditions)
         .group_by(source.table.start, name)
         .order_by(source.table.start)
     )
-    return [Cell(row[0], str(row[1]), _to_sums(row[2:])) for row in session.execute(query)]
+    return [Cell(row[0], str(row[1]), to_sums(row[2:])) for row in session.execute(query)]
 
 
 def histograms(
@@ -158,7 +160,8 @@ def _source(wanted: Filter, group: Group, daily: bool) -> _Source:
     return _Source(table, _conditions(table, wanted), name, is_grouped)
 
 
-def _sums(table: Table) -> list[Any]:
+def columns(table: Table) -> list[Any]:
+    """Return the columns to select that `to_sums` reads."""
     names = (
         "requests",
         "errors",
@@ -175,7 +178,8 @@ def _sums(table: Table) -> list[Any]:
     return [func.coalesce(func.sum(getattr(table, name)), 0) for name in names]
 
 
-def _to_sums(row: Any) -> Sums:
+def to_sums(row: Any) -> Sums:
+    """Return a selected row of `columns` as a value."""
     # PostgreSQL sums whole numbers as Decimal
     kinds = (*(int,) * 7, float, float, float, int)
     return Sums(*(kind(value) for kind, value in zip(kinds, row, strict=True)))
