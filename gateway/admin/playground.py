@@ -1,7 +1,8 @@
 """Playground: try a model as a client would, through the same way as every call of the API.
 
 A call "acts as" a key: its permissions, limits and parameters hold, and its budget pays. The answer
-is streamed to the browser as small events of our own: thinking, text, tool, ping, done, failed.
+is streamed to the browser as small events of our own: start with the same call for other programs,
+thinking, text, tool, ping, done, failed.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from gateway.dialects.base import Reading
 from gateway.dialects.chat.dialect import CHAT
 from gateway.errors import GatewayError, InvalidRequest, NotFound
 from gateway.management.keyring import refusal
-from gateway.policy import access
+from gateway.policy import access, client_snippets
 from gateway.schemas.key import Key
 from gateway.store import key_queries
 from gateway.web.context import Services, services
@@ -55,7 +56,6 @@ def playground() -> str:
         chosen_key=request.args.get("key", 0, int) or _likely_key(usable),
         examples=_examples(),
         parameters=_PARAMETERS,
-        base=snippets.base_url(),
     )
 
 
@@ -63,8 +63,11 @@ def playground() -> str:
 def playground_run() -> Response:
     """Run one call and stream its answer."""
     request_id = "req_" + secrets.token_hex(16)
+    sent = request.get_json(silent=True)
     try:
-        active = _begin(services(), request_id)
+        if not isinstance(sent, dict) or not isinstance(sent.get("body"), dict):
+            raise InvalidRequest("The playground sent nothing that can be read.")
+        active = _begin(services(), request_id, sent.get("key"), sent["body"])
     except GatewayError as error:
         return _refused(error, request_id)
     with ExitStack() as stack:
@@ -75,8 +78,9 @@ def playground_run() -> Response:
         except GatewayError as error:
             active.stats.fail(error)
             return _refused(error, request_id)
+        copies = client_snippets.call_snippets(sent["body"], snippets.base_url())
         response = Response(
-            stream_with_context(_frames(active, first)), mimetype="text/event-stream"
+            stream_with_context(_frames(active, copies, first)), mimetype="text/event-stream"
         )
         response.headers["X-Accel-Buffering"] = "no"
         response.call_on_close(stack.pop_all().close)
@@ -100,12 +104,9 @@ def _examples() -> tuple[str, ...]:
     )
 
 
-def _begin(parts: Services, request_id: str) -> ActiveCall:
-    """Read what was sent and start the call. Raises every refusal a client would get."""
-    sent = request.get_json(silent=True)
-    if not isinstance(sent, Mapping) or not isinstance(sent.get("body"), dict):
-        raise InvalidRequest("The playground sent nothing that can be read.")
-    key = _key(parts, sent.get("key"))
+def _begin(parts: Services, request_id: str, key_id: Json, body: dict[str, Json]) -> ActiveCall:
+    """Start the call. Raises every refusal a client would get."""
+    key = _key(parts, key_id)
     caller = Caller(
         request_id,
         CHAT.name,
@@ -113,7 +114,6 @@ def _begin(parts: Services, request_id: str) -> ActiveCall:
         _APPLICATION,
         request.environ.get("gunicorn.socket"),
     )
-    body = dict(sent["body"])
     try:
         access.check_scope(key, CHAT.name, CHAT.label)
         call = CHAT.parse(body, _reading(parts))
@@ -142,8 +142,10 @@ def _reading(parts: Services) -> Reading:
     return Reading(parts.settings.behaviour(), nothing, nothing)
 
 
-def _frames(active: ActiveCall, first: Sequence[Batch] | None) -> Iterator[bytes]:
-    yield _frame({"type": "start", "request_id": active.caller.request_id})
+def _frames(
+    active: ActiveCall, copies: Mapping[str, str], first: Sequence[Batch] | None
+) -> Iterator[bytes]:
+    yield _frame({"type": "start", "copies": copies})
     try:
         for _choice, events in chain(first or (), active.batches()):
             for event in events:

@@ -1,9 +1,10 @@
 """How each client is told of the gateway: ready pieces with address, key and model filled in.
 
-One source for the console's tabs, `flask client-config` and `docs/clients.md`. Values are quoted
-for the language they stand in: a model's name may hold anything. In the templates `$key`, `$model`,
-`$base` and `$api` (the address with `/v1`) are string literals that Python, JavaScript, JSON, YAML
-and TOML all read alike, `$sh_...` are words of a shell, `$bare_...` stand alone in a form.
+One source for the console's tabs and playground, `flask client-config` and `docs/clients.md`.
+Values are quoted for the language they stand in: names and prompts may hold anything. In the
+templates `$key`, `$model`, `$base` and `$api` (the address with `/v1`) are string literals that
+Python, JavaScript, JSON, YAML and TOML all read alike, `$sh_...` are words of a shell, `$bare_...`
+stand alone in a form.
 """
 
 from __future__ import annotations
@@ -11,9 +12,14 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pprint import pformat
 from string import Template
+from textwrap import indent
 from typing import Final
+
+from gateway.core.chat import Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,59 @@ def snippets(key: str, model: str, base: str) -> tuple[Snippet, ...]:
         Snippet(id, name, place, template.substitute(values))
         for id, (name, place, template) in _CLIENTS.items()
     )
+
+
+def call_snippets(body: Mapping[str, Json], base: str) -> dict[str, str]:
+    """Return a chat completion with this body as curl, Python and JavaScript write it, by their
+    names; pictures are cut short."""
+    short = {name: _cut(value) for name, value in body.items()}
+    plain = {name: short[name] for name in short if name not in {"stream", "stream_options"}}
+    renamed = {"extra_body": {"options": plain["options"]}} if "options" in plain else {}
+    arguments = {**{name: plain[name] for name in plain if name != "options"}, **renamed}
+    values = {
+        "sh_chat": shlex.quote(f"{base}/v1/chat/completions"),
+        "sh_body": shlex.quote(json.dumps(short, ensure_ascii=False, indent=2)),
+        "api": json.dumps(f"{base}/v1"),
+        "script": json.dumps({**plain, "stream": True}, ensure_ascii=False, indent=2),
+        "arguments": "".join(
+            indent(f"{name}={pformat(value, sort_dicts=False)},\n", "    ")
+            for name, value in arguments.items()
+        ),
+    }
+    return {name: Template(text).substitute(values) for name, text in _CALLS.items()}
+
+
+def _cut(value: Json) -> Json:
+    if isinstance(value, str):
+        return f"{value[:40]}…" if value.startswith("data:") else value
+    if isinstance(value, list):
+        return [_cut(one) for one in value]
+    if isinstance(value, dict):
+        return {name: _cut(one) for name, one in value.items()}
+    return value
+
+
+_CALLS: Final = {
+    "curl": r"""curl -N $sh_chat \
+  -H 'Authorization: Bearer YOUR_KEY' \
+  -H 'Content-Type: application/json' \
+  -d $sh_body""",
+    "Python": """from openai import OpenAI
+
+client = OpenAI(base_url=$api, api_key="YOUR_KEY")
+
+stream = client.chat.completions.create(
+$arguments    stream=True,
+)
+for chunk in stream:
+    if chunk.choices:
+        print(chunk.choices[0].delta.content or "", end="", flush=True)""",
+    "JavaScript": """import OpenAI from "openai";
+
+const client = new OpenAI({ baseURL: $api, apiKey: "YOUR_KEY" });
+const stream = await client.chat.completions.create($script);
+for await (const chunk of stream) process.stdout.write(chunk.choices[0]?.delta?.content ?? "");""",
+}
 
 
 def snippet(id: str, key: str, model: str, base: str) -> Snippet:

@@ -8,7 +8,7 @@ const token = document.querySelector('meta[name="csrf-token"]').content;
 let pictures = [];
 let running = [];
 let turns = [];
-let lastBody = null;
+let copies = {};
 
 class Mistake extends Error {}
 
@@ -57,7 +57,10 @@ class Card {
   }
 
   take(event) {
-    if (event.type === "thinking") {
+    if (event.type === "start") {
+      copies = event.copies;
+      showCopy();
+    } else if (event.type === "thinking") {
       this.thoughts.hidden = false;
       if (!this.text) this.thoughts.open = true;
       this.thoughts.querySelector(".thought").append(event.text);
@@ -160,8 +163,6 @@ async function send(event) {
   if (cards.length === 1) cards[0].box.classList.add("turn");
   field("examples").hidden = true;
   group.prepend(element("div", { class: "muted small turn" }, element("b", {}, `${words.you}: `), shown), ...cards.map((card) => card.box));
-  lastBody = bodyFor(models[0], messages);
-  showCopy();
   busy(true);
   await Promise.all(models.map((model, i) => run(model, messages, cards[i])));
   busy(false);
@@ -182,20 +183,9 @@ function busy(on) {
 // ---- the same call for other programs -----------------------------------------------------------------
 
 let copyAs = "curl";
-const short = (body) => JSON.stringify(body, (name, value) => (typeof value === "string" && value.startsWith("data:") ? `${value.slice(0, 40)}…` : value), 2);
 
 function showCopy() {
-  if (!lastBody) return;
-  const base = `${form.dataset.base}/v1`;
-  const { stream, stream_options: usage, options, ...plain } = lastBody;
-  const quoted = `'${short(lastBody).replaceAll("'", "'\\''")}'`;
-  const extra = options ? `,\n    extra_body=${short({ options })}` : "";
-  const python = Object.entries(plain).map(([name, value]) => `    ${name}=${short(value).replaceAll("\n", "\n    ").replaceAll(": true", ": True").replaceAll(": false", ": False").replaceAll(": null", ": None")}`).join(",\n");
-  field("copy-text").textContent = {
-    curl: `curl -N '${base}/chat/completions' \\\n  -H 'Authorization: Bearer YOUR_KEY' \\\n  -H 'Content-Type: application/json' \\\n  -d ${quoted}`,
-    Python: `from openai import OpenAI\n\nclient = OpenAI(base_url="${base}", api_key="YOUR_KEY")\n\nstream = client.chat.completions.create(\n${python},\n    stream=True${extra},\n)\nfor chunk in stream:\n    if chunk.choices:\n        print(chunk.choices[0].delta.content or "", end="", flush=True)`,
-    JavaScript: `import OpenAI from "openai";\n\nconst client = new OpenAI({ baseURL: "${base}", apiKey: "YOUR_KEY" });\nconst stream = await client.chat.completions.create(${short({ ...plain, ...(options ? { options } : {}), stream })});\nfor await (const chunk of stream) process.stdout.write(chunk.choices[0]?.delta?.content ?? "");`,
-  }[copyAs];
+  field("copy-text").textContent = copies[copyAs];
   field("copies").hidden = false;
 }
 

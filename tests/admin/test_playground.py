@@ -41,6 +41,7 @@ def test_an_answer_is_streamed_with_its_figures(admin: Visitor, parts: Services,
     text = "".join(event["text"] for event in events if event["type"] == "text")
 
     assert kinds[0] == "start"
+    assert '"content": "Why?"' in events[0]["copies"]["curl"]
     assert kinds[-1] == "done"
     assert kinds.index("thinking") < kinds.index("text")
     assert len(text) > 20
