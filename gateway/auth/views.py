@@ -13,13 +13,12 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.auth import accounts, bp
 from gateway.auth.forms import CodeForm, LoginForm, NewPasswordForm
-from gateway.core.admin import Actor
+from gateway.core.admin import Actor, Admin
 from gateway.errors import Forbidden, GatewayError, InvalidRequest, RateLimited
-from gateway.management.admins import CodeNeeded, is_first_password
+from gateway.management.admins import CodeNeeded, LoginExpired, is_first_password
 from gateway.web import language
 from gateway.web.context import services
 from gateway.web.errors import error_page, fault_page, refusal_page
-from gateway.web.one_time_secret import given, hand_over
 from gateway.web.security import comes_from_elsewhere, protect, safe_next
 from gateway.web.service_messages import translated
 from gateway.web.words import _
@@ -27,7 +26,7 @@ from gateway.web.words import _
 OPEN = frozenset({"auth.login", "auth.code", "auth.logout", "auth.preferences"})
 """Views that answer without an account."""
 _FORWARDED = ("X-Forwarded-For", "Forwarded", "X-Real-IP", "Via", "X-Forwarded-Host")
-_SLOT = "second_step"
+_PENDING = "pending_login"
 
 
 @bp.before_request
@@ -69,10 +68,18 @@ def login() -> AnyResponse | str | tuple[str, int]:
         return redirect(target, 303)
     form = LoginForm(data={"next": target})
     if form.validate_on_submit():
-        answer = _enter(form.username.data, form.password.data, "", target)
-        if not isinstance(answer, GatewayError):
-            return answer
-        return _login_page(form, answer)
+        near = _is_near(request.remote_addr or "")
+        try:
+            signed_in = services().admins.login(
+                form.username.data, form.password.data, is_local=near, **_from()
+            )
+        except CodeNeeded as needed:
+            session[_PENDING] = needed.secret
+            return redirect(url_for("auth.code", next=target), 303)
+        except GatewayError as error:
+            body = render_template("auth/login.html", form=form, refusal=_words(error))
+            return body, error.status if isinstance(error, RateLimited) else HTTPStatus.OK
+        return _enter(*signed_in, target)
     ended = "_user_id" in session
     return render_template(
         "auth/login.html", form=form, ended=ended, defaults_in_use=_defaults_in_use()
@@ -80,22 +87,23 @@ def login() -> AnyResponse | str | tuple[str, int]:
 
 
 @bp.route("/code", methods=["GET", "POST"])
-def code() -> AnyResponse | str | tuple[str, int]:
+def code() -> AnyResponse | str:
     """Check the second factor, after the password was right."""
-    form = CodeForm()
-    if request.method == "GET":
+    form, refusal = CodeForm(data={"next": _target()}), ""
+    if _PENDING not in session:
         return redirect(url_for("auth.login"), 303)
-    kept = given(_SLOT, request.form.get("kept", ""))
-    if kept is None:
-        flash(_("That took too long. Sign in again."), "warning")
-        return redirect(url_for("auth.login"), 303)
-    username, _separator, password = kept[1].partition("\n")
-    if not form.validate_on_submit():
-        return _code_page(form, username, password)
-    answer = _enter(username, password, form.code.data, safe_next(form.next.data, _home()))
-    if isinstance(answer, GatewayError):
-        return _code_page(form, username, password, answer)
-    return answer
+    if form.validate_on_submit():
+        try:
+            signed_in = services().admins.finish_login(session[_PENDING], form.code.data, **_from())
+        except LoginExpired as error:
+            del session[_PENDING]
+            flash(translated(error.message), "warning")
+            return redirect(url_for("auth.login"), 303)
+        except GatewayError as error:
+            refusal = _words(error)
+        else:
+            return _enter(*signed_in, _target())
+    return render_template("auth/code.html", form=form, refusal=refusal)
 
 
 @bp.post("/logout")
@@ -119,7 +127,10 @@ def password() -> AnyResponse | str:
         try:
             first = is_first_password(current_user.admin)
             admins.choose_password(current_user.id, form.password.data, _actor())
-            admin, secret = admins.login(current_user.username, form.password.data, **_from())
+            near = _is_near(request.remote_addr or "")
+            admin, secret = admins.login(
+                current_user.username, form.password.data, is_local=near, **_from()
+            )
         except InvalidRequest as error:
             if error.param is None:  # somebody was faster: this login ended with theirs
                 accounts.leave()
@@ -149,29 +160,9 @@ def preferences() -> AnyResponse:
     return redirect(safe_next(request.form.get("next"), _home()), 303)
 
 
-def _enter(
-    username: str, word: str, code_text: str, target: str
-) -> AnyResponse | str | GatewayError:
-    """Sign in and go on; return the page for the second factor, or the refusal."""
-    try:
-        admin, secret = services().admins.login(username, word, code=code_text, **_from())
-    except CodeNeeded:
-        return _code_page(CodeForm(formdata=None, next=target), username, word)
-    except GatewayError as error:
-        return error
+def _enter(admin: Admin, secret: str, target: str) -> AnyResponse:
     accounts.enter(admin, secret)
     return redirect(url_for("auth.password") if admin.must_change_password else target, 303)
-
-
-def _login_page(form: LoginForm, error: GatewayError) -> tuple[str, int]:
-    body = render_template("auth/login.html", form=form, refusal=_words(error))
-    return body, error.status if isinstance(error, RateLimited) else HTTPStatus.OK
-
-
-def _code_page(form: CodeForm, username: str, word: str, error: GatewayError | None = None) -> str:
-    kept = hand_over(_SLOT, f"{username}\n{word}")
-    refusal = "" if error is None else _words(error)
-    return render_template("auth/code.html", form=form, kept=kept, refusal=refusal)
 
 
 def _words(error: GatewayError) -> str:
@@ -190,12 +181,10 @@ def _words(error: GatewayError) -> str:
 
 
 def _from() -> dict[str, Any]:
-    """Return where the visitor is, for the login's record and its rules."""
-    address = request.remote_addr or ""
+    """Return who visits, for the login's record and its rules."""
     return {
-        "ip": address,
+        "ip": request.remote_addr or "",
         "user_agent": request.headers.get("User-Agent", "")[:256],
-        "is_local": _is_near(address),
         "device": accounts.device(),
     }
 

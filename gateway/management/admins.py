@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session
 from gateway.core.admin import Actor, Admin, AdminSession
 from gateway.core.passwords import MAX_LENGTH, problem
 from gateway.core.secrets import digest
-from gateway.errors import Forbidden, InvalidRequest, Unauthenticated
+from gateway.errors import Forbidden, InvalidRequest, Message, Unauthenticated
 from gateway.limits.login_attempts import Attempt, LoginAttempts, attempt
 from gateway.management.accounts import Accounts, Tokens
 from gateway.runtime.database import Store
@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 
 IDLE = timedelta(hours=24)
 LONGEST = timedelta(days=30)
+CODE_WITHIN = timedelta(minutes=5)
 _SEEN_EVERY = timedelta(minutes=1)
 _STEP_S = 30
 
@@ -46,9 +47,23 @@ class LoginRefused(Unauthenticated):
 
 
 class CodeNeeded(Unauthenticated):
-    """The password was right; a code of the second factor is missing."""
+    """The password was right; a code of the second factor is missing. `secret` is for the browser's
+    cookie: with it and the code, `finish_login` signs in."""
 
     code = "code_needed"
+
+    def __init__(self, secret: str) -> None:
+        super().__init__("Enter the code of your authenticator.")
+        self.secret = secret
+
+
+class LoginExpired(Unauthenticated):
+    """The code came too late, or its login was used or ended meanwhile."""
+
+    code = "login_expired"
+
+    def __init__(self) -> None:
+        super().__init__(Message("That took too long. Sign in again."))
 
 
 class Admins:
@@ -73,10 +88,9 @@ class Admins:
         username: str,
         password: str,
         *,
-        code: str = "",
+        is_local: bool = False,
         ip: str = "",
         user_agent: str = "",
-        is_local: bool = False,
         device: tuple[int, str] | None = None,
     ) -> tuple[Admin, str]:
         """Check a login; return the account and the secret for the browser's cookie.
@@ -87,8 +101,7 @@ class Admins:
         Raises LoginRefused, CodeNeeded, RateLimited (wait `retry_after_s`), Forbidden.
         """
         admin = self._store.read(admins.find_by_name, username[:64])
-        is_known = admin is not None and device is not None and device[0] == admin.id
-        tried = attempt(username, ip, device[1] if is_known and device else "")
+        tried = _attempt(admin, username, ip, device)
         self._attempts.check(tried)
         right = self.is_password_of(admin, password, tried)
         if admin is None or not right or not admin.enabled:
@@ -99,9 +112,40 @@ class Admins:
                 "The first login works only from this machine or a private network. Set"
                 " ADMIN_PASSWORD, or run 'flask set-password', to log in from elsewhere."
             )
-        if admin.totp_enabled:
-            self._check_code(admin, code, tried)
-        return self._start(admin, ip, user_agent, tried, password)
+        fresh = ""
+        if passwords.needs_rehash(admin.password_hash):
+            fresh = run_blocking(passwords.hash_password, password)
+        needs_code = admin.totp_enabled
+        begun = self._start(admin, ip, user_agent, tried, fresh=fresh, needs_code=needs_code)
+        if needs_code:
+            raise CodeNeeded(begun[1])
+        return begun
+
+    def finish_login(
+        self,
+        secret: str,
+        code: str,
+        *,
+        ip: str = "",
+        user_agent: str = "",
+        device: tuple[int, str] | None = None,
+    ) -> tuple[Admin, str]:
+        """Check the second factor of the login that `CodeNeeded.secret` stands for, which is good
+        for CODE_WITHIN and one right code; return as `login` does.
+
+        Raises LoginExpired, LoginRefused, RateLimited.
+        """
+        found = self._store.read(admins.find_session, digest(secret), self._now(), pending=True)
+        if found is None:
+            raise LoginExpired
+        admin, _pending = found
+        tried = _attempt(admin, admin.username, ip, device)
+        self._attempts.check(tried)
+        step = self._matching_step(admin.totp_secret, code)
+        if step is None or not self._store.write(admins.take_totp_step, admin.id, step):
+            self._attempts.failed(tried)
+            raise LoginRefused("The code is wrong or was used.")
+        return self._start(admin, ip, user_agent, tried, ends=digest(secret))
 
     def session(self, secret: str) -> tuple[Admin, AdminSession] | None:
         """Return the account and login of a cookie's secret, or None if it is no longer good."""
@@ -230,14 +274,6 @@ class Admins:
         with self._attempts.turn(network, is_known=is_known):
             return run_blocking(passwords.is_right, stored, password)
 
-    def _check_code(self, admin: Admin, code: str, tried: Attempt) -> None:
-        if not code.strip():
-            raise CodeNeeded("Enter the code of your authenticator.")
-        step = self._matching_step(admin.totp_secret, code)
-        if step is None or not self._store.write(admins.take_totp_step, admin.id, step):
-            self._attempts.failed(tried)
-            raise LoginRefused("The code is wrong or was used.")
-
     def _matching_step(self, secret: str, code: str) -> int | None:
         """Return the 30 s step whose code this is: the present one or a neighbour."""
         digits = code.replace(" ", "")
@@ -251,36 +287,43 @@ class Admins:
         return None
 
     def _start(
-        self, admin: Admin, ip: str, user_agent: str, tried: Attempt, password: str
+        self,
+        admin: Admin,
+        ip: str,
+        user_agent: str,
+        tried: Attempt,
+        *,
+        fresh: str = "",
+        needs_code: bool = False,
+        ends: bytes | None = None,
     ) -> tuple[Admin, str]:
+        """Store a login, `needs_code` one that waits for its second factor; `ends` is the digest of
+        the one that waited."""
         secret, now = self._new_secret(), self._now()
-        fresh = ""
-        if passwords.needs_rehash(admin.password_hash):
-            fresh = run_blocking(passwords.hash_password, password)
 
         def change(session: Session) -> Admin:
             current = _unchanged(session, admin)
             if current is None:
                 raise LoginRefused("The name or the password is wrong.")
-            logged_in = replace(
-                current,
-                last_login_at=now,
-                last_login_ip=ip[:64],
-                password_hash=fresh or current.password_hash,
-            )
-            saved = admins.save(session, logged_in)
+            if ends is not None and not admins.end_sessions(session, digest=ends):
+                raise LoginExpired
+            current = replace(current, password_hash=fresh or current.password_hash)
+            if not needs_code:
+                current = replace(current, last_login_at=now, last_login_ip=ip[:64])
+                admins.forget_failures(session, list(tried.subjects))
+                actor = Actor("admin", current.username, current.id, current.role, ip)
+                self._record(session, actor, "login", current)
+            saved = admins.save(session, current)
             admins.start_session(
                 session,
                 saved,
                 digest(secret),
                 now=now,
-                expires_at=now + IDLE,
+                expires_at=now + (CODE_WITHIN if needs_code else IDLE),
                 ip=ip,
                 user_agent=user_agent,
+                pending=needs_code,
             )
-            admins.forget_failures(session, list(tried.subjects))
-            actor = Actor("admin", saved.username, saved.id, saved.role, ip)
-            self._record(session, actor, "login", saved)
             return saved
 
         return self._store.write(change), secret
@@ -331,6 +374,13 @@ class Admins:
 def is_first_password(admin: Admin) -> bool:
     """Whether the account still has the password the installation gave it."""
     return admin.must_change_password and admin.password_changed_at is None
+
+
+def _attempt(
+    admin: Admin | None, username: str, ip: str, device: tuple[int, str] | None
+) -> Attempt:
+    is_known = admin is not None and device is not None and device[0] == admin.id
+    return attempt(username, ip, device[1] if is_known and device else "")
 
 
 def _unchanged(session: Session, checked: Admin) -> Admin | None:

@@ -116,12 +116,14 @@ def start_session(
     expires_at: datetime,
     ip: str,
     user_agent: str,
+    pending: bool = False,
 ) -> AdminSession:
-    """Store a login."""
+    """Store a login; a `pending` one waits for its second factor."""
     row = AdminSessionRow(
         digest=digest,
         admin_id=admin.id,
         epoch=admin.epoch,
+        pending=pending,
         created_at=now,
         seen_at=now,
         expires_at=expires_at,
@@ -134,14 +136,16 @@ def start_session(
 
 
 def find_session(
-    session: Session, digest: bytes, now: datetime
+    session: Session, digest: bytes, now: datetime, *, pending: bool = False
 ) -> tuple[Admin, AdminSession] | None:
-    """Return a login that is still good, with its account."""
+    """Return a login that is still good (one that waits for its second factor), with its
+    account."""
     found = session.execute(
         select(AdminSessionRow, AdminRow)
         .join(AdminRow, AdminRow.id == AdminSessionRow.admin_id)
         .where(
             AdminSessionRow.digest == digest,
+            AdminSessionRow.pending.is_(pending),
             AdminSessionRow.expires_at > now,
             AdminSessionRow.epoch == AdminRow.epoch,
             AdminRow.enabled,
@@ -166,6 +170,7 @@ def sessions(session: Session, admin_id: int, now: datetime) -> list[AdminSessio
         .join(AdminRow, AdminRow.id == AdminSessionRow.admin_id)
         .where(
             AdminSessionRow.admin_id == admin_id,
+            AdminSessionRow.pending.is_(False),
             AdminSessionRow.expires_at > now,
             AdminSessionRow.epoch == AdminRow.epoch,
         )

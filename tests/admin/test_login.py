@@ -231,38 +231,31 @@ def test_the_cookie_is_marked_as_it_should_be(app: Flask) -> None:
     assert list(SimpleCookie(secure)) == ["__Host-o2o_session"]
 
 
-def test_the_second_factor_is_asked_for(app: Flask, parts: Services) -> None:
+def test_the_second_factor_is_asked_for_and_no_password_leaves_the_server(
+    app: Flask, parts: Services
+) -> None:
     secret, _ = parts.admins.begin_totp(1)
     now = pyotp.TOTP(secret)
     parts.admins.confirm_totp(1, now.at(int(parts.admins._now().timestamp()) - 30), ACTOR)
-    visitor = Visitor(app)
-    asked = visitor.login()
-    kept = asked.text.split('name="kept" value="')[1].split('"')[0]
-    token = asked.text.split('name="csrf-token" content="')[1].split('"')[0]
-    visitor.token = token
-    wrong = visitor.post("/auth/code", {"kept": kept, "code": "000000", "next": HOME})
-    again = wrong.text.split('name="kept" value="')[1].split('"')[0]
-    right = visitor.post("/auth/code", {"kept": again, "code": now.now(), "next": HOME})
+    visitor, stranger = Visitor(app), Visitor(app)
+    first = visitor.login()
+    with visitor.client.session_transaction() as session:
+        kept = dict(session)
+    page = visitor.get(first.headers["Location"])
+    again = visitor.get("/auth/code")
+    wrong = visitor.post("/auth/code", {"code": "000000", "next": HOME})
+    elsewhere = stranger.post("/auth/code", {"code": now.now(), "next": HOME})
+    before = visitor.get("/admin/keys")
+    right = visitor.post("/auth/code", {"code": now.now(), "next": HOME})
 
-    assert PASSWORD not in asked.text
+    assert (first.status_code, page.status_code, again.status_code) == (303, 200, 200)
+    assert set(kept) & {"_user_id"} == set()
+    assert not any(PASSWORD in str(value) for value in (kept, page.text, first.headers))
     assert "code is wrong" in wrong.text
+    assert elsewhere.headers["Location"] == "/auth/login"
+    assert before.status_code == 303
     assert right.headers["Location"] == HOME
     assert visitor.get("/admin/keys").status_code == 200
-
-
-def test_the_second_factor_page_is_good_only_once(app: Flask, parts: Services) -> None:
-    secret, _ = parts.admins.begin_totp(1)
-    totp = pyotp.TOTP(secret)
-    parts.admins.confirm_totp(1, totp.at(int(parts.admins._now().timestamp()) - 30), ACTOR)
-    visitor = Visitor(app)
-    asked = visitor.login()
-    kept = asked.text.split('name="kept" value="')[1].split('"')[0]
-    visitor.token = asked.text.split('name="csrf-token" content="')[1].split('"')[0]
-    visitor.post("/auth/code", {"kept": kept, "code": "000000", "next": HOME})
-    answer = visitor.post("/auth/code", {"kept": kept, "code": totp.now(), "next": HOME})
-
-    assert visitor.get("/admin/keys").status_code == 303
-    assert answer.headers.get("Location") != HOME
 
 
 def test_language_and_theme_are_kept_with_the_account(app: Flask, admin: Visitor) -> None:

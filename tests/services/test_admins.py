@@ -16,7 +16,7 @@ import pytest
 from gateway.core.admin import CLI, Actor
 from gateway.errors import Forbidden, InvalidRequest, RateLimited, Unauthenticated
 from gateway.limits.login_attempts import LoginAttempts
-from gateway.management.admins import Admins, CodeNeeded, LoginRefused
+from gateway.management.admins import Admins, CodeNeeded, LoginExpired, LoginRefused
 from gateway.runtime.database import Store
 from gateway.store import audit, passwords
 from tests.services.conftest import FakeClock
@@ -270,13 +270,58 @@ def test_a_second_factor_is_asked_for_and_each_code_works_once(
     clock.tick(30)
     code = pyotp.TOTP(secret).at(clock.now())
 
-    with pytest.raises(CodeNeeded):
+    with pytest.raises(CodeNeeded) as needed:
+        admins.login("root", PASSWORD)
+    pending = needed.value.secret
+    with pytest.raises(LoginRefused):
+        admins.finish_login(pending, "000000" if code != "000000" else "111111")
+    entered, session = admins.finish_login(pending, code)
+
+    assert (entered.username, admins.session(pending)) == ("root", None)
+    assert admins.session(session)
+    with pytest.raises(LoginExpired):
+        admins.finish_login(pending, pyotp.TOTP(secret).at(clock.now()))
+    with pytest.raises(CodeNeeded) as needed:
         admins.login("root", PASSWORD)
     with pytest.raises(LoginRefused):
-        admins.login("root", PASSWORD, code="000000" if code != "000000" else "111111")
-    assert admins.login("root", PASSWORD, code=code)
-    with pytest.raises(LoginRefused):
-        admins.login("root", PASSWORD, code=code)
+        admins.finish_login(needed.value.secret, code)
+    assert [login.user_agent for login in admins.sessions(root.id)] == [""]
+
+
+@pytest.mark.parametrize("change", ["time", "password", "disabled", "unknown"])
+def test_the_second_step_is_for_a_login_that_still_holds(
+    admins: Admins, clock: FakeClock, change: str
+) -> None:
+    second = admins.accounts.create("second", PASSWORD, "admin", CLI, must_change=False)
+    secret, _ = admins.begin_totp(second.id)
+    admins.confirm_totp(second.id, pyotp.TOTP(secret).at(clock.now()), CLI)
+    with pytest.raises(CodeNeeded) as needed:
+        admins.login("second", PASSWORD)
+    pending = needed.value.secret
+    clock.tick(300 if change == "time" else 30)
+    if change == "password":
+        admins.set_password(second.id, "green lantern 8", CLI)
+    if change == "disabled":
+        admins.accounts.update(second.id, CLI, enabled=False)
+    if change == "unknown":
+        pending = "x" * 43
+
+    with pytest.raises(LoginExpired):
+        admins.finish_login(pending, pyotp.TOTP(secret).at(clock.now()))
+
+
+def test_guessing_the_second_factor_is_slowed(admins: Admins, clock: FakeClock) -> None:
+    root = admins.accounts.all()[0]
+    secret, _ = admins.begin_totp(root.id)
+    admins.confirm_totp(root.id, pyotp.TOTP(secret).at(clock.now()), CLI)
+    with pytest.raises(CodeNeeded) as needed:
+        admins.login("root", PASSWORD)
+    for _ in range(6):
+        with pytest.raises(LoginRefused):
+            admins.finish_login(needed.value.secret, "abc")
+
+    with pytest.raises(RateLimited):
+        admins.finish_login(needed.value.secret, pyotp.TOTP(secret).at(clock.now()))
 
 
 @pytest.mark.parametrize(

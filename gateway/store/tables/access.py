@@ -38,7 +38,8 @@ class AdminRow(Base):
 
 
 class AdminSessionRow(Base):
-    """A logged-in browser. Only the SHA-256 of the cookie's random id is kept."""
+    """A logged-in browser. Only the SHA-256 of the cookie's random id is kept. A `pending` one
+    opens nothing: its password was right, the second factor is still to come."""
 
     __tablename__ = "admin_session"
 
@@ -46,6 +47,7 @@ class AdminSessionRow(Base):
     digest: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
     admin_id: Mapped[int] = mapped_column(ForeignKey("admin.id", ondelete="CASCADE"), index=True)
     epoch: Mapped[int]
+    pending: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime]
     seen_at: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)
