@@ -14,7 +14,6 @@ from openapi_spec_validator import validate
 
 from gateway import openapi
 from gateway.core.admin import CLI, Role
-from gateway.core.catalog import Alias
 from gateway.errors import InvalidRequest, Unauthenticated
 from gateway.openapi import admin as fragment
 from gateway.store import catalog
@@ -37,17 +36,17 @@ def test_a_model_has_a_hundred_names_at_most_whichever_way_they_come(
 ) -> None:
     model_id, _ = parts.store.write(catalog.ensure, "llama3.2:latest", datetime.now(UTC))
     names = {f"name-{n}": {} for n in range(101)}
-    document = {"models": [{"name": "llama3.2:latest", "names": names}]}
+    document = {"models": [{"name": "llama3.2:latest", "aliases": names}]}
     answers = [
-        call("PATCH", f"/models/{model_id}", {"names": names}),
+        call("PATCH", f"/models/{model_id}", {"aliases": names}),
         call("POST", "/config", document),
         call("PATCH", f"/models/{model_id}", {"aliases": {"x" * 201: {}}}),
     ]
-    with pytest.raises(InvalidRequest, match="'names' may hold at most 100 names"):
-        parts.models.set_aliases(model_id, [Alias(name) for name in names], CLI)
+    with pytest.raises(InvalidRequest, match="must hold at most 100 names"):
+        parts.models.update(model_id, {"aliases": names}, CLI)
 
     assert [answer.status_code for answer in answers] == [400, 400, 400]
-    assert "'names' may hold at most 100 names" in answers[0].get_json()["error"]["message"]
+    assert "must hold at most 100 names" in answers[0].get_json()["error"]["message"]
     assert parts.catalog.model(model_id).aliases == ()
 
 
