@@ -28,7 +28,7 @@ from pathlib import Path
 import requests
 from sqlalchemy import select
 
-from gateway.store.tables import UsageRow
+from gateway.store.tables import RequestLogRow
 from tests.fake_ollama import FakeOllama, Script
 from tests.faults.site import RawCaller, Site, Streamed, until
 
@@ -120,7 +120,9 @@ def leave_once(site: Site, phase: str, number: int) -> float:
 
 def open_row(site: Site, mark: str) -> bool:
     """Whether the call marked so is admitted and not settled."""
-    query = select(UsageRow.id).where(UsageRow.end_user == mark, UsageRow.settled_at.is_(None))
+    query = select(RequestLogRow.id).where(
+        RequestLogRow.end_user == mark, RequestLogRow.settled_at.is_(None)
+    )
     with site.database.read() as session:
         return session.scalar(query) is not None
 
@@ -201,7 +203,7 @@ def quiet_after(site: Site, stopped_s: float) -> float:
     """Give how long after its death the record says the server was last given a call."""
     died_at = time.time() - (time.monotonic() - stopped_s)
     tried = [
-        row.at.timestamp() + (row.queue_ms or 0) / 1000 - died_at
+        row.created_at.timestamp() + (row.queue_ms or 0) / 1000 - died_at
         for row in site.rows()
         if row.error_code in {"upstream_unreachable", "no_upstream_available"}
     ]

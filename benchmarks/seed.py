@@ -128,7 +128,7 @@ def _table(row: type[tables.Base]) -> Table:
 
 _KINDS = {
     "keys": (_table(tables.ApiKeyRow), _key),
-    "usage": (_table(tables.UsageRow), _usage),
+    "usage": (_table(tables.RequestLogRow), _usage),
 }
 
 

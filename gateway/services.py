@@ -104,7 +104,7 @@ def make(config: Settings) -> Services:
         marks,
         *shared,
         Every(1.0, limiter.return_idle, "returning idle limits"),
-        Reaper(store, version=VERSION, is_draining=draining.is_set),
+        Reaper(store, is_draining=draining.is_set),
         Every(60.0, retention.look, "pruning"),
         Every(0.2, Prober(scheduler).run_once, "probing the servers"),
         Every(LOOK_S, revocation.look_for_expired, "looking for expired keys"),

@@ -6,20 +6,15 @@ import os
 import signal
 import socket
 import sqlite3
-import stat
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import requests
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine
 
 from gateway import start
 from gateway.config import ConfigError, Settings
@@ -293,73 +288,15 @@ def test_a_restart_forgets_the_counts_of_the_run_before(
     assert not before & {file.name for file in folder.iterdir()}
 
 
-def _old_database(path: Path, revision: str) -> None:
-    """Make a database as a version of that revision left it, with an account in it."""
-    config = Config()
-    config.set_main_option("script_location", str(schema.MIGRATIONS))
-    config.set_main_option("path_separator", "os")
-    engine = create_engine(f"sqlite:///{path}")
-    with engine.connect() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, revision)
-        connection.commit()
-    engine.dispose()
+@pytest.mark.process
+def test_a_database_of_before_the_first_release_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "data" / "gateway.db"
+    path.parent.mkdir(mode=0o700)
     with closing(sqlite3.connect(path)) as database, database:
-        columns = {row[1]: row for row in database.execute("PRAGMA table_info(server)")}
-        values: Mapping[str, object] = {
-            name: _value(name, row[2], row[3]) for name, row in columns.items() if name != "id"
-        }
-        names = ", ".join(values)
-        marks = ", ".join("?" * len(values))
-        database.execute(f"INSERT INTO server ({names}) VALUES ({marks})", tuple(values.values()))
+        database.execute("CREATE TABLE alembic_version (version_num TEXT)")
+        database.execute("INSERT INTO alembic_version VALUES ('0008')")
 
-
-def _value(name: str, kind: str, required: bool) -> object:
-    """Give something a column takes."""
-    if name == "name":
-        return "old box"
-    if name == "url":
-        return "http://127.0.0.1:9"
-    if not required:
-        return None
-    if "INT" in kind or "BOOL" in kind:
-        return 1
-    if "DATE" in kind or "TIME" in kind:
-        return "2026-08-01 00:00:00"
-    return "[]" if "JSON" in kind else ""
-
-
-SCRIPTS = ScriptDirectory(str(schema.MIGRATIONS))
-OLD = sorted({script.revision for script in SCRIPTS.walk_revisions()} - {schema.head()})
-
-
-@pytest.mark.process
-@pytest.mark.parametrize("revision", OLD)
-def test_an_old_database_is_copied_brought_along_and_kept(tmp_path: Path, revision: str) -> None:
-    data = tmp_path / "data"
-    data.mkdir(mode=0o700)
-    path = data / "gateway.db"
-    _old_database(path, revision)
-    done = run_start(tmp_path, "--prepare")
-    copy = data / f"gateway.db.before-{revision}"
-
-    assert done.returncode == 0, done.stderr
-    assert schema.check(f"sqlite:///{path}") == schema.head()
-    for file in (path, copy):
-        with closing(sqlite3.connect(file)) as database:
-            assert database.execute("SELECT name FROM server").fetchall() == [("old box",)]
-    with closing(sqlite3.connect(copy)) as database:
-        assert database.execute("SELECT version_num FROM alembic_version").fetchone()[0] == revision
-    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
-
-
-@pytest.mark.process
-def test_a_database_that_is_up_to_date_is_not_copied(tmp_path: Path) -> None:
-    first = run_start(tmp_path, "--prepare")
-    second = run_start(tmp_path, "--prepare")
-
-    assert (first.returncode, second.returncode) == (0, 0)
-    assert not list((tmp_path / "data").glob("*before*"))
+    check_refusal(run_start(tmp_path), "DATABASE_URL: the database has schema 0008 of a gateway be")
 
 
 @pytest.mark.process
@@ -417,8 +354,7 @@ def test_a_process_that_goes_on_is_told_from_one_that_ends(
     def tell() -> None:
         while left and left[0] <= passed_s:
             at = began + timedelta(seconds=left.pop(0))
-            more = {"pid": 1, "host": "there", "version": "1", "started_at": began, "now": at}
-            store.write(heartbeats.beat, worker, **more)
+            store.write(heartbeats.record, worker, started_at=began, now=at)
 
     tell()
     found = wait_until_alone(

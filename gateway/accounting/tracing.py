@@ -112,7 +112,7 @@ def spans_of(admission: Admission, settlement: Settlement, parent: str = "") -> 
     found = _PARENT.fullmatch(parent.strip().lower())
     if found and not int(found[3], 16) & 1:
         return []
-    start_ns = int(admission.at.timestamp() * 1e6) * 1000
+    start_ns = int(admission.created_at.timestamp() * 1e6) * 1000
     trace_id = found[1] if found else secrets.token_hex(16)
     whole = _span(trace_id, _name(admission), start_ns, 0.0, settlement.duration_ms)
     whole["kind"] = _SERVER

@@ -114,7 +114,7 @@ def _admission(
 ) -> Admission:
     return Admission(
         request_id=caller.request_id,
-        at=datetime.now(UTC),
+        created_at=datetime.now(UTC),
         key_id=key.id,
         key_name=key.name,
         endpoint=caller.endpoint,

@@ -174,7 +174,7 @@ class ActiveCalls:
             audit.record(session, actor, "call.cancel", "call", request_id, request_id, now=now)
             if not is_here:
                 payload = {"request_id": request_id}
-                workers.order(session, "cancel", payload, actor_name=actor.name, now=now)
+                workers.order(session, "cancel", payload, now=now)
 
         try:
             self.store.write(write)
@@ -243,7 +243,7 @@ class ActiveCalls:
         return LiveCall(
             request_id=admission.request_id,
             worker=admission.worker,
-            started_at=admission.at,
+            started_at=admission.created_at,
             elapsed_s=now_s - stats.started_s,
             key_id=admission.key_id,
             key_name=admission.key_name,

@@ -24,9 +24,8 @@ _MOST_BYTES = 64 << 20
 @command("backup")
 @click.argument("target", type=click.Path(path_type=Path), default=".")
 def backup(target: Path) -> None:
-    """Write everything to one file; TARGET is a new file, or a folder. Works while serving, and
-    before an upgrade."""
-    schema.check(services().config.database_url, or_older=True)
+    """Write everything to one file; TARGET is a new file, or a folder. Works while serving."""
+    schema.check(services().config.database_url)
     click.echo(f"Backup written to {backups.make(services().config, target)}")
     click.echo(
         "It holds the servers' authorization headers and the secrets of two-factor login in plain:"

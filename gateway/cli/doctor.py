@@ -125,7 +125,7 @@ def _contents(settings: Settings, attempts: Servers | None) -> Iterator[Finding]
             known = servers.all_servers(session)
             models = catalog.all_models(session)
             key_count = key_queries.count(session, datetime.now(UTC))
-            workers = heartbeats.beats(session)
+            workers = heartbeats.last(session)
     finally:
         database.close()
     yield _workers(settings, workers)

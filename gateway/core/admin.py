@@ -60,7 +60,7 @@ class AdminSession:
     """A logged-in browser."""
 
     id: int
-    admin_id: int
+    account_id: int
     epoch: int
     created_at: datetime
     seen_at: datetime
@@ -79,7 +79,7 @@ class AdminToken:
     prefix: str
     last4: str
     created_at: datetime
-    admin_id: int | None = None
+    account_id: int | None = None
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
     last_used_at: datetime | None = None

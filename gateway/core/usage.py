@@ -20,7 +20,7 @@ class Admission:
     """A call that was let in. Written first (phase 1), so that a killed worker leaves a trace."""
 
     request_id: str
-    at: datetime
+    created_at: datetime
     key_id: int | None
     key_name: str
     endpoint: str

@@ -136,7 +136,7 @@ class Accounts:
         old, new = (None if it is None else admins.as_json(it) for it in (before, after))
         name = one.username
         audit.record(session, actor, word, "admin", one.id, name, now=now, before=old, after=new)
-        versions.bump(session, "admins", now)
+        versions.bump(session, "admins")
 
 
 def _role(role: str) -> Role:
@@ -184,7 +184,7 @@ class Tokens:
             prefix=shown_prefix(secret),
             last4=shown_end(secret),
             created_at=now,
-            admin_id=actor.id if actor.kind == "admin" else None,
+            account_id=actor.id if actor.kind == "admin" else None,
             expires_at=expires_at,
         )
 

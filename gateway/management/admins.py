@@ -356,7 +356,7 @@ class Admins:
                 ),
             )
             self._record(session, actor, word, saved)
-            versions.bump(session, "admins", now)
+            versions.bump(session, "admins")
             return saved
 
         return self._store.write(change)

@@ -26,11 +26,16 @@ from gateway.runtime.workers import is_alive
 from gateway.store.coordination import heartbeats, versions
 from gateway.store.database import schema
 from gateway.store.database.engine import Database
-from gateway.store.tables import AUDIT_TRIGGERS, Base
+from gateway.store.tables import Base
 
 __all__ = ["BackupError", "check", "make", "restore"]
 
 _ACTING = "SELECT type, name FROM sqlite_master WHERE type IN ('trigger', 'view') AND sql IS NOT ?"
+_OUR_TRIGGER = (
+    "CREATE TRIGGER audit_is_append_only BEFORE UPDATE ON audit "
+    "BEGIN SELECT RAISE(ABORT, 'audit rows cannot be changed'); END"
+)
+"""As migration 0001 makes it."""
 _RECENT = timedelta(seconds=15)
 
 
@@ -81,7 +86,7 @@ def restore(settings: Settings, source: Path, *, force: bool = False) -> Path | 
         raise BackupError(str(exc)) from exc
     database = Database(settings.database_url)
     with database.write() as session:
-        versions.bump_all(session, datetime.now(UTC))
+        versions.bump_all(session)
     database.close()
     return kept
 
@@ -96,8 +101,10 @@ def check(path: Path) -> str:
         raise BackupError(f"{path} is not a backup of the gateway: {exc}") from exc
     if found != "ok":
         raise BackupError(f"{path} is damaged: {str(found).splitlines()[-1]}")
-    if not schema.is_known(revision):
-        raise BackupError(f"{path} was made by a newer version (schema {revision})")
+    try:
+        schema.check_known(revision)
+    except schema.SchemaError as exc:
+        raise BackupError(f"{path} cannot be used: {exc}") from exc
     return str(revision)
 
 
@@ -171,7 +178,7 @@ def _refuse_acting(source: Path) -> None:
     """Raise BackupError for triggers of others, and for views in the place of our tables."""
     tables = {*Base.metadata.tables, "alembic_version"}
     with suppress(sqlite3.Error), closing(_opened(source)) as connection:
-        for kind, name in connection.execute(_ACTING, AUDIT_TRIGGERS["sqlite"]).fetchall():
+        for kind, name in connection.execute(_ACTING, (_OUR_TRIGGER,)).fetchall():
             if kind == "trigger" or name.lower() in tables:
                 raise BackupError(f"{source} is not a backup of the gateway: it has a {kind} more")
 
@@ -184,7 +191,7 @@ def _refuse_while_running(settings: Settings) -> None:
     database = Database(settings.database_url)
     try:
         with database.read() as session:
-            beats = heartbeats.beats(session)
+            beats = heartbeats.last(session)
     except DBAPIError:  # a store too broken to ask is what a restore is for
         return
     finally:

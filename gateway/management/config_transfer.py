@@ -192,14 +192,14 @@ class _Import:
         changed = {
             name: value for name, value in asdict(after).items() if value != getattr(before, name)
         }
-        settings.save(self.session, changed, self.actor.name, self.now)
+        settings.save(self.session, changed)
         old = {name: getattr(before, name) for name in changed}
         now = self.now
         audit.record(
             self.session, self.actor, "settings.import", "settings", "", "",
             now=now, before=old, after=changed,
         )  # fmt: skip
-        versions.bump(self.session, "settings", now)
+        versions.bump(self.session, "settings")
         self._changes.append(Change("settings", "settings", "change", old, changed))
 
     def _server(self, raw: Mapping[str, Json]) -> None:
@@ -268,7 +268,7 @@ class _Import:
                 param="digest",
             )
         known = {name: value for name, value in origin.items() if value is not None}
-        stored = keys.insert(self.session, replace(key, **known), digest, self.actor.name)
+        stored = keys.insert(self.session, replace(key, **known), digest)
         self._note("key", None, stored)
 
     def _known_key(self, raw: Mapping[str, Json], origin: Mapping[str, Any]) -> Key | None:

@@ -50,7 +50,7 @@ class Keys:
         key = replace(key, prefix=shown_prefix(secret), last4=shown_end(secret))
 
         def change(session: Session) -> Key:
-            stored = keys.insert(session, key, digest(secret), actor.name)
+            stored = keys.insert(session, key, digest(secret))
             self._record(session, actor, "key.create", None, stored)
             return stored
 
@@ -89,7 +89,7 @@ class Keys:
                 lineage_id=old.counter_id,
                 legacy=False,
             )
-            stored = keys.insert(session, new, digest(secret), actor.name)
+            stored = keys.insert(session, new, digest(secret))
             ends = now + timedelta(hours=grace_hours)
             retired = replace(old, expires_at=min(ends, old.expires_at or ends))
             if grace_hours == 0:

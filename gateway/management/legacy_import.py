@@ -35,7 +35,7 @@ from gateway.ollama import server_url
 from gateway.policy.names import parse_name
 from gateway.policy.overrides import rules
 from gateway.runtime.database import Store
-from gateway.store.tables import ApiKeyRow, UsageRow
+from gateway.store.tables import ApiKeyRow, RequestLogRow
 from gateway.store.usage import records
 from gateway.store.usage.records import Entry
 
@@ -112,7 +112,7 @@ class NodeImport:
 def _count_known(session: Session, calls: Sequence[tuple[str, Admission, Settlement]]) -> int:
     """Return how many of the calls are stored already."""
     ids = [admission.request_id for _, admission, _ in calls]
-    query = select(func.count()).where(UsageRow.request_id.in_(ids))
+    query = select(func.count()).where(RequestLogRow.request_id.in_(ids))
     return session.scalar(query) or 0
 
 
@@ -264,7 +264,7 @@ def _call(
     failed = raw.get("status") != "success"
     admission = Admission(
         request_id=request_id,
-        at=at,
+        created_at=at,
         key_id=None,
         key_name=str(raw.get("apiKeyName") or name)[:256],
         endpoint=next((word for word in _ENDPOINTS if word in path), "chat"),

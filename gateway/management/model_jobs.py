@@ -31,7 +31,7 @@ from gateway.scheduling.discovery import Refresher
 from gateway.scheduling.loading import FOREVER, Loading
 from gateway.scheduling.scheduler import Scheduler
 from gateway.store import jobs as pulls
-from gateway.store.jobs import PullJob
+from gateway.store.jobs import Job
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ _AUDITED: Final[Mapping[pulls.Kind, str]] = {"pull": "pull", "load": "load", "pi
 class Pull:
     """A job as people see it. `bytes_per_s` and `eta_s` are None until they can be told."""
 
-    job: PullJob
+    job: Job
     bytes_per_s: float | None = None
     eta_s: float | None = None
 
@@ -93,7 +93,7 @@ class ModelJobs:
             client_of(self.scheduler, server_id)
         now = self.now()
 
-        def write(session: Session) -> list[PullJob]:
+        def write(session: Session) -> list[Job]:
             jobs = []
             for server_id in server_ids:
                 job, is_new = pulls.open_or_insert(
@@ -122,7 +122,7 @@ class ModelJobs:
         there of a load is let go. Raises NotFound."""
         now = self.now()
 
-        def write(session: Session) -> PullJob:
+        def write(session: Session) -> Job:
             pulls.get(session, job_id, kind)
             job = pulls.request_cancel(session, job_id, now)
             action = f"model.{_AUDITED[job.kind]}_cancel"
@@ -168,7 +168,7 @@ class ModelJobs:
             self._meters.pop(job_id, None)
             self._running.pop(job_id, None)
 
-    def _do(self, job: PullJob) -> None:
+    def _do(self, job: Job) -> None:
         """Do what a job is about, and write down what came of it."""
         meter, task = Meter(), tasks.current()
         assert task is not None
@@ -195,12 +195,12 @@ class ModelJobs:
         elif not self._is_stopping:  # else whoever comes next takes it up
             self._finish(job, "cancelled", "")
 
-    def _look_after(self, job: PullJob, meter: Meter, task: tasks.Task[Any]) -> None:
+    def _look_after(self, job: Job, meter: Meter, task: tasks.Task[Any]) -> None:
         """Write how far a job is, and end it when it is no longer wanted."""
         if not self._write(job, meter):
             task.interrupt("no longer wanted")
 
-    def _pull(self, job: PullJob, client: OllamaClient, meter: Meter) -> None:
+    def _pull(self, job: Job, client: OllamaClient, meter: Meter) -> None:
         """Fetch a model."""
         body = orjson.dumps({"model": job.model, "stream": True})
         with client.post("/api/pull", body, read_timeout_s=IDLE_S) as upstream:
@@ -208,13 +208,13 @@ class ModelJobs:
                 for line in lines:
                     meter.see(read_progress(line), self.clock())
 
-    def _load(self, job: PullJob, client: OllamaClient, meter: Meter) -> None:
+    def _load(self, job: Job, client: OllamaClient, meter: Meter) -> None:
         """Bring a model into memory; Ollama gives it up when its caller, cancelled, leaves."""
         self.loading.load(client, job.model, FOREVER if job.kind == "pin" else None)
         if job.kind == "pin":
             self.loading.pin(job.model, [job.server_id], True)
 
-    def _write(self, job: PullJob, meter: Meter) -> bool:
+    def _write(self, job: Job, meter: Meter) -> bool:
         try:
             return self.store.write(
                 pulls.progress, job.id, status=meter.status, layers=meter.layers, now=self.now()
@@ -222,7 +222,7 @@ class ModelJobs:
         except StoreUnavailable:
             return True  # the download goes on; the page catches up later
 
-    def _succeed(self, job: PullJob, meter: Meter) -> None:
+    def _succeed(self, job: Job, meter: Meter) -> None:
         if job.kind != "pull":
             self.scheduler.probe_now(job.server_id)  # to see it in memory
             self._finish(job, "done", "")
@@ -232,7 +232,7 @@ class ModelJobs:
             self.refresher.refresh(job.server_id)  # "done" means that it can be called
             self._finish(job, "done", "")
 
-    def _finish(self, job: PullJob, state: pulls.State, error: str) -> None:
+    def _finish(self, job: Job, state: pulls.State, error: str) -> None:
         if error:
             log.warning(
                 "the %s of %s on server %d failed: %s", job.kind, job.model, job.server_id, error
@@ -241,7 +241,7 @@ class ModelJobs:
 
     # -- details -----------------------------------------------------------------------------------
 
-    def _seen(self, job: PullJob) -> Pull:
+    def _seen(self, job: Job) -> Pull:
         meter = self._meters.get(job.id)
         if meter is None:
             return Pull(job, *told_by(job, self.now()))
@@ -296,7 +296,7 @@ class Meter:
         return left / speed if speed else None
 
 
-def told_by(job: PullJob, now: datetime) -> tuple[float | None, float | None]:
+def told_by(job: Job, now: datetime) -> tuple[float | None, float | None]:
     """Estimate speed and rest of another worker's pull from its start: bytes a second, seconds."""
     if job.state != "running" or job.started_at is None or not job.completed_bytes:
         return None, None

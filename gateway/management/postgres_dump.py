@@ -83,8 +83,10 @@ def check(path: Path) -> str:
     if start < 0 or start + 1 >= len(lines):
         raise BackupError(f"{path} is not a backup of the gateway")
     revision = lines[start + 1].strip()
-    if not schema.is_known(revision):
-        raise BackupError(f"{path} was made by a newer version (schema {revision[:40]})")
+    try:
+        schema.check_known(revision)
+    except schema.SchemaError as exc:
+        raise BackupError(f"{path} cannot be used: {exc}") from exc
     return revision
 
 

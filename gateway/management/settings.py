@@ -70,7 +70,7 @@ class SettingsCache:
         def write(session: Session) -> None:
             now = self.now()
             before = usable(settings.load(session))
-            settings.save(session, checked, actor.name, now)
+            settings.save(session, checked)
             settings.reset(session, defaults)
             kept = {name: value for name, value in before.items() if name not in defaults}
             _record(session, actor, before, kept | checked, now)
@@ -118,4 +118,4 @@ def _record(
     audit.record(
         session, actor, "settings.update", "settings", "", "", now=now, before=old, after=new
     )
-    versions.bump(session, "settings", now)
+    versions.bump(session, "settings")

@@ -54,16 +54,13 @@ class Reaper:
         store: Store,
         *,
         worker: str = "",
-        version: str = "",
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         is_alive: Callable[[int], bool] = is_alive,
         is_draining: Callable[[], bool] = lambda: False,
     ) -> None:
         self._store = store
         self._worker = worker or worker_name()
-        self._host, _, number = self._worker.rpartition(":")
-        self._pid = int(number) if number.isdigit() else 0
-        self._version = version
+        self._host = self._worker.rpartition(":")[0]
         self._now = now
         self._is_alive = is_alive
         self._is_draining = is_draining
@@ -92,20 +89,12 @@ class Reaper:
         pause = timedelta(seconds=DRAINING_PERIOD_S if self._is_draining() else 0)
         if self._beat_at is None or now - self._beat_at >= pause:
             self._beat_at = now
-            self._store.write(
-                heartbeats.beat,
-                self._worker,
-                pid=self._pid,
-                host=self._host,
-                version=self._version,
-                started_at=self._started_at,
-                now=now,
-            )
+            self._store.write(heartbeats.record, self._worker, started_at=self._started_at, now=now)
         for worker in self._store.read(self._gone, now):
             self._reclaim(worker, now)
 
     def _gone(self, session: Session, now: datetime) -> list[str]:
-        beats = heartbeats.beats(session)
+        beats = heartbeats.last(session)
         suspects = {*records.unsettled_workers(session), *counters.lease_holders(session), *beats}
         silent = now - timedelta(seconds=SILENT_S)
         return [
@@ -127,11 +116,11 @@ class Reaper:
                 break
         self._store.write(counters.release_worker, worker)
         if worker != self._worker:
-            self._store.write(heartbeats.forget, worker)
+            self._store.write(heartbeats.remove, worker)
 
     def _deregister(self, session: Session) -> None:
         counters.release_worker(session, self._worker)
-        heartbeats.forget(session, self._worker)
+        heartbeats.remove(session, self._worker)
 
     def _quietly(self, work: Callable[[], object]) -> None:
         try:
@@ -161,7 +150,7 @@ def wait_until_alone(
     until_s = clock() + OBSERVED_S
     beats: dict[str, list[datetime]] = {}
     while True:
-        found = store.read(heartbeats.beats)
+        found = store.read(heartbeats.last)
         oldest = now() - timedelta(seconds=SILENT_S)
         others = {
             name: at

@@ -32,7 +32,7 @@ from gateway.scheduling.catalog import Catalog, Refreshed, RefreshNote
 from gateway.schemas.server import Server
 from gateway.schemas.settings import RuntimeSettings
 from gateway.store import catalog, servers
-from gateway.store.coordination import claims, versions
+from gateway.store.coordination import job_locks, versions
 
 log = logging.getLogger(__name__)
 
@@ -148,9 +148,9 @@ class Refresher:
         job, now = f"refresh.{server.id}", self.now()
         # a little less than the period, so that the one who took it last is not always too early
         period = timedelta(seconds=period_s * 0.8)
-        if not self.store.read(claims.is_due, job, now, period):
+        if not self.store.read(job_locks.is_due, job, now, period):
             return False
-        return self.store.write(claims.take, job, now, period)
+        return self.store.write(job_locks.take, job, now, period)
 
     # -- one server --------------------------------------------------------------------------------
 
@@ -186,10 +186,10 @@ class Refresher:
 
         def change(session: Session) -> None:
             if catalog.record_listing(session, server.id, listing, now, enable_new=enable_new):
-                versions.bump(session, "models", now)
+                versions.bump(session, "models")
             servers.note_refresh(session, server.id, now, version=version)
             if was_failing:
-                versions.bump(session, "servers", now)
+                versions.bump(session, "servers")
 
         self.store.write(change)
         return Refreshed(server.id, server.name, models=len(listing), version=version)
@@ -201,7 +201,7 @@ class Refresher:
 
             def change(session: Session) -> None:
                 servers.note_refresh(session, server.id, now, error=message)
-                versions.bump(session, "servers", now)
+                versions.bump(session, "servers")
 
             self.store.write(change)
         self._due_s[server.id] = self.clock() + AFTER_ERROR_S
@@ -254,7 +254,6 @@ class Refresher:
     def _save(self, found: Sequence[tuple[int, str, Shown]]) -> None:
         if not found:
             return
-        now = self.now()
 
         def change(session: Session) -> None:
             for model_id, digest, shown in found:
@@ -266,7 +265,7 @@ class Refresher:
                     context_tokens=shown.context_tokens,
                     details=_details(shown),
                 )
-            versions.bump(session, "models", now)
+            versions.bump(session, "models")
 
         self.store.write(change)
 

@@ -61,11 +61,10 @@ class Loading:
 
     def pin(self, name: str, server_ids: Sequence[int], pinned: bool) -> None:
         """Remember that a model stays in the memory of servers, or no longer."""
-        now = self.now()
 
         def change(session: Session) -> None:
             catalog.set_pinned(session, name, server_ids, pinned)
-            versions.bump(session, "models", now)
+            versions.bump(session, "models")
 
         if server_ids:
             self.store.write(change)

@@ -16,8 +16,8 @@ from gateway.core.chat import Json
 from gateway.errors import InvalidRequest, NotFound
 from gateway.store.database.upserts import insert_for
 from gateway.store.tables import (
-    AdminRow,
-    AdminSessionRow,
+    AccountRow,
+    AccountSessionRow,
     AdminTokenRow,
     LoginFailureRow,
     SpentSecretRow,
@@ -40,12 +40,12 @@ _OWN = (
 
 def all_admins(session: Session) -> list[Admin]:
     """Return every account, oldest first."""
-    return [to_admin(row) for row in session.scalars(select(AdminRow).order_by(AdminRow.id))]
+    return [to_admin(row) for row in session.scalars(select(AccountRow).order_by(AccountRow.id))]
 
 
 def count(session: Session) -> int:
     """Return how many accounts there are."""
-    return session.scalar(select(func.count()).select_from(AdminRow)) or 0
+    return session.scalar(select(func.count()).select_from(AccountRow)) or 0
 
 
 def get(session: Session, admin_id: int, *, for_update: bool = False) -> Admin:
@@ -56,13 +56,13 @@ def get(session: Session, admin_id: int, *, for_update: bool = False) -> Admin:
 
 def find_by_name(session: Session, username: str) -> Admin | None:
     """Return the account of this name, in whatever case."""
-    row = session.scalar(select(AdminRow).where(AdminRow.username == username.strip().lower()))
+    row = session.scalar(select(AccountRow).where(AccountRow.username == username.strip().lower()))
     return None if row is None else to_admin(row)
 
 
 def insert(session: Session, admin: Admin, now: datetime) -> Admin:
     """Store a new account (its `id` is given here). Raises InvalidRequest if the name is taken."""
-    row = AdminRow(created_at=now, preferences=dict(admin.preferences), **_columns(admin))
+    row = AccountRow(created_at=now, preferences=dict(admin.preferences), **_columns(admin))
     try:
         with session.begin_nested():
             session.add(row)
@@ -86,22 +86,20 @@ def save(session: Session, admin: Admin) -> Admin:
 def delete(session: Session, admin_id: int) -> None:
     """Remove an account, its sessions and its tokens. Raises NotFound."""
     _row(session, admin_id)
-    for table in (AdminSessionRow, AdminTokenRow):
-        session.execute(sql_delete(table).where(table.admin_id == admin_id))
-    session.execute(sql_delete(AdminRow).where(AdminRow.id == admin_id))
+    session.execute(sql_delete(AccountRow).where(AccountRow.id == admin_id))
 
 
 def active_owners(session: Session) -> int:
     """Return how many enabled owners there are."""
-    query = select(func.count()).where(AdminRow.role == "owner", AdminRow.enabled)
+    query = select(func.count()).where(AccountRow.role == "owner", AccountRow.enabled)
     return session.scalar(query) or 0
 
 
 def take_totp_step(session: Session, admin_id: int, step: int) -> bool:
     """Use up a 30 s step for a code; False if it, or a later one, was used before."""
     done = session.execute(
-        update(AdminRow)
-        .where(AdminRow.id == admin_id, AdminRow.totp_last_step < step)
+        update(AccountRow)
+        .where(AccountRow.id == admin_id, AccountRow.totp_last_step < step)
         .values(totp_last_step=step)
     )
     return bool(cast(Any, done).rowcount)
@@ -119,9 +117,9 @@ def start_session(
     pending: bool = False,
 ) -> AdminSession:
     """Store a login; a `pending` one waits for its second factor."""
-    row = AdminSessionRow(
+    row = AccountSessionRow(
         digest=digest,
-        admin_id=admin.id,
+        account_id=admin.id,
         epoch=admin.epoch,
         pending=pending,
         created_at=now,
@@ -141,14 +139,14 @@ def find_session(
     """Return a login that is still good (one that waits for its second factor), with its
     account."""
     found = session.execute(
-        select(AdminSessionRow, AdminRow)
-        .join(AdminRow, AdminRow.id == AdminSessionRow.admin_id)
+        select(AccountSessionRow, AccountRow)
+        .join(AccountRow, AccountRow.id == AccountSessionRow.account_id)
         .where(
-            AdminSessionRow.digest == digest,
-            AdminSessionRow.pending.is_(pending),
-            AdminSessionRow.expires_at > now,
-            AdminSessionRow.epoch == AdminRow.epoch,
-            AdminRow.enabled,
+            AccountSessionRow.digest == digest,
+            AccountSessionRow.pending.is_(pending),
+            AccountSessionRow.expires_at > now,
+            AccountSessionRow.epoch == AccountRow.epoch,
+            AccountRow.enabled,
         )
     ).first()
     return None if found is None else (to_admin(found[1]), to_session(found[0]))
@@ -157,8 +155,8 @@ def find_session(
 def see_session(session: Session, session_id: int, now: datetime, expires_at: datetime) -> None:
     """Note that a login is in use, and let it last until `expires_at`."""
     session.execute(
-        update(AdminSessionRow)
-        .where(AdminSessionRow.id == session_id)
+        update(AccountSessionRow)
+        .where(AccountSessionRow.id == session_id)
         .values(seen_at=now, expires_at=expires_at)
     )
 
@@ -166,15 +164,15 @@ def see_session(session: Session, session_id: int, now: datetime, expires_at: da
 def sessions(session: Session, admin_id: int, now: datetime) -> list[AdminSession]:
     """Return the logins of an account that are still good, latest use first."""
     query = (
-        select(AdminSessionRow)
-        .join(AdminRow, AdminRow.id == AdminSessionRow.admin_id)
+        select(AccountSessionRow)
+        .join(AccountRow, AccountRow.id == AccountSessionRow.account_id)
         .where(
-            AdminSessionRow.admin_id == admin_id,
-            AdminSessionRow.pending.is_(False),
-            AdminSessionRow.expires_at > now,
-            AdminSessionRow.epoch == AdminRow.epoch,
+            AccountSessionRow.account_id == admin_id,
+            AccountSessionRow.pending.is_(False),
+            AccountSessionRow.expires_at > now,
+            AccountSessionRow.epoch == AccountRow.epoch,
         )
-        .order_by(AdminSessionRow.seen_at.desc())
+        .order_by(AccountSessionRow.seen_at.desc())
     )
     return [to_session(row) for row in session.scalars(query)]
 
@@ -183,11 +181,13 @@ def end_sessions(
     session: Session, *, digest: bytes | None = None, admin_id: int = 0, session_id: int = 0
 ) -> int:
     """End one login, by its secret's digest or by account and id; return how many ended."""
-    query = sql_delete(AdminSessionRow)
+    query = sql_delete(AccountSessionRow)
     if digest is not None:
-        query = query.where(AdminSessionRow.digest == digest)
+        query = query.where(AccountSessionRow.digest == digest)
     else:
-        query = query.where(AdminSessionRow.admin_id == admin_id, AdminSessionRow.id == session_id)
+        query = query.where(
+            AccountSessionRow.account_id == admin_id, AccountSessionRow.id == session_id
+        )
     return int(cast(Any, session.execute(query)).rowcount)
 
 
@@ -204,8 +204,10 @@ def find_token(session: Session, digest: bytes) -> AdminToken | None:
     """Return the token with this digest, usable or not, unless its account is disabled."""
     row = session.scalar(
         select(AdminTokenRow)
-        .outerjoin(AdminRow, AdminRow.id == AdminTokenRow.admin_id)
-        .where(AdminTokenRow.digest == digest, AdminRow.enabled | AdminTokenRow.admin_id.is_(None))
+        .outerjoin(AccountRow, AccountRow.id == AdminTokenRow.account_id)
+        .where(
+            AdminTokenRow.digest == digest, AccountRow.enabled | AdminTokenRow.account_id.is_(None)
+        )
     )
     return None if row is None else to_token(row)
 
@@ -269,7 +271,9 @@ def forget_failures(session: Session, subjects: list[str]) -> None:
 def spend(session: Session, digest: bytes, now: datetime) -> bool:
     """Use up what may be used once; False if it was used before."""
     done = session.execute(
-        insert_for(session, SpentSecretRow).values(digest=digest, at=now).on_conflict_do_nothing()
+        insert_for(session, SpentSecretRow)
+        .values(digest=digest, created_at=now)
+        .on_conflict_do_nothing()
     )
     return bool(cast(Any, done).rowcount)
 
@@ -278,14 +282,14 @@ def prune(session: Session, now: datetime) -> int:
     """Delete expired sessions, old failures and marks of spent secrets; return how many."""
     old = now - timedelta(days=1)
     gone = (
-        sql_delete(AdminSessionRow).where(AdminSessionRow.expires_at < now),
+        sql_delete(AccountSessionRow).where(AccountSessionRow.expires_at < now),
         sql_delete(LoginFailureRow).where(LoginFailureRow.last_at < old),
-        sql_delete(SpentSecretRow).where(SpentSecretRow.at < old),
+        sql_delete(SpentSecretRow).where(SpentSecretRow.created_at < old),
     )
     return sum(int(cast(Any, session.execute(each)).rowcount) for each in gone)
 
 
-def to_admin(row: AdminRow) -> Admin:
+def to_admin(row: AccountRow) -> Admin:
     """Return a row as a value."""
     return Admin(
         id=row.id,
@@ -296,11 +300,11 @@ def to_admin(row: AdminRow) -> Admin:
     )
 
 
-def to_session(row: AdminSessionRow) -> AdminSession:
+def to_session(row: AccountSessionRow) -> AdminSession:
     """Return a row as a value."""
     return AdminSession(
         id=row.id,
-        admin_id=row.admin_id,
+        account_id=row.account_id,
         epoch=row.epoch,
         created_at=row.created_at,
         seen_at=row.seen_at,
@@ -319,7 +323,7 @@ def to_token(row: AdminTokenRow) -> AdminToken:
         prefix=row.prefix,
         last4=row.last4,
         created_at=row.created_at,
-        admin_id=row.admin_id,
+        account_id=row.account_id,
         expires_at=row.expires_at,
         revoked_at=row.revoked_at,
         last_used_at=row.last_used_at,
@@ -337,8 +341,8 @@ def as_json(admin: Admin) -> dict[str, Json]:
     }
 
 
-def _row(session: Session, admin_id: int, for_update: bool = False) -> AdminRow:
-    row = session.get(AdminRow, admin_id, with_for_update=for_update)
+def _row(session: Session, admin_id: int, for_update: bool = False) -> AccountRow:
+    row = session.get(AccountRow, admin_id, with_for_update=for_update)
     if row is None:
         raise NotFound(f"There is no account {admin_id}.", code="admin_not_found")
     return row

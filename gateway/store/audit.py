@@ -37,7 +37,7 @@ def record(
     old, new = _differences(before, after)
     session.add(
         AuditRow(
-            at=now,
+            created_at=now,
             actor_kind=actor.kind,
             actor_id=actor.id,
             actor_name=actor.name[:256],
@@ -74,7 +74,7 @@ def change(
     kind = action.partition(".")[0]
     record(session, actor, action, kind, one.id, name, now=now, before=old, after=new)
     for topic in topics:
-        versions.bump(session, topic, now)
+        versions.bump(session, topic)
 
 
 def page(
@@ -99,12 +99,12 @@ def page(
         query = query.where(AuditRow.actor_name == actor_name)
     if action:
         query = query.where(AuditRow.action.startswith(action, autoescape=True))
-    return [value_of(row, AuditEntry) for row in session.scalars(query)]
+    return [value_of(row, AuditEntry, at=row.created_at) for row in session.scalars(query)]
 
 
 def prune(session: Session, before: datetime, limit: int) -> int:
     """Delete at most `limit` entries older than `before`; return how many."""
-    old = select(AuditRow.id).where(AuditRow.at < before).order_by(AuditRow.id).limit(limit)
+    old = select(AuditRow.id).where(AuditRow.created_at < before).order_by(AuditRow.id).limit(limit)
     ids: Sequence[int] = session.scalars(old).all()
     if ids:
         session.execute(delete(AuditRow).where(AuditRow.id.in_(ids)))

@@ -98,12 +98,8 @@ def record_listing(
         changed |= _take_over(row, listed)
         holding = held.pop(row.id, None)
         if holding is None:
-            holding = ModelServerRow(model_id=row.id, server_id=server_id, seen_at=now)
-            session.add(holding)
+            session.add(ModelServerRow(model_id=row.id, server_id=server_id))
             changed = True
-        holding.digest, holding.size_bytes = listed.digest, listed.size_bytes
-        holding.modified_at, holding.seen_at = listed.modified_at, now
-        holding.details = dict(listed.details)
     for gone in held.values():
         session.delete(gone)
         changed = True
@@ -229,7 +225,7 @@ def versions(session: Session, model_id: int, alias: str | None = None) -> list[
     if alias is not None:
         query = query.where(OverrideVersionRow.alias == alias)
     return [
-        value_of(row, OverrideVersion)
+        value_of(row, OverrideVersion, at=row.created_at)
         for row in session.scalars(query.order_by(OverrideVersionRow.id.desc()))
     ]
 
@@ -237,8 +233,6 @@ def versions(session: Session, model_id: int, alias: str | None = None) -> list[
 def delete(session: Session, model_id: int) -> None:
     """Forget a model and all that was set for it. Raises NotFound."""
     _row(session, model_id)
-    for table in (ModelServerRow, ModelAliasRow, OverrideVersionRow):
-        session.execute(sql_delete(table).where(table.model_id == model_id))
     session.execute(sql_delete(ModelRow).where(ModelRow.id == model_id))
 
 
@@ -338,7 +332,7 @@ def _keep_version(
         OverrideVersionRow(
             model_id=model_id,
             alias=alias,
-            at=now,
+            created_at=now,
             actor_name=actor_name[:256],
             override=dict(override),
             note=note[:256],

@@ -11,7 +11,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from gateway.errors import NotFound
-from gateway.store.tables import PullJobRow
+from gateway.store.tables import JobRow
 
 Kind: TypeAlias = Literal["pull", "load", "pin"]
 State: TypeAlias = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -20,7 +20,7 @@ _KEPT_CLOSED = 200
 
 
 @dataclass(frozen=True, slots=True)
-class PullJob:
+class Job:
     """A job as stored; `layers` maps digest to (completed, total) bytes. A `pin` is a load for
     good."""
 
@@ -39,7 +39,7 @@ class PullJob:
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
-    beat_at: datetime | None
+    heartbeat_at: datetime | None
     worker: str
 
     @property
@@ -56,19 +56,19 @@ def open_or_insert(
     kind: Kind = "pull",
     actor_name: str,
     now: datetime,
-) -> tuple[PullJob, bool]:
+) -> tuple[Job, bool]:
     """Return the open job of this kind for this model on this server, made if there is none; and
     whether it was made."""
-    query = select(PullJobRow).where(
-        PullJobRow.kind == kind,
-        PullJobRow.server_id == server_id,
-        PullJobRow.model == model,
-        PullJobRow.state.in_(OPEN),
+    query = select(JobRow).where(
+        JobRow.kind == kind,
+        JobRow.server_id == server_id,
+        JobRow.model == model,
+        JobRow.state.in_(OPEN),
     )
     row = session.scalars(query).first()
     if row is not None:
         return _job(row), False
-    row = PullJobRow(
+    row = JobRow(
         kind=kind,
         server_id=server_id,
         model=model,
@@ -82,19 +82,19 @@ def open_or_insert(
     return _job(row), True
 
 
-def get(session: Session, job_id: int, kind: Kind | None = None) -> PullJob:
+def get(session: Session, job_id: int, kind: Kind | None = None) -> Job:
     """Return a job, of this kind. Raises NotFound."""
-    row = session.get(PullJobRow, job_id)
+    row = session.get(JobRow, job_id)
     if row is None or kind not in (None, row.kind):
         raise NotFound(f"There is no pull {job_id}.", code="pull_not_found")
     return _job(row)
 
 
-def recent(session: Session, kind: Kind | None = None, limit: int = 50) -> list[PullJob]:
+def recent(session: Session, kind: Kind | None = None, limit: int = 50) -> list[Job]:
     """Return open jobs first, then those that ended last; all, or those of one kind."""
-    query = select(PullJobRow).order_by(PullJobRow.id.desc()).limit(_KEPT_CLOSED)
+    query = select(JobRow).order_by(JobRow.id.desc()).limit(_KEPT_CLOSED)
     if kind is not None:
-        query = query.where(PullJobRow.kind == kind)
+        query = query.where(JobRow.kind == kind)
     jobs = [_job(row) for row in session.scalars(query)]
     return sorted(jobs, key=lambda job: not job.is_open)[:limit]
 
@@ -103,24 +103,23 @@ def take(session: Session, job_id: int, worker: str, now: datetime, stale: datet
     """Make `worker` the one that works: a job nobody has begun, or whose worker was not heard of
     since `stale`. False when another has it."""
     taken = session.execute(
-        update(PullJobRow)
+        update(JobRow)
         .where(
-            PullJobRow.id == job_id,
-            (PullJobRow.state == "queued")
-            | ((PullJobRow.state == "running") & (PullJobRow.beat_at < stale)),
+            JobRow.id == job_id,
+            (JobRow.state == "queued")
+            | ((JobRow.state == "running") & (JobRow.heartbeat_at < stale)),
         )
-        .values(state="running", worker=worker, beat_at=now, started_at=now)
+        .values(state="running", worker=worker, heartbeat_at=now, started_at=now)
     )
     return bool(getattr(taken, "rowcount", 0))
 
 
 def waiting(session: Session, stale: datetime) -> list[int]:
     """Return the jobs nobody works on."""
-    query = select(PullJobRow.id).where(
-        (PullJobRow.state == "queued")
-        | ((PullJobRow.state == "running") & (PullJobRow.beat_at < stale))
+    query = select(JobRow.id).where(
+        (JobRow.state == "queued") | ((JobRow.state == "running") & (JobRow.heartbeat_at < stale))
     )
-    return list(session.scalars(query.order_by(PullJobRow.id)))
+    return list(session.scalars(query.order_by(JobRow.id)))
 
 
 def progress(
@@ -132,35 +131,35 @@ def progress(
     now: datetime,
 ) -> bool:
     """Store how far a job is; give whether it is still wanted."""
-    row = session.get(PullJobRow, job_id)
+    row = session.get(JobRow, job_id)
     if row is None or row.state != "running":
         return False
     row.status = status[:500]
     row.layers = {digest: list(sizes) for digest, sizes in layers.items()}
     row.completed_bytes = sum(done for done, _ in layers.values())
     row.total_bytes = sum(total for _, total in layers.values())
-    row.beat_at = now
+    row.heartbeat_at = now
     return not row.cancel_requested
 
 
 def finish(session: Session, job_id: int, state: State, *, error: str = "", now: datetime) -> None:
     """Close a job; the oldest closed ones are cleared away."""
-    row = session.get(PullJobRow, job_id)
+    row = session.get(JobRow, job_id)
     if row is not None and row.state in OPEN:
         row.state, row.error, row.finished_at = state, error[:2000], now
     session.flush()
-    closed = select(PullJobRow.id).where(PullJobRow.state.not_in(OPEN))
+    closed = select(JobRow.id).where(JobRow.state.not_in(OPEN))
     old: Sequence[int] = session.scalars(
-        closed.order_by(PullJobRow.id.desc()).offset(_KEPT_CLOSED)
+        closed.order_by(JobRow.id.desc()).offset(_KEPT_CLOSED)
     ).all()
     if old:
-        session.execute(delete(PullJobRow).where(PullJobRow.id.in_(old)))
+        session.execute(delete(JobRow).where(JobRow.id.in_(old)))
 
 
-def request_cancel(session: Session, job_id: int, now: datetime) -> PullJob:
+def request_cancel(session: Session, job_id: int, now: datetime) -> Job:
     """Ask whoever works on it to stop; a job nobody has begun ends at once. Raises NotFound."""
     get(session, job_id)
-    row = session.get(PullJobRow, job_id)
+    row = session.get(JobRow, job_id)
     assert row is not None
     if row.state == "queued":
         row.state, row.finished_at = "cancelled", now
@@ -169,8 +168,8 @@ def request_cancel(session: Session, job_id: int, now: datetime) -> PullJob:
     return _job(row)
 
 
-def _job(row: PullJobRow) -> PullJob:
-    return PullJob(
+def _job(row: JobRow) -> Job:
+    return Job(
         id=row.id,
         kind=cast(Kind, row.kind),
         server_id=row.server_id,
@@ -186,6 +185,6 @@ def _job(row: PullJobRow) -> PullJob:
         created_at=row.created_at,
         started_at=row.started_at,
         finished_at=row.finished_at,
-        beat_at=row.beat_at,
+        heartbeat_at=row.heartbeat_at,
         worker=row.worker or "",
     )

@@ -10,10 +10,10 @@ from sqlalchemy import Table, bindparam, or_, select, update
 from sqlalchemy import delete as sql_delete
 from sqlalchemy.orm import Session
 
-from gateway.errors import NotFound
+from gateway.errors import InvalidRequest, Message, NotFound
 from gateway.schemas.key import Key
 from gateway.store.mapping import columns, value_of
-from gateway.store.tables import ApiKeyRow, CounterLeaseRow, KeyCounterRow
+from gateway.store.tables import ApiKeyRow, CounterLeaseRow, KeyCounterRow, ModelRow
 
 _api_key = cast(Table, ApiKeyRow.__table__)
 TOUCH_EVERY = timedelta(seconds=10)
@@ -38,11 +38,11 @@ def get(session: Session, key_id: int) -> Key:
     return value_of(_row(session, key_id), Key)
 
 
-def insert(session: Session, key: Key, digest: bytes, created_by: str) -> Key:
-    """Store a new key (its `id` is given here)."""
+def insert(session: Session, key: Key, digest: bytes) -> Key:
+    """Store a new key (its `id` is given here). Raises InvalidRequest for a model there is not."""
+    _check_models(session, key)
     row = ApiKeyRow(
         digest=digest,
-        created_by=created_by[:256],
         **columns(key, ApiKeyRow),
     )
     session.add(row)
@@ -51,7 +51,9 @@ def insert(session: Session, key: Key, digest: bytes, created_by: str) -> Key:
 
 
 def save(session: Session, key: Key) -> Key:
-    """Store the changed values of a key. Raises NotFound."""
+    """Store the changed values of a key. Raises NotFound, InvalidRequest for a model there is
+    not."""
+    _check_models(session, key)
     row = _row(session, key.id)
     for name, value in columns(key, ApiKeyRow).items():
         setattr(row, name, value)
@@ -89,3 +91,10 @@ def _row(session: Session, key_id: int) -> ApiKeyRow:
     if row is None:
         raise NotFound(f"There is no key {key_id}.", code="key_not_found")
     return row
+
+
+def _check_models(session: Session, key: Key) -> None:
+    known = session.scalars(select(ModelRow.id).where(ModelRow.id.in_(key.model_ids)))
+    if missing := set(key.model_ids).difference(known):
+        message = Message("There is no model %(id)s.", id=min(missing))
+        raise InvalidRequest(message, param="model_ids")

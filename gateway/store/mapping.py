@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import msgspec
+from sqlalchemy import inspect
 
 from gateway.core.chat import Json
 from gateway.store.tables import Base
@@ -18,10 +19,9 @@ T = TypeVar("T")
 
 def columns(value: Any, table: type[Base]) -> dict[str, Any]:
     """Return what a row of `table` takes from a value, its id left out."""
-    names = table.__table__.columns.keys()
     return {
         name: _builtin(getattr(value, name))
-        for name in names
+        for name in _attributes(table)
         if name != "id" and hasattr(value, name)
     }
 
@@ -60,9 +60,14 @@ def _text(value: Any) -> Json:
 
 @lru_cache(maxsize=64)
 def _restorers(kind: Any, table: type[Base]) -> list[tuple[str, Callable[[Any], Any]]]:
-    names = table.__table__.columns.keys()
-    hints = get_type_hints(kind)
+    names, hints = _attributes(table), get_type_hints(kind)
     return [(name, _restorer(hints[name])) for name in hints if name in names]
+
+
+@lru_cache(maxsize=64)
+def _attributes(table: type[Base]) -> frozenset[str]:
+    """Return the names of columns, and of lists kept in a table of their own."""
+    return frozenset(inspect(table).all_orm_descriptors.keys())
 
 
 def _restorer(hint: Any) -> Callable[[Any], Any]:

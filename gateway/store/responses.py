@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from gateway.core.chat import Json
 from gateway.schemas.settings import RuntimeSettings
-from gateway.store.tables import StoredItemRow, StoredResponseRow
+from gateway.store.tables import ResponseItemRow, ResponseRow
 
 _LONGEST_CHAIN = 1_000
 
@@ -42,27 +42,25 @@ def insert(
     response: Mapping[str, Json],
     previous_id: str | None,
     items: Sequence[tuple[str, Mapping[str, Json]]],
-    size: int,
+    size_bytes: int,
     now: datetime,
     ttl_days: int,
 ) -> None:
-    """Store a response of `size` bytes; `items` are its (kind, item), in order."""
+    """Store a response of `size_bytes`; `items` are its (kind, item), in order."""
     session.add(
-        StoredResponseRow(
+        ResponseRow(
             id=response["id"],
             key_id=key_id,
             previous_id=previous_id,
-            model=str(response["model"])[:256],
-            status=str(response["status"])[:64],
             body={name: value for name, value in response.items() if name != "output"},
-            size=size,
+            size_bytes=size_bytes,
             created_at=now,
             expires_at=now + timedelta(days=ttl_days) if ttl_days else None,
         )
     )
     session.flush()
     session.add_all(
-        StoredItemRow(
+        ResponseItemRow(
             response_id=response["id"],
             key_id=key_id,
             item_id=str(item.get("id", ""))[:96],
@@ -76,7 +74,7 @@ def insert(
 
 def find(session: Session, key_id: int, response_id: str, now: datetime) -> Json | None:
     """Return the stored response object of this key; None when there is none or it has expired."""
-    row = session.get(StoredResponseRow, response_id)
+    row = session.get(ResponseRow, response_id)
     if row is None or row.key_id != key_id or _is_over(row.expires_at, now):
         return None
     return {"output": items(session, response_id, "output"), **row.body}
@@ -84,10 +82,10 @@ def find(session: Session, key_id: int, response_id: str, now: datetime) -> Json
 
 def items(session: Session, response_id: str, kind: str | None = None) -> list[dict[str, Any]]:
     """Return the items of a response, oldest first."""
-    query = select(StoredItemRow.body).where(StoredItemRow.response_id == response_id)
+    query = select(ResponseItemRow.body).where(ResponseItemRow.response_id == response_id)
     if kind is not None:
-        query = query.where(StoredItemRow.kind == kind)
-    return list(session.scalars(query.order_by(StoredItemRow.position)))
+        query = query.where(ResponseItemRow.kind == kind)
+    return list(session.scalars(query.order_by(ResponseItemRow.position)))
 
 
 def chain(
@@ -98,7 +96,7 @@ def chain(
     found: list[list[dict[str, Any]]] = []
     current: str | None = response_id
     while current and len(found) < _LONGEST_CHAIN:
-        row = session.get(StoredResponseRow, current)
+        row = session.get(ResponseRow, current)
         if row is None or row.key_id != key_id or _is_over(row.expires_at, now):
             break
         found.append(items(session, current))
@@ -111,9 +109,9 @@ def chain(
 def find_item(session: Session, key_id: int, item_id: str) -> dict[str, Any] | None:
     """Return the newest stored item of this id and key."""
     query = (
-        select(StoredItemRow.body)
-        .where(StoredItemRow.key_id == key_id, StoredItemRow.item_id == item_id)
-        .order_by(StoredItemRow.id.desc())
+        select(ResponseItemRow.body)
+        .where(ResponseItemRow.key_id == key_id, ResponseItemRow.item_id == item_id)
+        .order_by(ResponseItemRow.id.desc())
         .limit(1)
     )
     return session.scalar(query)
@@ -121,14 +119,14 @@ def find_item(session: Session, key_id: int, item_id: str) -> dict[str, Any] | N
 
 def remove(session: Session, response_ids: Sequence[str]) -> None:
     """Forget responses and their items."""
-    session.execute(delete(StoredItemRow).where(StoredItemRow.response_id.in_(response_ids)))
-    session.execute(delete(StoredResponseRow).where(StoredResponseRow.id.in_(response_ids)))
+    session.execute(delete(ResponseItemRow).where(ResponseItemRow.response_id.in_(response_ids)))
+    session.execute(delete(ResponseRow).where(ResponseRow.id.in_(response_ids)))
 
 
 def remove_of(session: Session, key_id: int) -> None:
     """Forget all responses of a key."""
-    session.execute(delete(StoredItemRow).where(StoredItemRow.key_id == key_id))
-    session.execute(delete(StoredResponseRow).where(StoredResponseRow.key_id == key_id))
+    session.execute(delete(ResponseItemRow).where(ResponseItemRow.key_id == key_id))
+    session.execute(delete(ResponseRow).where(ResponseRow.key_id == key_id))
 
 
 def prune(session: Session, now: datetime, bounds: Bounds, batch: int = 500) -> int:
@@ -137,9 +135,7 @@ def prune(session: Session, now: datetime, bounds: Bounds, batch: int = 500) -> 
     At most `batch` at once; returns how many were removed.
     """
     over = list(
-        session.scalars(
-            select(StoredResponseRow.id).where(StoredResponseRow.expires_at <= now).limit(batch)
-        )
+        session.scalars(select(ResponseRow.id).where(ResponseRow.expires_at <= now).limit(batch))
     )
     over = over or _too_much(session, bounds, batch)
     if over:
@@ -152,9 +148,9 @@ def _too_much(session: Session, bounds: Bounds, batch: int) -> list[str]:
 
     It keeps no less than the key after it, so that nobody pushes out what others stored.
     """
-    own = StoredResponseRow
+    own = ResponseRow
     held = session.execute(
-        select(own.key_id, func.count(), func.sum(own.size)).group_by(own.key_id)
+        select(own.key_id, func.count(), func.sum(own.size_bytes)).group_by(own.key_id)
     ).all()
     counts = sorted(((rows, key) for key, rows, _ in held), reverse=True)
     sizes = sorted(((int(size or 0), key) for key, _, size in held), reverse=True)
@@ -169,7 +165,7 @@ def _too_much(session: Session, bounds: Bounds, batch: int) -> list[str]:
     else:
         return []
     oldest = session.execute(
-        select(own.id, own.size)
+        select(own.id, own.size_bytes)
         .where(own.key_id == key)
         .order_by(own.created_at, own.id)
         .limit(batch)

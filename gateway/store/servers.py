@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from gateway.errors import InvalidRequest, Message, NotFound
 from gateway.schemas.server import Server
 from gateway.store.mapping import columns, value_of
-from gateway.store.tables import ModelServerRow, ServerRow
+from gateway.store.tables import ServerRow
 
 
 def all_servers(session: Session) -> list[Server]:
@@ -54,7 +54,6 @@ def save(session: Session, server: Server) -> Server:
 def delete(session: Session, server_id: int) -> None:
     """Remove a server and what it listed; models stay with their settings. Raises NotFound."""
     _row(session, server_id)
-    session.execute(sql_delete(ModelServerRow).where(ModelServerRow.server_id == server_id))
     session.execute(sql_delete(ServerRow).where(ServerRow.id == server_id))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
@@ -17,11 +16,10 @@ def load(session: Session) -> dict[str, Json]:
     return {row.name: row.value for row in session.scalars(select(SettingRow))}
 
 
-def save(session: Session, values: Mapping[str, Json], actor_name: str, now: datetime) -> None:
+def save(session: Session, values: Mapping[str, Json]) -> None:
     """Store settings."""
     for name, value in values.items():
-        row = SettingRow(name=name, value=value, updated_at=now, updated_by=actor_name[:256])
-        session.merge(row)
+        session.merge(SettingRow(name=name, value=value))
     session.flush()
 
 

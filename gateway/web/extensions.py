@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from click import get_current_context
 from flask import Flask, has_request_context, request
 from flask_babel import Babel
 from flask_bootstrap import Bootstrap5
@@ -14,7 +13,6 @@ from flask_wtf import CSRFProtect
 from sqlalchemy import Engine, make_url
 
 from gateway.store.database.engine import postgresql_engine, sqlite_engine
-from gateway.store.database.schema import MIGRATIONS
 from gateway.store.tables import Base
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -53,12 +51,3 @@ def init_app(app: Flask) -> None:
     db.init_app(app)
     csrf.init_app(app)
     bootstrap.init_app(app)
-    if get_current_context(silent=True) is not None:
-        _bind_migrations(app)
-
-
-def _bind_migrations(app: Flask) -> None:
-    """Bind Flask-Migrate for the command line (`flask db`): a worker has no use for its 11 MB."""
-    from flask_migrate import Migrate
-
-    Migrate(app, db, directory=str(MIGRATIONS))

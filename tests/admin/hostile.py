@@ -154,7 +154,7 @@ def fill(parts: Services) -> None:
 def _entry(number: int, text: str, key_id: int, model_id: int) -> records.Entry:
     admission = Admission(
         request_id=request_id(number),
-        at=NOW - timedelta(seconds=number),
+        created_at=NOW - timedelta(seconds=number),
         key_id=key_id,
         key_name=text,
         endpoint=text[:20],

@@ -23,7 +23,7 @@ FORGED: dict[str, Any] = {
     **dict.fromkeys(("created_at", "last_used_at", "revoked_at"), "1999-04-07T11:23:00Z"),
     **dict.fromkeys(("legacy", "is_owner", "totp_enabled", "must_change_password"), True),
 }
-ROLES = "SELECT username, role, password_hash, enabled FROM admin ORDER BY id"
+ROLES = "SELECT username, role, password_hash, enabled FROM account ORDER BY id"
 TOKENS = "SELECT name, role FROM admin_token ORDER BY id"
 
 

@@ -57,7 +57,7 @@ def fill(parts: Services, now: datetime, *, calls: int = 6_000, days: int = 30) 
     made = [parts.keys.issue(dict(raw), ACTOR) for raw in KEYS]
     keys = [key for key, _secret in made]
     entries = [_entry(chance, keys, now, days, number) for number in range(calls)]
-    entries.sort(key=lambda entry: entry.admission.at)
+    entries.sort(key=lambda entry: entry.admission.created_at)
     for start in range(0, len(entries), _CHUNK):
         batch = entries[start : start + _CHUNK]
         parts.store.write(records.write, batch, worker="sample", now=now)
@@ -75,7 +75,7 @@ def _entry(
     at = _moment(chance, now, days)
     admission = Admission(
         request_id=f"req_{number:032x}",
-        at=at,
+        created_at=at,
         key_id=keys[who].id,
         key_name=keys[who].name,
         endpoint=_ENDPOINTS[who],

@@ -57,11 +57,8 @@ class Desk:
 
     def beat(self) -> None:
         self.store.write(
-            heartbeats.beat,
+            heartbeats.record,
             self.name,
-            pid=1,
-            host="box",
-            version="1",
             started_at=self.clock.now(),
             now=self.clock.now(),
         )
@@ -70,7 +67,7 @@ class Desk:
         """Return a call that writes down how it is cancelled."""
         admission = Admission(
             request_id=request_id,
-            at=self.clock.now(),
+            created_at=self.clock.now(),
             key_id=key_id,
             key_name="alice",
             endpoint="chat",
@@ -293,8 +290,8 @@ def test_old_orders_are_not_for_a_new_worker(desk: Desk, any_store: Store, clock
 def test_an_order_that_appears_late_is_obeyed_once(desk: Desk, other: Desk):
     def order(session: Session, number: int) -> None:
         now, payload = desk.clock.now(), {"request_id": "req_1"}
-        session.add(CommandRow(id=number, at=now, kind="cancel", payload=payload))
-        versions.bump(session, "commands", now)
+        session.add(CommandRow(id=number, created_at=now, kind="cancel", payload=payload))
+        versions.bump(session, "commands")
 
     with other.run("req_1"):
         for number in (30, 25):

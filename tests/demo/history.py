@@ -62,7 +62,7 @@ def _entry(
     model = dice.choice(caller.models)
     admission = Admission(
         request_id="req_" + secrets.token_hex(16),
-        at=at.astimezone(UTC),
+        created_at=at.astimezone(UTC),
         key_id=caller.key.id,
         key_name=caller.key.name,
         endpoint=caller.endpoint,

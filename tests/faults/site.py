@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -27,7 +26,7 @@ from gateway.runtime.versions import Revisions
 from gateway.store import servers
 from gateway.store.coordination import versions
 from gateway.store.database.engine import Database
-from gateway.store.tables import UsageRow
+from gateway.store.tables import RequestLogRow
 from tests.fake_ollama import FakeModel, FakeOllama
 from tests.process import Gateway
 
@@ -117,7 +116,7 @@ class Site:
             for number, server in enumerate(servers.all_servers(session)):
                 moved = {} if urls is None else {"url": urls[number]}
                 servers.save(session, replace(server, **moved, **values))
-            versions.bump(session, "servers", datetime.now(UTC))
+            versions.bump(session, "servers")
 
         Store(self.database).write(write)
 
@@ -139,24 +138,24 @@ class Site:
         answer = self.chat(stream=True, **more)
         return Streamed(answer.status_code, answer.content, answer.headers)
 
-    def row(self, request_id: str) -> UsageRow:
+    def row(self, request_id: str) -> RequestLogRow:
         """Give the settled usage row of a call; there must be exactly one."""
 
-        def settled() -> list[UsageRow]:
+        def settled() -> list[RequestLogRow]:
             with self.database.read() as session:
-                query = select(UsageRow).where(
-                    UsageRow.request_id == request_id, UsageRow.settled_at.is_not(None)
+                query = select(RequestLogRow).where(
+                    RequestLogRow.request_id == request_id, RequestLogRow.settled_at.is_not(None)
                 )
                 return list(session.scalars(query))
 
-        rows: list[UsageRow] = until(settled, f"the record of {request_id}")
+        rows: list[RequestLogRow] = until(settled, f"the record of {request_id}")
         assert len(rows) == 1
         return rows[0]
 
-    def rows(self) -> list[UsageRow]:
+    def rows(self) -> list[RequestLogRow]:
         """Give every usage row, oldest first."""
         with self.database.read() as session:
-            return list(session.scalars(select(UsageRow).order_by(UsageRow.id)))
+            return list(session.scalars(select(RequestLogRow).order_by(RequestLogRow.id)))
 
     def open_calls(self) -> int:
         """Give how many calls are admitted and not settled."""

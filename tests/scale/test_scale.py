@@ -166,7 +166,7 @@ def test_a_gateway_that_dies_loses_nothing_but_its_own_streams(
         gate.wait_reached()
         lost_id = cut.headers["x-request-id"]
         until(
-            lambda: bool(query(site, "SELECT 1 FROM usage WHERE request_id = %s", lost_id)),
+            lambda: bool(query(site, "SELECT 1 FROM request_log WHERE request_id = %s", lost_id)),
             "the admission is stored",
         )
         with Callers(site.url, key) as callers:
@@ -175,7 +175,9 @@ def test_a_gateway_that_dies_loses_nothing_but_its_own_streams(
             callers.wait_for(30)
         cut.close()
     outcome = callers.outcome
-    settled = "SELECT finish, status FROM usage WHERE request_id = %s AND settled_at IS NOT NULL"
+    settled = (
+        "SELECT finish, status FROM request_log WHERE request_id = %s AND settled_at IS NOT NULL"
+    )
     took_s = until(lambda: bool(query(site, settled, lost_id)), "the lost call is settled")
     until(lambda: _settled(site, outcome.ids) == len(set(outcome.ids)), "all are settled")
     victim.launch()
@@ -209,16 +211,18 @@ def test_a_rolling_restart_fails_no_call(site: Site) -> None:
 
 def test_what_the_keys_used_is_the_sum_of_their_calls(site: Site) -> None:
     until(
-        lambda: query(site, "SELECT count(*) FROM usage WHERE settled_at IS NULL") == [(0,)],
+        lambda: query(site, "SELECT count(*) FROM request_log WHERE settled_at IS NULL") == [(0,)],
         "everything is settled",
     )
     columns = "coalesce(sum(prompt_tokens + completion_tokens), 0)"
-    rows = query(site, f"SELECT {columns}, count(*) FROM usage")
+    rows = query(site, f"SELECT {columns}, count(*) FROM request_log")
 
     for table in ("usage_hour", "usage_day"):
         assert query(site, f"SELECT {columns}, sum(requests) FROM {table}") == rows
 
 
 def _settled(site: Site, ids: list[str]) -> int:
-    query_ = "SELECT count(*) FROM usage WHERE request_id = ANY(%s) AND settled_at IS NOT NULL"
+    query_ = (
+        "SELECT count(*) FROM request_log WHERE request_id = ANY(%s) AND settled_at IS NOT NULL"
+    )
     return int(str(query(site, query_, ids)[0][0]))

@@ -17,7 +17,7 @@ from gateway.schemas.server import Server, ServerView
 
 CHAT = Admission(
     request_id="req_1",
-    at=datetime(2026, 8, 1, tzinfo=UTC),
+    created_at=datetime(2026, 8, 1, tzinfo=UTC),
     key_id=1,
     key_name="key",
     endpoint="chat",

@@ -17,7 +17,7 @@ from gateway.core.admin import SYSTEM
 from gateway.runtime.database import Store, StoreUnavailable
 from gateway.store.database import schema
 from gateway.store.database.engine import Database
-from gateway.store.tables import KeyCounterRow, UsageRow
+from gateway.store.tables import KeyCounterRow, RequestLogRow
 from tests.fake_ollama import FakeOllama
 from tests.process import Gateway, wait_for
 from tests.servers import Postgres, running_postgres
@@ -59,7 +59,7 @@ def test_a_restarted_postgresql_costs_nothing(server: Postgres, clock: FakeClock
     server.start()
     clock.tick(1)
     back = worker.keyring.find(cold).name, writer.flush(20.0), writer.state()
-    rows = worker.store.read(lambda s: s.scalar(select(func.count(UsageRow.id))))
+    rows = worker.store.read(lambda s: s.scalar(select(func.count(RequestLogRow.id))))
     assert_sums_agree(worker.store)
     database.close()
 
@@ -104,9 +104,11 @@ def test_a_frozen_postgresql_holds_up_no_call_and_loses_no_record(
         code = gateway.stop()
         database = Database(env["DATABASE_URL"])
         store = Store(database)
-        rows = store.read(lambda s: s.scalar(select(func.count(UsageRow.id))))
+        rows = store.read(lambda s: s.scalar(select(func.count(RequestLogRow.id))))
         open_ones = store.read(
-            lambda s: s.scalar(select(func.count(UsageRow.id)).where(UsageRow.settled_at.is_(None)))
+            lambda s: s.scalar(
+                select(func.count(RequestLogRow.id)).where(RequestLogRow.settled_at.is_(None))
+            )
         )
         reserved = store.read(lambda s: s.scalar(select(func.sum(KeyCounterRow.reserved))))
         assert_sums_agree(store)
@@ -178,6 +180,6 @@ def _written(url: str) -> int:
     """Give how many calls are stored and settled."""
     with psycopg.connect(url.replace("+psycopg", "")) as connection:
         row = connection.execute(
-            "SELECT count(*) FROM usage WHERE settled_at IS NOT NULL"
+            "SELECT count(*) FROM request_log WHERE settled_at IS NOT NULL"
         ).fetchone()
     return int(row[0]) if row else 0

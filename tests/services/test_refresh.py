@@ -338,7 +338,7 @@ def test_an_edit_in_another_worker_is_seen(site: Site, box: FakeOllama, url: str
 
     def disable(session) -> None:
         models.change(session, tern.id, enabled=False)
-        versions.bump(session, "models", site.clock.now())
+        versions.bump(session, "models")
 
     site.store.write(disable)
     other.marks.look()  # as a running worker does twice a second

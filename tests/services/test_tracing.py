@@ -22,7 +22,7 @@ from tests.process import Gateway
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 CHAT = Admission(
     request_id="req_1",
-    at=datetime(2026, 8, 1, tzinfo=UTC),
+    created_at=datetime(2026, 8, 1, tzinfo=UTC),
     key_id=3,
     key_name="key",
     endpoint="chat",

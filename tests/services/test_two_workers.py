@@ -78,7 +78,7 @@ def rows(gateway: Gateway, query: str) -> list[tuple]:
 
 def sums_agree(gateway: Gateway) -> bool:
     """Whether rows, rollups and counters say the same."""
-    settled = "FROM usage WHERE settled_at IS NOT NULL"
+    settled = "FROM request_log WHERE settled_at IS NOT NULL"
     calls, tokens = rows(
         gateway, f"SELECT count(*), coalesce(sum(prompt_tokens + completion_tokens), 0) {settled}"
     )[0]
@@ -139,7 +139,10 @@ def test_a_budget_holds_across_workers_and_killed_ones_leave_the_sums_right(
                 for call in running:
                     call.result()
         wait_for(
-            lambda: rows(gateway, "SELECT count(*) FROM usage WHERE settled_at IS NULL")[0][0] == 0,
+            lambda: (
+                rows(gateway, "SELECT count(*) FROM request_log WHERE settled_at IS NULL")[0][0]
+                == 0
+            ),
             "the end of every call",
         )
         wait_for(lambda: sums_agree(gateway), "agreement of rows, rollups and counters")

@@ -28,11 +28,11 @@ from gateway.store.database.engine import Database
 from gateway.store.tables import (
     CounterLeaseRow,
     KeyCounterRow,
-    UsageBodyRow,
+    RequestLogBodyRow,
+    RequestLogRow,
     UsageDayRow,
     UsageHourRow,
-    UsageRow,
-    WorkerStateRow,
+    WorkerRow,
 )
 from gateway.store.usage import records, request_queries, usage_queries
 from tests.process import wait_for
@@ -44,7 +44,7 @@ AT = datetime(2030, 5, 15, 12, 34, 56, tzinfo=UTC)
 def admission(number: int = 1, **changes: object) -> Admission:
     plain = Admission(
         request_id=f"req_{number:06}",
-        at=AT,
+        created_at=AT,
         key_id=1,
         key_name="laptop",
         endpoint="chat",
@@ -99,15 +99,15 @@ def sums(store: Store) -> dict[str, object]:
     """Give the same figures from rows, from both rollups and from the counters."""
 
     def read(session):
-        tokens = UsageRow.prompt_tokens + UsageRow.completion_tokens
-        settled = UsageRow.settled_at.is_not(None)
+        tokens = RequestLogRow.prompt_tokens + RequestLogRow.completion_tokens
+        settled = RequestLogRow.settled_at.is_not(None)
         found = {
             "rows": tuple(
                 session.execute(
                     select(func.count(), func.coalesce(func.sum(tokens), 0)).where(settled)
                 ).one()
             ),
-            "counted": session.scalar(select(func.count()).where(settled, UsageRow.counted)),
+            "counted": session.scalar(select(func.count()).where(settled, RequestLogRow.counted)),
         }
         for name, table in (("hours", UsageHourRow), ("days", UsageDayRow)):
             total = func.sum(table.prompt_tokens + table.completion_tokens)
@@ -140,10 +140,10 @@ def test_a_settled_call_is_a_row_with_everything_known_of_it(
     writer.admit(admission(has_tools=True))
     writer.settle(settlement(reasoning_tokens=7, request_body="ask", response_body="answer"))
     assert writer.flush()
-    row = any_store.read(lambda s: s.scalars(select(UsageRow)).one())
-    body = any_store.read(lambda s: s.scalars(select(UsageBodyRow)).one())
+    row = any_store.read(lambda s: s.scalars(select(RequestLogRow)).one())
+    body = any_store.read(lambda s: s.scalars(select(RequestLogBodyRow)).one())
 
-    assert (row.request_id, row.at, row.key_name) == ("req_000001", AT, "laptop")
+    assert (row.request_id, row.created_at, row.key_name) == ("req_000001", AT, "laptop")
     assert (row.status, row.completion_tokens, row.reasoning_tokens) == (200, 20, 7)
     assert (row.explain, row.counted, row.has_tools) == (
         {"options": {"num_ctx": 4096}},
@@ -159,10 +159,10 @@ def test_an_admission_is_stored_before_its_end_is_known(
 ) -> None:
     writer.admit(admission())
     assert writer.flush()
-    before = any_store.read(lambda s: s.scalars(select(UsageRow)).one().settled_at)
+    before = any_store.read(lambda s: s.scalars(select(RequestLogRow)).one().settled_at)
     writer.settle(settlement())
     assert writer.flush()
-    after = any_store.read(lambda s: s.scalars(select(UsageRow)).one().settled_at)
+    after = any_store.read(lambda s: s.scalars(select(RequestLogRow)).one().settled_at)
 
     assert before is None
     assert after == AT + timedelta(seconds=5)
@@ -321,7 +321,7 @@ def test_a_record_the_database_refuses_does_not_take_its_batch_along(
 
     def picky(session, entries, **more):
         if any(entry.admission.request_id.endswith("3") for entry in entries):
-            session.execute(text("INSERT INTO usage (id) VALUES (NULL)"))
+            session.execute(text("INSERT INTO request_log (id) VALUES (NULL)"))
         real(session, entries, **more)
 
     monkeypatch.setattr(records, "write", picky)
@@ -360,7 +360,7 @@ def test_hostile_texts_and_numbers_are_stored_tamed(writer: UsageWriter, any_sto
     writer.settle(settlement(2))
     assert writer.flush()
 
-    assert any_store.read(lambda s: s.scalar(select(func.count(UsageRow.id)))) == 2
+    assert any_store.read(lambda s: s.scalar(select(func.count(RequestLogRow.id)))) == 2
     assert writer.dropped == 0
 
 
@@ -376,7 +376,7 @@ def test_calls_of_a_killed_worker_are_settled_as_lost(
         is_alive=lambda pid: pid == 2,
     )
     reaper.look()
-    row = any_store.read(lambda s: s.scalars(select(UsageRow)).one())
+    row = any_store.read(lambda s: s.scalars(select(RequestLogRow)).one())
 
     assert (row.status, row.finish, row.counted) == (500, "worker_lost", False)
     assert row.settled_at is not None
@@ -392,11 +392,11 @@ def test_what_a_call_of_a_killed_worker_had_taken_is_counted(
     writer = UsageWriter(any_store, worker="here:1", now=lambda: now, running=lambda: taken)
     writer.admit(admission())
     writer.start()
-    query = select(UsageRow.completion_tokens)
+    query = select(RequestLogRow.completion_tokens)
     wait_for(lambda: any_store.read(lambda s: s.scalar(query)) == 40, "the progress")
     writer.stop()
     reaper(any_store, lambda pid: False).look()
-    row = any_store.read(lambda s: s.scalars(select(UsageRow)).one())
+    row = any_store.read(lambda s: s.scalars(select(RequestLogRow)).one())
 
     assert (row.finish, row.status, row.counted) == ("worker_lost", 500, True)
     assert (row.prompt_tokens, row.completion_tokens, row.estimated) == (7, 40, True)
@@ -404,7 +404,7 @@ def test_what_a_call_of_a_killed_worker_had_taken_is_counted(
     if lives_after_all:
         writer.settle(settlement())
         assert writer.flush()
-        row = any_store.read(lambda s: s.scalars(select(UsageRow)).one())
+        row = any_store.read(lambda s: s.scalars(select(RequestLogRow)).one())
         assert (row.status, row.completion_tokens) == (200, 20)
         assert_sums_agree(any_store)
 
@@ -414,7 +414,7 @@ def test_progress_noted_too_late_changes_nothing(writer: UsageWriter, any_store:
     writer.settle(settlement())
     assert writer.flush()
     any_store.write(records.progress, [("req_000001", 7, 40), ("req_unknown", 7, 40)])
-    row = any_store.read(lambda s: s.scalars(select(UsageRow)).one())
+    row = any_store.read(lambda s: s.scalars(select(RequestLogRow)).one())
 
     assert (row.prompt_tokens, row.completion_tokens, row.estimated) == (10, 20, False)
 
@@ -426,7 +426,7 @@ def test_a_worker_that_lives_keeps_its_calls(writer: UsageWriter, any_store: Sto
     assert writer.flush()
     Reaper(any_store, worker="here:2", now=lambda: now, is_alive=lambda pid: True).look()
     Reaper(any_store, worker="there:1", now=lambda: now, is_alive=lambda pid: False).look()
-    row = any_store.read(lambda s: s.scalars(select(UsageRow)).one())
+    row = any_store.read(lambda s: s.scalars(select(RequestLogRow)).one())
 
     assert row.settled_at is None
 
@@ -444,7 +444,7 @@ def test_a_worker_given_up_too_early_is_taken_at_its_word(
     ).look()
     writer.settle(settlement())
     assert writer.flush()
-    row = any_store.read(lambda s: s.scalars(select(UsageRow)).one())
+    row = any_store.read(lambda s: s.scalars(select(RequestLogRow)).one())
     hours = any_store.read(lambda s: s.scalars(select(UsageHourRow)).all())
 
     assert (row.status, row.completion_tokens) == (200, 20)
@@ -463,10 +463,10 @@ def test_a_worker_that_starts_again_under_its_old_name_settles_what_was_left(
     again = Reaper(any_store, worker="here:1", now=lambda: AT + timedelta(seconds=9))
     again.start()
     again.stop()
-    row = any_store.read(lambda s: s.scalars(select(UsageRow)).one())
+    row = any_store.read(lambda s: s.scalars(select(RequestLogRow)).one())
 
     assert row.finish == "worker_lost"
-    assert any_store.read(lambda s: s.scalars(select(WorkerStateRow)).all()) == []
+    assert any_store.read(lambda s: s.scalars(select(WorkerRow)).all()) == []
     assert any_store.read(lambda s: s.scalars(select(CounterLeaseRow)).all()) == []
 
 
@@ -488,7 +488,7 @@ n = number * 1_000_000
 while True:
     n += 1
     at = datetime.now(UTC)
-    writer.admit(admission(n, at=at, worker=worker))
+    writer.admit(admission(n, created_at=at, worker=worker))
     if n % 7:
         writer.settle(settlement(n, status=200 if n % 5 else 502))
     if n % 50 == 0:
@@ -519,10 +519,14 @@ def test_counters_equal_rows_after_writers_were_killed(any_url: str) -> None:
         victim.stdout.close()
     Reaper(store).look()
     open_ones = store.read(
-        lambda s: s.scalar(select(func.count(UsageRow.id)).where(UsageRow.settled_at.is_(None)))
+        lambda s: s.scalar(
+            select(func.count(RequestLogRow.id)).where(RequestLogRow.settled_at.is_(None))
+        )
     )
     lost = store.read(
-        lambda s: s.scalar(select(func.count(UsageRow.id)).where(UsageRow.finish == "worker_lost"))
+        lambda s: s.scalar(
+            select(func.count(RequestLogRow.id)).where(RequestLogRow.finish == "worker_lost")
+        )
     )
 
     assert _rows(store) >= 300 * KILLS
@@ -535,4 +539,4 @@ def test_counters_equal_rows_after_writers_were_killed(any_url: str) -> None:
 
 
 def _rows(store: Store) -> int:
-    return store.read(lambda s: s.scalar(select(func.count(UsageRow.id)))) or 0
+    return store.read(lambda s: s.scalar(select(func.count(RequestLogRow.id)))) or 0

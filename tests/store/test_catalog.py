@@ -9,8 +9,9 @@ from sqlalchemy.orm import Session
 
 from gateway.core.catalog import Alias, Listed
 from gateway.errors import InvalidRequest, NotFound
+from gateway.schemas.key import Key
 from gateway.schemas.server import Server
-from gateway.store import catalog, servers
+from gateway.store import catalog, keys, servers
 from gateway.store.database.engine import Database
 from tests.models import change
 
@@ -161,6 +162,37 @@ def test_fallbacks_are_other_models(session: Session) -> None:
     for wrong in ([a.id], [999]):
         with pytest.raises(InvalidRequest):
             change(session, a.id, fallbacks=tuple(wrong))
+
+
+def test_fallbacks_keep_their_order(session: Session) -> None:
+    refresh(session, 1, "a:latest", "b:latest", "c:latest", "d:latest")
+    a, b, c, d = (one(session, f"{name}:latest").id for name in "abcd")
+    for wanted in ([b, c], [d, c, b], [c], [], [c, b]):
+        change(session, a, fallbacks=tuple(wanted))
+        session.flush()
+        session.expire_all()
+        assert catalog.get(session, a).fallbacks == tuple(wanted)
+
+
+def test_a_forgotten_model_leaves_keys_and_fallbacks(session: Session) -> None:
+    refresh(session, 1, "a:latest", "b:latest", "c:latest")
+    a, b, c = (one(session, f"{name}:latest").id for name in "abc")
+    change(session, a, fallbacks=(c, b))
+    key = keys.insert(session, Key(0, "", "", created_at=NOW, model_ids=(c, b)), b"1" * 32)
+    catalog.delete(session, c)
+    session.expire_all()
+
+    assert catalog.get(session, a).fallbacks == (b,)
+    assert keys.get(session, key.id).model_ids == (b,)
+    refresh(session, 1, "a:latest", "b:latest", "d:latest")
+    assert one(session, "d:latest").id > c  # what spoke of the old one never means the new one
+
+
+def test_a_key_cannot_speak_of_a_model_there_is_not(session: Session) -> None:
+    with pytest.raises(InvalidRequest, match="There is no model 999") as caught:
+        keys.insert(session, Key(0, "", "", created_at=NOW, model_ids=(999,)), b"1" * 32)
+
+    assert caught.value.param == "model_ids"
 
 
 def test_a_forgotten_model_leaves_nothing(session: Session) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from gateway.store.coordination import versions
 from gateway.store.database import schema
 from gateway.store.database.engine import Database, begin_write, merge_histograms, sqlite_engine
-from gateway.store.tables import NoticeRow, SettingRow, UsageRow, from_us, to_us
+from gateway.store.tables import CommandRow, SettingRow, from_us, to_us
 
 NOW = datetime(2030, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 
@@ -37,15 +37,15 @@ def loop_engine(url: str) -> Iterator[Engine]:
     engine.dispose()
 
 
-def setting(name: str, value: object = 1, at: datetime = NOW) -> SettingRow:
-    return SettingRow(name=name, value=value, updated_at=at, updated_by="dana")
+def setting(name: str, value: object = 1) -> SettingRow:
+    return SettingRow(name=name, value=value)
 
 
 def test_a_writing_transaction_is_alone_from_its_first_statement(url: str) -> None:
     database = Database(url)
     other = sqlite3.connect(url.removeprefix("sqlite:///"), timeout=0, isolation_level=None)
     with database.write() as session:
-        session.scalars(select(NoticeRow)).all()
+        session.scalars(select(CommandRow)).all()
         with pytest.raises(sqlite3.OperationalError, match="locked"):
             other.execute("BEGIN IMMEDIATE")
         session.add(setting("x"))
@@ -128,17 +128,17 @@ def test_a_failed_write_leaves_nothing(database: Database) -> None:
 def test_instants_and_json_come_back_as_they_were(database: Database) -> None:
     value = {"a": [1, 2.5, None, "漢字 🧭"], "b": {"c": True}}
     with database.write() as session:
-        session.add(setting("x", value))
+        session.add(CommandRow(created_at=NOW, kind="x", payload=value))
     with database.read() as session:
-        row = session.scalars(select(SettingRow)).one()
+        row = session.scalars(select(CommandRow)).one()
 
-    assert (row.updated_at, row.value) == (NOW, value)
+    assert (row.created_at, row.payload) == (NOW, value)
     assert from_us(to_us(NOW)) == NOW
 
 
 def test_a_naive_time_is_refused(database: Database) -> None:
     with database.read() as session:
-        session.add(setting("x", at=NOW.replace(tzinfo=None)))
+        session.add(CommandRow(created_at=NOW.replace(tzinfo=None), kind="x"))
         with pytest.raises(StatementError, match="naive"):
             session.flush()
 
@@ -172,12 +172,12 @@ def test_a_change_mark_is_seen_by_another_connection_at_once(url: str) -> None:
     watch = versions.FileWatch(url.removeprefix("sqlite:///"))
     before = watch.look()
     with database.write() as session:
-        versions.bump(session, "keys", NOW)
+        versions.bump(session, "keys")
     first = watch.look()
     same = watch.look()
     with database.write() as session:
-        versions.bump(session, "keys", NOW)
-        versions.bump(session, "models", NOW)
+        versions.bump(session, "keys")
+        versions.bump(session, "models")
     second = watch.look()
     watch.close()
     database.close()
@@ -189,7 +189,7 @@ def test_a_change_mark_is_seen_by_another_connection_at_once(url: str) -> None:
 def test_marks_are_counted_on_both_databases(database: Database) -> None:
     for _ in range(3):
         with database.write() as session:
-            versions.bump(session, "settings", NOW)
+            versions.bump(session, "settings")
     with database.read() as session:
         found = versions.numbers(session)
 
@@ -199,13 +199,14 @@ def test_marks_are_counted_on_both_databases(database: Database) -> None:
 def test_the_newest_page_walks_an_index(url: str) -> None:
     database = Database(url)
     with database.read() as session:
+        newest = "ORDER BY created_at DESC, id DESC LIMIT 50"
         for query in (
-            "SELECT * FROM usage ORDER BY at DESC, id DESC LIMIT 50",
-            "SELECT * FROM usage WHERE (at, id) < (5, 5) ORDER BY at DESC, id DESC LIMIT 50",
-            "SELECT * FROM usage WHERE key_id = 3 ORDER BY at DESC, id DESC LIMIT 50",
-            "SELECT * FROM usage WHERE model = 'm' ORDER BY at DESC, id DESC LIMIT 50",
-            "SELECT * FROM usage WHERE status = 502 ORDER BY at DESC, id DESC LIMIT 50",
-            "SELECT DISTINCT worker FROM usage WHERE settled_at IS NULL",
+            f"SELECT * FROM request_log {newest}",
+            f"SELECT * FROM request_log WHERE (created_at, id) < (5, 5) {newest}",
+            f"SELECT * FROM request_log WHERE key_id = 3 {newest}",
+            f"SELECT * FROM request_log WHERE model = 'm' {newest}",
+            f"SELECT * FROM request_log WHERE status = 502 {newest}",
+            "SELECT DISTINCT worker FROM request_log WHERE settled_at IS NULL",
         ):
             plan = " ".join(
                 str(row[3]) for row in session.execute(text(f"EXPLAIN QUERY PLAN {query}"))
@@ -213,7 +214,6 @@ def test_the_newest_page_walks_an_index(url: str) -> None:
             assert "USING INDEX" in plan or "USING COVERING INDEX" in plan, (query, plan)
             assert "TEMP B-TREE FOR ORDER BY" not in plan, (query, plan)
     database.close()
-    assert UsageRow.__tablename__ == "usage"
 
 
 def test_a_nul_is_stored_and_sought_on_each_kind_of_store(database: Database) -> None:
@@ -221,12 +221,12 @@ def test_a_nul_is_stored_and_sought_on_each_kind_of_store(database: Database) ->
     name = "a\0b"
     value = {"nul": name, "an escape": "\\u0000", "both": "\\\0"}
     with database.write() as session:
-        session.add(SettingRow(name=name, value=value, updated_at=NOW, updated_by=name))
+        session.add(CommandRow(created_at=NOW, worker=name, kind="x", payload=value))
     with database.read() as session:
-        row = session.scalars(select(SettingRow).where(SettingRow.name == name)).one()
+        row = session.scalars(select(CommandRow).where(CommandRow.worker == name)).one()
 
     kept = "\0" if database.is_sqlite else "\ufffd"
-    assert row.updated_by == name.replace("\0", kept)
-    assert row.value == {
+    assert row.worker == name.replace("\0", kept)
+    assert row.payload == {
         "nul": name.replace("\0", kept), "an escape": "\\u0000", "both": f"\\{kept}"
     }  # fmt: skip

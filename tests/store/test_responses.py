@@ -48,7 +48,7 @@ def test_a_response_is_recalled_as_it_was_and_stored_once(database: Database) ->
     with database.read() as session:
         found = responses.find(session, 1, name, NOW)
         others = responses.find(session, 2, name, NOW)
-        row = session.get(responses.StoredResponseRow, name)
+        row = session.get(responses.ResponseRow, name)
 
     assert found is not None
     assert row is not None

@@ -46,7 +46,7 @@ def state(gateway: Gateway) -> str:
 def settled(path: Path) -> int:
     connection = sqlite3.connect(path, timeout=10)
     try:
-        query = "SELECT count(*) FROM usage WHERE settled_at IS NOT NULL"
+        query = "SELECT count(*) FROM request_log WHERE settled_at IS NOT NULL"
         return int(connection.execute(query).fetchone()[0])
     finally:
         connection.close()
@@ -57,7 +57,7 @@ def is_sound(path: Path) -> bool:
     connection = sqlite3.connect(path, timeout=10)
     try:
         found = connection.execute("PRAGMA integrity_check").fetchone()[0]
-        rows = connection.execute("SELECT count(*) FROM usage WHERE settled_at IS NOT NULL")
+        rows = connection.execute("SELECT count(*) FROM request_log WHERE settled_at IS NOT NULL")
         sums = connection.execute("SELECT coalesce(sum(requests), 0) FROM usage_hour")
         return found == "ok" and rows.fetchone() == sums.fetchone()
     finally:

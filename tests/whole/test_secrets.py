@@ -217,7 +217,7 @@ def test_the_database_holds_nothing_of_it(run: tuple[Gateway, Operator, str]) ->
     with closing(sqlite3.connect(gateway.folder / "gateway.db")) as database:
         text = "\n".join(_without_servers(line) for line in database.iterdump())
 
-    assert text.count('INSERT INTO "usage"') > 300
+    assert text.count('INSERT INTO "request_log"') > 300
     assert _hits(text) == []
     assert gateway.key not in text
     assert ADMIN_PASSWORD not in text

@@ -83,10 +83,9 @@ def model_names(key: Key, models: Mapping[int, Model]) -> tuple[str, ...]:
     if "*" in key.allow and not key.deny:
         return (_("all models"),)
     chosen = [models[id_].display_name for id_ in key.model_ids if id_ in models]
-    gone = [_("removed model") for id_ in key.model_ids if id_ not in models]
     allowed = [_("all models") if name == "*" else name for name in key.allow]
     denied = [_("not %(name)s", name=name) for name in key.deny]
-    return (*chosen, *allowed, *gone, *denied)
+    return (*chosen, *allowed, *denied)
 
 
 def bar(budget: Budget, spent: Mapping[tuple[str, str], int]) -> Bar:

@@ -1,4 +1,4 @@
-"""By which sign workers know that the others live: `worker_state.beat_at`."""
+"""By which sign workers know that the others live: `worker.heartbeat_at`."""
 
 from __future__ import annotations
 
@@ -8,44 +8,26 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from gateway.store.database.upserts import insert_for
-from gateway.store.tables import WorkerStateRow
+from gateway.store.tables import WorkerRow
 
 
-def beat(
-    session: Session,
-    worker: str,
-    *,
-    pid: int,
-    host: str,
-    version: str,
-    started_at: datetime,
-    now: datetime,
-) -> None:
-    """Note that a worker lives; what it shows in its snapshot stays."""
+def record(session: Session, worker: str, *, started_at: datetime, now: datetime) -> None:
+    """Record that a worker lives; what it shows in its snapshot stays."""
     session.execute(
-        insert_for(session, WorkerStateRow)
-        .values(
-            worker=worker,
-            pid=pid,
-            host=host[:256],
-            version=version[:32],
-            started_at=started_at,
-            beat_at=now,
-            snapshot={},
-        )
+        insert_for(session, WorkerRow)
+        .values(name=worker, started_at=started_at, heartbeat_at=now, snapshot={})
         .on_conflict_do_update(
-            index_elements=[WorkerStateRow.worker],
-            set_={"beat_at": now, "started_at": started_at, "version": version[:32]},
+            index_elements=[WorkerRow.name], set_={"heartbeat_at": now, "started_at": started_at}
         )
     )
 
 
-def beats(session: Session) -> dict[str, datetime]:
+def last(session: Session) -> dict[str, datetime]:
     """Return when each worker was last heard."""
-    rows = session.execute(select(WorkerStateRow.worker, WorkerStateRow.beat_at))
-    return {row.worker: row.beat_at for row in rows}
+    rows = session.execute(select(WorkerRow.name, WorkerRow.heartbeat_at))
+    return {row.name: row.heartbeat_at for row in rows}
 
 
-def forget(session: Session, worker: str) -> None:
+def remove(session: Session, worker: str) -> None:
     """Remove a worker that has ended."""
-    session.execute(delete(WorkerStateRow).where(WorkerStateRow.worker == worker))
+    session.execute(delete(WorkerRow).where(WorkerRow.name == worker))

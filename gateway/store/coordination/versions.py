@@ -1,4 +1,4 @@
-"""Change marks: how another worker notices that keys, models or settings were changed.
+"""Versions: how another worker notices that keys, models or settings were changed.
 
 A change raises its topic's number in its own transaction (`bump`). Workers compare numbers. On
 SQLite a look costs microseconds, so it is taken at every request: `PRAGMA data_version` tells
@@ -11,39 +11,38 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Literal, TypeAlias
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from gateway.store.database.upserts import insert_for
-from gateway.store.tables import RevisionRow
+from gateway.store.tables import ChangeVersionRow
 
 Topic: TypeAlias = Literal["keys", "models", "servers", "settings", "admins", "commands"]
 
 
-def bump(session: Session, topic: Topic, now: datetime) -> None:
+def bump(session: Session, topic: Topic) -> None:
     """Raise the number of `topic`; call in the transaction that changes it."""
     session.execute(
-        insert_for(session, RevisionRow)
-        .values(topic=topic, revision=1, at=now)
+        insert_for(session, ChangeVersionRow)
+        .values(topic=topic, version=1)
         .on_conflict_do_update(
-            index_elements=[RevisionRow.topic],
-            set_={"revision": RevisionRow.revision + 1, "at": now},
+            index_elements=[ChangeVersionRow.topic],
+            set_={"version": ChangeVersionRow.version + 1},
         )
     )
 
 
 def numbers(session: Session) -> dict[str, int]:
     """Return the number of each topic that was ever changed."""
-    rows = session.execute(select(RevisionRow.topic, RevisionRow.revision))
-    return {row.topic: row.revision for row in rows}
+    rows = session.execute(select(ChangeVersionRow.topic, ChangeVersionRow.version))
+    return {row.topic: row.version for row in rows}
 
 
-def bump_all(session: Session, now: datetime) -> None:
+def bump_all(session: Session) -> None:
     """Raise every number: the whole store was replaced."""
-    session.execute(update(RevisionRow).values(revision=RevisionRow.revision + 1, at=now))
+    session.execute(update(ChangeVersionRow).values(version=ChangeVersionRow.version + 1))
 
 
 class FileWatch:
@@ -66,7 +65,7 @@ class FileWatch:
             connection = self._connection or self._open()
             version: int = connection.execute("PRAGMA data_version").fetchone()[0]
             if version != self._version:
-                rows = connection.execute("SELECT topic, revision FROM revision").fetchall()
+                rows = connection.execute("SELECT topic, version FROM change_version").fetchall()
                 self._numbers = dict(rows)
                 self._version = version
             return self._numbers

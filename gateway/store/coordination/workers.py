@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from gateway.core.chat import Json
 from gateway.store.coordination import versions
-from gateway.store.tables import CommandRow, WorkerStateRow
+from gateway.store.tables import CommandRow, WorkerRow
 
 _KEPT = timedelta(minutes=10)
 
@@ -23,17 +23,15 @@ class WorkerState:
 
     worker: str
     started_at: datetime
-    beat_at: datetime
+    heartbeat_at: datetime
     snapshot: Mapping[str, Json]
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """An order; `worker` is "" where it is for all."""
+    """An order as a worker reads it."""
 
     id: int
-    at: datetime
-    worker: str
     kind: str
     payload: Mapping[str, Json]
 
@@ -41,21 +39,19 @@ class Command:
 def show(session: Session, worker: str, snapshot: Mapping[str, Json]) -> None:
     """Write what a worker runs, into the row that its heartbeats keep."""
     session.execute(
-        update(WorkerStateRow)
-        .where(WorkerStateRow.worker == worker)
-        .values(snapshot=dict(snapshot))
+        update(WorkerRow).where(WorkerRow.name == worker).values(snapshot=dict(snapshot))
     )
 
 
 def alive(session: Session, since: datetime) -> list[WorkerState]:
     """Return the workers heard of since then, oldest first."""
     query = (
-        select(WorkerStateRow)
-        .where(WorkerStateRow.beat_at >= since)
-        .order_by(WorkerStateRow.started_at, WorkerStateRow.worker)
+        select(WorkerRow)
+        .where(WorkerRow.heartbeat_at >= since)
+        .order_by(WorkerRow.started_at, WorkerRow.name)
     )
     return [
-        WorkerState(row.worker, row.started_at, row.beat_at, row.snapshot)
+        WorkerState(row.name, row.started_at, row.heartbeat_at, row.snapshot)
         for row in session.scalars(query)
     ]
 
@@ -66,17 +62,12 @@ def order(
     payload: Mapping[str, Json],
     *,
     worker: str = "",
-    actor_name: str = "",
     now: datetime,
 ) -> None:
     """Leave an order for a worker, or for all; old ones are cleared away."""
-    session.execute(delete(CommandRow).where(CommandRow.at < now - _KEPT))
-    session.add(
-        CommandRow(
-            at=now, worker=worker, kind=kind, payload=dict(payload), actor_name=actor_name[:256]
-        )
-    )
-    versions.bump(session, "commands", now)
+    session.execute(delete(CommandRow).where(CommandRow.created_at < now - _KEPT))
+    session.add(CommandRow(created_at=now, worker=worker, kind=kind, payload=dict(payload)))
+    versions.bump(session, "commands")
     session.flush()
 
 
@@ -92,6 +83,4 @@ def orders_after(session: Session, last_id: int, worker: str) -> list[Command]:
         .where(CommandRow.id > last_id, CommandRow.worker.in_(("", worker)))
         .order_by(CommandRow.id)
     )
-    return [
-        Command(row.id, row.at, row.worker, row.kind, row.payload) for row in session.scalars(query)
-    ]
+    return [Command(row.id, row.kind, row.payload) for row in session.scalars(query)]

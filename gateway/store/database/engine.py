@@ -183,7 +183,7 @@ def _json_without_nul(value: Any) -> str:
 
 def merge_histograms(stored: str, more: str) -> str:
     """Add two sets of histograms, both as JSON text; SQLite calls this from our statements, and
-    PostgreSQL has a function of the same name (migration 0002)."""
+    PostgreSQL has a function of the same name (migration 0001)."""
     merged = orjson.loads(stored)
     for metric, counts in orjson.loads(more).items():
         mine = merged.setdefault(metric, {})

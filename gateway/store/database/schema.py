@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 MIGRATIONS = Path(__file__).resolve().parent.parent.parent / "migrations"
 LOCK_WAIT_S = 30.0
 _ADVISORY_LOCK = 0x6F326F61
+_BEFORE_RELEASE = frozenset(f"000{number}" for number in range(1, 9))
 _QUICK_CHECK_BYTES = 64 << 20
-HOW_TO_MIGRATE = "run 'flask --app wsgi db upgrade', or start the gateway once"
+_HOW_TO_MIGRATE = "start the gateway once (python -m gateway.start --prepare only migrates)"
 _HOW_TO_REPAIR = "restore a backup with 'flask restore', or move the file away to start afresh"
 
 
@@ -49,9 +50,9 @@ def upgrade(url: str) -> None:
         _upgrade_postgresql(parsed)
 
 
-def check(url: str, *, or_older: bool = False) -> str:
+def check(url: str) -> str:
     """Return the schema's revision. Raises SchemaError if the database is damaged, newer, empty,
-    or, unless `or_older`, not yet migrated."""
+    or not yet migrated."""
     parsed = make_url(url)
     engine = _engine(parsed)
     try:
@@ -64,11 +65,9 @@ def check(url: str, *, or_older: bool = False) -> str:
     finally:
         engine.dispose()
     if revision != head():
-        _refuse_newer(revision)
-        if revision and or_older:
-            return revision
+        check_known(revision)
         state = f"has schema {revision}, and {head()} is needed" if revision else "is not set up"
-        raise SchemaError(f"the database {shown(parsed)} {state}: {HOW_TO_MIGRATE}")
+        raise SchemaError(f"the database {shown(parsed)} {state}: {_HOW_TO_MIGRATE}")
     return revision
 
 
@@ -100,9 +99,21 @@ def head() -> str:
     return _scripts().get_current_head() or ""
 
 
-def is_known(revision: str | None) -> bool:
-    """Whether this version made that schema, or can bring it along."""
-    return revision in {script.revision for script in _scripts().walk_revisions()}
+def check_known(revision: str | None) -> None:
+    """Raise SchemaError for a schema that this version neither made nor can migrate."""
+    if revision in _BEFORE_RELEASE:
+        raise SchemaError(
+            f"the database has schema {revision} of a gateway before the first release: carry keys"
+            " and models over into a new database, with 'flask --app wsgi export-config"
+            " --with-digests FILE' of that gateway and 'flask --app wsgi import-config FILE' of"
+            " this one"
+        )
+    known = {script.revision for script in _scripts().walk_revisions()}
+    if revision is not None and revision not in known:
+        raise SchemaError(
+            f"the database has schema {revision}, which a newer version of the gateway made: "
+            "start that version, or restore an older backup"
+        )
 
 
 def shown(url: URL | str) -> str:
@@ -141,7 +152,7 @@ def _copy_before_migrating(path: Path, engine: Engine) -> None:
         revision = _current(connection)
     if revision is None or revision == head():
         return
-    _refuse_newer(revision)
+    check_known(revision)
     copy = path.with_name(f"{path.name}.before-{revision}")
     fresh = copy.with_name(f".{copy.name}.{os.getpid()}")
     try:
@@ -178,7 +189,7 @@ def _migrate(connection: Connection) -> None:
     connection.rollback()
     if revision == head():
         return
-    _refuse_newer(revision)
+    check_known(revision)
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
@@ -196,14 +207,6 @@ def _scripts() -> ScriptDirectory:
     from alembic.script import ScriptDirectory
 
     return ScriptDirectory(str(MIGRATIONS))
-
-
-def _refuse_newer(revision: str | None) -> None:
-    if revision is not None and not is_known(revision):
-        raise SchemaError(
-            f"the database has schema {revision}, which a newer version of the gateway made: "
-            "start that version, or restore an older backup"
-        )
 
 
 def _check_file(url: URL) -> None:

@@ -88,5 +88,5 @@ def _seed_servers(session: Session, settings: Settings, now: datetime) -> list[s
         name = host if number == 1 else f"{host} {number}"
         stored = servers.insert(session, Server(id=0, name=name[:120], url=url), now)
         audit.record(session, SYSTEM, _SEEDED, "server", stored.id, stored.name, now=now)
-    versions.bump(session, "servers", now)
+    versions.bump(session, "servers")
     return [f"Ollama at {', '.join(settings.ollama_urls)} was added from OLLAMA_URL."]

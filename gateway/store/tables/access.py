@@ -5,25 +5,25 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, ForeignKey, Index, LargeBinary, String, Table, Text, event
+from sqlalchemy import ForeignKey, Index, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from gateway.store.tables.base import Base, JsonColumn, Name, RowId, Word
+from gateway.store.tables.base import Base, JsonColumn, Name, PrimaryKey, ShortText
 
 
-class AdminRow(Base):
+class AccountRow(Base):
     """A person who may log in. `username` is kept in lower case; `role` is owner, admin or viewer.
 
     `epoch` is part of every session: raising it ends them all. `totp_secret` counts only once
     `totp_enabled`; `totp_last_step` is the last 30 s step that was used, so no code works twice.
     """
 
-    __tablename__ = "admin"
+    __tablename__ = "account"
 
-    id: Mapped[RowId]
+    id: Mapped[PrimaryKey]
     username: Mapped[str] = mapped_column(String(64), unique=True)
-    role: Mapped[Word]
-    password_hash: Mapped[str] = mapped_column(Text)
+    role: Mapped[ShortText]
+    password_hash: Mapped[str]
     must_change_password: Mapped[bool] = mapped_column(default=False)
     enabled: Mapped[bool] = mapped_column(default=True)
     totp_secret: Mapped[str | None] = mapped_column(String(64))
@@ -37,21 +37,23 @@ class AdminRow(Base):
     last_login_ip: Mapped[str] = mapped_column(String(64), default="")
 
 
-class AdminSessionRow(Base):
+class AccountSessionRow(Base):
     """A logged-in browser. Only the SHA-256 of the cookie's random id is kept. A `pending` one
     opens nothing: its password was right, the second factor is still to come."""
 
-    __tablename__ = "admin_session"
+    __tablename__ = "account_session"
 
-    id: Mapped[RowId]
+    id: Mapped[PrimaryKey]
     digest: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
-    admin_id: Mapped[int] = mapped_column(ForeignKey("admin.id", ondelete="CASCADE"), index=True)
+    account_id: Mapped[int] = mapped_column(
+        ForeignKey("account.id", ondelete="CASCADE"), index=True
+    )
     epoch: Mapped[int]
     pending: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime]
     seen_at: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)
-    ip: Mapped[Word]
+    ip: Mapped[ShortText]
     user_agent: Mapped[Name]
 
 
@@ -60,14 +62,14 @@ class AdminTokenRow(Base):
 
     __tablename__ = "admin_token"
 
-    id: Mapped[RowId]
-    admin_id: Mapped[int | None] = mapped_column(
-        ForeignKey("admin.id", ondelete="CASCADE"), index=True
+    id: Mapped[PrimaryKey]
+    account_id: Mapped[int | None] = mapped_column(
+        ForeignKey("account.id", ondelete="CASCADE"), index=True
     )
     name: Mapped[Name]
-    role: Mapped[Word]
+    role: Mapped[ShortText]
     digest: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
-    prefix: Mapped[Word]
+    prefix: Mapped[ShortText]
     last4: Mapped[str] = mapped_column(String(4))
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime | None]
@@ -93,7 +95,7 @@ class SpentSecretRow(Base):
     __tablename__ = "spent_secret"
 
     digest: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
-    at: Mapped[datetime] = mapped_column(index=True)
+    created_at: Mapped[datetime] = mapped_column(index=True)
 
 
 class AuditRow(Base):
@@ -102,42 +104,19 @@ class AuditRow(Base):
 
     __tablename__ = "audit"
     __table_args__ = (
-        Index("ix_audit_at_id", "at", "id"),
-        Index("ix_audit_object_kind_object_id_id", "object_kind", "object_id", "id"),
+        Index(None, "created_at", "id"),
+        Index(None, "object_kind", "object_id", "id"),
     )
 
-    id: Mapped[RowId]
-    at: Mapped[datetime]
-    actor_kind: Mapped[Word]
+    id: Mapped[PrimaryKey]
+    created_at: Mapped[datetime]
+    actor_kind: Mapped[ShortText]
     actor_id: Mapped[int | None]
     actor_name: Mapped[Name]
-    ip: Mapped[Word]
-    action: Mapped[Word]
-    object_kind: Mapped[Word]
-    object_id: Mapped[str] = mapped_column(String(64))
+    ip: Mapped[ShortText]
+    action: Mapped[ShortText]
+    object_kind: Mapped[ShortText]
+    object_id: Mapped[ShortText]
     object_name: Mapped[Name]
     before: Mapped[Any | None] = mapped_column(JsonColumn)
     after: Mapped[Any | None] = mapped_column(JsonColumn)
-
-
-AUDIT_TRIGGERS: dict[str, tuple[str, ...]] = {
-    "sqlite": (
-        "CREATE TRIGGER audit_is_append_only BEFORE UPDATE ON audit "
-        "BEGIN SELECT RAISE(ABORT, 'audit rows cannot be changed'); END",
-    ),
-    "postgresql": (
-        "CREATE FUNCTION audit_is_append_only() RETURNS trigger LANGUAGE plpgsql AS "
-        "$$ BEGIN RAISE EXCEPTION 'audit rows cannot be changed'; END $$",
-        "CREATE TRIGGER audit_is_append_only BEFORE UPDATE ON audit "
-        "FOR EACH ROW EXECUTE FUNCTION audit_is_append_only()",
-    ),
-}
-"""Statements per database that make `audit` append-only; the migration runs the same ones."""
-
-
-def _create_triggers(target: Table, connection: Connection, **_: object) -> None:
-    for statement in AUDIT_TRIGGERS.get(connection.dialect.name, ()):
-        connection.exec_driver_sql(statement)
-
-
-event.listen(AuditRow.__table__, "after_create", _create_triggers)

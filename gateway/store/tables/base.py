@@ -11,7 +11,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from sqlalchemy import JSON, BigInteger, Dialect, Integer, MetaData, String
+from sqlalchemy import JSON, BigInteger, Dialect, Integer, MetaData, String, Text
 from sqlalchemy.orm import DeclarativeBase, mapped_column, registry
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -36,7 +36,7 @@ def from_us(us: int) -> datetime:
     return _EPOCH + timedelta(microseconds=us)
 
 
-class Instant(TypeDecorator[datetime]):
+class UtcMicros(TypeDecorator[datetime]):
     """An aware datetime, stored as microseconds since 1970. A naive one raises TypeError."""
 
     impl = BigInteger
@@ -51,7 +51,7 @@ class Instant(TypeDecorator[datetime]):
         return None if value is None else from_us(value)
 
 
-class JsonText(TypeDecorator[Any]):
+class JsonType(TypeDecorator[Any]):
     """JSON of any shape: text on SQLite, JSONB on PostgreSQL. Python None is SQL NULL.
 
     PostgreSQL's types are loaded where there is PostgreSQL: they take 2 MB.
@@ -69,16 +69,19 @@ class JsonText(TypeDecorator[Any]):
         return dialect.type_descriptor(JSON(none_as_null=True))
 
 
-JsonColumn = JsonText()
+JsonColumn = JsonType()
 
-RowId = Annotated[
+PrimaryKey = Annotated[
     int,
     mapped_column(
         BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True
     ),
 ]
-Word = Annotated[str, mapped_column(String(64))]
+ShortText = Annotated[str, mapped_column(String(64))]
 Name = Annotated[str, mapped_column(String(256))]
+
+NEVER_REUSED = {"sqlite_autoincrement": True}
+"""For tables whose ids history speaks of: SQLite would give a deleted row's id to the next one."""
 
 
 class Base(DeclarativeBase):
@@ -87,10 +90,11 @@ class Base(DeclarativeBase):
     registry = registry(
         metadata=MetaData(naming_convention=_NAMES),
         type_annotation_map={
-            datetime: Instant,
+            datetime: UtcMicros,
             dict[str, Any]: JsonColumn,
             list[Any]: JsonColumn,
             list[str]: JsonColumn,
-            list[int]: JsonColumn,
+            int: BigInteger,
+            str: Text,
         },
     )

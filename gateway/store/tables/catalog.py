@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, String, Text, false
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import ForeignKey, Index, String
+from sqlalchemy.ext.associationproxy import AssociationProxy, association_proxy
+from sqlalchemy.ext.orderinglist import ordering_list
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from gateway.store.tables.base import Base, Name, RowId, Word
+from gateway.store.tables.base import NEVER_REUSED, Base, Name, PrimaryKey
 
 
 class ServerRow(Base):
@@ -16,23 +18,37 @@ class ServerRow(Base):
     export."""
 
     __tablename__ = "server"
+    __table_args__ = NEVER_REUSED
 
-    id: Mapped[RowId]
+    id: Mapped[PrimaryKey]
     name: Mapped[str] = mapped_column(String(128), unique=True)
     url: Mapped[str] = mapped_column(String(512), unique=True)
     weight: Mapped[int] = mapped_column(default=1)
     enabled: Mapped[bool] = mapped_column(default=True)
     draining: Mapped[bool] = mapped_column(default=False)
-    auth_header: Mapped[str] = mapped_column(Text, default="")
+    auth_header: Mapped[str] = mapped_column(default="")
     tls_verify: Mapped[bool] = mapped_column(default=True)
     tls_ca_file: Mapped[str] = mapped_column(String(512), default="")
     slots: Mapped[int] = mapped_column(default=0)
     tags: Mapped[list[str]] = mapped_column(default=list)
-    notes: Mapped[str] = mapped_column(Text, default="")
     created_at: Mapped[datetime]
     version: Mapped[str] = mapped_column(String(64), default="")
     refreshed_at: Mapped[datetime | None]
-    refresh_error: Mapped[str] = mapped_column(Text, default="")
+    refresh_error: Mapped[str] = mapped_column(default="")
+
+
+class ModelFallbackRow(Base):
+    """A model that answers when another cannot; those of one model are tried by `position`."""
+
+    __tablename__ = "model_fallback"
+
+    model_id: Mapped[int] = mapped_column(
+        ForeignKey("model.id", ondelete="CASCADE"), primary_key=True
+    )
+    fallback_id: Mapped[int] = mapped_column(
+        ForeignKey("model.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
+    position: Mapped[int]
 
 
 class ModelRow(Base):
@@ -44,29 +60,39 @@ class ModelRow(Base):
     """
 
     __tablename__ = "model"
+    __table_args__ = NEVER_REUSED
 
-    id: Mapped[RowId]
+    id: Mapped[PrimaryKey]
     name: Mapped[Name]
     name_key: Mapped[str] = mapped_column(String(256), unique=True)
     display_name: Mapped[Name]
     display_key: Mapped[str] = mapped_column(String(256), unique=True)
     enabled: Mapped[bool] = mapped_column(default=True)
     override: Mapped[dict[str, Any]] = mapped_column(default=dict)
-    fallbacks: Mapped[list[int]] = mapped_column(default=list)
     capabilities: Mapped[list[str] | None]
     context_tokens: Mapped[int | None]
     modified_at: Mapped[datetime | None]
     digest: Mapped[str] = mapped_column(String(80), default="")
-    size_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
+    size_bytes: Mapped[int] = mapped_column(default=0)
     family: Mapped[str] = mapped_column(String(64), default="")
     parameter_size: Mapped[str] = mapped_column(String(32), default="")
     quantization: Mapped[str] = mapped_column(String(32), default="")
     remote: Mapped[bool] = mapped_column(default=False)
     details: Mapped[dict[str, Any] | None]
     details_digest: Mapped[str] = mapped_column(String(80), default="")
-    notes: Mapped[str] = mapped_column(Text, default="")
+    notes: Mapped[str] = mapped_column(default="")
     created_at: Mapped[datetime]
     missing_since: Mapped[datetime | None]
+    _fallbacks: Mapped[list[ModelFallbackRow]] = relationship(
+        foreign_keys=ModelFallbackRow.model_id,
+        order_by=ModelFallbackRow.position,
+        collection_class=ordering_list("position"),
+        cascade="all, delete-orphan",
+        lazy="selectin",
+    )
+    fallbacks: AssociationProxy[list[int]] = association_proxy(
+        "_fallbacks", "fallback_id", creator=lambda id_: ModelFallbackRow(fallback_id=id_)
+    )
 
 
 class ModelAliasRow(Base):
@@ -74,7 +100,7 @@ class ModelAliasRow(Base):
 
     __tablename__ = "model_alias"
 
-    id: Mapped[RowId]
+    id: Mapped[PrimaryKey]
     model_id: Mapped[int] = mapped_column(ForeignKey("model.id", ondelete="CASCADE"), index=True)
     name: Mapped[Name]
     name_key: Mapped[str] = mapped_column(String(256), unique=True)
@@ -82,8 +108,8 @@ class ModelAliasRow(Base):
 
 
 class ModelServerRow(Base):
-    """Which server lists which model, as of its last refresh; `details` is its /api/tags entry,
-    `pinned` that the model stays in memory there."""
+    """Which server lists which model, as of its last refresh; `pinned`: the model stays in memory
+    there."""
 
     __tablename__ = "model_server"
 
@@ -93,52 +119,19 @@ class ModelServerRow(Base):
     server_id: Mapped[int] = mapped_column(
         ForeignKey("server.id", ondelete="CASCADE"), primary_key=True, index=True
     )
-    digest: Mapped[str] = mapped_column(String(80), default="")
-    size_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
-    modified_at: Mapped[datetime | None]
-    details: Mapped[dict[str, Any]] = mapped_column(default=dict)
-    seen_at: Mapped[datetime]
-    pinned: Mapped[bool] = mapped_column(default=False, server_default=false())
+    pinned: Mapped[bool] = mapped_column(default=False)
 
 
 class OverrideVersionRow(Base):
     """Every override a model (or one of its aliases, by name) ever had: who, when, what."""
 
     __tablename__ = "override_version"
-    __table_args__ = (Index("ix_override_version_model_id_id", "model_id", "id"),)
+    __table_args__ = (Index(None, "model_id", "id"),)
 
-    id: Mapped[RowId]
+    id: Mapped[PrimaryKey]
     model_id: Mapped[int] = mapped_column(ForeignKey("model.id", ondelete="CASCADE"))
     alias: Mapped[str] = mapped_column(String(256), default="")
-    at: Mapped[datetime]
+    created_at: Mapped[datetime]
     actor_name: Mapped[Name]
     override: Mapped[dict[str, Any]]
     note: Mapped[str] = mapped_column(String(256), default="")
-
-
-class PullJobRow(Base):
-    """A model being fetched or loaded by a server on our order; survives the page and the worker.
-
-    `kind` is pull, load or pin; `state` is queued, running, done, failed or cancelled; `layers`
-    maps digest to [completed, total] bytes.
-    """
-
-    __tablename__ = "pull_job"
-
-    id: Mapped[RowId]
-    kind: Mapped[Word] = mapped_column(server_default="pull")
-    server_id: Mapped[int] = mapped_column(ForeignKey("server.id", ondelete="CASCADE"), index=True)
-    model: Mapped[Name]
-    state: Mapped[Word] = mapped_column(index=True)
-    status: Mapped[str] = mapped_column(Text, default="")
-    completed_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
-    total_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
-    layers: Mapped[dict[str, Any]] = mapped_column(default=dict)
-    error: Mapped[str] = mapped_column(Text, default="")
-    cancel_requested: Mapped[bool] = mapped_column(default=False)
-    actor_name: Mapped[Name]
-    created_at: Mapped[datetime]
-    started_at: Mapped[datetime | None]
-    finished_at: Mapped[datetime | None]
-    beat_at: Mapped[datetime | None]
-    worker: Mapped[str] = mapped_column(String(64), default="")

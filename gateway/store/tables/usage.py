@@ -9,48 +9,48 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, ForeignKey, Index, String, Table, Text, event, text
+from sqlalchemy import ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from gateway.store.tables.base import Base, Name, RowId, Word
+from gateway.store.tables.base import Base, Name, PrimaryKey, ShortText
 
 
-class UsageRow(Base):
+class RequestLogRow(Base):
     """One call. Names are kept beside ids, so that history outlives what it speaks of.
 
     `counted` tells whether it took one unit of a request budget (refused and failed calls do
     not). Times are milliseconds from admission.
     """
 
-    __tablename__ = "usage"
+    __tablename__ = "request_log"
     __table_args__ = (
-        Index("ix_usage_at_id", "at", "id"),
-        Index("ix_usage_key_id_at", "key_id", "at", "id"),
-        Index("ix_usage_model_at", "model", "at", "id"),
-        Index("ix_usage_server_id_at", "server_id", "at", "id"),
-        Index("ix_usage_status_at", "status", "at", "id"),
+        Index(None, "created_at", "id"),
+        Index(None, "key_id", "created_at", "id"),
+        Index(None, "model", "created_at", "id"),
+        Index(None, "server_id", "created_at", "id"),
+        Index(None, "status", "created_at", "id"),
         Index(
-            "ix_usage_unsettled",
+            "ix_request_log_unsettled",
             "worker",
             # PostgreSQL's is partial too, by its migration; to name it here loads its dialect
             sqlite_where=text("settled_at IS NULL"),
         ),
     )
 
-    id: Mapped[RowId]
+    id: Mapped[PrimaryKey]
     request_id: Mapped[str] = mapped_column(String(64), unique=True)
-    at: Mapped[datetime]
-    key_id: Mapped[int | None] = mapped_column(BigInteger)
+    created_at: Mapped[datetime]
+    key_id: Mapped[int | None]
     key_name: Mapped[Name]
-    endpoint: Mapped[Word]
-    model_id: Mapped[int | None] = mapped_column(BigInteger)
+    endpoint: Mapped[ShortText]
+    model_id: Mapped[int | None]
     model: Mapped[Name]
     requested_model: Mapped[Name]
     streamed: Mapped[bool]
-    client_ip: Mapped[Word]
-    client_app: Mapped[Word]
-    end_user: Mapped[Word]
-    worker: Mapped[Word]
+    client_ip: Mapped[ShortText]
+    client_app: Mapped[ShortText]
+    end_user: Mapped[ShortText]
+    worker: Mapped[ShortText]
     has_tools: Mapped[bool]
     has_images: Mapped[bool]
 
@@ -59,14 +59,14 @@ class UsageRow(Base):
     status: Mapped[int] = mapped_column(default=0)
     finish: Mapped[str] = mapped_column(String(32), default="")
     error_code: Mapped[str] = mapped_column(String(64), default="")
-    error_message: Mapped[str] = mapped_column(Text, default="")
-    server_id: Mapped[int | None] = mapped_column(BigInteger)
+    error_message: Mapped[str] = mapped_column(default="")
+    server_id: Mapped[int | None]
     server_name: Mapped[str] = mapped_column(String(128), default="")
     route_reason: Mapped[str] = mapped_column(String(64), default="")
-    prompt_tokens: Mapped[int] = mapped_column(BigInteger, default=0)
-    completion_tokens: Mapped[int] = mapped_column(BigInteger, default=0)
-    reasoning_tokens: Mapped[int] = mapped_column(BigInteger, default=0)
-    cached_tokens: Mapped[int] = mapped_column(BigInteger, default=0)
+    prompt_tokens: Mapped[int] = mapped_column(default=0)
+    completion_tokens: Mapped[int] = mapped_column(default=0)
+    reasoning_tokens: Mapped[int] = mapped_column(default=0)
+    cached_tokens: Mapped[int] = mapped_column(default=0)
     estimated: Mapped[bool] = mapped_column(default=False)
     queue_ms: Mapped[float | None]
     first_token_ms: Mapped[float | None]
@@ -80,17 +80,17 @@ class UsageRow(Base):
     explain: Mapped[dict[str, Any]] = mapped_column(default=dict)
 
 
-class UsageBodyRow(Base):
+class RequestLogBodyRow(Base):
     """Prompt and answer of a call whose key keeps them; its retention is its own."""
 
-    __tablename__ = "usage_body"
+    __tablename__ = "request_log_body"
 
-    usage_id: Mapped[int] = mapped_column(
-        ForeignKey("usage.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    request_log_id: Mapped[int] = mapped_column(
+        ForeignKey("request_log.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
     )
-    at: Mapped[datetime] = mapped_column(index=True)
-    request_body: Mapped[str | None] = mapped_column(Text)
-    response_body: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(index=True)
+    request_body: Mapped[str | None]
+    response_body: Mapped[str | None]
 
 
 _CLUSTERED = {"sqlite_with_rowid": False}
@@ -101,20 +101,20 @@ class _Sums:
     """Sums over settled calls; `errors` are those that failed. `histograms` is JSON text: metric to
     bucket to count (`core/histogram`), merged by addition."""
 
-    requests: Mapped[int] = mapped_column(BigInteger, default=0)
-    errors: Mapped[int] = mapped_column(BigInteger, default=0)
-    streamed: Mapped[int] = mapped_column(BigInteger, default=0)
-    prompt_tokens: Mapped[int] = mapped_column(BigInteger, default=0)
-    completion_tokens: Mapped[int] = mapped_column(BigInteger, default=0)
-    reasoning_tokens: Mapped[int] = mapped_column(BigInteger, default=0)
-    cached_tokens: Mapped[int] = mapped_column(BigInteger, default=0)
+    requests: Mapped[int] = mapped_column(default=0)
+    errors: Mapped[int] = mapped_column(default=0)
+    streamed: Mapped[int] = mapped_column(default=0)
+    prompt_tokens: Mapped[int] = mapped_column(default=0)
+    completion_tokens: Mapped[int] = mapped_column(default=0)
+    reasoning_tokens: Mapped[int] = mapped_column(default=0)
+    cached_tokens: Mapped[int] = mapped_column(default=0)
     duration_ms: Mapped[float] = mapped_column(default=0.0)
     queue_ms: Mapped[float] = mapped_column(default=0.0)
     ollama_load_ms: Mapped[float] = mapped_column(default=0.0)
     ollama_prompt_ms: Mapped[float] = mapped_column(default=0.0)
     ollama_eval_ms: Mapped[float] = mapped_column(default=0.0)
-    timed_tokens: Mapped[int] = mapped_column(BigInteger, default=0)
-    histograms: Mapped[str] = mapped_column(Text, default="{}")
+    timed_tokens: Mapped[int] = mapped_column(default=0)
+    histograms: Mapped[str] = mapped_column(default="{}")
 
 
 class _Rollup(_Sums):
@@ -122,9 +122,9 @@ class _Rollup(_Sums):
     ok, failed or cancelled (`core.usage.Outcome`)."""
 
     start: Mapped[datetime] = mapped_column(primary_key=True)
-    key_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    key_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     model: Mapped[str] = mapped_column(String(256), primary_key=True)
-    server_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    server_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     endpoint: Mapped[str] = mapped_column(String(64), primary_key=True)
     status: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     client_app: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -143,36 +143,6 @@ class UsageDayRow(_Rollup, Base):
 
     __tablename__ = "usage_day"
     __table_args__ = _CLUSTERED
-
-
-MERGE_HISTOGRAMS = """
-CREATE OR REPLACE FUNCTION merge_histograms(stored text, more text) RETURNS text
-LANGUAGE sql IMMUTABLE AS $$
-  SELECT COALESCE(jsonb_object_agg(metric, counts)::text, '{}')
-  FROM (
-    SELECT metric, jsonb_object_agg(bucket, times) AS counts
-    FROM (
-      SELECT m.key AS metric, b.key AS bucket, SUM(b.value::bigint) AS times
-      FROM (
-        SELECT * FROM jsonb_each(stored::jsonb)
-        UNION ALL
-        SELECT * FROM jsonb_each(more::jsonb)
-      ) AS m(key, value), LATERAL jsonb_each_text(m.value) AS b(key, value)
-      GROUP BY m.key, b.key
-    ) AS summed
-    GROUP BY metric
-  ) AS sets
-$$
-"""
-"""PostgreSQL's twin of `engine.merge_histograms`; the migration makes the same one."""
-
-
-def _create_function(target: Table, connection: Connection, **_: object) -> None:
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(MERGE_HISTOGRAMS)
-
-
-event.listen(UsageHourRow.__table__, "after_create", _create_function)
 
 
 class UsageSumRow(_Sums, Base):

@@ -1,15 +1,14 @@
-"""Tables of the gateway's own working: settings, change marks, workers, commands, stored
-responses."""
+"""Tables of the gateway's own working: settings, versions, workers, jobs, stored responses."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, String, Text
+from sqlalchemy import ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from gateway.store.tables.base import Base, JsonColumn, Name, RowId, Word
+from gateway.store.tables.base import Base, JsonColumn, Name, PrimaryKey, ShortText
 
 
 class SettingRow(Base):
@@ -19,94 +18,110 @@ class SettingRow(Base):
 
     name: Mapped[str] = mapped_column(String(64), primary_key=True)
     value: Mapped[Any] = mapped_column(JsonColumn)
-    updated_at: Mapped[datetime]
-    updated_by: Mapped[Name]
 
 
-class RevisionRow(Base):
+class ChangeVersionRow(Base):
     """How often a topic (keys, models, servers, settings, admins, commands) was changed.
 
     Raised in the transaction of the change: whoever sees a new number sees the change.
     """
 
-    __tablename__ = "revision"
+    __tablename__ = "change_version"
 
     topic: Mapped[str] = mapped_column(String(32), primary_key=True)
-    revision: Mapped[int] = mapped_column(BigInteger)
-    at: Mapped[datetime]
+    version: Mapped[int]
 
 
-class WorkerStateRow(Base):
+class JobLockRow(Base):
+    """When a periodic job, which one worker does for all, was last taken."""
+
+    __tablename__ = "job_lock"
+
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    taken_at: Mapped[datetime]
+
+
+class WorkerRow(Base):
     """A running worker: its heartbeat, and what it is doing right now."""
 
-    __tablename__ = "worker_state"
+    __tablename__ = "worker"
 
-    worker: Mapped[str] = mapped_column(String(64), primary_key=True)
-    pid: Mapped[int]
-    host: Mapped[Name]
-    version: Mapped[str] = mapped_column(String(32), default="")
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
     started_at: Mapped[datetime]
-    beat_at: Mapped[datetime] = mapped_column(index=True)
+    heartbeat_at: Mapped[datetime] = mapped_column(index=True)
     snapshot: Mapped[dict[str, Any]] = mapped_column(default=dict)
 
 
 class CommandRow(Base):
-    """An order for one worker, or for all ("" as `worker`): cancel a call, refresh a server."""
+    """A command for one worker, or for all ("" as `worker`): cancel a call, refresh a server."""
 
     __tablename__ = "command"
 
-    id: Mapped[RowId]
-    at: Mapped[datetime] = mapped_column(index=True)
+    id: Mapped[PrimaryKey]
+    created_at: Mapped[datetime] = mapped_column(index=True)
     worker: Mapped[str] = mapped_column(String(64), default="")
-    kind: Mapped[Word]
+    kind: Mapped[ShortText]
     payload: Mapped[dict[str, Any]] = mapped_column(default=dict)
-    actor_name: Mapped[str] = mapped_column(String(256), default="")
 
 
-class StoredResponseRow(Base):
+class JobRow(Base):
+    """A model being pulled or loaded by a server on our order; survives the page and the worker.
+
+    `kind` is pull, load or pin; `state` is queued, running, done, failed or cancelled; `layers`
+    maps digest to [completed, total] bytes.
+    """
+
+    __tablename__ = "job"
+
+    id: Mapped[PrimaryKey]
+    kind: Mapped[ShortText]
+    server_id: Mapped[int] = mapped_column(ForeignKey("server.id", ondelete="CASCADE"), index=True)
+    model: Mapped[Name]
+    state: Mapped[ShortText] = mapped_column(index=True)
+    status: Mapped[str] = mapped_column(default="")
+    completed_bytes: Mapped[int] = mapped_column(default=0)
+    total_bytes: Mapped[int] = mapped_column(default=0)
+    layers: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    error: Mapped[str] = mapped_column(default="")
+    cancel_requested: Mapped[bool] = mapped_column(default=False)
+    actor_name: Mapped[Name]
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    heartbeat_at: Mapped[datetime | None]
+    worker: Mapped[str] = mapped_column(String(64), default="")
+
+
+class ResponseRow(Base):
     """A response of the Responses API that may be recalled by its key or one that replaced it:
     `key_id` is the first key of the rotations. `body` is the object as it was answered, without its
-    `output`, which the items hold; `size` is in bytes, of both."""
+    `output`, which the items hold; `size_bytes` counts both."""
 
-    __tablename__ = "stored_response"
-    __table_args__ = (Index("ix_stored_response_created_at_id", "created_at", "id"),)
+    __tablename__ = "response"
+    __table_args__ = (Index(None, "created_at", "id"),)
 
     id: Mapped[str] = mapped_column(String(96), primary_key=True)
-    key_id: Mapped[int] = mapped_column(BigInteger, index=True)
+    key_id: Mapped[int] = mapped_column(index=True)
     previous_id: Mapped[str | None] = mapped_column(String(96))
-    model: Mapped[Name]
-    status: Mapped[Word]
     body: Mapped[dict[str, Any]]
-    size: Mapped[int] = mapped_column(default=0)
+    size_bytes: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime | None] = mapped_column(index=True)
 
 
-class StoredItemRow(Base):
+class ResponseItemRow(Base):
     """An input or output item of a stored response, in order. `kind` is input or output."""
 
-    __tablename__ = "stored_item"
+    __tablename__ = "response_item"
     __table_args__ = (
-        Index("ix_stored_item_response_id_position", "response_id", "position", unique=True),
-        Index("ix_stored_item_key_id_item_id", "key_id", "item_id"),
+        Index(None, "response_id", "position", unique=True),
+        Index(None, "key_id", "item_id"),
     )
 
-    id: Mapped[RowId]
-    response_id: Mapped[str] = mapped_column(ForeignKey("stored_response.id", ondelete="CASCADE"))
-    key_id: Mapped[int] = mapped_column(BigInteger)
+    id: Mapped[PrimaryKey]
+    response_id: Mapped[str] = mapped_column(ForeignKey("response.id", ondelete="CASCADE"))
+    key_id: Mapped[int]
     item_id: Mapped[str] = mapped_column(String(96))
     kind: Mapped[str] = mapped_column(String(8))
     position: Mapped[int]
     body: Mapped[dict[str, Any]]
-
-
-class NoticeRow(Base):
-    """Something an admin should know (store full, Redis away, defaults in use), until it ends."""
-
-    __tablename__ = "notice"
-
-    name: Mapped[str] = mapped_column(String(64), primary_key=True)
-    level: Mapped[str] = mapped_column(String(16))
-    message: Mapped[str] = mapped_column(Text)
-    since: Mapped[datetime]
-    seen_at: Mapped[datetime]

@@ -18,7 +18,7 @@ from sqlalchemy import Dialect, Table
 from sqlalchemy.orm import Session
 
 from gateway.store.database.upserts import insert
-from gateway.store.tables.base import Instant, JsonText, to_us
+from gateway.store.tables.base import JsonType, UtcMicros, to_us
 
 Convert = Callable[[Any], Any]
 
@@ -75,9 +75,9 @@ def _prepare(dialect: Dialect, table: Table, names: tuple[str, ...]) -> _Prepare
 
 
 def _converter(kind: Any) -> Convert | None:
-    if isinstance(kind, Instant):
+    if isinstance(kind, UtcMicros):
         return to_us
-    return to_json if isinstance(kind, JsonText) else None
+    return to_json if isinstance(kind, JsonType) else None
 
 
 def to_json(value: Any) -> str:

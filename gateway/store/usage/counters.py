@@ -146,7 +146,7 @@ def _changes(
         owner = keys.get(admission.key_id or 0)
         if owner is None:
             continue  # the key was deleted, and its counters with it
-        at = admission.at
+        at = admission.created_at
         sums = quarters[*owner, at.replace(minute=at.minute // 15 * 15, second=0, microsecond=0)]
         sums[0] += sign * settlement.is_counted
         sums[1] += sign * settlement.total_tokens

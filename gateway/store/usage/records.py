@@ -24,15 +24,15 @@ from sqlalchemy.orm import Session
 from gateway.core.usage import Admission, Settlement
 from gateway.errors import Unavailable
 from gateway.store import keys
-from gateway.store.tables import UsageBodyRow, UsageRow
+from gateway.store.tables import RequestLogBodyRow, RequestLogRow
 from gateway.store.usage import bulk, counters, rollups
 
 LOST = "worker_lost"
 _CHUNK = 400
 _MOST = 10**12
-_usage = cast(Table, UsageRow.__table__)
+_calls = cast(Table, RequestLogRow.__table__)
 _LIMITS: dict[str, int] = {
-    column.name: getattr(column.type, "length", None) or 2_000 for column in _usage.columns
+    column.name: getattr(column.type, "length", None) or 2_000 for column in _calls.columns
 }
 _SETTLED = tuple(
     field.name
@@ -45,15 +45,15 @@ _NUMBERS = tuple(
 _SETTLED_TOO = ("settled_at", "counted", "model_id", "model")
 _ADMITTED = tuple(field.name for field in fields(Admission))
 _PROGRESS = (
-    update(_usage)
-    .where(_usage.c.request_id == bindparam("which"), _usage.c.settled_at.is_(None))
+    update(_calls)
+    .where(_calls.c.request_id == bindparam("which"), _calls.c.settled_at.is_(None))
     .values(
         prompt_tokens=bindparam("prompt"), completion_tokens=bindparam("answer"), estimated=True
     )
 )
 _SETTLE = (
-    update(_usage)
-    .where(_usage.c.request_id == bindparam("which"))
+    update(_calls)
+    .where(_calls.c.request_id == bindparam("which"))
     .values({name: bindparam(f"new_{name}") for name in (*_SETTLED, *_SETTLED_TOO)})
 )
 
@@ -87,14 +87,16 @@ def write(
         if entry.settlement is not None
     ]
     if open_ones:
-        bulk.insert_new(session, _usage, [_admitted(entry.admission) for entry in open_ones])
+        bulk.insert_new(session, _calls, [_admitted(entry.admission) for entry in open_ones])
     if settled:
         _settle(session, settled, worker, now, again)
     used: dict[int, datetime] = {}
     for entry in entries:
         key_id = entry.admission.key_id
         if key_id is not None:
-            used[key_id] = max(used.get(key_id, entry.admission.at), entry.admission.at)
+            used[key_id] = max(
+                used.get(key_id, entry.admission.created_at), entry.admission.created_at
+            )
     keys.touch(session, used)
 
 
@@ -107,17 +109,19 @@ def progress(session: Session, counts: Sequence[tuple[str, int, int]]) -> None:
 
 def unsettled_workers(session: Session) -> list[str]:
     """Return the workers that have calls without an end."""
-    query = select(UsageRow.worker).where(UsageRow.settled_at.is_(None)).distinct()
+    query = select(RequestLogRow.worker).where(RequestLogRow.settled_at.is_(None)).distinct()
     return list(session.scalars(query))
 
 
 def give_up(session: Session, worker: str, before: datetime, *, now: datetime, limit: int) -> int:
     """Settle calls of a worker that is gone, admitted before `before`, as `worker_lost`; give how
     many."""
-    taken = (_usage.c.prompt_tokens, _usage.c.completion_tokens)
+    taken = (_calls.c.prompt_tokens, _calls.c.completion_tokens)
     query = (
-        select(*(_usage.columns[name] for name in _ADMITTED), *taken)
-        .where(_usage.c.settled_at.is_(None), _usage.c.worker == worker, _usage.c.at < before)
+        select(*(_calls.columns[name] for name in _ADMITTED), *taken)
+        .where(
+            _calls.c.settled_at.is_(None), _calls.c.worker == worker, _calls.c.created_at < before
+        )
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
@@ -163,7 +167,7 @@ def _settle(
             taken_back.append((entry.admission, found[1], -1))
     if new:
         rows = [_admitted(e.final) | _settled(e.settlement, now) for e in new]
-        if bulk.insert_new(session, _usage, rows) != len(rows):
+        if bulk.insert_new(session, _calls, rows) != len(rows):
             # an earlier try of ours commits right now; counting them again would count them twice
             raise Unavailable("Calls of this batch were stored meanwhile; write it again.")
     if old or revived:
@@ -178,11 +182,11 @@ def _known(session: Session, request_ids: Sequence[str]) -> dict[str, tuple[str,
     """Return which calls are stored already: open, settled, or given up as lost; and what they
     would be, or were, counted as when given up."""
     found: dict[str, tuple[str, Settlement]] = {}
-    taken = (_usage.c.prompt_tokens, _usage.c.completion_tokens)
-    columns = (_usage.c.request_id, _usage.c.settled_at, _usage.c.finish, *taken)
+    taken = (_calls.c.prompt_tokens, _calls.c.completion_tokens)
+    columns = (_calls.c.request_id, _calls.c.settled_at, _calls.c.finish, *taken)
     for start in range(0, len(request_ids), _CHUNK):
         chunk = request_ids[start : start + _CHUNK]
-        query = select(*columns).where(_usage.c.request_id.in_(chunk)).with_for_update()
+        query = select(*columns).where(_calls.c.request_id.in_(chunk)).with_for_update()
         for request_id, settled_at, finish, prompt, answer in session.execute(query):
             state = "open" if settled_at is None else LOST if finish == LOST else "settled"
             found[request_id] = state, lost_settlement(request_id, prompt, answer)
@@ -211,20 +215,20 @@ def _write_bodies(session: Session, entries: Sequence[Entry], now: datetime) -> 
     names = list(bodies)
     for start in range(0, len(names), _CHUNK):
         chunk = names[start : start + _CHUNK]
-        query = select(_usage.c.id, _usage.c.request_id, _usage.c.at).where(
-            _usage.c.request_id.in_(chunk)
+        query = select(_calls.c.id, _calls.c.request_id, _calls.c.created_at).where(
+            _calls.c.request_id.in_(chunk)
         )
         rows = [
             {
-                "usage_id": row.id,
-                "at": row.at,
+                "request_log_id": row.id,
+                "created_at": row.created_at,
                 "request_body": _text(bodies[row.request_id].request_body),
                 "response_body": _text(bodies[row.request_id].response_body),
             }
             for row in session.execute(query)
         ]
         if rows:
-            session.execute(insert(UsageBodyRow), rows)
+            session.execute(insert(RequestLogBodyRow), rows)
 
 
 def _admitted(admission: Admission) -> dict[str, Any]:

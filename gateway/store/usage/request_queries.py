@@ -11,33 +11,33 @@ from sqlalchemy.orm import Session, load_only
 from gateway.core.requests import CallDetail, CallRow, Filter
 from gateway.core.usage import CANCELLED
 from gateway.errors import NotFound
-from gateway.store.tables import Instant, UsageBodyRow, UsageRow, from_us
+from gateway.store.tables import RequestLogBodyRow, RequestLogRow, UtcMicros, from_us
 
 _LISTED = (
-    UsageRow.request_id,
-    UsageRow.at,
-    UsageRow.key_id,
-    UsageRow.key_name,
-    UsageRow.endpoint,
-    UsageRow.model_id,
-    UsageRow.model,
-    UsageRow.server_name,
-    UsageRow.streamed,
-    UsageRow.settled_at,
-    UsageRow.status,
-    UsageRow.finish,
-    UsageRow.error_code,
-    UsageRow.error_message,
-    UsageRow.prompt_tokens,
-    UsageRow.completion_tokens,
-    UsageRow.reasoning_tokens,
-    UsageRow.first_token_ms,
-    UsageRow.duration_ms,
-    UsageRow.ollama_eval_ms,
-    UsageRow.has_tools,
-    UsageRow.has_images,
-    UsageRow.had_thinking,
-    UsageRow.client_app,
+    RequestLogRow.request_id,
+    RequestLogRow.created_at,
+    RequestLogRow.key_id,
+    RequestLogRow.key_name,
+    RequestLogRow.endpoint,
+    RequestLogRow.model_id,
+    RequestLogRow.model,
+    RequestLogRow.server_name,
+    RequestLogRow.streamed,
+    RequestLogRow.settled_at,
+    RequestLogRow.status,
+    RequestLogRow.finish,
+    RequestLogRow.error_code,
+    RequestLogRow.error_message,
+    RequestLogRow.prompt_tokens,
+    RequestLogRow.completion_tokens,
+    RequestLogRow.reasoning_tokens,
+    RequestLogRow.first_token_ms,
+    RequestLogRow.duration_ms,
+    RequestLogRow.ollama_eval_ms,
+    RequestLogRow.has_tools,
+    RequestLogRow.has_images,
+    RequestLogRow.had_thinking,
+    RequestLogRow.client_app,
 )
 _MOST = 500
 _STATUS = re.compile(r"[0-9]{1,4}")
@@ -54,22 +54,24 @@ def page(
 ) -> list[CallRow]:
     """Return calls newest first. `older_than` is (microseconds, id) of the last one already
     seen."""
-    query = select(UsageRow).options(load_only(*_LISTED))
+    query = select(RequestLogRow).options(load_only(*_LISTED))
     query = narrowed(query, wanted)
     if older_than is not None:
         query = query.where(_before(*older_than))
     if newer_than_id is not None:
-        query = query.where(UsageRow.id > newer_than_id)
-    query = query.order_by(UsageRow.at.desc(), UsageRow.id.desc()).limit(min(limit, _MOST))
+        query = query.where(RequestLogRow.id > newer_than_id)
+    query = query.order_by(RequestLogRow.created_at.desc(), RequestLogRow.id.desc()).limit(
+        min(limit, _MOST)
+    )
     return [_row(row) for row in session.scalars(query)]
 
 
 def detail(session: Session, request_id: str) -> CallDetail:
     """Return one call in full. Raises NotFound."""
-    row = session.scalar(select(UsageRow).where(UsageRow.request_id == request_id))
+    row = session.scalar(select(RequestLogRow).where(RequestLogRow.request_id == request_id))
     if row is None:
         raise NotFound(f"There is no request {request_id[:80]}.", code="request_not_found")
-    bodies = session.get(UsageBodyRow, row.id)
+    bodies = session.get(RequestLogBodyRow, row.id)
     return CallDetail(
         row=_row(row),
         requested_model=row.requested_model,
@@ -96,10 +98,10 @@ def detail(session: Session, request_id: str) -> CallDetail:
 def first_of_key(session: Session, key_id: int, since: Any) -> CallRow | None:
     """Return the first call of a key after `since`; None before there is one."""
     query = (
-        select(UsageRow)
+        select(RequestLogRow)
         .options(load_only(*_LISTED))
-        .where(UsageRow.key_id == key_id, UsageRow.at >= since)
-        .order_by(UsageRow.at)
+        .where(RequestLogRow.key_id == key_id, RequestLogRow.created_at >= since)
+        .order_by(RequestLogRow.created_at)
         .limit(1)
     )
     row = session.scalar(query)
@@ -114,20 +116,20 @@ def narrowed(query: Select[Any], wanted: Filter) -> Select[Any]:
 def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = []
     if wanted.request_id:
-        found.append(UsageRow.request_id == wanted.request_id)
+        found.append(RequestLogRow.request_id == wanted.request_id)
     if wanted.since is not None:
-        found.append(UsageRow.at >= wanted.since)
+        found.append(RequestLogRow.created_at >= wanted.since)
     if wanted.until is not None:
-        found.append(UsageRow.at < wanted.until)
+        found.append(RequestLogRow.created_at < wanted.until)
     if wanted.key_id is not None:
-        found.append(UsageRow.key_id == wanted.key_id)
+        found.append(RequestLogRow.key_id == wanted.key_id)
     if wanted.server_id is not None:
-        found.append(UsageRow.server_id == wanted.server_id)
+        found.append(RequestLogRow.server_id == wanted.server_id)
     for name in ("model", "endpoint", "finish", "client_app"):
         if value := getattr(wanted, name):
-            found.append(getattr(UsageRow, name) == value)
+            found.append(getattr(RequestLogRow, name) == value)
     if wanted.min_ms is not None:
-        found.append(UsageRow.duration_ms >= wanted.min_ms)
+        found.append(RequestLogRow.duration_ms >= wanted.min_ms)
     if wanted.status:
         found.append(_status(wanted.status))
     found += [_FEATURES[name] for name in sorted(wanted.features) if name in _FEATURES]
@@ -135,55 +137,55 @@ def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
 
 
 _FEATURES: dict[str, ColumnElement[bool]] = {
-    "tools": UsageRow.has_tools.is_(True),
-    "images": UsageRow.has_images.is_(True),
-    "thinking": UsageRow.had_thinking.is_(True),
-    "streamed": UsageRow.streamed.is_(True),
-    "whole": UsageRow.streamed.is_(False),
+    "tools": RequestLogRow.has_tools.is_(True),
+    "images": RequestLogRow.has_images.is_(True),
+    "thinking": RequestLogRow.had_thinking.is_(True),
+    "streamed": RequestLogRow.streamed.is_(True),
+    "whole": RequestLogRow.streamed.is_(False),
 }
 
 
 def is_cancelled() -> ColumnElement[bool]:
     """Whether a client left or an admin ended the call, as `Settlement.outcome` says it."""
-    return or_(UsageRow.status == 499, UsageRow.finish.in_(sorted(CANCELLED)))
+    return or_(RequestLogRow.status == 499, RequestLogRow.finish.in_(sorted(CANCELLED)))
 
 
 def _status(word: str) -> ColumnElement[bool]:
     if word == "running":
-        return UsageRow.settled_at.is_(None)
+        return RequestLogRow.settled_at.is_(None)
     if word == "cancelled":
         return is_cancelled()
     if word == "ok":
         return and_(
-            UsageRow.settled_at.is_not(None),
-            UsageRow.status < 400,
-            UsageRow.error_code == "",
-            UsageRow.finish.not_in(CANCELLED),
+            RequestLogRow.settled_at.is_not(None),
+            RequestLogRow.status < 400,
+            RequestLogRow.error_code == "",
+            RequestLogRow.finish.not_in(CANCELLED),
         )
     if word == "failed":
         return and_(
-            or_(UsageRow.status >= 400, UsageRow.error_code != ""),
-            UsageRow.status != 499,
-            UsageRow.finish.not_in(CANCELLED),
+            or_(RequestLogRow.status >= 400, RequestLogRow.error_code != ""),
+            RequestLogRow.status != 499,
+            RequestLogRow.finish.not_in(CANCELLED),
         )
     if word in _CLASSES:
         hundred = int(word[0]) * 100
-        return UsageRow.status.between(hundred, hundred + 99)
-    return UsageRow.status == (int(word) if _STATUS.fullmatch(word) else -1)
+        return RequestLogRow.status.between(hundred, hundred + 99)
+    return RequestLogRow.status == (int(word) if _STATUS.fullmatch(word) else -1)
 
 
 def _before(at_us: int, row_id: int) -> ColumnElement[bool]:
-    # A row value, so that both databases walk the index (at, id).
-    return tuple_(UsageRow.at, UsageRow.id) < tuple_(
-        literal(from_us(at_us), Instant()), literal(row_id)
+    # A row value, so that both databases walk the index (created_at, id).
+    return tuple_(RequestLogRow.created_at, RequestLogRow.id) < tuple_(
+        literal(from_us(at_us), UtcMicros()), literal(row_id)
     )
 
 
-def _row(row: UsageRow) -> CallRow:
+def _row(row: RequestLogRow) -> CallRow:
     return CallRow(
         id=row.id,
         request_id=row.request_id,
-        at=row.at,
+        at=row.created_at,
         key_id=row.key_id,
         key_name=row.key_name,
         endpoint=row.endpoint,

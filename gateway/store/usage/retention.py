@@ -9,22 +9,28 @@ from typing import Any, cast
 from sqlalchemy import Select, delete, func, select, text
 from sqlalchemy.orm import Session
 
-from gateway.store.tables import UsageBodyRow, UsageHourRow, UsageRow
+from gateway.store.tables import RequestLogBodyRow, RequestLogRow, UsageHourRow
 
 
 def delete_bodies(session: Session, before: datetime, limit: int) -> int:
     """Delete at most `limit` kept prompts and answers older than `before`; return how many."""
-    old = select(UsageBodyRow.usage_id).where(UsageBodyRow.at < before).limit(limit)
+    old = (
+        select(RequestLogBodyRow.request_log_id)
+        .where(RequestLogBodyRow.created_at < before)
+        .limit(limit)
+    )
     ids = session.scalars(old).all()
     if ids:
-        session.execute(delete(UsageBodyRow).where(UsageBodyRow.usage_id.in_(ids)))
+        session.execute(delete(RequestLogBodyRow).where(RequestLogBodyRow.request_log_id.in_(ids)))
     return len(ids)
 
 
 def delete_usage_before(session: Session, before: datetime, limit: int) -> int:
     """Delete at most `limit` settled calls older than `before`; rollups and counters stay."""
-    query = select(UsageRow.id).where(UsageRow.at < before, UsageRow.settled_at.is_not(None))
-    return _delete_calls(session, query.order_by(UsageRow.at), limit)
+    query = select(RequestLogRow.id).where(
+        RequestLogRow.created_at < before, RequestLogRow.settled_at.is_not(None)
+    )
+    return _delete_calls(session, query.order_by(RequestLogRow.created_at), limit)
 
 
 def delete_usage_beyond(session: Session, most: int, limit: int) -> int:
@@ -33,11 +39,15 @@ def delete_usage_beyond(session: Session, most: int, limit: int) -> int:
     Ids are given in order and without gaps worth counting, so their distance is the number of
     rows: counting millions would take seconds.
     """
-    first, last = session.execute(select(func.min(UsageRow.id), func.max(UsageRow.id))).one()
+    first, last = session.execute(
+        select(func.min(RequestLogRow.id), func.max(RequestLogRow.id))
+    ).one()
     if last is None or last - first + 1 <= most:
         return 0
-    query = select(UsageRow.id).where(UsageRow.id <= last - most, UsageRow.settled_at.is_not(None))
-    return _delete_calls(session, query.order_by(UsageRow.id), limit)
+    query = select(RequestLogRow.id).where(
+        RequestLogRow.id <= last - most, RequestLogRow.settled_at.is_not(None)
+    )
+    return _delete_calls(session, query.order_by(RequestLogRow.id), limit)
 
 
 def delete_hours(session: Session, before: datetime) -> int:
@@ -56,6 +66,8 @@ def _delete_calls(session: Session, query: Select[int], limit: int) -> int:
     ids: Sequence[int] = session.scalars(query.limit(limit)).all()
     for start in range(0, len(ids), 500):
         chunk = ids[start : start + 500]
-        session.execute(delete(UsageBodyRow).where(UsageBodyRow.usage_id.in_(chunk)))
-        session.execute(delete(UsageRow).where(UsageRow.id.in_(chunk)))
+        session.execute(
+            delete(RequestLogBodyRow).where(RequestLogBodyRow.request_log_id.in_(chunk))
+        )
+        session.execute(delete(RequestLogRow).where(RequestLogRow.id.in_(chunk)))
     return len(ids)

@@ -77,7 +77,7 @@ def _cells(calls: Iterable[Counted]) -> dict[tuple[Any, ...], _Cell]:
     cells: dict[tuple[Any, ...], _Cell] = {}
     for admission, settlement, sign in calls:
         name = (
-            admission.at.replace(minute=0, second=0, microsecond=0),
+            admission.created_at.replace(minute=0, second=0, microsecond=0),
             admission.key_id or 0,
             admission.model[:256],
             settlement.server_id or 0,

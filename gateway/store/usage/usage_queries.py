@@ -27,7 +27,7 @@ from sqlalchemy.orm import Session
 
 from gateway.core.requests import Filter
 from gateway.core.usage import OUTCOMES, Cell, Group, Sums
-from gateway.store.tables import UsageDayRow, UsageHourRow, UsageRow, UsageSumRow, from_us
+from gateway.store.tables import RequestLogRow, UsageDayRow, UsageHourRow, UsageSumRow, from_us
 from gateway.store.usage import request_queries
 
 Rollup = type[UsageHourRow] | type[UsageDayRow]
@@ -110,19 +110,19 @@ def histograms(
 def minutes(session: Session, since: datetime) -> list[tuple[datetime, int, int]]:
     """Return (minute, kind, calls) since a recent moment; from single calls, as rollups have no
     minutes. The kind is 0 for running, 2 for ok, 3 for cancelled, 4 and 5 for failed calls."""
-    at = type_coerce(UsageRow.at, BigInteger)
+    at = type_coerce(RequestLogRow.created_at, BigInteger)
     minute = at - at % literal(_MINUTE_US, BigInteger)
     kind = case(
-        (UsageRow.settled_at.is_(None), literal(0)),
+        (RequestLogRow.settled_at.is_(None), literal(0)),
         (request_queries.is_cancelled(), literal(3)),
-        (UsageRow.status >= 500, literal(5)),
-        (UsageRow.status >= 400, literal(4)),
-        (UsageRow.error_code != "", literal(5)),
+        (RequestLogRow.status >= 500, literal(5)),
+        (RequestLogRow.status >= 400, literal(4)),
+        (RequestLogRow.error_code != "", literal(5)),
         else_=literal(2),
     )
     query = (
         select(minute, kind, func.count())
-        .where(UsageRow.at >= since)
+        .where(RequestLogRow.created_at >= since)
         .group_by(minute, kind)
         .order_by(minute)
     )
