@@ -15,8 +15,7 @@ COPY gateway ./gateway
 COPY templates ./templates
 COPY static ./static
 COPY wsgi.py LICENSE ./
-RUN /app/.venv/bin/pybabel compile --directory gateway/translations \
-    && /app/.venv/bin/python -m compileall -q gateway wsgi.py
+RUN /app/.venv/bin/python -m compileall -q gateway wsgi.py
 
 # Stage 2: what runs.
 FROM python:3.12-slim-bookworm

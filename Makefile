@@ -23,12 +23,7 @@ $(VENV)/.ready-dev: $(VENV)/.ready requirements-dev.txt
 	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.txt
 	@touch $@
 
-gateway/translations/%/LC_MESSAGES/messages.mo: gateway/translations/%/LC_MESSAGES/messages.po | $(VENV)/.ready
-	@$(BIN)/pybabel -q compile -d gateway/translations
-
-CATALOGUES := $(patsubst %.po,%.mo,$(wildcard gateway/translations/*/LC_MESSAGES/messages.po))
-
-setup: $(VENV)/.ready $(CATALOGUES)  ## create the virtual environment and install what the gateway needs
+setup: $(VENV)/.ready  ## create the virtual environment and install what the gateway needs
 
 setup-dev: setup $(VENV)/.ready-dev  ## the same, with what development and tests need
 
@@ -80,9 +75,8 @@ docs: setup-dev  ## write the API reference and the tables of the documentation 
 scale: setup-dev  ## four gateways, PostgreSQL, Redis and nginx, tried as one
 	@$(BIN)/python -m pytest -s tests/scale
 
-translations: setup-dev  ## collect the console's texts into the catalogue and compile it
+translations: setup-dev  ## collect the console's texts into the catalogue
 	@$(BIN)/python -m gateway.translations
-	@$(BIN)/pybabel -q compile -d gateway/translations
 
 requirements: setup-dev  ## pin all packages again, with hashes
 	@$(BIN)/python -m pip install --quiet uv

@@ -26,6 +26,7 @@ from gateway.config import Settings
 from gateway.core.admin import SYSTEM
 from gateway.core.usage import Admission, Settlement
 from gateway.errors import Unauthenticated
+from gateway.management import backup
 from gateway.store.coordination import heartbeats
 from gateway.store.database import setup
 from gateway.store.tables import KeyCounterRow, RequestLogRow
@@ -331,6 +332,14 @@ def test_a_damaged_backup_changes_nothing(
 
     assert result.exit_code == 1
     assert parts.keyring.find(secret).name == "kept"
+
+
+def test_backups_of_postgresql_are_left_to_its_own_programs(parts: Services) -> None:
+    settings = replace(parts.config, database_url="postgresql+psycopg://box/gateway")
+
+    for refused in (backup.make, backup.restore):
+        with pytest.raises(backup.BackupError, match="pg_dump"):
+            refused(settings, settings.data_dir)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,8 @@
-"""Backups: one file with everything, taken while the gateway runs, checked before it is used.
+"""Backups of SQLite: one file with everything, made while the gateway runs, checked before use.
 
-SQLite: `VACUUM INTO` copies a consistent state without holding up writers. PostgreSQL: `pg_dump`,
-`pg_restore` and `psql` of its client package do it (`management/postgres_dump.py`). A backup holds
-digests of keys and hashes of passwords, but the headers sent to servers and the secrets of
-two-factor login as they are: its mode is 0600, and it belongs in a safe place.
+`VACUUM INTO` copies a consistent state without holding up writers. A backup holds digests of keys
+and hashes of passwords, but the headers sent to servers and the secrets of two-factor login as they
+are: its mode is 0600, and it belongs in a safe place. PostgreSQL has `pg_dump` and `pg_restore`.
 """
 
 from __future__ import annotations
@@ -20,15 +19,11 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError
 
 from gateway.config import Settings
-from gateway.management import postgres_dump
-from gateway.management.postgres_dump import BackupError
 from gateway.runtime.workers import is_alive
 from gateway.store.coordination import heartbeats, versions
 from gateway.store.database import schema
 from gateway.store.database.engine import Database
 from gateway.store.tables import Base
-
-__all__ = ["BackupError", "check", "make", "restore"]
 
 _ACTING = "SELECT type, name FROM sqlite_master WHERE type IN ('trigger', 'view') AND sql IS NOT ?"
 _OUR_TRIGGER = (
@@ -39,21 +34,22 @@ _OUR_TRIGGER = (
 _RECENT = timedelta(seconds=15)
 
 
+class BackupError(Exception):
+    """A backup cannot be made or used; the text says why, on one line."""
+
+
 def make(settings: Settings, target: Path) -> Path:
     """Write a backup to `target`, a new file or a folder. Raises BackupError."""
+    database = _file(settings)
     if target.is_dir():
-        suffix = "db" if settings.uses_sqlite else "dump"
-        target = target / f"gateway-{datetime.now(UTC):%Y%m%d-%H%M%S}.{suffix}"
+        target = target / f"gateway-{datetime.now(UTC):%Y%m%d-%H%M%S}.db"
     if target.exists():
         raise BackupError(f"{target} exists already: choose another name")
     part = target.with_name(f".{target.name}.part")
     try:
         os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        if settings.uses_sqlite:
-            _copy_sqlite(_file(settings), part)
-            check(part)
-        else:
-            postgres_dump.make(settings.database_url, part)
+        _copy(database, part)
+        check(part)
         part.rename(target)
     except (OSError, sqlite3.Error) as exc:
         raise BackupError(f"{target} cannot be written: {exc}") from exc
@@ -63,27 +59,19 @@ def make(settings: Settings, target: Path) -> Path:
 
 
 def restore(settings: Settings, source: Path, *, force: bool = False) -> Path | None:
-    """Replace the store by a backup; give where the replaced one was put (SQLite).
+    """Replace the store by a backup; return where the replaced one was put.
 
     Raises BackupError, before anything is changed, if the backup is damaged, of a newer version or
     has other tables than the gateway, or if the gateway seems to run and `force` is off.
     """
+    file = _file(settings)
     if not source.is_file():
         raise BackupError(f"{source} is not there")
-    _refuse_foreign(settings, source)
     if not force:
         _refuse_while_running(settings)
-    kept: Path | None = None
-    if settings.uses_sqlite:
-        _refuse_acting(source)
-        check(source)
-        kept = _replace_sqlite(source, _file(settings))
-    else:
-        postgres_dump.restore(settings.database_url, source)
-    try:
-        schema.upgrade(settings.database_url)
-    except schema.SchemaError as exc:
-        raise BackupError(str(exc)) from exc
+    _refuse_acting(source)
+    check(source)
+    kept = _replace(source, file)
     database = Database(settings.database_url)
     with database.write() as session:
         versions.bump_all(session)
@@ -92,7 +80,7 @@ def restore(settings: Settings, source: Path, *, force: bool = False) -> Path | 
 
 
 def check(path: Path) -> str:
-    """Return the schema of a SQLite backup. Raises BackupError for a damaged or newer one."""
+    """Return the schema of a backup. Raises BackupError for a damaged or newer one."""
     try:
         with closing(_opened(path)) as connection:
             found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
@@ -108,7 +96,7 @@ def check(path: Path) -> str:
     return str(revision)
 
 
-def _copy_sqlite(database: Path, part: Path) -> None:
+def _copy(database: Path, part: Path) -> None:
     part.unlink()
     connection = sqlite3.connect(f"file:{database}?mode=rw", uri=True, timeout=30)
     previous = os.umask(0o077)
@@ -119,7 +107,7 @@ def _copy_sqlite(database: Path, part: Path) -> None:
         connection.close()
 
 
-def _replace_sqlite(source: Path, database: Path) -> Path | None:
+def _replace(source: Path, database: Path) -> Path | None:
     """Bring a copy of the backup to this version and put it in place; what was there is kept beside
     it."""
     folder = Path(tempfile.mkdtemp(prefix=".restoring-", dir=database.parent))  # of mode 0700
@@ -161,19 +149,6 @@ def _fold_wal(database: Path) -> None:
         return  # a damaged one is kept as it is: it is being replaced for a reason
 
 
-def _refuse_foreign(settings: Settings, source: Path) -> None:
-    """Raise BackupError when a backup is of the other kind of database."""
-    try:
-        with source.open("rb") as file:
-            is_dump = file.read(5) == postgres_dump.MAGIC
-    except OSError as exc:
-        raise BackupError(f"{source} cannot be read: {exc.strerror}") from exc
-    if is_dump and settings.uses_sqlite:
-        raise BackupError(f"{source} is a backup of PostgreSQL: set DATABASE_URL to restore it")
-    if not is_dump and not settings.uses_sqlite:
-        raise BackupError(f"{source} is no backup of PostgreSQL, which DATABASE_URL names")
-
-
 def _refuse_acting(source: Path) -> None:
     """Raise BackupError for triggers of others, and for views in the place of our tables."""
     tables = {*Base.metadata.tables, "alembic_version"}
@@ -204,4 +179,8 @@ def _refuse_while_running(settings: Settings) -> None:
 
 
 def _file(settings: Settings) -> Path:
+    if not settings.uses_sqlite:
+        raise BackupError(
+            "PostgreSQL is backed up by pg_dump and restored by pg_restore: see docs/operations.md"
+        )
     return Path(make_url(settings.database_url).database or "")

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from flask import Flask
 
+from gateway.config import Settings
 from gateway.web.context import Services
 from tests.admin.conftest import ACTOR, PASSWORD, Visitor, account
 
@@ -178,3 +179,13 @@ def test_a_form_of_an_owner_is_bounded_too(admin: Visitor) -> None:
     )
 
     assert answer.status_code == 413
+
+
+def test_with_postgresql_the_page_names_its_own_programs(
+    admin: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Settings, "uses_sqlite", property(lambda _: False))
+    page = admin.get("/admin/settings/backup").text
+
+    assert "pg_dump --format=custom" in page
+    assert "/settings/backup/everything" not in page

@@ -54,7 +54,7 @@ def _venv() -> str:
 def _copy(source: Path, target: Path) -> None:
     """Copy as the build does: what .dockerignore names stays out."""
     if source.is_dir():
-        ignored = shutil.ignore_patterns("__pycache__", "*.pyc", "*.mo")
+        ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
         shutil.copytree(source, target, ignore=ignored)
     else:
         shutil.copy(source, target / source.name if target.is_dir() else target)
