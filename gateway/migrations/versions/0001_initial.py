@@ -221,6 +221,7 @@ def _access() -> None:
         *_digest(unique=True),
         _refers("account_id", "account.id", index=True),
         *_integer("epoch"),
+        *_flag("pending"),
         *_at("created_at", "seen_at"),
         *_at("expires_at", index=True),
         *_text("ip", length=64),
