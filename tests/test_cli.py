@@ -97,8 +97,8 @@ def test_a_key_can_be_issued_listed_rotated_and_revoked(run: Run, parts: Service
     revoked = run("revoke-key", found.id)
 
     assert issued.exit_code == rotated.exit_code == revoked.exit_code == 0
-    assert (key.allow, key.limits.requests_per_minute) == (("llama*",), 5)
-    assert (key.limits.budgets[0].limit, key.cidrs) == (1000, ("10.0.0.0/8",))
+    assert (key.allow, key.requests_per_minute) == (("llama*",), 5)
+    assert (key.budgets[0].limit, key.cidrs) == (1000, ("10.0.0.0/8",))
     assert "laptop" in listed
     assert secret not in listed
     for old in (secret, replaced):
@@ -433,7 +433,7 @@ def test_a_configuration_moves_to_another_installation_with_working_keys(
     assert "max_n: 8 -> 3" in rehearsed.stdout
     assert before == []
     assert "Nothing to change." in again.stdout
-    assert (key.name, key.limits.budgets[0].limit) == ("app", 500)
+    assert (key.name, key.budgets[0].limit) == ("app", 500)
     assert (model.name, model.override, model.aliases[0].name) == (
         "m:latest",
         {"num_ctx": 4096},
@@ -447,7 +447,10 @@ def test_a_configuration_moves_to_another_installation_with_working_keys(
     ("change", "words"),
     [
         (lambda d: d["settings"].update(max_n="many"), "settings.max_n"),
-        (lambda d: d["settings"].update(unknown=1), "There is no setting 'unknown'"),
+        (
+            lambda d: d["settings"].update(unknown=1),
+            "'unknown' is not known",
+        ),
         (lambda d: d["keys"][0].update(cidrs=["x"]), "keys[0].cidrs[0]"),
         (lambda d: d["keys"][0].update(digest="zz"), "keys[0].digest"),
         (lambda d: d["keys"][0].update(colour="red"), "keys[0].colour"),
@@ -474,6 +477,28 @@ def test_a_wrong_document_changes_nothing_and_names_the_place(
     assert result.exit_code == 1
     assert words in result.stderr
     assert parts.settings.behaviour().max_n == 3
+
+
+def test_every_problem_of_a_document_is_told(run: Run, parts: Services, tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    document = {
+        "settings": {"max_n": 0, "drain_s": -1, "colour": "red"},
+        "servers": [{"name": "a", "url": "http://a:1", "weight": 0}, {"name": "b"}, 7],
+        "models": [{"name": "m", "aliases": {"x*": {"num_ctx": "big"}}}],
+    }
+    file.write_text(yaml.safe_dump(document, sort_keys=False))
+    lines = run("import-config", file).stderr.splitlines()
+
+    assert [line.removeprefix("Error: ").partition(": ")[0] for line in lines] == [
+        "settings.max_n",
+        "settings.drain_s",
+        "settings.colour",
+        "servers[0].weight",
+        "servers[1]",
+        "servers[2]",
+        "models[0]",
+    ]
+    assert parts.catalog.servers() == ()
 
 
 HOSTILE = {

@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 
 from gateway.core.admin import SYSTEM, Actor
 from gateway.core.chat import Json
-from gateway.errors import InvalidRequest, Message
+from gateway.errors import InvalidFields, InvalidRequest, Message
 from gateway.management import keys as key_changes
 from gateway.management import models as model_changes
 from gateway.management import servers as server_changes
@@ -166,10 +166,10 @@ class _Import:
             ("models", self._fallbacks),
             ("keys", self._key),
         ):
-            listed = whole.get(section) or []
-            if not isinstance(listed, list):
+            listed = whole.get(section)
+            if not isinstance(listed, list | None):
                 raise InvalidRequest(f"{section}: must be a list.", param=section)
-            for number, entry in enumerate(listed):
+            for number, entry in enumerate(listed or []):
                 self._each(f"{section}[{number}]", read, entry)
         if self._problems:
             first = self._problems[0].partition(": ")[0]
@@ -180,6 +180,8 @@ class _Import:
         """Import one entry; what is wrong with it is noted, and the next one looked at."""
         try:
             read(_mapping(entry))
+        except InvalidFields as error:
+            self._problems += [f"{where}.{name}: {text}" for name, text in error.sentences()]
         except InvalidRequest as error:
             path = f"{where}.{error.param}" if error.param else where
             self._problems.append(f"{path}: {error.message}")

@@ -14,7 +14,7 @@ from gateway.core.periods import period_start
 from gateway.core.usage import Sums
 from gateway.schemas.key import Key
 from gateway.store.mapping import value_of
-from gateway.store.tables import ApiKeyRow, KeyCounterRow, ServerRow, UsageSumRow
+from gateway.store.tables import ApiKeyModelRow, ApiKeyRow, KeyCounterRow, ServerRow, UsageSumRow
 from gateway.store.usage import usage_queries
 
 _SUMS = {
@@ -31,7 +31,7 @@ _BRIEF = (
     "expires_at",
     "last_used_at",
 )
-_RULES = ("allow", "deny", "model_ids", "scopes")
+_RULES = ("allow", "deny", "scopes")
 
 
 def search(
@@ -84,12 +84,15 @@ def find_shown(session: Session, prefix: str, last4: str) -> list[Key]:
 def brief(session: Session) -> list[Key]:
     """Return every key, newest first, with its names, state and rules about models and endpoints
     only: for pickers, and for counting who may use a model."""
+    bound: dict[int, list[int]] = defaultdict(list)
+    for row in session.scalars(select(ApiKeyModelRow)):
+        bound[row.key_id].append(row.model_id)
     columns = [getattr(ApiKeyRow, name) for name in (*_BRIEF, *_RULES)]
-    rows = session.execute(select(*columns).order_by(ApiKeyRow.id.desc()))
     found = []
-    for row in rows:
-        values: dict[str, Any] = row._asdict()
-        found.append(Key(**values | {name: tuple(values[name]) for name in _RULES}))
+    for key in session.execute(select(*columns).order_by(ApiKeyRow.id.desc())):
+        values: dict[str, Any] = key._asdict()
+        rules = {name: tuple(values[name]) for name in _RULES}
+        found.append(Key(**values | rules, model_ids=tuple(bound[key.id])))
     return found
 
 

@@ -107,7 +107,7 @@ def test_a_key_with_limits_is_made_for_an_app(tab: Visit, parts: Services, busy:
         allowed = [model.id for model in client.models.list()]
 
     assert len(allowed) == 1
-    assert made.limits.requests_per_minute == 7
+    assert made.requests_per_minute == 7
     assert len(made.model_ids) == 1
     assert secret in snippet
     assert "ANTHROPIC_BASE_URL" in snippet

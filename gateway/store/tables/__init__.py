@@ -21,7 +21,7 @@ from gateway.store.tables.catalog import (
     OverrideVersionRow,
     ServerRow,
 )
-from gateway.store.tables.keys import ApiKeyRow, CounterLeaseRow, KeyCounterRow
+from gateway.store.tables.keys import ApiKeyModelRow, ApiKeyRow, CounterLeaseRow, KeyCounterRow
 from gateway.store.tables.usage import (
     RequestLogBodyRow,
     RequestLogRow,
@@ -44,6 +44,7 @@ __all__ = [
     "AccountRow",
     "AccountSessionRow",
     "AdminTokenRow",
+    "ApiKeyModelRow",
     "ApiKeyRow",
     "AuditRow",
     "Base",
