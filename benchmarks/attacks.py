@@ -343,7 +343,7 @@ def _recorded(target: Gateway) -> dict[str, int | None]:
     """Return the answer's tokens by request id, None of calls that have not ended."""
     with closing(sqlite3.connect(target.folder / "gateway.db", timeout=30)) as store:
         settled = "case when settled_at is not null then completion_tokens end"
-        return dict(store.execute(f"select request_id, {settled} from usage"))
+        return dict(store.execute(f"select request_id, {settled} from request_log"))
 
 
 def limits(chosen: argparse.Namespace) -> None:

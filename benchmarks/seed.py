@@ -91,7 +91,7 @@ def _usage(number: int, last: int) -> dict[str, Any]:
     at = _NOW - timedelta(days=DAYS) * ((last - number) / last)
     return {
         "request_id": f"req_seeded_{number:012d}",
-        "at": at,
+        "created_at": at,
         "settled_at": at + timedelta(seconds=2),
         "key_id": 1 + number % 20,
         "key_name": f"seeded {number % 20}",

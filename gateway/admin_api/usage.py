@@ -15,14 +15,14 @@ from gateway.admin_api.reading import answer, instant, number, one_of
 from gateway.core.requests import Filter
 from gateway.core.usage import GROUPS, Group
 from gateway.errors import InvalidRequest
-from gateway.store import audit
+from gateway.store import audit, names
 from gateway.store.tables import to_us
 from gateway.store.usage import request_queries, usage_queries
 from gateway.web.context import services
 
 _CURSOR = re.compile(r"[0-9]{1,17}-[0-9]{1,18}")
 _NOT_IN_SUMS = ("finish", "request_id", "min_ms")
-_TEXTS = ("model", "endpoint", "status", "finish", "client_app", "request_id")
+_TEXTS = ("endpoint", "status", "finish", "client_app", "request_id")
 
 
 @bp.get("/usage")
@@ -39,11 +39,12 @@ def sums() -> Response:
     store = services().store
     totals = asdict(store.analyse(usage_queries.totals, wanted, daily=step == "day"))
     found = store.analyse(usage_queries.by_group, wanted, group, daily=step == "day")
-    data = [{"group": name, **asdict(one)} for name, one in found]
+    labels = store.read(names.by_id, group)
+    data = [{"group": id_, "name": labels.get(id_, id_), **asdict(one)} for id_, one in found]
     body = {"since": wanted.since, "until": wanted.until, "total": totals, "data": data}
     if step != "none":
-        names = [name for name, _ in found]
-        cells = store.analyse(usage_queries.series, wanted, group, names, daily=step == "day")
+        shown = [name for name, _ in found]
+        cells = store.analyse(usage_queries.series, wanted, group, shown, daily=step == "day")
         body["series"] = [
             {"start": cell.start, "group": cell.name, **asdict(cell.sums)} for cell in cells
         ]
@@ -117,6 +118,7 @@ def _wanted(since: datetime | None) -> Filter:
         since=instant("since") or since,
         until=instant("until"),
         key_id=number("key_id", 0, 0, 1 << 53) or None,
+        model_id=number("model_id", 0, 0, 1 << 53) or None,
         server_id=number("server_id", 0, 0, 1 << 53) or None,
         min_ms=float(number("min_ms", 0, 0, 1 << 40)) or None,
         **texts,

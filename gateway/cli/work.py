@@ -13,7 +13,7 @@ from gateway.cli.common import command, table
 from gateway.cli.doctor import examine
 from gateway.core.requests import Filter
 from gateway.core.usage import GROUPS, Group, Sums
-from gateway.store import key_queries
+from gateway.store import names
 from gateway.store.usage import usage_queries
 from gateway.web.context import services
 
@@ -50,9 +50,9 @@ def usage(days: int, group: Group, form: str) -> None:
         return
     since = (now - timedelta(days=days)).replace(minute=0, second=0, microsecond=0)
     found = parts.store.analyse(usage_queries.by_group, Filter(since=since), group, daily=days > 31)
-    names = _names(group)
+    labels = parts.store.read(names.by_id, group)
     rows = [(group.upper(), "REQUESTS", "ERRORS", "INPUT", "OUTPUT", "TOKENS/S")]
-    rows += [(names.get(name, name), *_figures(sums)) for name, sums in found]
+    rows += [(labels.get(name, name), *_figures(sums)) for name, sums in found]
     click.echo(table(rows))
 
 
@@ -80,15 +80,6 @@ def doctor(offline: bool) -> None:
             click.echo(f"      -> {finding.fix}")
     if bad:
         sys.exit(1)
-
-
-def _names(group: Group) -> dict[str, str]:
-    store = services().store
-    if group == "key":
-        return {str(i): name for i, name in store.read(key_queries.names).items()}
-    if group == "server":
-        return {str(i): name for i, name in store.read(key_queries.server_names).items()}
-    return {}
 
 
 def _figures(sums: Sums) -> tuple[str, str, str, str, str]:

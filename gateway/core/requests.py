@@ -18,7 +18,7 @@ class Filter:
     since: datetime | None = None
     until: datetime | None = None
     key_id: int | None = None
-    model: str = ""
+    model_id: int | None = None
     server_id: int | None = None
     endpoint: str = ""
     status: str = ""
@@ -31,8 +31,8 @@ class Filter:
     @property
     def is_narrow(self) -> bool:
         """Whether sums of everything in this time do not answer it: a key, a model … is named."""
-        names = (self.model, self.endpoint, self.status, self.client_app)
-        return self.key_id is not None or self.server_id is not None or any(names)
+        ids = (self.key_id, self.model_id, self.server_id)
+        return ids != (None, None, None) or any((self.endpoint, self.status, self.client_app))
 
     @property
     def is_slow(self) -> bool:

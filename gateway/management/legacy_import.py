@@ -35,7 +35,7 @@ from gateway.ollama import server_url
 from gateway.policy.names import parse_name
 from gateway.policy.overrides import rules
 from gateway.runtime.database import Store
-from gateway.store.tables import ApiKeyRow, RequestLogRow
+from gateway.store.tables import ApiKeyRow, ModelRow, RequestLogRow
 from gateway.store.usage import records
 from gateway.store.usage.records import Entry
 
@@ -100,10 +100,19 @@ class NodeImport:
             row.digest.hex(): row.id
             for row in session.execute(select(ApiKeyRow.digest, ApiKeyRow.id))
         }
+        models = {
+            name: row.id
+            for row in session.execute(select(ModelRow.id, ModelRow.name_key, ModelRow.display_key))
+            for name in (row.name_key, row.display_key)
+        }
         entries = []
         for key_digest, admission, settlement in calls:
-            key_id = ids.get(key_digest)
-            placed = replace(admission, key_id=key_id, worker=self.worker)
+            placed = replace(
+                admission,
+                key_id=ids.get(key_digest),
+                model_id=models.get(admission.model.lower()),
+                worker=self.worker,
+            )
             entries.append(Entry(placed, settlement))
         records.write(session, entries, worker=self.worker, now=datetime.now(UTC), again=True)
         return len(calls) - known

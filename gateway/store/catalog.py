@@ -19,6 +19,7 @@ from gateway.core.catalog import Alias, Listed, Model, OverrideVersion
 from gateway.core.chat import Json
 from gateway.errors import InvalidRequest, Message, NotFound
 from gateway.schemas.model import ModelFields
+from gateway.store import names
 from gateway.store.mapping import columns, value_of
 from gateway.store.tables import (
     ModelAliasRow,
@@ -232,7 +233,7 @@ def versions(session: Session, model_id: int, alias: str | None = None) -> list[
 
 def delete(session: Session, model_id: int) -> None:
     """Forget a model and all that was set for it. Raises NotFound."""
-    _row(session, model_id)
+    names.keep(session, "model", model_id, _row(session, model_id).display_name)
     session.execute(sql_delete(ModelRow).where(ModelRow.id == model_id))
 
 

@@ -14,7 +14,7 @@ from gateway.core.periods import period_start
 from gateway.core.usage import Sums
 from gateway.schemas.key import Key
 from gateway.store.mapping import value_of
-from gateway.store.tables import ApiKeyModelRow, ApiKeyRow, KeyCounterRow, ServerRow, UsageSumRow
+from gateway.store.tables import ApiKeyModelRow, ApiKeyRow, KeyCounterRow, UsageSumRow
 from gateway.store.usage import usage_queries
 
 _SUMS = {
@@ -130,18 +130,6 @@ def spent(
         }
         for key in keys
     }
-
-
-def names(session: Session) -> dict[int, str]:
-    """Return the name of every key by id, in the order of the names."""
-    query = select(ApiKeyRow.id, ApiKeyRow.name).order_by(func.lower(ApiKeyRow.name), ApiKeyRow.id)
-    return {row.id: row.name for row in session.execute(query)}
-
-
-def server_names(session: Session) -> dict[int, str]:
-    """Return the name of every server by id."""
-    rows = session.execute(select(ServerRow.id, ServerRow.name))
-    return {row.id: row.name for row in rows}
 
 
 def _conditions(now: datetime, text: str, works: bool | None) -> list[ColumnElement[bool]]:

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from gateway.errors import InvalidRequest, Message, NotFound
 from gateway.schemas.key import Key
+from gateway.store import names
 from gateway.store.mapping import columns, value_of
 from gateway.store.tables import ApiKeyRow, CounterLeaseRow, KeyCounterRow, ModelRow
 
@@ -63,7 +64,7 @@ def save(session: Session, key: Key) -> Key:
 
 def delete(session: Session, key_id: int) -> None:
     """Remove a key and its counters; its usage stays. Raises NotFound."""
-    _row(session, key_id)
+    names.keep(session, "key", key_id, _row(session, key_id).name)
     for table in (KeyCounterRow, CounterLeaseRow):  # first: the usage writer locks in this order
         session.execute(sql_delete(table).where(table.key_id == key_id))
     session.execute(sql_delete(ApiKeyRow).where(ApiKeyRow.id == key_id))

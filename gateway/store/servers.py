@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from gateway.errors import InvalidRequest, Message, NotFound
 from gateway.schemas.server import Server
+from gateway.store import names
 from gateway.store.mapping import columns, value_of
 from gateway.store.tables import ServerRow
 
@@ -53,7 +54,7 @@ def save(session: Session, server: Server) -> Server:
 
 def delete(session: Session, server_id: int) -> None:
     """Remove a server and what it listed; models stay with their settings. Raises NotFound."""
-    _row(session, server_id)
+    names.keep(session, "server", server_id, _row(session, server_id).name)
     session.execute(sql_delete(ServerRow).where(ServerRow.id == server_id))
 
 

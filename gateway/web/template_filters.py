@@ -35,7 +35,6 @@ def init_app(app: Flask) -> None:
         utc=utc,
         pretty=pretty,
         list_pair=lambda value: (value, value),
-        server_pair=lambda server: (server.id, server.name),
         flatten_errors=flatten_errors,
         foreign=translated,
         browser=browser,

@@ -19,13 +19,17 @@ from gateway.admin.usage.views import plain_cell
 from gateway.core import histogram
 from gateway.core.requests import Filter
 from gateway.core.usage import Admission, Settlement
+from gateway.store import catalog, names
 from gateway.store.usage import records
 from gateway.web.context import Services
-from tests.admin.conftest import Visitor
+from tests.admin.conftest import ACTOR, Visitor
 from tests.browser.sample import fill
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOW = datetime(2026, 11, 24, 21, 30, tzinfo=UTC)
+NAMES = ("a", "b", "qwen3:8b", *(f"m{number}" for number in range(9)))
+MODELS = {name: number for number, name in enumerate(NAMES, 1)}
+LABELS = {str(number): name for name, number in MODELS.items()}
 
 
 def write(parts: Services, *calls: tuple[str, timedelta, int, int]) -> None:
@@ -34,7 +38,16 @@ def write(parts: Services, *calls: tuple[str, timedelta, int, int]) -> None:
     for number, (model, back, output, status) in enumerate(calls):
         request_id = f"req_{number:032x}"
         admission = Admission(
-            request_id, NOW - back, 1, "one", "chat", 1, model, model, True, client_app="curl"
+            request_id,
+            NOW - back,
+            1,
+            "one",
+            "chat",
+            MODELS[model],
+            model,
+            model,
+            True,
+            client_app="curl",
         )
         settled = Settlement(
             request_id,
@@ -60,7 +73,7 @@ def question(
 
 def ask(parts: Services, asked: explorer.Question) -> explorer.Answer:
     """Ask inside a request, as words depend on it."""
-    return explorer.ask(parts.store, asked, {}, BERLIN)
+    return explorer.ask(parts.store, asked, LABELS, BERLIN)
 
 
 @pytest.fixture(autouse=True)
@@ -90,9 +103,8 @@ DIMENSIONS = ("all", "key", "model", "server", "endpoint", "status", "client")
 @pytest.mark.parametrize("dimension", DIMENSIONS)
 def test_sums_by_one_property_equal_those_by_all_together(parts: Services, dimension: str) -> None:
     fill(parts, NOW, calls=200)
-    column = {"server": "server_id", "key": "key_id", "client": "client_app"}.get(
-        dimension, dimension
-    )
+    ids = {name: f"{name}_id" for name in ("key", "model", "server")}
+    column = (ids | {"client": "client_app"}).get(dimension, dimension)
     value = "''" if dimension == "all" else f"CAST({column} AS VARCHAR(256))"
     group = "start" if dimension == "all" else f"start, {value}"
     sums = "sum(requests), sum(errors), sum(prompt_tokens), round(sum(duration_ms), 3)"
@@ -114,6 +126,23 @@ def test_percentiles_by_one_property_are_kept_as_well(parts: Services) -> None:
     merged = [histogram.merge(row[0] for row in rows(parts, query)) for query in (together, alone)]
 
     assert merged[0] == merged[1] != {}
+
+
+def test_a_model_keeps_its_history_when_it_is_renamed_and_removed(parts: Services) -> None:
+    model_id, _ = parts.store.write(catalog.ensure, "a:latest", NOW)
+    assert model_id == MODELS["a"]
+    write(parts, ("a", timedelta(hours=1), 10, 200), ("b", timedelta(hours=1), 1, 200))
+    parts.models.update(model_id, {"display_name": "Chat"}, ACTOR)
+    renamed = parts.store.read(names.by_id, "model")
+    parts.models.forget(model_id, ACTOR)
+    removed = parts.store.read(names.by_id, "model")
+    answer = explorer.ask(parts.store, question("output", "model"), removed, BERLIN)
+
+    assert renamed == removed == {str(model_id): "Chat"}
+    assert {top.label: top.sums.completion_tokens for top in answer.tops} == {
+        "Chat": 10,
+        "deleted (2)": 1,
+    }
 
 
 def test_more_groups_than_colours_are_shown_together(parts: Services) -> None:
@@ -163,8 +192,7 @@ def test_a_point_leads_to_its_requests(parts: Services) -> None:
     link = answer.chart.link(len(answer.chart.starts) - 2, answer.chart.lines[0])
 
     assert link == (
-        "/admin/requests?model=qwen3%3A8b"
-        "&since=2026-11-23T23%3A00%3A00Z&until=2026-11-24T23%3A00%3A00Z"
+        "/admin/requests?model=3&since=2026-11-23T23%3A00%3A00Z&until=2026-11-24T23%3A00%3A00Z"
     )
 
 
@@ -207,7 +235,8 @@ def test_no_cell_begins_a_formula(text: str) -> None:
 
 
 def test_the_exports_are_attachments(admin: Visitor, parts: Services) -> None:
-    write(parts, ('=HYPERLINK("http://x")', timedelta(minutes=5), 10, 200))
+    parts.store.write(names.keep, "model", MODELS["a"], '=HYPERLINK("http://x")')
+    write(parts, ("a", timedelta(minutes=5), 10, 200))
     table = admin.get("/admin/usage/export.csv?group=model&range=365d")
     data = admin.get("/admin/usage/export.json?group=model&range=365d")
 

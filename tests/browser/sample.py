@@ -56,7 +56,8 @@ def fill(parts: Services, now: datetime, *, calls: int = 6_000, days: int = 30) 
     chance = random.Random(7)
     made = [parts.keys.issue(dict(raw), ACTOR) for raw in KEYS]
     keys = [key for key, _secret in made]
-    entries = [_entry(chance, keys, now, days, number) for number in range(calls)]
+    models = {model.display_name: model.id for model in parts.catalog.models()}
+    entries = [_entry(chance, keys, models, now, days, number) for number in range(calls)]
     entries.sort(key=lambda entry: entry.admission.created_at)
     for start in range(0, len(entries), _CHUNK):
         batch = entries[start : start + _CHUNK]
@@ -66,7 +67,12 @@ def fill(parts: Services, now: datetime, *, calls: int = 6_000, days: int = 30) 
 
 
 def _entry(
-    chance: random.Random, keys: list[Key], now: datetime, days: int, number: int
+    chance: random.Random,
+    keys: list[Key],
+    models: dict[str, int],
+    now: datetime,
+    days: int,
+    number: int,
 ) -> records.Entry:
     who = chance.choices(range(len(keys)), _SHARES)[0]
     model, _share, speed, thinks = chance.choices(_MODELS, [m[1] for m in _MODELS])[0]
@@ -79,7 +85,7 @@ def _entry(
         key_id=keys[who].id,
         key_name=keys[who].name,
         endpoint=_ENDPOINTS[who],
-        model_id=None,
+        model_id=models.get(model, 100 + len(model)),
         model=model,
         requested_model=model,
         streamed=who not in {3, 4},

@@ -14,6 +14,7 @@ from gateway.config import VARIABLES
 from gateway.core.options import KEYS
 from gateway.policy import client_snippets
 from gateway.schemas.settings import RuntimeSettings
+from gateway.store.tables import Base
 from tests.docs import write
 from tests.docs.reading import PAGES, ROOT, anchor, blocks, headings, links, prose, tables
 
@@ -96,7 +97,7 @@ def test_every_client_of_the_kit_is_in_the_guide() -> None:
 
 
 def test_settings_in_the_documentation_exist() -> None:
-    known = {*RuntimeSettings.__dataclass_fields__, *KEYS, *VARIABLES}
+    known = {*RuntimeSettings.__dataclass_fields__, *KEYS, *VARIABLES, *Base.metadata.tables}
     looks_like_one = re.compile(
         r"`((?:allow|max|queue|sse|usage|body|default|stream|idle|connect|anthropic|strip"
         r"|responses|enable|drain|prefix|server)_[a-z_]+)`"

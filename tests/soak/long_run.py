@@ -192,9 +192,9 @@ class State:
         text = requests.get(f"{gateway.url}/metrics", timeout=30).text
         with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as store:
             (open_calls,) = store.execute(
-                "select count(*) from usage where settled_at is null"
+                "select count(*) from request_log where settled_at is null"
             ).fetchone()
-            (rows,) = store.execute("select count(*) from usage").fetchone()
+            (rows,) = store.execute("select count(*) from request_log").fetchone()
             (reserved,) = store.execute(
                 "select coalesce(sum(units), 0) from counter_lease"
             ).fetchone()

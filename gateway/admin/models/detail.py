@@ -154,7 +154,7 @@ def model_restore(model_id: int, version_id: int) -> AnyResponse:
 def model_usage(model_id: int) -> str:
     """Show what a model was used for."""
     found = get_model(model_id)
-    wanted = Filter(model=found.display_name)
+    wanted = Filter(model_id=found.id)
     return _page(
         found,
         "usage",
@@ -267,7 +267,7 @@ def _fallbacks(found: Model) -> list[Model]:
 
 
 def _last_days(found: Model) -> Filter:
-    return Filter(since=datetime.now(UTC) - timedelta(days=DAYS), model=found.display_name)
+    return Filter(since=datetime.now(UTC) - timedelta(days=DAYS), model_id=found.id)
 
 
 def _delete_question(found: Model) -> confirm.Question:

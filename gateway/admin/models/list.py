@@ -170,7 +170,7 @@ def _rows() -> list[ModelRow]:
             loaded_on(model),
             model.name in loading,
             keys[model.id],
-            used.get(model.display_name, Sums()),
+            used.get(str(model.id), Sums()),
         )
         for model in found
     ]

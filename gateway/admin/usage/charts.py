@@ -151,10 +151,10 @@ def per_day(wanted: Filter, days: int) -> Chart:
     zone = language.zone_info()
     now = datetime.now(UTC)
     starts = steps(now - timedelta(days=days - 1), now, "day", zone)
-    narrowed = Filter(since=starts[0], key_id=wanted.key_id, model=wanted.model)
+    narrowed = Filter(since=starts[0], key_id=wanted.key_id, model_id=wanted.model_id)
     cells = services().store.analyse(usage_queries.series, narrowed, "none")
     sums = tracks(cells, starts, "day", zone).get(usage_queries.ALL, [Sums()] * (len(starts) - 1))
-    query = {"key": str(wanted.key_id or ""), "model": wanted.model}
+    query = {"key": wanted.key_id, "model": wanted.model_id}
     return Chart(
         "bars",
         "count",
@@ -164,7 +164,7 @@ def per_day(wanted: Filter, days: int) -> Chart:
             Line(_("Input"), _values(sums, lambda s: s.prompt_tokens), 1),
             Line(_("Output"), _values(sums, lambda s: s.completion_tokens), 2),
         ),
-        tuple((name, value) for name, value in query.items() if value),
+        tuple((name, str(value)) for name, value in query.items() if value),
         clock=False,
     )
 

@@ -100,7 +100,7 @@ class Answer:
 
 
 def ask(store: Store, question: Question, labels: Mapping[str, str], zone: ZoneInfo) -> Answer:
-    """Answer a question. `labels` names keys and servers by id."""
+    """Answer a question. `labels` names keys, models and servers by id."""
     daily = question.daily
     wanted = replace(question.wanted, since=question.since, until=question.until)
     groups = store.analyse(usage_queries.by_group, wanted, question.group, daily=daily)
@@ -193,7 +193,7 @@ def read_metric(text: str) -> Metric:
 
 def label(group: Group, name: str, labels: Mapping[str, str]) -> str:
     """Return the words for a group's value."""
-    if group in {"key", "server"}:
+    if group in {"key", "model", "server"}:
         if name in {"0", "None"}:
             return str(_("none"))
         return labels.get(name, str(_("deleted (%(id)s)", id=name)))
@@ -302,7 +302,7 @@ def _line_query(question: Question, name: str) -> tuple[tuple[str, str], ...]:
 def _filter_query(wanted: Filter) -> tuple[tuple[str, str], ...]:
     given: Iterable[tuple[str, object]] = (
         ("key", wanted.key_id),
-        ("model", wanted.model),
+        ("model", wanted.model_id),
         ("server", wanted.server_id),
         ("endpoint", wanted.endpoint),
         ("status", wanted.status),

@@ -1,4 +1,4 @@
-"""Reads the filters of addresses: whatever is typed there gives a filter, never an error."""
+"""The filters of addresses: whatever is typed there gives a filter, never an error."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from zoneinfo import ZoneInfo
 from werkzeug.datastructures import MultiDict
 
 from gateway.core.requests import Filter
+from gateway.store import names
+from gateway.web.context import services
 
 RANGES: Mapping[str, timedelta] = {
     "1h": timedelta(hours=1),
@@ -29,7 +31,7 @@ def read_filter(args: MultiDict[str, str], now: datetime, zone: ZoneInfo) -> Fil
         since=since,
         until=until,
         key_id=read_id(args.get("key", "")),
-        model=args.get("model", "")[:256],
+        model_id=read_id(args.get("model", "")),
         server_id=read_id(args.get("server", "")),
         endpoint=args.get("endpoint", "")[:64],
         status=args.get("status", "")[:16],
@@ -73,6 +75,17 @@ def _instant(text: str, zone: ZoneInfo, end: bool = False) -> datetime | None:
 def read_id(text: str) -> int | None:
     """Read the number of a row; None for anything else."""
     return int(text) if text.isascii() and text.isdigit() and int(text[:20]) < _MAX_ID else None
+
+
+def filter_choices() -> dict[str, list[tuple[int, str]]]:
+    """Return what the filters of a page offer: ids and names of keys, models and servers."""
+    parts = services()
+    keys = parts.store.read(names.by_id, "key").items()
+    return {
+        "keys": sorted(((int(id_), name) for id_, name in keys), key=lambda key: key[1].lower()),
+        "models": [(model.id, model.display_name) for model in parts.catalog.models()],
+        "servers": [(server.id, server.name) for server in parts.catalog.servers()],
+    }
 
 
 def _seconds(text: str) -> float | None:

@@ -9,13 +9,12 @@ from flask import Response, abort, jsonify, render_template, request
 
 from gateway.admin import bp
 from gateway.admin.usage.error_help import advice
-from gateway.admin.usage.query import FEATURES, RANGES, read_filter, read_place
+from gateway.admin.usage.query import FEATURES, RANGES, filter_choices, read_filter, read_place
 from gateway.admin.usage.request_trace import parts_of, timeline
 from gateway.core.requests import CallRow, Filter
 from gateway.dialects import SCOPES
 from gateway.dialects.models import MODELS
 from gateway.errors import NotFound
-from gateway.store import key_queries
 from gateway.store.tables import to_us
 from gateway.store.usage import request_queries
 from gateway.web import language
@@ -56,9 +55,7 @@ def requests() -> str:
         is_bounded=is_bounded,
         slow_days=SLOW_DAYS,
         is_filtered=bool(set(request.args) - {"after"}),
-        keys=list(store.read(key_queries.names).items()),
-        models=[model.display_name for model in services().catalog.models()],
-        servers=services().catalog.servers(),
+        **filter_choices(),
         ranges=RANGES,
         endpoints=ENDPOINTS,
         finishes=FINISHES,

@@ -15,9 +15,9 @@ from flask import Response, render_template, request
 from gateway.admin import bp
 from gateway.admin.usage import explorer
 from gateway.admin.usage.charts import STEPS, Step, stamp
-from gateway.admin.usage.query import read_filter, read_range
+from gateway.admin.usage.query import filter_choices, read_filter, read_range
 from gateway.core.usage import GROUPS
-from gateway.store import key_queries
+from gateway.store import names
 from gateway.web import language
 from gateway.web.context import services
 from gateway.web.words import _
@@ -39,7 +39,7 @@ def usage() -> str:
     """Show the explorer as the address says."""
     question = _question()
     zone = language.zone_info()
-    labels = _labels(question.group)
+    labels = services().store.read(names.by_id, question.group)
     answer = explorer.ask(services().store, question, labels, zone)
     field, most = explorer.heat(services().store, question, zone)
     return render_template(
@@ -54,9 +54,7 @@ def usage() -> str:
         groups=[(name, explorer.group_words(name)) for name in GROUPS],
         steps=_step_words(),
         group_name=explorer.group_words(question.group),
-        keys=list(_key_names().items()),
-        models=[model.display_name for model in services().catalog.models()],
-        servers=services().catalog.servers(),
+        **filter_choices(),
     )
 
 
@@ -82,7 +80,7 @@ def plain_cell(value: object) -> str:
 
 def _asked() -> tuple[explorer.Question, explorer.Answer]:
     question = _question()
-    labels = _labels(question.group)
+    labels = services().store.read(names.by_id, question.group)
     return question, explorer.ask(services().store, question, labels, language.zone_info())
 
 
@@ -124,18 +122,6 @@ def _step(text: str, length: timedelta) -> Step:
     if length <= timedelta(days=3):
         return "hour"
     return "day" if length <= timedelta(days=120) else "week"
-
-
-def _labels(group: str) -> Mapping[str, str]:
-    if group == "key":
-        return {str(id_): name for id_, name in _key_names().items()}
-    if group == "server":
-        return {str(server.id): server.name for server in services().catalog.servers()}
-    return {}
-
-
-def _key_names() -> Mapping[int, str]:
-    return services().store.read(key_queries.names)
 
 
 def _csv(answer: explorer.Answer) -> Iterator[str]:

@@ -341,7 +341,7 @@ def _usage() -> None:
     )
     _index("request_log", "created_at", "id")
     _index("request_log", "key_id", "created_at", "id")
-    _index("request_log", "model", "created_at", "id")
+    _index("request_log", "model_id", "created_at", "id")
     _index("request_log", "server_id", "created_at", "id")
     _index("request_log", "status", "created_at", "id")
     unsettled = sa.text("settled_at IS NULL")
@@ -362,9 +362,7 @@ def _usage() -> None:
         op.create_table(
             name,
             *_at("start", primary_key=True),
-            *_integer("key_id", primary_key=True),
-            *_text("model", length=256, primary_key=True),
-            *_integer("server_id", primary_key=True),
+            *_integer("key_id", "model_id", "server_id", primary_key=True),
             *_text("endpoint", length=64, primary_key=True),
             *_integer("status", primary_key=True),
             *_text("client_app", length=64, primary_key=True),
@@ -380,6 +378,12 @@ def _usage() -> None:
         *_text("value", length=256, primary_key=True),
         *_sums(),
         sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "removed_name",
+        *_text("kind", length=16, primary_key=True),
+        *_integer("object_id", primary_key=True),
+        *_text("name", length=256),
     )
 
 

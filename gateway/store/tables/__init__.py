@@ -23,6 +23,7 @@ from gateway.store.tables.catalog import (
 )
 from gateway.store.tables.keys import ApiKeyModelRow, ApiKeyRow, CounterLeaseRow, KeyCounterRow
 from gateway.store.tables.usage import (
+    RemovedNameRow,
     RequestLogBodyRow,
     RequestLogRow,
     UsageDayRow,
@@ -59,6 +60,7 @@ __all__ = [
     "ModelRow",
     "ModelServerRow",
     "OverrideVersionRow",
+    "RemovedNameRow",
     "RequestLogBodyRow",
     "RequestLogRow",
     "ResponseItemRow",

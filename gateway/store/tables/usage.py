@@ -16,7 +16,7 @@ from gateway.store.tables.base import Base, Name, PrimaryKey, ShortText
 
 
 class RequestLogRow(Base):
-    """One call. Names are kept beside ids, so that history outlives what it speaks of.
+    """One call. Beside the ids stand the names of that day: history outlives what it speaks of.
 
     `counted` tells whether it took one unit of a request budget (refused and failed calls do
     not). Times are milliseconds from admission.
@@ -26,7 +26,7 @@ class RequestLogRow(Base):
     __table_args__ = (
         Index(None, "created_at", "id"),
         Index(None, "key_id", "created_at", "id"),
-        Index(None, "model", "created_at", "id"),
+        Index(None, "model_id", "created_at", "id"),
         Index(None, "server_id", "created_at", "id"),
         Index(None, "status", "created_at", "id"),
         Index(
@@ -123,7 +123,7 @@ class _Rollup(_Sums):
 
     start: Mapped[datetime] = mapped_column(primary_key=True)
     key_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    model: Mapped[str] = mapped_column(String(256), primary_key=True)
+    model_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     server_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     endpoint: Mapped[str] = mapped_column(String(64), primary_key=True)
     status: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
@@ -159,3 +159,13 @@ class UsageSumRow(_Sums, Base):
     step: Mapped[str] = mapped_column(String(8), primary_key=True)
     start: Mapped[datetime] = mapped_column(primary_key=True)
     value: Mapped[str] = mapped_column(String(256), primary_key=True)
+
+
+class RemovedNameRow(Base):
+    """What a key, model or server was called last that was removed; sums name it by its id."""
+
+    __tablename__ = "removed_name"
+
+    kind: Mapped[str] = mapped_column(String(16), primary_key=True)
+    object_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    name: Mapped[Name]

@@ -39,6 +39,7 @@ _LISTED = (
     RequestLogRow.had_thinking,
     RequestLogRow.client_app,
 )
+_EQUAL = ("request_id", "key_id", "model_id", "server_id", "endpoint", "finish", "client_app")
 _MOST = 500
 _STATUS = re.compile(r"[0-9]{1,4}")
 _CLASSES = frozenset({"1xx", "2xx", "3xx", "4xx", "5xx"})
@@ -115,18 +116,12 @@ def narrowed(query: Select[Any], wanted: Filter) -> Select[Any]:
 
 def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = []
-    if wanted.request_id:
-        found.append(RequestLogRow.request_id == wanted.request_id)
     if wanted.since is not None:
         found.append(RequestLogRow.created_at >= wanted.since)
     if wanted.until is not None:
         found.append(RequestLogRow.created_at < wanted.until)
-    if wanted.key_id is not None:
-        found.append(RequestLogRow.key_id == wanted.key_id)
-    if wanted.server_id is not None:
-        found.append(RequestLogRow.server_id == wanted.server_id)
-    for name in ("model", "endpoint", "finish", "client_app"):
-        if value := getattr(wanted, name):
+    for name in _EQUAL:
+        if (value := getattr(wanted, name)) not in (None, ""):
             found.append(getattr(RequestLogRow, name) == value)
     if wanted.min_ms is not None:
         found.append(RequestLogRow.duration_ms >= wanted.min_ms)

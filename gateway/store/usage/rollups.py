@@ -26,7 +26,7 @@ Counted: TypeAlias = tuple[Admission, Settlement, int]
 DIMENSIONS = (
     "start",
     "key_id",
-    "model",
+    "model_id",
     "server_id",
     "endpoint",
     "status",
@@ -79,7 +79,7 @@ def _cells(calls: Iterable[Counted]) -> dict[tuple[Any, ...], _Cell]:
         name = (
             admission.created_at.replace(minute=0, second=0, microsecond=0),
             admission.key_id or 0,
-            admission.model[:256],
+            admission.model_id or 0,
             settlement.server_id or 0,
             admission.endpoint[:64],
             settlement.status,

@@ -1,7 +1,7 @@
 """Charts and totals: sums over the hourly and daily rollups, never over single calls.
 
 A filter's `status` narrows as on the requests page. Groups are given as text, whatever column they
-come from; ids of keys and servers are looked up by whoever shows them.
+come from; ids of keys, models and servers are looked up by whoever shows them (`store/names.py`).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Rollup = type[UsageHourRow] | type[UsageDayRow]
 Table = Rollup | type[UsageSumRow]
 _COLUMNS = {
     "key": "key_id",
-    "model": "model",
+    "model": "model_id",
     "server": "server_id",
     "endpoint": "endpoint",
     "client": "client_app",
@@ -196,12 +196,8 @@ def _span(table: Table, wanted: Filter) -> list[ColumnElement[bool]]:
 
 def _conditions(table: Rollup, wanted: Filter) -> list[ColumnElement[bool]]:
     found = _span(table, wanted)
-    if wanted.key_id is not None:
-        found.append(table.key_id == wanted.key_id)
-    if wanted.server_id is not None:
-        found.append(table.server_id == wanted.server_id)
-    for name in ("model", "endpoint", "client_app"):
-        if value := getattr(wanted, name):
+    for name in ("key_id", "model_id", "server_id", "endpoint", "client_app"):
+        if (value := getattr(wanted, name)) not in (None, ""):
             found.append(getattr(table, name) == value)
     if wanted.status:
         found.append(_status(table, wanted.status))
