@@ -4,24 +4,27 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from flask import Response, g, request
+from flask import Response, g
 
-from gateway.admin_api import bp
-from gateway.admin_api.guard import needs
+from gateway.admin_api import answers, bp
+from gateway.admin_api.operation import operation, read_query
 from gateway.admin_api.reading import answer, body
 from gateway.management.config_transfer import ConfigTransfer
 from gateway.runtime.tasks import failures
 from gateway.runtime.versions import Revisions
+from gateway.schemas.settings import RuntimeSettings
 from gateway.web.context import services
 
 
 @bp.get("/settings")
+@operation("getSettings", RuntimeSettings)
 def get_settings() -> Response:
     """Return every setting in force."""
     return answer(asdict(services().settings.behaviour()))
 
 
 @bp.patch("/settings")
+@operation("updateSettings", RuntimeSettings, body=RuntimeSettings)
 def update_settings() -> Response:
     """Change settings, all or none; null gives one its default again."""
     raw = body()
@@ -32,24 +35,31 @@ def update_settings() -> Response:
 
 
 @bp.get("/config")
-@needs("admin")
+@operation("exportConfiguration", answers.ConfigDocument, query=answers.ExportQuery, role="admin")
 def export_configuration() -> Response:
     """Return settings, servers, models and keys; with `digests=true` keys work elsewhere too."""
-    digests = request.args.get("digests", "") == "true"
+    digests = read_query(answers.ExportQuery).digests
     return answer(_transfer().export(digests=digests))
 
 
 @bp.post("/config")
+@operation(
+    "importConfiguration",
+    answers.ImportResult,
+    body=answers.ConfigChanges,
+    query=answers.ImportQuery,
+)
 def import_configuration() -> Response:
     """Import a configuration, all of it or nothing; `dry_run=true` only says what would change."""
     document, transfer = body(), _transfer()
-    rehearsal = request.args.get("dry_run", "") == "true"
+    rehearsal = read_query(answers.ImportQuery).dry_run
     changes = transfer.plan(document) if rehearsal else transfer.apply(document, g.actor)
     services().catalog.drop()
     return answer({"dry_run": rehearsal, "changes": [asdict(change) for change in changes]})
 
 
 @bp.get("/health")
+@operation("getHealth", answers.Health)
 def health() -> Response:
     """Return how the parts of this worker are."""
     parts = services()

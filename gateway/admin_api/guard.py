@@ -24,16 +24,6 @@ View = TypeVar("View", bound=Callable[..., Any])
 _READING = frozenset({"GET", "HEAD"})
 
 
-def needs(role: Role) -> Callable[[View], View]:
-    """Mark a view that needs another role than its method says."""
-
-    def mark(view: View) -> View:
-        view.needs_role = role  # type: ignore[attr-defined]  # a mark on a function
-        return view
-
-    return mark
-
-
 @bp.before_request
 def allow() -> None:
     """Require a token whose role suffices."""
@@ -47,10 +37,8 @@ def allow() -> None:
             headers={"WWW-Authenticate": "Bearer"},
         )
     token = services().admins.tokens.find(secret.strip())
-    view = current_app.view_functions[request.endpoint or ""]
-    needed: Role = getattr(view, "needs_role", None) or (
-        "viewer" if request.method in _READING else "admin"
-    )
+    view: Any = current_app.view_functions[request.endpoint or ""]
+    needed: Role = view.operation.role or ("viewer" if request.method in _READING else "admin")
     if not role_allows(token.role, needed):
         raise Forbidden(f"This needs the role {needed}; the token has {token.role}.")
     g.actor = Actor("token", token.name, token.id, token.role, request.remote_addr or "")

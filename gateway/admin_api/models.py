@@ -6,21 +6,25 @@ from dataclasses import asdict
 
 from flask import Response, g
 
-from gateway.admin_api import bp
-from gateway.admin_api.reading import answer, body, body_or_nothing, field, only
+from gateway.admin_api import answers, bp
+from gateway.admin_api.operation import operation, whole
+from gateway.admin_api.reading import answer, body, body_or_nothing
 from gateway.core.catalog import Model
 from gateway.core.chat import Json
+from gateway.schemas.model import ModelFields
 from gateway.store import catalog
 from gateway.web.context import services
 
 
 @bp.get("/models")
+@operation("listAllModels", answers.ModelList)
 def list_models() -> Response:
     """List every model, also disabled and missing ones."""
     return answer({"data": [_shown(model) for model in services().catalog.models()]})
 
 
 @bp.get("/models/<id:model_id>")
+@operation("getAnyModel", answers.ModelDetail)
 def get_model(model_id: int) -> Response:
     """Return one model with what Ollama tells of it."""
     shown = _shown(services().catalog.model(model_id))
@@ -28,12 +32,14 @@ def get_model(model_id: int) -> Response:
 
 
 @bp.patch("/models/<id:model_id>")
+@operation("updateModel", answers.ModelAnswer, body=ModelFields)
 def update_model(model_id: int) -> Response:
     """Change a model: all fields of the body, or none."""
     return answer(_shown(services().models.update(model_id, body(), g.actor)))
 
 
 @bp.get("/models/<id:model_id>/versions")
+@operation("listModelVersions", answers.VersionList)
 def list_versions(model_id: int) -> Response:
     """List the overrides a model had, newest first."""
     services().catalog.model(model_id)
@@ -42,6 +48,7 @@ def list_versions(model_id: int) -> Response:
 
 
 @bp.delete("/models/<id:model_id>")
+@operation("forgetModel", answers.Deleted)
 def forget_model(model_id: int) -> Response:
     """Forget a model that no server lists."""
     services().models.forget(model_id, g.actor)
@@ -49,11 +56,11 @@ def forget_model(model_id: int) -> Response:
 
 
 @bp.post("/models/refresh")
+@operation("refreshModels", answers.RefreshList, body=answers.RefreshRequest, needs_body=False)
 def refresh_models() -> Response:
     """Ask servers for their models now; `server_id` for one."""
-    raw = body_or_nothing()
-    only(raw, "server_id")
-    done = services().refresher.refresh(field(raw, "server_id", int, None))
+    asked = whole(body_or_nothing(), answers.RefreshRequest)
+    done = services().refresher.refresh(asked.server_id)
     return answer({"data": [asdict(one) for one in done]})
 
 

@@ -6,15 +6,17 @@ from dataclasses import asdict
 
 from flask import Response, g
 
-from gateway.admin_api import bp
+from gateway.admin_api import answers, bp
+from gateway.admin_api.operation import operation
 from gateway.admin_api.reading import answer, body
 from gateway.core.chat import Json
-from gateway.schemas.server import ServerView
+from gateway.schemas.server import Server, ServerView
 from gateway.store.mapping import plain
 from gateway.web.context import services
 
 
 @bp.get("/servers")
+@operation("listServers", answers.ServerList)
 def list_servers() -> Response:
     """List servers with their state as this worker sees it."""
     views = {view.server.id: view for view in services().scheduler.views()}
@@ -25,31 +27,36 @@ def list_servers() -> Response:
 
 
 @bp.post("/servers")
+@operation("createServer", answers.ServerAnswer, body=Server, required=("url",), status=201)
 def add_server() -> Response:
     """Add a server and ask it for its models."""
     return answer(plain(services().servers.create(body(), g.actor)), 201)
 
 
 @bp.get("/servers/<id:server_id>")
+@operation("getServer", answers.ServerAnswer)
 def get_server(server_id: int) -> Response:
     """Return one server."""
     return answer(plain(services().catalog.server(server_id)))
 
 
 @bp.patch("/servers/<id:server_id>")
+@operation("updateServer", answers.ServerAnswer, body=Server)
 def update_server(server_id: int) -> Response:
     """Change fields of a server; calls that run there go on."""
     return answer(plain(services().servers.update(server_id, body(), g.actor)))
 
 
-@bp.post("/servers/<id:server_id>/test")
-def try_server(server_id: int) -> Response:
+@bp.post("/servers/<id:server_id>/probe")
+@operation("probeServer", answers.Probe)
+def probe_server(server_id: int) -> Response:
     """Try a server now, and say what is wrong with it."""
     tried = services().servers.attempt(services().catalog.server(server_id))
     return answer({"ok": tried.trouble is None, **asdict(tried)})
 
 
 @bp.delete("/servers/<id:server_id>")
+@operation("deleteServer", answers.Deleted)
 def remove_server(server_id: int) -> Response:
     """Remove a server; models keep their settings."""
     services().servers.delete(server_id, g.actor)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
 
-from flask import Response, g, request
+from flask import Response, g
 
 from gateway.accounting import export
-from gateway.admin_api import bp
-from gateway.admin_api.reading import answer, instant, number, one_of
-from gateway.core.requests import Filter
-from gateway.core.usage import GROUPS, Group
+from gateway.admin_api import answers, bp
+from gateway.admin_api.operation import operation, read_query
+from gateway.admin_api.reading import answer
+from gateway.core.requests import CallDetail, Filter
 from gateway.errors import InvalidRequest
 from gateway.store import audit, names
 from gateway.store.tables import to_us
@@ -21,19 +20,15 @@ from gateway.store.usage import request_queries, usage_queries
 from gateway.web.context import services
 
 _CURSOR = re.compile(r"[0-9]{1,17}-[0-9]{1,18}")
-_NOT_IN_SUMS = ("finish", "request_id", "min_ms")
-_TEXTS = ("endpoint", "status", "finish", "client_app", "request_id")
 
 
 @bp.get("/usage")
+@operation("getUsage", answers.Usage, query=answers.UsageQuery)
 def sums() -> Response:
     """Return sums by group, and with `step` by hour or day as well."""
-    group = cast(Group, one_of("group", GROUPS, "none"))
-    step = one_of("step", ("none", "hour", "day"), "none")
-    for name in _NOT_IN_SUMS:
-        if request.args.get(name):
-            raise InvalidRequest(f"Sums do not know '{name}': see /requests.", param=name)
-    wanted = _wanted(datetime.now(UTC) - timedelta(days=7))
+    query = read_query(answers.UsageQuery)
+    group, step = query.group, query.step
+    wanted = _filter(query, datetime.now(UTC) - timedelta(days=7))
     if wanted.status == "running":
         raise InvalidRequest("Sums are of calls that ended: see /live.", param="status")
     store = services().store
@@ -52,27 +47,31 @@ def sums() -> Response:
 
 
 @bp.get("/requests")
+@operation("listRequests", answers.RequestList, query=answers.RequestsQuery)
 def list_calls() -> Response:
     """List calls, newest first; `next` is the cursor of the following page."""
-    limit = number("limit", 50, 1, 500)
+    query = read_query(answers.RequestsQuery)
+    limit = query.limit
     found = services().store.analyse(
-        request_queries.page, _wanted(None), older_than=_cursor(), limit=limit
+        request_queries.page, _filter(query), older_than=_cursor(query.after), limit=limit
     )
     following = f"{to_us(found[-1].at)}-{found[-1].id}" if len(found) == limit else None
     return answer({"data": [asdict(call) for call in found], "next": following})
 
 
 @bp.get("/requests/<request_id>")
+@operation("getRequest", CallDetail)
 def get_call(request_id: str) -> Response:
     """Return one call in full."""
     return answer(asdict(services().store.read(request_queries.detail, request_id)))
 
 
 @bp.get("/requests/export")
+@operation("exportRequests", ("text/csv", "application/x-ndjson"), query=answers.RequestExportQuery)
 def export_calls() -> Response:
     """Return calls as CSV or JSON lines, as many as are meant."""
-    form = one_of("format", ("csv", "jsonl"), "csv")
-    store, wanted = services().store, _wanted(None)
+    query = read_query(answers.RequestExportQuery)
+    form, store, wanted = query.format, services().store, _filter(query)
     if form == "csv":
         pieces, kind = export.as_csv(store, wanted), "text/csv; charset=utf-8"
     else:
@@ -82,12 +81,14 @@ def export_calls() -> Response:
 
 
 @bp.get("/live")
+@operation("listActiveRequests", answers.ActiveList)
 def list_running() -> Response:
     """List the calls that run now, in every worker."""
     return answer({"data": [asdict(call) for call in services().live.everywhere()]})
 
 
 @bp.delete("/live/<request_id>")
+@operation("cancelRequest", answers.Cancelled, status=202)
 def cancel_running(request_id: str) -> Response:
     """End a running call, whichever worker has it."""
     services().live.cancel_anywhere(request_id, g.actor)
@@ -95,38 +96,31 @@ def cancel_running(request_id: str) -> Response:
 
 
 @bp.get("/audit")
+@operation("listChanges", answers.AuditList, query=answers.AuditQuery)
 def list_changes() -> Response:
     """List what was changed by whom, newest first; `next` is the cursor of the following page."""
-    limit = number("limit", 50, 1, 500)
+    query = read_query(answers.AuditQuery)
+    limit = query.limit
     found = services().store.read(
         audit.page,
-        before_id=number("before", 0, 0, 1 << 62) or None,
+        before_id=query.before or None,
         limit=limit,
-        object_kind=request.args.get("object_kind", ""),
-        object_id=request.args.get("object_id", ""),
-        actor_name=request.args.get("actor", ""),
-        action=request.args.get("action", ""),
+        object_kind=query.object_kind,
+        object_id=query.object_id,
+        actor_name=query.actor,
+        action=query.action,
     )
     following = found[-1].id if len(found) == limit else None
     return answer({"data": [asdict(entry) for entry in found], "next": following})
 
 
-def _wanted(since: datetime | None) -> Filter:
-    args = request.args
-    texts: dict[str, Any] = {name: args.get(name, "")[:256] for name in _TEXTS}
-    return Filter(
-        since=instant("since") or since,
-        until=instant("until"),
-        key_id=number("key_id", 0, 0, 1 << 53) or None,
-        model_id=number("model_id", 0, 0, 1 << 53) or None,
-        server_id=number("server_id", 0, 0, 1 << 53) or None,
-        min_ms=float(number("min_ms", 0, 0, 1 << 40)) or None,
-        **texts,
-    )
+def _filter(query: answers.CallQuery, since: datetime | None = None) -> Filter:
+    known = {one.name for one in fields(query)} & {one.name for one in fields(Filter)}
+    given = Filter(**{name: getattr(query, name) for name in known})
+    return replace(given, since=given.since or since)
 
 
-def _cursor() -> tuple[int, int] | None:
-    text = request.args.get("after", "")
+def _cursor(text: str) -> tuple[int, int] | None:
     if not text:
         return None
     at_us, _, row_id = text.partition("-")

@@ -7,94 +7,99 @@ from dataclasses import asdict
 
 from flask import Response, g
 
-from gateway.admin_api import bp
-from gateway.admin_api.reading import answer, body, body_or_nothing, field, number, only
+from gateway.admin_api import answers, bp
+from gateway.admin_api.operation import operation, read_query, whole
+from gateway.admin_api.reading import answer, body, body_or_nothing
 from gateway.core.admin import Actor
 from gateway.core.chat import Json
-from gateway.errors import InvalidRequest
+from gateway.errors import InvalidFields, Message
 from gateway.management.model_jobs import Pull
 from gateway.management.model_operations import Done, client_of
 from gateway.web.context import services
 
-_MOST_TOKENS = 10_000_000
-
 
 @bp.get("/pulls")
+@operation("listPulls", answers.PullList)
 def list_pulls() -> Response:
     """List pulls: those that run, then the last that ended."""
     return answer({"data": [_pull(pull) for pull in services().pulls.all("pull")]})
 
 
 @bp.post("/pulls")
+@operation("createPull", answers.PullList, body=answers.PullRequest, status=202)
 def begin_pull() -> Response:
     """Have servers fetch a model; joins pulls that run already."""
-    raw = body()
-    only(raw, "model", "server_ids")
+    asked = whole(body(), answers.PullRequest)
     servers = [server.id for server in services().catalog.servers() if server.enabled]
-    chosen = _servers(raw, servers if len(servers) == 1 else None)
-    begun = services().pulls.begin(field(raw, "model", str), chosen, g.actor)
+    chosen = _known(asked.server_ids or (servers if len(servers) == 1 else ()))
+    begun = services().pulls.begin(asked.model, chosen, g.actor)
     return answer({"data": [_pull(pull) for pull in begun]}, 202)
 
 
 @bp.get("/pulls/<id:pull_id>")
+@operation("getPull", answers.PullAnswer)
 def get_pull(pull_id: int) -> Response:
     """Return one pull with its layers."""
     return answer(_pull(services().pulls.get(pull_id, "pull")))
 
 
 @bp.delete("/pulls/<id:pull_id>")
+@operation("cancelPull", answers.PullAnswer, status=202)
 def cancel_pull(pull_id: int) -> Response:
     """Stop a pull, whichever worker runs it; what is there already is kept."""
     return answer(_pull(services().pulls.cancel(pull_id, g.actor, "pull")), 202)
 
 
 @bp.post("/models/<id:model_id>/load")
+@operation("loadModel", answers.Outcome, body=answers.Load, needs_body=False)
 def load_model(model_id: int) -> Response:
     """Bring a model into memory; answers when it is there, or after ten minutes."""
-    raw = body_or_nothing()
-    only(raw, "server_ids", "keep_alive")
+    asked = whole(body_or_nothing(), answers.Load)
     model = services().catalog.model(model_id)
-    keep_alive = field(raw, "keep_alive", (int, float, str), None)
-    chosen = _servers(raw, model.server_ids)
+    chosen, keep_alive = _known(asked.server_ids or model.server_ids), asked.keep_alive
     return _outcomes(services().operations.load(model.name, chosen, g.actor, keep_alive=keep_alive))
 
 
 @bp.post("/models/<id:model_id>/pin")
+@operation("pinModel", answers.Outcome, body=answers.Servers, needs_body=False)
 def pin_model(model_id: int) -> Response:
     """Bring a model into memory and keep it there; answers as `load_model` does."""
     return _on_servers(model_id, services().operations.pin)
 
 
 @bp.post("/models/<id:model_id>/unload")
+@operation("unloadModel", answers.Outcome, body=answers.Servers, needs_body=False)
 def unload_model(model_id: int) -> Response:
     """Unload a model as soon as it is idle."""
     return _on_servers(model_id, services().operations.unload)
 
 
 @bp.post("/models/<id:model_id>/copy")
+@operation("copyModel", answers.Outcome, body=answers.Copy, required=("destination",))
 def copy_model(model_id: int) -> Response:
     """Copy a model to a second name on servers."""
-    raw = body()
-    only(raw, "destination", "server_ids")
+    asked = whole(body(), answers.Copy)
     model = services().catalog.model(model_id)
-    name, chosen = field(raw, "destination", str), _servers(raw, model.server_ids)
-    return _outcomes(services().operations.copy(model.name, name, chosen, g.actor))
+    chosen = _known(asked.server_ids or model.server_ids)
+    return _outcomes(services().operations.copy(model.name, asked.destination, chosen, g.actor))
 
 
 @bp.post("/models/<id:model_id>/erase")
+@operation("eraseModel", answers.Outcome, body=answers.Erasure, required=("server_ids",))
 def erase_model(model_id: int) -> Response:
     """Remove a model from the disks of the servers that are named; its settings stay."""
-    raw = body()
-    only(raw, "server_ids")
+    asked = whole(body(), answers.Erasure)
     model = services().catalog.model(model_id)
-    return _outcomes(services().operations.delete(model.name, _servers(raw, None), g.actor))
+    chosen = _known(asked.server_ids)
+    return _outcomes(services().operations.delete(model.name, chosen, g.actor))
 
 
 @bp.get("/models/<id:model_id>/routes")
+@operation("listRoutes", answers.RouteList, query=answers.RouteQuery)
 def list_routes(model_id: int) -> Response:
     """Return for each server that has a model whether a call would go there now, and why."""
     model = services().catalog.model(model_id)
-    num_ctx = number("num_ctx", 0, 1, _MOST_TOKENS)
+    num_ctx = read_query(answers.RouteQuery).num_ctx
     routes = services().scheduler.routes(model, num_ctx or None)
     found = [
         {
@@ -121,22 +126,18 @@ def _on_servers(
     model_id: int, work: Callable[[str, Sequence[int], Actor], Sequence[Done]]
 ) -> Response:
     """Do something with a model on the servers the body names, else on all that have it."""
-    raw = body_or_nothing()
-    only(raw, "server_ids")
+    asked = whole(body_or_nothing(), answers.Servers)
     model = services().catalog.model(model_id)
-    return _outcomes(work(model.name, _servers(raw, model.server_ids), g.actor))
+    return _outcomes(work(model.name, _known(asked.server_ids or model.server_ids), g.actor))
 
 
-def _servers(raw: dict[str, Json], default: Sequence[int] | None) -> list[int]:
-    """Return the servers a body names, known ones. Raises InvalidRequest."""
-    if "server_ids" not in raw and default is not None:
-        return list(default)
-    found = field(raw, "server_ids", list)
-    if not found or any(type(one) is not int for one in found):
-        raise InvalidRequest("'server_ids' must be a list of server ids.", param="server_ids")
-    for one in found:
+def _known(server_ids: Sequence[int]) -> Sequence[int]:
+    """Return servers there are, at least one. Raises InvalidRequest."""
+    if not server_ids:
+        raise InvalidFields([("server_ids", Message("must name a server"))])
+    for one in server_ids:
         client_of(services().scheduler, one)
-    return list(dict.fromkeys(found))
+    return server_ids
 
 
 def _outcomes(done: Sequence[Done]) -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 import orjson
-from flask import Response
+from flask import Response, current_app
 
 from gateway import openapi
 from gateway.api import bp
@@ -22,4 +22,5 @@ def openapi_document() -> Response:
 
 @cache
 def _document() -> bytes:
-    return orjson.dumps(openapi.document(admin.fragment()))
+    rules, views = current_app.url_map, current_app.view_functions
+    return orjson.dumps(openapi.document(admin.fragment(rules, views)))

@@ -49,8 +49,9 @@ def partial(schema: type, name: str, required: tuple[str, ...] = ()) -> type[msg
     )
 
 
-def read(raw: Mapping[str, Json], schema: type) -> dict[str, Any]:
-    """Return the fields in `raw` as the schema types them; what is absent stays absent.
+def read(raw: Mapping[str, Json], schema: type, *, lax: bool = False) -> dict[str, Any]:
+    """Return the fields in `raw` as the schema types them; what is absent stays absent. `lax` takes
+    numbers and booleans as text, as queries have them.
 
     Raises InvalidFields with every problem.
     """
@@ -62,7 +63,7 @@ def read(raw: Mapping[str, Json], schema: type) -> dict[str, Any]:
             problems.append((name[:64], Message("is not known here")))
             continue
         try:
-            values[name] = _one(value, kinds[name])
+            values[name] = _one(value, kinds[name], lax)
         except Problem as problem:
             problems.append((f"{name}{problem.path}", problem.message))
     if problems:
@@ -70,9 +71,9 @@ def read(raw: Mapping[str, Json], schema: type) -> dict[str, Any]:
     return values
 
 
-def _one(value: Json, kind: Any) -> Any:
+def _one(value: Json, kind: Any, lax: bool) -> Any:
     try:
-        converted = msgspec.convert(value, kind)
+        converted = msgspec.convert(value, kind, strict=not lax)
     except msgspec.ValidationError as error:
         at = _AT.search(str(error))
         path = at[1] if at else ""

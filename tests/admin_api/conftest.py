@@ -12,6 +12,7 @@ from werkzeug.test import TestResponse
 
 from gateway.core.admin import CLI, Role
 from gateway.web.context import Services, of
+from tests.document import check_answer
 from tests.test_cli import close, make_app
 
 Call: TypeAlias = Callable[..., TestResponse]
@@ -41,8 +42,10 @@ def call(app: Flask, parts: Services) -> Call:
     ) -> TestResponse:
         headers = {} if role is None else {"Authorization": f"Bearer {secrets[role]}"}
         headers |= more.pop("headers", {})
-        return client.open(
-            f"/api/admin/v1{path}", method=method, json=body, headers=headers, **more
-        )
+        whole = f"/api/admin/v1{path}"
+        answer = client.open(whole, method=method, json=body, headers=headers, **more)
+        if answer.status_code < 400:
+            check_answer(method, whole, answer)
+        return answer
 
     return send

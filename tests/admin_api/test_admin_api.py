@@ -12,13 +12,12 @@ import pytest
 from flask import Flask
 from openapi_spec_validator import validate
 
-from gateway import openapi
 from gateway.core.admin import CLI, Role
 from gateway.errors import InvalidRequest, Unauthenticated
-from gateway.openapi import admin as fragment
 from gateway.store import catalog
 from gateway.web.context import Services
 from tests.admin_api.conftest import ROLES, Call
+from tests.document import document
 from tests.test_cli import record
 
 
@@ -53,7 +52,8 @@ def test_a_model_has_a_hundred_names_at_most_whichever_way_they_come(
 def test_every_route_is_in_the_openapi_document_and_nothing_else(app: Flask) -> None:
     described = sorted(
         (method.upper(), path)
-        for path, item in fragment.fragment()["paths"].items()
+        for path, item in document()["paths"].items()
+        if path.startswith("/api/admin")
         for method in item
         if method != "parameters"
     )
@@ -66,7 +66,6 @@ def test_the_served_document_holds_the_fragment_and_is_valid(app: Flask) -> None
 
     validate(document)
     assert "/api/admin/v1/keys" in document["paths"]
-    assert document == json.loads(json.dumps(openapi.document(fragment.fragment())))
 
 
 @pytest.mark.parametrize(
@@ -107,7 +106,7 @@ def test_roles_bound_what_a_token_may_do(app: Flask, call: Call) -> None:
             != 403
         }
 
-    owners_only = {name for name in seen["owner"] if re.search(r"/(admins|tokens)", name)}
+    owners_only = {name for name in seen["owner"] if re.search(r"/(accounts|tokens)", name)}
     assert seen["owner"] - seen["admin"] == owners_only
     assert {name.split()[0] for name in seen["viewer"]} == {"GET"}
     assert "GET /config" not in seen["viewer"]
@@ -293,10 +292,10 @@ def test_every_change_is_in_the_audit_log_with_its_token(call: Call) -> None:
 
 def test_owners_manage_accounts_and_tokens(call: Call, parts: Services) -> None:
     made = call(
-        "POST", "/admins", {"username": "dana", "password": "violet harbour 71", "role": "admin"}
+        "POST", "/accounts", {"username": "dana", "password": "violet harbour 71", "role": "admin"}
     )
     admin_id = made.get_json()["id"]
-    lowered = call("PATCH", f"/admins/{admin_id}", {"role": "viewer"}).get_json()
+    lowered = call("PATCH", f"/accounts/{admin_id}", {"role": "viewer"}).get_json()
     token = call("POST", "/tokens", {"name": "ci", "role": "viewer"})
     listed = call("GET", "/tokens").get_data(as_text=True)
     revoked = call("DELETE", f"/tokens/{token.get_json()['id']}")
@@ -308,8 +307,8 @@ def test_owners_manage_accounts_and_tokens(call: Call, parts: Services) -> None:
     ).replace("password_changed_at", "")
     assert lowered["role"] == "viewer"
     assert token.get_json()["secret"] not in listed
-    assert call("DELETE", f"/admins/{last_owner.id}").status_code == 403
-    assert call("DELETE", f"/admins/{admin_id}").status_code == 200
+    assert call("DELETE", f"/accounts/{last_owner.id}").status_code == 403
+    assert call("DELETE", f"/accounts/{admin_id}").status_code == 200
 
 
 def test_a_configuration_can_be_rehearsed_and_imported(call: Call, parts: Services) -> None:

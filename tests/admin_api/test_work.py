@@ -177,7 +177,7 @@ WRONG = {
     "which of two": ("/pulls", {"model": "tern"}, "server_ids"),
     "no servers": ("/pulls", {"model": "tern", "server_ids": []}, "server_ids"),
     "an unknown server": ("/pulls", {"model": "tern", "server_ids": [9]}, "server_ids"),
-    "a server that is true": ("/pulls", {"model": "tern", "server_ids": [True]}, "server_ids"),
+    "a server that is true": ("/pulls", {"model": "tern", "server_ids": [True]}, "server_ids[0]"),
     "an unknown field": ("/models/{tern}/load", {"force": 1}, "force"),
     "a strange time": ("/models/{tern}/load", {"keep_alive": []}, "keep_alive"),
     "no destination": ("/models/{tern}/copy", {}, "destination"),

@@ -13,18 +13,19 @@ import pytest
 import requests
 from openapi_spec_validator import validate
 
-from gateway import create_app, openapi
+from gateway import create_app
 from gateway.config import Secret, Settings
 from gateway.core.options import OPTIONS
 from gateway.dialects.shared import params as params
-from gateway.openapi import admin, extensions, messages, responses
+from gateway.openapi import extensions, messages, responses
 from gateway.schemas import convert
 from gateway.schemas.key import Key
 from gateway.schemas.server import Server
+from tests.document import document
 from tests.fake_ollama import FakeOllama, Script
 from tests.process import Gateway
 
-DOCUMENT = openapi.document(admin.fragment())
+DOCUMENT = document()
 SCHEMAS = DOCUMENT["components"]["schemas"]
 GENERATING = ("ChatRequest", "CompletionRequest", "ResponseRequest", "MessagesRequest")
 
@@ -96,11 +97,11 @@ def test_every_vendor_name_of_an_option_is_described(name: str, names: dict[str,
 
 
 def test_the_fields_of_a_key_are_those_that_are_read() -> None:
-    assert set(SCHEMAS["AdminKeyIn"]["properties"]) == {*convert.fields_of(Key)}
+    assert set(SCHEMAS["AdminKeyBody"]["properties"]) == {*convert.fields_of(Key)}
 
 
 def test_the_fields_of_a_server_are_those_that_are_read() -> None:
-    assert set(SCHEMAS["AdminServerIn"]["properties"]) == {
+    assert set(SCHEMAS["AdminServerBody"]["properties"]) == {
         field for field in Server.__dataclass_fields__ if field != "id"
     }
 

@@ -12,15 +12,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gateway import openapi
 from gateway.core.options import KEYS, Option
-from gateway.openapi import admin, extensions, parts
+from gateway.openapi import extensions, parts
 from gateway.policy import client_snippets
+from tests.document import document
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DOCS = ROOT / "docs"
 BASE, KEY, MODEL = "http://localhost:3000", "YOUR_KEY", "llama3.2"
 _COMMON = parts.request(extensions.generation_fields())["properties"]
+_ADMIN = "/api/admin/"
 _METHODS = ("get", "post", "patch", "put", "delete")
 _CLIENT = re.compile(r"(<!-- client: (\w+) (\w+) -->\n).*?(?=<!-- end -->)", re.S)
 _KEYS = re.compile(r"(<!-- keys:[^>]*-->\n).*?(?=<!-- end -->)", re.S)
@@ -46,7 +47,7 @@ def written() -> dict[Path, str]:
     return {
         parameters: _KEYS.sub(lambda found: found[1] + _key_table(), parameters.read_text()),
         clients: _CLIENT.sub(_client, clients.read_text()),
-        DOCS / "api.md": "\n".join(_reference(openapi.document(admin.fragment()))),
+        DOCS / "api.md": "\n".join(_reference(document())),
     }
 
 
@@ -103,6 +104,13 @@ def _reference(document: Mapping[str, Any]) -> Iterator[str]:
                 if tag["name"] in item.get(method, {}).get("tags", ()):
                     yield from _operation(method, path, item, document)
     yield ""
+    yield "### Objects of the administration"
+    for name, schema in document["components"]["schemas"].items():
+        if name.startswith("Admin"):
+            yield ""
+            yield f"#### {name}"
+            yield from _fields(schema.get("properties", {}), schema.get("required", ()))
+    yield ""
     yield "## Parameters of every endpoint"
     yield ""
     yield _ABOUT_COMMON
@@ -140,10 +148,14 @@ def _operation(
         yield "|---|---|---|"
         for parameter in parameters:
             schema = parameter["schema"]
-            about = schema.get("description", "")
-            yield f"| `{parameter['name']}` | {_type(schema)} | {about} |"
+            yield f"| `{parameter['name']}` | {_type(schema)} | {_about(schema)} |"
     body = operation.get("requestBody")
-    if body:
+    if path.startswith(_ADMIN):
+        taken = _link(body["content"]) if body else ""
+        (answer,) = (one for status, one in operation["responses"].items() if status < "300")
+        yield ""
+        yield f"{f'Takes {taken}. ' if taken else ''}Answers {_link(answer['content'])}."
+    elif body:
         schema = _named(body["content"]["application/json"]["schema"], document)
         fields = schema.get("properties", {})
         own = {name: field for name, field in fields.items() if _COMMON.get(name) != field}
@@ -159,9 +171,21 @@ def _fields(fields: Mapping[str, Any], needed: Sequence[str]) -> Iterator[str]:
     yield "|---|---|---|"
     ordered = sorted(fields.items(), key=lambda each: each[0] not in needed)
     for name, field in ordered:
-        about = field.get("description", "")
+        about = _about(field)
         mark = " **required**" if name in needed else ""
         yield f"| `{name}`{mark} | {_type(field)} | {about} |".replace("  |", " |")
+
+
+def _link(content: Mapping[str, Any]) -> str:
+    """Return a link to the object that a body holds, or the kind of text it is."""
+    schema = content.get("application/json", {}).get("schema", {})
+    name = schema.get("$ref", "").rpartition("/")[2]
+    return f"[{name}](#{name.lower()})" if name else " or ".join(f"`{kind}`" for kind in content)
+
+
+def _about(schema: Mapping[str, Any]) -> str:
+    words = (schema.get("title", ""), schema.get("description", ""))
+    return _escaped(". ".join(word.rstrip(".") for word in words if word)).replace("|", "\\|")
 
 
 def _named(schema: Mapping[str, Any], document: Mapping[str, Any]) -> Mapping[str, Any]:

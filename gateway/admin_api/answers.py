@@ -1,0 +1,353 @@
+"""The types of what the admin API answers, and of bodies and queries that are no noun's schema."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, is_dataclass
+from datetime import datetime
+from typing import Annotated, Any, Literal, get_type_hints
+
+import msgspec
+
+from gateway.calls.registry import LiveCall
+from gateway.core.admin import Admin, AdminToken, AuditEntry
+from gateway.core.catalog import Loaded, Model, OverrideVersion
+from gateway.core.requests import CallRow
+from gateway.core.usage import Group, Sums
+from gateway.management.config_transfer import Change
+from gateway.management.model_operations import Done
+from gateway.ollama.diagnosis import Trouble
+from gateway.runtime.tasks import Failures
+from gateway.schemas.key import Key
+from gateway.schemas.server import Server, ServerStatus
+from gateway.schemas.types import each, field, instant
+from gateway.store.jobs import Job
+
+
+def _shown(title: str, base: type, /, *left_out: str, **more: Any) -> Any:
+    """Return a type with the fields of another one, its secrets told as has_…, and further ones."""
+    hints = get_type_hints(base, include_extras=True)
+    hidden = {one.name for one in fields(base) if not one.repr} if is_dataclass(base) else set()
+    kinds = {
+        f"has_{one}" if one in hidden else one: bool if one in hidden else kind
+        for one, kind in hints.items()
+        if one not in left_out
+    }
+    optional = [(one, kind[0] | msgspec.UnsetType, msgspec.UNSET) for one, kind in more.items()
+                if isinstance(kind, tuple)]  # fmt: skip
+    plain = [(one, kind) for one, kind in (kinds | more).items() if not isinstance(kind, tuple)]
+    return msgspec.defstruct(title, [*plain, *optional], kw_only=True)
+
+
+def _list(of: Any, /, **more: Any) -> Any:
+    """Return the type of a list of things."""
+    return msgspec.defstruct(f"{of.__name__}List", [("data", list[of]), *more.items()])
+
+
+class Deleted(msgspec.Struct):
+    id: int
+    deleted: Literal[True]
+
+
+class BudgetUsed(msgspec.Struct):
+    metric: Literal["requests", "tokens"]
+    period: Literal["day", "week", "month", "total"]
+    used: int
+
+
+KeyAnswer = _shown(
+    "Key", Key, state=Literal["active", "revoked", "expired"], budgets_used=list[BudgetUsed],
+    unknown_models=list[str],
+)  # fmt: skip
+NewKey = _shown("NewKey", KeyAnswer, secret=str)
+KeyList = _list(KeyAnswer, total=int)
+
+ModelAnswer = _shown("Model", Model, aliases=dict[str, dict[str, Any]])
+ModelDetail = _shown("ModelDetail", ModelAnswer, details=dict[str, Any])
+ModelList, VersionList = _list(ModelAnswer), _list(OverrideVersion)
+
+ServerAnswer = _shown("Server", Server)
+ServerState = _shown(
+    "ServerState", ServerAnswer, state=ServerStatus, reason=str, healthy=(bool,), version=(str,),
+    latency_ms=(float | None,), in_flight=(dict[str, int],), loaded=(list[Loaded],),
+)  # fmt: skip
+ServerList = _list(ServerState)
+
+
+class Probe(msgspec.Struct):
+    ok: bool
+    url: str
+    version: str
+    models: list[str]
+    latency_ms: float | None
+    trouble: Trouble | None
+
+
+class Refresh(msgspec.Struct):
+    server_id: int
+    server_name: str
+    models: int
+    error: str
+    fix: str
+
+
+class LayerAnswer(msgspec.Struct):
+    completed_bytes: int
+    total_bytes: int
+
+
+RefreshList = _list(Refresh)
+PullAnswer = _shown(
+    "Pull", Job, "kind", layers=dict[str, LayerAnswer], share=float | None,
+    bytes_per_s=float | None, eta_s=float | None,
+)  # fmt: skip
+PullList = _list(PullAnswer)
+
+
+class Outcome(msgspec.Struct):
+    ok: bool
+    data: list[Done]
+
+
+class Route(msgspec.Struct):
+    server_id: int
+    server_name: str
+    usable: bool
+    chosen: bool
+    reason: str
+    rank: str | None
+    in_flight: int
+    slots: int
+    others: int
+    context_tokens: int | None
+    weight: int
+
+
+class RouteList(msgspec.Struct):
+    data: list[Route]
+    waiting: int
+
+
+class ConfigDocument(msgspec.Struct):
+    product: str
+    version: int
+    exported_at: datetime
+    settings: dict[str, Any]
+    servers: list[dict[str, Any]]
+    models: list[dict[str, Any]]
+    keys: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigChanges:
+    """A configuration to import; what it does not mention stays."""
+
+    product: Annotated[str, field("Product")]
+    version: Annotated[int, field("Version")]
+    exported_at: Annotated[str, field("When it was exported")]
+    settings: Annotated[dict[str, Any], field("Settings")]
+    servers: Annotated[list[dict[str, Any]], field("Servers")]
+    models: Annotated[list[dict[str, Any]], field("Models")]
+    keys: Annotated[list[dict[str, Any]], field("Keys")]
+
+
+class ImportResult(msgspec.Struct):
+    dry_run: bool
+    changes: list[Change]
+
+
+class UsageHealth(msgspec.Struct):
+    state: Literal["ok", "behind", "unavailable"]
+    backlog: int
+
+
+class Health(msgspec.Struct):
+    usage: UsageHealth
+    limits: dict[str, Any]
+    slots: dict[str, Any]
+    failures: dict[str, Failures]
+    draining: bool
+    running: int
+
+
+GroupAnswer: Any = _shown("GroupSums", Sums, group=str, name=str)
+SeriesAnswer: Any = _shown("SeriesSums", Sums, group=str, start=datetime)
+Usage = msgspec.defstruct(
+    "Usage",
+    [
+        ("since", datetime | None),
+        ("until", datetime | None),
+        ("total", Sums),
+        ("data", list[GroupAnswer]),
+        ("series", list[SeriesAnswer] | msgspec.UnsetType, msgspec.UNSET),
+    ],
+)
+RequestList = _list(CallRow, next=str | None)
+ActiveList = _list(LiveCall)
+
+
+class Cancelled(msgspec.Struct):
+    request_id: str
+    cancelled: Literal[True]
+
+
+AccountAnswer = _shown("Account", Admin, "password_hash", "totp_secret")
+AccountList = _list(AccountAnswer)
+TokenAnswer = _shown("Token", AdminToken)
+NewToken = _shown("NewToken", TokenAnswer, secret=str)
+TokenList = _list(TokenAnswer)
+AuditList = _list(AuditEntry, next=int | None)
+
+_SERVER_IDS = field(
+    "Servers", "Some of the servers that have it; without it all.",
+    check=each(lambda one: one), min_length=1, max_length=1_000,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """How long the old key works beside the new one."""
+
+    grace_hours: Annotated[float, field("Hours the old key works on", ge=0, le=2160)] = 24.0
+
+
+@dataclass(frozen=True, slots=True)
+class KeyQuery:
+    """A page of the keys whose name, owner, prefix or end contains `search`."""
+
+    search: Annotated[str, field("Part of name, owner, prefix or end", max_length=200)] = ""
+    limit: Annotated[int, field("Limit", ge=1, le=1000)] = 100
+    offset: Annotated[int, field("Offset", ge=0, le=10_000_000)] = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """Which servers."""
+
+    server_ids: Annotated[tuple[int, ...], _SERVER_IDS] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """Which servers; they must be named."""
+
+    server_ids: Annotated[tuple[int, ...], _SERVER_IDS]
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Where a model is brought into memory, and for how long."""
+
+    server_ids: Annotated[tuple[int, ...], _SERVER_IDS] = ()
+    keep_alive: Annotated[
+        int | float | str | None, field("How long", "Such as `10m`, or seconds; -1 is for good.")
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A second name of a model in Ollama."""
+
+    destination: Annotated[str, field("New name", max_length=256)]
+    server_ids: Annotated[tuple[int, ...], _SERVER_IDS] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PullRequest:
+    """A model to fetch."""
+
+    model: Annotated[str, field("Model", "As `ollama pull` takes it.", max_length=256)]
+    server_ids: Annotated[tuple[int, ...], _SERVER_IDS] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshRequest:
+    """Which server is asked for its models; without it all."""
+
+    server_id: Annotated[int | None, field("Server")] = None
+
+
+@dataclass(frozen=True, slots=True)
+class RouteQuery:
+    """What a call would need."""
+
+    num_ctx: Annotated[int, field("Context it needs, in tokens", ge=0, le=10_000_000)] = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ExportQuery:
+    """What is exported."""
+
+    digests: Annotated[bool, field("Digests", "Let keys work where it is imported.")] = False
+
+
+@dataclass(frozen=True, slots=True)
+class ImportQuery:
+    """How it is imported."""
+
+    dry_run: Annotated[bool, field("Rehearsal", "Only say what would change.")] = False
+
+
+_INSTANT = field(
+    "Time", "Such as 2030-01-31T12:00:00Z.",
+    check=lambda text: instant(text.strip().replace(" ", "+")),  # a plus sign that was not escaped
+    json_schema={"type": "string", "format": "date-time"},
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallQuery:
+    """Which calls; the console's pages have the same names."""
+
+    since: Annotated[Any, _INSTANT] = None
+    until: Annotated[Any, _INSTANT] = None
+    key_id: Annotated[int | None, field("Key")] = None
+    server_id: Annotated[int | None, field("Server")] = None
+    model_id: Annotated[int | None, field("Model")] = None
+    endpoint: Annotated[str, field("Endpoint", max_length=64)] = ""
+    status: Annotated[
+        str,
+        field("Status", "A number, or 4xx, 5xx, ok, failed, cancelled, running.", max_length=64),
+    ] = ""
+    client_app: Annotated[str, field("Client", max_length=256)] = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageQuery(CallQuery):
+    """Which sums."""
+
+    group: Annotated[Group, field("Group")] = "none"
+    step: Annotated[Literal["none", "hour", "day"], field("Step")] = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _RowQuery(CallQuery):
+    finish: Annotated[str, field("How it ended", max_length=32)] = ""
+    min_ms: Annotated[int | None, field("Shortest duration (ms)")] = None
+    request_id: Annotated[str, field("Request id", max_length=64)] = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestsQuery(_RowQuery):
+    """A page of calls."""
+
+    limit: Annotated[int, field("Limit", ge=1, le=500)] = 50
+    after: Annotated[str, field("Cursor", "`next` of the page before.", max_length=64)] = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestExportQuery(_RowQuery):
+    """Which calls, and in which form."""
+
+    format: Annotated[Literal["csv", "jsonl"], field("Format")] = "csv"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditQuery:
+    """Which changes."""
+
+    limit: Annotated[int, field("Limit", ge=1, le=500)] = 50
+    before: Annotated[int, field("Cursor", "`next` of the page before.", ge=0, le=2**53 - 1)] = 0
+    object_kind: Annotated[str, field("Kind of object", max_length=64)] = ""
+    object_id: Annotated[str, field("Id of the object", max_length=64)] = ""
+    actor: Annotated[str, field("Who", max_length=256)] = ""
+    action: Annotated[str, field("Action", "Its beginning, such as `key.`.", max_length=64)] = ""
