@@ -31,8 +31,7 @@ from gateway.runtime.tasks import run_blocking
 from gateway.runtime.versions import Revisions
 from gateway.store import audit
 from gateway.web.context import services
-from gateway.web.service_messages import translated
-from gateway.web.words import _, ngettext
+from gateway.web.words import _, ngettext, translated
 
 NODE_FILES = frozenset(
     {"config.json", "api_keys.json", "models.json", "overrides.json", "logs.json"}

@@ -11,13 +11,11 @@ from gateway.admin import bp
 from gateway.admin.actor import actor
 from gateway.admin.forms.servers import ServerForm
 from gateway.admin.keys.views import SLOT
-from gateway.admin.servers.server_probe import Found, told
 from gateway.errors import InvalidRequest
 from gateway.schemas.server import Server
 from gateway.web.context import services
 from gateway.web.one_time_secret import hand_over
-from gateway.web.service_messages import translated
-from gateway.web.words import _
+from gateway.web.words import _, translated
 
 STEPS = ("connect", "models", "key")
 SUGGESTED = ("llama3.2", "qwen3:4b", "gemma3:4b", "nomic-embed-text")
@@ -34,7 +32,7 @@ def welcome() -> str:
         step = "connect" if not servers else "models" if not parts.keys.search(limit=1) else "key"
     tried = []
     if step == "connect" and not servers:
-        tried = [told(one) for one in parts.servers.discover(parts.config.ollama_urls)]
+        tried = parts.servers.discover(parts.config.ollama_urls)
     return render_template(
         "admin/welcome.html",
         step=step,
@@ -42,8 +40,8 @@ def welcome() -> str:
         servers=servers,
         views={view.server.id: view for view in parts.scheduler.views()},
         models=models,
-        found=[one for one in tried if isinstance(one, Found)],
-        missing=[one for one in tried if not isinstance(one, Found)],
+        found=[one for one in tried if one.trouble is None],
+        missing=[one for one in tried if one.trouble is not None],
         form=ServerForm(),
         suggested=SUGGESTED,
     )
@@ -57,9 +55,9 @@ def welcome_connect() -> AnyResponse:
         flash(" ".join(str(error) for error in form.url.errors), "danger")
         return redirect(url_for("admin.welcome", step="connect"), 303)
     url = form.url.data
-    tried = told(services().servers.attempt(Server(0, "candidate", url)))
-    if not isinstance(tried, Found) and not request.form.get("anyway"):
-        flash(f"{tried.message} {tried.fix}", "danger")
+    trouble = services().servers.attempt(Server(0, "candidate", url)).trouble
+    if trouble is not None and not request.form.get("anyway"):
+        flash(f"{translated(trouble.message)} {translated(trouble.fix)}", "danger")
         return redirect(url_for("admin.welcome", step="connect"), 303)
     name = urlsplit(url).hostname or "ollama"
     try:

@@ -24,8 +24,7 @@ from gateway.core.admin import ROLES, Admin, Role
 from gateway.errors import Forbidden, GatewayError, InvalidRequest, NotFound, RateLimited
 from gateway.web.context import services
 from gateway.web.one_time_secret import given, hand_over
-from gateway.web.service_messages import translated
-from gateway.web.words import _
+from gateway.web.words import _, translated
 
 _TOKEN = "new_token"
 

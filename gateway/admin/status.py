@@ -8,8 +8,7 @@ from pathlib import Path
 
 from gateway.schemas.server import ServerView
 from gateway.web.context import services
-from gateway.web.service_messages import translated
-from gateway.web.words import _, ngettext
+from gateway.web.words import _, ngettext, translated
 
 _ROOM = 1 << 20
 """With less, a batch of records may not fit."""

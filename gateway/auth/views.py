@@ -20,8 +20,7 @@ from gateway.web import language
 from gateway.web.context import services
 from gateway.web.errors import error_page, fault_page, refusal_page
 from gateway.web.security import comes_from_elsewhere, protect, safe_next
-from gateway.web.service_messages import translated
-from gateway.web.words import _
+from gateway.web.words import _, translated
 
 OPEN = frozenset({"auth.login", "auth.code", "auth.logout", "auth.preferences"})
 """Views that answer without an account."""

@@ -12,6 +12,7 @@ from typing import Final
 
 from gateway.core.chat import Json
 from gateway.core.options import EFFORTS, Option
+from gateway.errors import Message
 
 MAX_SYSTEM: Final = 200_000
 MAX_KEEP_ALIVE_S: Final = 9e9
@@ -63,15 +64,15 @@ def read(value: Json, option: Option) -> Json:
         case "format":
             if value == "json" or isinstance(value, dict):
                 return value
-            raise WrongValue('"json" or a JSON schema')
+            raise WrongValue(Message('"json" or a JSON schema'))
         case "text":
             if isinstance(value, str) and "\0" not in value and len(value) <= MAX_SYSTEM:
                 return value
-            raise WrongValue(f"a text of at most {MAX_SYSTEM} characters")
+            raise WrongValue(Message("a text of at most %(count)s characters", count=MAX_SYSTEM))
         case "choice":
             if value in option.choices:
                 return value
-            raise WrongValue("one of " + ", ".join(option.choices))
+            raise WrongValue(Message("one of %(words)s", words=", ".join(option.choices)))
 
 
 def flag(value: Json) -> bool:
@@ -97,7 +98,7 @@ def number(value: Json, low: float | None = None, high: float | None = None) -> 
     if isinstance(found, float) and not math.isfinite(found):
         raise WrongValue("a finite number")
     if low is not None and found < low:
-        raise OutOfRange(f"at least {low:g}")
+        raise OutOfRange(Message("at least %(low)s", low=f"{low:g}"))
     if high is not None and found > high:
         raise OutOfRange(f"at most {high:g}")
     return found
@@ -117,7 +118,7 @@ def token_limit(value: Json) -> int:
     """Return a number of tokens: at least 1, or -1 and -2 for no limit; 0 is refused (D22)."""
     found = integer(value)
     if found < 1 and found not in (-1, -2):
-        raise OutOfRange("at least 1, or -1 for no limit")
+        raise OutOfRange(Message("at least 1, or -1 for no limit"))
     return found
 
 
@@ -153,4 +154,4 @@ def _think(value: Json) -> Json:
         return word  # what it means depends on the model
     if word in EFFORTS:
         return EFFORTS[word]
-    raise WrongValue("true, false, low, medium, high or max")
+    raise WrongValue(Message("true, false, low, medium, high or max"))

@@ -19,7 +19,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from gateway.errors import RateLimited
+from gateway.errors import Message, RateLimited
 from gateway.runtime.database import Store
 from gateway.store import admins
 
@@ -98,7 +98,9 @@ class LoginAttempts:
                 yield
             return
         if self._waiting.total() >= _WAITING or self._waiting[network] >= _WAITING_OF_A_NETWORK:
-            raise RateLimited("Too many logins at once; try again in a moment.", retry_after_s=2)
+            raise RateLimited(
+                Message("Too many logins at once; try again in a moment."), retry_after_s=2
+            )
         self._waiting[network] += 1
         try:
             with self._strangers:

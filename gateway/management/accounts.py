@@ -19,7 +19,7 @@ from gateway.core.secrets import (
     shown_end,
     shown_prefix,
 )
-from gateway.errors import Forbidden, InvalidRequest, Unauthenticated
+from gateway.errors import Forbidden, InvalidFields, InvalidRequest, Message, Unauthenticated
 from gateway.runtime.database import Store
 from gateway.store import admins, audit
 from gateway.store.coordination import versions
@@ -147,7 +147,7 @@ def _role(role: str) -> Role:
 
 def _check_owner_left(session: Session) -> None:
     if admins.active_owners(session) == 0:
-        raise Forbidden("There must be an owner who can log in.")
+        raise Forbidden(Message("There must be an owner who can log in."))
 
 
 _SEEN_EVERY = timedelta(minutes=1)
@@ -173,9 +173,9 @@ class Tokens:
         if not 1 <= len(label) <= 200 or not label.isprintable():
             raise InvalidRequest("A token needs a name of 1 to 200 characters.", param="name")
         if not role_allows(actor.role, _role(role)):
-            raise Forbidden("A token cannot have a higher role than its maker.")
+            raise Forbidden(Message("A token cannot have a higher role than its maker."))
         if expires_at is not None and expires_at <= now:
-            raise InvalidRequest("'expires_at' lies in the past.", param="expires_at")
+            raise InvalidFields([("expires_at", Message("lies in the past"))])
         secret = new_secret(TOKEN_PREFIX, self.random_bytes)
         token = AdminToken(
             id=0,

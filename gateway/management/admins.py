@@ -186,9 +186,9 @@ class Admins:
         """
         admin = self._store.read(admins.get, admin_id)
         if not self.is_password_of(admin, current):
-            raise InvalidRequest("The current password is wrong.", param="current")
+            raise InvalidRequest(Message("The current password is wrong."), param="current")
         if current == new:
-            raise InvalidRequest("The new password is the old one.", param="new")
+            raise InvalidRequest(Message("The new password is the old one."), param="new")
         return self._set_password(
             admin, new, actor, "password.change", must_change=False, only_if_unchanged=True
         )
@@ -201,7 +201,7 @@ class Admins:
         """
         admin = self._store.read(admins.get, admin_id)
         if not admin.must_change_password:
-            raise InvalidRequest("The password was changed meanwhile.")
+            raise InvalidRequest(Message("The password was changed meanwhile."))
         return self._set_password(
             admin, new, actor, "password.set", must_change=False, only_if_unchanged=True
         )

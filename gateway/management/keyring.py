@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 
 from gateway.core.secrets import KEY_PREFIX, digest, is_well_formed
 from gateway.errors import NotFound, Unauthenticated
-from gateway.runtime.database import Store, StoreUnavailable
+from gateway.runtime.database import UNAVAILABLE, Store, StoreUnavailable
 from gateway.runtime.versions import Revisions
 from gateway.schemas.key import Key
 from gateway.store import keys
@@ -98,7 +98,7 @@ class Keyring:
         if key is None and wanted not in self._unknown:
             return self._load(wanted, revision)
         if self.revisions.age_s() > STALE_S:
-            raise StoreUnavailable("The gateway's database is not available; try again.")
+            raise StoreUnavailable(UNAVAILABLE)
         return key
 
     def _set_aside(self) -> None:

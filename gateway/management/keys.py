@@ -77,7 +77,7 @@ class Keys:
         def change(session: Session) -> Key:
             old = keys.get(session, key_id)
             if old.revoked_at is not None:
-                raise InvalidRequest("A revoked key cannot be rotated.", param="key_id")
+                raise InvalidRequest(Message("A revoked key cannot be rotated."), param="key_id")
             new = replace(
                 old,
                 id=0,

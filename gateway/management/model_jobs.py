@@ -20,7 +20,7 @@ import orjson
 from sqlalchemy.orm import Session
 
 from gateway.core.admin import Actor
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, Message
 from gateway.management.model_operations import client_of, in_words, record, valid_name
 from gateway.ollama.capabilities import Progress, read_progress
 from gateway.ollama.client import OllamaClient
@@ -227,7 +227,9 @@ class ModelJobs:
             self.scheduler.probe_now(job.server_id)  # to see it in memory
             self._finish(job, "done", "")
         elif meter.status != "success":
-            self._finish(job, "failed", "The server stopped before the model was complete.")
+            self._finish(
+                job, "failed", Message("The server stopped before the model was complete.")
+            )
         else:
             self.refresher.refresh(job.server_id)  # "done" means that it can be called
             self._finish(job, "done", "")

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from sqlalchemy.orm import Session
 
 from gateway.core.admin import Actor
-from gateway.errors import GatewayError, InvalidRequest, ModelNotFound
+from gateway.errors import GatewayError, InvalidRequest, Message, ModelNotFound
 from gateway.ollama.client import OllamaClient
 from gateway.policy import names
 from gateway.runtime import tasks as offload
@@ -156,7 +156,7 @@ def valid_name(model: str, param: str = "model") -> str:
     parsed = names.parse_name(model.strip())
     if parsed is None or len(parsed.short) > 256:
         raise InvalidRequest(
-            "This is not a model name; write it like llama3.2 or hf.co/user/model:Q4_K_M.",
+            Message("This is not a model name; write it like llama3.2 or hf.co/user/model:Q4_K_M."),
             param=param,
         )
     return parsed.short
@@ -174,15 +174,17 @@ def in_words(error: GatewayError) -> str:
     """Return Ollama's errors of model management in words that help."""
     text = error.message
     if "file does not exist" in text:
-        return "The registry does not know this model: check its name and tag."
+        return Message("The registry does not know this model: check its name and tag.")
     if "no space left" in text or "not enough space" in text:
-        return "The disk of the server is full."
+        return Message("The disk of the server is full.")
     if "no such host" in text or "dial tcp" in text or "i/o timeout" in text:
-        return "The server cannot reach the registry: check its connection to the internet."
+        return Message(
+            "The server cannot reach the registry: check its connection to the internet."
+        )
     if "requires a newer version" in text:
-        return "This model needs a newer Ollama: update that server."
+        return Message("This model needs a newer Ollama: update that server.")
     if "unauthorized" in text.lower() or "401" in text:
-        return "The registry wants a sign-in for this model."
+        return Message("The registry wants a sign-in for this model.")
     return text
 
 

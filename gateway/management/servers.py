@@ -134,7 +134,11 @@ class Servers:
             if task.wait(max(until_s - time.monotonic(), 0)):
                 found.append(task.result())
             else:
-                late = Trouble("timeout", "It does not answer.", "Check that Ollama runs there.")
+                late = Trouble(
+                    "timeout",
+                    Message("It does not answer."),
+                    Message("Check that Ollama runs there."),
+                )
                 found.append(Tried(url, trouble=late))
         return sorted(found, key=lambda tried: tried.trouble is not None)
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import errno
 import socket
 import ssl
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from gateway.errors import GatewayError, UpstreamTimeout, UpstreamUnreachable
+from gateway.errors import GatewayError, Message, UpstreamTimeout, UpstreamUnreachable
 from gateway.ollama import server_url
 from gateway.ollama.addresses import ForbiddenAddress, LateAnswer
 
@@ -51,117 +51,135 @@ class Trouble:
         return self.message
 
 
-_BY_CAUSE: dict[type[BaseException], Trouble] = {  # the first that fits
-    ForbiddenAddress: Trouble(
-        "forbidden",
-        "{host} leads to an address that no server may have.",
-        "Link-local, multicast and cloud metadata addresses are refused: use another one.",
-    ),
-    LateAnswer: Trouble(
-        "failed",
-        "The name server does not answer when asked for {host}.",
-        "Check the name server of the gateway's machine, or use the IP address.",
-    ),
-    socket.gaierror: Trouble(
-        "dns",
-        "The name {host} is unknown.",
-        "Check the spelling, or use the IP address. In a container only names on its own "
-        "network are known; the machine itself is host.docker.internal.",
-    ),
-}
-_NO_WAY = Trouble(
-    "no_route",
-    "There is no way to {host} from here.",
-    "Check the address, and that both machines are on the same network.",
-)
-_SILENT = Trouble(
-    "timeout",
-    "{host} does not answer on port {port}.",
-    "The machine may be off, busy or behind a firewall: allow this port there.",
-)
-_CLOSED = Trouble(
-    "failed",
-    "{host} closed the connection without an answer.",
-    "Check that Ollama runs there, and not something else on this port.",
-)
-_NOT_OLLAMA = Trouble(
-    "not_ollama",
-    "Something answers on port {port} of {host}, but it is not Ollama.",
-    "Check the port (Ollama's is 11434) and the path.",
-)
-_BY_CODE = {
-    "upstream_unauthorized": Trouble(
-        "unauthorized",
-        "The server wants other credentials.",
-        "Enter the header that the proxy in front of Ollama asks for.",
-    ),
-    "upstream_forbidden": Trouble(
-        "failed",
-        "The server refuses calls to the name {host}.",
-        "Ollama on 127.0.0.1 answers to few names: use its IP address, or have the proxy in "
-        "front of it send 'Host: localhost'.",
-    ),
-    "upstream_bad_response": _NOT_OLLAMA,
-    "upstream_endpoint_missing": _NOT_OLLAMA,
-}
-
-
 def explain(error: GatewayError, url: str) -> Trouble:
     """Return the trouble behind a failed call to the server at `url`."""
     _, host, port = server_url.split(url)
     causes = tuple(_causes(error))
-    if any(isinstance(cause, ssl.SSLError) for cause in causes):
+    if found := _by_cause(causes, host, port):
+        return found
+    if isinstance(error, UpstreamTimeout) or _any(causes, TimeoutError):
+        return Trouble(
+            "timeout",
+            Message("%(host)s does not answer on port %(port)s.", host=host, port=port),
+            Message("The machine may be off, busy or behind a firewall: allow this port there."),
+        )
+    if found := _by_code(error.code, host, port):
+        return found
+    if isinstance(error, UpstreamUnreachable):
+        return Trouble(
+            "failed",
+            Message("%(host)s closed the connection without an answer.", host=host),
+            Message("Check that Ollama runs there, and not something else on this port."),
+        )
+    fix = Message("Look into the log of Ollama on that machine.")
+    return Trouble("failed", error.message, fix)
+
+
+def _by_cause(causes: Sequence[BaseException], host: str, port: int) -> Trouble | None:
+    if _any(causes, ssl.SSLError):
         return _tls(causes)
-    for kind in _BY_CAUSE:
-        if any(isinstance(cause, kind) for cause in causes):
-            return _filled(_BY_CAUSE[kind], host, port)
-    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
+    if _any(causes, ForbiddenAddress):
+        return Trouble(
+            "forbidden",
+            Message("%(host)s leads to an address that no server may have.", host=host),
+            Message(
+                "Link-local, multicast and cloud metadata addresses are refused: use another one."
+            ),
+        )
+    if _any(causes, LateAnswer):
+        return Trouble(
+            "failed",
+            Message("The name server does not answer when asked for %(host)s.", host=host),
+            Message("Check the name server of the gateway's machine, or use the IP address."),
+        )
+    if _any(causes, socket.gaierror):
+        return Trouble(
+            "dns",
+            Message("The name %(host)s is unknown.", host=host),
+            Message(
+                "Check the spelling, or use the IP address. In a container only names on its own "
+                "network are known; the machine itself is host.docker.internal."
+            ),
+        )
+    if _any(causes, ConnectionRefusedError):
         return _refused(host, port)
     if any(isinstance(cause, OSError) and cause.errno in _NO_ROUTE for cause in causes):
-        return _filled(_NO_WAY, host, port)
-    timed_out = any(isinstance(cause, TimeoutError) for cause in causes)
-    if isinstance(error, UpstreamTimeout) or timed_out:
-        return _filled(_SILENT, host, port)
-    if error.code in _BY_CODE:
-        return _filled(_BY_CODE[error.code], host, port)
-    if isinstance(error, UpstreamUnreachable):
-        return _filled(_CLOSED, host, port)
-    return Trouble("failed", error.message, "Look into the log of Ollama on that machine.")
+        return Trouble(
+            "no_route",
+            Message("There is no way to %(host)s from here.", host=host),
+            Message("Check the address, and that both machines are on the same network."),
+        )
+    return None
 
 
-def _filled(trouble: Trouble, host: str, port: int) -> Trouble:
-    return replace(trouble, message=trouble.message.format(host=host, port=port))
+def _by_code(code: str, host: str, port: int) -> Trouble | None:
+    match code:
+        case "upstream_unauthorized":
+            return Trouble(
+                "unauthorized",
+                Message("The server wants other credentials."),
+                Message("Enter the header that the proxy in front of Ollama asks for."),
+            )
+        case "upstream_forbidden":
+            return Trouble(
+                "failed",
+                Message("The server refuses calls to the name %(host)s.", host=host),
+                Message(
+                    "Ollama on 127.0.0.1 answers to few names: use its IP address, or have the "
+                    "proxy in front of it send 'Host: localhost'."
+                ),
+            )
+        case "upstream_bad_response" | "upstream_endpoint_missing":
+            return Trouble(
+                "not_ollama",
+                Message(
+                    "Something answers on port %(port)s of %(host)s, but it is not Ollama.",
+                    host=host,
+                    port=port,
+                ),
+                Message("Check the port (Ollama's is 11434) and the path."),
+            )
+    return None
 
 
 def _refused(host: str, port: int) -> Trouble:
     if host in _LOCAL:
-        fix = (
+        fix = Message(
             "Start Ollama (`ollama serve`). If the gateway runs in a container, this address is "
             "the container itself: use http://host.docker.internal:11434 instead."
         )
     else:
-        fix = (
+        fix = Message(
             "Start Ollama there. If it runs, it probably listens on 127.0.0.1 only: set "
             "OLLAMA_HOST=0.0.0.0 for its service and restart it."
         )
-    return Trouble("refused", f"Nothing listens on port {port} of {host}.", fix)
+    message = Message("Nothing listens on port %(port)s of %(host)s.", port=port, host=host)
+    return Trouble("refused", message, fix)
 
 
-def _tls(causes: tuple[BaseException, ...]) -> Trouble:
+def _tls(causes: Sequence[BaseException]) -> Trouble:
     verify = [cause for cause in causes if isinstance(cause, ssl.SSLCertVerificationError)]
     if verify:
         reason = verify[0].verify_message or "it cannot be verified"
         return Trouble(
             "tls",
-            f"The certificate was not accepted: {reason}.",
-            "Name the file of the authority that signed it, or switch verification off for this "
-            "server if you know the network.",
+            Message("The certificate was not accepted: %(reason)s.", reason=reason),
+            Message(
+                "Name the file of the authority that signed it, or switch verification off for "
+                "this server if you know the network."
+            ),
         )
     return Trouble(
         "tls",
-        "No encrypted connection could be made.",
-        "Ollama itself speaks plain http: write http:// unless a proxy in front of it does TLS.",
+        Message("No encrypted connection could be made."),
+        Message(
+            "Ollama itself speaks plain http: write http:// unless a proxy in front of it does TLS."
+        ),
     )
+
+
+def _any(causes: Sequence[BaseException], kind: type[BaseException]) -> bool:
+    return any(isinstance(cause, kind) for cause in causes)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -12,7 +12,7 @@ import ipaddress
 import re
 from urllib.parse import urlsplit
 
-from gateway.errors import InvalidRequest
+from gateway.errors import InvalidRequest, Message
 
 DEFAULT_PORT = 11434
 _PARAM = "url"
@@ -59,9 +59,11 @@ def normalise(text: str) -> str:
     """
     text = text.strip()
     if not text:
-        raise _refused("Enter the address of the server, for example http://192.168.1.20:11434.")
+        raise _refused(
+            Message("Enter the address of the server, for example http://192.168.1.20:11434.")
+        )
     if len(text) > _MAX or not text.isascii() or re.search(r"[\x00-\x20\x7f\\]", text):
-        raise _refused("The address may hold only plain characters, without spaces.")
+        raise _refused(Message("The address may hold only plain characters, without spaces."))
     named_scheme = bool(_SCHEME.match(text))
     if not named_scheme:
         text = "http://" + ("127.0.0.1" + text if text.startswith(":") else text)
@@ -69,17 +71,21 @@ def normalise(text: str) -> str:
         parts = urlsplit(text)
         host, port = parts.hostname or "", parts.port
     except ValueError as error:
-        raise _refused("The address cannot be read: check the brackets and the port.") from error
+        raise _refused(
+            Message("The address cannot be read: check the brackets and the port.")
+        ) from error
     if parts.scheme not in {"http", "https"}:
-        raise _refused("The address must begin with http:// or https://.")
+        raise _refused(Message("The address must begin with http:// or https://."))
     if "@" in parts.netloc:
         raise _refused(
-            "The address must not hold a name or password: use the authorization header field."
+            Message(
+                "The address must not hold a name or password: use the authorization header field."
+            )
         )
     if parts.query or parts.fragment or "?" in text or "#" in text:
-        raise _refused("The address must not hold a query or a fragment.")
+        raise _refused(Message("The address must not hold a query or a fragment."))
     if port == 0:
-        raise _refused("The port must be between 1 and 65535.")
+        raise _refused(Message("The port must be between 1 and 65535."))
     if port is None and not named_scheme:
         port = DEFAULT_PORT
     host = _host(host)
@@ -94,12 +100,12 @@ def check_address(text: str) -> None:
     try:
         address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError as error:
-        raise _refused("This is not an IP address.") from error
+        raise _refused(Message("This is not an IP address.")) from error
     for ip in (address, *_inner(address)):
         if ip.is_link_local or ip in _METADATA_ADDRESSES:
-            raise _refused("Link-local and cloud metadata addresses are not allowed.")
+            raise _refused(Message("Link-local and cloud metadata addresses are not allowed."))
         if ip.is_multicast or ip == ipaddress.IPv4Address("255.255.255.255"):
-            raise _refused("Multicast and broadcast addresses are not allowed.")
+            raise _refused(Message("Multicast and broadcast addresses are not allowed."))
 
 
 def split(url: str) -> tuple[str, str, int]:
@@ -117,9 +123,11 @@ def _host(host: str) -> str:
     if _NUMERIC.fullmatch(labels[-1]):
         return _ipv4(name)
     if not _HOST.fullmatch(name) or len(name) > 253:
-        raise _refused("The host name cannot be right: letters, digits, hyphens and dots only.")
+        raise _refused(
+            Message("The host name cannot be right: letters, digits, hyphens and dots only.")
+        )
     if name.rstrip(".") in _METADATA_NAMES:
-        raise _refused("Link-local and cloud metadata addresses are not allowed.")
+        raise _refused(Message("Link-local and cloud metadata addresses are not allowed."))
     return name
 
 
@@ -127,7 +135,7 @@ def _ipv4(text: str) -> str:
     try:
         address = ipaddress.IPv4Address(text)
     except ValueError as error:
-        raise _refused("Write an IPv4 address as four decimal numbers.") from error
+        raise _refused(Message("Write an IPv4 address as four decimal numbers.")) from error
     if address == ipaddress.IPv4Address("0.0.0.0"):
         address = ipaddress.IPv4Address("127.0.0.1")
     check_address(str(address))
@@ -136,11 +144,11 @@ def _ipv4(text: str) -> str:
 
 def _ipv6(text: str) -> str:
     if "%" in text:
-        raise _refused("Link-local and cloud metadata addresses are not allowed.")
+        raise _refused(Message("Link-local and cloud metadata addresses are not allowed."))
     try:
         address = ipaddress.IPv6Address(text)
     except ValueError as error:  # pragma: no cover - urlsplit of Python 3.11.4 and later refuses it
-        raise _refused("The IPv6 address cannot be read.") from error
+        raise _refused(Message("The IPv6 address cannot be read.")) from error
     if address == ipaddress.IPv6Address("::"):
         address = ipaddress.IPv6Address("::1")
     check_address(str(address))
@@ -160,5 +168,5 @@ def _inner(
     )
 
 
-def _refused(message: str) -> InvalidRequest:
+def _refused(message: Message) -> InvalidRequest:
     return InvalidRequest(message, param=_PARAM)

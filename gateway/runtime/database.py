@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
-from gateway.errors import Unavailable
+from gateway.errors import Message, Unavailable
 from gateway.runtime.tasks import patched, run_blocking, spawn
 from gateway.store.database.engine import Database
 
@@ -32,6 +32,7 @@ T = TypeVar("T")
 
 ANSWER_S = 2.0
 LONG_ANSWER_S = 15.0
+UNAVAILABLE = Message("The gateway's database is not available; try again.")
 PAUSE_S = 1.0
 _LOCK_MS = 1_000
 """How long a call of the API waits for SQLite's lock; others wait `engine.BUSY_TIMEOUT_S`."""
@@ -103,14 +104,14 @@ class Store:
     ) -> T:
         is_watched = for_a_call or not self.database.is_sqlite  # SQLite's readers wait for nobody
         if is_watched and not self._may_try():
-            raise StoreUnavailable("The gateway's database is not available; try again.")
+            raise StoreUnavailable(UNAVAILABLE)
         try:
             result = self._elsewhere(work, wait_s)
         except (DBAPIError, PoolTimeout, sqlite3.Error, OSError) as exc:
             if is_watched and (self.database.is_sqlite or isinstance(exc, PoolTimeout)):
                 self._silent_until_s = self._clock() + PAUSE_S
             log.warning("the store failed: %s", _name(exc))
-            raise StoreUnavailable("The gateway's database is not available; try again.") from exc
+            raise StoreUnavailable(UNAVAILABLE) from exc
         if is_watched:
             self._silent_until_s = None
         return result
@@ -137,7 +138,7 @@ class Store:
                 self._silent_until_s = self._clock() + PAUSE_S
                 self.database.forget_idle()
             log.warning("the store has not answered for %.0f s", wait_s)
-            raise StoreUnavailable("The gateway's database does not answer; try again.")
+            raise StoreUnavailable(Message("The gateway's database does not answer; try again."))
         return task.result()
 
 

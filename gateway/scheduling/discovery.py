@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 
 from gateway.core.catalog import Listed
 from gateway.core.chat import Json
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, Message
 from gateway.ollama.capabilities import Shown
 from gateway.ollama.client import OllamaClient
 from gateway.ollama.diagnosis import explain
@@ -166,8 +166,10 @@ class Refresher:
         if not tags and not self._is_believed(server, believe_empty):
             return self._failed(
                 server,
-                "It suddenly lists no models.",
-                "If they were removed on purpose, wait a few minutes or refresh this server.",
+                Message("It suddenly lists no models."),
+                Message(
+                    "If they were removed on purpose, wait a few minutes or refresh this server."
+                ),
             )
         return self._take_over(server, tags, version)
 
@@ -290,4 +292,9 @@ def _details(shown: Shown) -> Mapping[str, Json]:
 
 
 def _late(server: Server) -> Refreshed:
-    return Refreshed(server.id, server.name, error="It took too long to answer.", fix="Try again.")
+    return Refreshed(
+        server.id,
+        server.name,
+        error=Message("It took too long to answer."),
+        fix=Message("Try again."),
+    )

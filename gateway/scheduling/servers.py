@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from gateway.core.catalog import Loaded, Model
-from gateway.errors import InvalidRequest
+from gateway.errors import InvalidRequest, Message
 from gateway.policy import breaker
 from gateway.policy.breaker import Breaker
 from gateway.scheduling.clients import address_of
@@ -145,28 +145,30 @@ class ServerState:
     def remove(self, now_s: float) -> None:
         """Close a server that is gone; calls still running there end by themselves."""
         self.is_down = True
-        self.probe_error = "It was removed."
+        self.probe_error = Message("It was removed.")
         self.refresh(now_s)
 
     def status(self, now_s: float, waiting: Mapping[str, int]) -> tuple[ServerStatus, str]:
         """Return the status and its reason in words. `waiting` counts queued calls by model."""
         server = self.server
         if not server.enabled:
-            return "draining", "It is switched off."
+            return "draining", Message("It is switched off.")
         if server.draining:
             running = _calls(self.in_flight)
-            return "draining", f"It takes no new calls; {running} still running."
+            return "draining", Message(
+                "It takes no new calls; %(running)s still running.", running=running
+            )
         if self.is_down:
             return "down", self.probe_error
         match self.breaker.state(now_s):
             case "open":
-                return "down", "Too many calls failed; it is tried again in a moment."
+                return "down", Message("Too many calls failed; it is tried again in a moment.")
             case "half_open":
-                return "degraded", "It failed and is on trial with one call."
+                return "degraded", Message("It failed and is on trial with one call.")
             case "closed":
                 pass
         if self.checked_at is None:
-            return "unknown", "It has not been asked yet."
+            return "unknown", Message("It has not been asked yet.")
         if self.probe_error:
             return "degraded", self.probe_error
         return self._working_status(waiting)
@@ -175,19 +177,29 @@ class ServerState:
         deployments = self.deployments.values()
         failing = [one.name for one in deployments if one.breaker.retry_at_s is not None]
         if failing:
-            return "degraded", f"Calls of {', '.join(sorted(failing))} fail here."
+            return "degraded", Message(
+                "Calls of %(names)s fail here.", names=", ".join(sorted(failing))
+            )
         if self.refresh_error:
-            return "degraded", f"The list of models is old: {self.refresh_error}"
+            return "degraded", Message(
+                "The list of models is old: %(reason)s", reason=self.refresh_error
+            )
         loading = [one.name for one in deployments if one.in_flight and not one.context_tokens]
         if loading:
-            return "loading", f"It is loading {', '.join(sorted(loading))}."
+            return "loading", Message("It is loading %(names)s.", names=", ".join(sorted(loading)))
         full = [one for one in deployments if one.in_flight >= one.slots]
         queued = sum(waiting.get(one.name, 0) for one in full)
         if queued:
-            return "busy", f"{_calls(self.in_flight)} running, {queued} waiting."
+            return "busy", Message(
+                "%(running)s running, %(queued)s waiting.",
+                running=_calls(self.in_flight),
+                queued=queued,
+            )
         return (
             "ready",
-            "It answers." if not self.in_flight else f"{_calls(self.in_flight)} running.",
+            Message("It answers.")
+            if not self.in_flight
+            else Message("%(running)s running.", running=_calls(self.in_flight)),
         )
 
     def view(self, now_s: float, waiting: Mapping[str, int]) -> ServerView:
@@ -278,5 +290,5 @@ class ServerStates:
             return None
 
 
-def _calls(number: int) -> str:
-    return "1 call" if number == 1 else f"{number} calls"
+def _calls(number: int) -> Message:
+    return Message("1 call") if number == 1 else Message("%(count)s calls", count=number)

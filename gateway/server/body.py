@@ -16,7 +16,7 @@ from typing import Any, Final
 from gevent import Timeout
 from gunicorn.http.errors import ParseException
 
-from gateway.errors import ClientGone, InvalidRequest, RequestTimeout
+from gateway.errors import ClientGone, InvalidRequest, Message, RequestTimeout
 
 IDLE_S: Final = 10.0
 GRACE_S: Final = 30.0
@@ -106,14 +106,14 @@ class BoundedBody:
         except (TimeoutError, Timeout) as error:
             self._inner.failed = True
             raise RequestTimeout(
-                "The request body came too slowly.", headers={"Connection": "close"}
+                Message("The request body came too slowly."), headers={"Connection": "close"}
             ) from error
         except OSError as error:
             self._inner.failed = True
             raise ClientGone("The connection broke while the body was read.") from error
         except ParseException as error:
             raise InvalidRequest(
-                "The chunked request body is malformed.",
+                Message("The chunked request body is malformed."),
                 code="invalid_json",
                 headers={"Connection": "close"},
             ) from error

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from gateway.core.admin import Admin, AdminSession, AdminToken, Role
 from gateway.core.chat import Json
-from gateway.errors import InvalidRequest, NotFound
+from gateway.errors import InvalidRequest, Message, NotFound
 from gateway.store.database.upserts import insert_for
 from gateway.store.tables import (
     AccountRow,
@@ -68,7 +68,8 @@ def insert(session: Session, admin: Admin, now: datetime) -> Admin:
             session.add(row)
     except IntegrityError as exc:
         raise InvalidRequest(
-            f"There is already an account '{admin.username}'.", param="username"
+            Message("There is already an account '%(name)s'.", name=admin.username),
+            param="username",
         ) from exc
     return to_admin(row)
 

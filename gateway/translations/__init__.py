@@ -31,7 +31,6 @@ def collected() -> Catalog:
     from gateway.schemas.model import ModelFields
     from gateway.schemas.server import Server
     from gateway.schemas.settings import RuntimeSettings
-    from gateway.web import service_messages
 
     schemas = (Key, Server, ModelFields, AccountFields, TokenFields, RuntimeSettings)
     with (FOLDER / "babel.cfg").open() as mapping:
@@ -49,9 +48,6 @@ def collected() -> Catalog:
             meta = convert.meta_of(kind)
             for words in filter(None, (meta.title, meta.description)):
                 found.add(words, None, [("gateway/schemas", 0)])
-    for sentence in service_messages.sentences():
-        escaped = sentence if "%(" in sentence else sentence.replace("%", "%%")
-        found.add(escaped, None, [("gateway/web/service_messages.py", 0)])
     return found
 
 

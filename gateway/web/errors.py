@@ -12,8 +12,7 @@ from werkzeug.exceptions import HTTPException
 
 from gateway.errors import ClientGone, GatewayError
 from gateway.web.security import protect
-from gateway.web.service_messages import translated
-from gateway.web.words import _
+from gateway.web.words import _, translated
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from flask import Flask, current_app, request, url_for
 from flask_babel import format_datetime, get_locale, gettext
 from markupsafe import Markup
 
-from gateway.web.service_messages import translated
+from gateway.web.words import translated
 
 _BYTES = ("B", "KB", "MB", "GB", "TB", "PB")
 _STEP = 1000
@@ -36,7 +36,7 @@ def init_app(app: Flask) -> None:
         pretty=pretty,
         list_pair=lambda value: (value, value),
         flatten_errors=flatten_errors,
-        foreign=translated,
+        translated=translated,
         browser=browser,
     )
     app.jinja_env.globals.update(asset=asset, here_with=here_with, linked=linked)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import flask_babel
 
+from gateway.errors import Message
+
 
 def _(message: str, **values: object) -> str:
     """Return a text in the visitor's language, values put in."""
@@ -17,6 +19,18 @@ def _l(message: str) -> str:
     """Return a text that is translated whenever it is shown."""
     lazy: str = flask_babel.lazy_gettext(message)
     return lazy
+
+
+def translated(sentence: str) -> str:
+    """Return a sentence of a service in the visitor's language. One that came from the database or
+    another process lacks its values, and is found where it has none."""
+    if not isinstance(sentence, Message):
+        return _(sentence) if sentence else ""
+    values = {
+        name: translated(value) if isinstance(value, Message) else value
+        for name, value in sentence.values.items()
+    }
+    return _(sentence.template, **values)
 
 
 def ngettext(one: str, many: str, num: int, **values: object) -> str:

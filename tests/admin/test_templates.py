@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 from babel.messages.catalog import Catalog
+from flask import Flask
 
+from gateway.errors import Message
 from gateway.translations import collected, is_translated, kept
-from gateway.web import service_messages
+from gateway.web.words import translated
+from tests.admin.conftest import Visitor
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
@@ -141,21 +144,35 @@ def test_translations_keep_the_places_for_values() -> None:
 
 
 SAID = [
-    ("The name 'a' already means 'b'.", "名称“a”已经指向“b”。"),
-    ("must be a number", "必须是数字"),
-    ("It is loading llama3.2:latest, qwen3:8b.", "正在加载 llama3.2:latest, qwen3:8b。"),
     (
-        "idle, must load, 3/4 slots free; least busy of 2",
-        "空闲，需要加载模型，3/4 个并发位空闲；2 台中最空闲",
+        Message("The name '%(name)s' already means '%(model)s'.", name="a", model="b"),
+        "名称“a”已经指向“b”。",
     ),
-    ("Something nobody has heard of.", "Something nobody has heard of."),
+    (Message("must be %(what)s", what=Message("a number")), "必须是数字"),
+    (Message("It is loading %(names)s.", names="a, b"), "正在加载 a, b。"),
+    ("The disk of the server is full.", "服务器的磁盘已满。"),
+    ("Something nobody has heard of, 100 %.", "Something nobody has heard of, 100 %."),
+    ("", ""),
 ]
 
 
 @pytest.mark.parametrize(("sentence", "wanted"), SAID)
-def test_sentences_of_lower_rooms_are_translated(app, sentence: str, wanted: str) -> None:  # type: ignore[no-untyped-def]  # a fixture
+def test_a_sentence_of_a_service_is_translated_with_its_values(
+    app: Flask, sentence: str, wanted: str
+) -> None:
     with app.test_request_context("/admin/", headers={"Accept-Language": "zh"}):
-        assert service_messages.translated(sentence) == wanted
+        assert translated(sentence) == wanted
+
+
+def test_a_page_shows_a_refusal_in_the_language_of_its_visitor(admin: Visitor) -> None:
+    wrong = {"url": "http://169.254.169.254", "name": "cloud", "weight": "1", "slots": "0"}
+    page = admin.client.post(
+        "/admin/servers/new",
+        data={"csrf_token": admin.token, **wrong},
+        headers={"Accept-Language": "zh"},
+    )
+
+    assert "不允许链路本地地址和云元数据地址。" in page.text
 
 
 def test_every_icon_that_is_named_is_in_the_sprite() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask_wtf import FlaskForm
 
 from gateway.errors import GatewayError, InvalidFields
-from gateway.web.service_messages import translated
+from gateway.web.words import translated
 
 
 def into_form(form: FlaskForm, error: GatewayError) -> None:

@@ -25,8 +25,7 @@ from wtforms.widgets import CheckboxInput, ListWidget
 from gateway.core.chat import Json
 from gateway.policy.overrides import rules
 from gateway.schemas import convert
-from gateway.web.service_messages import translated
-from gateway.web.words import _, _l
+from gateway.web.words import _, _l, translated
 
 
 def chosen_from(pairs: Iterable[tuple[Any, str]]) -> list[SelectChoice]:

@@ -22,8 +22,7 @@ from gateway.core.chat import Json
 from gateway.core.options import KEYS, Option
 from gateway.policy.overrides.rules import check_value
 from gateway.schemas.model import ModelFields
-from gateway.web.service_messages import translated
-from gateway.web.words import _, _l
+from gateway.web.words import _, _l, translated
 
 GROUPS: Mapping[str, str] = {
     "runner": _l("Memory and context"),
@@ -141,7 +140,7 @@ def read_fields(
         try:
             override[name] = check_value(rule, _value(rule, text))
         except ValueError as error:
-            wrong[name] = _("Must be %(what)s.", what=translated(str(error)))
+            wrong[name] = _("Must be %(what)s.", what=translated(error.args[0]))
     return override, wrong
 
 

@@ -35,9 +35,8 @@ from gateway.policy.overrides.rules import InvalidOverride
 from gateway.store import catalog, key_queries
 from gateway.store.usage import request_queries, usage_queries
 from gateway.web.context import services
-from gateway.web.service_messages import translated
 from gateway.web.template_filters import pretty
-from gateway.web.words import _, ngettext
+from gateway.web.words import _, ngettext, translated
 
 DAYS = 30
 _CAPABILITIES = ("completion", "tools", "thinking", "vision", "audio", "embedding", "insert")

@@ -15,9 +15,8 @@ from gateway.core.catalog import Model
 from gateway.errors import NotFound
 from gateway.management.model_jobs import Pull
 from gateway.web.context import services
-from gateway.web.service_messages import translated
 from gateway.web.template_filters import duration, size
-from gateway.web.words import _, ngettext
+from gateway.web.words import _, ngettext, translated
 
 RECENT = timedelta(minutes=10)
 _MOST = 20

@@ -28,8 +28,7 @@ from gateway.schemas.server import Server
 from gateway.store import key_queries
 from gateway.store.usage import usage_queries
 from gateway.web.context import services
-from gateway.web.service_messages import translated
-from gateway.web.words import _
+from gateway.web.words import _, translated
 
 DAYS = 7
 

@@ -8,8 +8,7 @@ from gateway.core.catalog import Model
 from gateway.policy.server_choice import Rank
 from gateway.scheduling.routing_preview import Route
 from gateway.web.context import services
-from gateway.web.service_messages import translated
-from gateway.web.words import _, ngettext
+from gateway.web.words import _, ngettext, translated
 
 MAX_WINDOW = 10_000_000
 

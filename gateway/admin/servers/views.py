@@ -12,13 +12,12 @@ from gateway.admin.actor import actor
 from gateway.admin.forms.errors import into_form
 from gateway.admin.forms.servers import ServerForm
 from gateway.admin.servers import routing_preview
-from gateway.admin.servers.server_probe import Found, Told, looked
 from gateway.admin.status import Status, of, overall
 from gateway.errors import InvalidRequest, NotFound
-from gateway.management.servers import changed
+from gateway.management.servers import Tried, changed
 from gateway.schemas.server import Server, ServerView
 from gateway.web.context import services
-from gateway.web.words import _, ngettext
+from gateway.web.words import _, ngettext, translated
 
 _NEW = Server(0, "", "")
 
@@ -64,11 +63,11 @@ def server_new() -> AnyResponse | str:
     if not form.validate_on_submit():
         return render_template("admin/servers/form.html", form=form, heading=heading)
     try:
-        tried = looked(changed(_NEW, _values(form)))
+        tried = services().servers.attempt(changed(_NEW, _values(form)))
     except InvalidRequest as error:
         into_form(form, error)
         return render_template("admin/servers/form.html", form=form, heading=heading)
-    if request.form.get("do") == "test" or (_is_bad(tried) and not request.form.get("anyway")):
+    if request.form.get("do") == "test" or (tried.trouble and not request.form.get("anyway")):
         return _tried_page(form, heading, tried)
     try:
         made = services().servers.create(_values(form), actor())
@@ -88,11 +87,11 @@ def server(server_id: int) -> AnyResponse | str:
     if not form.validate_on_submit():
         return _form_page(form, heading, found)
     try:  # a header that was not typed again counts, though never at another host
-        tried = looked(replace(changed(found, _values(form)), id=0))
+        tried = services().servers.attempt(replace(changed(found, _values(form)), id=0))
     except InvalidRequest as error:
         into_form(form, error)
         return _form_page(form, heading, found)
-    if request.form.get("do") == "test" or (_is_bad(tried) and not request.form.get("anyway")):
+    if request.form.get("do") == "test" or (tried.trouble and not request.form.get("anyway")):
         return _tried_page(form, heading, tried, found)
     try:
         services().servers.update(server_id, _values(form), actor())
@@ -107,12 +106,13 @@ def server(server_id: int) -> AnyResponse | str:
 def server_probe(server_id: int) -> AnyResponse:
     """Test a server now and say what came of it."""
     found = _server(server_id)
-    tried = looked(found)
-    if isinstance(tried, Found):
+    tried = services().servers.attempt(found)
+    if tried.trouble is None:
         words = ngettext("%(num)d model", "%(num)d models", len(tried.models))
         flash(_("%(name)s answers: %(models)s.", name=found.name, models=words), "success")
     else:
-        flash(f"{found.name}: {tried.message} {tried.fix}", "danger")
+        message, fix = translated(tried.trouble.message), translated(tried.trouble.fix)
+        flash(f"{found.name}: {message} {fix}", "danger")
     return redirect(url_for("admin.servers"), 303)
 
 
@@ -189,10 +189,6 @@ def _values(form: ServerForm) -> dict[str, object]:
     return values
 
 
-def _is_bad(tried: Found | Told) -> bool:
-    return isinstance(tried, Told)
-
-
 def _form_page(form: ServerForm, heading: str, found: Server) -> str:
     return render_template(
         "admin/servers/form.html",
@@ -203,17 +199,14 @@ def _form_page(form: ServerForm, heading: str, found: Server) -> str:
     )
 
 
-def _tried_page(
-    form: ServerForm, heading: str, tried: Found | Told, found: Server | None = None
-) -> str:
+def _tried_page(form: ServerForm, heading: str, tried: Tried, found: Server | None = None) -> str:
     return render_template(
         "admin/servers/form.html",
         form=form,
         heading=heading,
         server=found,
         has_header=found is not None and bool(found.auth_header),
-        trouble=tried if isinstance(tried, Told) else None,
-        found=tried if isinstance(tried, Found) else None,
+        tried=tried,
     )
 
 

@@ -12,18 +12,18 @@ import orjson
 from gateway.core.chat import Json
 from gateway.core.options import KEYS, OPTIONS, SPELLINGS, Option
 from gateway.core.readers import OutOfRange, WrongValue, read
-from gateway.errors import InvalidRequest
+from gateway.errors import InvalidRequest, Message
 from gateway.policy.overrides.json_positions import Lines, Path, read_lines
 
 MAX_TEXT: Final = 262_144
 _MAX_PROBLEMS: Final = 50
 _WANTED: Final = {
-    "number": "a number",
-    "integer": "a whole number",
-    "milliseconds": "a whole number",
-    "limit": "a whole number",
-    "stop": "a text or a list of texts",
-    "duration": "seconds, or a duration such as 5m",
+    "number": Message("a number"),
+    "integer": Message("a whole number"),
+    "milliseconds": Message("a whole number"),
+    "limit": Message("a whole number"),
+    "stop": Message("a text or a list of texts"),
+    "duration": Message("seconds, or a duration such as 5m"),
 }
 """What a value of each kind must be, for people."""
 
@@ -54,11 +54,15 @@ def validate_text(text: str, *, force: bool = True) -> Mapping[str, Json]:
     if not text.strip():
         return {}
     if len(text) > MAX_TEXT:
-        raise InvalidOverride((Problem(0, "", f"may have at most {MAX_TEXT} characters"),))
+        raise InvalidOverride(
+            (Problem(0, "", Message("may have at most %(count)s characters", count=MAX_TEXT)),)
+        )
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise InvalidOverride((Problem(error.lineno, "", f"is not JSON: {error.msg}"),)) from error
+        raise InvalidOverride(
+            (Problem(error.lineno, "", Message("is not JSON: %(problem)s", problem=error.msg)),)
+        ) from error
     return validate(value, force=force, lines=read_lines(text))
 
 
@@ -68,7 +72,7 @@ def validate(raw: Json, *, force: bool = True, lines: Lines | None = None) -> Ma
     override = check.override(raw, (), force)
     if lines is not None:
         for path in lines.twice:
-            check.problem(path, "stands here twice")
+            check.problem(path, Message("stands here twice"))
     if check.problems:
         found = sorted(check.problems[:_MAX_PROBLEMS], key=lambda problem: problem.line)
         raise InvalidOverride(tuple(found))
@@ -85,11 +89,15 @@ def check_value(option: Option, value: Json) -> Json:
     except OutOfRange as error:
         if option.high is None:
             raise
-        raise WrongValue(f"from {option.low:g} to {option.high:g}") from error
+        wanted = Message("from %(low)s to %(high)s", low=f"{option.low:g}", high=f"{option.high:g}")
+        raise WrongValue(wanted) from error
     except WrongValue as error:
         if option.kind == "flag":
-            raise WrongValue(" or ".join(("true", "false", *option.choices))) from error
-        raise WrongValue(_WANTED.get(option.kind, str(error))) from error
+            wanted = Message("true or false")
+            if option.choices:
+                wanted = Message("true, false or %(words)s", words=", ".join(option.choices))
+            raise WrongValue(wanted) from error
+        raise WrongValue(_WANTED.get(option.kind, error.args[0])) from error
 
 
 class _Check:
@@ -99,7 +107,7 @@ class _Check:
         self._lines = lines
         self.problems: list[Problem] = []
 
-    def problem(self, path: Path, message: str) -> None:
+    def problem(self, path: Path, message: Message) -> None:
         """Note a problem."""
         line = 0 if self._lines is None else self._lines.nearest(path)
         self.problems.append(Problem(line, ".".join(str(step)[:80] for step in path), message))
@@ -107,7 +115,7 @@ class _Check:
     def override(self, raw: Json, path: Path, force: bool) -> dict[str, Json]:
         """Return the keys that are right; note the others."""
         if not isinstance(raw, Mapping):
-            self.problem(path, "must be an object")
+            self.problem(path, Message("must be an object"))
             return {}
         checked: dict[str, Json] = {}
         for written, value in raw.items():
@@ -116,13 +124,15 @@ class _Check:
             if value is None:
                 continue
             if name in checked:
-                self.problem(below, f"says the same as another spelling of '{name}'")
+                self.problem(
+                    below, Message("says the same as another spelling of '%(name)s'", name=name)
+                )
             elif name == "options":
                 checked[name] = self._options(value, below)
             elif name == "force" and force:
                 checked[name] = self.override(value, below, False)
             elif name == "force":
-                self.problem(below, "has no place here")
+                self.problem(below, Message("has no place here"))
             elif name in KEYS:
                 self._one(KEYS[name], value, below, checked)
             else:
@@ -133,12 +143,12 @@ class _Check:
         try:
             checked[option.name] = check_value(option, value)
         except WrongValue as error:
-            self.problem(path, f"must be {error}")
+            self.problem(path, Message("must be %(what)s", what=error.args[0]))
 
     def _options(self, raw: Json, path: Path) -> dict[str, Json]:
         """Options nobody knows may stand here: a newer Ollama may know them (D46)."""
         if not isinstance(raw, Mapping):
-            self.problem(path, "must be an object")
+            self.problem(path, Message("must be an object"))
             return {}
         checked: dict[str, Json] = {}
         for name, value in raw.items():
@@ -148,14 +158,14 @@ class _Check:
             if name in OPTIONS:
                 self._one(OPTIONS[name], value, below, checked)
             elif name in KEYS:
-                self.problem(below, "belongs one level up, beside 'options'")
+                self.problem(below, Message("belongs one level up, beside 'options'"))
             else:
                 checked[name] = value
         return checked
 
 
-def _unknown(name: str) -> str:
+def _unknown(name: str) -> Message:
     near = get_close_matches(name, (*KEYS, "options", "force"), n=1)
     if near:
-        return f"is not known; did you mean '{near[0]}'?"
-    return "is not known; an option of a newer Ollama belongs into 'options'"
+        return Message("is not known; did you mean '%(name)s'?", name=near[0])
+    return Message("is not known; an option of a newer Ollama belongs into 'options'")
