@@ -17,9 +17,10 @@ from gateway.management.config_transfer import Change
 from gateway.management.model_operations import Done
 from gateway.ollama.diagnosis import Trouble
 from gateway.runtime.tasks import Failures
+from gateway.schemas.call_query import CallQuery, RequestQuery
 from gateway.schemas.key import Key
 from gateway.schemas.server import Server, ServerStatus
-from gateway.schemas.types import each, field, instant
+from gateway.schemas.types import each, field
 from gateway.store.jobs import Job
 
 
@@ -287,30 +288,6 @@ class ImportQuery:
     dry_run: Annotated[bool, field("Rehearsal", "Only say what would change.")] = False
 
 
-_INSTANT = field(
-    "Time", "Such as 2030-01-31T12:00:00Z.",
-    check=lambda text: instant(text.strip().replace(" ", "+")),  # a plus sign that was not escaped
-    json_schema={"type": "string", "format": "date-time"},
-)  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallQuery:
-    """Which calls; the console's pages have the same names."""
-
-    since: Annotated[Any, _INSTANT] = None
-    until: Annotated[Any, _INSTANT] = None
-    key_id: Annotated[int | None, field("Key")] = None
-    server_id: Annotated[int | None, field("Server")] = None
-    model_id: Annotated[int | None, field("Model")] = None
-    endpoint: Annotated[str, field("Endpoint", max_length=64)] = ""
-    status: Annotated[
-        str,
-        field("Status", "A number, or 4xx, 5xx, ok, failed, cancelled, running.", max_length=64),
-    ] = ""
-    client_app: Annotated[str, field("Client", max_length=256)] = ""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageQuery(CallQuery):
     """Which sums."""
@@ -320,14 +297,7 @@ class UsageQuery(CallQuery):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _RowQuery(CallQuery):
-    finish: Annotated[str, field("How it ended", max_length=32)] = ""
-    min_ms: Annotated[int | None, field("Shortest duration (ms)")] = None
-    request_id: Annotated[str, field("Request id", max_length=64)] = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestsQuery(_RowQuery):
+class RequestsQuery(RequestQuery):
     """A page of calls."""
 
     limit: Annotated[int, field("Limit", ge=1, le=500)] = 50
@@ -335,7 +305,7 @@ class RequestsQuery(_RowQuery):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RequestExportQuery(_RowQuery):
+class RequestExportQuery(RequestQuery):
     """Which calls, and in which form."""
 
     format: Annotated[Literal["csv", "jsonl"], field("Format")] = "csv"

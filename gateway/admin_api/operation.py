@@ -47,9 +47,9 @@ def operation(id: str, answer: Any, **more: Any) -> Callable[[View], View]:
     return mark
 
 
-def whole(raw: dict[str, Json], schema: type[T], *, lax: bool = False) -> T:
+def whole(raw: dict[str, Json], schema: type[T]) -> T:
     """Return a value of a schema. Raises InvalidFields, also for fields that are missing."""
-    values = convert.read(raw, schema, lax=lax)
+    values = convert.read(raw, schema)
     missing = [
         (one.name, Message("is missing"))
         for one in fields(schema)  # type: ignore[arg-type]  # schemas are dataclasses
@@ -62,4 +62,4 @@ def whole(raw: dict[str, Json], schema: type[T], *, lax: bool = False) -> T:
 
 def read_query(schema: type[T]) -> T:
     """Return the query of the request as a value of a schema. Raises InvalidFields."""
-    return whole({name: text for name, text in request.args.items() if text}, schema, lax=True)
+    return schema(**convert.read_query(request.args.to_dict(flat=False), schema))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from flask import Response, g
 
@@ -14,6 +15,8 @@ from gateway.admin_api.operation import operation, read_query
 from gateway.admin_api.reading import answer
 from gateway.core.requests import CallDetail, Filter
 from gateway.errors import InvalidRequest
+from gateway.reports.filters import to_filter
+from gateway.schemas.call_query import CallQuery
 from gateway.store import audit, names
 from gateway.store.tables import to_us
 from gateway.store.usage import request_queries, usage_queries
@@ -28,7 +31,8 @@ def sums() -> Response:
     """Return sums by group, and with `step` by hour or day as well."""
     query = read_query(answers.UsageQuery)
     group, step = query.group, query.step
-    wanted = _filter(query, datetime.now(UTC) - timedelta(days=7))
+    wanted = _filter(query)
+    wanted = replace(wanted, since=wanted.since or datetime.now(UTC) - timedelta(days=7))
     if wanted.status == "running":
         raise InvalidRequest("Sums are of calls that ended: see /live.", param="status")
     store = services().store
@@ -114,10 +118,8 @@ def list_changes() -> Response:
     return answer({"data": [asdict(entry) for entry in found], "next": following})
 
 
-def _filter(query: answers.CallQuery, since: datetime | None = None) -> Filter:
-    known = {one.name for one in fields(query)} & {one.name for one in fields(Filter)}
-    given = Filter(**{name: getattr(query, name) for name in known})
-    return replace(given, since=given.since or since)
+def _filter(query: CallQuery) -> Filter:
+    return to_filter(query, datetime.now(UTC), ZoneInfo("UTC"))
 
 
 def _cursor(text: str) -> tuple[int, int] | None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import click
 
@@ -11,8 +14,10 @@ from gateway.accounting import export
 from gateway.accounting.retention import Retention
 from gateway.cli.common import command, table
 from gateway.cli.doctor import examine
-from gateway.core.requests import Filter
 from gateway.core.usage import GROUPS, Group, Sums
+from gateway.reports.filters import FIELDS, to_filter
+from gateway.schemas import convert
+from gateway.schemas.call_query import CallQuery, RequestQuery
 from gateway.store import names
 from gateway.store.usage import usage_queries
 from gateway.web.context import services
@@ -34,22 +39,40 @@ def refresh_models() -> None:
         sys.exit(1)
 
 
+def _filters(function: Callable[..., None]) -> Callable[..., None]:
+    """Add an option for each field of a filter, called as in the REST API and in addresses."""
+    for name in reversed(FIELDS):
+        option = click.option(f"--{name.replace('_', '-')}", name, multiple=name == "features")
+        function = option(function)
+    return function
+
+
 @command("usage")
-@click.option("--days", default=7, show_default=True, type=click.IntRange(1, 3650))
-@click.option("--by", "group", type=click.Choice(GROUPS), default="key", show_default=True)
+@_filters
+@click.option("--group", type=click.Choice(GROUPS), default="key", show_default=True)
 @click.option("--format", "form", type=click.Choice(["table", "csv", "jsonl"]), default="table")
-def usage(days: int, group: Group, form: str) -> None:
-    """Show what was used: sums by group, or every call as CSV or JSON lines."""
+def usage(group: Group, form: str, **given: str | tuple[str, ...]) -> None:
+    """Show what was used, in the last 7 days or as filtered: sums by group, or every call as CSV or
+    JSON lines."""
     parts = services()
     now = datetime.now(UTC)
+    fields = {
+        name: (value,) if isinstance(value, str) else value
+        for name, value in given.items()
+        if value
+    }
+    schema = CallQuery if form == "table" else RequestQuery  # sums know less
+    query = schema(**convert.read_query(fields, schema))
+    wanted = to_filter(query, now, ZoneInfo("UTC"))
+    since = wanted.since or now - timedelta(days=7)
     if form != "table":
-        wanted = Filter(since=now - timedelta(days=days))
         write = export.as_csv if form == "csv" else export.as_json_lines
-        for piece in write(parts.store, wanted):
+        for piece in write(parts.store, replace(wanted, since=since)):
             click.echo(piece, nl=False)
         return
-    since = (now - timedelta(days=days)).replace(minute=0, second=0, microsecond=0)
-    found = parts.store.analyse(usage_queries.by_group, Filter(since=since), group, daily=days > 31)
+    wanted = replace(wanted, since=since.replace(minute=0, second=0, microsecond=0))
+    daily = (wanted.until or now) - since > timedelta(days=31)
+    found = parts.store.analyse(usage_queries.by_group, wanted, group, daily=daily)
     labels = parts.store.read(names.by_id, group)
     rows = [(group.upper(), "REQUESTS", "ERRORS", "INPUT", "OUTPUT", "TOKENS/S")]
     rows += [(labels.get(name, name), *_figures(sums)) for name, sums in found]

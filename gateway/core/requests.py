@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal, TypeAlias, get_args
 
 from gateway.core.chat import EMPTY, Json
+
+Feature: TypeAlias = Literal["tools", "images", "thinking", "streamed", "whole"]
+FEATURES: tuple[Feature, ...] = get_args(Feature)
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
     """Which calls are meant. Empty fields do not matter; `status` is a number (429), a class
-    (4xx), an outcome (ok, failed, cancelled) or running; `features` are tools, images, thinking,
-    streamed, whole."""
+    (4xx), an outcome (ok, failed, cancelled) or running; `features` are some of FEATURES."""
 
     since: datetime | None = None
     until: datetime | None = None

@@ -106,6 +106,15 @@ class Settlement:
 
 Group: TypeAlias = Literal["none", "key", "model", "server", "endpoint", "client", "status"]
 GROUPS: tuple[Group, ...] = ("none", "key", "model", "server", "endpoint", "client", "status")
+GROUP_FIELDS: Mapping[Group, str] = {
+    "key": "key_id",
+    "model": "model_id",
+    "server": "server_id",
+    "endpoint": "endpoint",
+    "client": "client_app",
+    "status": "status",
+}
+"""The field of a filter (and of the sums) that a group is made by."""
 
 
 @dataclass(frozen=True, slots=True)

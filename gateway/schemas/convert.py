@@ -7,7 +7,7 @@ is refused with the same words everywhere.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 
@@ -69,6 +69,19 @@ def read(raw: Mapping[str, Json], schema: type, *, lax: bool = False) -> dict[st
     if problems:
         raise InvalidFields(problems)
     return values
+
+
+def read_query(query: Mapping[str, Sequence[str]], schema: type) -> dict[str, Any]:
+    """Read a query, where each name may stand several times, as `read` does; empty texts are
+    absent, and of a field that is no list the first counts."""
+    kinds = fields_of(schema)
+    lists = {name for name, kind in kinds.items() if get_origin(get_args(kind)[0]) is tuple}
+    given = {name: [text for text in texts if text] for name, texts in query.items()}
+    return read(
+        {name: texts if name in lists else texts[0] for name, texts in given.items() if texts},
+        schema,
+        lax=True,
+    )
 
 
 def _one(value: Json, kind: Any, lax: bool) -> Any:

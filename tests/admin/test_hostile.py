@@ -21,14 +21,14 @@ A, B = TypeVar("A"), TypeVar("B")
 OF_A_KEY = ("", "/edit", "/rotate", "/revoke", "/delete")
 OF_A_MODEL = ("", "/names", "/parameters", "/usage", "/copy", "/delete")
 ASKED = (
-    "/admin/requests?model={}&client={}&id={}&since={}&finish={}",
-    "/admin/requests?endpoint={}&status={}&has={}&after={}",
+    "/admin/requests?model_id={}&client_app={}&request_id={}&since={}&finish={}",
+    "/admin/requests?endpoint={}&status={}&features={}&after={}",
     "/admin/keys?q={}&state={}&sort={}",
     "/admin/keys/new?name={}",
     "/admin/models?pull={}",
     "/admin/servers/new?url={}",
     "/admin/playground?model={}",
-    "/admin/usage?model={}&endpoint={}&client={}&status={}&range={}&group={}",
+    "/admin/usage?model_id={}&endpoint={}&client_app={}&status={}&range={}&group={}",
     "/admin/settings/audit?kind={}&action={}&who={}",
     "/admin/welcome?step={}",
     "/auth/login?next={}",

@@ -38,7 +38,7 @@ PAGES = (
     "/admin/usage?metric=error_rate&group=key&range=365d",
     "/admin/usage?metric=queue&group=none&range=24h",
     "/admin/requests",
-    "/admin/requests?status=failed&range=30d&has=tools&min_s=0.1",
+    "/admin/requests?status=failed&range=30d&features=tools&min_ms=100",
     "/admin/requests/req_00000000000000000000000000000001",
     "/admin/servers",
     "/admin/servers?model=1&num_ctx=4096",
@@ -156,8 +156,8 @@ def test_what_is_gone_gets_a_friendly_page(admin: Visitor, path: str) -> None:
 
 
 ODD = (
-    "/admin/requests?after=99999999999999999-1&status=abc&min_s=nan&key=-1&since=x&until=2030-13-99",
-    "/admin/requests?after=x&has=%00&id=%27%22&server=99999999999999999999999999",
+    "/admin/requests?after=99999999999999999-1&status=abc&min_ms=nan&key_id=-1&since=x&until=2030-13-99",
+    "/admin/requests?after=x&features=%00&request_id=%27%22&server_id=99999999999999999999999999",
     "/admin/requests?since=0001-01-01&until=9999-12-31",
     "/admin/usage?metric=x&group=x&step=minute&range=x&since=0001-01-01&until=9999-12-31",
     "/admin/usage?endpoint=x&_external=1&_scheme=javascript&_anchor=y&_method=POST&kind=z",

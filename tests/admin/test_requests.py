@@ -14,7 +14,7 @@ from gateway.core.usage import Admission, Settlement
 from gateway.store.tables import to_us
 from gateway.store.usage import records, request_queries
 from gateway.web.context import Services
-from tests.admin.conftest import Visitor
+from tests.admin.conftest import ACTOR, Visitor
 
 NOW = datetime.now(UTC)
 
@@ -61,22 +61,22 @@ FILTERS = [
     ("status=ok", {0, 1, 6, 7}),
     ("status=4xx", {2, 5}),
     ("status=499", {5}),
-    ("model=9", {1}),
+    ("model_id=9", {1}),
     ("endpoint=messages", {6}),
-    ("has=tools", {6}),
-    ("has=thinking", {7}),
-    ("has=whole", {1}),
-    ("min_s=2", {7}),
+    ("features=tools", {6}),
+    ("features=thinking", {7}),
+    ("features=whole", {1}),
+    ("min_ms=2000", {7}),
     ("finish=length", {7}),
-    ("key=2", {0}),
-    ("client=curl", {0}),
-    (f"id=req_{3:032x}", {3}),
-    ("status=failed&status=ok&model=10", set()),
+    ("key_id=2", {0}),
+    ("client_app=curl", {0}),
+    (f"request_id=req_{3:032x}", {3}),
+    ("status=failed&status=ok&model_id=10", set()),
 ]
 
 
 @pytest.mark.parametrize(("query", "wanted"), FILTERS)
-def test_a_filter_shows_what_fits(
+def test_a_page_and_the_api_find_the_same_with_the_same_query(
     admin: Visitor, parts: Services, query: str, wanted: set[int]
 ) -> None:
     write(parts, 0, key_id=2, client_app="curl")
@@ -89,8 +89,13 @@ def test_a_filter_shows_what_fits(
     write(parts, 7, duration_ms=4000.0, finish="length", had_thinking=True)
     page = admin.get(f"/admin/requests?{query}").text
     found = {int(hexa, 16) for hexa in re.findall(r'href="/admin/requests/req_([0-9a-f]+)"', page)}
+    _, token = parts.admins.tokens.issue("reader", "viewer", ACTOR)
+    answer = admin.app.test_client().get(
+        f"/api/admin/v1/requests?{query}", headers={"Authorization": f"Bearer {token}"}
+    )
 
     assert found == wanted
+    assert {int(call["request_id"][4:], 16) for call in answer.json["data"]} == wanted
 
 
 def test_a_day_means_the_viewers_day(admin: Visitor, parts: Services) -> None:

@@ -192,7 +192,7 @@ def test_a_point_leads_to_its_requests(parts: Services) -> None:
     link = answer.chart.link(len(answer.chart.starts) - 2, answer.chart.lines[0])
 
     assert link == (
-        "/admin/requests?model=3&since=2026-11-23T23%3A00%3A00Z&until=2026-11-24T23%3A00%3A00Z"
+        "/admin/requests?model_id=3&since=2026-11-23T23%3A00%3A00Z&until=2026-11-24T23%3A00%3A00Z"
     )
 
 

@@ -352,6 +352,33 @@ def test_a_number_no_row_has_is_not_found(call: Call, path: str, number: int) ->
     assert response.get_json()["error"]["message"]
 
 
+WRONG_FILTERS = [
+    ("key_id", "x", "must be a whole number from 0"),
+    ("server_id", "9" * 40, "must be a whole number from 0"),
+    ("since", "2030-13-99", "must be a day or a time such as"),
+    ("until", "soon", "must be a day or a time such as"),
+    ("range", "1y", "must be one of 1h, 24h"),
+    ("min_ms", "-1", "must be a whole number from 0"),
+    ("min_ms", "nan", "must be a whole number from 0"),
+    ("status", "9" * 65, "must be a text of at most 64 characters"),
+    ("features", "legs", "must be one of images, "),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "words"), WRONG_FILTERS)
+def test_a_filter_that_cannot_be_read_is_named(
+    call: Call, app: Flask, name: str, value: str, words: str
+) -> None:
+    error = call("GET", "/requests", query_string={name: value}).get_json()["error"]
+    option = f"--{name.replace('_', '-')}={value}"
+    printed = app.test_cli_runner().invoke(args=["usage", "--format=csv", option])
+
+    assert error["param"].partition("[")[0] == name
+    assert words in error["message"]
+    assert printed.exit_code == 1
+    assert error["message"] in printed.stderr
+
+
 @pytest.mark.parametrize("word", ["²", "\0", "9" * 40, "xx", "²xx", "0xx"])
 def test_a_status_there_cannot_be_finds_nothing(call: Call, parts: Services, word: str) -> None:
     record(parts)

@@ -23,7 +23,7 @@ PAGES = (
     "/admin/usage?group=key&range=24h",
     "/admin/usage?group=model&range=24h",
     "/admin/requests",
-    "/admin/requests?range=7d&model=%3Cscript%3Exss7()%3C/script%3E",
+    "/admin/requests?range=7d&client_app=%3Cscript%3Exss7()%3C/script%3E",
     "/admin/servers",
     "/admin/servers/1",
     "/admin/settings/audit",

@@ -154,7 +154,7 @@ def per_day(wanted: Filter, days: int) -> Chart:
     narrowed = Filter(since=starts[0], key_id=wanted.key_id, model_id=wanted.model_id)
     cells = services().store.analyse(usage_queries.series, narrowed, "none")
     sums = tracks(cells, starts, "day", zone).get(usage_queries.ALL, [Sums()] * (len(starts) - 1))
-    query = {"key": wanted.key_id, "model": wanted.model_id}
+    query = {"key_id": wanted.key_id, "model_id": wanted.model_id}
     return Chart(
         "bars",
         "count",

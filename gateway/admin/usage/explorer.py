@@ -6,7 +6,7 @@ Sums come from the rollups; percentiles from their histograms. What is not group
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal, TypeAlias, get_args
@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from gateway.admin.usage.charts import Chart, Line, Step, Unit, floor, steps, tracks
 from gateway.core import histogram
 from gateway.core.requests import Filter
-from gateway.core.usage import GROUPS, Group, Sums
+from gateway.core.usage import GROUP_FIELDS, GROUPS, Group, Sums
 from gateway.runtime.database import Store
 from gateway.store.usage import usage_queries
 from gateway.web.words import _
@@ -42,14 +42,6 @@ _HISTOGRAMS = {
     "speed": "tokens_per_s",
     "duration": "duration_ms",
     "queue": "queue_ms",
-}
-_QUERY = {
-    "key": "key",
-    "model": "model",
-    "server": "server",
-    "endpoint": "endpoint",
-    "client": "client",
-    "status": "status",
 }
 OTHERS = ""
 
@@ -296,16 +288,9 @@ def _line_name(question: Question, name: str, labels: Mapping[str, str]) -> str:
 def _line_query(question: Question, name: str) -> tuple[tuple[str, str], ...]:
     if question.group == "none" or name == OTHERS:
         return ()
-    return ((_QUERY[question.group], name),)
+    return ((GROUP_FIELDS[question.group], name),)
 
 
 def _filter_query(wanted: Filter) -> tuple[tuple[str, str], ...]:
-    given: Iterable[tuple[str, object]] = (
-        ("key", wanted.key_id),
-        ("model", wanted.model_id),
-        ("server", wanted.server_id),
-        ("endpoint", wanted.endpoint),
-        ("status", wanted.status),
-        ("client", wanted.client_app),
-    )
+    given = ((name, getattr(wanted, name)) for name in GROUP_FIELDS.values())
     return tuple((name, str(value)) for name, value in given if value)

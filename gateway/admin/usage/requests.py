@@ -9,15 +9,14 @@ from flask import Response, abort, jsonify, render_template, request
 
 from gateway.admin import bp
 from gateway.admin.usage.error_help import advice
-from gateway.admin.usage.query import FEATURES, RANGES, filter_choices, read_filter, read_place
+from gateway.admin.usage.query import filter_choices, page_filter, read_place
 from gateway.admin.usage.request_trace import parts_of, timeline
-from gateway.core.requests import CallRow, Filter
+from gateway.core.requests import FEATURES, CallRow, Filter
 from gateway.dialects import SCOPES
 from gateway.dialects.models import MODELS
 from gateway.errors import NotFound
 from gateway.store.tables import to_us
 from gateway.store.usage import request_queries
-from gateway.web import language
 from gateway.web.context import services
 from gateway.web.words import _
 
@@ -56,7 +55,6 @@ def requests() -> str:
         slow_days=SLOW_DAYS,
         is_filtered=bool(set(request.args) - {"after"}),
         **filter_choices(),
-        ranges=RANGES,
         endpoints=ENDPOINTS,
         finishes=FINISHES,
         features=_feature_words(),
@@ -66,7 +64,7 @@ def requests() -> str:
 @bp.get("/requests/newer.json")
 def requests_newer() -> Response:
     """Return the calls that came after `id`, as table rows, for the live tail."""
-    wanted = read_filter(request.args, datetime.now(UTC), language.zone_info())
+    wanted = page_filter(datetime.now(UTC))
     newest = max(0, min(request.args.get("than", 0, int), 2**62))
     calls = services().store.read(
         request_queries.page, wanted, newer_than_id=newest, limit=_LIVE_LIMIT
@@ -96,7 +94,7 @@ def request_detail(request_id: str) -> str:
 
 def _bounded(now: datetime) -> tuple[Filter, bool]:
     """Return the filter of the address, and whether it was bounded in time."""
-    wanted = read_filter(request.args, now, language.zone_info())
+    wanted = page_filter(now)
     if wanted.since is not None or not wanted.is_slow:
         return wanted, False
     return replace(wanted, since=now - timedelta(days=SLOW_DAYS)), True

@@ -15,8 +15,8 @@ from flask import Response, render_template, request
 from gateway.admin import bp
 from gateway.admin.usage import explorer
 from gateway.admin.usage.charts import STEPS, Step, stamp
-from gateway.admin.usage.query import filter_choices, read_filter, read_range
-from gateway.core.usage import GROUPS
+from gateway.admin.usage.query import filter_choices, page_filter
+from gateway.core.usage import GROUP_FIELDS, GROUPS
 from gateway.store import names
 from gateway.web import language
 from gateway.web.context import services
@@ -53,6 +53,7 @@ def usage() -> str:
         metrics=[(name, explorer.metric_words(name)) for name in explorer.METRICS],
         groups=[(name, explorer.group_words(name)) for name in GROUPS],
         steps=_step_words(),
+        group_fields=GROUP_FIELDS,
         group_name=explorer.group_words(question.group),
         **filter_choices(),
     )
@@ -99,16 +100,14 @@ def _default_group() -> str:
 
 def _question() -> explorer.Question:
     now = datetime.now(UTC)
-    zone = language.zone_info()
-    since, until = read_range(request.args, now, zone)
-    until = min(until or now, now + timedelta(days=1))
-    since = min(since or until - DEFAULT, until - timedelta(minutes=1))
-    wanted = replace(read_filter(request.args, now, zone), since=None, until=None)
+    wanted = page_filter(now)
+    until = min(wanted.until or now, now + timedelta(days=1))
+    since = min(wanted.since or until - DEFAULT, until - timedelta(minutes=1))
     return explorer.Question(
         metric=explorer.read_metric(request.args.get("metric", "")),
         group=explorer.read_group(request.args.get("group", _default_group())),
         step=_step(request.args.get("step", ""), until - since),
-        wanted=wanted,
+        wanted=replace(wanted, since=None, until=None),
         since=since,
         until=until,
         compare=request.args.get("compare") == "1",

@@ -26,20 +26,12 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from gateway.core.requests import Filter
-from gateway.core.usage import OUTCOMES, Cell, Group, Sums
+from gateway.core.usage import GROUP_FIELDS, OUTCOMES, Cell, Group, Sums
 from gateway.store.tables import RequestLogRow, UsageDayRow, UsageHourRow, UsageSumRow, from_us
 from gateway.store.usage import request_queries
 
 Rollup = type[UsageHourRow] | type[UsageDayRow]
 Table = Rollup | type[UsageSumRow]
-_COLUMNS = {
-    "key": "key_id",
-    "model": "model_id",
-    "server": "server_id",
-    "endpoint": "endpoint",
-    "client": "client_app",
-    "status": "status",
-}
 _MINUTE_US = 60_000_000
 _STATUS = re.compile(r"[0-9]{1,4}")
 _CLASSES = frozenset({"1xx", "2xx", "3xx", "4xx", "5xx"})
@@ -156,7 +148,7 @@ def _source(wanted: Filter, group: Group, daily: bool) -> _Source:
         found.append(alone.step == ("day" if daily else "hour"))
         return _Source(alone, found, alone.value if is_grouped else literal(ALL), is_grouped)
     table = UsageDayRow if daily else UsageHourRow
-    name = cast(getattr(table, _COLUMNS[group]), String(256)) if is_grouped else literal(ALL)
+    name = cast(getattr(table, GROUP_FIELDS[group]), String(256)) if is_grouped else literal(ALL)
     return _Source(table, _conditions(table, wanted), name, is_grouped)
 
 

@@ -1,0 +1,53 @@
+"""Makes filters of calls of what addresses, REST and the command line say, by the same names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
+
+from gateway.core.requests import Filter
+from gateway.errors import InvalidFields
+from gateway.schemas import convert
+from gateway.schemas.call_query import CallQuery, RequestQuery
+
+T = TypeVar("T", bound=CallQuery)
+FIELDS = tuple(one.name for one in fields(RequestQuery))
+_LENGTHS = {"h": timedelta(hours=1), "d": timedelta(days=1)}
+
+
+def from_page(query: Mapping[str, Sequence[str]], now: datetime, zone: ZoneInfo) -> Filter:
+    """Return the filter of a page's address; what cannot be read there is left out."""
+    values: dict[str, Any] = {}
+    for name in FIELDS:
+        try:
+            given = {name: query[name]} if name in query else {}
+            values |= convert.read_query(given, RequestQuery)
+        except InvalidFields:
+            continue
+    return to_filter(RequestQuery(**values), now, zone)
+
+
+def to_filter(query: CallQuery, now: datetime, zone: ZoneInfo) -> Filter:
+    """Return the filter that a query makes; days are those of `zone`."""
+    named = {one.name for one in fields(query)} & {one.name for one in fields(Filter)}
+    values = {name: getattr(query, name) or None for name in named - {"since", "until"}}
+    if "features" in values:
+        values["features"] = frozenset(values["features"] or ())
+    kept = {name: value for name, value in values.items() if value is not None}
+    if query.range is not None:
+        length = int(query.range[:-1]) * _LENGTHS[query.range[-1]]
+        return Filter(since=now - length, **kept)
+    since, until = _instant(query.since, zone), _instant(query.until, zone)
+    if until is not None and len(query.until) == len("2030-01-31"):
+        until += timedelta(days=1)  # a day as an end includes that day
+    return Filter(since=since, until=until, **kept)
+
+
+def _instant(text: str, zone: ZoneInfo) -> datetime | None:
+    if not text:
+        return None
+    at = datetime.fromisoformat(text)
+    return (at if at.tzinfo else at.replace(tzinfo=zone)).astimezone(UTC)
