@@ -41,8 +41,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     )
     app.config.update(settings.flask_config())
     app.url_map.merge_slashes = False
-    extensions.init_app(app)
-    context.attach(app, services.make(settings))
+    context.attach(app, services.make(settings, extensions.init_app(app, settings)))
     for blueprint in (api.bp, auth.bp, admin.bp, admin_api.bp):
         app.register_blueprint(blueprint)
     extensions.csrf.exempt(api.bp)

@@ -112,11 +112,6 @@ class Settings:
         """Return what Flask and its extensions read from `app.config`."""
         return {
             "SECRET_KEY": self.session_secret.reveal(),
-            "SQLALCHEMY_DATABASE_URI": self.database_url,
-            "SQLALCHEMY_ENGINE_OPTIONS": {
-                "pool": self.database_pool,
-                "synchronous": self.sqlite_synchronous,
-            },
             "GATEWAY_DEMO": self.demo,
             # Probes of this machine, such as the container's, always come through.
             "TRUSTED_HOSTS": [*self.trusted_hosts, *_OWN_HOSTS] if self.trusted_hosts else None,
@@ -294,7 +289,8 @@ def _database(text: str) -> str:
     if found and scheme == "sqlite":
         if rest.strip("/") in {"", ":memory:"}:
             raise ValueError("SQLite in memory cannot be shared by workers: name a file")
-        return _database_address(text)
+        _database_address(text)
+        return f"sqlite:///{Path(rest[1:]).absolute()}"  # the server is started in another folder
     raise ValueError("must start with postgresql:// or sqlite:///")
 
 

@@ -52,12 +52,9 @@ _CALLS_SHARE = 0.8
 """How much of a worker's connections calls may take."""
 
 
-def make(config: Settings) -> Services:
-    """Make the services of one process."""
-    database = Database(
-        config.database_url, synchronous=config.sqlite_synchronous, pool=config.database_pool
-    )
-    store = Store(database)
+def make(config: Settings, database: Database | None = None) -> Services:
+    """Make the services of one process, on the application's database or one of their own."""
+    store = Store(database or Database.open(config.database_url))
     marks = Revisions(store)
     settings = SettingsCache(store, marks)
     catalog = Catalog(

@@ -97,7 +97,7 @@ def _check_alone(settings: Settings) -> None:
     from gateway.runtime.workers import wait_until_alone
     from gateway.store.database.engine import Database
 
-    database = Database(settings.database_url)
+    database = Database.open(settings.database_url)
     try:
         other = wait_until_alone(Store(database))
     finally:

@@ -340,7 +340,7 @@ def test_a_process_that_goes_on_is_told_from_one_that_ends(
     """Heartbeats come at these seconds; a start looks for ten."""
     url = f"sqlite:///{tmp_path / 'gateway.db'}"
     schema.upgrade(url)
-    database = Database(url)
+    database = Database.open(url)
     store = Store(database)
     began = datetime(2030, 5, 15, tzinfo=UTC)
     passed_s = 0.0

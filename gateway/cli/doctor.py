@@ -117,7 +117,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
 
 
 def _contents(settings: Settings, attempts: Servers | None) -> Iterator[Finding]:
-    database = Database(settings.database_url)
+    database = Database.open(settings.database_url)
     try:
         with database.read() as session:
             session.execute(text("SELECT 1"))

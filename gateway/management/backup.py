@@ -72,7 +72,7 @@ def restore(settings: Settings, source: Path, *, force: bool = False) -> Path | 
     _refuse_acting(source)
     check(source)
     kept = _replace(source, file)
-    database = Database(settings.database_url)
+    database = Database.open(settings.database_url)
     with database.write() as session:
         versions.bump_all(session)
     database.close()
@@ -163,7 +163,7 @@ def _opened(path: Path) -> sqlite3.Connection:
 
 
 def _refuse_while_running(settings: Settings) -> None:
-    database = Database(settings.database_url)
+    database = Database.open(settings.database_url)
     try:
         with database.read() as session:
             beats = heartbeats.last(session)

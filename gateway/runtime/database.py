@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session
 
 from gateway.errors import Message, Unavailable
 from gateway.runtime.tasks import patched, run_blocking, spawn
-from gateway.store.database.engine import Database
+from gateway.store.database.engine import BUSY_TIMEOUT_MS, Database
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ LONG_ANSWER_S = 15.0
 UNAVAILABLE = Message("The gateway's database is not available; try again.")
 PAUSE_S = 1.0
 _LOCK_MS = 1_000
-"""How long a call of the API waits for SQLite's lock; others wait `engine.BUSY_TIMEOUT_S`."""
+"""How long a call of the API waits for SQLite's lock."""
 
 
 class StoreUnavailable(Unavailable):
@@ -74,7 +74,7 @@ class Store:
         """Return what `function(session, ...)` returns, after its changes are committed. Raises
         StoreUnavailable, and what it raises; then nothing was changed."""
 
-        work = partial(self._writing, None, lambda s: function(s, *args, **kwargs))
+        work = partial(self._writing, BUSY_TIMEOUT_MS, lambda s: function(s, *args, **kwargs))
         return self._run(work, LONG_ANSWER_S)
 
     def write_soon(
@@ -90,9 +90,7 @@ class Store:
         with self.database.read() as session:
             return work(session)
 
-    def _writing(
-        self, wait_ms: int | None, work: Callable[[Session], T], given_up: threading.Event
-    ) -> T:
+    def _writing(self, wait_ms: int, work: Callable[[Session], T], given_up: threading.Event) -> T:
         with self.database.write(wait_ms=wait_ms) as session:
             result = work(session)
             if given_up.is_set():  # its caller was told that nothing was changed
@@ -136,7 +134,7 @@ class Store:
             given_up.set()
             if wait_s <= ANSWER_S:  # a long query that takes too long says nothing of the others
                 self._silent_until_s = self._clock() + PAUSE_S
-                self.database.forget_idle()
+                self.database.close()
             log.warning("the store has not answered for %.0f s", wait_s)
             raise StoreUnavailable(Message("The gateway's database does not answer; try again."))
         return task.result()

@@ -32,7 +32,7 @@ class Revisions:
         self._store = store
         self._clock = clock
         database = store.database
-        self._watch = FileWatch(database.url.database or "") if database.is_sqlite else None
+        self._watch = FileWatch(database.engine.url.database or "") if database.is_sqlite else None
         self._numbers: Mapping[str, int] = {}
         self._looked_s = -1e9
         self._heard_s = -1e9

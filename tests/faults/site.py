@@ -78,7 +78,7 @@ class Site:
             env=self._environ,
         )
         self._stack.enter_context(self.gateway)
-        self.database = Database(f"sqlite:///{self._folder / 'data' / 'gateway.db'}")
+        self.database = Database.open(f"sqlite:///{self._folder / 'data' / 'gateway.db'}")
         self._stack.callback(self.database.close)
         self.change(**self._settings)
         until(self.is_ready, "the models to be known")

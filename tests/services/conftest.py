@@ -41,7 +41,7 @@ def any_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 def any_store(any_url: str) -> Iterator[Store]:
     """A store on each kind of database."""
-    database = Database(any_url)
+    database = Database.open(any_url)
     yield Store(database)
     database.close()
 
@@ -57,7 +57,7 @@ def url(tmp_path: Path) -> str:
 @pytest.fixture
 def store(url: str) -> Iterator[Store]:
     """A store on SQLite."""
-    database = Database(url)
+    database = Database.open(url)
     yield Store(database)
     database.close()
 
@@ -111,7 +111,7 @@ def worker(any_store: Store, clock: FakeClock) -> Iterator[Worker]:
 @pytest.fixture
 def other(any_url: str, clock: FakeClock) -> Iterator[Worker]:
     """A second worker on the same database, with connections of its own."""
-    database = Database(any_url)
+    database = Database.open(any_url)
     worker = Worker(Store(database), clock)
     yield worker
     worker.marks.stop()

@@ -337,7 +337,7 @@ for _ in range(8):
     }[kind]
     key = Key(id=1, name="k", prefix="sk", **limits)
     counts = SharedCounts(redis_url) if redis_url else None
-    limiter = Limiter(Store(Database(url)), counts)
+    limiter = Limiter(Store(Database.open(url)), counts)
     os.close(opened)
     os.read(gate, 1)
     count = refused = 0

@@ -40,7 +40,7 @@ def server() -> Iterator[Postgres]:
 def test_a_restarted_postgresql_costs_nothing(server: Postgres, clock: FakeClock) -> None:
     url = server.url()
     schema.upgrade(url)
-    database = Database(url)
+    database = Database.open(url)
     worker = Worker(Store(database), clock)
     writer = UsageWriter(worker.store, worker="here:1")
     _, warm = worker.keys.issue({"name": "warm"}, SYSTEM)
@@ -102,7 +102,7 @@ def test_a_frozen_postgresql_holds_up_no_call_and_loses_no_record(
         wait_for(lambda: ask(gateway, cold) == 200, "the database is back")
         after = [ask(gateway, budgeted) for _ in range(3)]
         code = gateway.stop()
-        database = Database(env["DATABASE_URL"])
+        database = Database.open(env["DATABASE_URL"])
         store = Store(database)
         rows = store.read(lambda s: s.scalar(select(func.count(RequestLogRow.id))))
         open_ones = store.read(
@@ -157,7 +157,7 @@ def test_a_postgresql_that_restarts_again_and_again_fails_no_call_of_a_warm_key(
             for caller in callers:
                 codes += caller.result()
         code = gateway.stop()
-        database = Database(env["DATABASE_URL"])
+        database = Database.open(env["DATABASE_URL"])
         assert_sums_agree(Store(database))
         database.close()
         rows = _written(env["DATABASE_URL"])

@@ -251,7 +251,7 @@ def test_servers_are_asked_once_a_period(site: Site, box: FakeOllama):
 
 def test_several_workers_ask_no_more_than_one(site: Site, box: FakeOllama, url: str):
     site.add(box)
-    database = Database(url)
+    database = Database.open(url)
     workers = [site, *(Site(Store(database), site.clock) for _ in range(3))]
     turns(*workers)
     before = tags(box)
@@ -331,7 +331,7 @@ def test_disabled_servers_are_not_asked(site: Site, box: FakeOllama):
 
 def test_an_edit_in_another_worker_is_seen(site: Site, box: FakeOllama, url: str):
     site.add(box)
-    database = Database(url)
+    database = Database.open(url)
     other = Site(Store(database), site.clock)
     assert other.names() == {"tern:latest", "heron:7b"}
     tern = site.model("tern:latest")

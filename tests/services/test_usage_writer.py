@@ -481,7 +481,7 @@ from tests.services.test_usage_writer import admission, settlement
 url, number = sys.argv[1], int(sys.argv[2])
 import os
 worker = f"{os.uname().nodename}:{os.getpid()}"
-writer = UsageWriter(Store(Database(url)), worker=worker)
+writer = UsageWriter(Store(Database.open(url)), worker=worker)
 writer.start()
 print("ready", flush=True)
 n = number * 1_000_000
@@ -501,7 +501,7 @@ KILLS = times(4, 40)
 
 @pytest.mark.process
 def test_counters_equal_rows_after_writers_were_killed(any_url: str) -> None:
-    database = Database(any_url)
+    database = Database.open(any_url)
     store = Store(database)
     Keys(store, Revisions(store)).issue({"name": "laptop"}, SYSTEM)
     for number in range(KILLS):

@@ -32,6 +32,6 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def database(empty_url: str) -> Iterator[Database]:
     """A migrated database, on each kind of store."""
     schema.upgrade(empty_url)
-    database = Database(empty_url)
+    database = Database.open(empty_url)
     yield database
     database.close()

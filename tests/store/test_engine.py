@@ -1,22 +1,19 @@
-"""Transactions on SQLite: writers do not trip over one another, and the event loop is not held."""
+"""Transactions on SQLite: writers do not trip over one another."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
-import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, make_url, select, text
+from sqlalchemy import select, text
 from sqlalchemy.exc import OperationalError, StatementError
-from sqlalchemy.orm import Session
 
 from gateway.store.coordination import versions
 from gateway.store.database import schema
-from gateway.store.database.engine import Database, begin_write, merge_histograms, sqlite_engine
+from gateway.store.database.engine import Database, merge_histograms
 from gateway.store.tables import CommandRow, SettingRow, from_us, to_us
 
 NOW = datetime(2030, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -29,20 +26,12 @@ def url(tmp_path: Path) -> str:
     return address
 
 
-@pytest.fixture
-def loop_engine(url: str) -> Iterator[Engine]:
-    """An engine as sessions on the event loop have it."""
-    engine = sqlite_engine(make_url(url), threads=False)
-    yield engine
-    engine.dispose()
-
-
 def setting(name: str, value: object = 1) -> SettingRow:
     return SettingRow(name=name, value=value)
 
 
 def test_a_writing_transaction_is_alone_from_its_first_statement(url: str) -> None:
-    database = Database(url)
+    database = Database.open(url)
     other = sqlite3.connect(url.removeprefix("sqlite:///"), timeout=0, isolation_level=None)
     with database.write() as session:
         session.scalars(select(CommandRow)).all()
@@ -57,41 +46,20 @@ def test_a_writing_transaction_is_alone_from_its_first_statement(url: str) -> No
     assert found == [("x",)]
 
 
-def test_a_locked_database_is_waited_for_in_small_sleeps(
-    url: str, loop_engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_reading_goes_on_while_somebody_writes(url: str) -> None:
+    database = Database.open(url)
     holder = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
-    slept: list[float] = []
-
-    def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        if len(slept) == 20:
-            holder.execute("COMMIT")
-
-    monkeypatch.setattr(time, "sleep", sleep)
-    with Session(loop_engine) as session:
-        begin_write(session)
-        session.add(setting("x"))
-        session.commit()
-    holder.close()
-
-    assert len(slept) == 20
-    assert max(slept) <= 0.01
-
-
-def test_reading_goes_on_while_somebody_writes(url: str, loop_engine: Engine) -> None:
-    holder = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
-    holder.execute("BEGIN IMMEDIATE")
-    with Session(loop_engine) as session:
+    with database.read() as session:
         found = session.scalars(select(SettingRow)).all()
     holder.close()
+    database.close()
 
     assert found == []
 
 
 def test_a_full_disk_is_an_error_and_damages_nothing(url: str) -> None:
-    database = Database(url)
+    database = Database.open(url)
 
     def fill() -> None:
         with database.write() as session:
@@ -168,7 +136,7 @@ def test_both_databases_merge_histograms_alike(
 
 
 def test_a_change_mark_is_seen_by_another_connection_at_once(url: str) -> None:
-    database = Database(url)
+    database = Database.open(url)
     watch = versions.FileWatch(url.removeprefix("sqlite:///"))
     before = watch.look()
     with database.write() as session:
@@ -197,7 +165,7 @@ def test_marks_are_counted_on_both_databases(database: Database) -> None:
 
 
 def test_the_newest_page_walks_an_index(url: str) -> None:
-    database = Database(url)
+    database = Database.open(url)
     with database.read() as session:
         newest = "ORDER BY created_at DESC, id DESC LIMIT 50"
         for query in (

@@ -137,7 +137,7 @@ def test_an_audit_row_cannot_be_changed(database: Database) -> None:
 def test_files_are_readable_by_their_owner_only(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'data' / 'gateway.db'}"
     schema.upgrade(url)
-    database = Database(url)
+    database = Database.open(url)
     with database.write() as session:
         session.execute(text("DELETE FROM setting"))
         modes = {

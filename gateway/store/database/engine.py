@@ -2,12 +2,8 @@
 
 SQLite, WAL: one writer at a time. A transaction that reads first and writes later may find that
 somebody wrote in between, and cannot be saved (SQLITE_BUSY_SNAPSHOT). So whoever is going to write
-says so at the start (`BEGIN IMMEDIATE`): `Database.write`, or `begins_writing` for sessions of a
-web request.
-
-Waiting for that lock happens in two ways. A real thread lets SQLite wait (`busy_timeout`). Code on
-the event loop must not: SQLite would hold the whole loop. There the timeout is 0 and our cursor
-tries again after a cooperative sleep.
+says so at the start (`BEGIN IMMEDIATE`): `Database.write`. SQLite works and waits in C, so its
+connections are used in real threads only (`runtime/database.py`).
 
 PostgreSQL: the server ends what takes too long, and the kernel drops a silent connection.
 """
@@ -18,8 +14,7 @@ import json
 import os
 import re
 import sqlite3
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,29 +23,26 @@ import orjson
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.orm import Session
 
-BUSY_TIMEOUT_S = 5.0
-_RETRY_S = 0.005
-_BEGIN = "sqlite_begin"
-_WAIT = "sqlite_wait_ms"
+BUSY_TIMEOUT_MS = 5_000
+_WRITES_AFTER = "sqlite_writes_after_ms"
+"""The option of a connection that is going to write: how long it waits for the lock."""
 _STATEMENT_TIMEOUT_MS = 10_000
 _NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")  # the escape, not the text of one
 
 
 class Database:
-    """The store of one process: an engine for the event loop and one for real threads.
+    """The database of one process: sessions on its one engine."""
 
-    They are separate because a connection pool shared by both sides deadlocks. On PostgreSQL
-    psycopg waits cooperatively, so one engine does.
-    """
-
-    def __init__(self, url: str, *, synchronous: str = "normal", pool: int = 10) -> None:
-        self.url = make_url(url)
-        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.is_sqlite = engine.dialect.name == "sqlite"
         if self.is_sqlite:
-            create_private(self.url)
-            self.engine = sqlite_engine(self.url, synchronous=synchronous, threads=True)
-        else:
-            self.engine = postgresql_engine(self.url, pool=pool)
+            create_private(engine.url)
+
+    @classmethod
+    def open(cls, url: str) -> Database:
+        """Return the database at `url` where there is no application: at start, in tests."""
+        return cls(make_engine(url))
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -59,100 +51,44 @@ class Database:
             yield session
 
     @contextmanager
-    def write(self, *, wait_ms: int | None = None) -> Iterator[Session]:
+    def write(self, *, wait_ms: int = BUSY_TIMEOUT_MS) -> Iterator[Session]:
         """Return a session that may write from its first statement; commits, or rolls back on any
-        exception. `wait_ms` is for SQLite's lock, by default BUSY_TIMEOUT_S."""
+        exception. `wait_ms` is for SQLite's lock."""
         with Session(self.engine, expire_on_commit=False) as session:
-            begin_write(session, wait_ms)
+            session.connection(execution_options={_WRITES_AFTER: wait_ms})
             yield session
             session.commit()
 
-    def forget_idle(self) -> None:
-        """Close what is pooled and begin with an empty pool; connections in use end with their
-        use."""
-        self.engine.dispose()
-
     def close(self) -> None:
-        """Close every pooled connection."""
+        """Close every pooled connection; those in use end with their use."""
         self.engine.dispose()
 
 
-def begin_write(session: Session, wait_ms: int | None = None) -> None:
-    """Begin the session's transaction as a writing one. Call before its first statement."""
-    session.connection(execution_options={_BEGIN: "IMMEDIATE", _WAIT: wait_ms})
+def make_engine(url: str | URL, **limits: int) -> Engine:
+    """Return an engine of our own; `limits` are those of `engine_options`."""
+    return prepare(create_engine(url, **engine_options(url, **limits)))
 
 
-def sqlite_engine(
-    url: URL,
-    *,
-    synchronous: str = "normal",
-    threads: bool,
-    begins_writing: Callable[[], bool] = lambda: False,
-) -> Engine:
-    """Return an engine for a SQLite file.
-
-    `threads`: used in real threads only; else on the event loop, where nothing may block.
-    `begins_writing` is asked for each transaction that does not say itself whether it writes.
-    """
-    arguments: dict[str, Any] = {"check_same_thread": False, "timeout": BUSY_TIMEOUT_S}
-    if not threads:
-        arguments |= {"timeout": 0, "factory": PatientConnection}
-    engine = create_engine(
-        url, connect_args=arguments, pool_size=8, max_overflow=32, hide_parameters=True
-    )
-    level = "FULL" if synchronous == "full" else "NORMAL"
-
-    @event.listens_for(engine, "connect")
-    def prepare(connection: sqlite3.Connection, _record: object) -> None:
-        connection.isolation_level = None  # transactions begin where we say, DDL included
-        cursor = connection.cursor()
-        for pragma in (
-            "journal_mode=WAL",
-            f"synchronous={level}",
-            "foreign_keys=ON",
-            "temp_store=MEMORY",
-            "journal_size_limit=67108864",
-            f"wal_autocheckpoint={1000 if threads else 20000}",
-        ):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-        connection.create_function("merge_histograms", 2, merge_histograms, deterministic=True)
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        mode = connection.get_execution_options().get(_BEGIN)
-        if mode is None:
-            mode = "IMMEDIATE" if begins_writing() else "DEFERRED"
-        wait_ms = connection.get_execution_options().get(_WAIT)
-        if wait_ms is None:
-            connection.exec_driver_sql(f"BEGIN {mode}")
-            return
-        connection.exec_driver_sql(f"PRAGMA busy_timeout={wait_ms:d}")
-        try:
-            connection.exec_driver_sql(f"BEGIN {mode}")
-        finally:
-            connection.exec_driver_sql(f"PRAGMA busy_timeout={arguments['timeout'] * 1000:.0f}")
-
-    return engine
-
-
-def postgresql_engine(
-    url: URL, *, pool: int = 10, statement_timeout_ms: int = _STATEMENT_TIMEOUT_MS
-) -> Engine:
-    """Return an engine for PostgreSQL; connections are checked before use and bounded in time.
-
-    PostgreSQL stores no NUL, neither in text nor in JSON: in its place U+FFFD is stored and sought.
-    """
-    engine = create_engine(
-        url,
-        hide_parameters=True,
-        json_serializer=_json_without_nul,
-        pool_pre_ping=True,
-        pool_size=pool,
-        max_overflow=pool,
-        pool_timeout=2,
-        pool_recycle=1800,
-        connect_args={
+def engine_options(
+    url: str | URL, *, pool: int = 10, statement_timeout_ms: int = _STATEMENT_TIMEOUT_MS
+) -> dict[str, Any]:
+    """Return what `create_engine` takes beside the address: pools, and limits in time."""
+    if make_url(url).get_backend_name() == "sqlite":
+        return {
+            "hide_parameters": True,
+            "pool_size": 8,
+            "max_overflow": 32,
+            "connect_args": {"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1000},
+        }
+    return {
+        "hide_parameters": True,
+        "json_serializer": _json_without_nul,
+        "pool_pre_ping": True,
+        "pool_size": pool,
+        "max_overflow": pool,
+        "pool_timeout": 2,
+        "pool_recycle": 1800,
+        "connect_args": {
             "connect_timeout": 3,
             "tcp_user_timeout": 5000,
             "keepalives_idle": 20,
@@ -161,19 +97,54 @@ def postgresql_engine(
             "options": f"-c statement_timeout={statement_timeout_ms} -c lock_timeout=5000"
             " -c idle_in_transaction_session_timeout=60000 -c timezone=UTC",
         },
-    )
+    }
+
+
+def prepare(engine: Engine, synchronous: str = "normal") -> Engine:
+    """Give an engine our way to begin on each connection and, on SQLite, each transaction."""
+    if engine.dialect.name != "sqlite":
+        event.listen(engine, "connect", _without_nul)
+        return engine
 
     @event.listens_for(engine, "connect")
-    def prepare(connection: Any, _record: object) -> None:
-        from psycopg.types.string import StrDumper  # after the standard library was patched
+    def connect(connection: sqlite3.Connection, _record: object) -> None:
+        connection.isolation_level = None  # transactions begin where we say, DDL included
+        cursor = connection.cursor()
+        for pragma in (
+            "journal_mode=WAL",
+            f"synchronous={synchronous}",
+            "foreign_keys=ON",
+            "temp_store=MEMORY",
+            "journal_size_limit=67108864",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+        connection.create_function("merge_histograms", 2, merge_histograms, deterministic=True)
 
-        class TextWithoutNul(StrDumper):
-            def dump(self, obj: str) -> Any:
-                return super().dump(obj.replace("\0", "\ufffd"))
-
-        connection.adapters.register_dumper(str, TextWithoutNul)
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        wait_ms = connection.get_execution_options().get(_WRITES_AFTER)
+        if wait_ms is None:
+            connection.exec_driver_sql("BEGIN")
+            return
+        connection.exec_driver_sql(f"PRAGMA busy_timeout={wait_ms:d}")
+        try:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        finally:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
 
     return engine
+
+
+def _without_nul(connection: Any, _record: object) -> None:
+    """Have U+FFFD stored and sought where a NUL is: PostgreSQL stores none, in text or JSON."""
+    from psycopg.types.string import StrDumper  # after the standard library was patched
+
+    class TextWithoutNul(StrDumper):
+        def dump(self, obj: str) -> Any:
+            return super().dump(obj.replace("\0", "\ufffd"))
+
+    connection.adapters.register_dumper(str, TextWithoutNul)
 
 
 def _json_without_nul(value: Any) -> str:
@@ -202,42 +173,3 @@ def create_private(url: URL) -> None:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     if path.stat().st_uid == os.geteuid():
         path.chmod(0o600)
-
-
-def _patiently(call: Callable[..., Any], *args: Any) -> Any:
-    """Call until the database is not locked, at most BUSY_TIMEOUT_S, sleeping cooperatively."""
-    until_s = time.monotonic() + BUSY_TIMEOUT_S
-    while True:
-        try:
-            return call(*args)
-        except sqlite3.OperationalError as exc:
-            # only plain SQLITE_BUSY: a stale snapshot does not get better by waiting
-            if exc.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until_s:
-                raise
-        time.sleep(_RETRY_S)
-
-
-class PatientCursor(sqlite3.Cursor):
-    """A cursor that waits for locks without holding the event loop."""
-
-    def execute(self, sql: str, parameters: Any = (), /) -> PatientCursor:
-        """Execute one statement."""
-        _patiently(super().execute, sql, parameters)
-        return self
-
-    def executemany(self, sql: str, parameters: Any, /) -> PatientCursor:
-        """Execute one statement for each set of parameters."""
-        _patiently(super().executemany, sql, list(parameters))
-        return self
-
-
-class PatientConnection(sqlite3.Connection):
-    """A connection whose cursors and commits wait cooperatively."""
-
-    def cursor(self, factory: Any = PatientCursor) -> Any:
-        """Return a patient cursor."""
-        return super().cursor(factory)
-
-    def commit(self) -> None:
-        """Commit, waiting for readers that are in the way."""
-        _patiently(super().commit)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import URL, Connection, Engine, make_url, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from gateway.store.database.engine import create_private, postgresql_engine, sqlite_engine
+from gateway.store.database.engine import create_private, make_engine
 from gateway.store.tables import Base
 
 if TYPE_CHECKING:
@@ -122,9 +122,7 @@ def shown(url: URL | str) -> str:
 
 
 def _engine(url: URL) -> Engine:
-    if url.get_backend_name() == "sqlite":
-        return sqlite_engine(url, threads=True)
-    return postgresql_engine(url, pool=1, statement_timeout_ms=600_000)
+    return make_engine(url, pool=1, statement_timeout_ms=600_000)
 
 
 def _upgrade_sqlite(url: URL) -> None:

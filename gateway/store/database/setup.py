@@ -34,7 +34,7 @@ def prepare(settings: Settings) -> list[str]:
         schema.upgrade(settings.database_url)
     except schema.SchemaError as exc:
         raise ConfigError("DATABASE_URL", str(exc)) from exc
-    database = Database(settings.database_url)
+    database = Database.open(settings.database_url)
     try:
         return seed(database, settings, datetime.now(UTC))
     finally:
