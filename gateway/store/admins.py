@@ -11,10 +11,11 @@ from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from gateway.core.admin import Admin, AdminSession, AdminToken, Role
+from gateway.core.admin import Admin, AdminSession, AdminToken
 from gateway.core.chat import Json
 from gateway.errors import InvalidRequest, Message, NotFound
 from gateway.store.database.upserts import insert_for
+from gateway.store.mapping import columns, value_of
 from gateway.store.tables import (
     AccountRow,
     AccountSessionRow,
@@ -23,24 +24,12 @@ from gateway.store.tables import (
     SpentSecretRow,
 )
 
-_OWN = (
-    "username",
-    "role",
-    "password_hash",
-    "must_change_password",
-    "enabled",
-    "totp_secret",
-    "totp_enabled",
-    "epoch",
-    "password_changed_at",
-    "last_login_at",
-    "last_login_ip",
-)
-
 
 def all_admins(session: Session) -> list[Admin]:
     """Return every account, oldest first."""
-    return [to_admin(row) for row in session.scalars(select(AccountRow).order_by(AccountRow.id))]
+    return [
+        value_of(row, Admin) for row in session.scalars(select(AccountRow).order_by(AccountRow.id))
+    ]
 
 
 def count(session: Session) -> int:
@@ -51,18 +40,18 @@ def count(session: Session) -> int:
 def get(session: Session, admin_id: int, *, for_update: bool = False) -> Admin:
     """Return an account; `for_update` keeps others from changing it before the transaction ends.
     Raises NotFound."""
-    return to_admin(_row(session, admin_id, for_update))
+    return value_of(_row(session, admin_id, for_update), Admin)
 
 
 def find_by_name(session: Session, username: str) -> Admin | None:
     """Return the account of this name, in whatever case."""
     row = session.scalar(select(AccountRow).where(AccountRow.username == username.strip().lower()))
-    return None if row is None else to_admin(row)
+    return None if row is None else value_of(row, Admin)
 
 
 def insert(session: Session, admin: Admin, now: datetime) -> Admin:
     """Store a new account (its `id` is given here). Raises InvalidRequest if the name is taken."""
-    row = AccountRow(created_at=now, preferences=dict(admin.preferences), **_columns(admin))
+    row = AccountRow(**_columns(admin) | {"created_at": now})
     try:
         with session.begin_nested():
             session.add(row)
@@ -71,7 +60,7 @@ def insert(session: Session, admin: Admin, now: datetime) -> Admin:
             Message("There is already an account '%(name)s'.", name=admin.username),
             param="username",
         ) from exc
-    return to_admin(row)
+    return value_of(row, Admin)
 
 
 def save(session: Session, admin: Admin) -> Admin:
@@ -79,9 +68,8 @@ def save(session: Session, admin: Admin) -> Admin:
     row = _row(session, admin.id)
     for name, value in _columns(admin).items():
         setattr(row, name, value)
-    row.preferences = dict(admin.preferences)
     session.flush()
-    return to_admin(row)
+    return value_of(row, Admin)
 
 
 def delete(session: Session, admin_id: int) -> None:
@@ -131,7 +119,7 @@ def start_session(
     )
     session.add(row)
     session.flush()
-    return to_session(row)
+    return value_of(row, AdminSession)
 
 
 def find_session(
@@ -150,7 +138,7 @@ def find_session(
             AccountRow.enabled,
         )
     ).first()
-    return None if found is None else (to_admin(found[1]), to_session(found[0]))
+    return None if found is None else (value_of(found[1], Admin), value_of(found[0], AdminSession))
 
 
 def see_session(session: Session, session_id: int, now: datetime, expires_at: datetime) -> None:
@@ -175,7 +163,7 @@ def sessions(session: Session, admin_id: int, now: datetime) -> list[AdminSessio
         )
         .order_by(AccountSessionRow.seen_at.desc())
     )
-    return [to_session(row) for row in session.scalars(query)]
+    return [value_of(row, AdminSession) for row in session.scalars(query)]
 
 
 def end_sessions(
@@ -194,11 +182,10 @@ def end_sessions(
 
 def insert_token(session: Session, token: AdminToken, digest: bytes) -> AdminToken:
     """Store a token of the REST API (its `id` is given here)."""
-    values = {name: value for name, value in asdict(token).items() if name != "id"}
-    row = AdminTokenRow(digest=digest, **values)
+    row = AdminTokenRow(digest=digest, **columns(token, AdminTokenRow))
     session.add(row)
     session.flush()
-    return to_token(row)
+    return value_of(row, AdminToken)
 
 
 def find_token(session: Session, digest: bytes) -> AdminToken | None:
@@ -210,13 +197,13 @@ def find_token(session: Session, digest: bytes) -> AdminToken | None:
             AdminTokenRow.digest == digest, AccountRow.enabled | AdminTokenRow.account_id.is_(None)
         )
     )
-    return None if row is None else to_token(row)
+    return None if row is None else value_of(row, AdminToken)
 
 
 def tokens(session: Session) -> list[AdminToken]:
     """Return every token, newest first."""
     query = select(AdminTokenRow).order_by(AdminTokenRow.id.desc())
-    return [to_token(row) for row in session.scalars(query)]
+    return [value_of(row, AdminToken) for row in session.scalars(query)]
 
 
 def revoke_token(session: Session, token_id: int, now: datetime) -> AdminToken:
@@ -226,7 +213,7 @@ def revoke_token(session: Session, token_id: int, now: datetime) -> AdminToken:
         raise NotFound(f"There is no token {token_id}.", code="token_not_found")
     row.revoked_at = row.revoked_at or now
     session.flush()
-    return to_token(row)
+    return value_of(row, AdminToken)
 
 
 def touch_token(session: Session, token_id: int, now: datetime) -> None:
@@ -290,47 +277,6 @@ def prune(session: Session, now: datetime) -> int:
     return sum(int(cast(Any, session.execute(each)).rowcount) for each in gone)
 
 
-def to_admin(row: AccountRow) -> Admin:
-    """Return a row as a value."""
-    return Admin(
-        id=row.id,
-        preferences=row.preferences,
-        created_at=row.created_at,
-        **{name: getattr(row, name) for name in _OWN if name != "totp_secret"},
-        totp_secret=row.totp_secret or "",
-    )
-
-
-def to_session(row: AccountSessionRow) -> AdminSession:
-    """Return a row as a value."""
-    return AdminSession(
-        id=row.id,
-        account_id=row.account_id,
-        epoch=row.epoch,
-        created_at=row.created_at,
-        seen_at=row.seen_at,
-        expires_at=row.expires_at,
-        ip=row.ip,
-        user_agent=row.user_agent,
-    )
-
-
-def to_token(row: AdminTokenRow) -> AdminToken:
-    """Return a row as a value."""
-    return AdminToken(
-        id=row.id,
-        name=row.name,
-        role=cast(Role, row.role),
-        prefix=row.prefix,
-        last4=row.last4,
-        created_at=row.created_at,
-        account_id=row.account_id,
-        expires_at=row.expires_at,
-        revoked_at=row.revoked_at,
-        last_used_at=row.last_used_at,
-    )
-
-
 def as_json(admin: Admin) -> dict[str, Json]:
     """Return an account as plain values without its secrets: for the audit log and the REST API."""
     plain = asdict(admin)
@@ -350,5 +296,4 @@ def _row(session: Session, admin_id: int, for_update: bool = False) -> AccountRo
 
 
 def _columns(admin: Admin) -> dict[str, Any]:
-    values = {name: getattr(admin, name) for name in _OWN}
-    return values | {"username": admin.username.lower(), "totp_secret": admin.totp_secret or None}
+    return columns(admin, AccountRow) | {"username": admin.username.lower()}

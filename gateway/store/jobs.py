@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, TypeAlias, cast
+from typing import Literal, TypeAlias
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from gateway.errors import NotFound
+from gateway.store.mapping import value_of
 from gateway.store.tables import JobRow
 
 Kind: TypeAlias = Literal["pull", "load", "pin"]
@@ -21,7 +22,7 @@ _KEPT_CLOSED = 200
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as stored; `layers` maps digest to (completed, total) bytes. A `pin` is a load for
+    """A job as stored; `layers` maps digest to completed and total bytes. A `pin` is a load for
     good."""
 
     id: int
@@ -32,7 +33,7 @@ class Job:
     status: str
     completed_bytes: int
     total_bytes: int
-    layers: Mapping[str, tuple[int, int]]
+    layers: Mapping[str, Sequence[int]]
     error: str
     cancel_requested: bool
     actor_name: str
@@ -67,7 +68,7 @@ def open_or_insert(
     )
     row = session.scalars(query).first()
     if row is not None:
-        return _job(row), False
+        return value_of(row, Job), False
     row = JobRow(
         kind=kind,
         server_id=server_id,
@@ -79,7 +80,7 @@ def open_or_insert(
     )
     session.add(row)
     session.flush()
-    return _job(row), True
+    return value_of(row, Job), True
 
 
 def get(session: Session, job_id: int, kind: Kind | None = None) -> Job:
@@ -87,7 +88,7 @@ def get(session: Session, job_id: int, kind: Kind | None = None) -> Job:
     row = session.get(JobRow, job_id)
     if row is None or kind not in (None, row.kind):
         raise NotFound(f"There is no pull {job_id}.", code="pull_not_found")
-    return _job(row)
+    return value_of(row, Job)
 
 
 def recent(session: Session, kind: Kind | None = None, limit: int = 50) -> list[Job]:
@@ -95,7 +96,7 @@ def recent(session: Session, kind: Kind | None = None, limit: int = 50) -> list[
     query = select(JobRow).order_by(JobRow.id.desc()).limit(_KEPT_CLOSED)
     if kind is not None:
         query = query.where(JobRow.kind == kind)
-    jobs = [_job(row) for row in session.scalars(query)]
+    jobs = [value_of(row, Job) for row in session.scalars(query)]
     return sorted(jobs, key=lambda job: not job.is_open)[:limit]
 
 
@@ -127,7 +128,7 @@ def progress(
     job_id: int,
     *,
     status: str,
-    layers: Mapping[str, tuple[int, int]],
+    layers: Mapping[str, Sequence[int]],
     now: datetime,
 ) -> bool:
     """Store how far a job is; give whether it is still wanted."""
@@ -165,26 +166,4 @@ def request_cancel(session: Session, job_id: int, now: datetime) -> Job:
         row.state, row.finished_at = "cancelled", now
     row.cancel_requested = True
     session.flush()
-    return _job(row)
-
-
-def _job(row: JobRow) -> Job:
-    return Job(
-        id=row.id,
-        kind=cast(Kind, row.kind),
-        server_id=row.server_id,
-        model=row.model,
-        state=cast(State, row.state),
-        status=row.status or "",
-        completed_bytes=row.completed_bytes or 0,
-        total_bytes=row.total_bytes or 0,
-        layers={digest: (sizes[0], sizes[1]) for digest, sizes in (row.layers or {}).items()},
-        error=row.error or "",
-        cancel_requested=bool(row.cancel_requested),
-        actor_name=row.actor_name,
-        created_at=row.created_at,
-        started_at=row.started_at,
-        finished_at=row.finished_at,
-        heartbeat_at=row.heartbeat_at,
-        worker=row.worker or "",
-    )
+    return value_of(row, Job)

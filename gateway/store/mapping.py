@@ -26,7 +26,7 @@ def columns(value: Any, table: type[Base]) -> dict[str, Any]:
     }
 
 
-def value_of(row: Base, kind: type[T], **others: Any) -> T:
+def value_of(row: Base, kind: type[T], /, **others: Any) -> T:
     """Return a row as a value; `others` are fields that are no columns."""
     restorers = _restorers(cast(Any, kind), type(row))
     return kind(**{name: restore(getattr(row, name)) for name, restore in restorers}, **others)

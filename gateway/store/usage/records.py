@@ -239,7 +239,7 @@ def _admitted(admission: Admission) -> dict[str, Any]:
     return row | _NOT_SETTLED
 
 
-def _settled(settlement: Settlement | None, now: datetime) -> dict[str, Any]:
+def _settled(settlement: Settlement | None, now: datetime | None) -> dict[str, Any]:
     assert settlement is not None
     row: dict[str, Any] = {}
     for name in _SETTLED:
@@ -249,34 +249,6 @@ def _settled(settlement: Settlement | None, now: datetime) -> dict[str, Any]:
     row["settled_at"] = now
     row["counted"] = settlement.is_counted
     return row
-
-
-_NOT_SETTLED: dict[str, Any] = {
-    "settled_at": None,
-    "counted": False,
-    "status": 0,
-    "finish": "",
-    "error_code": "",
-    "error_message": "",
-    "server_id": None,
-    "server_name": "",
-    "route_reason": "",
-    "prompt_tokens": 0,
-    "completion_tokens": 0,
-    "reasoning_tokens": 0,
-    "cached_tokens": 0,
-    "estimated": False,
-    "queue_ms": None,
-    "first_token_ms": None,
-    "first_answer_ms": None,
-    "duration_ms": 0.0,
-    "ollama_load_ms": None,
-    "ollama_prompt_ms": None,
-    "ollama_eval_ms": None,
-    "upstream_calls": 0,
-    "had_thinking": False,
-    "explain": {},
-}
 
 
 def _tame(settlement: Settlement) -> Settlement:
@@ -315,3 +287,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value if isinstance(value, int | float) else str(value)
+
+
+_NOT_SETTLED = _settled(Settlement("", status=0), None) | {"counted": False}

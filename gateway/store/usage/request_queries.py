@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, literal, or_, select, tuple_
@@ -11,34 +12,11 @@ from sqlalchemy.orm import Session, load_only
 from gateway.core.requests import CallDetail, CallRow, Filter
 from gateway.core.usage import CANCELLED
 from gateway.errors import NotFound
+from gateway.store.mapping import value_of
 from gateway.store.tables import RequestLogBodyRow, RequestLogRow, UtcMicros, from_us
 
-_LISTED = (
-    RequestLogRow.request_id,
-    RequestLogRow.created_at,
-    RequestLogRow.key_id,
-    RequestLogRow.key_name,
-    RequestLogRow.endpoint,
-    RequestLogRow.model_id,
-    RequestLogRow.model,
-    RequestLogRow.server_name,
-    RequestLogRow.streamed,
-    RequestLogRow.settled_at,
-    RequestLogRow.status,
-    RequestLogRow.finish,
-    RequestLogRow.error_code,
-    RequestLogRow.error_message,
-    RequestLogRow.prompt_tokens,
-    RequestLogRow.completion_tokens,
-    RequestLogRow.reasoning_tokens,
-    RequestLogRow.first_token_ms,
-    RequestLogRow.duration_ms,
-    RequestLogRow.ollama_eval_ms,
-    RequestLogRow.has_tools,
-    RequestLogRow.has_images,
-    RequestLogRow.had_thinking,
-    RequestLogRow.client_app,
-)
+_NAMES = {field.name for field in fields(CallRow)} | {"created_at", "settled_at", "ollama_eval_ms"}
+_LISTED = [getattr(RequestLogRow, name) for name in _NAMES if hasattr(RequestLogRow, name)]
 _EQUAL = ("request_id", "key_id", "model_id", "server_id", "endpoint", "finish", "client_app")
 _MOST = 500
 _STATUS = re.compile(r"[0-9]{1,4}")
@@ -73,24 +51,12 @@ def detail(session: Session, request_id: str) -> CallDetail:
     if row is None:
         raise NotFound(f"There is no request {request_id[:80]}.", code="request_not_found")
     bodies = session.get(RequestLogBodyRow, row.id)
-    return CallDetail(
+    return value_of(
+        row,
+        CallDetail,
         row=_row(row),
-        requested_model=row.requested_model,
-        settled_at=row.settled_at,
-        counted=row.counted,
-        client_ip=row.client_ip,
-        end_user=row.end_user,
-        worker=row.worker,
-        server_id=row.server_id,
-        route_reason=row.route_reason,
-        cached_tokens=row.cached_tokens,
-        estimated=row.estimated,
-        queue_ms=row.queue_ms,
-        first_answer_ms=row.first_answer_ms,
         load_ms=row.ollama_load_ms,
         prompt_ms=row.ollama_prompt_ms,
-        upstream_calls=row.upstream_calls,
-        explain=row.explain or {},
         request_body=None if bodies is None else bodies.request_body,
         response_body=None if bodies is None else bodies.response_body,
     )
@@ -177,30 +143,10 @@ def _before(at_us: int, row_id: int) -> ColumnElement[bool]:
 
 
 def _row(row: RequestLogRow) -> CallRow:
-    return CallRow(
-        id=row.id,
-        request_id=row.request_id,
+    return value_of(
+        row,
+        CallRow,
         at=row.created_at,
-        key_id=row.key_id,
-        key_name=row.key_name,
-        endpoint=row.endpoint,
-        model_id=row.model_id,
-        model=row.model,
-        server_name=row.server_name,
-        streamed=row.streamed,
         settled=row.settled_at is not None,
-        status=row.status,
-        finish=row.finish,
-        error_code=row.error_code,
-        error_message=row.error_message,
-        prompt_tokens=row.prompt_tokens,
-        completion_tokens=row.completion_tokens,
-        reasoning_tokens=row.reasoning_tokens,
-        first_token_ms=row.first_token_ms,
-        duration_ms=row.duration_ms,
         eval_ms=row.ollama_eval_ms,
-        has_tools=row.has_tools,
-        has_images=row.has_images,
-        had_thinking=row.had_thinking,
-        client_app=row.client_app,
     )
