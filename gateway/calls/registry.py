@@ -4,8 +4,8 @@ Each call registers its stats and how to cancel it; a snapshot reads the tallies
 own calls write. So one worker alone writes nothing anywhere.
 
 Several workers hear of each other through the store. Whoever looks at all calls (`everywhere`)
-leaves an order to be watched; for a quarter of a minute the others then write their calls once a
-second. An order to cancel reaches a call in another worker within a second.
+leaves a command to be watched; for a quarter of a minute the others then write their calls once a
+second. A command to cancel reaches a call in another worker within a second.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ WATCHED_S: Final = 15.0
 RENEW_S: Final = 5.0
 ALIVE: Final = timedelta(seconds=60)
 FRESH: Final = timedelta(seconds=5)
-_LATE_ORDERS: Final = 50
+_LATE_COMMANDS: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +96,9 @@ class ActiveCalls:
     name: Callable[[], str] = worker_name
     _calls: dict[str, ActiveCall] = field(default_factory=dict)
     _seen: int = -1
-    _first_order: int = 1
-    _last_order: int = 0
-    _obeyed: deque[int] = field(default_factory=lambda: deque(maxlen=4 * _LATE_ORDERS))
+    _first_command: int = 1
+    _last_command: int = 0
+    _obeyed: deque[int] = field(default_factory=lambda: deque(maxlen=4 * _LATE_COMMANDS))
     _watched_until_s: float = 0.0
     _published_s: float = -PUBLISH_S
     _renewed_s: float = -RENEW_S
@@ -143,11 +143,11 @@ class ActiveCalls:
         calls = self.snapshot()
         now, me = self.now(), self.name()
         try:
-            found = self.store.read(workers.alive, now - ALIVE)
+            found = self.store.read(workers.list_alive, now - ALIVE)
             others = [state for state in found if state.worker != me]
             if others and self.clock() - self._renewed_s >= RENEW_S:
                 self._renewed_s = self.clock()
-                self.store.write(workers.order, "watch", {}, now=now)
+                self.store.write(workers.send, "watch", {}, now=now)
         except StoreUnavailable:
             return calls
         for state in others:
@@ -174,7 +174,7 @@ class ActiveCalls:
             audit.record(session, actor, "call.cancel", "call", request_id, request_id, now=now)
             if not is_here:
                 payload = {"request_id": request_id}
-                workers.order(session, "cancel", payload, now=now)
+                workers.send(session, "cancel", payload, now=now)
 
         try:
             self.store.write(write)
@@ -195,7 +195,7 @@ class ActiveCalls:
     # -- other workers -----------------------------------------------------------------------------
 
     def exchange(self) -> None:
-        """Follow orders of other workers, and write what is due; a few times a second."""
+        """Follow commands of other workers, and write what is due; a few times a second."""
         self._listen()
         self._publish()
 
@@ -203,12 +203,12 @@ class ActiveCalls:
         revision = self.marks.of("commands")
         if revision == self._seen:
             return
-        if self._seen == -1:  # what was ordered before we began is not for us
-            self._first_order = self.store.read(workers.last_order) + 1
+        if self._seen == -1:  # what was commanded before we began is not for us
+            self._first_command = self.store.read(workers.last_command) + 1
         # numbers are given before the commit, so a lower one may appear after a higher one
-        after = max(self._first_order, self._last_order - _LATE_ORDERS) - 1
-        for command in self.store.read(workers.orders_after, after, self.name()):
-            self._last_order = max(self._last_order, command.id)
+        after = max(self._first_command, self._last_command - _LATE_COMMANDS) - 1
+        for command in self.store.read(workers.commands_after, after, self.name()):
+            self._last_command = max(self._last_command, command.id)
             if command.id not in self._obeyed:
                 self._obeyed.append(command.id)
                 self._obey(command)
@@ -221,7 +221,7 @@ class ActiveCalls:
             case "cancel":
                 self.cancel(str(command.payload.get("request_id", "")))
             case other:
-                log.debug("an order of kind %s is not for us", other)
+                log.debug("ignoring unknown command %s", other)
 
     def _publish(self) -> None:
         now_s = self.clock()
@@ -230,7 +230,7 @@ class ActiveCalls:
         self._published_s = now_s
         calls = msgspec.to_builtins(self.snapshot())
         at = self.now().isoformat()
-        self.store.write(workers.show, self.name(), {"at": at, "calls": calls})
+        self.store.write(workers.publish, self.name(), {"at": at, "calls": calls})
 
     def _shown(self, call: ActiveCall, now_s: float) -> LiveCall:
         stats = call.stats

@@ -158,7 +158,7 @@ class Admins:
         _, login = found
         if now - login.seen_at > _SEEN_EVERY:
             expires_at = min(now + IDLE, login.created_at + LONGEST)
-            self._store.write(admins.see_session, login.id, now, expires_at)
+            self._store.write(admins.touch_session, login.id, now, expires_at)
         return found
 
     def logout(self, secret: str) -> None:
@@ -272,7 +272,7 @@ class Admins:
         stored = "" if admin is None else admin.password_hash
         network, is_known = ("", True) if tried is None else (tried.network, tried.is_known)
         with self._attempts.turn(network, is_known=is_known):
-            return run_blocking(passwords.is_right, stored, password)
+            return run_blocking(passwords.verify, stored, password)
 
     def _matching_step(self, secret: str, code: str) -> int | None:
         """Return the 30 s step whose code this is: the present one or a neighbour."""
@@ -310,7 +310,7 @@ class Admins:
             current = replace(current, password_hash=fresh or current.password_hash)
             if not needs_code:
                 current = replace(current, last_login_at=now, last_login_ip=ip[:64])
-                admins.forget_failures(session, list(tried.subjects))
+                admins.clear_failures(session, list(tried.subjects))
                 actor = Actor("admin", current.username, current.id, current.role, ip)
                 self._record(session, actor, "login", current)
             saved = admins.save(session, current)

@@ -141,7 +141,7 @@ def find_session(
     return None if found is None else (value_of(found[1], Admin), value_of(found[0], AdminSession))
 
 
-def see_session(session: Session, session_id: int, now: datetime, expires_at: datetime) -> None:
+def touch_session(session: Session, session_id: int, now: datetime, expires_at: datetime) -> None:
     """Note that a login is in use, and let it last until `expires_at`."""
     session.execute(
         update(AccountSessionRow)
@@ -251,7 +251,7 @@ def count_failure(
     session.flush()
 
 
-def forget_failures(session: Session, subjects: list[str]) -> None:
+def clear_failures(session: Session, subjects: list[str]) -> None:
     """Forgive after a good login."""
     session.execute(sql_delete(LoginFailureRow).where(LoginFailureRow.subject.in_(subjects)))
 

@@ -16,7 +16,7 @@ def hash_password(password: str) -> str:
     return _HASHER.hash(password)
 
 
-def is_right(stored: str, password: str) -> bool:
+def verify(stored: str, password: str) -> bool:
     """Whether `password` is the one that was hashed. An empty `stored` costs as much and is never
     right, so that unknown names cannot be told by time."""
     try:

@@ -204,7 +204,9 @@ def test_one_worker_alone_writes_nothing(desk: Desk):
             assert len(desk.live.everywhere()) == 1
 
     assert desk.marks.of("commands") == before
-    assert desk.store.read(workers.alive, desk.clock.now() - timedelta(hours=1))[0].snapshot == {}
+    assert (
+        desk.store.read(workers.list_alive, desk.clock.now() - timedelta(hours=1))[0].snapshot == {}
+    )
 
 
 def test_calls_of_other_workers_are_seen_while_somebody_looks(desk: Desk, other: Desk):
@@ -220,7 +222,7 @@ def test_calls_of_other_workers_are_seen_while_somebody_looks(desk: Desk, other:
 
 def test_a_worker_stops_writing_when_nobody_looks_any_more(desk: Desk, other: Desk):
     def written() -> dict:
-        states = other.store.read(workers.alive, desk.clock.now() - timedelta(hours=1))
+        states = other.store.read(workers.list_alive, desk.clock.now() - timedelta(hours=1))
         return dict(next(state.snapshot for state in states if state.worker == "box:2"))
 
     desk.live.everywhere()
@@ -249,7 +251,7 @@ def test_what_a_dead_worker_wrote_is_not_shown(desk: Desk, other: Desk):
 def test_what_cannot_be_read_of_another_worker_is_left_out(desk: Desk, other: Desk):
     at = desk.clock.now().isoformat()
     calls = [{"nonsense": 1}, "text", {"started_at": 5}]
-    desk.store.write(workers.show, "box:2", {"at": at, "calls": calls})
+    desk.store.write(workers.publish, "box:2", {"at": at, "calls": calls})
 
     assert desk.live.everywhere() == []
 

@@ -143,15 +143,15 @@ def test_strangers_who_wait_for_the_hashing_are_few_of_each_network(store: Store
 
 def _while_hashing(monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], object]) -> None:
     """Make something happen between the check of a password and what follows from it."""
-    check = passwords.is_right
+    check = passwords.verify
 
-    def is_right(stored: str, password: str) -> bool:
+    def verify(stored: str, password: str) -> bool:
         right = check(stored, password)
-        monkeypatch.setattr(passwords, "is_right", check)
+        monkeypatch.setattr(passwords, "verify", check)
         meanwhile()
         return right
 
-    monkeypatch.setattr(passwords, "is_right", is_right)
+    monkeypatch.setattr(passwords, "verify", verify)
 
 
 def test_the_old_password_does_not_get_in_beside_its_change(

@@ -1,4 +1,4 @@
-"""Workers in the store: what they run right now, and orders for them. Their heartbeats are in
+"""Workers in the store: what they run right now, and commands for them. Their heartbeats are in
 `store.coordination.heartbeats`."""
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ class WorkerState:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """An order as a worker reads it."""
+    """A command as a worker reads it."""
 
     id: int
     kind: str
     payload: Mapping[str, Json]
 
 
-def show(session: Session, worker: str, snapshot: Mapping[str, Json]) -> None:
+def publish(session: Session, worker: str, snapshot: Mapping[str, Json]) -> None:
     """Write what a worker runs, into the row that its heartbeats keep."""
     session.execute(
         update(WorkerRow).where(WorkerRow.name == worker).values(snapshot=dict(snapshot))
     )
 
 
-def alive(session: Session, since: datetime) -> list[WorkerState]:
+def list_alive(session: Session, since: datetime) -> list[WorkerState]:
     """Return the workers heard of since then, oldest first."""
     query = (
         select(WorkerRow)
@@ -56,7 +56,7 @@ def alive(session: Session, since: datetime) -> list[WorkerState]:
     ]
 
 
-def order(
+def send(
     session: Session,
     kind: str,
     payload: Mapping[str, Json],
@@ -64,20 +64,20 @@ def order(
     worker: str = "",
     now: datetime,
 ) -> None:
-    """Leave an order for a worker, or for all; old ones are cleared away."""
+    """Leave a command for a worker, or for all; old ones are cleared away."""
     session.execute(delete(CommandRow).where(CommandRow.created_at < now - _KEPT))
     session.add(CommandRow(created_at=now, worker=worker, kind=kind, payload=dict(payload)))
     versions.bump(session, "commands")
     session.flush()
 
 
-def last_order(session: Session) -> int:
-    """Return the number of the newest order, 0 when there is none."""
+def last_command(session: Session) -> int:
+    """Return the id of the newest command, 0 when there is none."""
     return session.scalar(select(func.max(CommandRow.id))) or 0
 
 
-def orders_after(session: Session, last_id: int, worker: str) -> list[Command]:
-    """Return the orders for a worker that came after number `last_id`, oldest first."""
+def commands_after(session: Session, last_id: int, worker: str) -> list[Command]:
+    """Return the commands for a worker after the one with id `last_id`, oldest first."""
     query = (
         select(CommandRow)
         .where(CommandRow.id > last_id, CommandRow.worker.in_(("", worker)))
