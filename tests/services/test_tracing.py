@@ -51,7 +51,7 @@ def facts(span: dict[str, Any]) -> dict[str, Any]:
 
 def milliseconds(span: dict[str, Any]) -> tuple[float, float]:
     """Give begin and end of a span, since the call's admission."""
-    start_ns = int(CHAT.at.timestamp()) * 10**9
+    start_ns = int(CHAT.created_at.timestamp()) * 10**9
     return tuple(
         (int(span[name]) - start_ns) / 1e6 for name in ("startTimeUnixNano", "endTimeUnixNano")
     )
