@@ -113,6 +113,14 @@ def test_settings_in_the_documentation_exist() -> None:
     assert named - at_vendors <= known
 
 
+def test_the_glossary_names_every_table() -> None:
+    page = ROOT / "docs" / "glossary.md"
+    rows = next(table for table in tables(page) if table[0][0] == "Table")
+    named = [name for row in rows[1:] for name in re.findall(r"`(\w+)`", row[0])]
+
+    assert sorted(named) == sorted(Base.metadata.tables)
+
+
 def test_every_series_in_the_documentation_exists(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
     types = dict(re.findall(r"^# TYPE (\S+) (\w+)$", Metrics("1").text().decode(), re.M))
