@@ -198,6 +198,7 @@ def test_a_dotenv_file_is_read_below_the_environment(tmp_path: Path) -> None:
             "postgresql+psycopg://u:p@db/gw?sslmode=require",
         ),
         ("sqlite:////srv/gw.db", "sqlite:////srv/gw.db"),
+        ("sqlite:///data/gw.db", f"sqlite:///{Path.cwd()}/data/gw.db"),
     ],
 )
 def test_database_addresses_are_understood(tmp_path: Path, given: str, used: str) -> None:
