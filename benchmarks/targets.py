@@ -173,10 +173,10 @@ def ours(
 
 def issue_key(variables: dict[str, str], name: str = "bench") -> str:
     """Issue an API key by the command line and return it."""
-    printed = run_module(["flask", "--app", "wsgi", "issue-key", name], variables)
+    printed = run_module(["flask", "--app", "wsgi", "key", "create", name], variables)
     found = _KEY.search(printed)
     if not found:
-        raise RuntimeError(f"issue-key printed no key: {printed!r}")
+        raise RuntimeError(f"key create printed no key: {printed!r}")
     return found[0]
 
 

@@ -75,26 +75,27 @@ def run(app: Flask) -> Run:
 
 def test_a_key_can_be_issued_listed_rotated_and_revoked(run: Run, parts: Services) -> None:
     issued = run(
-        "issue-key",
+        "key",
+        "create",
         "laptop",
-        "--model",
+        "--allow",
         "llama*",
         "--requests-per-minute",
         5,
-        "--budget",
+        "--budgets",
         "tokens/day=1000",
-        "--from",
+        "--cidrs",
         "10.0.0.0/8",
-        "--expires",
+        "--expires-at",
         "2999-01-01",
     )
     secret = issued.stdout.strip()
     key = parts.keyring.find(secret)
-    listed = run("list-keys").stdout
-    rotated = run("rotate-key", f"{key.prefix}…{key.last4}", "--grace-hours", 0)
+    listed = run("key", "list").stdout
+    rotated = run("key", "rotate", f"{key.prefix}…{key.last4}", "--grace-hours", 0)
     replaced = rotated.stdout.strip()
     found = parts.keyring.find(replaced)
-    revoked = run("revoke-key", found.id)
+    revoked = run("key", "revoke", found.id)
 
     assert issued.exit_code == rotated.exit_code == revoked.exit_code == 0
     assert (key.allow, key.requests_per_minute) == (("llama*",), 5)
@@ -109,7 +110,7 @@ def test_a_key_can_be_issued_listed_rotated_and_revoked(run: Run, parts: Service
 def test_every_key_is_listed_whatever_number_there_is(run: Run, parts: Services) -> None:
     for n in range(1_001):
         parts.keys.issue({"name": f"app {n:04}"}, SYSTEM)
-    lines = run("list-keys").stdout.splitlines()
+    lines = run("key", "list").stdout.splitlines()
 
     assert len(lines) == 1_002
     assert len({line.split()[0] for line in lines}) == 1_002
@@ -118,17 +119,17 @@ def test_every_key_is_listed_whatever_number_there_is(run: Run, parts: Services)
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (("issue-key", " "), "must not be empty"),
-        (("issue-key", "x" * 300), "at most 200 characters"),
-        (("issue-key", "x", "--expires", "2001-01-01"), "lies in the past"),
-        (("issue-key", "x", "--from", "300.0.0.1"), "must be an address or network"),
-        (("issue-key", "x", "--budget", "tokens=5"), "tokens/day=100000"),
-        (("issue-key", "x", "--zone", "Mars/Olympus"), "must be a time zone"),
-        (("issue-key", "x", "--concurrent", "-1"), "must be a whole number"),
-        (("revoke-key", "99"), "There is no key 99"),
-        (("revoke-key", "sk-…zzzz"), "give its id"),
-        (("set-password", "nobody", "--password-stdin"), "There is no account"),
-        (("create-admin", "a b", "--password-stdin"), "A user name has"),
+        (("key", "create", " "), "must not be empty"),
+        (("key", "create", "x" * 300), "at most 200 characters"),
+        (("key", "create", "x", "--expires-at", "2001-01-01"), "lies in the past"),
+        (("key", "create", "x", "--cidrs", "300.0.0.1"), "must be an address or network"),
+        (("key", "create", "x", "--budgets", "tokens=5"), "tokens/day=100000"),
+        (("key", "create", "x", "--zone", "Mars/Olympus"), "must be a time zone"),
+        (("key", "create", "x", "--concurrent", "-1"), "must be a whole number"),
+        (("key", "revoke", "99"), "There is no key 99"),
+        (("key", "revoke", "sk-…zzzz"), "give its id"),
+        (("account", "set-password", "nobody", "--password-stdin"), "There is no account"),
+        (("account", "create", "a b", "--password-stdin"), "A user name has"),
         (("restore", "/nowhere.db", "--yes"), "is not there"),
     ],
 )
@@ -147,7 +148,7 @@ UNUSABLE = {
     "newer": "a newer version of the gateway made",
     "garbage": "is damaged (file is not a database): restore a backup",
 }
-COMMANDS = ("list-keys", "usage", "prune", "backup", "export-config")
+COMMANDS = ("key list", "usage", "prune", "backup", "config export")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -165,7 +166,7 @@ def test_a_database_that_cannot_be_used_is_explained(tmp_path: Path, name: str, 
         connection.commit()
         connection.close()
     app = create_app(settings)
-    result = app.test_cli_runner().invoke(args=[name])
+    result = app.test_cli_runner().invoke(args=name.split())
     close(app)
 
     assert result.exit_code == 1
@@ -175,15 +176,16 @@ def test_a_database_that_cannot_be_used_is_explained(tmp_path: Path, name: str, 
 
 def test_accounts_can_be_made_and_given_passwords(run: Run, parts: Services) -> None:
     made = run(
-        "create-admin",
+        "account",
+        "create",
         "Second",
         "--role",
         "viewer",
         "--password-stdin",
         stdin="violet harbour 71\n",
     )
-    weak = run("set-password", "second", "--password-stdin", stdin="password\n")
-    good = run("set-password", "second", "--password-stdin", stdin="green lantern 82\n")
+    weak = run("account", "set-password", "second", "--password-stdin", stdin="password\n")
+    good = run("account", "set-password", "second", "--password-stdin", stdin="green lantern 82\n")
 
     assert (made.exit_code, weak.exit_code, good.exit_code) == (0, 1, 0)
     assert "must have at least 10 characters" in weak.stderr
@@ -416,13 +418,13 @@ def test_a_configuration_moves_to_another_installation_with_working_keys(
 ) -> None:
     secret = configured(parts)
     file = tmp_path / "config.yaml"
-    exported = run("export-config", file, "--with-digests")
+    exported = run("config", "export", file, "--with-digests")
     other = make_app(tmp_path / "other")
     there = other.test_cli_runner()
-    rehearsed = there.invoke(args=["import-config", str(file), "--dry-run"])
+    rehearsed = there.invoke(args=["config", "import", str(file), "--dry-run"])
     before = of(other).keys.search()
-    imported = there.invoke(args=["import-config", str(file)])
-    again = there.invoke(args=["import-config", str(file)])
+    imported = there.invoke(args=["config", "import", str(file)])
+    again = there.invoke(args=["config", "import", str(file)])
     key = of(other).keyring.find(secret)
     model = of(other).catalog.models()[0]
     behaviour = of(other).settings.behaviour()
@@ -467,12 +469,12 @@ def test_a_wrong_document_changes_nothing_and_names_the_place(
 ) -> None:
     configured(parts)
     file = tmp_path / "config.yaml"
-    run("export-config", file, "--with-digests")
+    run("config", "export", file, "--with-digests")
     document = yaml.safe_load(file.read_text())
     document["settings"]["max_n"] = 5
     change(document)
     file.write_text(yaml.safe_dump(document))
-    result = run("import-config", file)
+    result = run("config", "import", file)
 
     assert result.exit_code == 1
     assert words in result.stderr
@@ -487,7 +489,7 @@ def test_every_problem_of_a_document_is_told(run: Run, parts: Services, tmp_path
         "models": [{"name": "m", "aliases": {"x*": {"num_ctx": "big"}}}],
     }
     file.write_text(yaml.safe_dump(document, sort_keys=False))
-    lines = run("import-config", file).stderr.splitlines()
+    lines = run("config", "import", file).stderr.splitlines()
 
     assert [line.removeprefix("Error: ").partition(": ")[0] for line in lines] == [
         "settings.max_n",
@@ -530,7 +532,7 @@ def test_a_hostile_document_is_one_line_and_changes_nothing(
     before = parts.settings.behaviour(), parts.keys.search(), parts.catalog.servers()
     file = tmp_path / "config.yaml"
     file.write_text(content)
-    result = run("import-config", file, *rehearsal)
+    result = run("config", "import", file, *rehearsal)
 
     assert result.exit_code == 1
     assert len(result.stderr.splitlines()) == 1
@@ -546,7 +548,7 @@ def test_a_hostile_file_of_the_old_product_is_no_fault(
     run: Run, tmp_path: Path, name: str, content: str
 ) -> None:
     (tmp_path / name).write_text(content)
-    result = run("import-ollama2openai", tmp_path)
+    result = run("legacy", "import", tmp_path)
 
     assert result.exception is None or isinstance(result.exception, SystemExit)
     assert len(result.stderr.splitlines()) <= 1
@@ -558,7 +560,7 @@ def test_a_hostile_file_of_the_old_product_is_no_fault(
 def test_a_broken_document_is_refused(run: Run, tmp_path: Path, content: str) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(content)
-    result = run("import-config", file)
+    result = run("config", "import", file)
 
     assert result.exit_code == 1
     assert "Traceback" not in result.output
@@ -651,11 +653,11 @@ def old_data(folder: Path) -> Path:
 
 def test_the_node_products_data_is_taken_over(run: Run, parts: Services, tmp_path: Path) -> None:
     folder = old_data(tmp_path / "old")
-    rehearsed = run("import-ollama2openai", folder, "--dry-run")
+    rehearsed = run("legacy", "import", folder, "--dry-run")
     untouched = parts.keys.search()
-    first = run("import-ollama2openai", folder)
+    first = run("legacy", "import", folder)
     used_at = parts.keys.search("Chat app")[0].last_used_at
-    second = run("import-ollama2openai", folder)
+    second = run("legacy", "import", folder)
     key = parts.keyring.find(OLD_KEY)
     models = {model.name: model for model in parts.catalog.models()}
     calls = parts.store.read(lambda s: s.scalars(select(RequestLogRow)).all())
@@ -705,7 +707,7 @@ def test_a_broken_old_file_is_named_and_nothing_is_taken_over(
 ) -> None:
     folder = old_data(tmp_path / "old")
     (folder / name).write_text(content)
-    result = run("import-ollama2openai", folder)
+    result = run("legacy", "import", folder)
 
     assert result.exit_code == 1
     assert words in result.stderr
@@ -714,7 +716,7 @@ def test_a_broken_old_file_is_named_and_nothing_is_taken_over(
 
 
 def test_a_folder_without_old_files_is_refused(run: Run, tmp_path: Path) -> None:
-    result = run("import-ollama2openai", tmp_path)
+    result = run("legacy", "import", tmp_path)
 
     assert result.exit_code == 1
     assert "has none of config.json" in result.stderr

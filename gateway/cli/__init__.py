@@ -1,9 +1,9 @@
 """Commands for operators: `flask --app wsgi --help` lists them.
 
-    people   create-admin, set-password, issue-admin-token
-    keys     issue-key, list-keys, rotate-key, revoke-key
-    work     refresh-models, usage, prune, doctor
-    data     backup, restore, export-config, import-config, import-ollama2openai
+    people   account create|set-password, token create
+    keys     key create|list|rotate|revoke
+    work     model list|refresh, server list|create, usage, prune, doctor
+    data     backup, restore, config export|import, legacy import
     kit      client-config
 
 They work on the same services as the console, so that everything they change is checked, marked

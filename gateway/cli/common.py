@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, get_args, get_origin
 
 import click
 from flask.cli import with_appcontext
@@ -15,6 +15,7 @@ from gateway.core.admin import CLI
 from gateway.errors import GatewayError
 from gateway.management.backup import BackupError
 from gateway.runtime.database import StoreUnavailable
+from gateway.schemas import convert
 from gateway.store.database import schema
 from gateway.web.context import services
 
@@ -46,6 +47,41 @@ def command(name: str) -> Callable[[Callable[P, None]], click.Command]:
         return run
 
     return wrap
+
+
+def schema_options(
+    schema: type, *left_out: str
+) -> Callable[[Callable[P, None]], Callable[P, None]]:
+    """Give a command an option for each field of a schema; values are checked by the service."""
+
+    def wrap(function: Callable[P, None]) -> Callable[P, None]:
+        for name, kind in reversed(list(convert.fields_of(schema).items())):
+            if name in left_out:
+                continue
+            meta, base = convert.meta_of(kind), get_args(kind)[0]
+            is_flag, is_list = base is bool, get_origin(base) is tuple
+            text = f"--{name.replace('_', '-')}"
+            option = click.option(
+                f"{text}/--no-{text[2:]}" if is_flag else text,
+                name,
+                type=int if base is int else None,
+                default=None,
+                multiple=is_list,
+                help=" ".join(filter(None, (f"{meta.title}.", meta.description))),
+            )
+            function = option(function)
+        return function
+
+    return wrap
+
+
+def given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that were given, as plain values."""
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in options.items()
+        if value not in (None, ())
+    }
 
 
 @contextmanager

@@ -48,7 +48,7 @@ def restore(source: Path, force: bool, yes: bool) -> None:
         click.echo(f"What was there before is in {kept}")
 
 
-@command("export-config")
+@command("export")
 @click.argument("target", type=click.Path(path_type=Path, dir_okay=False), required=False)
 @click.option("--with-digests", is_flag=True, help="Let keys go on working where it is imported.")
 def export_config(target: Path | None, with_digests: bool) -> None:
@@ -69,7 +69,7 @@ def export_config(target: Path | None, with_digests: bool) -> None:
     click.echo(f"Configuration written to {target}", err=True)
 
 
-@command("import-config")
+@command("import")
 @click.argument("source", type=click.Path(path_type=Path, dir_okay=False, exists=True))
 @click.option("--dry-run", is_flag=True, help="Only say what would change.")
 def import_config(source: Path, dry_run: bool) -> None:
@@ -80,10 +80,10 @@ def import_config(source: Path, dry_run: bool) -> None:
     _tell(changes, dry_run)
 
 
-@command("import-ollama2openai")
+@command("import")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True))
 @click.option("--dry-run", is_flag=True, help="Only say what would change.")
-def import_ollama2openai(folder: Path, dry_run: bool) -> None:
+def import_legacy(folder: Path, dry_run: bool) -> None:
     """Import the Node product's data folder; its API keys go on working."""
     node = NodeImport(services().store, _transfer())
     done = node.plan(folder) if dry_run else node.apply(folder, OPERATOR)
@@ -123,4 +123,9 @@ def _tell(changes: Iterable[Change], dry_run: bool) -> None:
     click.echo(f"{len(told)} things {word}." if told else "Nothing to change.")
 
 
-COMMANDS = (backup, restore, export_config, import_config, import_ollama2openai)
+COMMANDS = (
+    backup,
+    restore,
+    click.Group("config", help="The configuration.", commands=[export_config, import_config]),
+    click.Group("legacy", help="The Node product of before.", commands=[import_legacy]),
+)

@@ -9,9 +9,8 @@ from typing import Any
 
 import click
 
-from gateway.cli.common import OPERATOR, command, table
+from gateway.cli.common import OPERATOR, command, given, schema_options, table
 from gateway.core.periods import PERIODS
-from gateway.dialects import SCOPES
 from gateway.errors import InvalidRequest, NotFound
 from gateway.management.keyring import refusal
 from gateway.policy import access
@@ -32,41 +31,23 @@ def _budget(text: str) -> dict[str, Any]:
     return {"metric": metric, "period": period, "limit": int(limit)}
 
 
-@command("issue-key")
+@command("create")
 @click.argument("name")
-@click.option("--model", "models", multiple=True, help="An allowed model or pattern; default all.")
-@click.option("--deny", multiple=True, help="A model or pattern that is not allowed.")
-@click.option("--expires", help="When it ends: 2030-01-31 or 2030-01-31T12:00:00Z.")
-@click.option("--requests-per-minute", type=int)
-@click.option("--tokens-per-minute", type=int)
-@click.option("--concurrent", type=int, help="Calls at once.")
-@click.option("--budget", "budgets", multiple=True, help="tokens/day=100000, requests/month=500.")
-@click.option("--zone", help="Time zone in which days begin.")
-@click.option("--from", "cidrs", multiple=True, help="Address or network it may be used from.")
-@click.option("--scope", "scopes", multiple=True, type=click.Choice(SCOPES))
-@click.option("--owner", help="Whom it belongs to.")
-@click.option("--notes")
-@click.option("--tag", "tags", multiple=True)
-def issue_key(name: str, models: tuple[str, ...], **options: Any) -> None:
-    """Make an API key and print it, once."""
-    renamed = {"expires": "expires_at"}
-    raw = {
-        renamed.get(option, option): list(value) if isinstance(value, tuple) else value
-        for option, value in options.items()
-        if value not in (None, (), "")
-    }
+@schema_options(Key, "name", "default_params", "forced_params")
+def create(name: str, **options: Any) -> None:
+    """Make an API key and print it, once. It may use all models unless --allow says which; a budget
+    is written as tokens/day=100000."""
+    raw = given(options)
     if "budgets" in raw:
         raw["budgets"] = [_budget(text) for text in raw["budgets"]]
-    key, secret = services().keys.issue(
-        {"name": name, "allow": list(models) or ["*"], **raw}, OPERATOR
-    )
+    key, secret = services().keys.issue({"name": name, **raw}, OPERATOR)
     for rule in access.unmatched(key, services().catalog.models()):
         click.echo(f"note: no model there is now fits {rule!r}.", err=True)
     click.echo(f"Key {key.id} ({key.name}). It is shown this once:", err=True)
     click.echo(secret)
 
 
-@command("list-keys")
+@command("list")
 @click.option("--search", default="", help="Part of name, owner, prefix or end.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_keys(search: str, as_json: bool) -> None:
@@ -90,7 +71,7 @@ def list_keys(search: str, as_json: bool) -> None:
     click.echo(table(rows))
 
 
-@command("rotate-key")
+@command("rotate")
 @click.argument("key")
 @click.option("--grace-hours", default=24.0, show_default=True, help="How long the old one works.")
 def rotate_key(key: str, grace_hours: float) -> None:
@@ -103,7 +84,7 @@ def rotate_key(key: str, grace_hours: float) -> None:
     click.echo(secret)
 
 
-@command("revoke-key")
+@command("revoke")
 @click.argument("keys", nargs=-1, required=True)
 def revoke_key(keys: tuple[str, ...]) -> None:
     """Make keys useless for ever; running calls end within a second."""
@@ -130,7 +111,7 @@ def _find(text: str) -> Key:
             matching = services().store.read(key_queries.find_shown, prefix, last4)
             if len(matching) == 1:
                 return matching[0]
-    raise NotFound(f"There is no key {text!r}: give its id, see list-keys.")
+    raise NotFound(f"There is no key {text!r}: give its id, see `key list`.")
 
 
 def _state(key: Key) -> str:
@@ -142,4 +123,6 @@ def _state(key: Key) -> str:
     return "disabled" if not key.enabled else "expired"
 
 
-COMMANDS = (issue_key, list_keys, rotate_key, revoke_key)
+COMMANDS = (
+    click.Group("key", help="API keys.", commands=[create, list_keys, rotate_key, revoke_key]),
+)

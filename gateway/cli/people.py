@@ -20,11 +20,11 @@ def _password(given_by_stdin: bool) -> str:
     return str(click.prompt("Password", hide_input=True, confirmation_prompt=True))
 
 
-@command("create-admin")
+@command("create")
 @click.argument("username")
 @click.option("--role", type=click.Choice(ROLES), default="admin", show_default=True)
 @click.option("--password-stdin", is_flag=True, help="Read the password from a pipe.")
-def create_admin(username: str, role: Role, password_stdin: bool) -> None:
+def create_account(username: str, role: Role, password_stdin: bool) -> None:
     """Make an account for the console."""
     admin = services().admins.accounts.create(
         username, _password(password_stdin), role, OPERATOR, must_change=False
@@ -51,13 +51,18 @@ def set_password(
     click.echo(f"The password of {admin.username} was set; all its logins have ended.")
 
 
-@command("issue-admin-token")
+@command("create")
 @click.argument("name")
 @click.option("--role", type=click.Choice(ROLES), default="admin", show_default=True)
-def issue_admin_token(name: str, role: Role) -> None:
+def create_token(name: str, role: Role) -> None:
     """Make a token for the admin REST API and print it, once."""
     _, secret = services().admins.tokens.issue(name, role, OPERATOR)
     click.echo(secret)
 
 
-COMMANDS = (create_admin, set_password, issue_admin_token)
+COMMANDS = (
+    click.Group(
+        "account", help="Accounts of the console.", commands=[create_account, set_password]
+    ),
+    click.Group("token", help="Tokens of the admin API.", commands=[create_token]),
+)

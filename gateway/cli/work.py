@@ -6,18 +6,20 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import click
 
 from gateway.accounting import export
 from gateway.accounting.retention import Retention
-from gateway.cli.common import command, table
+from gateway.cli.common import OPERATOR, command, given, schema_options, table
 from gateway.cli.doctor import examine
 from gateway.core.usage import GROUPS, Group, Sums
 from gateway.reports.filters import FIELDS, to_filter
 from gateway.schemas import convert
 from gateway.schemas.call_query import CallQuery, RequestQuery
+from gateway.schemas.server import Server
 from gateway.store import names
 from gateway.store.usage import usage_queries
 from gateway.web.context import services
@@ -25,7 +27,43 @@ from gateway.web.context import services
 _MARKS = {"good": "ok ", "odd": "!  ", "bad": "XX "}
 
 
-@command("refresh-models")
+@command("list")
+def list_models() -> None:
+    """List every model: how clients call it, Ollama's tag, and whether it can be called."""
+    rows = [("ID", "NAME", "TAG", "STATE")]
+    for model in services().catalog.models():
+        state = "ready" if model.available else "missing"
+        rows.append(
+            (str(model.id), model.display_name, model.name, state if model.enabled else "disabled")
+        )
+    click.echo(table(rows))
+
+
+@command("list")
+def list_servers() -> None:
+    """List the Ollama servers."""
+    rows = [("ID", "NAME", "URL", "STATE")]
+    for server in services().catalog.servers():
+        state = "draining" if server.draining else "enabled"
+        shown = state if server.enabled else "disabled"
+        rows.append((str(server.id), server.name, server.url, shown))
+    click.echo(table(rows))
+
+
+@command("create")
+@click.argument("url")
+@schema_options(Server, "url", "auth_header")
+@click.option("--auth-header-stdin", is_flag=True, help="Read a header line from a pipe.")
+def create_server(url: str, auth_header_stdin: bool, **options: Any) -> None:
+    """Add an Ollama server and ask it for its models."""
+    raw = {"url": url, **given(options)}
+    if auth_header_stdin:
+        raw["auth_header"] = sys.stdin.readline().rstrip("\r\n")
+    server = services().servers.create(raw, OPERATOR)
+    click.echo(f"Server {server.id} ({server.name}) was added.")
+
+
+@command("refresh")
 def refresh_models() -> None:
     """Ask every Ollama server for its models."""
     failed = False
@@ -116,4 +154,10 @@ def _figures(sums: Sums) -> tuple[str, str, str, str, str]:
     )
 
 
-COMMANDS = (refresh_models, usage, prune, doctor)
+COMMANDS = (
+    click.Group("model", help="Models.", commands=[list_models, refresh_models]),
+    click.Group("server", help="Ollama servers.", commands=[list_servers, create_server]),
+    usage,
+    prune,
+    doctor,
+)

@@ -110,7 +110,7 @@ class Admins:
         if is_first_password(admin) and not is_local:
             raise Forbidden(
                 "The first login works only from this machine or a private network. Set"
-                " ADMIN_PASSWORD, or run 'flask set-password', to log in from elsewhere."
+                " ADMIN_PASSWORD, or run 'flask account set-password', to log in from elsewhere."
             )
         fresh = ""
         if passwords.needs_rehash(admin.password_hash):

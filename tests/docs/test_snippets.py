@@ -89,7 +89,7 @@ def test_there_is_something_to_run() -> None:
 @pytest.mark.parametrize("block", LIVE_BLOCKS, ids=[block.id for block in LIVE_BLOCKS])
 def test_a_shell_block_runs(live: Gateway, block: Block, tmp_path: Path) -> None:
     text = filled(block.text, live).replace("/tmp/gateway", str(tmp_path / "gateway"))
-    text = text.replace("set-password admin ", "set-password second ")
+    text = text.replace("account set-password admin ", "account set-password second ")
     done = run(["bash", "-c", f"{_prepared(block)}{PRELUDE}{text}"], live)
 
     assert done.strip() or "export KEY" in block.text
@@ -100,12 +100,12 @@ def _prepared(block: Block) -> str:
     """Give what must be there for a block that acts on things made before."""
     if "set-password" in block.text:
         return (
-            f"echo 'a long first password' | {FLASK} --app wsgi create-admin second "
+            f"echo 'a long first password' | {FLASK} --app wsgi account create second "
             "--password-stdin >/dev/null 2>&1 || true\n"
         )
     if "--search laptop" in block.text:
-        return f"{FLASK} --app wsgi issue-key laptop >/dev/null 2>&1\n"
-    if "import-config" in block.text:
+        return f"{FLASK} --app wsgi key create laptop >/dev/null 2>&1\n"
+    if "config import" in block.text:
         return "true\n"
     return ""
 

@@ -192,7 +192,7 @@ def test_a_model_list_that_fails_or_empties_changes_nothing(one: Site):
     """U21."""
     for fault in ("tags_500", "tags_empty"):
         one.ollama.script("/api/tags", Script(fault=fault))
-        done = one.gateway.run("-m", "flask", "--app", "wsgi", "refresh-models", check=False)
+        done = one.gateway.run("-m", "flask", "--app", "wsgi", "model", "refresh", check=False)
 
         assert (done.returncode, bool(done.stdout + done.stderr)) == (1, True)
         assert one.is_ready(), done.stdout + done.stderr

@@ -32,7 +32,7 @@ def ollama() -> Iterator[FakeOllama]:
 @pytest.fixture(scope="module")
 def site(ollama: FakeOllama, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with Site(tmp_path_factory.mktemp("site"), ollama.url) as running:
-        running.command("refresh-models")
+        running.command("model", "refresh")
         yield running
 
 
@@ -141,7 +141,7 @@ def test_a_revoked_key_ends_its_running_calls(site: Site, ollama: FakeOllama) ->
     ):
         gate.wait_reached()
         ids = query(site, "SELECT id FROM api_key WHERE name = %s", "revoked in mid-stream")
-        site.command("revoke-key", str(ids[0][0]))
+        site.command("key", "revoke", str(ids[0][0]))
         text = answer.text
 
     assert '"error"' in text

@@ -105,7 +105,7 @@ def check_known(revision: str | None) -> None:
         raise SchemaError(
             f"the database has schema {revision} of a gateway before the first release: carry keys"
             " and models over into a new database, with 'flask --app wsgi export-config"
-            " --with-digests FILE' of that gateway and 'flask --app wsgi import-config FILE' of"
+            " --with-digests FILE' of that gateway and 'flask --app wsgi config import FILE' of"
             " this one"
         )
     known = {script.revision for script in _scripts().walk_revisions()}
