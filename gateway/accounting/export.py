@@ -48,7 +48,7 @@ def calls(store: Store, wanted: Filter) -> Iterator[CallRow]:
     """Yield the calls that are meant, newest first."""
     older_than: tuple[int, int] | None = None
     while True:
-        page = store.analyse(request_queries.page, wanted, older_than=older_than, limit=_PAGE)
+        page = store.read_slow(request_queries.page, wanted, older_than=older_than, limit=_PAGE)
         yield from page
         if len(page) < _PAGE:
             return

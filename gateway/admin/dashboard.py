@@ -82,7 +82,7 @@ def now() -> str:
         calls=[as_row(call) for call in calls_in_flight()],
         memories=memories(),
         minutes=_per_minute(at),
-        failures=store.analyse(request_queries.page, failed, limit=8),
+        failures=store.read_slow(request_queries.page, failed, limit=8),
         has_calls=bool(store.read(request_queries.page, Filter(), limit=1)),
         start=_getting_started(),
     )
@@ -175,7 +175,7 @@ def _figures(at: datetime) -> tuple[list[Figure], Sums]:
     hour = at.replace(minute=0, second=0, microsecond=0)
     since = hour - timedelta(hours=47)
     wanted = Filter(since=since)
-    cells = store.analyse(usage_queries.series, wanted, "none")
+    cells = store.read_slow(usage_queries.series, wanted, "none")
     by_hour = {cell.start: cell.sums for cell in cells}
     hours = [by_hour.get(since + timedelta(hours=n), Sums()) for n in range(48)]
     earlier, today = sum(hours[:24], Sums()), sum(hours[24:], Sums())
@@ -198,7 +198,7 @@ Medians = tuple[float | None, float | None, tuple[float | None, ...]]
 
 def _medians(since: datetime, middle: datetime) -> tuple[Medians, Medians]:
     """Return (day before, last day, last day by the hour) of first token and speed."""
-    rows = services().store.analyse(usage_queries.histograms, Filter(since=since))
+    rows = services().store.read_slow(usage_queries.histograms, Filter(since=since))
     metrics = ("first_token_ms", "tokens_per_s")
     by_hour: dict[datetime, list[str]] = {}
     for start, _name, text in rows:
@@ -235,7 +235,7 @@ def _per_minute(at: datetime) -> Chart:
     starts = steps(at - timedelta(minutes=59), at, "minute", zone)
     place = {start: index for index, start in enumerate(starts[:-1])}
     tracks = {kind: [0.0] * len(place) for kind in (2, 3, 4, 5, 0)}
-    for minute, kind, count in services().store.analyse(usage_queries.minutes, starts[0]):
+    for minute, kind, count in services().store.read_slow(usage_queries.minutes, starts[0]):
         if minute in place:
             tracks[kind][place[minute]] += count
     names = {

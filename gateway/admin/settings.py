@@ -69,7 +69,7 @@ def settings_audit() -> str:
     older = read_id(request.args.get("before", ""))
     filters = {name: request.args.get(name, "")[:256] for name in ("actor_name", "action")}
     kind = request.args.get("kind", "")[:64]
-    entries = services().store.analyse(
+    entries = services().store.read_slow(
         audit.page, before_id=older, limit=LOG_LIMIT + 1, object_kind=kind, **filters
     )
     return render_template(

@@ -36,14 +36,14 @@ def sums() -> Response:
     if wanted.status == "running":
         raise InvalidRequest("Sums are of calls that ended: see /live.", param="status")
     store = services().store
-    totals = asdict(store.analyse(usage_queries.totals, wanted, daily=step == "day"))
-    found = store.analyse(usage_queries.by_group, wanted, group, daily=step == "day")
+    totals = asdict(store.read_slow(usage_queries.totals, wanted, daily=step == "day"))
+    found = store.read_slow(usage_queries.by_group, wanted, group, daily=step == "day")
     labels = store.read(names.by_id, group)
     data = [{"group": id_, "name": labels.get(id_, id_), **asdict(one)} for id_, one in found]
     body = {"since": wanted.since, "until": wanted.until, "total": totals, "data": data}
     if step != "none":
         shown = [name for name, _ in found]
-        cells = store.analyse(usage_queries.series, wanted, group, shown, daily=step == "day")
+        cells = store.read_slow(usage_queries.series, wanted, group, shown, daily=step == "day")
         body["series"] = [
             {"start": cell.start, "group": cell.name, **asdict(cell.sums)} for cell in cells
         ]
@@ -56,7 +56,7 @@ def list_calls() -> Response:
     """List calls, newest first; `next` is the cursor of the following page."""
     query = read_query(answers.RequestsQuery)
     limit = query.limit
-    found = services().store.analyse(
+    found = services().store.read_slow(
         request_queries.page, _filter(query), older_than=_cursor(query.after), limit=limit
     )
     following = f"{to_us(found[-1].at)}-{found[-1].id}" if len(found) == limit else None

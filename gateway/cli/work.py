@@ -110,7 +110,7 @@ def usage(group: Group, form: str, **given: str | tuple[str, ...]) -> None:
         return
     wanted = replace(wanted, since=since.replace(minute=0, second=0, microsecond=0))
     daily = (wanted.until or now) - since > timedelta(days=31)
-    found = parts.store.analyse(usage_queries.by_group, wanted, group, daily=daily)
+    found = parts.store.read_slow(usage_queries.by_group, wanted, group, daily=daily)
     labels = parts.store.read(names.by_id, group)
     rows = [(group.upper(), "REQUESTS", "ERRORS", "INPUT", "OUTPUT", "TOKENS/S")]
     rows += [(labels.get(name, name), *_figures(sums)) for name, sums in found]

@@ -152,7 +152,7 @@ class Budgets:
         needed = max(1, least - account.available)
         chunk = min(_CHUNKS[budget.metric], budget.limit // _SHARE, account.free // _NEAR)
         try:
-            units, account.free, account.elsewhere = self.store.write_soon(
+            units, account.free, account.elsewhere = self.store.write_fast(
                 counters.lease,
                 name,
                 worker=self.worker,
@@ -168,7 +168,7 @@ class Budgets:
 
     def _give_back(self, name: CounterName, units: int) -> None:
         try:
-            self.store.write_soon(counters.give_back, name, worker=self.worker, units=units)
+            self.store.write_fast(counters.give_back, name, worker=self.worker, units=units)
         except StoreUnavailable:
             account = self._accounts[name]
             account.available += units

@@ -1,4 +1,4 @@
-"""The way of services to the store: off the event loop, bounded in time, with one kind of failure.
+"""Runs store functions for services: off the event loop, bounded in time, one kind of failure.
 
 Store functions take a session; here they are run with one. On SQLite that happens in a real
 thread, because SQLite works and waits in C. On PostgreSQL psycopg waits cooperatively, but a frozen
@@ -61,7 +61,7 @@ class Store:
         work = partial(self._reading, lambda s: function(s, *args, **kwargs))
         return self._run(work, ANSWER_S)
 
-    def analyse(
+    def read_slow(
         self, function: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Read as `read` does, but allow a long query its time."""
@@ -77,7 +77,7 @@ class Store:
         work = partial(self._writing, BUSY_TIMEOUT_MS, lambda s: function(s, *args, **kwargs))
         return self._run(work, LONG_ANSWER_S)
 
-    def write_soon(
+    def write_fast(
         self, function: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Write as `write` does, for a call of the API that waits for it: a database that is locked
@@ -90,11 +90,11 @@ class Store:
         with self.database.read() as session:
             return work(session)
 
-    def _writing(self, wait_ms: int, work: Callable[[Session], T], given_up: threading.Event) -> T:
+    def _writing(self, wait_ms: int, work: Callable[[Session], T], abandoned: threading.Event) -> T:
         with self.database.write(wait_ms=wait_ms) as session:
             result = work(session)
-            if given_up.is_set():  # its caller was told that nothing was changed
-                raise _GivenUp
+            if abandoned.is_set():  # its caller was told that nothing was changed
+                raise _Abandoned
             return result
 
     def _run(
@@ -104,7 +104,7 @@ class Store:
         if is_watched and not self._may_try():
             raise StoreUnavailable(UNAVAILABLE)
         try:
-            result = self._elsewhere(work, wait_s)
+            result = self._off_loop(work, wait_s)
         except (DBAPIError, PoolTimeout, sqlite3.Error, OSError) as exc:
             if is_watched and (self.database.is_sqlite or isinstance(exc, PoolTimeout)):
                 self._silent_until_s = self._clock() + PAUSE_S
@@ -123,15 +123,15 @@ class Store:
             self._silent_until_s = now_s + PAUSE_S
         return True
 
-    def _elsewhere(self, work: Callable[[threading.Event], T], wait_s: float) -> T:
-        given_up = threading.Event()
+    def _off_loop(self, work: Callable[[threading.Event], T], wait_s: float) -> T:
+        abandoned = threading.Event()
         if self.database.is_sqlite:
-            return run_blocking(work, given_up)
+            return run_blocking(work, abandoned)
         if not patched():
-            return work(given_up)
-        task = spawn(work, given_up)
+            return work(abandoned)
+        task = spawn(work, abandoned)
         if not task.wait(wait_s):
-            given_up.set()
+            abandoned.set()
             if wait_s <= ANSWER_S:  # a long query that takes too long says nothing of the others
                 self._silent_until_s = self._clock() + PAUSE_S
                 self.database.close()
@@ -146,5 +146,5 @@ def _name(error: Exception) -> str:
     return str(getattr(cause, "sqlite_errorname", type(cause).__name__))
 
 
-class _GivenUp(Exception):
+class _Abandoned(Exception):
     """Nobody waits for this any more: rolls the transaction back."""

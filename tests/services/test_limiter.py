@@ -305,7 +305,7 @@ def test_leases_may_be_spent_while_the_store_is_away(
     def away(*args: object, **kwargs: object) -> None:
         raise StoreUnavailable("away")
 
-    monkeypatch.setattr(any_store, "write_soon", away)
+    monkeypatch.setattr(any_store, "write_fast", away)
     spent = 0
     with contextlib.suppress(StoreUnavailable):
         for spent in range(1000):  # noqa: B007 - how far it came is the result
@@ -417,14 +417,14 @@ def test_settling_never_waits_for_the_database(limiter: Limiter, any_store: Stor
     mine = key(budgets=(Budget("requests", "total", 100),))
     lease = limiter.admit(mine, 1)
     asked, answered = tasks.Event(), tasks.Event()
-    write_soon = any_store.write_soon
+    write_fast = any_store.write_fast
 
     def slowly(*args: Any, **more: Any) -> Any:
         asked.set()
         answered.wait()
-        return write_soon(*args, **more)
+        return write_fast(*args, **more)
 
-    any_store.write_soon = slowly  # type: ignore[method-assign]
+    any_store.write_fast = slowly  # type: ignore[method-assign]
     other = tasks.spawn(limiter.admit, key(2, budgets=mine.budgets), 1)
     asked.wait()
     account = limiter._budgets._accounts[2, "requests", "total", EPOCH]

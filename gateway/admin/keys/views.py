@@ -41,7 +41,7 @@ def keys() -> str:
     offset = max(0, min(request.args.get("offset", 0, int), 2**31))
     now = datetime.now(UTC)
     since = (now - timedelta(days=DAYS)).replace(hour=0, minute=0, second=0, microsecond=0)
-    found = services().store.analyse(
+    found = services().store.read_slow(
         key_queries.search,
         now,
         search,
@@ -118,7 +118,7 @@ def key(key_id: int) -> str:
         bars=[presenters.bar(budget, spent) for budget in found.budgets],
         rates=presenters.rates(found),
         predecessor=_predecessor(found),
-        sums=store.analyse(usage_queries.totals, wanted),
+        sums=store.read_slow(usage_queries.totals, wanted),
         chart=charts.per_day(wanted, DAYS),
         calls=store.read(request_queries.page, Filter(key_id=key_id), limit=10),
         log=store.read(audit.page, object_kind="key", object_id=str(key_id), limit=20),
@@ -265,7 +265,7 @@ def example_model(key: Key) -> str:
 def _rows(found: list[Key], since: datetime, now: datetime) -> list[presenters.KeyRow]:
     store = services().store
     spent = store.read(key_queries.spent, found, now)
-    used = store.analyse(key_queries.sums, found, since, now)
+    used = store.read_slow(key_queries.sums, found, since, now)
     models = _models()
     return [presenters.row(key, now, models, spent[key.id], used[key.id]) for key in found]
 

@@ -158,8 +158,8 @@ def model_usage(model_id: int) -> str:
         found,
         "usage",
         chart=charts.per_day(wanted, DAYS),
-        sums=services().store.analyse(usage_queries.totals, _last_days(found)),
-        calls=services().store.analyse(request_queries.page, wanted, limit=15),
+        sums=services().store.read_slow(usage_queries.totals, _last_days(found)),
+        calls=services().store.read_slow(request_queries.page, wanted, limit=15),
     )
 
 

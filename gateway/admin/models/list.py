@@ -157,7 +157,7 @@ def _rows() -> list[ModelRow]:
         hour=0, minute=0, second=0, microsecond=0
     )
     used = dict(
-        services().store.analyse(usage_queries.by_group, Filter(since=since), "model", daily=True)
+        services().store.read_slow(usage_queries.by_group, Filter(since=since), "model", daily=True)
     )
     names = {server.id: server.name for server in services().catalog.servers()}
     found, loading = services().catalog.models(), being_loaded()

@@ -95,7 +95,7 @@ def ask(store: Store, question: Question, labels: Mapping[str, str], zone: ZoneI
     """Answer a question. `labels` names keys, models and servers by id."""
     daily = question.daily
     wanted = replace(question.wanted, since=question.since, until=question.until)
-    groups = store.analyse(usage_queries.by_group, wanted, question.group, daily=daily)
+    groups = store.read_slow(usage_queries.by_group, wanted, question.group, daily=daily)
     total = sum((sums for _name, sums in groups), Sums())
     tops = _tops(groups, question, labels)
     named = [top.name for top in tops if top.name] if question.group != "none" else []
@@ -109,7 +109,7 @@ def ask(store: Store, question: Question, labels: Mapping[str, str], zone: ZoneI
     if question.compare:
         length = question.until - question.since
         earlier = replace(wanted, since=question.since - length, until=question.since)
-        before = store.analyse(usage_queries.totals, earlier, daily=daily)
+        before = store.read_slow(usage_queries.totals, earlier, daily=daily)
     is_line = question.is_percentile or question.metric == "error_rate"
     chart = Chart(
         "lines" if is_line else "bars",
@@ -131,7 +131,7 @@ def heat(
     since = max(question.since, question.until - longest)
     wanted = replace(question.wanted, since=since, until=question.until)
     field = [[0] * 24 for _day in range(7)]
-    for cell in store.analyse(usage_queries.series, wanted, "none"):
+    for cell in store.read_slow(usage_queries.series, wanted, "none"):
         local = cell.start.astimezone(zone)
         field[local.weekday()][local.hour] += cell.sums.requests
     return tuple(map(tuple, field)), max(max(day) for day in field)
@@ -214,7 +214,9 @@ def _lines(
     zone: ZoneInfo,
     labels: Mapping[str, str],
 ) -> list[Line]:
-    cells = store.analyse(usage_queries.series, wanted, question.group, shown, daily=question.daily)
+    cells = store.read_slow(
+        usage_queries.series, wanted, question.group, shown, daily=question.daily
+    )
     found = tracks(cells, starts, question.step, zone)
     take = _SUMS[question.metric]
     names = [usage_queries.ALL] if question.group == "none" else [*shown, OTHERS]
@@ -242,7 +244,7 @@ def _percentiles(
     metric = _HISTOGRAMS[question.metric]
     is_fine = question.group == "none" and not wanted.is_narrow
     daily = question.daily or (question.step != "hour" and not is_fine)
-    rows = store.analyse(usage_queries.histograms, wanted, question.group, shown, daily=daily)
+    rows = store.read_slow(usage_queries.histograms, wanted, question.group, shown, daily=daily)
     place = {start: index for index, start in enumerate(starts[:-1])}
     texts: dict[tuple[str, int], list[str]] = {}
     for start, name, text in rows:

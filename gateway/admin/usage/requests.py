@@ -43,7 +43,7 @@ def requests() -> str:
     wanted, is_bounded = _bounded(datetime.now(UTC))
     place = read_place(request.args.get("after", ""))
     store = services().store
-    calls = store.analyse(request_queries.page, wanted, older_than=place, limit=LIMIT + 1)
+    calls = store.read_slow(request_queries.page, wanted, older_than=place, limit=LIMIT + 1)
     shown = calls[:LIMIT]
     return render_template(
         "admin/requests/list.html",
