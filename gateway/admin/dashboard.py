@@ -15,17 +15,14 @@ from werkzeug.wrappers import Response as AnyResponse
 from gateway.admin import bp
 from gateway.admin.actor import actor
 from gateway.admin.keys import snippets
-from gateway.admin.keys.views import example_model
 from gateway.admin.models.list import report
 from gateway.admin.status import Status, of
 from gateway.admin.usage.charts import Chart, Line, steps
 from gateway.calls.registry import LiveCall
-from gateway.core import histogram
 from gateway.core.catalog import Loaded
 from gateway.core.requests import Filter
-from gateway.core.usage import Sums
+from gateway.reports import dashboard
 from gateway.schemas.server import ServerView
-from gateway.store import key_queries
 from gateway.store.usage import request_queries, usage_queries
 from gateway.web import language
 from gateway.web.context import Services, services
@@ -34,16 +31,6 @@ from gateway.web.words import _
 TICK_S = 1.0
 STREAM_S = 300.0
 _PALETTE = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One of the five numbers: its value, the day before, and a value an hour."""
-
-    name: str
-    value: float | None
-    before: float | None
-    hours: tuple[float | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +59,11 @@ def now() -> str:
     """Show the state of everything."""
     store = services().store
     at = datetime.now(UTC)
-    figures, sums = _figures(at)
+    report = dashboard.report(store, services().catalog, at)
     failed = Filter(since=at - timedelta(days=7), status="failed")
     return render_template(
         "admin/now/index.html",
-        figures=figures,
-        sums=sums,
-        totals=_totals(),
+        report=report,
         calls=[as_row(call) for call in calls_in_flight()],
         memories=memories(),
         minutes=_per_minute(at),
@@ -169,67 +154,6 @@ def _phase(call: LiveCall) -> tuple[str, str, str]:
     return kind, name, icon
 
 
-def _figures(at: datetime) -> tuple[list[Figure], Sums]:
-    """Return the five numbers of the last 24 h beside those of the day before, by the hour."""
-    store = services().store
-    hour = at.replace(minute=0, second=0, microsecond=0)
-    since = hour - timedelta(hours=47)
-    wanted = Filter(since=since)
-    cells = store.read_slow(usage_queries.series, wanted, "none")
-    by_hour = {cell.start: cell.sums for cell in cells}
-    hours = [by_hour.get(since + timedelta(hours=n), Sums()) for n in range(48)]
-    earlier, today = sum(hours[:24], Sums()), sum(hours[24:], Sums())
-    first, speed = _medians(since, hour - timedelta(hours=23))
-    return [
-        Figure("requests", today.requests, earlier.requests, _each(hours, "requests")),
-        Figure("tokens", today.tokens, earlier.tokens, _each(hours, "tokens")),
-        Figure("errors", today.error_rate, earlier.error_rate, _each(hours, "errors")),
-        Figure("first_token", first[1], first[0], first[2]),
-        Figure("speed", speed[1], speed[0], speed[2]),
-    ], today
-
-
-def _each(hours: list[Sums], name: str) -> tuple[float | None, ...]:
-    return tuple(getattr(sums, name) for sums in hours[24:])
-
-
-Medians = tuple[float | None, float | None, tuple[float | None, ...]]
-
-
-def _medians(since: datetime, middle: datetime) -> tuple[Medians, Medians]:
-    """Return (day before, last day, last day by the hour) of first token and speed."""
-    rows = services().store.read_slow(usage_queries.histograms, Filter(since=since))
-    metrics = ("first_token_ms", "tokens_per_s")
-    by_hour: dict[datetime, list[str]] = {}
-    for start, _name, text in rows:
-        by_hour.setdefault(start, []).append(text)
-    merged = {start: histogram.merge(texts, metrics) for start, texts in by_hour.items()}
-    found = []
-    for metric in metrics:
-        days: tuple[dict[int, int], dict[int, int]] = ({}, {})
-        for start, counts in merged.items():
-            day = days[start >= middle]
-            for number, times in counts.get(metric, {}).items():
-                day[number] = day.get(number, 0) + times
-        hours = tuple(
-            histogram.percentile(merged.get(middle + timedelta(hours=n), {}).get(metric, {}), 0.5)
-            for n in range(24)
-        )
-        found.append(
-            (histogram.percentile(days[0], 0.5), histogram.percentile(days[1], 0.5), hours)
-        )
-    return found[0], found[1]
-
-
-def _totals() -> dict[str, int]:
-    models = services().catalog.models()
-    return {
-        "keys": services().store.read(key_queries.count, datetime.now(UTC)),
-        "models": sum(model.enabled and model.available for model in models),
-        "servers": len(services().catalog.servers()),
-    }
-
-
 def _per_minute(at: datetime) -> Chart:
     zone = language.zone_info()
     starts = steps(at - timedelta(minutes=59), at, "minute", zone)
@@ -270,5 +194,5 @@ def _getting_started() -> dict[str, Any]:
     newest = next(iter(services().keys.search(limit=1)), None)
     if newest is None:
         return {"key": None}
-    pieces = snippets.snippets(snippets.PLACEHOLDER, example_model(newest), snippets.base_url())
+    pieces = snippets.snippets(snippets.PLACEHOLDER, snippets.example(newest), snippets.base_url())
     return {"key": newest, "pieces": pieces, "since": int(time.time())}

@@ -30,6 +30,7 @@ from gateway.dialects.chat.dialect import CHAT
 from gateway.errors import GatewayError, InvalidRequest, NotFound
 from gateway.management.keyring import refusal
 from gateway.policy import access, client_snippets
+from gateway.reports.examples import chat_models
 from gateway.schemas.key import Key
 from gateway.store import key_queries
 from gateway.web.context import Services, services
@@ -46,13 +47,12 @@ def playground() -> str:
     now = datetime.now(UTC)
     known = services().store.read(key_queries.brief)
     usable = [key for key in known if refusal(key, now) is None]
-    models = [m for m in services().catalog.models() if m.enabled and m.available]
-    chat = [m for m in models if m.can("completion") is not False]
+    chat = chat_models(services().catalog.models())
     return render_template(
         "admin/playground/index.html",
         keys=usable,
         models=chat,
-        chosen=request.args.get("model", "") or snippets.likely_model(chat),
+        chosen=request.args.get("model", "") or snippets.example(),
         chosen_key=request.args.get("key", 0, int) or _likely_key(usable),
         examples=_examples(),
         parameters=_PARAMETERS,

@@ -12,6 +12,27 @@ from flask import Blueprint
 
 bp = Blueprint("admin_api", __name__, url_prefix="/api/admin/v1")
 
-from gateway.admin_api import configuration, guard, keys, models, people, servers, usage, work  # noqa: E402  # the views hang themselves on the blueprint
+from gateway.admin_api import (  # noqa: E402  # the views hang themselves on the blueprint
+    configuration,
+    guard,
+    keys,
+    models,
+    people,
+    reports,
+    servers,
+    usage,
+    work,
+)
 
-__all__ = ["bp", "configuration", "guard", "keys", "models", "people", "servers", "usage", "work"]
+__all__ = [
+    "bp",
+    "configuration",
+    "guard",
+    "keys",
+    "models",
+    "people",
+    "reports",
+    "servers",
+    "usage",
+    "work",
+]

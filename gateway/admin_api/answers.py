@@ -16,6 +16,7 @@ from gateway.core.usage import Group, Sums
 from gateway.management.config_transfer import Change
 from gateway.management.model_operations import Done
 from gateway.ollama.diagnosis import Trouble
+from gateway.reports import key_status
 from gateway.runtime.tasks import Failures
 from gateway.schemas.call_query import CallQuery, RequestQuery
 from gateway.schemas.key import Key
@@ -56,7 +57,7 @@ class BudgetUsed(msgspec.Struct):
 
 
 KeyAnswer = _shown(
-    "Key", Key, state=Literal["active", "revoked", "expired"], budgets_used=list[BudgetUsed],
+    "Key", Key, state=key_status.State, budgets_used=list[BudgetUsed],
     unknown_models=list[str],
 )  # fmt: skip
 NewKey = _shown("NewKey", KeyAnswer, secret=str)

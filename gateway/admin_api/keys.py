@@ -10,8 +10,8 @@ from gateway.admin_api import answers, bp
 from gateway.admin_api.operation import operation, read_query, whole
 from gateway.admin_api.reading import answer, body, body_or_nothing
 from gateway.core.chat import Json
-from gateway.management.keyring import refusal
 from gateway.policy import access
+from gateway.reports.key_status import state
 from gateway.schemas.key import Key
 from gateway.store import key_queries
 from gateway.store.mapping import plain
@@ -80,12 +80,10 @@ def _shown(found: list[Key]) -> list[dict[str, Json]]:
     shown = []
     models = services().catalog.models()
     for key in found:
-        error = refusal(key, now)
-        state = "active" if error is None else error.code.removeprefix("api_key_")
         used = [
             {"metric": metric, "period": period, "used": units}
             for (metric, period), units in spent[key.id].items()
         ]
-        told = {"state": state, "budgets_used": used}
+        told = {"state": state(key, now), "budgets_used": used}
         shown.append({**plain(key), **told, "unknown_models": access.unmatched(key, models)})
     return shown

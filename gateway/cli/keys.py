@@ -12,8 +12,8 @@ import click
 from gateway.cli.common import OPERATOR, command, given, schema_options, table
 from gateway.core.periods import PERIODS
 from gateway.errors import InvalidRequest, NotFound
-from gateway.management.keyring import refusal
 from gateway.policy import access
+from gateway.reports.key_status import state
 from gateway.schemas.key import Key
 from gateway.store import key_queries
 from gateway.store.mapping import plain
@@ -52,7 +52,7 @@ def create(name: str, **options: Any) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_keys(search: str, as_json: bool) -> None:
     """List API keys, newest first."""
-    found = list(_pages(search))
+    found, now = list(_pages(search)), datetime.now(UTC)
     if as_json:
         click.echo(json.dumps([plain(key) for key in found], indent=2))
         return
@@ -63,7 +63,7 @@ def list_keys(search: str, as_json: bool) -> None:
             key.name,
             f"{key.prefix}…{key.last4}",
             ",".join(key.allow) or "none",
-            _state(key),
+            state(key, now),
             "never" if key.last_used_at is None else f"{key.last_used_at:%Y-%m-%d %H:%M}",
         )
         for key in found
@@ -112,15 +112,6 @@ def _find(text: str) -> Key:
             if len(matching) == 1:
                 return matching[0]
     raise NotFound(f"There is no key {text!r}: give its id, see `key list`.")
-
-
-def _state(key: Key) -> str:
-    error = refusal(key, datetime.now(UTC))
-    if error is None:
-        return "active"
-    if key.revoked_at is not None:
-        return "revoked"
-    return "disabled" if not key.enabled else "expired"
 
 
 COMMANDS = (

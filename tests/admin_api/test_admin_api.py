@@ -112,6 +112,24 @@ def test_roles_bound_what_a_token_may_do(app: Flask, call: Call) -> None:
     assert "GET /config" not in seen["viewer"]
 
 
+def test_dashboards_are_reported_as_the_console_shows_them(call: Call, parts: Services) -> None:
+    key, _ = parts.keys.issue(
+        {"name": "ci", "budgets": [{"metric": "tokens", "period": "day", "limit": 100}]}, CLI
+    )
+    record(parts)
+    board = call("GET", "/reports/dashboard", role="viewer").get_json()
+    status = call("GET", f"/reports/keys/{key.id}", role="viewer").get_json()
+
+    assert [one["name"] for one in board["figures"]] == [
+        "requests", "tokens", "errors", "first_token", "speed",
+    ]  # fmt: skip
+    assert (board["figures"][0]["value"], len(board["figures"][0]["hours"])) == (3, 24)
+    assert (board["keys"], board["models"], board["servers"]) == (1, 0, 0)
+    assert (status["state"], status["sums"]["requests"]) == ("active", 3)
+    assert status["budgets"][0]["budget"]["limit"] == 100
+    assert call("GET", "/reports/keys/99").status_code == 404
+
+
 def test_a_key_lives_from_issue_to_deletion(call: Call, parts: Services) -> None:
     made = call("POST", "/keys", {"name": "ci", "requests_per_minute": 9})
     secret, key_id = made.get_json()["secret"], made.get_json()["id"]
@@ -125,7 +143,7 @@ def test_a_key_lives_from_issue_to_deletion(call: Call, parts: Services) -> None
     assert (made.status_code, rotated.status_code, deleted.status_code) == (201, 201, 200)
     assert "secret" not in shown
     assert secret not in json.dumps(listed)
-    assert (shown["state"], changed["state"], revoked["state"]) == ("active", "revoked", "revoked")
+    assert (shown["state"], changed["state"], revoked["state"]) == ("active", "disabled", "revoked")
     assert (changed["name"], changed["requests_per_minute"]) == ("build", 9)
     assert listed["total"] == 2
     assert call("GET", f"/keys/{key_id}").status_code == 404

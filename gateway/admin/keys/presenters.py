@@ -10,6 +10,7 @@ from gateway.admin.status import Status
 from gateway.core.catalog import Model
 from gateway.core.requests import CallRow
 from gateway.core.usage import Sums
+from gateway.reports import key_status
 from gateway.schemas.key import Budget, Key
 from gateway.web.template_filters import duration, num, rate, short
 from gateway.web.words import _
@@ -56,7 +57,7 @@ def row(
         key,
         state(key, now),
         model_names(key, models),
-        tuple(bar(budget, spent) for budget in key.budgets),
+        tuple(bar(one, spent[one.metric, one.period]) for one in key.budgets),
         rates(key),
         sums.requests,
         sums.tokens,
@@ -65,12 +66,15 @@ def row(
 
 def state(key: Key, now: datetime) -> Status:
     """Return whether a key works, and if not, why."""
-    if key.revoked_at is not None:
-        return Status("bad", _("Revoked"), _("It can never be used again."))
-    if not key.enabled:
-        return Status("idle", _("Disabled"), _("Somebody switched it off."))
-    if key.expires_at is not None and key.expires_at <= now:
-        return Status("bad", _("Expired"))
+    match key_status.state(key, now):
+        case "revoked":
+            return Status("bad", _("Revoked"), _("It can never be used again."))
+        case "disabled":
+            return Status("idle", _("Disabled"), _("Somebody switched it off."))
+        case "expired":
+            return Status("bad", _("Expired"))
+        case "active":
+            pass
     if key.expires_at is not None and key.expires_at - now < _SOON:
         return Status("warn", _("Expires soon"))
     if key.last_used_at is None:
@@ -88,7 +92,7 @@ def model_names(key: Key, models: Mapping[int, Model]) -> tuple[str, ...]:
     return (*chosen, *allowed, *denied)
 
 
-def bar(budget: Budget, spent: Mapping[tuple[str, str], int]) -> Bar:
+def bar(budget: Budget, used: int) -> Bar:
     """Return a budget with what is used of it."""
     words = {
         ("requests", "day"): _("Requests today"),
@@ -100,7 +104,7 @@ def bar(budget: Budget, spent: Mapping[tuple[str, str], int]) -> Bar:
         ("tokens", "month"): _("Tokens this month"),
         ("tokens", "total"): _("Tokens in all"),
     }[budget.metric, budget.period]
-    return Bar(words, spent.get((budget.metric, budget.period), 0), budget.limit)
+    return Bar(words, used, budget.limit)
 
 
 def rates(key: Key) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from flask import request
 
-from gateway.core.catalog import Model
 from gateway.policy import client_snippets
 from gateway.policy.client_snippets import Snippet
+from gateway.reports.examples import example_model
+from gateway.schemas.key import Key
 from gateway.web.context import services
 
 PLACEHOLDER = "sk-o2a-…"
@@ -26,9 +25,7 @@ def snippets(key: str, model: str, base: str) -> tuple[Snippet, ...]:
     return client_snippets.snippets(key, model, base)[:_SHOWN]
 
 
-def likely_model(models: Iterable[Model]) -> str:
-    """Return a model that answers at once: one in memory, else one on a disk of ours; "" for
-    none."""
+def example(key: Key | None = None) -> str:
+    """Return a model for snippets and first tries, one that `key` may use."""
     loaded = {name for view in services().scheduler.views() for name in view.loaded}
-    ranked = sorted(models, key=lambda m: (m.name not in loaded, m.remote, m.display_name))
-    return ranked[0].display_name if ranked else ""
+    return example_model(services().catalog.models(), loaded, key)

@@ -18,17 +18,17 @@ from gateway.admin.usage import charts
 from gateway.core.catalog import Model
 from gateway.core.requests import Filter
 from gateway.errors import InvalidRequest, NotFound
-from gateway.policy import access
+from gateway.reports import key_status
+from gateway.reports.key_status import DAYS
 from gateway.schemas.key import Key
 from gateway.store import audit, key_queries
-from gateway.store.usage import request_queries, usage_queries
+from gateway.store.usage import request_queries
 from gateway.web.context import services
 from gateway.web.one_time_secret import given, hand_over
 from gateway.web.words import _, ngettext
 
 LIMIT = 50
 SLOT = "new_key"
-DAYS = 30
 _STATES = {"working": True, "off": False}
 
 
@@ -91,7 +91,7 @@ def key_created(token: str) -> AnyResponse | str:
         return redirect(url_for("admin.keys"), 303)
     key_id, secret = found
     key = _key(key_id)
-    pieces = snippets.snippets(secret, example_model(key), snippets.base_url())
+    pieces = snippets.snippets(secret, snippets.example(key), snippets.base_url())
     return render_template(
         "admin/keys/created.html",
         key=key,
@@ -108,21 +108,22 @@ def key(key_id: int) -> str:
     found = _key(key_id)
     now = datetime.now(UTC)
     store = services().store
-    wanted = Filter(since=now - timedelta(days=DAYS), key_id=key_id)
-    spent = store.read(key_queries.spent, [found], now)[key_id]
+    report = key_status.report(store, found, now)
     return render_template(
         "admin/keys/detail.html",
         key=found,
         status=presenters.state(found, now),
         models=presenters.model_names(found, _models()),
-        bars=[presenters.bar(budget, spent) for budget in found.budgets],
+        bars=[presenters.bar(one.budget, one.used) for one in report.budgets],
         rates=presenters.rates(found),
         predecessor=_predecessor(found),
-        sums=store.read_slow(usage_queries.totals, wanted),
-        chart=charts.per_day(wanted, DAYS),
+        sums=report.sums,
+        chart=charts.per_day(Filter(key_id=key_id), DAYS),
         calls=store.read(request_queries.page, Filter(key_id=key_id), limit=10),
         log=store.read(audit.page, object_kind="key", object_id=str(key_id), limit=20),
-        pieces=snippets.snippets(snippets.PLACEHOLDER, example_model(found), snippets.base_url()),
+        pieces=snippets.snippets(
+            snippets.PLACEHOLDER, snippets.example(found), snippets.base_url()
+        ),
         since=_since_now(),
     )
 
@@ -253,13 +254,6 @@ def key_first_call(key_id: int) -> Response:
         url=url,
         link=_("See the request"),
     )
-
-
-def example_model(key: Key) -> str:
-    """Return a model this key may use, for snippets."""
-    models = services().catalog.models()
-    usable = [m for m in models if m.enabled and m.available and m.can("completion") is not False]
-    return snippets.likely_model(access.visible(key, usable) or usable) or "llama3.2"
 
 
 def _rows(found: list[Key], since: datetime, now: datetime) -> list[presenters.KeyRow]:

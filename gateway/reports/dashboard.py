@@ -1,0 +1,99 @@
+"""The five numbers of the dashboard, and how many keys, models and servers there are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from gateway.core import histogram
+from gateway.core.requests import Filter
+from gateway.core.usage import Sums
+from gateway.runtime.database import Store
+from gateway.scheduling.catalog import Catalog
+from gateway.store import key_queries
+from gateway.store.usage import usage_queries
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One of the five numbers: of the last 24 hours, of the 24 before, and by the hour."""
+
+    name: str
+    value: float | None
+    before: float | None
+    hours: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Dashboard:
+    """What the dashboard shows of the last 24 hours. `figures` are requests, tokens, errors (their
+    share), first_token (median, ms) and speed (median, tokens a second)."""
+
+    figures: tuple[Figure, ...]
+    sums: Sums
+    keys: int
+    models: int
+    servers: int
+
+
+def report(store: Store, catalog: Catalog, at: datetime) -> Dashboard:
+    """Return the dashboard of a moment; `models` are those that can be called."""
+    figures, sums = _figures(store, at)
+    return Dashboard(
+        figures,
+        sums,
+        keys=store.read(key_queries.count, at),
+        models=sum(model.enabled and model.available for model in catalog.models()),
+        servers=len(catalog.servers()),
+    )
+
+
+def _figures(store: Store, at: datetime) -> tuple[tuple[Figure, ...], Sums]:
+    """Return the five numbers of the last 24 h beside those of the day before, by the hour."""
+    hour = at.replace(minute=0, second=0, microsecond=0)
+    since = hour - timedelta(hours=47)
+    wanted = Filter(since=since)
+    cells = store.read_slow(usage_queries.series, wanted, "none")
+    by_hour = {cell.start: cell.sums for cell in cells}
+    hours = [by_hour.get(since + timedelta(hours=n), Sums()) for n in range(48)]
+    earlier, today = sum(hours[:24], Sums()), sum(hours[24:], Sums())
+    first, speed = _medians(store, since, hour - timedelta(hours=23))
+    return (
+        Figure("requests", today.requests, earlier.requests, _each(hours, "requests")),
+        Figure("tokens", today.tokens, earlier.tokens, _each(hours, "tokens")),
+        Figure("errors", today.error_rate, earlier.error_rate, _each(hours, "errors")),
+        Figure("first_token", first[1], first[0], first[2]),
+        Figure("speed", speed[1], speed[0], speed[2]),
+    ), today
+
+
+def _each(hours: list[Sums], name: str) -> tuple[float | None, ...]:
+    return tuple(getattr(sums, name) for sums in hours[24:])
+
+
+Medians = tuple[float | None, float | None, tuple[float | None, ...]]
+
+
+def _medians(store: Store, since: datetime, middle: datetime) -> tuple[Medians, Medians]:
+    """Return (day before, last day, last day by the hour) of first token and speed."""
+    rows = store.read_slow(usage_queries.histograms, Filter(since=since))
+    metrics = ("first_token_ms", "tokens_per_s")
+    by_hour: dict[datetime, list[str]] = {}
+    for start, _name, text in rows:
+        by_hour.setdefault(start, []).append(text)
+    merged = {start: histogram.merge(texts, metrics) for start, texts in by_hour.items()}
+    found = []
+    for metric in metrics:
+        days: tuple[dict[int, int], dict[int, int]] = ({}, {})
+        for start, counts in merged.items():
+            day = days[start >= middle]
+            for number, times in counts.get(metric, {}).items():
+                day[number] = day.get(number, 0) + times
+        hours = tuple(
+            histogram.percentile(merged.get(middle + timedelta(hours=n), {}).get(metric, {}), 0.5)
+            for n in range(24)
+        )
+        found.append(
+            (histogram.percentile(days[0], 0.5), histogram.percentile(days[1], 0.5), hours)
+        )
+    return found[0], found[1]
