@@ -17,11 +17,12 @@ from gateway.admin.actor import actor
 from gateway.admin.keys import snippets
 from gateway.admin.models.list import report
 from gateway.admin.status import Status, of
-from gateway.admin.usage.charts import Chart, Line, steps
+from gateway.admin.usage.charts import Chart, Line
 from gateway.calls.registry import LiveCall
 from gateway.core.catalog import Loaded
 from gateway.core.requests import Filter
 from gateway.reports import dashboard
+from gateway.reports.time_steps import steps
 from gateway.schemas.server import ServerView
 from gateway.store.usage import request_queries, usage_queries
 from gateway.web import language

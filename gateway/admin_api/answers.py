@@ -16,7 +16,8 @@ from gateway.core.usage import Group, Sums
 from gateway.management.config_transfer import Change
 from gateway.management.model_operations import Done
 from gateway.ollama.diagnosis import Trouble
-from gateway.reports import key_status
+from gateway.reports import key_status, usage
+from gateway.reports.time_steps import Step
 from gateway.runtime.tasks import Failures
 from gateway.schemas.call_query import CallQuery, RequestQuery
 from gateway.schemas.key import Key
@@ -172,17 +173,21 @@ class Health(msgspec.Struct):
 
 
 GroupAnswer: Any = _shown("GroupSums", Sums, group=str, name=str)
-SeriesAnswer: Any = _shown("SeriesSums", Sums, group=str, start=datetime)
-Usage = msgspec.defstruct(
-    "Usage",
-    [
-        ("since", datetime | None),
-        ("until", datetime | None),
-        ("total", Sums),
-        ("data", list[GroupAnswer]),
-        ("series", list[SeriesAnswer] | msgspec.UnsetType, msgspec.UNSET),
-    ],
-)
+
+
+class Usage(msgspec.Struct):
+    metric: usage.Metric
+    group: Group
+    step: Step
+    since: datetime
+    until: datetime
+    starts: list[datetime]
+    series: list[usage.Series]
+    groups: list[GroupAnswer]
+    total: Sums
+    before: Sums | None
+
+
 RequestList = _list(CallRow, next=str | None)
 ActiveList = _list(LiveCall)
 
@@ -293,8 +298,13 @@ class ImportQuery:
 class UsageQuery(CallQuery):
     """Which sums."""
 
+    metric: Annotated[usage.Metric, field("Metric")] = "requests"
     group: Annotated[Group, field("Group")] = "none"
-    step: Annotated[Literal["none", "hour", "day"], field("Step")] = "none"
+    step: Annotated[
+        Literal["", "hour", "day", "week", "month"],
+        field("Step", "One that fits the time where none, or a far too fine one, is given."),
+    ] = ""
+    compare: Annotated[bool, field("Compare", "Add the sums of the time before.")] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,11 +1,9 @@
-"""Usage: sums by group and time, single calls, exports, and what runs right now."""
+"""Requests: single calls, exports, what runs right now, and what was changed."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, replace
-from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
+from dataclasses import asdict
 
 from flask import Response, g
 
@@ -13,41 +11,15 @@ from gateway.accounting import export
 from gateway.admin_api import answers, bp
 from gateway.admin_api.operation import operation, read_query
 from gateway.admin_api.reading import answer
-from gateway.core.requests import CallDetail, Filter
+from gateway.core.requests import CallDetail
 from gateway.errors import InvalidRequest
-from gateway.reports.filters import to_filter
-from gateway.schemas.call_query import CallQuery
-from gateway.store import audit, names
+from gateway.reports.filters import utc_filter
+from gateway.store import audit
 from gateway.store.tables import to_us
-from gateway.store.usage import request_queries, usage_queries
+from gateway.store.usage import request_queries
 from gateway.web.context import services
 
 _CURSOR = re.compile(r"[0-9]{1,17}-[0-9]{1,18}")
-
-
-@bp.get("/usage")
-@operation("getUsage", answers.Usage, query=answers.UsageQuery)
-def sums() -> Response:
-    """Return sums by group, and with `step` by hour or day as well."""
-    query = read_query(answers.UsageQuery)
-    group, step = query.group, query.step
-    wanted = _filter(query)
-    wanted = replace(wanted, since=wanted.since or datetime.now(UTC) - timedelta(days=7))
-    if wanted.status == "running":
-        raise InvalidRequest("Sums are of calls that ended: see /live.", param="status")
-    store = services().store
-    totals = asdict(store.read_slow(usage_queries.totals, wanted, daily=step == "day"))
-    found = store.read_slow(usage_queries.by_group, wanted, group, daily=step == "day")
-    labels = store.read(names.by_id, group)
-    data = [{"group": id_, "name": labels.get(id_, id_), **asdict(one)} for id_, one in found]
-    body = {"since": wanted.since, "until": wanted.until, "total": totals, "data": data}
-    if step != "none":
-        shown = [name for name, _ in found]
-        cells = store.read_slow(usage_queries.series, wanted, group, shown, daily=step == "day")
-        body["series"] = [
-            {"start": cell.start, "group": cell.name, **asdict(cell.sums)} for cell in cells
-        ]
-    return answer(body)
 
 
 @bp.get("/requests")
@@ -57,7 +29,7 @@ def list_calls() -> Response:
     query = read_query(answers.RequestsQuery)
     limit = query.limit
     found = services().store.read_slow(
-        request_queries.page, _filter(query), older_than=_cursor(query.after), limit=limit
+        request_queries.page, utc_filter(query), older_than=_cursor(query.after), limit=limit
     )
     following = f"{to_us(found[-1].at)}-{found[-1].id}" if len(found) == limit else None
     return answer({"data": [asdict(call) for call in found], "next": following})
@@ -75,7 +47,7 @@ def get_call(request_id: str) -> Response:
 def export_calls() -> Response:
     """Return calls as CSV or JSON lines, as many as are meant."""
     query = read_query(answers.RequestExportQuery)
-    form, store, wanted = query.format, services().store, _filter(query)
+    form, store, wanted = query.format, services().store, utc_filter(query)
     if form == "csv":
         pieces, kind = export.as_csv(store, wanted), "text/csv; charset=utf-8"
     else:
@@ -116,10 +88,6 @@ def list_changes() -> Response:
     )
     following = found[-1].id if len(found) == limit else None
     return answer({"data": [asdict(entry) for entry in found], "next": following})
-
-
-def _filter(query: CallQuery) -> Filter:
-    return to_filter(query, datetime.now(UTC), ZoneInfo("UTC"))
 
 
 def _cursor(text: str) -> tuple[int, int] | None:

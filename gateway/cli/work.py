@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -16,12 +16,12 @@ from gateway.accounting.retention import Retention
 from gateway.cli.common import OPERATOR, command, given, schema_options, table
 from gateway.cli.doctor import examine
 from gateway.core.usage import GROUPS, Group, Sums
-from gateway.reports.filters import FIELDS, to_filter
+from gateway.reports import usage as reports
+from gateway.reports.filters import FIELDS, utc_filter
 from gateway.schemas import convert
 from gateway.schemas.call_query import CallQuery, RequestQuery
 from gateway.schemas.server import Server
 from gateway.store import names
-from gateway.store.usage import usage_queries
 from gateway.web.context import services
 
 _MARKS = {"good": "ok ", "odd": "!  ", "bad": "XX "}
@@ -100,17 +100,15 @@ def usage(group: Group, form: str, **given: str | tuple[str, ...]) -> None:
         if value
     }
     schema = CallQuery if form == "table" else RequestQuery  # sums know less
-    query = schema(**convert.read_query(fields, schema))
-    wanted = to_filter(query, now, ZoneInfo("UTC"))
-    since = wanted.since or now - timedelta(days=7)
+    wanted = utc_filter(schema(**convert.read_query(fields, schema)))
     if form != "table":
         write = export.as_csv if form == "csv" else export.as_json_lines
-        for piece in write(parts.store, replace(wanted, since=since)):
+        wanted = replace(wanted, since=wanted.since or now - reports.DEFAULT)
+        for piece in write(parts.store, wanted):
             click.echo(piece, nl=False)
         return
-    wanted = replace(wanted, since=since.replace(minute=0, second=0, microsecond=0))
-    daily = (wanted.until or now) - since > timedelta(days=31)
-    found = parts.store.read_slow(usage_queries.by_group, wanted, group, daily=daily)
+    asked = reports.question(wanted, now, group=group)
+    found = reports.ask(parts.store, asked, ZoneInfo("UTC")).groups
     labels = parts.store.read(names.by_id, group)
     rows = [(group.upper(), "REQUESTS", "ERRORS", "INPUT", "OUTPUT", "TOKENS/S")]
     rows += [(labels.get(name, name), *_figures(sums)) for name, sums in found]

@@ -30,6 +30,11 @@ def from_page(query: Mapping[str, Sequence[str]], now: datetime, zone: ZoneInfo)
     return to_filter(RequestQuery(**values), now, zone)
 
 
+def utc_filter(query: CallQuery) -> Filter:
+    """Return the filter that a query of a program makes now, whose days are those of UTC."""
+    return to_filter(query, datetime.now(UTC), ZoneInfo("UTC"))
+
+
 def to_filter(query: CallQuery, now: datetime, zone: ZoneInfo) -> Filter:
     """Return the filter that a query makes; days are those of `zone`."""
     named = {one.name for one in fields(query)} & {one.name for one in fields(Filter)}

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from sqlalchemy import Row, text
 
 from gateway.admin.usage import explorer
-from gateway.admin.usage.charts import Step, following, steps
 from gateway.admin.usage.views import plain_cell
 from gateway.core import histogram
 from gateway.core.requests import Filter
-from gateway.core.usage import Admission, Settlement
+from gateway.core.usage import Admission, Group, Settlement
+from gateway.reports import usage
+from gateway.reports.time_steps import Step, following, steps
 from gateway.store import catalog, names
 from gateway.store.usage import records
 from gateway.web.context import Services
@@ -63,15 +64,13 @@ def write(parts: Services, *calls: tuple[str, timedelta, int, int]) -> None:
     parts.store.write(records.write, entries, worker="w", now=NOW)
 
 
-def question(
-    metric: explorer.Metric, group: explorer.Group = "none", **more: object
-) -> explorer.Question:
+def question(metric: usage.Metric, group: Group = "none", **more: object) -> usage.Question:
     """Ask about the last two days, by day."""
     values = {"since": NOW - timedelta(days=2), "until": NOW, "step": "day", "wanted": Filter()}
-    return explorer.Question(metric, group, **(values | more))  # type: ignore[arg-type]  # a test's shorthand
+    return usage.Question(metric, group, **(values | more))  # type: ignore[arg-type]  # a test's shorthand
 
 
-def ask(parts: Services, asked: explorer.Question) -> explorer.Answer:
+def ask(parts: Services, asked: usage.Question) -> explorer.Answer:
     """Ask inside a request, as words depend on it."""
     return explorer.ask(parts.store, asked, LABELS, BERLIN)
 
@@ -151,7 +150,7 @@ def test_more_groups_than_colours_are_shown_together(parts: Services) -> None:
     answer = ask(parts, question("requests", "model"))
 
     assert [line.name for line in answer.chart.lines][-1] == "others"
-    assert len(answer.chart.lines) == explorer.SHOWN + 1
+    assert len(answer.chart.lines) == usage.SHOWN + 1
     assert sum(value or 0 for line in answer.chart.lines for value in line.values) == 9
 
 

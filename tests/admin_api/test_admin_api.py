@@ -251,15 +251,16 @@ def test_a_model_changes_as_a_whole_or_not_at_all(call: Call, parts: Services) -
 def test_usage_is_summed_listed_and_exported(call: Call, parts: Services) -> None:
     parts.keys.issue({"name": "laptop"}, CLI)
     record(parts, 5)
-    sums = call("GET", "/usage?group=model&step=hour").get_json()
+    sums = call("GET", "/reports/usage?group=model&step=hour").get_json()
     first = call("GET", "/requests?limit=3").get_json()
     second = call("GET", f"/requests?limit=3&after={first['next']}").get_json()
     one = call("GET", "/requests/req_0").get_json()
     csv = call("GET", "/requests/export?format=csv")
 
     assert sums["total"]["requests"] == 5
-    assert [(row["group"], row["completion_tokens"]) for row in sums["data"]] == [("1", 35)]
-    assert sum(cell["requests"] for cell in sums["series"]) == 5
+    assert [(row["group"], row["completion_tokens"]) for row in sums["groups"]] == [("1", 35)]
+    assert (sums["series"][0]["group"], sum(sums["series"][0]["values"])) == ("1", 5)
+    assert len(sums["starts"]) == len(sums["series"][0]["values"]) + 1
     assert [len(first["data"]), len(second["data"]), second["next"]] == [3, 2, None]
     assert one["row"]["completion_tokens"] == 7
     assert csv.headers["Content-Disposition"] == 'attachment; filename="requests.csv"'
@@ -269,9 +270,9 @@ def test_usage_is_summed_listed_and_exported(call: Call, parts: Services) -> Non
 @pytest.mark.parametrize(
     "path",
     [
-        "/usage?group=colour",
-        "/usage?step=second",
-        "/usage?since=yesterday",
+        "/reports/usage?group=colour",
+        "/reports/usage?step=second",
+        "/reports/usage?since=yesterday",
         "/requests?limit=0",
         "/requests?limit=99999999999999999999",
         "/requests?after=1e9",
@@ -283,11 +284,11 @@ def test_usage_is_summed_listed_and_exported(call: Call, parts: Services) -> Non
         "/requests?after=²-²",
         "/requests?after=999999999999999999-1",
         "/requests?after=1-9999999999999999999",
-        "/usage?since=0001-01-01T00:00:00%2B14:00",
+        "/reports/usage?since=0001-01-01T00:00:00%2B14:00",
         "/requests?until=9999-12-31T23:59:59-14:00",
-        "/usage?finish=stop",
-        "/usage?min_ms=5",
-        "/usage?status=running",
+        "/reports/usage?finish=stop",
+        "/reports/usage?min_ms=5",
+        "/reports/usage?status=running",
     ],
 )
 def test_a_wrong_query_is_refused(call: Call, path: str) -> None:
@@ -401,7 +402,7 @@ def test_a_filter_that_cannot_be_read_is_named(
 def test_a_status_there_cannot_be_finds_nothing(call: Call, parts: Services, word: str) -> None:
     record(parts)
     found = call("GET", "/requests", query_string={"status": word}).get_json()["data"]
-    total = call("GET", "/usage", query_string={"status": word}).get_json()["total"]
+    total = call("GET", "/reports/usage", query_string={"status": word}).get_json()["total"]
 
     assert (found, total["requests"]) == ([], 0)
 

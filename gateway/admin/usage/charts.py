@@ -5,26 +5,23 @@ A chart has equal steps in time. Each step knows the address of the requests beh
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeAlias
-from zoneinfo import ZoneInfo
 
 from flask import url_for
 
 from gateway.core.requests import Filter
-from gateway.core.usage import Cell, Sums
+from gateway.core.usage import Sums
+from gateway.reports.time_steps import by_step, steps
 from gateway.store.usage import usage_queries
 from gateway.web import language
 from gateway.web.context import services
 from gateway.web.template_filters import linked
 from gateway.web.words import _
 
-Step: TypeAlias = Literal["minute", "hour", "day", "week", "month"]
 Unit: TypeAlias = Literal["count", "ms", "rate", "percent"]
-STEPS: tuple[Step, ...] = ("minute", "hour", "day", "week", "month")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,58 +91,6 @@ def stamp(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def steps(since: datetime, until: datetime, step: Step, zone: ZoneInfo) -> tuple[datetime, ...]:
-    """Return the first instants of the steps that cover a range, and the end of the last."""
-    at = floor(since, step, zone)
-    found = [at]
-    while at < until:
-        at = following(at, step, zone)
-        found.append(at)
-    return tuple(found)
-
-
-def floor(at: datetime, step: Step, zone: ZoneInfo) -> datetime:
-    """Return the first instant of the step that `at` lies in."""
-    local = at.astimezone(zone)
-    match step:
-        case "minute":
-            return at.astimezone(UTC).replace(second=0, microsecond=0)
-        case "hour":
-            return at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-        case "day":
-            back = 0
-        case "week":
-            back = local.weekday()
-        case "month":
-            back = local.day - 1
-    midnight = local.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=back)
-    return midnight.astimezone(UTC)
-
-
-def following(at: datetime, step: Step, zone: ZoneInfo) -> datetime:
-    """Return the first instant of the next step."""
-    if step == "minute":
-        return at + timedelta(minutes=1)
-    if step == "hour":
-        return at + timedelta(hours=1)
-    days = {"day": 1, "week": 7, "month": 32}[step]
-    local = at.astimezone(zone) + timedelta(days=days)
-    return floor(local.replace(hour=12), step, zone)
-
-
-def tracks(
-    cells: Iterable[Cell], starts: Sequence[datetime], step: Step, zone: ZoneInfo
-) -> Mapping[str, list[Sums]]:
-    """Sort cells into steps: group to one sum a step."""
-    place = {start: index for index, start in enumerate(starts[:-1])}
-    found: dict[str, list[Sums]] = defaultdict(lambda: [Sums()] * (len(starts) - 1))
-    for cell in cells:
-        index = place.get(floor(cell.start, step, zone))
-        if index is not None:
-            found[cell.name][index] += cell.sums
-    return found
-
-
 def per_day(wanted: Filter, days: int) -> Chart:
     """Return input and output tokens of the last days, stacked."""
     zone = language.zone_info()
@@ -153,7 +98,7 @@ def per_day(wanted: Filter, days: int) -> Chart:
     starts = steps(now - timedelta(days=days - 1), now, "day", zone)
     narrowed = Filter(since=starts[0], key_id=wanted.key_id, model_id=wanted.model_id)
     cells = services().store.read_slow(usage_queries.series, narrowed, "none")
-    sums = tracks(cells, starts, "day", zone).get(usage_queries.ALL, [Sums()] * (len(starts) - 1))
+    sums = by_step(cells, starts, "day", zone).get(usage_queries.ALL, [Sums()] * (len(starts) - 1))
     query = {"key_id": wanted.key_id, "model_id": wanted.model_id}
     return Chart(
         "bars",

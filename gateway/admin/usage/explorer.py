@@ -1,73 +1,20 @@
-"""The usage explorer: one metric, by one group, over time, against the time before.
-
-Sums come from the rollups; percentiles from their histograms. What is not grouped, and ranges up to
-`_FINE`, are read by the hour, so that days begin where the viewer's do; the rest by UTC days.
-"""
+"""The usage explorer as the console shows it: charts, tables and their words."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from typing import Literal, TypeAlias, get_args
+from collections.abc import Mapping
+from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-from gateway.admin.usage.charts import Chart, Line, Step, Unit, floor, steps, tracks
-from gateway.core import histogram
+from gateway.admin.usage.charts import Chart, Line, Unit
 from gateway.core.requests import Filter
-from gateway.core.usage import GROUP_FIELDS, GROUPS, Group, Sums
+from gateway.core.usage import GROUP_FIELDS, Group, Sums
+from gateway.reports import usage
+from gateway.reports.usage import Metric, Question, Series
 from gateway.runtime.database import Store
-from gateway.store.usage import usage_queries
 from gateway.web.words import _
 
-Metric: TypeAlias = Literal[
-    "requests", "input", "output", "reasoning", "tokens", "errors", "error_rate",
-    "first_token", "speed", "duration", "queue",
-]  # fmt: skip
-METRICS: tuple[Metric, ...] = get_args(Metric)
-SHOWN = 6
-_FINE = timedelta(days=8)
-_HEAT = timedelta(days=40)
-_SUMS: Mapping[str, Callable[[Sums], float | None]] = {
-    "requests": lambda sums: sums.requests,
-    "input": lambda sums: sums.prompt_tokens,
-    "output": lambda sums: sums.completion_tokens,
-    "reasoning": lambda sums: sums.reasoning_tokens,
-    "tokens": lambda sums: sums.tokens,
-    "errors": lambda sums: sums.errors,
-    "error_rate": lambda sums: sums.error_rate,
-}
-_HISTOGRAMS = {
-    "first_token": "first_token_ms",
-    "speed": "tokens_per_s",
-    "duration": "duration_ms",
-    "queue": "queue_ms",
-}
-OTHERS = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What the explorer is asked."""
-
-    metric: Metric
-    group: Group
-    step: Step
-    wanted: Filter
-    since: datetime
-    until: datetime
-    compare: bool = False
-
-    @property
-    def is_percentile(self) -> bool:
-        """Whether the metric is a distribution rather than a sum."""
-        return self.metric in _HISTOGRAMS
-
-    @property
-    def daily(self) -> bool:
-        """Whether to read daily sums."""
-        is_long = self.until - self.since > _FINE
-        return is_long and (self.group != "none" or self.wanted.is_narrow)
+_PERCENTILE_COLOURS = {50: 1, 90: 3, 99: 6}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,48 +40,24 @@ class Answer:
 
 def ask(store: Store, question: Question, labels: Mapping[str, str], zone: ZoneInfo) -> Answer:
     """Answer a question. `labels` names keys, models and servers by id."""
-    daily = question.daily
-    wanted = replace(question.wanted, since=question.since, until=question.until)
-    groups = store.read_slow(usage_queries.by_group, wanted, question.group, daily=daily)
-    total = sum((sums for _name, sums in groups), Sums())
-    tops = _tops(groups, question, labels)
-    named = [top.name for top in tops if top.name] if question.group != "none" else []
-    shown = named[:SHOWN]
-    starts = steps(question.since, question.until, question.step, zone)
-    if question.is_percentile:
-        lines = _percentiles(store, question, wanted, shown, starts, zone, labels)
-    else:
-        lines = _lines(store, question, wanted, shown, starts, zone, labels)
-    before = None
-    if question.compare:
-        length = question.until - question.since
-        earlier = replace(wanted, since=question.since - length, until=question.since)
-        before = store.read_slow(usage_queries.totals, earlier, daily=daily)
+    found = usage.ask(store, question, zone)
     is_line = question.is_percentile or question.metric == "error_rate"
     chart = Chart(
         "lines" if is_line else "bars",
         unit(question.metric),
         metric_words(question.metric),
-        starts,
-        tuple(lines),
+        found.starts,
+        tuple(_line(question, index, one, labels) for index, one in enumerate(found.series)),
         _filter_query(question.wanted),
         clock=question.step in {"hour", "minute"},
     )
-    return Answer(chart, tuple(tops), total, before)
-
-
-def heat(
-    store: Store, question: Question, zone: ZoneInfo
-) -> tuple[tuple[tuple[int, ...], ...], int]:
-    """Return calls by weekday (Monday first) and hour of the viewer, and the most in one field."""
-    longest = _FINE if question.wanted.is_narrow else _HEAT
-    since = max(question.since, question.until - longest)
-    wanted = replace(question.wanted, since=since, until=question.until)
-    field = [[0] * 24 for _day in range(7)]
-    for cell in store.read_slow(usage_queries.series, wanted, "none"):
-        local = cell.start.astimezone(zone)
-        field[local.weekday()][local.hour] += cell.sums.requests
-    return tuple(map(tuple, field)), max(max(day) for day in field)
+    valued = [(name, sums, usage.value_of(sums, question.metric)) for name, sums in found.groups]
+    most = max((value or 0 for _name, _sums, value in valued), default=0) or 1
+    tops = tuple(
+        Top(name, label(question.group, name, labels), sums, value, (value or 0) / most)
+        for name, sums, value in valued
+    )
+    return Answer(chart, tops, found.total, found.before)
 
 
 def unit(metric: Metric) -> Unit:
@@ -173,16 +96,6 @@ def group_words(group: Group) -> str:
     }[group]
 
 
-def read_group(text: str) -> Group:
-    """Read a group from an address; anything else is none."""
-    return text if text in GROUPS else "none"
-
-
-def read_metric(text: str) -> Metric:
-    """Read a metric from an address; anything else is requests."""
-    return text if text in METRICS else "requests"
-
-
 def label(group: Group, name: str, labels: Mapping[str, str]) -> str:
     """Return the words for a group's value."""
     if group in {"key", "model", "server"}:
@@ -192,105 +105,20 @@ def label(group: Group, name: str, labels: Mapping[str, str]) -> str:
     return name or str(_("unknown"))
 
 
-def _tops(
-    groups: Sequence[tuple[str, Sums]], question: Question, labels: Mapping[str, str]
-) -> list[Top]:
-    take = _SUMS.get(question.metric, _SUMS["requests"])
-    valued = [(name, sums, take(sums)) for name, sums in groups]
-    valued.sort(key=lambda one: -(one[2] or 0))
-    most = max((value or 0 for _name, _sums, value in valued), default=0) or 1
-    return [
-        Top(name, label(question.group, name, labels), sums, value, (value or 0) / most)
-        for name, sums, value in valued
-    ]
-
-
-def _lines(
-    store: Store,
-    question: Question,
-    wanted: Filter,
-    shown: Sequence[str],
-    starts: Sequence[datetime],
-    zone: ZoneInfo,
-    labels: Mapping[str, str],
-) -> list[Line]:
-    cells = store.read_slow(
-        usage_queries.series, wanted, question.group, shown, daily=question.daily
-    )
-    found = tracks(cells, starts, question.step, zone)
-    take = _SUMS[question.metric]
-    names = [usage_queries.ALL] if question.group == "none" else [*shown, OTHERS]
-    return [
-        Line(
-            _line_name(question, name, labels),
-            tuple(take(sums) for sums in found[name]),
-            _colour(index, name),
-            _line_query(question, name),
-        )
-        for index, name in enumerate(names)
-        if name in found
-    ]
-
-
-def _percentiles(
-    store: Store,
-    question: Question,
-    wanted: Filter,
-    shown: Sequence[str],
-    starts: Sequence[datetime],
-    zone: ZoneInfo,
-    labels: Mapping[str, str],
-) -> list[Line]:
-    metric = _HISTOGRAMS[question.metric]
-    is_fine = question.group == "none" and not wanted.is_narrow
-    daily = question.daily or (question.step != "hour" and not is_fine)
-    rows = store.read_slow(usage_queries.histograms, wanted, question.group, shown, daily=daily)
-    place = {start: index for index, start in enumerate(starts[:-1])}
-    texts: dict[tuple[str, int], list[str]] = {}
-    for start, name, text in rows:
-        index = place.get(floor(start, question.step, zone))
-        if index is not None:
-            texts.setdefault((name, index), []).append(text)
-    merged = {at: histogram.merge(found, (metric,)).get(metric, {}) for at, found in texts.items()}
+def _line(question: Question, index: int, series: Series, labels: Mapping[str, str]) -> Line:
     if question.group == "none":
-        return [
-            Line(f"p{share}", _track(merged, usage_queries.ALL, share, len(place)), colour)
-            for share, colour in ((50, 1), (90, 3), (99, 6))
-        ]
-    names = [name for name in (*shown, OTHERS) if any(key[0] == name for key in merged)]
-    return [
-        Line(
-            f"{_line_name(question, name, labels)} · p50",
-            _track(merged, name, 50, len(place)),
-            _colour(index, name),
-            _line_query(question, name),
-        )
-        for index, name in enumerate(names)
-    ]
-
-
-def _track(
-    merged: Mapping[tuple[str, int], Mapping[int, int]], name: str, share: int, length: int
-) -> tuple[float | None, ...]:
-    return tuple(
-        histogram.percentile(merged.get((name, index), {}), share / 100) for index in range(length)
-    )
-
-
-def _colour(index: int, name: str) -> int:
-    return 8 if name == OTHERS else index + 1
-
-
-def _line_name(question: Question, name: str, labels: Mapping[str, str]) -> str:
-    if question.group == "none":
-        return metric_words(question.metric)
-    return str(_("others")) if name == OTHERS else label(question.group, name, labels)
-
-
-def _line_query(question: Question, name: str) -> tuple[tuple[str, str], ...]:
-    if question.group == "none" or name == OTHERS:
-        return ()
-    return ((GROUP_FIELDS[question.group], name),)
+        if series.percentile is None:
+            return Line(metric_words(question.metric), series.values)
+        colour = _PERCENTILE_COLOURS[series.percentile]
+        return Line(f"p{series.percentile}", series.values, colour)
+    name, colour = str(_("others")), 8
+    query: tuple[tuple[str, str], ...] = ()
+    if series.group != usage.OTHERS:
+        name, colour = label(question.group, series.group, labels), index + 1
+        query = ((GROUP_FIELDS[question.group], series.group),)
+    if series.percentile is not None:
+        name = f"{name} · p{series.percentile}"
+    return Line(name, series.values, colour, query)
 
 
 def _filter_query(wanted: Filter) -> tuple[tuple[str, str], ...]:

@@ -4,44 +4,35 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from typing import cast
+from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import orjson
 from flask import Response, render_template, request
 
 from gateway.admin import bp
 from gateway.admin.usage import explorer
-from gateway.admin.usage.charts import STEPS, Step, stamp
+from gateway.admin.usage.charts import stamp
 from gateway.admin.usage.query import filter_choices, page_filter
 from gateway.core.usage import GROUP_FIELDS, GROUPS
+from gateway.reports import usage
+from gateway.reports.usage import Question
 from gateway.store import names
 from gateway.web import language
 from gateway.web.context import services
 from gateway.web.words import _
 
-DEFAULT = timedelta(days=7)
-_MOST_STEPS = 400
-_LENGTHS: Mapping[str, timedelta] = {
-    "minute": timedelta(minutes=1),
-    "hour": timedelta(hours=1),
-    "day": timedelta(days=1),
-    "week": timedelta(days=7),
-    "month": timedelta(days=30),
-}
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
-@bp.get("/usage")
-def usage() -> str:
+@bp.get("/usage", endpoint="usage")
+def usage_page() -> str:
     """Show the explorer as the address says."""
     question = _question()
     zone = language.zone_info()
     labels = services().store.read(names.by_id, question.group)
     answer = explorer.ask(services().store, question, labels, zone)
-    field, most = explorer.heat(services().store, question, zone)
+    field, most = usage.heat(services().store, question, zone)
     return render_template(
         "admin/usage/index.html",
         question=question,
@@ -50,7 +41,7 @@ def usage() -> str:
         heat=field,
         heat_most=most,
         weekdays=_weekdays(),
-        metrics=[(name, explorer.metric_words(name)) for name in explorer.METRICS],
+        metrics=[(name, explorer.metric_words(name)) for name in usage.METRICS],
         groups=[(name, explorer.group_words(name)) for name in GROUPS],
         steps=_step_words(),
         group_fields=GROUP_FIELDS,
@@ -79,14 +70,14 @@ def plain_cell(value: object) -> str:
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
-def _asked() -> tuple[explorer.Question, explorer.Answer]:
+def _asked() -> tuple[Question, explorer.Answer]:
     question = _question()
     labels = services().store.read(names.by_id, question.group)
     return question, explorer.ask(services().store, question, labels, language.zone_info())
 
 
 def _attached(
-    body: bytes | Iterator[str], question: explorer.Question, kind: str, content_type: str
+    body: bytes | Iterator[str], question: Question, kind: str, content_type: str
 ) -> Response:
     span = f"{question.since:%Y%m%d}-{question.until:%Y%m%d}"
     disposition = f'attachment; filename="usage-{question.metric}-{span}.{kind}"'
@@ -98,29 +89,17 @@ def _default_group() -> str:
     return "none" if "metric" in request.args else "key"
 
 
-def _question() -> explorer.Question:
-    now = datetime.now(UTC)
-    wanted = page_filter(now)
-    until = min(wanted.until or now, now + timedelta(days=1))
-    since = min(wanted.since or until - DEFAULT, until - timedelta(minutes=1))
-    return explorer.Question(
-        metric=explorer.read_metric(request.args.get("metric", "")),
-        group=explorer.read_group(request.args.get("group", _default_group())),
-        step=_step(request.args.get("step", ""), until - since),
-        wanted=replace(wanted, since=None, until=None),
-        since=since,
-        until=until,
-        compare=request.args.get("compare") == "1",
+def _question() -> Question:
+    args, now = request.args, datetime.now(UTC)
+    metric, group = args.get("metric", ""), args.get("group", _default_group())
+    return usage.question(
+        page_filter(now),
+        now,
+        metric=metric if metric in usage.METRICS else "requests",
+        group=group if group in GROUPS else "none",
+        step=args.get("step", ""),
+        compare=args.get("compare") == "1",
     )
-
-
-def _step(text: str, length: timedelta) -> Step:
-    """Read the time step; one that fits the range where none, or far too fine a one, is given."""
-    if text in STEPS and text != "minute" and length / _LENGTHS[text] <= _MOST_STEPS:
-        return cast(Step, text)
-    if length <= timedelta(days=3):
-        return "hour"
-    return "day" if length <= timedelta(days=120) else "week"
 
 
 def _csv(answer: explorer.Answer) -> Iterator[str]:
@@ -134,7 +113,7 @@ def _csv(answer: explorer.Answer) -> Iterator[str]:
     yield out.getvalue()
 
 
-def _json(question: explorer.Question, answer: explorer.Answer) -> bytes:
+def _json(question: Question, answer: explorer.Answer) -> bytes:
     return orjson.dumps(
         {
             "metric": question.metric,
