@@ -13,26 +13,26 @@ from flask import Blueprint
 bp = Blueprint("admin_api", __name__, url_prefix="/api/admin/v1")
 
 from gateway.admin_api import (  # noqa: E402  # the views hang themselves on the blueprint
+    accounts,
     configuration,
     guard,
     keys,
+    model_operations,
     models,
-    people,
     reports,
     servers,
     usage,
-    work,
 )
 
 __all__ = [
+    "accounts",
     "bp",
     "configuration",
     "guard",
     "keys",
+    "model_operations",
     "models",
-    "people",
     "reports",
     "servers",
     "usage",
-    "work",
 ]
