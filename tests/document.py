@@ -13,6 +13,7 @@ from werkzeug.test import TestResponse
 
 from gateway import create_app, lifecycle
 from gateway.config import Secret, Settings
+from gateway.store.database import schema
 from gateway.web.context import of
 
 
@@ -20,13 +21,10 @@ from gateway.web.context import of
 def document() -> dict[str, Any]:
     """Return the document of a gateway without servers."""
     with tempfile.TemporaryDirectory() as folder:
-        app = create_app(
-            Settings(
-                data_dir=Path(folder),
-                database_url=f"sqlite:///{folder}/gateway.db",
-                session_secret=Secret("x" * 32),
-            )
-        )
+        url = f"sqlite:///{folder}/gateway.db"
+        schema.upgrade(url)
+        secret = Secret("x" * 32)
+        app = create_app(Settings(data_dir=Path(folder), database_url=url, session_secret=secret))
         found: dict[str, Any] = app.test_client().get("/openapi.json").get_json()
         parts = of(app)
         lifecycle.end(parts)

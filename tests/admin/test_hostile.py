@@ -23,7 +23,7 @@ OF_A_MODEL = ("", "/names", "/parameters", "/usage", "/copy", "/delete")
 ASKED = (
     "/admin/requests?model_id={}&client_app={}&request_id={}&since={}&finish={}",
     "/admin/requests?endpoint={}&status={}&features={}&after={}",
-    "/admin/keys?q={}&state={}&sort={}",
+    "/admin/keys?search={}&state={}&sort={}",
     "/admin/keys/new?name={}",
     "/admin/models?pull={}",
     "/admin/servers/new?url={}",

@@ -14,7 +14,7 @@ from tests.admin.conftest import ACTOR, PASSWORD, Visitor
 
 HOME = "/admin/"
 NEXTS = [
-    ("/admin/keys?q=a&state=off", True),
+    ("/admin/keys?search=a&state=off", True),
     ("/admin/requests?after=1-2", True),
     ("/admin/模型", True),
     ("", False),
@@ -44,14 +44,14 @@ def test_a_login_leads_only_to_our_own_pages(target: str, is_ours: bool) -> None
 
 def test_a_login_goes_on_to_the_page_that_was_wanted(app: Flask) -> None:
     visitor = Visitor(app)
-    asked = visitor.get("/admin/keys?q=bot")
+    asked = visitor.get("/admin/keys?search=bot")
     visitor.get(asked.headers["Location"])
     answer = visitor.post(
         asked.headers["Location"],
-        {"username": "Admin", "password": PASSWORD, "next": "/admin/keys?q=bot"},
+        {"username": "Admin", "password": PASSWORD, "next": "/admin/keys?search=bot"},
     )
 
-    assert answer.headers["Location"] == "/admin/keys?q=bot"
+    assert answer.headers["Location"] == "/admin/keys?search=bot"
 
 
 def test_wrong_name_and_wrong_password_get_the_same_words(app: Flask) -> None:

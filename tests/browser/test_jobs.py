@@ -280,10 +280,10 @@ def test_the_newest_calls_appear_by_themselves(tab: Visit, busy: Gateway, key: s
 
 
 def test_an_ended_session_returns_to_where_one_was(tab: Visit) -> None:
-    tab.open("/admin/keys?q=bot")
+    tab.open("/admin/keys?search=bot")
     tab.context.clear_cookies()
     tab.page.reload()
     tab.page.fill("#username", "admin")
     tab.page.fill("#password", "correct horse battery")
     tab.page.click("main button.btn-primary")
-    tab.page.wait_for_url("**/admin/keys?q=bot")
+    tab.page.wait_for_url("**/admin/keys?search=bot")

@@ -35,7 +35,7 @@ _STATES = {"working": True, "off": False}
 @bp.get("/keys")
 def keys() -> str:
     """List keys with what they used."""
-    search = request.args.get("q", "").strip()[:100]
+    search = request.args.get("search", "").strip()[:100]
     order, state = request.args.get("sort", "new"), request.args.get("state", "")
     works = _STATES.get(state)
     offset = max(0, min(request.args.get("offset", 0, int), 2**31))
