@@ -138,7 +138,7 @@ def _contents(settings: Settings, attempts: Servers | None) -> Iterator[Finding]
         "good" if owners else "bad",
         "accounts",
         f"{len(accounts)}, {owners} of them owners",
-        "" if owners else "flask --app wsgi create-admin NAME --role owner",
+        "" if owners else "flask --app wsgi account create NAME --role owner",
     )
     yield Finding("good" if key_count else "odd", "keys", f"{key_count} API keys")
     callable_ones = sum(model.enabled and model.available for model in models)
@@ -146,7 +146,7 @@ def _contents(settings: Settings, attempts: Servers | None) -> Iterator[Finding]
         "good" if callable_ones else "odd",
         "models",
         f"{callable_ones} of {len(models)} can be called",
-        "" if callable_ones else "flask --app wsgi refresh-models",
+        "" if callable_ones else "flask --app wsgi model refresh",
     )
     if not known:
         yield Finding("bad", "servers", "no Ollama server", "add one in the console, or OLLAMA_URL")
