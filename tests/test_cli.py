@@ -32,6 +32,7 @@ from gateway.store.database import setup
 from gateway.store.tables import KeyCounterRow, RequestLogRow
 from gateway.store.usage import records
 from gateway.web.context import Services, of
+from tests.fake_ollama import FakeModel, FakeOllama
 
 Run = Callable[..., Result]
 
@@ -105,6 +106,33 @@ def test_a_key_can_be_issued_listed_rotated_and_revoked(run: Run, parts: Service
     for old in (secret, replaced):
         with pytest.raises(Unauthenticated):
             parts.keyring.find(old)
+
+
+def test_options_are_the_fields_of_a_key(run: Run, parts: Services) -> None:
+    made = run(
+        *("key", "create", "all", "--no-enabled", "--log-bodies", "--zone", "Asia/Shanghai"),
+        *("--priority", "batch", "--scopes", "chat", "--scopes", "models", "--tags", "a"),
+        *("--owner", "Mara", "--notes", "for tests", "--deny", "secret*"),
+    )
+    (key,) = parts.keys.search("all")
+
+    assert made.exit_code == 0, made.stderr
+    assert (key.enabled, key.log_bodies, key.zone) == (False, True, "Asia/Shanghai")
+    assert (key.priority, key.scopes, key.tags) == ("batch", ("chat", "models"), ("a",))
+    assert (key.owner, key.notes, key.deny) == ("Mara", "for tests", ("secret*",))
+
+
+def test_a_server_is_added_and_its_models_are_listed(run: Run, parts: Services) -> None:
+    with FakeOllama([FakeModel("tern:latest")]) as ollama:
+        made = run("server", "create", ollama.url, "--name", "box", "--weight", 2, "--tags", "gpu")
+        wrong = run("server", "create", ollama.url, "--weight", 0)
+        listed, models = run("server", "list").stdout, run("model", "list").stdout
+
+    assert made.exit_code == 0, made.stderr
+    assert "'weight' must be a whole number from 1 to 100." in wrong.stderr
+    assert ["1", "box", ollama.url, "enabled"] in [line.split() for line in listed.splitlines()]
+    assert ["1", "tern", "tern:latest", "ready"] in [line.split() for line in models.splitlines()]
+    assert (parts.catalog.servers()[0].weight, parts.catalog.servers()[0].tags) == (2, ("gpu",))
 
 
 def test_every_key_is_listed_whatever_number_there_is(run: Run, parts: Services) -> None:

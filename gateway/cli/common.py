@@ -59,7 +59,7 @@ def schema_options(
             if name in left_out:
                 continue
             meta, base = convert.meta_of(kind), get_args(kind)[0]
-            is_flag, is_list = base is bool, get_origin(base) is tuple
+            is_flag, is_list = base in (bool, bool | None), get_origin(base) is tuple
             text = f"--{name.replace('_', '-')}"
             option = click.option(
                 f"{text}/--no-{text[2:]}" if is_flag else text,

@@ -33,7 +33,7 @@ def _budget(text: str) -> dict[str, Any]:
 
 @command("create")
 @click.argument("name")
-@schema_options(Key, "name", "default_params", "forced_params")
+@schema_options(Key, "name", "model_ids", "default_params", "forced_params")
 def create(name: str, **options: Any) -> None:
     """Make an API key and print it, once. It may use all models unless --allow says which; a budget
     is written as tokens/day=100000."""
