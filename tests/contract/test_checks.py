@@ -259,7 +259,7 @@ def test_a_key_for_one_model_may_use_all_its_names(
 ) -> None:
     key = operator.key(allow=["llama3.2"])
 
-    with operator.changed_model("llama3.2:latest", names={"gpt-4o": {}, "claude-*haiku*": {}}):
+    with operator.changed_model("llama3.2:latest", aliases={"gpt-4o": {}, "claude-*haiku*": {}}):
         reply = caller.post(CHAT, chat(model=name), key=key)
 
     assert reply.status == 200

@@ -95,7 +95,7 @@ def test_an_alias_that_is_allowed_no_more_ends_its_stream_too(
     caller: Caller, operator: Operator, ollama: FakeOllama
 ) -> None:
     model = operator.model("llama3.2:latest")
-    with operator.changed_model("llama3.2:latest", names={**model["names"], "bluebell": {}}):
+    with operator.changed_model("llama3.2:latest", aliases={**model["aliases"], "bluebell": {}}):
         key = operator.key(allow=["bluebell"])
         with ollama.hold("llama3.2", at=2) as gate:
             wire = _begin(caller, key, "chat", model="bluebell")

@@ -116,7 +116,7 @@ def test_warm_keys_outlive_an_outage_of_a_minute_and_unknown_ones_are_503(
         raise sqlite3.OperationalError("disk I/O error")
 
     monkeypatch.setattr(FileWatch, "look", away)
-    monkeypatch.setattr(worker.store, "_elsewhere", away)
+    monkeypatch.setattr(worker.store, "_off_loop", away)
     clock.tick(50)
 
     assert worker.keyring.find(warm).name == "warm"
@@ -141,7 +141,7 @@ def test_a_change_of_another_key_just_before_an_outage_cools_no_warm_key(
         raise sqlite3.OperationalError("disk I/O error")
 
     monkeypatch.setattr(FileWatch, "look", away)
-    monkeypatch.setattr(worker.store, "_elsewhere", away)
+    monkeypatch.setattr(worker.store, "_off_loop", away)
     clock.tick(50)
 
     assert worker.keyring.find(warm).name == "warm"
