@@ -247,6 +247,8 @@ def test_every_command_and_option_in_the_documentation_exists(tmp_path: Path) ->
     assert len(used) > 10
     for name, *arguments in used:
         command = known.commands[name]
+        if hasattr(command, "commands"):
+            command = command.commands[arguments[0]]
         options = {option for param in command.params for option in param.opts}
         assert {word for word in arguments if word.startswith("--")} <= options, name
 
