@@ -49,7 +49,7 @@ def main() -> None:
             connection.exec_driver_sql(f"PRAGMA cache_size = -{_CACHE_KB}")
         if options.what == "usage" and first >= _MANY:
             for number in range(first, last, first):
-                _copy(connection, table, min(first, last - number), number)
+                copy(connection, table, min(first, last - number), number)
         else:
             for batch in _batches(row, first, last):
                 connection.execute(insert(table), batch)
@@ -57,7 +57,7 @@ def main() -> None:
     engine.dispose()
 
 
-def _copy(connection: Connection, table: Table, count: int, number: int) -> None:
+def copy(connection: Connection, table: Table, count: int, number: int) -> None:
     """Write `count` of the first rows once more, under other request ids: faster than making as
     many."""
     columns = [column for column in table.c if not column.primary_key]

@@ -85,14 +85,18 @@ def brief(session: Session) -> list[Key]:
     """Return every key, newest first, with its names, state and rules about models and endpoints
     only: for pickers, and for counting who may use a model."""
     bound: dict[int, list[int]] = defaultdict(list)
-    for row in session.scalars(select(ApiKeyModelRow)):
-        bound[row.key_id].append(row.model_id)
-    columns = [getattr(ApiKeyRow, name) for name in (*_BRIEF, *_RULES)]
+    for key_id, model_id in session.execute(select(ApiKeyModelRow.key_id, ApiKeyModelRow.model_id)):
+        bound[key_id].append(model_id)
+    names = (*_BRIEF, *_RULES)
+    rows = session.execute(
+        select(*(getattr(ApiKeyRow, name) for name in names)).order_by(ApiKeyRow.id.desc())
+    )
     found = []
-    for key in session.execute(select(*columns).order_by(ApiKeyRow.id.desc())):
-        values: dict[str, Any] = key._asdict()
-        rules = {name: tuple(values[name]) for name in _RULES}
-        found.append(Key(**values | rules, model_ids=tuple(bound[key.id])))
+    for row in rows:
+        values: dict[str, Any] = dict(zip(names, row, strict=True))
+        for name in _RULES:
+            values[name] = tuple(values[name])
+        found.append(Key(**values, model_ids=tuple(bound.get(values["id"], ()))))
     return found
 
 
