@@ -52,7 +52,7 @@ def command(name: str) -> Callable[[Callable[P, None]], click.Command]:
 def schema_options(
     schema: type, *left_out: str
 ) -> Callable[[Callable[P, None]], Callable[P, None]]:
-    """Give a command an option for each field of a schema; values are checked by the service."""
+    """Add an option to a command for each field of a schema; values are checked by the service."""
 
     def wrap(function: Callable[P, None]) -> Callable[P, None]:
         for name, kind in reversed(list(convert.fields_of(schema).items())):

@@ -52,6 +52,7 @@ class BoundedBody:
     def read_ahead(self) -> None:
         """Wait for the whole body if it is at most _PIECE_BYTES long, or of unknown length.
 
+        Nothing counts it against a key meanwhile: who has one can hold no more than strangers can.
         Raises like `read`, and InvalidRequest for chunks longer than that.
         """
         if self._length is None:

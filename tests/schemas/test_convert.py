@@ -20,7 +20,7 @@ SCHEMAS = (Key, Server, ModelFields, AccountFields, AccountChange, TokenFields, 
 
 
 def wrong_values(kind: Any) -> Iterator[Any]:
-    """Give values that no field of this kind takes."""
+    """Yield values that no field of this kind takes."""
     base, meta = get_args(kind)[0], convert.meta_of(kind)
     if base is int:
         yield from (meta.ge - 1, meta.le + 1, "7", 1.5, True, None, [1])

@@ -21,7 +21,7 @@ def is_due(session: Session, job: str, now: datetime, period: timedelta) -> bool
 
 
 def take(session: Session, job: str, now: datetime, period: timedelta) -> bool:
-    """Take `job` for this period; False when another worker has it. At most 32 characters."""
+    """Claim `job` (at most 32 characters) for this period; False when another worker has it."""
     session.execute(
         insert_for(session, JobLockRow)
         .values(name=job, taken_at=now - period)

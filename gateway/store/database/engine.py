@@ -102,7 +102,7 @@ def engine_options(
 
 
 def prepare(engine: Engine, synchronous: str = "normal") -> Engine:
-    """Give an engine our way to begin on each connection and, on SQLite, each transaction."""
+    """Set how an engine begins on each connection and, on SQLite, each transaction."""
     if engine.dialect.name != "sqlite":
         event.listen(engine, "connect", _without_nul)
         return engine
