@@ -93,8 +93,12 @@ def test_a_failed_write_leaves_nothing(database: Database) -> None:
     assert found == []
 
 
-def test_instants_and_json_come_back_as_they_were(database: Database) -> None:
-    value = {"a": [1, 2.5, None, "漢字 🧭"], "b": {"c": True}}
+@pytest.mark.parametrize(
+    "value",
+    [{"a": [1, 2.5, None, "漢字 🧭"], "b": {"c": True}}, 900, 0, 2.5, "900", "", True, []],
+    ids=repr,
+)
+def test_instants_and_json_come_back_as_they_were(database: Database, value: object) -> None:
     with database.write() as session:
         session.add(CommandRow(created_at=NOW, kind="x", payload=value))
     with database.read() as session:
