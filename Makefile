@@ -6,16 +6,17 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run demo test test-all lint types audit unit golden bench soak screenshots docs scale translations requirements docker clean
+.PHONY: help setup setup-dev run demo test test-all lint types audit unit golden bench soak screenshots docs scale translations requirements dist docker clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
-$(VENV)/.ready: requirements.txt
+$(VENV)/.ready: requirements.txt pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "The venv module is missing: apt-get install python3-venv"; exit 1; }
 	@echo "installing what the gateway needs (once) ..."
 	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --no-deps --editable .
 	@touch $@
 
 $(VENV)/.ready-dev: $(VENV)/.ready requirements-dev.txt
@@ -28,7 +29,7 @@ setup: $(VENV)/.ready  ## create the virtual environment and install what the ga
 setup-dev: setup $(VENV)/.ready-dev  ## the same, with what development and tests need
 
 run: setup  ## migrate the database and serve on http://localhost:3000
-	@exec $(BIN)/python -m gateway.start
+	@exec $(BIN)/ollama2openai
 
 demo: setup  ## look around without a GPU: the gateway before a built-in fake Ollama, with sample data
 	@exec $(BIN)/python -m tests.demo
@@ -79,10 +80,12 @@ translations: setup-dev  ## collect the console's texts into the catalogue
 	@$(BIN)/python -m gateway.translations
 
 requirements: setup-dev  ## pin all packages again, with hashes
-	@$(BIN)/python -m pip install --quiet uv
-	@$(BIN)/uv pip compile -q pyproject.toml --no-strip-extras --generate-hashes --no-header --python-version 3.11 -o requirements.txt
-	@$(BIN)/uv pip compile -q pyproject.toml --no-strip-extras --group dev -c requirements.txt --generate-hashes --no-header --python-version 3.11 -o requirements-dev.txt
-	@$(BIN)/uv pip compile -q pyproject.toml --no-strip-extras --group sdk -c requirements.txt --generate-hashes --no-header --no-annotate --python-version 3.11 -o requirements-sdk.txt
+	@$(BIN)/uv pip compile -q pyproject.toml --extra all --no-strip-extras --generate-hashes --no-header --python-version 3.11 -o requirements.txt
+	@$(BIN)/uv pip compile -q pyproject.toml --extra all --no-strip-extras --group dev -c requirements.txt --generate-hashes --no-header --python-version 3.11 -o requirements-dev.txt
+	@$(BIN)/uv pip compile -q pyproject.toml --extra all --no-strip-extras --group sdk -c requirements.txt --generate-hashes --no-header --no-annotate --python-version 3.11 -o requirements-sdk.txt
+
+dist: setup-dev  ## build the source distribution and the wheel into dist/
+	@$(BIN)/uv build --quiet --out-dir dist
 
 docker:  ## build the container image
 	docker build -t ollama2openai .

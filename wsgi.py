@@ -1,12 +1,5 @@
-"""The application gunicorn serves: `gunicorn -c gateway/gunicorn.conf.py wsgi:app`."""
+"""The application for a WSGI server started in this folder: `wsgi:app`."""
 
-import sys
+from gateway.wsgi import app
 
-from gateway import create_app
-from gateway.config import ConfigError, Settings
-
-try:
-    app = create_app(Settings.load())
-except ConfigError as error:
-    sys.stderr.write(f"ollama2openai: {error}\n")
-    sys.exit(4)  # gunicorn's APP_LOAD_ERROR: the master stops instead of trying again
+__all__ = ["app"]

@@ -157,7 +157,7 @@ def ours(
         "WEB_CONCURRENCY": str(workers),
         "GRACEFUL_TIMEOUT": "5",
     } | (extra or {})
-    run_module(["gateway.start", "--prepare"], variables)
+    run_module(["gateway.start", "serve", "--prepare"], variables)
     run_module(["benchmarks.seed", url, "slots", str(SLOTS)], {})
     key = issue_key(variables)
     config = next(

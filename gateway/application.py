@@ -9,6 +9,7 @@ from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from gateway import paths
 from gateway.config import Settings
 from gateway.runtime import tasks
 from gateway.server import sockets
@@ -35,8 +36,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     logs.configure(settings.log_level.upper(), settings.log_format, tasks.system_thread)
     app = _Gateway(
         __name__,
-        template_folder="../templates",
-        static_folder="../static",
+        template_folder=str(paths.RESOURCES / "templates"),
+        static_folder=str(paths.RESOURCES / "static"),
         instance_path=str(settings.data_dir),
     )
     app.config.update(settings.flask_config())

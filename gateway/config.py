@@ -1,12 +1,13 @@
 """Where and how much: the settings that come from the environment, read once at the start.
 
-Names are in `_READERS` with what each may hold. A `.env` file beside the project is read as well;
-real variables win over it. A wrong value, or an unknown name that begins with GATEWAY_, raises
-ConfigError: one line that names the variable and says what would be right.
+Names are in `_READERS` with what each may hold. A `.env` file in the working folder is read as
+well; real variables win over it. A wrong value, or an unknown name that begins with GATEWAY_,
+raises ConfigError: one line that names the variable and says what would be right.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import secrets
@@ -16,9 +17,9 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
+from gateway import paths
 from gateway.env_file import read_env_file
 
-ROOT = Path(__file__).resolve().parent.parent
 _PREFIX = "GATEWAY_"
 _SECRET_FILE = "session_secret"
 _MIN_SECRET = 16
@@ -72,16 +73,17 @@ class Settings:
 
     `trusted_proxies` is how many reverse proxies stand in front (0: forwarded headers are
     ignored). `admin_password` and `ollama_urls` seed an empty database and are not looked at
-    afterwards. `wrong_keys_per_minute` is how many wrong API keys one address may try.
+    afterwards; `ollama_urls` is None when not set: then the start looks for a server itself.
+    `wrong_keys_per_minute` is how many wrong API keys one address may try.
     """
 
     host: str = "0.0.0.0"
     port: int = 3000
-    data_dir: Path = ROOT / "instance"
+    data_dir: Path = field(default_factory=paths.default_data_dir)
     database_url: str = field(default="", repr=False)
     redis_url: str = field(default="", repr=False)
     session_secret: Secret = _NO_SECRET
-    ollama_urls: tuple[str, ...] = ()
+    ollama_urls: tuple[str, ...] | None = None
     admin_username: str = "admin"
     admin_password: Secret = _NO_SECRET
     web_concurrency: int = 1
@@ -126,7 +128,7 @@ class Settings:
 
     @classmethod
     def load(
-        cls, environ: Mapping[str, str] | None = None, env_file: Path | None = ROOT / ".env"
+        cls, environ: Mapping[str, str] | None = None, env_file: Path | None = Path(".env")
     ) -> Settings:
         """Read the environment over `env_file`, prepare the data folder and the session secret.
 
@@ -142,7 +144,7 @@ class Settings:
                     found[name] = read(text)
                 except ValueError as exc:
                     raise ConfigError(variable, str(exc)) from exc
-        found.setdefault("data_dir", cls.__dataclass_fields__["data_dir"].default)
+        found.setdefault("data_dir", paths.default_data_dir())
         prepare_folder(found["data_dir"])
         found.setdefault("database_url", f"sqlite:///{found['data_dir'] / 'gateway.db'}")
         found.setdefault("session_secret", _kept_secret(found["data_dir"]))
@@ -253,10 +255,12 @@ def _session_secret(text: str) -> Secret:
 def _folder(text: str) -> Path:
     if "\0" in text:
         raise ValueError("must be a folder")
-    return (ROOT / Path(text).expanduser()).resolve()
+    return Path(text).expanduser().resolve()
 
 
 def _ollama_urls(text: str) -> tuple[str, ...]:
+    if text == "none":
+        return ()
     return tuple(_ollama_url(part.strip()) for part in text.split(",") if part.strip())
 
 
@@ -273,6 +277,7 @@ def _ollama_url(text: str) -> str:
 def _redis_url(text: str) -> str:
     if text.partition("://")[0] not in {"redis", "rediss", "unix"}:
         raise ValueError("must start with redis://, rediss:// or unix://")
+    _need("redis", "redis")
     from redis import Redis  # only here: the client takes 6 MB
 
     try:
@@ -282,15 +287,24 @@ def _redis_url(text: str) -> str:
     return text
 
 
+def _need(module: str, extra: str) -> None:
+    if importlib.util.find_spec(module) is None:
+        raise ValueError(
+            f"needs the extra '{extra}', which is not installed: pip install"
+            f" 'ollama2openai[{extra}]'"
+        )
+
+
 def _database(text: str) -> str:
     scheme, found, rest = text.partition("://")
     if found and scheme in {"postgres", "postgresql", "postgresql+psycopg"}:
+        _need("psycopg", "postgresql")
         return _database_address(f"postgresql+psycopg://{rest}")
     if found and scheme == "sqlite":
         if rest.strip("/") in {"", ":memory:"}:
             raise ValueError("SQLite in memory cannot be shared by workers: name a file")
         _database_address(text)
-        return f"sqlite:///{Path(rest[1:]).absolute()}"  # the server is started in another folder
+        return f"sqlite:///{Path(rest[1:]).absolute()}"
     raise ValueError("must start with postgresql:// or sqlite:///")
 
 

@@ -1,8 +1,10 @@
-"""`python -m gateway.start`: check, migrate, seed, say what to do next, then become gunicorn.
+"""The command `ollama2openai`, also `python -m gateway.start`: serve, or one of the commands of
+`gateway.cli`.
 
-Everything that can be wrong is said in one line before a server starts, with exit code 2: a wrong
-variable, a port in use, a directory that cannot be written, a damaged database or one of a newer
-version, a second process without Redis.
+To serve means: check, migrate, seed, say what to do next, then become gunicorn. Everything that
+can be wrong is said in one line before a server starts, with exit code 2: a wrong variable, a port
+in use, a directory that cannot be written, a damaged database or one of a newer version, a second
+process without Redis, an extra that is not installed.
 """
 
 from __future__ import annotations
@@ -13,53 +15,89 @@ import os
 import shutil
 import socket
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from gateway.config import ConfigError, Settings
+import click
 
-ROOT = Path(__file__).resolve().parent.parent
+from gateway import create_app
+from gateway.config import ConfigError, Settings
+from gateway.version import VERSION
+
 EXIT_CONFIG = 2
 _FOR_GUNICORN = (
     "HOST", "PORT", "WEB_CONCURRENCY", "WORKER_CONNECTIONS", "GRACEFUL_TIMEOUT", "KEEPALIVE",
     "LOG_LEVEL",
 )  # fmt: skip
 METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
-_USAGE = """usage: python -m gateway.start [--prepare]
-
-Migrates the database and serves; with --prepare only migrates. Where and how much is said by the
-environment and by a .env file: see Configuration in README.md."""
 
 
-def main(arguments: list[str]) -> int:
-    """Prepare and serve; with `--prepare` only prepare. Returns the exit code when not serving."""
-    if arguments not in ([], ["--prepare"]):
-        print(_USAGE, file=sys.stderr)
-        return 0 if arguments in (["--help"], ["-h"]) else EXIT_CONFIG
-    only_prepare = bool(arguments)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command. Exits by itself, except for a wrong configuration: that code is returned."""
     try:
-        settings = Settings.load()
-        if not only_prepare:
-            _check_workers(settings)
-            _check_port(settings.host, settings.port)
-        notes = prepare(settings)
-        if not only_prepare:
-            _check_alone(settings)
-        folder = None if only_prepare else _metrics_folder(settings)
+        _command.main(arguments, "ollama2openai")
     except ConfigError as error:
         print(f"ollama2openai: {error}", file=sys.stderr)
         return EXIT_CONFIG
+
+
+class _Commands(click.Group):
+    """Imports the commands of `gateway.cli` when one is asked for: serving needs none (0.4 s)."""
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """Return the command of this name."""
+        return super().get_command(context, name) or self._of_cli(context).get(name)
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """Return all names."""
+        return sorted([*super().list_commands(context), *self._of_cli(context)])
+
+    @staticmethod
+    def _of_cli(context: click.Context) -> dict[str, click.Command]:
+        from flask.cli import ScriptInfo
+
+        from gateway import cli
+
+        context.obj = ScriptInfo(create_app=create_app)
+        return {str(command.name): command for command in cli.COMMANDS}
+
+
+@click.group(
+    cls=_Commands,
+    invoke_without_command=True,
+    epilog="Without a command it serves. Settings come from the environment and from a .env file in"
+    " the working folder: docs/settings.md lists them.",
+)
+@click.version_option(VERSION, message="ollama2openai %(version)s")
+@click.pass_context
+def _command(context: click.Context) -> None:
+    """A gateway in front of Ollama: OpenAI's and Anthropic's APIs, keys, usage, a console."""
+    if context.invoked_subcommand is None:
+        context.invoke(_serve)
+
+
+@_command.command("serve")
+@click.option(
+    "--prepare", "only_prepare", is_flag=True, help="Only create or migrate the database."
+)
+def _serve(only_prepare: bool) -> None:
+    """Migrate the database and serve."""
+    settings = Settings.load()
     if only_prepare:
-        return 0
+        for note in prepare(settings):
+            print(note)
+        return
+    _check_workers(settings)
+    _check_port(settings.host, settings.port)
+    notes = prepare(settings)
+    _check_alone(settings)
+    folder = _metrics_folder(settings)
     print(_banner(settings, notes), flush=True)
-    return _serve(settings, folder)
-
-
-def _serve(settings: Settings, folder: Path | None) -> int:
-    os.chdir(ROOT)
     os.environ.update(_for_gunicorn(settings))
     if folder is not None:
         os.environ[METRICS_DIR] = str(folder)
-    gunicorn = ["-m", "gunicorn", "-c", str(ROOT / "gateway" / "gunicorn.conf.py"), "wsgi:app"]
+    config = Path(__file__).with_name("gunicorn.conf.py")
+    gunicorn = ["-m", "gunicorn", "-c", str(config), "gateway.wsgi:app"]
     os.execv(sys.executable, [sys.executable, *gunicorn])
 
 
@@ -68,10 +106,11 @@ def prepare(settings: Settings) -> list[str]:
 
     Raises ConfigError with one sentence.
     """
+    from gateway.ollama import nearby
     from gateway.store.database import setup
 
     logging.basicConfig(level=logging.WARNING)
-    return setup.prepare(settings)
+    return setup.prepare(settings, lambda: nearby.find(nearby.candidates(os.environ)))
 
 
 def _check_workers(settings: Settings) -> None:
@@ -171,4 +210,4 @@ def _banner(settings: Settings, notes: list[str]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

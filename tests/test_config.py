@@ -24,7 +24,7 @@ def test_nothing_set_gives_a_gateway_on_port_3000_with_its_own_file(tmp_path: Pa
     assert settings.port == 3000
     assert settings.database_url == f"sqlite:///{tmp_path / 'data' / 'gateway.db'}"
     assert settings.uses_sqlite
-    assert settings.ollama_urls == ()
+    assert settings.ollama_urls is None
 
 
 @pytest.mark.parametrize(

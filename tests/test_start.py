@@ -23,6 +23,7 @@ from gateway.runtime.workers import OBSERVED_S, wait_until_alone
 from gateway.store.coordination import heartbeats
 from gateway.store.database import schema
 from gateway.store.database.engine import Database
+from gateway.version import VERSION
 from tests.fake_ollama import FakeOllama
 from tests.process import ROOT
 from tests.servers import free_port, running_redis
@@ -39,6 +40,7 @@ def environ(folder: Path, **more: str) -> dict[str, str]:
         "HOST": "127.0.0.1",
         "PORT": str(free_port()),
         "PYTHONPATH": str(ROOT),
+        "OLLAMA_URL": "none",
         **more,
     }
 
@@ -47,7 +49,7 @@ def run_start(folder: Path, *arguments: str, **more: str) -> subprocess.Complete
     """Run the start command until it ends."""
     return subprocess.run(
         [sys.executable, "-m", "gateway.start", *arguments],
-        cwd=ROOT,
+        cwd=folder,
         env=environ(folder, **more),
         capture_output=True,
         text=True,
@@ -104,13 +106,23 @@ def test_a_wrong_value_stops_the_start_with_one_line(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code"), [(["--help"], 0), (["--port", "80"], 2), (["--prepare", "now"], 2)]
+    ("arguments", "code", "said"),
+    [
+        (["--help"], 0, "serve "),
+        (["--version"], 0, f"ollama2openai {VERSION}"),
+        (["--port", "80"], 2, "No such option"),
+        (["serve", "--prepare", "now"], 2, "unexpected extra argument"),
+        (["sreve"], 2, "No such command 'sreve'"),
+    ],
 )
-def test_an_argument_nobody_knows_starts_nothing(
-    arguments: list[str], code: int, capsys: pytest.CaptureFixture[str]
+def test_an_argument_that_is_no_command_starts_nothing(
+    arguments: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert start.main(arguments) == code
-    assert "usage: python -m gateway.start" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as ended:
+        start.main(arguments)
+
+    assert ended.value.code == code
+    assert said in "".join(capsys.readouterr())
 
 
 @pytest.mark.process
@@ -265,6 +277,26 @@ def test_it_says_where_it_serves_and_ends_in_order(
     assert f"http://localhost:{serving.environ['PORT']}/admin/" in banner
     assert ready.status_code == 200
     assert serving.end(how) == 0
+
+
+@pytest.mark.process
+def test_an_ollama_beside_it_is_found_once(tmp_path: Path, ollama: FakeOllama) -> None:
+    where = {"OLLAMA_URL": "", "OLLAMA_HOST": ollama.url.removeprefix("http://")}
+    first, second = (run_start(tmp_path, "serve", "--prepare", **where) for _ in range(2))
+    listed = run_start(tmp_path, "server", "list", **where)
+
+    assert f"was found at {ollama.url}." in first.stdout
+    assert second.stdout.strip() == ""
+    assert listed.stdout.count(ollama.url) == 1
+
+
+@pytest.mark.process
+def test_without_an_ollama_the_start_says_what_to_do(tmp_path: Path) -> None:
+    nothing = {"OLLAMA_URL": "", "OLLAMA_HOST": f"127.0.0.1:{free_port()}"}
+    done = run_start(tmp_path, "serve", "--prepare", **nothing)
+
+    assert "No Ollama was found. Start it" in done.stdout
+    assert done.returncode == 0
 
 
 @pytest.mark.process

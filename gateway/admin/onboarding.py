@@ -32,7 +32,7 @@ def welcome() -> str:
         step = "connect" if not servers else "models" if not parts.keys.search(limit=1) else "key"
     tried = []
     if step == "connect" and not servers:
-        tried = parts.servers.discover(parts.config.ollama_urls)
+        tried = parts.servers.discover(parts.config.ollama_urls or ())
     return render_template(
         "admin/welcome.html",
         step=step,

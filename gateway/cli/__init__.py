@@ -1,4 +1,4 @@
-"""Commands for operators: `flask --app wsgi --help` lists them.
+"""Commands for operators: `ollama2openai --help` lists them.
 
     account create|set-password   token create   key create|list|rotate|revoke
     model list|refresh   server list|create   usage   prune   doctor   client-config
@@ -14,9 +14,14 @@ from flask import Flask
 
 from gateway.cli import accounts, client_config, data, keys, operations
 
+COMMANDS = [
+    command
+    for module in (accounts, keys, operations, data, client_config)
+    for command in module.COMMANDS
+]
+
 
 def register(app: Flask) -> None:
     """Add the commands to an application."""
-    for module in (accounts, keys, operations, data, client_config):
-        for command in module.COMMANDS:
-            app.cli.add_command(command)
+    for command in COMMANDS:
+        app.cli.add_command(command)

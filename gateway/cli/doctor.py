@@ -113,7 +113,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
         yield Finding("good", "integrity", f"{size} MiB checked in {seconds:.1f} s")
     else:
         words = found.splitlines()[-1]
-        yield Finding("bad", "integrity", words, "restore a backup with 'flask restore'")
+        yield Finding("bad", "integrity", words, "restore a backup with 'ollama2openai restore'")
 
 
 def _contents(settings: Settings, attempts: Servers | None) -> Iterator[Finding]:
@@ -138,7 +138,7 @@ def _contents(settings: Settings, attempts: Servers | None) -> Iterator[Finding]
         "good" if owners else "bad",
         "accounts",
         f"{len(accounts)}, {owners} of them owners",
-        "" if owners else "flask --app wsgi account create NAME --role owner",
+        "" if owners else "ollama2openai account create NAME --role owner",
     )
     yield Finding("good" if key_count else "odd", "keys", f"{key_count} API keys")
     callable_ones = sum(model.enabled and model.available for model in models)
@@ -146,7 +146,7 @@ def _contents(settings: Settings, attempts: Servers | None) -> Iterator[Finding]
         "good" if callable_ones else "odd",
         "models",
         f"{callable_ones} of {len(models)} can be called",
-        "" if callable_ones else "flask --app wsgi model refresh",
+        "" if callable_ones else "ollama2openai model refresh",
     )
     if not known:
         yield Finding("bad", "servers", "no Ollama server", "add one in the console, or OLLAMA_URL")

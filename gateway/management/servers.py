@@ -6,6 +6,7 @@ transaction. The authorization header goes in here and never out again.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from sqlalchemy.orm import Session
 from gateway.core.admin import Actor
 from gateway.core.chat import Json
 from gateway.errors import GatewayError, InvalidRequest, Message
-from gateway.ollama import server_url
+from gateway.ollama import nearby, server_url
 from gateway.ollama.diagnosis import Trouble, explain
 from gateway.runtime import tasks as offload
 from gateway.runtime.database import Store
@@ -27,11 +28,6 @@ from gateway.schemas import convert
 from gateway.schemas.server import Server
 from gateway.store import audit, servers
 
-CANDIDATES: Final = (
-    "http://127.0.0.1:11434",
-    "http://host.docker.internal:11434",
-    "http://ollama:11434",
-)
 DISCOVERY_S: Final = 4.0
 _FIRST_LIST_S: Final = 3.0
 
@@ -126,7 +122,7 @@ class Servers:
     def discover(self, further: Sequence[str] = ()) -> list[Tried]:
         """Try the usual addresses and `further` ones at once, for the first run. Servers found
         come first; the same server under two names is told once."""
-        urls = dict.fromkeys([*map(server_url.normalise, further), *CANDIDATES])
+        urls = dict.fromkeys([*map(server_url.normalise, further), *nearby.candidates(os.environ)])
         tasks = [(url, offload.spawn(self.attempt, Server(0, "candidate", url))) for url in urls]
         until_s = time.monotonic() + DISCOVERY_S + 1
         found: list[Tried] = []

@@ -48,7 +48,7 @@ def fragment(rules: Map, views: Mapping[str, Callable[..., Any]]) -> Schema:
                 "admin-token": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "`flask --app wsgi token create NAME` makes one.",
+                    "description": "`ollama2openai token create NAME` makes one.",
                 }
             },
         },

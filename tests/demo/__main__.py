@@ -52,7 +52,10 @@ def main(arguments: list[str] | None = None) -> int:
         environ = _environ(folder, chosen.host, port, password)
         _say("making two weeks of history ...")
         subprocess.run(
-            [sys.executable, "-m", "gateway.start", "--prepare"], cwd=ROOT, env=environ, check=True
+            [sys.executable, "-m", "gateway.start", "serve", "--prepare"],
+            cwd=ROOT,
+            env=environ,
+            check=True,
         )
         addresses = dict(zip(("workstation", "basement"), (o.url for o in ollamas), strict=True))
         made = furnish(Settings.load(environ, None), addresses)

@@ -146,7 +146,7 @@ def test_the_image_is_small_and_harmless(dockerfile: Dockerfile) -> None:
     assert dockerfile.all("VOLUME") == ["/data"]
     assert dockerfile.all("EXPOSE") == ["3000"]
     assert '"gateway.healthcheck"' in dockerfile.all("HEALTHCHECK")[0]
-    assert dockerfile.all("CMD") == ['["python", "-m", "gateway.start"]']
+    assert dockerfile.all("CMD") == ['["ollama2openai"]']
 
 
 def test_dependencies_are_pinned_and_come_before_the_code(dockerfile: Dockerfile) -> None:
@@ -163,7 +163,14 @@ def test_everything_the_program_needs_is_copied_and_nothing_private(dockerfile: 
     copied = {source for rest in dockerfile.all("COPY", 0) for source in rest.split()[:-1]}
     ignored = (ROOT / ".dockerignore").read_text().split()
 
-    assert {"requirements.txt", "gateway", "templates", "static", "wsgi.py", "LICENSE"} <= copied
+    assert {
+        "requirements.txt",
+        "pyproject.toml",
+        "gateway",
+        "templates",
+        "static",
+        "LICENSE",
+    } <= copied
     assert all((ROOT / source).exists() for source in copied)
     assert {".git", ".env", "instance", "tests", ".venv"} <= set(ignored)
     assert not copied & set(ignored)

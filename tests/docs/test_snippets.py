@@ -22,21 +22,21 @@ from typing import Any
 import pytest
 import yaml
 
-from gateway import create_app
-from gateway.config import Secret, Settings
+from gateway.cli import COMMANDS
+from gateway.config import Settings
 from tests.docs.reading import ROOT, Block, blocks, languages
 from tests.fake_ollama import FakeOllama
 from tests.process import Gateway
 
 SHELL, PYTHON, NODE = blocks("bash"), blocks("python"), blocks("js")
 BASE = "http://localhost:3000"
-FLASK = ".venv/bin/flask"
-LIVE = {"curl", FLASK, "ID", "TOKEN", "KEY", "echo"}
+COMMAND = "ollama2openai"
+LIVE = {"curl", COMMAND, "ID", "TOKEN", "KEY", "echo"}
 STARTS = {
     "make", "git", "cd", "cp", "docker", "OLLAMA_URL", "export", "claude", "aider",
-    ".venv/bin/python",
 }  # fmt: skip
 KNOWN = {"bash", "python", "js", "json", "yaml", "toml", "nginx", "ini", "text"}
+PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 PRELUDE = 'set -euo pipefail\ncurl() { command curl --fail-with-body -sS "$@"; }\n'
 
 
@@ -67,7 +67,7 @@ def run(command: list[str], gateway: Gateway, cwd: Path = ROOT, **env: str) -> s
     done = subprocess.run(
         command,
         cwd=cwd,
-        env={**gateway.environ, "KEY": gateway.key, **env},
+        env={**gateway.environ, "KEY": gateway.key, "PATH": PATH, "PYTHONPATH": str(ROOT), **env},
         capture_output=True,
         text=True,
         timeout=120,
@@ -92,7 +92,7 @@ def test_a_shell_block_runs(live: Gateway, block: Block, tmp_path: Path) -> None
     text = text.replace("account set-password admin ", "account set-password second ")
     done = run(["bash", "-c", f"{_prepared(block)}{PRELUDE}{text}"], live)
 
-    assert done.strip() or "export KEY" in block.text
+    assert done.strip() or "export KEY" in block.text or "--prepare" in block.text
     assert '"error"' not in done
 
 
@@ -100,11 +100,11 @@ def _prepared(block: Block) -> str:
     """Give what must be there for a block that acts on things made before."""
     if "set-password" in block.text:
         return (
-            f"echo 'a long first password' | {FLASK} --app wsgi account create second "
+            f"echo 'a long first password' | {COMMAND} account create second "
             "--password-stdin >/dev/null 2>&1 || true\n"
         )
     if "--search laptop" in block.text:
-        return f"{FLASK} --app wsgi key create laptop >/dev/null 2>&1\n"
+        return f"{COMMAND} key create laptop >/dev/null 2>&1\n"
     if "config import" in block.text:
         return "true\n"
     return ""
@@ -125,8 +125,6 @@ def test_a_shell_block_names_only_what_exists(block: Block) -> None:
                 _check_compose(rest)
             case ["cp", source, _]:
                 assert (ROOT / source).is_file()
-            case [".venv/bin/python", "-m", module, *_]:
-                assert (ROOT / f"{module.replace('.', '/')}.py").is_file()
 
 
 def _check_compose(words: list[str]) -> None:
@@ -191,7 +189,7 @@ def test_the_unit_names_real_files_and_outlives_the_drain() -> None:
     unit.read_string(block.text)
     service = unit["Service"]
 
-    assert service["ExecStart"].endswith("-m gateway.start")
+    assert service["ExecStart"].endswith("/ollama2openai")
     assert int(service["TimeoutStopSec"]) > Settings().graceful_timeout
     assert service["RestartPreventExitStatus"] == "2"
 
@@ -230,32 +228,22 @@ def test_nginx_takes_the_server_block(tmp_path: Path) -> None:
         assert needed in block.text
 
 
-def test_every_command_and_option_in_the_documentation_exists(tmp_path: Path) -> None:
-    settings = Settings(
-        data_dir=tmp_path,
-        database_url=f"sqlite:///{tmp_path / 'gateway.db'}",
-        session_secret=Secret("x" * 32),
-    )
-    known: Any = create_app(settings).cli
-    used = [
-        words
-        for block in (*SHELL, *blocks("text"))
-        if FLASK in block.text or "flask --app" in block.text
-        for words in _flask_calls(block.text)
-    ]
+def test_every_command_and_option_in_the_documentation_exists() -> None:
+    known: dict[str, Any] = {str(command.name): command for command in COMMANDS}
+    used = [words for block in (*SHELL, *blocks("text")) for words in _calls(block.text)]
 
     assert len(used) > 10
     for name, *arguments in used:
-        command = known.commands[name]
+        command = known[name]
         if hasattr(command, "commands"):
             command = command.commands[arguments[0]]
         options = {option for param in command.params for option in param.opts}
         assert {word for word in arguments if word.startswith("--")} <= options, name
 
 
-def _flask_calls(text: str) -> list[list[str]]:
+def _calls(text: str) -> list[list[str]]:
     """Give each call of the command line as its name and arguments."""
-    found = re.findall(r"flask --app wsgi ([a-z0-9-]+(?: [^\n|)>]+)?)", text)
+    found = re.findall(r"ollama2openai (?!serve)([a-z0-9-]+(?: [^\n|)>]+)?)", text)
     return [call.split() for call in found]
 
 

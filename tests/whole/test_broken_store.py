@@ -111,7 +111,7 @@ def test_a_database_that_is_lost_while_serving_ends_no_call(
         alive = requests.get(f"{gateway.url}/healthz", timeout=15).status_code
         console = requests.get(f"{gateway.url}/login", timeout=15).status_code
         gateway.stop()
-        started = gateway.run("-m", "gateway.start", "--prepare", check=False)
+        started = gateway.run("-m", "gateway.start", "serve", "--prepare", check=False)
 
     assert set(lost) == {200}
     assert alive == 200

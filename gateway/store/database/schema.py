@@ -33,8 +33,10 @@ LOCK_WAIT_S = 30.0
 _ADVISORY_LOCK = 0x6F326F61
 _BEFORE_RELEASE = frozenset(f"000{number}" for number in range(1, 9))
 _QUICK_CHECK_BYTES = 64 << 20
-_HOW_TO_MIGRATE = "start the gateway once (python -m gateway.start --prepare only migrates)"
-_HOW_TO_REPAIR = "restore a backup with 'flask restore', or move the file away to start afresh"
+_HOW_TO_MIGRATE = "start the gateway once (ollama2openai serve --prepare only migrates)"
+_HOW_TO_REPAIR = (
+    "restore a backup with 'ollama2openai restore', or move the file away to start afresh"
+)
 
 
 class SchemaError(Exception):
@@ -105,7 +107,7 @@ def check_known(revision: str | None) -> None:
         raise SchemaError(
             f"the database has schema {revision} of a gateway before the first release: carry keys"
             " and models over into a new database, with 'flask --app wsgi export-config"
-            " --with-digests FILE' of that gateway and 'flask --app wsgi config import FILE' of"
+            " --with-digests FILE' of that gateway and 'ollama2openai config import FILE' of"
             " this one"
         )
     known = {script.revision for script in _scripts().walk_revisions()}

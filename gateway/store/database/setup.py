@@ -1,11 +1,13 @@
 """Make the store ready before any worker starts: migrate it, and put in what an empty one needs.
 
 Seeds come from the environment once: the first account, and the servers of OLLAMA_URL. Later
-changes of those variables change nothing.
+changes of those variables change nothing. Without OLLAMA_URL a server is looked for.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
@@ -26,19 +28,50 @@ from gateway.store.tables import AuditRow
 
 FIRST_PASSWORD = "admin"
 _SEEDED = "server.seed"
+Find = Callable[[], tuple[str, str] | None]
 
 
-def prepare(settings: Settings) -> list[str]:
-    """Migrate and seed; give what the operator should know. Raises ConfigError."""
+def prepare(settings: Settings, find: Find = lambda: None) -> list[str]:
+    """Migrate and seed; return what the operator should know. `find` looks for an Ollama server and
+    returns its address and version. Raises ConfigError."""
     try:
         schema.upgrade(settings.database_url)
     except schema.SchemaError as exc:
         raise ConfigError("DATABASE_URL", str(exc)) from exc
     database = Database.open(settings.database_url)
     try:
-        return seed(database, settings, datetime.now(UTC))
+        note = ""
+        if _lacks_servers(database):
+            urls, note = _first_servers(settings, find)
+            settings = replace(settings, ollama_urls=urls)
+        notes = seed(database, settings, datetime.now(UTC))
+        return [*notes, note] if note else notes
     finally:
         database.close()
+
+
+def _lacks_servers(database: Database) -> bool:
+    with database.read() as session:
+        return not (_were_seeded(session) or servers.count(session))
+
+
+def _first_servers(settings: Settings, find: Find) -> tuple[tuple[str, ...], str]:
+    """Return the servers an empty database gets, and what the operator should know of them."""
+    given = settings.ollama_urls
+    if given is not None:
+        return given, f"Ollama at {', '.join(given)} was added from OLLAMA_URL." if given else ""
+    found = find()
+    if found is None:
+        return (), (
+            "No Ollama was found. Start it and then the gateway again, set OLLAMA_URL, or add it in"
+            " the console."
+        )
+    url, version = found
+    return (url,), f"Ollama {version} was found at {url}."
+
+
+def _were_seeded(session: Session) -> bool:
+    return session.scalar(select(AuditRow.id).where(AuditRow.action == _SEEDED)) is not None
 
 
 def seed(database: Database, settings: Settings, now: datetime) -> list[str]:
@@ -47,7 +80,7 @@ def seed(database: Database, settings: Settings, now: datetime) -> list[str]:
     try:
         with database.write() as session:
             notes += _seed_admin(session, settings, now)
-            notes += _seed_servers(session, settings, now)
+            _seed_servers(session, settings, now)
     except (IntegrityError, InvalidRequest):
         return []  # another instance was first; its seeds count
     return notes
@@ -79,14 +112,12 @@ def _seed_admin(session: Session, settings: Settings, now: datetime) -> list[str
     ]
 
 
-def _seed_servers(session: Session, settings: Settings, now: datetime) -> list[str]:
-    seeded = session.scalars(select(AuditRow.id).where(AuditRow.action == _SEEDED)).first()
-    if not settings.ollama_urls or seeded is not None or servers.count(session):
-        return []
+def _seed_servers(session: Session, settings: Settings, now: datetime) -> None:
+    if not settings.ollama_urls or _were_seeded(session) or servers.count(session):
+        return
     for number, url in enumerate(settings.ollama_urls, 1):
         host = urlsplit(url).hostname or "ollama"
         name = host if number == 1 else f"{host} {number}"
         stored = servers.insert(session, Server(id=0, name=name[:120], url=url), now)
         audit.record(session, SYSTEM, _SEEDED, "server", stored.id, stored.name, now=now)
     versions.bump(session, "servers")
-    return [f"Ollama at {', '.join(settings.ollama_urls)} was added from OLLAMA_URL."]
