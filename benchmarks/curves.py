@@ -5,7 +5,7 @@
 Each curve takes one quantity over several decades and holds the rest. Its *exponent* is the slope
 over the upper part in log-log: 1 is proportional, 0 is constant, and more than `TOO_STEEP` is a
 defect. Waiting (p99) is shown but not judged: it must grow without bound as a worker gets full.
-The plots go to `docs/performance/`.
+The plots go to `benchmarks/plots/`.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from benchmarks.report import number
 from benchmarks.run import RESULTS, START, environment
 from benchmarks.targets import ROOT, Target
 
-PLOTS = ROOT / "docs" / "performance"
-PAGE = ROOT / "docs" / "performance.md"
+PLOTS = ROOT / "benchmarks" / "plots"
+PAGE = ROOT / "benchmarks" / "performance.md"
 TOO_STEEP = 1.15
 _INTRODUCTION = """# Performance
 
@@ -215,7 +215,7 @@ def _page(document: dict[str, Any]) -> str:
     for name in CURVES:
         if name in curves:
             title = curves[name]["title"]
-            parts.append(f"## {title}\n\n![{title}](performance/{name}.svg)\n")
+            parts.append(f"## {title}\n\n![{title}](plots/{name}.svg)\n")
             parts.append(curves[name]["table"] + "\n")
             parts.append(_SEEN.format(**curves[name]["about"]))
     return "\n".join(parts)

@@ -19,7 +19,10 @@ from tests.docs import write
 from tests.docs.reading import PAGES, ROOT, anchor, blocks, headings, links, prose, tables
 
 ENGLISH, CHINESE = ROOT / "README.md", ROOT / "README.zh.md"
-OTHERS = (ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "benchmarks" / "README.md")
+OTHERS = (
+    *(ROOT / name for name in ("CONTRIBUTING.md", "CHANGELOG.md")),
+    *sorted((ROOT / "benchmarks").glob("*.md")),
+)
 
 
 @pytest.mark.parametrize("page", [*PAGES, *OTHERS], ids=lambda page: page.name)
@@ -71,14 +74,13 @@ def test_the_chinese_readme_is_chinese() -> None:
     text = re.sub(r"`[^`]*`|\([^)]*\)", "", prose(CHINESE))
     paragraphs = [part for part in re.split(r"\n\n+", text) if len(part) > 120]
 
-    assert len(paragraphs) >= 5
+    assert len(paragraphs) >= 4
     for part in paragraphs:
         assert len(re.findall(r"[\u4e00-\u9fff]", part)) > len(part) / 10, part
 
 
-@pytest.mark.parametrize("page", [ENGLISH, CHINESE], ids=lambda page: page.name)
-def test_every_variable_is_in_the_table(page: Path) -> None:
-    rows = next(table for table in tables(page) if table[1][0] == "`HOST`")
+def test_every_variable_is_in_the_table() -> None:
+    rows = next(t for t in tables(ROOT / "docs" / "settings.md") if t[1][0] == "`HOST`")
 
     assert [row[0].strip("`") for row in rows[1:]] == list(VARIABLES)
     assert all(all(row) for row in rows)

@@ -33,7 +33,8 @@ BASE = "http://localhost:3000"
 COMMAND = "ollama2openai"
 LIVE = {"curl", COMMAND, "ID", "TOKEN", "KEY", "echo"}
 STARTS = {
-    "make", "git", "cd", "cp", "docker", "OLLAMA_URL", "export", "claude", "aider",
+    "make", "git", "cd", "cp", "docker", "OLLAMA_URL", "export", "claude", "aider", "alias",
+    "pipx", COMMAND,
 }  # fmt: skip
 KNOWN = {"bash", "python", "js", "json", "yaml", "toml", "nginx", "ini", "text"}
 PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
@@ -182,11 +183,10 @@ def test_a_toml_block_is_toml(block: Block) -> None:
     assert tomllib.loads(block.text)
 
 
-def test_the_unit_names_real_files_and_outlives_the_drain() -> None:
-    (block,) = blocks("ini")
-    unit = configparser.ConfigParser()
+def test_the_unit_outlives_the_drain_and_starts_the_command() -> None:
+    unit = configparser.ConfigParser(strict=False)
     unit.optionxform = str  # type: ignore[assignment,method-assign]  # keep the case
-    unit.read_string(block.text)
+    unit.read(ROOT / "deploy" / "ollama2openai.service")
     service = unit["Service"]
 
     assert service["ExecStart"].endswith("/ollama2openai")
@@ -243,7 +243,11 @@ def test_every_command_and_option_in_the_documentation_exists() -> None:
 
 def _calls(text: str) -> list[list[str]]:
     """Give each call of the command line as its name and arguments."""
-    found = re.findall(r"ollama2openai (?!serve)([a-z0-9-]+(?: [^\n|)>]+)?)", text)
+    found = re.findall(
+        r"(?:^|\$\(|\| |gateway )ollama2openai (?!serve)([a-z][a-z0-9-]+(?: [^\n|)>]+)?)",
+        text,
+        re.M,
+    )
     return [call.split() for call in found]
 
 

@@ -6,15 +6,22 @@ configurations from the tables the program itself works with.
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import click
+import msgspec
+
+from gateway.cli import COMMANDS
 from gateway.core.options import KEYS, Option
 from gateway.openapi import extensions, parts
 from gateway.policy import client_snippets
+from gateway.schemas import convert
+from gateway.schemas.settings import DEFAULTS, RuntimeSettings
 from tests.document import document
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -24,6 +31,8 @@ _COMMON = parts.request(extensions.generation_fields())["properties"]
 _ADMIN = "/api/admin/"
 _METHODS = ("get", "post", "patch", "put", "delete")
 _CLIENT = re.compile(r"(<!-- client: (\w+) (\w+) -->\n).*?(?=<!-- end -->)", re.S)
+_SETTINGS = re.compile(r"(<!-- settings:[^>]*-->\n).*?(?=<!-- end -->)", re.S)
+_COMMANDS = re.compile(r"(<!-- commands:[^>]*-->\n).*?(?=<!-- end -->)", re.S)
 _KEYS = re.compile(r"(<!-- keys:[^>]*-->\n).*?(?=<!-- end -->)", re.S)
 
 _OPENING = """\
@@ -44,7 +53,10 @@ stream is its last event, and there is no `[DONE]` after it."""
 def written() -> dict[Path, str]:
     """Give every file with written parts, as it should be."""
     parameters, clients = DOCS / "parameters.md", DOCS / "clients.md"
+    settings, commands = DOCS / "settings.md", DOCS / "cli.md"
     return {
+        settings: _SETTINGS.sub(lambda found: found[1] + _setting_tables(), settings.read_text()),
+        commands: _COMMANDS.sub(lambda found: found[1] + _command_list(), commands.read_text()),
         parameters: _KEYS.sub(lambda found: found[1] + _key_table(), parameters.read_text()),
         clients: _CLIENT.sub(_client, clients.read_text()),
         DOCS / "api.md": "\n".join(_reference(document())),
@@ -67,6 +79,43 @@ def _key_table() -> str:
         "",
     ]  # fmt: skip
     return "\n".join(rows) + "\n"
+
+
+def _setting_tables() -> str:
+    """Return the settings of the console, a table for each of its tabs."""
+    rows: list[str] = []
+    tab = ""
+    for name, kind in convert.fields_of(RuntimeSettings).items():
+        meta = convert.meta_of(kind)
+        if meta.extra["tab"] != tab:
+            tab = meta.extra["tab"]
+            rows += ["", f"### {'API' if tab == 'api' else tab.capitalize()}", ""]
+            rows += ["| Setting | Default | Value | |", "|---|---|---|---|"]
+        schema = msgspec.json.schema(kind)
+        default = DEFAULTS[name]
+        shown = f"`{json.dumps(default)}`" if default != "" else "empty"
+        rows.append(f"| `{name}` | {shown} | {_type(schema)} | {_about(schema)} |")
+    return "\n".join(rows) + "\n\n"
+
+
+def _command_list() -> str:
+    """Return every command with its arguments and options."""
+    lines: list[str] = []
+    for command in sorted(COMMANDS, key=lambda one: str(one.name)):
+        inner = getattr(command, "commands", {"": command})
+        for name, one in inner.items():
+            full = f"{command.name} {name}".strip()
+            context = click.Context(one, info_name=f"ollama2openai {full}")
+            usage = " ".join(one.collect_usage_pieces(context))
+            lines += ["", f"## {full}", "", " ".join(str(one.help).split()), ""]
+            lines += ["```text", f"ollama2openai {full} {usage}", "```"]
+            options = [p for p in one.params if isinstance(p, click.Option)]
+            if options:
+                lines += ["", "| Option | |", "|---|---|"]
+            for option in options:
+                names = ", ".join(f"`{text}`" for text in (*option.opts, *option.secondary_opts))
+                lines.append(f"| {names} | {_escaped(option.help or '')} |".replace("  |", " |"))
+    return "\n".join(lines) + "\n\n"
 
 
 def _escaped(text: str) -> str:
@@ -214,8 +263,8 @@ def _type(schema: Mapping[str, Any]) -> str:
         return f"list of {_type(schema['items'])}"
     low, high = schema.get("minimum"), schema.get("maximum")
     if low is not None and high is not None:
-        return f"{kind} {low:g} to {high:g}"
-    return f"{kind} from {low:g}" if low is not None else str(kind)
+        return f"{kind} {low:,} to {high:,}"
+    return f"{kind} from {low:,}" if low is not None else str(kind)
 
 
 def main() -> int:
