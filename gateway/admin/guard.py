@@ -14,6 +14,7 @@ from gateway.admin.status import overall, store_trouble
 from gateway.errors import GatewayError
 from gateway.web.errors import error_page, fault_page, refusal_page
 from gateway.web.security import comes_from_elsewhere, protect
+from gateway.web.template_filters import here_with
 from gateway.web.words import _
 
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -25,7 +26,7 @@ OWN_AFFAIRS = frozenset({"admin.password", "admin.end_session", "admin.two_facto
 def allow() -> AnyResponse | None:
     """Require a signed-in account with a password of its own; viewers may only read."""
     if not current_user.is_authenticated:
-        back = request.full_path.rstrip("?") if request.method == "GET" else None
+        back = here_with() if request.method == "GET" else None
         return redirect(url_for("auth.login", next=back), 303)
     if current_user.must_change_password:
         return redirect(url_for("auth.password"), 303)

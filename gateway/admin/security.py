@@ -198,7 +198,7 @@ def token_created(token: str) -> AnyResponse | str:
     if found is None:
         flash(_("A token is shown only once. Make another if it was not copied."), "warning")
         return redirect(url_for("admin.settings_security"), 303)
-    return render_template("admin/settings/token.html", secret=found[1], base=request.host_url)
+    return render_template("admin/settings/token.html", secret=found[1], base=request.url_root)
 
 
 @bp.post("/settings/security/tokens/<id:token_id>/revoke")

@@ -93,7 +93,7 @@ def settings_observability() -> str:
         tab="observability",
         tabs=tabs(),
         config=services().config,
-        base=request.host_url.rstrip("/"),
+        base=request.url_root.rstrip("/"),
     )
 
 

@@ -92,7 +92,7 @@ def _remember_device(admin: Admin) -> None:
             _DEVICE,
             value,
             max_age=_DEVICE_S,
-            path="/auth",
+            path=f"{request.script_root}/auth",
             secure=cookies.get_cookie_secure(current_app),
             httponly=True,
             samesite="Lax",

@@ -32,7 +32,7 @@ def document(*fragments: Mapping[str, Any]) -> Schema:
             "description": ABOUT,
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        "servers": [{"url": "/"}],
+        "servers": [{"url": "."}],
         "security": [{"bearer": []}, {"x-api-key": []}, {"api-key": []}],
         "tags": [
             *({"name": endpoint.name.capitalize()} for endpoint in ENDPOINTS),

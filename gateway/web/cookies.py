@@ -33,8 +33,11 @@ class ConsoleSession(SecureCookieSessionInterface):
         return has_request_context() and request.is_secure
 
     def get_cookie_name(self, app: Flask) -> str:
-        """`__Host-` binds the cookie to this host and path; browsers accept it only with TLS."""
-        return f"__Host-{_NAME}" if self.get_cookie_secure(app) else _NAME
+        """`__Host-` binds the cookie to this host, `__Secure-` leaves the path to us; browsers
+        accept both only with TLS."""
+        if not self.get_cookie_secure(app):
+            return _NAME
+        return f"__Secure-{_NAME}" if _prefix() else f"__Host-{_NAME}"
 
     def get_cookie_httponly(self, app: Flask) -> bool:
         """No script needs it."""
@@ -45,9 +48,14 @@ class ConsoleSession(SecureCookieSessionInterface):
         return "Lax"
 
     def get_cookie_path(self, app: Flask) -> str:
-        """`__Host-` wants the whole host."""
-        return "/"
+        """The whole host, which `__Host-` wants; below a prefix, that prefix only."""
+        return f"{_prefix()}/"
 
     def get_cookie_domain(self, app: Flask) -> None:
         """`__Host-` wants none."""
         return
+
+
+def _prefix() -> str:
+    """Return the path below which a proxy shows us (X-Forwarded-Prefix), "" for none."""
+    return request.script_root if has_request_context() else ""

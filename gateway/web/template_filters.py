@@ -184,9 +184,8 @@ def asset(path: str) -> str:
         return url_for("static", filename=path)
     known: dict[str, str] = current_app.extensions.setdefault("gateway.assets", {})
     if path not in known or current_app.debug:
-        file = f"{current_app.static_folder}/{path}"
-        known[path] = url_for("static", filename=path, v=_version(file))
-    return known[path]
+        known[path] = _version(f"{current_app.static_folder}/{path}")
+    return url_for("static", filename=path, v=known[path])
 
 
 def _version(file: str) -> str:
@@ -208,4 +207,5 @@ def here_with(changed: Mapping[str, Any] | None = None, **changes: Any) -> str:
     values: dict[str, Any] = request.args.to_dict(flat=False)
     values |= {**(changed or {}), **changes}
     query = urlencode([(k, v) for k, v in values.items() if v not in (None, "")], doseq=True)
-    return f"{request.path}?{query}" if query else request.path
+    here = request.script_root + request.path
+    return f"{here}?{query}" if query else here

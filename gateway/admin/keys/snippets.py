@@ -17,7 +17,7 @@ _SHOWN = 8
 def base_url() -> str:
     """Return the address clients use: as set, else the one this page was asked at."""
     given = services().settings.behaviour().public_url
-    return (given or request.host_url).rstrip("/")
+    return (given or request.url_root).rstrip("/")
 
 
 def snippets(key: str, model: str, base: str) -> tuple[Snippet, ...]:
