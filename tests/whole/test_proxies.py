@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -170,7 +171,7 @@ def site(
     try:
         yield Site(f"http://127.0.0.1:{port}{request.param}", request.param, gateway.key)
     finally:
-        process.stop()
+        process.stop(signal.SIGTERM)
 
 
 def chat(site: Site) -> requests.Response:
