@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from gateway.config import VARIABLES, Settings
+from gateway.version import VERSION
 from tests.docs.dockerfile import Dockerfile
 from tests.docs.reading import ROOT
 
@@ -174,3 +175,11 @@ def test_everything_the_program_needs_is_copied_and_nothing_private(dockerfile: 
     assert all((ROOT / source).exists() for source in copied)
     assert {".git", ".env", "instance", "tests", ".venv"} <= set(ignored)
     assert not copied & set(ignored)
+
+
+def test_the_chart_has_the_version_of_the_gateway() -> None:
+    chart = yaml.safe_load((ROOT / "deploy" / "helm" / "Chart.yaml").read_text())
+    values = yaml.safe_load((ROOT / "deploy" / "helm" / "values.yaml").read_text())
+
+    assert chart["version"] == chart["appVersion"] == VERSION
+    assert set(values["env"]) <= set(VARIABLES)
