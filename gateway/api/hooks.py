@@ -41,7 +41,8 @@ _ANTHROPIC_LIMITS = tuple(
 EXPOSED = ", ".join(
     (
         "x-request-id", "request-id", "retry-after", "x-should-retry", "x-gateway-ignored",
-        "x-gateway-server", "x-gateway-fallback", "x-gateway-queue", "openai-processing-ms",
+        "x-gateway-server", "x-gateway-fallback", "x-gateway-queue", "x-gateway-context",
+        "openai-processing-ms",
         *_LIMITS, *_ANTHROPIC_LIMITS,
     )
 )  # fmt: skip

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from gateway.calls.attempts import Attempt
 from gateway.calls.channel import Channel
-from gateway.calls.prepare import PreparedCall, Preparer, measure
+from gateway.calls.prepare import PreparedCall, Preparer, measure, window_of
 from gateway.calls.records import Caller, CallRecords, admission_of
 from gateway.calls.stats import CallStats
 from gateway.core.chat import Envelope, Json
@@ -255,7 +255,7 @@ class ActiveCall:
         )
 
     def headers(self) -> dict[str, str]:
-        """Return the headers of ignored fields, server, fallback, queue and limits."""
+        """Return the headers of ignored fields, server, fallback, window, queue and limits."""
         lease, prepared, stats = self._lease, self.prepared, self.stats
         found = {} if lease is None else dict(lease.headers_for(self.caller.form))
         ignored = (*prepared.call.ignored, *prepared.ignored, *stats.ignored)
@@ -265,6 +265,10 @@ class ActiveCall:
             found["x-gateway-server"] = _header(stats.server_name)
         if prepared.fallback_of:
             found["x-gateway-fallback"] = _header(prepared.model.display_name)
+        window = window_of(prepared, stats.loaded_tokens)
+        if window:
+            prompt = prepared.estimate if stats.usage is None else stats.usage.prompt_tokens
+            found["x-gateway-context"] = f"{prompt}/{window}"
         position, length = self.queue_position
         if position:
             found["x-gateway-queue"] = f"{position}/{length}"

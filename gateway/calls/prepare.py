@@ -27,7 +27,7 @@ from gateway.core.chat import (
 )
 from gateway.core.options import KEYS
 from gateway.errors import ContextOverflow, GatewayError, ModelNotFound, Unavailable
-from gateway.policy import access, conversation, estimate, media, routing
+from gateway.policy import access, context, conversation, estimate, media, routing
 from gateway.policy.emulation import capability
 from gateway.policy.overrides import apply
 from gateway.runtime.tasks import Run, run_here
@@ -59,7 +59,8 @@ class PreparedCall:
     finds the same server's prompt cache. `limits_start_only` tells that `timeout_ms` ends with the
     first record, `may_be_pinned` that no admin said how long the model stays in memory after a
     call. `run` runs what reads or writes all of the request, `most_tokens` is what a budget leaves
-    for each choice, 0 where none bounds it.
+    for each choice, 0 where none bounds it. `context_policy`, `context_steps` and
+    `context_cap` (0: none) decide the window (`policy/context.py`).
     """
 
     call: Call
@@ -76,6 +77,9 @@ class PreparedCall:
     hide_thinking: bool = False
     parse_think_tags: bool | Literal["opened"] = False
     reasoning_field: Literal["reasoning_content", "reasoning", "both"] = "reasoning_content"
+    context_policy: context.Policy = "allow"
+    context_steps: tuple[int, ...] = ()
+    context_cap: int = 0
     ignored: tuple[str, ...] = ()
     explain: Mapping[str, Json] = field(default_factory=lambda: EMPTY)
     alias: Alias | None = None
@@ -233,6 +237,9 @@ class Preparer:
             hide_thinking=applied.hide_thinking,
             parse_think_tags=applied.parse_think_tags,
             reasoning_field=applied.reasoning_field,
+            context_policy=applied.context_policy,
+            context_steps=applied.context_steps,
+            context_cap=applied.max_num_ctx or model.context_tokens or 0,
             ignored=(*left_out, *applied.ignored),
             explain=_explain(applied, request.params),
             run=run,
@@ -263,11 +270,19 @@ def measure(error: ContextOverflow, prepared: PreparedCall, loaded_tokens: int) 
     The prompt is estimated. The window is the one asked for, else the one the model is loaded
     with, else the largest the model knows.
     """
-    asked = prepared.request.params.options.get("num_ctx")
-    window = asked or (loaded_tokens if loaded_tokens > 1 else prepared.model.context_tokens)
+    window = window_of(prepared, loaded_tokens) or prepared.model.context_tokens
     known = {"prompt_tokens": prepared.estimate, "context_tokens": window}
     told = {name: size for name, size in known.items() if isinstance(size, int) and size > 0}
     error.detail = {**told, **error.detail}
+
+
+def window_of(prepared: PreparedCall, loaded_tokens: int) -> int:
+    """Return the context window of a call, 0 where it is not known: the step it was sent with or
+    the window it asked for, else the one the model is loaded with."""
+    asked = prepared.request.params.options.get("num_ctx")
+    if isinstance(asked, int) and asked > 0 and not prepared.context_steps:
+        return asked
+    return loaded_tokens if loaded_tokens > 1 else 0
 
 
 def _with_messages(request: ChatRequest, messages: tuple[Message, ...]) -> ChatRequest:

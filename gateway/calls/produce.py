@@ -12,8 +12,9 @@ from gateway.calls.attempts import Attempt
 from gateway.calls.prepare import PreparedCall
 from gateway.core.chat import ChatRequest, Request
 from gateway.core.events import Event, Failed, Finish, Usage
-from gateway.errors import GatewayError
+from gateway.errors import ContextOverflow, GatewayError
 from gateway.ollama import wire
+from gateway.policy import context
 from gateway.policy.emulation import answer
 from gateway.policy.emulation.plans import Sink
 from gateway.scheduling.loading import kept
@@ -48,11 +49,28 @@ def produce(active: ActiveCall, choice: int) -> None:
 def _run(
     active: ActiveCall, prepared: PreparedCall, choice: int, request: Request, sink: Sink
 ) -> None:
-    """Make one upstream call, on one server after another, and hand its events to `sink`."""
-    num_ctx = request.params.options.get("num_ctx")
-    ask = partial(_ask, prepared, choice, request, sink)
+    """Make one upstream call, on one server after another, and hand its events to `sink`; with a
+    larger window where the prompt did not fit and it may grow."""
+    options = request.params.options
+    num_ctx = options.get("num_ctx")
+    wish = context.wish(
+        prepared.context_policy,
+        estimate=prepared.estimate,
+        answer=max(options.get("num_predict") or 0, 0),
+        asked=num_ctx or 0,
+        steps=prepared.context_steps,
+        cap=prepared.context_cap,
+    )
     try:
-        attempts.run(active, prepared, num_ctx, ask)
+        while True:
+            ask = partial(_ask, prepared, choice, request, sink, wish)
+            try:
+                attempts.run(active, prepared, wish.tokens if wish else num_ctx, ask)
+                return
+            except ContextOverflow as error:
+                wish = wish and wish.after(error.detail)
+                if wish is None:
+                    raise
     except GatewayError as error:
         finish = failures.cut_by_limit(error, request, prepared.estimate)
         if finish is None:
@@ -66,10 +84,16 @@ def _ask(
     choice: int,
     request: Request,
     sink: Sink,
+    wish: context.Wish | None,
     attempt: Attempt,
     slot: Slot,
 ) -> None:
     """Ask one server."""
+    if wish is not None:
+        window = slot.deployment.use_window(wish)
+        attempt.active.stats.loaded_tokens = window
+        options = {**request.params.options, "num_ctx": window}
+        request = replace(request, params=replace(request.params, options=options))
     path, body = _encode(prepared, choice, request, slot)
     decoder = wire.Decoder()
     feed = decoder.feed

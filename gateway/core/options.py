@@ -20,7 +20,7 @@ from gateway.errors import Message
 
 Kind: TypeAlias = Literal[
     "number", "integer", "flag", "limit", "stop",
-    "think", "duration", "format", "milliseconds", "text", "choice",
+    "think", "duration", "format", "milliseconds", "text", "choice", "steps",
 ]  # fmt: skip
 Group: TypeAlias = Literal["sampling", "length", "runner", "answer", "prompt", "limits", "legacy"]
 
@@ -242,8 +242,8 @@ _OWN: Final = (
     _prompt(
         "truncate",
         "flag",
-        Message("Drop old messages of a long prompt; false makes it an error (for agents)."),
-        Message("true"),
+        Message("Let Ollama cut a long prompt in silence; false makes it an error."),
+        Message("false, unless context_policy is allow"),
         embeddings=True,
     ),
     _runner(
@@ -252,6 +252,22 @@ _OWN: Final = (
         Message("Go on when the context is full by dropping its beginning."),
         Message("true"),
         embeddings=False,
+    ),
+    _prompt(
+        "context_policy",
+        "choice",
+        Message(
+            "A prompt longer than the window: error refuses it, grow takes the next step, allow "
+            "lets Ollama cut it in silence."
+        ),
+        Message("the gateway's setting"),
+        choices=("error", "grow", "allow"),
+    ),
+    _prompt(
+        "context_steps",
+        "steps",
+        Message("The only windows that calls get, in tokens, ascending, such as 8192, 32768."),
+        Message("the window as asked for"),
     ),
     _prompt(
         "raw",

@@ -17,6 +17,9 @@ from gateway.errors import Message
 MAX_SYSTEM: Final = 200_000
 MAX_KEEP_ALIVE_S: Final = 9e9
 """Beyond this Go's durations overflow."""
+MAX_STEPS: Final = 16
+MIN_STEP: Final = 256
+MAX_STEP: Final = 100_000_000
 _WORDS: Final = {
     "true": True, "1": True, "yes": True, "on": True,
     "false": False, "0": False, "no": False, "off": False,
@@ -57,6 +60,8 @@ def read(value: Json, option: Option) -> Json:
             return token_limit(value)
         case "stop":
             return texts(value)
+        case "steps":
+            return steps(value)
         case "think":
             return _think(value)
         case "duration":
@@ -132,6 +137,17 @@ def texts(value: Json) -> list[str]:
         if not isinstance(item, str):
             raise WrongType("a string", item, f"[{index}]")
     return [text for text in value if text]
+
+
+def steps(value: Json) -> list[int]:
+    """Return ascending numbers of tokens, from a list or a text with commas."""
+    found = [part for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+    if not isinstance(found, list | tuple) or len(found) > MAX_STEPS:
+        raise WrongType(Message("whole numbers of tokens, ascending"), value)
+    sizes = [integer(part, MIN_STEP, MAX_STEP) for part in found]
+    if sizes != sorted(set(sizes)):
+        raise WrongValue(Message("whole numbers of tokens, ascending"))
+    return sizes
 
 
 def duration(value: Json) -> float | str:

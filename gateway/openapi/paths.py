@@ -283,6 +283,7 @@ def _operation(
         responses["200"]["headers"] = {
             "x-request-id": {"schema": text("Also in the log and on the request's page.")},
             "x-gateway-ignored": {"schema": text("Fields that had no effect, by commas.")},
+            "x-gateway-context": {"schema": text("Tokens of the prompt and of the window.")},
         }
     found["responses"] = responses
     return found

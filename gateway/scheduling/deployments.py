@@ -29,6 +29,7 @@ from gateway.errors import (
 )
 from gateway.policy import breaker
 from gateway.policy.breaker import Breaker
+from gateway.policy.context import Wish
 
 if TYPE_CHECKING:
     from gateway.scheduling.servers import ServerState
@@ -52,7 +53,8 @@ _NOT_THE_MODEL: Final = frozenset(
 class Deployment:
     """One model on one server; a `policy.server_choice.Candidate`.
 
-    `in_flight` counts the calls of all processes here, `remote_in_flight` those of others.
+    `in_flight` counts the calls of all processes here, `remote_in_flight` those of others,
+    `sent_window` is the one the last call was sent with, 0 where nobody chose it.
     """
 
     def __init__(self, server: ServerState, name: str, now_s: float, *, short_calls: bool) -> None:
@@ -70,6 +72,7 @@ class Deployment:
         self.remote_in_flight = 0
         self.answering = 0
         self.context_tokens = 0
+        self.sent_window = 0
         self.average_s: float | None = None
         """How long a call took lately, seconds; None before the first has ended."""
         self.slots = 1
@@ -121,6 +124,14 @@ class Deployment:
         self.remote_in_flight = in_flight
         self.in_flight += change
         self.server.in_flight += change
+
+    def use_window(self, wish: Wish) -> int:
+        """Return the window to send a call with that has a slot here. While other calls run, the
+        model is loaded, or about to be, with what the last of them was sent with."""
+        is_alone = self.local_in_flight <= 1
+        loaded = self.context_tokens if is_alone else self.sent_window or self.context_tokens
+        self.sent_window = wish.window(loaded)
+        return self.sent_window
 
     def prove(self, answering: int, now_s: float) -> None:
         """Record that so many calls answered at once."""
@@ -194,8 +205,7 @@ class Deployment:
         self.timed_out = False
         self.breaker = breaker.succeeded(self.breaker)
         self.server.breaker = breaker.succeeded(self.server.breaker)
-        if not self.context_tokens:
-            self.context_tokens = UNKNOWN_CONTEXT
+        self.context_tokens = self.sent_window or self.context_tokens or UNKNOWN_CONTEXT
 
     def on_failure(self, now_s: float, *, certain: bool = False, timed_out: bool = False) -> None:
         """Note a failure of this model here. One that `timed_out` kept its caller waiting: until

@@ -122,6 +122,8 @@ class ServerState:
             model = self.in_memory(name)
             tokens = 0 if model is None else model.context_tokens or UNKNOWN_CONTEXT
             deployment.context_tokens = tokens
+            if not deployment.in_flight:
+                deployment.sent_window = 0
         self.refresh(now_s)
         return restarted
 

@@ -74,6 +74,14 @@ class RuntimeSettings:
     enable_new_models: Annotated[
         bool, _general("Enable new models", "Models that appear on a server can be called at once.")
     ] = True
+    context_policy: Annotated[
+        Literal["error", "grow", "allow"],
+        _general(
+            "A prompt longer than the context window",
+            "Refuse it, let the window grow by the steps of the model, or let Ollama cut it in "
+            "silence.",
+        ),
+    ] = "error"
     fallback_model: Annotated[
         str,
         _general(

@@ -50,7 +50,7 @@ def test_the_strongest_layer_that_says_something_wins(strongest: int) -> None:
 def test_nobody_saying_anything_changes_nothing() -> None:
     request = chat()
 
-    found = apply.apply(request, Layers(), RuntimeSettings())
+    found = apply.apply(request, Layers(), RuntimeSettings(context_policy="allow"))
 
     assert found.request == request
     assert (found.ignored, found.changes, found.provenance) == ((), (), {})

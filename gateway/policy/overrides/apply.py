@@ -33,6 +33,7 @@ from gateway.core.chat import (
     Params,
 )
 from gateway.core.options import KEYS, OPTIONS, SPELLINGS
+from gateway.policy import context
 from gateway.schemas.key import Key
 from gateway.schemas.settings import RuntimeSettings
 
@@ -83,6 +84,9 @@ class Applied(Generic[R]):
     hide_thinking: bool
     parse_think_tags: bool | Literal["opened"]
     reasoning_field: ReasoningField
+    context_policy: context.Policy
+    context_steps: tuple[int, ...]
+    max_num_ctx: int
 
 
 def layers_of(key: Key, resolved: Resolved, call: Call | None = None) -> Layers:
@@ -115,6 +119,9 @@ def apply(request: R, layers: Layers, behaviour: RuntimeSettings) -> Applied[R]:
         hide_thinking=won.get("exclude_reasoning", False),
         parse_think_tags=won.get("parse_think_tags", behaviour.parse_think_tags),
         reasoning_field=won.get("reasoning_field", behaviour.reasoning_field),
+        context_policy=won.get("context_policy", behaviour.context_policy),
+        context_steps=tuple(won.get("context_steps", ())),
+        max_num_ctx=merge.caps.get("max_num_ctx", 0),
     )
 
 
@@ -156,6 +163,7 @@ class _Merge:
         self.changes: list[Change] = []
         self.won: dict[str, Json] = {}
         self.sources: dict[str, str] = {}
+        self.caps: dict[str, int] = {}
         self._for_embeddings = isinstance(request, EmbedRequest)
         asked = _asked(request.params)
         layered = (
@@ -168,7 +176,7 @@ class _Merge:
             ("force:alias", layers.alias.get("force")),
             ("force:key", layers.key_forced),
         )
-        caps: dict[str, int] = {}
+        caps = self.caps
         for source, override in layered:
             if not override:
                 continue
@@ -178,6 +186,9 @@ class _Merge:
                     caps[name] = min(value, caps.get(name, value))
                 else:
                     self._decide(name, source, value)
+        policy = self.won.get("context_policy", behaviour.context_policy)
+        if policy != "allow" and not self._for_embeddings:
+            self.won.setdefault("truncate", False)
         self._drop_useless(behaviour)
         for name, value in asked.items():
             forced = self.sources.get(name, "").startswith("force:")

@@ -23,6 +23,7 @@ _WANTED: Final = {
     "milliseconds": Message("a whole number"),
     "limit": Message("a whole number"),
     "stop": Message("a text or a list of texts"),
+    "steps": Message("whole numbers of tokens, ascending, such as 8192, 32768"),
     "duration": Message("seconds, or a duration such as 5m"),
 }
 """What a value of each kind must be, for people."""

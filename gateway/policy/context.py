@@ -1,0 +1,77 @@
+"""The context window a call is sent with, and what happens to a prompt that does not fit it.
+
+    error   one window: what the request or the override asks for, else the largest step; a prompt
+            that is longer is refused
+    grow    the smallest step that holds prompt and answer; after a refusal the next one that does
+    allow   what Ollama does by itself: the window as asked for, and a long prompt is cut in silence
+
+Unless a policy allows it, `truncate: false` goes upstream, and the server's refusal is the judge:
+it tells the true number of tokens within milliseconds and does not load the model anew. An estimate
+only chooses the step to begin with. Without steps the window is left as it is.
+
+Every window sent is one of the steps, and one that is loaded already is used where it is large
+enough: two clients with different wishes do not make Ollama load the model again and again. So a
+smaller window comes only after the model has left the memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final, Literal, TypeAlias
+
+from gateway.core.chat import Json
+
+Policy: TypeAlias = Literal["error", "grow", "allow"]
+POLICIES: Final[tuple[Policy, ...]] = ("error", "grow", "allow")
+MOST_ROOM: Final = 4_096
+"""So many tokens are kept free for an answer: agents ask for far more than they use."""
+USUAL_ROOM: Final = 1_024
+"""The same for a call that does not say how long its answer may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a call needs: `tokens` its window must hold, `steps` it may have, ascending; whether it
+    may grow."""
+
+    tokens: int
+    steps: tuple[int, ...]
+    grows: bool
+    room: int
+
+    def window(self, loaded: int) -> int:
+        """Return the window to send where the model is loaded with one of `loaded` tokens (0: not
+        in memory)."""
+        if loaded >= self.tokens and loaded in self.steps:
+            return loaded
+        return next((step for step in self.steps if step >= self.tokens), self.steps[-1])
+
+    def after(self, refusal: Mapping[str, Json]) -> Wish | None:
+        """Return what to try after Ollama refused the prompt, with the sizes it told
+        (`prompt_tokens`, `context_tokens`), None when no larger step is left."""
+        refused = refusal.get("context_tokens")
+        sent = refused if isinstance(refused, int) else self.window(0)
+        needed = refusal.get("prompt_tokens")
+        tokens = max(sent + 1, needed + self.room if isinstance(needed, int) else 0)
+        if not self.grows or sent >= self.steps[-1]:
+            return None
+        return replace(self, tokens=min(tokens, self.steps[-1]))
+
+
+def wish(
+    policy: Policy, *, estimate: int, answer: int, asked: int, steps: tuple[int, ...], cap: int
+) -> Wish | None:
+    """Return what a call needs, None where its window is left as it is.
+
+    `estimate` are the tokens of the prompt, `answer` the most of the answer (0: not said), `asked`
+    the window that request or override ask for (0: none), `cap` the largest there may be (0: none).
+    """
+    if policy == "allow" or not steps:
+        return None
+    if cap:
+        steps = tuple(step for step in steps if step <= cap) or (cap,)
+    room = min(answer or USUAL_ROOM, MOST_ROOM)
+    if policy == "grow":
+        return Wish(max(estimate + room, asked), steps, True, room)
+    return Wish(min(asked or steps[-1], steps[-1]), steps, False, room)

@@ -1,0 +1,90 @@
+"""Three clients with different wishes and prompts of every length, on one model of the fake, which
+loads, cuts and refuses as Ollama does."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+from gateway.core.admin import SYSTEM
+from tests.api.apps import App, application, told
+from tests.fake_ollama import FakeOllama
+
+MODEL = "qwen2.5-coder:7b"  # rendered: Ollama cuts by itself
+STEPS = (1_024, 2_048, 4_096)
+CALLS = int(os.environ.get("WINDOW_CALLS", "150"))
+WORDS = "harbour tide lantern gull mooring chart fog bell buoy anchor".split()
+
+
+def with_policy(app: App, **override: object) -> None:
+    (model,) = [one for one in app.services.catalog.models() if one.name == MODEL]
+    app.services.models.update(model.id, {"override": override}, SYSTEM)
+    app.services.catalog.reload()
+
+
+@pytest.mark.parametrize("policy", ["error", "grow"])
+def test_nothing_is_cut_what_fits_is_answered_and_clients_do_not_fight(
+    tmp_path: Path, ollama: FakeOllama, policy: str
+) -> None:
+    chance = random.Random(policy)
+    refused, answered = [], []
+    with application(tmp_path, ollama) as app:
+        with_policy(app, context_policy=policy, context_steps=list(STEPS))
+        for _ in range(CALLS):
+            words = int(chance.lognormvariate(6.5, 0.9))
+            client = chance.choice([{}, {"num_ctx": 1_500}, {"options": {"num_ctx": 4_000}}])
+            text = " ".join(chance.choices(WORDS, k=words))
+            answer = app.post(
+                "/v1/chat/completions",
+                {
+                    "model": MODEL,
+                    "messages": [{"role": "user", "content": text}],
+                    "max_tokens": 8,
+                    **client,
+                },
+            )
+            sent = ollama.calls("/api/chat")[-1].json
+            assert sent["truncate"] is False
+            assert sent["options"]["num_ctx"] in STEPS
+            if answer.status_code == 200:
+                answered.append((words, answer.get_json()["usage"]["prompt_tokens"]))
+            else:
+                refused.append((words, sent["options"]["num_ctx"], told(answer)))
+
+    overhead = {tokens - words for words, tokens in answered}
+    assert overhead == {min(overhead)}  # every word was read
+    assert {error["code"] for _, _, error in refused} <= {"context_length_exceeded"}
+    for words, window, error in refused:
+        assert words + min(overhead) >= window
+        assert str(words + min(overhead)) in error["message"]
+        if policy == "grow":
+            assert window == STEPS[-1]
+    assert ollama.reload_count(MODEL) <= len(STEPS) - 1
+    assert answered
+    assert refused
+
+
+def test_a_long_prompt_is_refused_unless_the_policy_allows_to_cut_it(
+    tmp_path: Path, ollama: FakeOllama
+) -> None:
+    body = {
+        "model": MODEL,
+        "messages": [{"role": "user", "content": "tide " * 3_000}],
+        "num_ctx": 1_024,
+        "max_tokens": 8,
+    }
+    with application(tmp_path, ollama) as app:
+        by_default = app.post("/v1/chat/completions", body)
+        with_policy(app, context_policy="allow")
+        allowed = app.post("/v1/chat/completions", body)
+        sent = ollama.calls("/api/chat")[-1].json
+
+    assert by_default.status_code == 400
+    assert told(by_default)["code"] == "context_length_exceeded"
+    assert "1024" in told(by_default)["message"]
+    assert allowed.status_code == 200
+    assert allowed.get_json()["usage"]["prompt_tokens"] < 1_024
+    assert "truncate" not in sent

@@ -1,0 +1,91 @@
+"""Which window a call is sent with."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.policy.context import MOST_ROOM, Wish, wish
+
+STEPS = (8_192, 32_768, 131_072)
+
+
+def wished(policy: str = "grow", **given: int) -> Wish | None:
+    facts = {"estimate": 1_000, "answer": 0, "asked": 0, "cap": 0, **given}
+    return wish(policy, steps=STEPS, **facts)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("given", "loaded", "window"),
+    [
+        ({}, 0, 8_192),
+        ({}, 32_768, 32_768),
+        ({}, 4_096, 8_192),
+        ({}, 1, 8_192),
+        ({"estimate": 7_500}, 0, 32_768),
+        ({"estimate": 7_500}, 8_192, 32_768),
+        ({"estimate": 1_000_000}, 0, 131_072),
+        ({"answer": 64_000}, 0, 8_192),
+        ({"estimate": 8_192 - MOST_ROOM, "answer": 64_000}, 0, 8_192),
+        ({"estimate": 8_193 - MOST_ROOM, "answer": 64_000}, 0, 32_768),
+        ({"asked": 16_000}, 0, 32_768),
+        ({"asked": 2_000, "estimate": 9_000}, 0, 32_768),
+        ({"asked": 500_000}, 0, 131_072),
+        ({"asked": 500_000, "cap": 40_000}, 0, 32_768),
+        ({"estimate": 50_000, "cap": 4_000}, 0, 4_000),
+    ],
+)
+def test_a_growing_window_is_a_step_that_holds_prompt_and_answer(
+    given: dict[str, int], loaded: int, window: int
+) -> None:
+    found = wished(**given)
+
+    assert found is not None
+    assert found.window(loaded) == window
+
+
+@pytest.mark.parametrize(
+    ("given", "loaded", "window"),
+    [
+        ({}, 0, 131_072),
+        ({"asked": 4_096}, 0, 8_192),
+        ({"asked": 4_096}, 32_768, 32_768),
+        ({"asked": 4_096, "estimate": 100_000}, 0, 8_192),
+        ({"cap": 40_000}, 0, 32_768),
+    ],
+)
+def test_a_window_that_may_not_grow_is_the_one_asked_for(
+    given: dict[str, int], loaded: int, window: int
+) -> None:
+    found = wished("error", **given)
+
+    assert found is not None
+    assert found.window(loaded) == window
+    assert found.after({"prompt_tokens": 200_000, "context_tokens": window}) is None
+
+
+def test_the_window_is_left_alone_without_steps_and_where_cutting_is_allowed() -> None:
+    nothing = {"estimate": 1, "answer": 0, "asked": 0, "cap": 0}
+
+    assert wished("allow") is None
+    assert wish("error", steps=(), **nothing) is None
+    assert wish("grow", steps=(), **nothing) is None
+
+
+@pytest.mark.parametrize(
+    ("refusal", "window"),
+    [
+        ({"prompt_tokens": 9_000, "context_tokens": 8_192}, 32_768),
+        ({"prompt_tokens": 90_000, "context_tokens": 8_192}, 131_072),
+        ({"prompt_tokens": 900_000, "context_tokens": 8_192}, 131_072),
+        ({"prompt_tokens": 8_200}, 32_768),
+        ({}, 32_768),
+        ({"prompt_tokens": 200_000, "context_tokens": 131_072}, None),
+        ({"context_tokens": 200_000}, None),
+    ],
+)
+def test_a_refusal_chooses_the_next_step(refusal: dict[str, int], window: int | None) -> None:
+    first = wished()
+    assert first is not None
+    following = first.after(refusal)
+
+    assert (None if following is None else following.window(8_192)) == window
