@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.dialects import ENDPOINTS
-from gateway.openapi import chat, extensions, messages, paths, responses, shared
+from gateway.openapi import chat, messages, paths, responses, shared
 from gateway.openapi.parts import Schema
 from gateway.version import VERSION
 
@@ -46,13 +46,9 @@ def document(*fragments: Mapping[str, Any]) -> Schema:
                 "api-key": {"type": "apiKey", "in": "header", "name": "api-key"},
                 "metrics": {"type": "http", "scheme": "bearer"},
             },
-            "schemas": {
-                **extensions.schemas(),
-                **shared.schemas(),
-                **chat.schemas(),
-                **responses.schemas(),
-                **messages.schemas(),
-            },
+            "schemas": (
+                shared.schemas() | chat.schemas() | responses.schemas() | messages.schemas()
+            ),
         },
     }
     for fragment in fragments:

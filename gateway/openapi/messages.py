@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from gateway.openapi.extensions import effort, generation_fields, response_format
 from gateway.openapi.parts import (
     Schema,
+    alike,
     answer,
     anything,
     constant,
@@ -13,11 +13,18 @@ from gateway.openapi.parts import (
     integer,
     listed,
     nullable,
-    number,
     ref,
     request,
     text,
     word,
+)
+from gateway.openapi.shared import (
+    EFFORT,
+    OBJECT,
+    RECORDED,
+    RESPONSE_FORMAT,
+    SAMPLING,
+    generation_fields,
 )
 
 EVENTS = (
@@ -42,10 +49,7 @@ def schemas() -> dict[str, Schema]:
                 "type": word(*EVENTS),
                 "index": integer(),
                 "message": ref("Message"),
-                "content_block": {"type": "object"},
-                "delta": {"type": "object"},
-                "usage": {"type": "object"},
-                "error": {"type": "object"},
+                **alike(OBJECT, "content_block", "delta", "usage", "error"),
                 "request_id": text(),
             },
             "One `event:` and `data:` pair.",
@@ -56,44 +60,29 @@ def schemas() -> dict[str, Schema]:
 
 
 def _request() -> Schema:
-    block = {"type": "object"}
-    cached = anything("Without effect: Ollama caches prefixes by itself.")
+    message = {
+        "role": word("user", "assistant", "system"),
+        "content": either(text(), listed(OBJECT)),
+    }
+    choice = {
+        "type": word("auto", "any", "tool", "none"),
+        "name": text(),
+        "disable_parallel_tool_use": flag(),
+    }
     return request(
         {
             **generation_fields(),
+            **SAMPLING,
             "model": text(),
-            "messages": listed(
-                request(
-                    {
-                        "role": word("user", "assistant", "system"),
-                        "content": either(text(), listed(block)),
-                    },
-                    required="role content",
-                ),
-                minItems=1,
-            ),
+            "messages": listed(request(message, required="role content"), minItems=1),
             "max_tokens": integer("Thinking counts too. May be absent here.", 1),
             "max_output_tokens": integer("The same; the other one wins.", 1),
-            "system": either(text(), listed(block)),
+            "system": either(text(), listed(OBJECT)),
             "stream": flag(),
             "stop_sequences": listed(text(), "Matched by the gateway, in the text only."),
-            "temperature": number("", 0, 2),
-            "top_p": number("", 0, 1),
             "top_k": integer("", -1),
-            "presence_penalty": number("", -2, 2),
-            "frequency_penalty": number("", -2, 2),
             "tools": listed(ref("Tool"), "Hosted tools are left out with notice."),
-            "tool_choice": either(
-                request(
-                    {
-                        "type": word("auto", "any", "tool", "none"),
-                        "name": text(),
-                        "disable_parallel_tool_use": flag(),
-                    },
-                    required="type",
-                ),
-                word("auto", "any", "none"),
-            ),
+            "tool_choice": either(request(choice, required="type"), word("auto", "any", "none")),
             "thinking": request(
                 {
                     "type": word("enabled", "adaptive", "between_tools", "disabled"),
@@ -101,16 +90,15 @@ def _request() -> Schema:
                     "display": text("omitted keeps the text of thinking out of the blocks."),
                 }
             ),
-            "output_config": request({"effort": effort(), "format": {"type": "object"}}),
-            "output_format": {"type": "object"},
-            "response_format": either(response_format(), text()),
-            "metadata": request({"user_id": text("Recorded with the request.")}),
-            "cache_control": cached,
+            "output_config": request({"effort": EFFORT, "format": OBJECT}),
+            "output_format": OBJECT,
+            "response_format": either(RESPONSE_FORMAT, text()),
+            "metadata": request({"user_id": RECORDED}),
+            "cache_control": anything("Without effect: Ollama caches prefixes by itself."),
             "service_tier": text("Without effect."),
             "betas": listed(text(), "Without effect."),
-            "container": anything("Left out with notice."),
-            "context_management": anything("Left out with notice."),
-            "mcp_servers": listed(block, "Refused unless empty."),
+            **alike(anything("Left out with notice."), "container", "context_management"),
+            "mcp_servers": listed(OBJECT, "Refused unless empty."),
             "thread": anything("Refused."),
         },
         required="model messages",
@@ -119,17 +107,17 @@ def _request() -> Schema:
 
 def _message() -> Schema:
     blocks = either(
-        answer({"type": constant("thinking"), "thinking": text(), "signature": text()}),
+        answer({"type": constant("thinking"), **alike(text(), "thinking", "signature")}),
         answer({"type": constant("text"), "text": text()}),
-        answer(
-            {
-                "type": constant("tool_use"),
-                "id": text(),
-                "name": text(),
-                "input": {"type": "object"},
-            }
-        ),
+        answer({"type": constant("tool_use"), **alike(text(), "id", "name"), "input": OBJECT}),
     )
+    cached = alike(integer(), "cache_creation_input_tokens", "cache_read_input_tokens")
+    usage = {
+        "input_tokens": integer(),
+        "output_tokens": integer("Thinking included."),
+        **cached,
+        "service_tier": text(),
+    }
     return answer(
         {
             "id": text(),
@@ -139,15 +127,6 @@ def _message() -> Schema:
             "content": listed(blocks),
             "stop_reason": nullable(word("end_turn", "max_tokens", "stop_sequence", "tool_use")),
             "stop_sequence": nullable(text()),
-            "usage": answer(
-                {
-                    "input_tokens": integer(),
-                    "output_tokens": integer("Thinking included."),
-                    "cache_creation_input_tokens": integer(),
-                    "cache_read_input_tokens": integer(),
-                    "service_tier": text(),
-                },
-                optional="service_tier",
-            ),
+            "usage": answer(usage, optional="service_tier"),
         }
     )

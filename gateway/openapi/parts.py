@@ -68,14 +68,15 @@ def nullable(schema: Schema) -> Schema:
     return either(bare, {"type": "null"}, about=about)
 
 
+def alike(schema: Schema, *names: str) -> dict[str, Schema]:
+    """Properties that are described alike."""
+    return dict.fromkeys(names, schema)
+
+
 def answer(properties: Mapping[str, Schema], about: str = "", optional: str = "") -> Schema:
     """An object of ours: every property is there, except those named in `optional`."""
-    left_out = set(optional.split())
-    required = [name for name in properties if name not in left_out]
-    found: Schema = {"type": "object", "properties": dict(properties)}
-    if required:
-        found["required"] = required
-    return _told(found, about)
+    required = [name for name in properties if name not in optional.split()]
+    return _object(properties, required, about)
 
 
 def request(properties: Mapping[str, Schema], required: str = "", about: str = "") -> Schema:
@@ -85,19 +86,17 @@ def request(properties: Mapping[str, Schema], required: str = "", about: str = "
         name: schema if name in needed or not schema else nullable(schema)
         for name, schema in properties.items()
     }
-    found: Schema = {"type": "object", "properties": given, "additionalProperties": True}
-    if needed:
-        found["required"] = needed
-    return _told(found, about)
+    return {**_object(given, needed, about), "additionalProperties": True}
+
+
+def _object(properties: Mapping[str, Schema], required: list[str], about: str) -> Schema:
+    found: Schema = {"type": "object", "properties": dict(properties)}
+    return _told(found | ({"required": required} if required else {}), about)
 
 
 def _range(low: float | None, high: float | None) -> Schema:
-    found: Schema = {}
-    if low is not None:
-        found["minimum"] = low
-    if high is not None:
-        found["maximum"] = high
-    return found
+    bounds = {"minimum": low, "maximum": high}
+    return {name: bound for name, bound in bounds.items() if bound is not None}
 
 
 def _told(schema: Schema, about: str) -> Schema:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+
 from gateway.dialects import ENDPOINTS
 from gateway.openapi.parts import Schema, flag, integer, listed, ref, text, word
 
-OPENAI_ERRORS = {
+_ERRORS = {
     "400": "The request cannot be served as written; `param` names the field.",
     "401": "No key, or one that is unknown, revoked or expired.",
     "403": "The key may not use this model or endpoint, or not from this address.",
@@ -19,244 +22,179 @@ OPENAI_ERRORS = {
     "504": "A time limit passed.",
 }
 _READING = ("401", "403", "404", "429", "500", "503")
+_PLACES = {
+    "response_id": "The id of a stored response.",
+    "model_id": "A name or alias; may hold `/` and `:`.",
+}
+"""What stands in a path."""
 
 
 def paths() -> dict[str, Schema]:
     """Return `paths` of the document; `x-aliases` lists other paths of the same route."""
-    found: dict[str, Schema] = {
-        "/v1/chat/completions": {
-            "post": _generating(
-                "createChatCompletion",
-                "Answer a conversation.",
-                "ChatRequest",
-                "ChatCompletion",
-                "ChatCompletionChunk",
-            ),
-            "x-aliases": ["/chat/completions"],
-        },
-        "/v1/completions": {
-            "post": _generating(
-                "createCompletion",
-                "Continue a text, or fill in its middle.",
-                "CompletionRequest",
-                "Completion",
-                "Completion",
-            ),
-            "x-aliases": ["/completions"],
-        },
-        "/v1/embeddings": {
-            "post": _operation(
-                "createEmbedding",
-                "Turn texts into vectors.",
-                body="EmbeddingRequest",
-                answer="EmbeddingList",
-            ),
-            "x-aliases": ["/embeddings"],
-        },
-        **_responses(),
-        **_messages(),
-        **_models(),
-        **_operation_paths(),
-    }
-    for path, item in found.items():
-        for method in item.keys() & {"get", "post", "delete"}:
-            item[method]["tags"] = [_tag_of(path)]
-    return found
+    found: dict[str, Schema] = {}
+    for route, operation in _with_key().items():
+        method, path = route.split()
+        endpoint = next(one for one in ENDPOINTS if f"{path}/".startswith(f"{one.paths[0]}/"))
+        first, *others = endpoint.paths
+        item = found.setdefault(path, {})
+        item[method] = operation | {"tags": [endpoint.name.capitalize()]}
+        item["x-aliases"] = [f"{other}{path.removeprefix(first)}" for other in others]
+        if names := re.findall(r"{(\w+)}", path):
+            item["parameters"] = [
+                {"name": name, "in": "path", "required": True, "schema": text(_PLACES[name])}
+                for name in names
+            ]
+    return found | _without_key()
 
 
-def _tag_of(path: str) -> str:
-    for endpoint in ENDPOINTS:
-        if any(f"{path}/".startswith(f"{known}/") for known in endpoint.paths):
-            return endpoint.name.capitalize()
-    return "Operation"
-
-
-def _responses() -> dict[str, Schema]:
-    with_id = [_in_path("response_id", "The id of a stored response.")]
+def _with_key() -> dict[str, Schema]:
     return {
-        "/v1/responses": {
-            "post": _generating(
-                "createResponse",
-                "Answer an input, keeping the response for later turns.",
-                "ResponseRequest",
-                "Response",
-                "ResponseEvent",
-            ),
-            "get": {
-                **_operation(
-                    "refuseSocket",
-                    "Refused at once: some clients try a WebSocket here first.",
-                    errors=("401", "405"),
-                ),
+        "post /v1/chat/completions": _operation(
+            "createChatCompletion",
+            "Answer a conversation.",
+            body="ChatRequest",
+            answer="ChatCompletion",
+            event="ChatCompletionChunk",
+        ),
+        "post /v1/completions": _operation(
+            "createCompletion",
+            "Continue a text, or fill in its middle.",
+            body="CompletionRequest",
+            answer="Completion",
+            event="Completion",
+        ),
+        "post /v1/embeddings": _operation(
+            "createEmbedding",
+            "Turn texts into vectors.",
+            body="EmbeddingRequest",
+            answer="EmbeddingList",
+        ),
+        "post /v1/responses": _operation(
+            "createResponse",
+            "Answer an input, keeping the response for later turns.",
+            body="ResponseRequest",
+            answer="Response",
+            event="ResponseEvent",
+        ),
+        "get /v1/responses": _operation(
+            "refuseSocket",
+            "Refused at once: some clients try a WebSocket here first.",
+            errors=("401", "405"),
+        ),
+        "get /v1/responses/{response_id}": _operation(
+            "getResponse",
+            "Give a stored response of this key.",
+            answer="Response",
+            errors=("400", *_READING),
+            query={"stream": flag("true is refused."), "include": listed(text())},
+        ),
+        "delete /v1/responses/{response_id}": _operation(
+            "deleteResponse",
+            "Forget a stored response of this key.",
+            answer="ResponseDeleted",
+            errors=_READING,
+        ),
+        "get /v1/responses/{response_id}/input_items": _operation(
+            "listInputItems",
+            "List what a stored response was asked.",
+            answer="ResponseItems",
+            errors=("400", *_READING),
+            query={
+                "limit": integer("", 1, 100),
+                "order": word("asc", "desc"),
+                "after": text(),
             },
-            "x-aliases": ["/responses"],
-        },
-        "/v1/responses/{response_id}": {
-            "parameters": with_id,
-            "get": _operation(
-                "getResponse",
-                "Give a stored response of this key.",
-                answer="Response",
-                errors=("400", *_READING),
-                parameters=[
-                    _in_query("stream", flag("true is refused.")),
-                    _in_query("include", listed(text())),
-                ],
-            ),
-            "delete": _operation(
-                "deleteResponse",
-                "Forget a stored response of this key.",
-                answer="ResponseDeleted",
-                errors=_READING,
-            ),
-            "x-aliases": ["/responses/{response_id}"],
-        },
-        "/v1/responses/{response_id}/input_items": {
-            "parameters": with_id,
-            "get": _operation(
-                "listInputItems",
-                "List what a stored response was asked.",
-                answer="ResponseItems",
-                errors=("400", *_READING),
-                parameters=[
-                    _in_query("limit", integer("", 1, 100)),
-                    _in_query("order", word("asc", "desc")),
-                    _in_query("after", text()),
-                ],
-            ),
-            "x-aliases": ["/responses/{response_id}/input_items"],
-        },
-        "/v1/responses/{response_id}/cancel": {
-            "parameters": with_id,
-            "post": _operation(
-                "cancelResponse",
-                "Refused: only background responses can be cancelled, and there are none.",
-                errors=("400", *_READING),
-            ),
-            "x-aliases": ["/responses/{response_id}/cancel"],
-        },
-        "/v1/responses/compact": {
-            "post": _operation(
-                "refuseCompact",
-                "Refused: nothing is compacted here.",
-                errors=("401", "404"),
-            ),
-            "x-aliases": ["/responses/compact"],
-        },
-        "/v1/responses/input_tokens": {
-            "post": _operation(
-                "countInputTokens",
-                "Estimate the length of an input: Ollama has no tokenizer endpoint.",
-                body="ResponseRequest",
-                answer="InputTokens",
-            ),
-            "x-aliases": ["/responses/input_tokens"],
-        },
+        ),
+        "post /v1/responses/{response_id}/cancel": _operation(
+            "cancelResponse",
+            "Refused: only background responses can be cancelled, and there are none.",
+            errors=("400", *_READING),
+        ),
+        "post /v1/responses/compact": _operation(
+            "refuseCompact", "Refused: nothing is compacted here.", errors=("401", "404")
+        ),
+        "post /v1/responses/input_tokens": _operation(
+            "countInputTokens",
+            "Estimate the length of an input: Ollama has no tokenizer endpoint.",
+            body="ResponseRequest",
+            answer="InputTokens",
+        ),
+        "post /v1/messages": _operation(
+            "createMessage",
+            "Answer a conversation in Anthropic's form.",
+            body="MessagesRequest",
+            answer="Message",
+            event="MessageEvent",
+            error="AnthropicError",
+        ),
+        "post /v1/messages/count_tokens": _operation(
+            "countTokens",
+            "Estimate the length of a conversation.",
+            body="MessagesRequest",
+            answer="TokenCount",
+            error="AnthropicError",
+        ),
+        "get /v1/models": _operation(
+            "listModels",
+            "List the models this key may call.",
+            answer="ModelList",
+            errors=("400", *_READING),
+            query={
+                "limit": integer("", 1, 1000),
+                "after_id": text("A model's id."),
+                "before_id": text("A model's id."),
+            },
+        ),
+        "get /v1/models/{model_id}": _operation(
+            "getModel", "Give one model.", answer="Model", errors=_READING
+        ),
+        "delete /v1/models/{model_id}": _operation(
+            "refuseDeleteModel",
+            "Refused: models are managed in the console.",
+            errors=("401", "404"),
+        ),
     }
 
 
-def _messages() -> dict[str, Schema]:
-    prefixes = ("/messages", "/anthropic/v1/messages", "/anthropic/messages")
-    return {
-        "/v1/messages": {
-            "post": _generating(
-                "createMessage",
-                "Answer a conversation in Anthropic's form.",
-                "MessagesRequest",
-                "Message",
-                "MessageEvent",
-                error="AnthropicError",
-            ),
-            "x-aliases": list(prefixes),
-        },
-        "/v1/messages/count_tokens": {
-            "post": _operation(
-                "countTokens",
-                "Estimate the length of a conversation.",
-                body="MessagesRequest",
-                answer="TokenCount",
-                error="AnthropicError",
-            ),
-            "x-aliases": [f"{prefix}/count_tokens" for prefix in prefixes],
-        },
-    }
-
-
-def _models() -> dict[str, Schema]:
-    cursor = text("A model's id.")
-    return {
-        "/v1/models": {
-            "get": _operation(
-                "listModels",
-                "List the models this key may call.",
-                answer="ModelList",
-                errors=("400", *_READING),
-                parameters=[
-                    _in_query("limit", integer("", 1, 1000)),
-                    _in_query("after_id", cursor),
-                    _in_query("before_id", cursor),
-                ],
-            ),
-            "x-aliases": ["/models", "/anthropic/v1/models"],
-        },
-        "/v1/models/{model_id}": {
-            "parameters": [_in_path("model_id", "A name or alias; may hold `/` and `:`.")],
-            "get": _operation("getModel", "Give one model.", answer="Model", errors=_READING),
-            "delete": _operation(
-                "refuseDeleteModel",
-                "Refused: models are managed in the console.",
-                errors=("401", "404"),
-            ),
-            "x-aliases": ["/models/{model_id}", "/anthropic/v1/models/{model_id}"],
-        },
-    }
-
-
-def _operation_paths() -> dict[str, Schema]:
-    plain = {"content": {"text/plain": {"schema": text()}}}
+def _without_key() -> dict[str, Schema]:
     status = {"type": "object", "properties": {"status": text()}}
-    healthy = {"content": {"application/json": {"schema": status}}}
-    return {
-        "/": {"get": _open("frontDoor", "Say that the gateway runs; browsers go to the console.",
-                           {"200": {"description": "It runs.", **plain},
-                            "302": {"description": "To the console."}})},
-        "/healthz": {"get": _open("healthz", "Say that the process answers.",
-                                  {"200": {"description": "It does.", **healthy}})},
-        "/readyz": {"get": _open("readyz", "Say whether calls can be served.",
-                                 {"200": _json("Ready", "They can."),
-                                  "503": _json("Ready", "Not now.")})},
-        "/openapi.json": {"get": _open("openapi", "Give this document.",
-                                       {"200": {"description": "OpenAPI 3.1.", "content": {
-                                           "application/json": {"schema": {"type": "object"}}}}})},
-        "/metrics": {
-            "get": {
-                "operationId": "metrics",
-                "summary": "Give Prometheus' series: with METRICS_TOKEN, or from this machine.",
-                "tags": [],
-                "security": [{"metrics": []}, {}],
-                "responses": {
-                    "200": {"description": "All series of all workers.", **plain},
-                    "401": _json("Error", "The token is wrong."),
-                    "403": _json("Error", "Not from this machine, and there is no token."),
-                },
-            }
-        },
-    }  # fmt: skip
-
-
-def _generating(
-    name: str,
-    summary: str,
-    body: str,
-    answer: str,
-    event: str,
-    error: str = "Error",
-) -> Schema:
-    """An endpoint that answers whole, or with `stream` as server-sent events."""
-    operation = _operation(name, summary, body=body, answer=answer, error=error)
-    content = operation["responses"]["200"]["content"]
-    content["text/event-stream"] = {"schema": ref(event)}
-    return operation
+    all_series = {
+        "200": _content("All series of all workers.", text(), "text/plain"),
+        "401": _content("The token is wrong.", ref("Error")),
+        "403": _content("Not from this machine, and there is no token.", ref("Error")),
+    }
+    found = {
+        "/": _open(
+            "frontDoor",
+            "Say that the gateway runs; browsers go to the console.",
+            {
+                "200": _content("It runs.", text(), "text/plain"),
+                "302": {"description": "To the console."},
+            },
+        ),
+        "/healthz": _open(
+            "healthz", "Say that the process answers.", {"200": _content("It does.", status)}
+        ),
+        "/readyz": _open(
+            "readyz",
+            "Say whether calls can be served.",
+            {
+                "200": _content("They can.", ref("Ready")),
+                "503": _content("Not now.", ref("Ready")),
+            },
+        ),
+        "/openapi.json": _open(
+            "openapi", "Give this document.", {"200": _content("OpenAPI 3.1.", {"type": "object"})}
+        ),
+        "/metrics": _open(
+            "metrics",
+            "Give Prometheus' series: with METRICS_TOKEN, or from this machine.",
+            all_series,
+            {"metrics": []},
+            {},
+        ),
+    }
+    return {path: {"get": operation} for path, operation in found.items()}
 
 
 def _operation(
@@ -265,47 +203,47 @@ def _operation(
     *,
     body: str = "",
     answer: str = "",
+    event: str = "",
     error: str = "Error",
-    errors: tuple[str, ...] = tuple(OPENAI_ERRORS),
-    parameters: list[Schema] | None = None,
+    errors: tuple[str, ...] = tuple(_ERRORS),
+    query: Mapping[str, Schema] | None = None,
 ) -> Schema:
-    found: Schema = {"operationId": name, "summary": summary, "tags": []}
-    if parameters:
-        found["parameters"] = parameters
+    """Return an operation; with an `event` it also answers as a stream of them."""
+    found: Schema = {"operationId": name, "summary": summary}
+    if query:
+        found["parameters"] = [
+            {"name": one, "in": "query", "schema": schema} for one, schema in query.items()
+        ]
     if body:
-        content = {"application/json": {"schema": ref(body)}}
-        found["requestBody"] = {"required": True, "content": content}
-    responses: Schema = {"200": _json(answer, "The answer.")} if answer else {}
-    for status in errors:
-        about = OPENAI_ERRORS.get(status, "This method is not allowed here.")
-        responses[status] = _json(error, about)
+        found["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": ref(body)}},
+        }
+    responses = found["responses"] = {}
     if answer:
+        responses["200"] = _content("The answer.", ref(answer))
         responses["200"]["headers"] = {
             "x-request-id": {"schema": text("Also in the log and on the request's page.")},
             "x-gateway-ignored": {"schema": text("Fields that had no effect, by commas.")},
             "x-gateway-context": {"schema": text("Tokens of the prompt and of the window.")},
         }
-    found["responses"] = responses
+    if event:
+        responses["200"]["content"]["text/event-stream"] = {"schema": ref(event)}
+    for status in errors:
+        about = _ERRORS.get(status, "This method is not allowed here.")
+        responses[status] = _content(about, ref(error))
     return found
 
 
-def _open(name: str, summary: str, responses: Schema) -> Schema:
+def _open(name: str, summary: str, responses: Schema, *security: Schema) -> Schema:
     return {
         "operationId": name,
         "summary": summary,
-        "tags": [],
-        "security": [],
+        "tags": ["Operation"],
+        "security": list(security),
         "responses": responses,
     }
 
 
-def _json(schema: str, about: str) -> Schema:
-    return {"description": about, "content": {"application/json": {"schema": ref(schema)}}}
-
-
-def _in_path(name: str, about: str) -> Schema:
-    return {"name": name, "in": "path", "required": True, "schema": text(about)}
-
-
-def _in_query(name: str, schema: Schema) -> Schema:
-    return {"name": name, "in": "query", "schema": schema}
+def _content(about: str, schema: Schema, kind: str = "application/json") -> Schema:
+    return {"description": about, "content": {kind: {"schema": schema}}}

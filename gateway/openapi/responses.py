@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from gateway.openapi.chat import sampling
-from gateway.openapi.extensions import effort, generation_fields, response_format, token_limit
 from gateway.openapi.parts import (
     Schema,
+    alike,
     answer,
     anything,
     constant,
@@ -19,6 +18,17 @@ from gateway.openapi.parts import (
     request,
     text,
     word,
+)
+from gateway.openapi.shared import (
+    EFFORT,
+    OBJECT,
+    REASONING,
+    RECORDED,
+    RESPONSE_FORMAT,
+    SAMPLING,
+    generation_fields,
+    page_of,
+    token_limit,
 )
 
 EVENTS = (
@@ -47,23 +57,29 @@ EVENTS = (
 
 def schemas() -> dict[str, Schema]:
     """Return the named schemas."""
+    event = {
+        "type": word(*EVENTS),
+        "sequence_number": integer("Counts from 0 without gaps."),
+        "response": ref("Response"),
+        "item": ref("ResponseItem"),
+        **alike(integer(), "output_index", "content_index", "summary_index"),
+        "part": OBJECT,
+        **alike(text(), "item_id", "delta", "text", "arguments", "input", "name"),
+        "logprobs": listed(anything()),
+    }
     return {
         "ResponseRequest": _request(),
         "Response": _response(),
         "ResponseItem": _item(),
-        "ResponseEvent": _event(),
+        "ResponseEvent": answer(
+            event,
+            "One `event:` and `data:` pair. There is no `[DONE]`.",
+            optional=" ".join(list(event)[2:]),
+        ),
         "ResponseDeleted": answer(
             {"id": text(), "object": constant("response"), "deleted": flag()}
         ),
-        "ResponseItems": answer(
-            {
-                "object": constant("list"),
-                "data": listed({"type": "object"}),
-                "first_id": nullable(text()),
-                "last_id": nullable(text()),
-                "has_more": flag(),
-            }
-        ),
+        "ResponseItems": page_of(OBJECT),
         "InputTokens": answer(
             {"object": constant("response.input_tokens"), "input_tokens": integer("Estimated.")}
         ),
@@ -74,11 +90,11 @@ def _request() -> Schema:
     return request(
         {
             **generation_fields(),
-            **sampling(),
+            **SAMPLING,
             "model": text(),
             "input": either(
                 text(),
-                listed({"type": "object"}),
+                listed(OBJECT),
                 about="A text, or items: messages, reasoning, calls and their outputs.",
             ),
             "instructions": text("System prompt of this request; not inherited."),
@@ -88,19 +104,16 @@ def _request() -> Schema:
             "max_tokens": token_limit("The same; the other one wins."),
             "reasoning": request(
                 {
-                    "effort": effort(),
+                    **REASONING,
                     "summary": text("Without effect: the trace is always given."),
                     "generate_summary": text("Without effect."),
-                    "exclude": flag(),
-                    "enabled": flag(),
-                    "max_tokens": integer(),
                 }
             ),
-            "reasoning_effort": effort(),
-            "thinking": either(flag(), {"type": "object"}),
-            "text": request({"format": response_format(), "verbosity": text("Without effect.")}),
-            "tools": listed({"type": "object"}, "function, custom, namespace; others left out."),
-            "tool_choice": either(word("none", "auto", "required"), {"type": "object"}),
+            "reasoning_effort": EFFORT,
+            "thinking": either(flag(), OBJECT),
+            "text": request({"format": RESPONSE_FORMAT, "verbosity": text("Without effect.")}),
+            "tools": listed(OBJECT, "function, custom, namespace; others left out."),
+            "tool_choice": either(word("none", "auto", "required"), OBJECT),
             "parallel_tool_calls": flag(),
             "max_tool_calls": integer("Without effect."),
             "previous_response_id": text("Continue a stored response of the same key."),
@@ -111,141 +124,61 @@ def _request() -> Schema:
             "top_logprobs": integer("", 0, 20),
             "truncation": word("auto", "disabled"),
             "metadata": request({}, about="Kept with the response: 16 keys of 64/512 characters."),
-            "user": text("Recorded with the request."),
-            "safety_identifier": text(),
-            "prompt_cache_key": text(),
-            "service_tier": text("Without effect."),
+            **alike(RECORDED, "user", "safety_identifier"),
+            **alike(text("Without effect."), "prompt_cache_key", "service_tier"),
             "context_management": anything("Left out with notice."),
             "background": flag("true is refused."),
-            "conversation": anything("Refused."),
-            "prompt": anything("Refused."),
-            "moderation": anything("Refused."),
+            **alike(anything("Refused."), "conversation", "prompt", "moderation"),
         },
         required="model",
     )
 
 
 def _item() -> Schema:
-    part = answer(
-        {
-            "type": constant("output_text"),
-            "text": text(),
-            "annotations": listed(anything()),
-            "logprobs": listed(anything()),
-        }
-    )
+    part = {
+        "type": constant("output_text"),
+        "text": text(),
+        **alike(listed(anything()), "annotations", "logprobs"),
+    }
+    summary = {"type": constant("summary_text"), "text": text()}
+    kinds = {
+        "reasoning": {"summary": listed(answer(summary)), "encrypted_content": nullable(text())},
+        "message": {"role": constant("assistant"), "content": listed(answer(part))},
+        "function_call": alike(text(), "call_id", "name", "namespace", "arguments"),
+        "custom_tool_call": alike(text(), "call_id", "name", "namespace", "input"),
+    }
     head = {"id": text(), "status": word("in_progress", "completed", "incomplete", "failed")}
     return either(
-        answer(
-            {
-                **head,
-                "type": constant("reasoning"),
-                "summary": listed(answer({"type": constant("summary_text"), "text": text()})),
-                "encrypted_content": nullable(text()),
-            },
-            optional="encrypted_content",
-        ),
-        answer(
-            {
-                **head,
-                "type": constant("message"),
-                "role": constant("assistant"),
-                "content": listed(part),
-            }
-        ),
-        answer(
-            {
-                **head,
-                "type": constant("function_call"),
-                "call_id": text(),
-                "name": text(),
-                "namespace": text(),
-                "arguments": text(),
-            },
-            optional="namespace",
-        ),
-        answer(
-            {
-                **head,
-                "type": constant("custom_tool_call"),
-                "call_id": text(),
-                "name": text(),
-                "namespace": text(),
-                "input": text(),
-            },
-            optional="namespace",
-        ),
+        *(
+            answer({**head, "type": constant(kind), **own}, optional="encrypted_content namespace")
+            for kind, own in kinds.items()
+        )
     )
 
 
 def _response() -> Schema:
-    usage = answer(
-        {
-            "input_tokens": integer(),
-            "input_tokens_details": answer(
-                {"cached_tokens": integer(), "cache_write_tokens": integer()}
-            ),
-            "output_tokens": integer(),
-            "output_tokens_details": answer({"reasoning_tokens": integer()}),
-            "total_tokens": integer(),
-        }
-    )
+    usage = {
+        **alike(integer(), "input_tokens", "output_tokens", "total_tokens"),
+        "input_tokens_details": answer(alike(integer(), "cached_tokens", "cache_write_tokens")),
+        "output_tokens_details": answer({"reasoning_tokens": integer()}),
+    }
     return answer(
         {
-            "id": text(),
             "object": constant("response"),
-            "created_at": integer(),
-            "completed_at": nullable(integer()),
             "status": word("in_progress", "completed", "incomplete", "failed"),
-            "background": flag(),
-            "error": nullable(answer({"code": text(), "message": text()})),
+            **alike(text(), "id", "model", "service_tier", "truncation"),
+            **alike(nullable(text()), "instructions", "previous_response_id", "user"),
+            **alike(nullable(text()), "prompt_cache_key", "safety_identifier"),
+            **alike(integer(), "created_at", "top_logprobs"),
+            **alike(nullable(integer()), "completed_at", "max_output_tokens", "max_tool_calls"),
+            **alike(nullable(number()), "temperature", "top_p"),
+            **alike(flag(), "background", "parallel_tool_calls", "store"),
+            **alike(OBJECT, "reasoning", "text", "metadata"),
+            "error": nullable(answer(alike(text(), "code", "message"))),
             "incomplete_details": nullable(answer({"reason": text()})),
-            "instructions": nullable(text()),
-            "max_output_tokens": nullable(integer()),
-            "max_tool_calls": nullable(integer()),
-            "model": text(),
             "output": listed(ref("ResponseItem")),
-            "parallel_tool_calls": flag(),
-            "previous_response_id": nullable(text()),
-            "prompt_cache_key": nullable(text()),
-            "reasoning": {"type": "object"},
-            "safety_identifier": nullable(text()),
-            "service_tier": text(),
-            "store": flag(),
-            "temperature": nullable(number()),
-            "text": {"type": "object"},
             "tool_choice": anything(),
-            "tools": listed({"type": "object"}),
-            "top_logprobs": integer(),
-            "top_p": nullable(number()),
-            "truncation": text(),
-            "usage": nullable(usage),
-            "user": nullable(text()),
-            "metadata": {"type": "object"},
+            "tools": listed(OBJECT),
+            "usage": nullable(answer(usage)),
         }
-    )
-
-
-def _event() -> Schema:
-    return answer(
-        {
-            "type": word(*EVENTS),
-            "sequence_number": integer("Counts from 0 without gaps."),
-            "response": ref("Response"),
-            "item": ref("ResponseItem"),
-            "item_id": text(),
-            "output_index": integer(),
-            "content_index": integer(),
-            "summary_index": integer(),
-            "part": {"type": "object"},
-            "delta": text(),
-            "text": text(),
-            "arguments": text(),
-            "input": text(),
-            "name": text(),
-            "logprobs": listed(anything()),
-        },
-        "One `event:` and `data:` pair. There is no `[DONE]`.",
-        optional="response item item_id output_index content_index summary_index part delta text"
-        " arguments input name logprobs",
     )

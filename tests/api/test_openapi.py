@@ -15,9 +15,9 @@ from openapi_spec_validator import validate
 
 from gateway import create_app
 from gateway.config import Secret, Settings
-from gateway.core.options import OPTIONS
+from gateway.core.options import NOT_AT_ROOT, OPTIONS
 from gateway.dialects.shared import params as params
-from gateway.openapi import extensions, messages, responses
+from gateway.openapi import messages, responses
 from gateway.schemas import convert
 from gateway.schemas.key import Key
 from gateway.schemas.server import Server
@@ -76,12 +76,12 @@ def test_every_schema_is_used_and_every_reference_leads_somewhere() -> None:
 def test_every_option_of_ollama_is_described_at_the_root(name: str) -> None:
     described = set(SCHEMAS[name]["properties"])
 
-    assert set(OPTIONS) - extensions.NOT_AT_ROOT - {"num_predict"} <= described
+    assert set(OPTIONS) - NOT_AT_ROOT - {"num_predict"} <= described
     assert {"num_predict", "options", "think", "keep_alive", "format", "truncate"} <= described
 
 
 def test_options_that_mean_nothing_at_the_root_are_those_of_the_reader() -> None:
-    assert set(OPTIONS) - set(params._AT_ROOT) == extensions.NOT_AT_ROOT
+    assert set(OPTIONS) - set(params._AT_ROOT) == NOT_AT_ROOT
 
 
 VENDOR_NAMES = [

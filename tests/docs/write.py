@@ -18,7 +18,7 @@ import msgspec
 
 from gateway.cli import COMMANDS
 from gateway.core.options import KEYS, Option
-from gateway.openapi import extensions, parts
+from gateway.openapi import parts, shared
 from gateway.policy import client_snippets
 from gateway.schemas import convert
 from gateway.schemas.settings import DEFAULTS, RuntimeSettings
@@ -27,7 +27,7 @@ from tests.document import document
 ROOT = Path(__file__).resolve().parent.parent.parent
 DOCS = ROOT / "docs"
 BASE, KEY, MODEL = "http://localhost:3000", "YOUR_KEY", "llama3.2"
-_COMMON = parts.request(extensions.generation_fields())["properties"]
+_COMMON = parts.request(shared.generation_fields())["properties"]
 _ADMIN = "/api/admin/"
 _METHODS = ("get", "post", "patch", "put", "delete")
 _CLIENT = re.compile(r"(<!-- client: (\w+) (\w+) -->\n).*?(?=<!-- end -->)", re.S)
