@@ -27,7 +27,7 @@ from gateway.core.admin import SYSTEM
 from gateway.core.usage import Admission, Settlement
 from gateway.errors import Unauthenticated
 from gateway.management import backup
-from gateway.store.coordination import heartbeats
+from gateway.store.coordination import workers
 from gateway.store.database import setup
 from gateway.store.tables import KeyCounterRow, RequestLogRow
 from gateway.store.usage import records
@@ -307,7 +307,7 @@ def test_doctor_explains_an_installation(run: Run, app: Flask) -> None:
 def test_doctor_finds_several_processes_without_redis(parts: Services) -> None:
     now = datetime.now(UTC)
     for worker in ("a:1", "b:1"):
-        parts.store.write(heartbeats.record, worker, started_at=now, now=now)
+        parts.store.write(workers.record, worker, started_at=now, now=now)
     settings = replace(parts.config, web_concurrency=4)
 
     found = {finding.subject: finding for finding in examine(settings, None)}

@@ -20,7 +20,7 @@ from gateway import start
 from gateway.config import ConfigError, Settings
 from gateway.runtime.database import Store
 from gateway.runtime.workers import OBSERVED_S, wait_until_alone
-from gateway.store.coordination import heartbeats
+from gateway.store.coordination import workers
 from gateway.store.database import schema
 from gateway.store.database.engine import Database
 from gateway.version import VERSION
@@ -386,7 +386,7 @@ def test_a_process_that_goes_on_is_told_from_one_that_ends(
     def tell() -> None:
         while left and left[0] <= passed_s:
             at = began + timedelta(seconds=left.pop(0))
-            store.write(heartbeats.record, worker, started_at=began, now=at)
+            store.write(workers.record, worker, started_at=began, now=at)
 
     tell()
     found = wait_until_alone(

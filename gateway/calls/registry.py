@@ -144,7 +144,7 @@ class ActiveCalls:
         now, me = self.now(), self.name()
         try:
             found = self.store.read(workers.list_alive, now - ALIVE)
-            others = [state for state in found if state.worker != me]
+            others = [state for state in found if state.name != me]
             if others and self.clock() - self._renewed_s >= RENEW_S:
                 self._renewed_s = self.clock()
                 self.store.write(workers.send, "watch", {}, now=now)
@@ -286,5 +286,5 @@ def _read_calls(state: workers.WorkerState, since: datetime) -> list[LiveCall]:
         try:
             calls.append(msgspec.convert(entry, LiveCall))
         except msgspec.ValidationError:
-            log.debug("a call of worker %s cannot be read", state.worker)
+            log.debug("a call of worker %s cannot be read", state.name)
     return calls

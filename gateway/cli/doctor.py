@@ -21,7 +21,7 @@ from gateway.management.admins import is_first_password
 from gateway.management.servers import Servers
 from gateway.schemas.server import Server
 from gateway.store import admins, catalog, key_queries, servers
-from gateway.store.coordination import heartbeats
+from gateway.store.coordination import workers
 from gateway.store.database import schema
 from gateway.store.database.engine import Database
 
@@ -125,10 +125,10 @@ def _contents(settings: Settings, attempts: Servers | None) -> Iterator[Finding]
             known = servers.all_servers(session)
             models = catalog.all_models(session)
             key_count = key_queries.count(session, datetime.now(UTC))
-            workers = heartbeats.last(session)
+            beats = workers.last_heard(session)
     finally:
         database.close()
-    yield _workers(settings, workers)
+    yield _workers(settings, beats)
     if any(is_first_password(admin) for admin in accounts):
         yield Finding(
             "odd", "accounts", "the first password was never changed", "log in and choose your own"

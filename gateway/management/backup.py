@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 
 from gateway.config import Settings
 from gateway.runtime.workers import is_alive
-from gateway.store.coordination import heartbeats, versions
+from gateway.store.coordination import versions, workers
 from gateway.store.database import schema
 from gateway.store.database.engine import Database
 from gateway.store.tables import Base
@@ -166,7 +166,7 @@ def _refuse_while_running(settings: Settings) -> None:
     database = Database.open(settings.database_url)
     try:
         with database.read() as session:
-            beats = heartbeats.last(session)
+            beats = workers.last_heard(session)
     except DBAPIError:  # a store too broken to ask is what a restore is for
         return
     finally:

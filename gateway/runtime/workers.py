@@ -22,7 +22,7 @@ from gateway.errors import GatewayError
 from gateway.runtime.database import Store
 from gateway.runtime.identity import worker_name
 from gateway.runtime.tasks import Every, note_failure
-from gateway.store.coordination import heartbeats
+from gateway.store.coordination import workers
 from gateway.store.usage import counters, records
 
 log = logging.getLogger(__name__)
@@ -89,12 +89,12 @@ class Reaper:
         pause = timedelta(seconds=DRAINING_PERIOD_S if self._is_draining() else 0)
         if self._beat_at is None or now - self._beat_at >= pause:
             self._beat_at = now
-            self._store.write(heartbeats.record, self._worker, started_at=self._started_at, now=now)
+            self._store.write(workers.record, self._worker, started_at=self._started_at, now=now)
         for worker in self._store.read(self._gone, now):
             self._reclaim(worker, now)
 
     def _gone(self, session: Session, now: datetime) -> list[str]:
-        beats = heartbeats.last(session)
+        beats = workers.last_heard(session)
         suspects = {*records.unsettled_workers(session), *counters.lease_holders(session), *beats}
         silent = now - timedelta(seconds=SILENT_S)
         return [
@@ -116,11 +116,11 @@ class Reaper:
                 break
         self._store.write(counters.release_worker, worker)
         if worker != self._worker:
-            self._store.write(heartbeats.remove, worker)
+            self._store.write(workers.remove, worker)
 
     def _deregister(self, session: Session) -> None:
         counters.release_worker(session, self._worker)
-        heartbeats.remove(session, self._worker)
+        workers.remove(session, self._worker)
 
     def _quietly(self, work: Callable[[], object]) -> None:
         try:
@@ -150,7 +150,7 @@ def wait_until_alone(
     until_s = clock() + OBSERVED_S
     beats: dict[str, list[datetime]] = {}
     while True:
-        found = store.read(heartbeats.last)
+        found = store.read(workers.last_heard)
         oldest = now() - timedelta(seconds=SILENT_S)
         others = {
             name: at

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
+from sqlalchemy import Select, func, select, update
 from sqlalchemy import delete as sql_delete
-from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from gateway.core.admin import Admin, AdminSession, AdminToken
 from gateway.core.chat import Json
-from gateway.errors import InvalidRequest, Message, NotFound
+from gateway.errors import InvalidRequest, Message
 from gateway.store.database.upserts import insert_for
-from gateway.store.mapping import columns, value_of
+from gateway.store.mapping import (
+    add,
+    changed,
+    columns,
+    fill,
+    find,
+    plain,
+    row_of,
+    value_of,
+    values,
+)
 from gateway.store.tables import (
     AccountRow,
     AccountSessionRow,
@@ -27,55 +37,47 @@ from gateway.store.tables import (
 
 def all_admins(session: Session) -> list[Admin]:
     """Return every account, oldest first."""
-    return [
-        value_of(row, Admin) for row in session.scalars(select(AccountRow).order_by(AccountRow.id))
-    ]
+    return values(session, select(AccountRow).order_by(AccountRow.id), Admin)
 
 
 def count(session: Session) -> int:
     """Return how many accounts there are."""
-    return session.scalar(select(func.count()).select_from(AccountRow)) or 0
+    return session.scalar(select(func.count(AccountRow.id))) or 0
 
 
 def get(session: Session, admin_id: int, *, for_update: bool = False) -> Admin:
     """Return an account; `for_update` keeps others from changing it before the transaction ends.
     Raises NotFound."""
-    return value_of(_row(session, admin_id, for_update), Admin)
+    return value_of(_row(session, admin_id, with_for_update=for_update), Admin)
 
 
 def find_by_name(session: Session, username: str) -> Admin | None:
     """Return the account of this name, in whatever case."""
-    row = session.scalar(select(AccountRow).where(AccountRow.username == username.strip().lower()))
-    return None if row is None else value_of(row, Admin)
+    name = username.strip().lower()
+    return find(session, select(AccountRow).where(AccountRow.username == name), Admin)
 
 
 def insert(session: Session, admin: Admin, now: datetime) -> Admin:
     """Store a new account (its `id` is given here). Raises InvalidRequest if the name is taken."""
-    row = AccountRow(**_columns(admin) | {"created_at": now})
+    row = AccountRow(**columns(replace(admin, created_at=now), AccountRow))
     try:
         with session.begin_nested():
-            session.add(row)
+            return add(session, row, Admin)
     except IntegrityError as exc:
         raise InvalidRequest(
             Message("There is already an account '%(name)s'.", name=admin.username),
             param="username",
         ) from exc
-    return value_of(row, Admin)
 
 
 def save(session: Session, admin: Admin) -> Admin:
     """Store the changed values of an account. Raises NotFound."""
-    row = _row(session, admin.id)
-    for name, value in _columns(admin).items():
-        setattr(row, name, value)
-    session.flush()
-    return value_of(row, Admin)
+    return fill(session, _row(session, admin.id), admin)
 
 
 def delete(session: Session, admin_id: int) -> None:
     """Remove an account, its sessions and its tokens. Raises NotFound."""
-    _row(session, admin_id)
-    session.execute(sql_delete(AccountRow).where(AccountRow.id == admin_id))
+    session.delete(_row(session, admin_id))
 
 
 def active_owners(session: Session) -> int:
@@ -86,12 +88,8 @@ def active_owners(session: Session) -> int:
 
 def take_totp_step(session: Session, admin_id: int, step: int) -> bool:
     """Use up a 30 s step for a code; False if it, or a later one, was used before."""
-    done = session.execute(
-        update(AccountRow)
-        .where(AccountRow.id == admin_id, AccountRow.totp_last_step < step)
-        .values(totp_last_step=step)
-    )
-    return bool(cast(Any, done).rowcount)
+    unused = (AccountRow.id == admin_id) & (AccountRow.totp_last_step < step)
+    return bool(changed(session, update(AccountRow).where(unused).values(totp_last_step=step)))
 
 
 def start_session(
@@ -117,9 +115,7 @@ def start_session(
         ip=ip[:64],
         user_agent=user_agent[:256],
     )
-    session.add(row)
-    session.flush()
-    return value_of(row, AdminSession)
+    return add(session, row, AdminSession)
 
 
 def find_session(
@@ -127,100 +123,66 @@ def find_session(
 ) -> tuple[Admin, AdminSession] | None:
     """Return a login that is still good (one that waits for its second factor), with its
     account."""
-    found = session.execute(
-        select(AccountSessionRow, AccountRow)
-        .join(AccountRow, AccountRow.id == AccountSessionRow.account_id)
-        .where(
-            AccountSessionRow.digest == digest,
-            AccountSessionRow.pending.is_(pending),
-            AccountSessionRow.expires_at > now,
-            AccountSessionRow.epoch == AccountRow.epoch,
-            AccountRow.enabled,
-        )
-    ).first()
+    query = _good_sessions(now, pending).add_columns(AccountRow)
+    query = query.where(AccountSessionRow.digest == digest, AccountRow.enabled)
+    found = session.execute(query).first()
     return None if found is None else (value_of(found[1], Admin), value_of(found[0], AdminSession))
 
 
 def touch_session(session: Session, session_id: int, now: datetime, expires_at: datetime) -> None:
     """Note that a login is in use, and let it last until `expires_at`."""
-    session.execute(
-        update(AccountSessionRow)
-        .where(AccountSessionRow.id == session_id)
-        .values(seen_at=now, expires_at=expires_at)
-    )
+    query = update(AccountSessionRow).where(AccountSessionRow.id == session_id)
+    session.execute(query.values(seen_at=now, expires_at=expires_at))
 
 
 def sessions(session: Session, admin_id: int, now: datetime) -> list[AdminSession]:
     """Return the logins of an account that are still good, latest use first."""
-    query = (
-        select(AccountSessionRow)
-        .join(AccountRow, AccountRow.id == AccountSessionRow.account_id)
-        .where(
-            AccountSessionRow.account_id == admin_id,
-            AccountSessionRow.pending.is_(False),
-            AccountSessionRow.expires_at > now,
-            AccountSessionRow.epoch == AccountRow.epoch,
-        )
-        .order_by(AccountSessionRow.seen_at.desc())
-    )
-    return [value_of(row, AdminSession) for row in session.scalars(query)]
+    query = _good_sessions(now).where(AccountSessionRow.account_id == admin_id)
+    return values(session, query.order_by(AccountSessionRow.seen_at.desc()), AdminSession)
 
 
 def end_sessions(
     session: Session, *, digest: bytes | None = None, admin_id: int = 0, session_id: int = 0
 ) -> int:
     """End one login, by its secret's digest or by account and id; return how many ended."""
-    query = sql_delete(AccountSessionRow)
-    if digest is not None:
-        query = query.where(AccountSessionRow.digest == digest)
-    else:
-        query = query.where(
-            AccountSessionRow.account_id == admin_id, AccountSessionRow.id == session_id
-        )
-    return int(cast(Any, session.execute(query)).rowcount)
+    own = (AccountSessionRow.account_id == admin_id) & (AccountSessionRow.id == session_id)
+    meant = own if digest is None else AccountSessionRow.digest == digest
+    return changed(session, sql_delete(AccountSessionRow).where(meant))
 
 
 def insert_token(session: Session, token: AdminToken, digest: bytes) -> AdminToken:
     """Store a token of the REST API (its `id` is given here)."""
-    row = AdminTokenRow(digest=digest, **columns(token, AdminTokenRow))
-    session.add(row)
-    session.flush()
-    return value_of(row, AdminToken)
+    return add(session, AdminTokenRow(digest=digest, **columns(token, AdminTokenRow)), AdminToken)
 
 
 def find_token(session: Session, digest: bytes) -> AdminToken | None:
     """Return the token with this digest, usable or not, unless its account is disabled."""
-    row = session.scalar(
+    query = (
         select(AdminTokenRow)
-        .outerjoin(AccountRow, AccountRow.id == AdminTokenRow.account_id)
+        .outerjoin(AccountRow)
         .where(
             AdminTokenRow.digest == digest, AccountRow.enabled | AdminTokenRow.account_id.is_(None)
         )
     )
-    return None if row is None else value_of(row, AdminToken)
+    return find(session, query, AdminToken)
 
 
 def tokens(session: Session) -> list[AdminToken]:
     """Return every token, newest first."""
-    query = select(AdminTokenRow).order_by(AdminTokenRow.id.desc())
-    return [value_of(row, AdminToken) for row in session.scalars(query)]
+    return values(session, select(AdminTokenRow).order_by(AdminTokenRow.id.desc()), AdminToken)
 
 
 def revoke_token(session: Session, token_id: int, now: datetime) -> AdminToken:
     """Make a token useless. Raises NotFound."""
-    row = session.get(AdminTokenRow, token_id)
-    if row is None:
-        raise NotFound(f"There is no token {token_id}.", code="token_not_found")
+    row = row_of(session, AdminTokenRow, token_id, "token")
     row.revoked_at = row.revoked_at or now
-    session.flush()
     return value_of(row, AdminToken)
 
 
 def touch_token(session: Session, token_id: int, now: datetime) -> None:
     """Note that a token was used."""
-    session.execute(
-        update(AdminTokenRow).where(AdminTokenRow.id == token_id).values(last_used_at=now)
-    )
+    query = update(AdminTokenRow).where(AdminTokenRow.id == token_id)
+    session.execute(query.values(last_used_at=now))
 
 
 def blocked_until(session: Session, subjects: list[str], now: datetime) -> datetime | None:
@@ -246,8 +208,7 @@ def count_failure(
     row.last_at = now
     over = row.failures - free
     if over > 0:
-        wait_s = min(longest_s, 2 ** min(over - 1, 20))
-        row.blocked_until = now + timedelta(seconds=wait_s)
+        row.blocked_until = now + timedelta(seconds=min(longest_s, 2 ** min(over - 1, 20)))
     session.flush()
 
 
@@ -258,12 +219,8 @@ def clear_failures(session: Session, subjects: list[str]) -> None:
 
 def spend(session: Session, digest: bytes, now: datetime) -> bool:
     """Use up what may be used once; False if it was used before."""
-    done = session.execute(
-        insert_for(session, SpentSecretRow)
-        .values(digest=digest, created_at=now)
-        .on_conflict_do_nothing()
-    )
-    return bool(cast(Any, done).rowcount)
+    statement = insert_for(session, SpentSecretRow).values(digest=digest, created_at=now)
+    return bool(changed(session, statement.on_conflict_do_nothing()))
 
 
 def prune(session: Session, now: datetime) -> int:
@@ -274,26 +231,25 @@ def prune(session: Session, now: datetime) -> int:
         sql_delete(LoginFailureRow).where(LoginFailureRow.last_at < old),
         sql_delete(SpentSecretRow).where(SpentSecretRow.created_at < old),
     )
-    return sum(int(cast(Any, session.execute(each)).rowcount) for each in gone)
+    return sum(changed(session, each) for each in gone)
 
 
 def as_json(admin: Admin) -> dict[str, Json]:
     """Return an account as plain values without its secrets: for the audit log and the REST API."""
-    plain = asdict(admin)
-    for secret in ("password_hash", "totp_secret"):
-        del plain[secret]
-    return {
-        name: value.isoformat() if isinstance(value, datetime) else value
-        for name, value in plain.items()
-    }
+    return {name: value for name, value in plain(admin).items() if not name.startswith("has_")}
 
 
-def _row(session: Session, admin_id: int, for_update: bool = False) -> AccountRow:
-    row = session.get(AccountRow, admin_id, with_for_update=for_update)
-    if row is None:
-        raise NotFound(f"There is no account {admin_id}.", code="admin_not_found")
-    return row
+def _row(session: Session, admin_id: int, **more: Any) -> AccountRow:
+    return row_of(session, AccountRow, admin_id, "account", "admin_not_found", **more)
 
 
-def _columns(admin: Admin) -> dict[str, Any]:
-    return columns(admin, AccountRow) | {"username": admin.username.lower()}
+def _good_sessions(now: datetime, pending: bool = False) -> Select[AccountSessionRow]:
+    return (
+        select(AccountSessionRow)
+        .join(AccountRow)
+        .where(
+            AccountSessionRow.pending.is_(pending),
+            AccountSessionRow.expires_at > now,
+            AccountSessionRow.epoch == AccountRow.epoch,
+        )
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +13,7 @@ from gateway.core.admin import Actor, AuditEntry
 from gateway.core.chat import Json
 from gateway.store.coordination import versions
 from gateway.store.coordination.versions import Topic
-from gateway.store.mapping import plain, value_of
+from gateway.store.mapping import changed, plain, values
 from gateway.store.tables import AuditRow
 
 _SECRETS = frozenset(
@@ -37,7 +37,7 @@ def record(
     old, new = _differences(before, after)
     session.add(
         AuditRow(
-            created_at=now,
+            at=now,
             actor_kind=actor.kind,
             actor_id=actor.id,
             actor_name=actor.name[:256],
@@ -91,34 +91,26 @@ def page(
     query = select(AuditRow).order_by(AuditRow.id.desc()).limit(max(1, min(limit, 500)))
     if before_id is not None:
         query = query.where(AuditRow.id < before_id)
-    if object_kind:
-        query = query.where(AuditRow.object_kind == object_kind)
-    if object_id:
-        query = query.where(AuditRow.object_id == object_id)
-    if actor_name:
-        query = query.where(AuditRow.actor_name == actor_name)
+    wanted = {"object_kind": object_kind, "object_id": object_id, "actor_name": actor_name}
+    query = query.filter_by(**{name: value for name, value in wanted.items() if value})
     if action:
         query = query.where(AuditRow.action.startswith(action, autoescape=True))
-    return [value_of(row, AuditEntry, at=row.created_at) for row in session.scalars(query)]
+    return values(session, query, AuditEntry)
 
 
 def prune(session: Session, before: datetime, limit: int) -> int:
     """Delete at most `limit` entries older than `before`; return how many."""
-    old = select(AuditRow.id).where(AuditRow.created_at < before).order_by(AuditRow.id).limit(limit)
-    ids: Sequence[int] = session.scalars(old).all()
-    if ids:
-        session.execute(delete(AuditRow).where(AuditRow.id.in_(ids)))
-    return len(ids)
+    old = select(AuditRow.id).where(AuditRow.at < before).order_by(AuditRow.id).limit(limit)
+    ids = session.scalars(old).all()
+    return changed(session, delete(AuditRow).where(AuditRow.id.in_(ids)))
 
 
 def _differences(before: Json, after: Json) -> tuple[Json, Json]:
     if not isinstance(before, Mapping) or not isinstance(after, Mapping):
         return _masked(before), _masked(after)
-    changed = [name for name in {*before, *after} if before.get(name) != after.get(name)]
-    return (
-        _masked({name: before[name] for name in sorted(changed) if name in before}),
-        _masked({name: after[name] for name in sorted(changed) if name in after}),
-    )
+    names = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
+    old, new = ({name: one[name] for name in names if name in one} for one in (before, after))
+    return _masked(old), _masked(new)
 
 
 def _masked(value: Json) -> Json:

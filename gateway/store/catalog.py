@@ -9,18 +9,18 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TypeAlias
+from typing import Any
 
 from sqlalchemy import delete as sql_delete
-from sqlalchemy import select, update
+from sqlalchemy import select, union_all, update
 from sqlalchemy.orm import Session
 
 from gateway.core.catalog import Alias, Listed, Model, OverrideVersion
 from gateway.core.chat import Json
-from gateway.errors import InvalidRequest, Message, NotFound
+from gateway.errors import InvalidRequest, Message
 from gateway.schemas.model import ModelFields
 from gateway.store import names
-from gateway.store.mapping import columns, value_of
+from gateway.store.mapping import fill, row_of, value_of, values
 from gateway.store.tables import (
     ModelAliasRow,
     ModelRow,
@@ -29,49 +29,54 @@ from gateway.store.tables import (
     ServerRow,
 )
 
-Holder: TypeAlias = tuple[int, bool]
-"""A server that lists a model, and whether the model is pinned there."""
 _LATEST = ":latest"
 _LISTED = ("digest", "size_bytes", "modified_at", "family", "parameter_size", "quantization")
 
 
-def all_models(session: Session) -> list[Model]:
-    """Return every model by display name, with its aliases and the enabled servers that list it."""
-    aliases: dict[int, list[Alias]] = defaultdict(list)
-    for alias in session.scalars(select(ModelAliasRow).order_by(ModelAliasRow.id)):
-        aliases[alias.model_id].append(Alias(alias.name, alias.override))
-    holders: dict[int, list[Holder]] = defaultdict(list)
+def all_models(session: Session, model_id: int | None = None) -> list[Model]:
+    """Return every model by display name, with its aliases and the enabled servers that list it; or
+    the one model with this id."""
+    models = select(ModelRow).order_by(ModelRow.display_key)
+    named = select(ModelAliasRow).order_by(ModelAliasRow.id)
     listed = (
         select(ModelServerRow.model_id, ModelServerRow.server_id, ModelServerRow.pinned)
-        .join(ServerRow, ServerRow.id == ModelServerRow.server_id)
+        .join(ServerRow)
         .where(ServerRow.enabled)
         .order_by(ModelServerRow.server_id)
     )
-    for model_id, server_id, pinned in session.execute(listed):
-        holders[model_id].append((server_id, pinned))
-    rows = session.scalars(select(ModelRow).order_by(ModelRow.display_key))
-    return [_model(row, aliases[row.id], holders[row.id]) for row in rows]
+    if model_id is not None:
+        models = models.where(ModelRow.id == model_id)
+        named = named.where(ModelAliasRow.model_id == model_id)
+        listed = listed.where(ModelServerRow.model_id == model_id)
+    aliases: dict[int, list[Alias]] = defaultdict(list)
+    for alias in session.scalars(named):
+        aliases[alias.model_id].append(Alias(alias.name, alias.override))
+    holders: dict[int, list[Any]] = defaultdict(list)
+    for holder in session.execute(listed):
+        holders[holder.model_id].append(holder)
+    return [
+        value_of(
+            row,
+            Model,
+            aliases=tuple(aliases[row.id]),
+            available=bool(holders[row.id]),
+            server_ids=tuple(one.server_id for one in holders[row.id]),
+            pinned_on=tuple(one.server_id for one in holders[row.id] if one.pinned),
+            weights=(row.details or {}).get("weights", ""),
+        )
+        for row in session.scalars(models)
+    ]
 
 
 def get(session: Session, model_id: int) -> Model:
     """Return a model. Raises NotFound."""
-    row = _row(session, model_id)
-    aliases = session.scalars(
-        select(ModelAliasRow).where(ModelAliasRow.model_id == model_id).order_by(ModelAliasRow.id)
-    )
-    holders = session.execute(
-        select(ModelServerRow.server_id, ModelServerRow.pinned)
-        .join(ServerRow, ServerRow.id == ModelServerRow.server_id)
-        .where(ModelServerRow.model_id == model_id, ServerRow.enabled)
-        .order_by(ModelServerRow.server_id)
-    )
-    found = [(server_id, pinned) for server_id, pinned in holders]
-    return _model(row, [Alias(a.name, a.override) for a in aliases], found)
+    row_of(session, ModelRow, model_id, "model")
+    return all_models(session, model_id)[0]
 
 
 def details(session: Session, model_id: int) -> Mapping[str, Json]:
     """Return what /api/show told last; empty while nothing was asked. Raises NotFound."""
-    return _row(session, model_id).details or {}
+    return row_of(session, ModelRow, model_id, "model").details or {}
 
 
 def record_listing(
@@ -83,12 +88,8 @@ def record_listing(
     says (remote ones never).
     """
     rows = {row.name_key: row for row in session.scalars(select(ModelRow))}
-    held = {
-        row.model_id: row
-        for row in session.scalars(
-            select(ModelServerRow).where(ModelServerRow.server_id == server_id)
-        )
-    }
+    listed_here = select(ModelServerRow).filter_by(server_id=server_id)
+    held = {row.model_id: row for row in session.scalars(listed_here)}
     changed = False
     for listed in listing:
         row = rows.get(listed.name.lower())
@@ -97,8 +98,7 @@ def record_listing(
             rows[row.name_key] = row
             changed = True
         changed |= _take_over(row, listed)
-        holding = held.pop(row.id, None)
-        if holding is None:
+        if held.pop(row.id, None) is None:
             session.add(ModelServerRow(model_id=row.id, server_id=server_id))
             changed = True
     for gone in held.values():
@@ -165,11 +165,10 @@ def set_pinned(session: Session, name: str, server_ids: Sequence[int], pinned: b
 
 def fields(session: Session, model_id: int) -> ModelFields:
     """Return what admins decided about a model. Raises NotFound."""
-    row = _row(session, model_id)
-    aliases = session.scalars(
-        select(ModelAliasRow).where(ModelAliasRow.model_id == model_id).order_by(ModelAliasRow.id)
-    )
-    return value_of(row, ModelFields, aliases={one.name: one.override for one in aliases})
+    row = row_of(session, ModelRow, model_id, "model")
+    query = select(ModelAliasRow).filter_by(model_id=model_id).order_by(ModelAliasRow.id)
+    aliases = {one.name: one.override for one in session.scalars(query)}
+    return value_of(row, ModelFields, aliases=aliases)
 
 
 def save_fields(
@@ -185,29 +184,25 @@ def save_fields(
 
     Raises NotFound, and InvalidRequest for a name that is taken and a fallback that cannot be.
     """
-    row = _row(session, after.id)
+    row = row_of(session, ModelRow, after.id, "model")
     if after.display_name != before.display_name:
-        check_free(session, after.display_name, after.id, "display_name")
+        _check_free(session, after.display_name, after.id, "display_name")
     for other in after.fallbacks:
         if other == after.id or session.get(ModelRow, other) is None:
             raise InvalidRequest(Message("A fallback must be another model."), param="fallbacks")
-    for name, value in columns(after, ModelRow).items():
-        setattr(row, name, value)
     row.display_key = after.display_name.lower()
+    fill(session, row, after)
     if after.override != before.override:
         _keep_version(session, after.id, "", after.override, actor_name, now, note)
     if after.aliases != before.aliases:
         _save_aliases(session, after, actor_name, now)
-    session.flush()
 
 
 def _save_aliases(session: Session, model: ModelFields, actor_name: str, now: datetime) -> None:
-    before = {
-        row.name_key: row
-        for row in session.scalars(select(ModelAliasRow).where(ModelAliasRow.model_id == model.id))
-    }
+    query = select(ModelAliasRow).filter_by(model_id=model.id)
+    before = {row.name_key: row for row in session.scalars(query)}
     for name, override in model.aliases.items():
-        check_free(session, name, model.id, "aliases", own_aliases=False)
+        _check_free(session, name, model.id, "aliases", own_aliases=False)
         row = before.pop(name.lower(), None)
         if row is None:
             row = ModelAliasRow(model_id=model.id, name_key=name.lower(), override={})
@@ -225,19 +220,17 @@ def versions(session: Session, model_id: int, alias: str | None = None) -> list[
     query = select(OverrideVersionRow).where(OverrideVersionRow.model_id == model_id)
     if alias is not None:
         query = query.where(OverrideVersionRow.alias == alias)
-    return [
-        value_of(row, OverrideVersion, at=row.created_at)
-        for row in session.scalars(query.order_by(OverrideVersionRow.id.desc()))
-    ]
+    return values(session, query.order_by(OverrideVersionRow.id.desc()), OverrideVersion)
 
 
 def delete(session: Session, model_id: int) -> None:
     """Forget a model and all that was set for it. Raises NotFound."""
-    names.keep(session, "model", model_id, _row(session, model_id).display_name)
+    row = row_of(session, ModelRow, model_id, "model")
+    names.keep(session, "model", model_id, row.display_name)
     session.execute(sql_delete(ModelRow).where(ModelRow.id == model_id))
 
 
-def check_free(
+def _check_free(
     session: Session, name: str, model_id: int, param: str, *, own_aliases: bool = True
 ) -> None:
     """Raise InvalidRequest if another model is called `name`, in whatever case. `own_aliases`:
@@ -246,45 +239,20 @@ def check_free(
     named = select(ModelRow.display_name).where(
         ModelRow.id != model_id, (ModelRow.name_key == key) | (ModelRow.display_key == key)
     )
-    aliased = (
-        select(ModelRow.display_name)
-        .join(ModelAliasRow, ModelAliasRow.model_id == ModelRow.id)
-        .where(ModelAliasRow.name_key == key)
-    )
+    aliased = select(ModelRow.display_name).join(ModelAliasRow)
+    aliased = aliased.where(ModelAliasRow.name_key == key)
     if not own_aliases:
         aliased = aliased.where(ModelRow.id != model_id)
-    for query in (named, aliased):
-        taken = session.scalars(query).first()
-        if taken is not None:
-            raise InvalidRequest(
-                Message("The name '%(name)s' already means '%(model)s'.", name=name, model=taken),
-                param=param,
-            )
-
-
-def _row(session: Session, model_id: int) -> ModelRow:
-    row = session.get(ModelRow, model_id)
-    if row is None:
-        raise NotFound(f"There is no model {model_id}.", code="model_not_found")
-    return row
-
-
-def _model(row: ModelRow, aliases: Sequence[Alias], holders: Sequence[Holder]) -> Model:
-    return value_of(
-        row,
-        Model,
-        aliases=tuple(aliases),
-        available=bool(holders),
-        server_ids=tuple(server_id for server_id, _ in holders),
-        pinned_on=tuple(server_id for server_id, pinned in holders if pinned),
-        weights=(row.details or {}).get("weights", ""),
-    )
+    taken = session.scalars(union_all(named, aliased)).first()
+    if taken is not None:
+        problem = Message("The name '%(name)s' already means '%(model)s'.", name=name, model=taken)
+        raise InvalidRequest(problem, param=param)
 
 
 def _new_model(session: Session, listed: Listed, now: datetime, enable_new: bool) -> ModelRow:
     display = listed.name.removesuffix(_LATEST)
     try:
-        check_free(session, display, 0, "display_name")
+        _check_free(session, display, 0, "display_name")
     except InvalidRequest:
         display = listed.name
     row = ModelRow(
@@ -303,12 +271,10 @@ def _new_model(session: Session, listed: Listed, now: datetime, enable_new: bool
 def _take_over(row: ModelRow, listed: Listed) -> bool:
     """Copy what the listing says to the row; give whether routing could care."""
     new = {name: getattr(listed, name) for name in _LISTED} | {"remote": listed.remote}
-    changed = False
-    for name, value in new.items():
-        if getattr(row, name) != value:
-            setattr(row, name, value)
-            changed = True
-    return changed
+    changes = {name: value for name, value in new.items() if getattr(row, name) != value}
+    for name, value in changes.items():
+        setattr(row, name, value)
+    return bool(changes)
 
 
 def _note_missing(session: Session, now: datetime) -> None:
@@ -333,7 +299,7 @@ def _keep_version(
         OverrideVersionRow(
             model_id=model_id,
             alias=alias,
-            created_at=now,
+            at=now,
             actor_name=actor_name[:256],
             override=dict(override),
             note=note[:256],

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, TypeAlias
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.orm import Session
 
 from gateway.errors import NotFound
-from gateway.store.mapping import value_of
+from gateway.store.mapping import add, changed, row_of, value_of, values
 from gateway.store.tables import JobRow
 
 Kind: TypeAlias = Literal["pull", "load", "pin"]
@@ -74,53 +74,37 @@ def open_or_insert(
         server_id=server_id,
         model=model,
         state="queued",
-        layers={},
         actor_name=actor_name[:256],
         created_at=now,
     )
-    session.add(row)
-    session.flush()
-    return value_of(row, Job), True
+    return add(session, row, Job), True
 
 
 def get(session: Session, job_id: int, kind: Kind | None = None) -> Job:
     """Return a job, of this kind. Raises NotFound."""
-    row = session.get(JobRow, job_id)
-    if row is None or kind not in (None, row.kind):
+    job = value_of(_row(session, job_id), Job)
+    if kind not in (None, job.kind):
         raise NotFound(f"There is no pull {job_id}.", code="pull_not_found")
-    return value_of(row, Job)
+    return job
 
 
-def recent(session: Session, kind: Kind | None = None, limit: int = 50) -> list[Job]:
-    """Return open jobs first, then those that ended last; all, or those of one kind."""
-    query = select(JobRow).order_by(JobRow.id.desc()).limit(_KEPT_CLOSED)
-    if kind is not None:
-        query = query.where(JobRow.kind == kind)
-    jobs = [value_of(row, Job) for row in session.scalars(query)]
-    return sorted(jobs, key=lambda job: not job.is_open)[:limit]
+def recent(session: Session, kind: Kind | None = None) -> list[Job]:
+    """Return every open job, then those that ended last; all, or those of one kind."""
+    query = select(JobRow).order_by(JobRow.state.not_in(OPEN), JobRow.id.desc())
+    return values(session, query if kind is None else query.where(JobRow.kind == kind), Job)
 
 
 def take(session: Session, job_id: int, worker: str, now: datetime, stale: datetime) -> bool:
     """Make `worker` the one that works: a job nobody has begun, or whose worker was not heard of
     since `stale`. False when another has it."""
-    taken = session.execute(
-        update(JobRow)
-        .where(
-            JobRow.id == job_id,
-            (JobRow.state == "queued")
-            | ((JobRow.state == "running") & (JobRow.heartbeat_at < stale)),
-        )
-        .values(state="running", worker=worker, heartbeat_at=now, started_at=now)
-    )
-    return bool(getattr(taken, "rowcount", 0))
+    query = update(JobRow).where(JobRow.id == job_id, _is_waiting(stale))
+    taken = query.values(state="running", worker=worker, heartbeat_at=now, started_at=now)
+    return bool(changed(session, taken))
 
 
 def waiting(session: Session, stale: datetime) -> list[int]:
     """Return the jobs nobody works on."""
-    query = select(JobRow.id).where(
-        (JobRow.state == "queued") | ((JobRow.state == "running") & (JobRow.heartbeat_at < stale))
-    )
-    return list(session.scalars(query.order_by(JobRow.id)))
+    return list(session.scalars(select(JobRow.id).where(_is_waiting(stale)).order_by(JobRow.id)))
 
 
 def progress(
@@ -149,21 +133,26 @@ def finish(session: Session, job_id: int, state: State, *, error: str = "", now:
     if row is not None and row.state in OPEN:
         row.state, row.error, row.finished_at = state, error[:2000], now
     session.flush()
-    closed = select(JobRow.id).where(JobRow.state.not_in(OPEN))
-    old: Sequence[int] = session.scalars(
-        closed.order_by(JobRow.id.desc()).offset(_KEPT_CLOSED)
-    ).all()
-    if old:
-        session.execute(delete(JobRow).where(JobRow.id.in_(old)))
+    closed = select(JobRow.id).where(JobRow.state.not_in(OPEN)).order_by(JobRow.id.desc())
+    old = session.scalars(closed.offset(_KEPT_CLOSED)).all()
+    session.execute(delete(JobRow).where(JobRow.id.in_(old)))
 
 
 def request_cancel(session: Session, job_id: int, now: datetime) -> Job:
     """Ask whoever works on it to stop; a job nobody has begun ends at once. Raises NotFound."""
-    get(session, job_id)
-    row = session.get(JobRow, job_id)
-    assert row is not None
+    row = _row(session, job_id)
     if row.state == "queued":
         row.state, row.finished_at = "cancelled", now
     row.cancel_requested = True
     session.flush()
     return value_of(row, Job)
+
+
+def _row(session: Session, job_id: int) -> JobRow:
+    return row_of(session, JobRow, job_id, "pull")
+
+
+def _is_waiting(stale: datetime) -> ColumnElement[bool]:
+    return (JobRow.state == "queued") | (
+        (JobRow.state == "running") & (JobRow.heartbeat_at < stale)
+    )

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from gateway.core.periods import period_start
 from gateway.core.usage import Sums
 from gateway.schemas.key import Key
-from gateway.store.mapping import value_of
+from gateway.store.mapping import values
 from gateway.store.tables import ApiKeyModelRow, ApiKeyRow, KeyCounterRow, UsageSumRow
 from gateway.store.usage import usage_queries
 
@@ -21,16 +21,7 @@ _SUMS = {
     "requests": UsageSumRow.requests,
     "tokens": UsageSumRow.prompt_tokens + UsageSumRow.completion_tokens,
 }
-_BRIEF = (
-    "id",
-    "name",
-    "prefix",
-    "last4",
-    "enabled",
-    "revoked_at",
-    "expires_at",
-    "last_used_at",
-)
+_STATE = ("enabled", "revoked_at", "expires_at", "last_used_at")
 _RULES = ("allow", "deny", "scopes")
 
 
@@ -66,19 +57,19 @@ def search(
         query = query.outerjoin(sums, sums.c.value == cast(ApiKeyRow.id, String))
         query = query.order_by(func.coalesce(sums.c.used, 0).desc())
     query = query.order_by(ApiKeyRow.id.desc()).limit(limit).offset(offset)
-    return [value_of(row, Key) for row in session.scalars(query)]
+    return values(session, query, Key)
 
 
 def count(session: Session, now: datetime, text: str = "", *, works: bool | None = None) -> int:
     """Return how many keys all pages of `search` have."""
-    query = select(func.count()).select_from(ApiKeyRow)
-    return session.scalar(query.where(*_conditions(now, text, works))) or 0
+    query = select(func.count(ApiKeyRow.id)).where(*_conditions(now, text, works))
+    return session.scalar(query) or 0
 
 
 def find_shown(session: Session, prefix: str, last4: str) -> list[Key]:
     """Return the keys that are shown as `prefix…last4`."""
     query = select(ApiKeyRow).where(ApiKeyRow.prefix == prefix, ApiKeyRow.last4 == last4)
-    return [value_of(row, Key) for row in session.scalars(query)]
+    return values(session, query, Key)
 
 
 def brief(session: Session) -> list[Key]:
@@ -87,16 +78,15 @@ def brief(session: Session) -> list[Key]:
     bound: dict[int, list[int]] = defaultdict(list)
     for key_id, model_id in session.execute(select(ApiKeyModelRow.key_id, ApiKeyModelRow.model_id)):
         bound[key_id].append(model_id)
-    names = (*_BRIEF, *_RULES)
+    names = ("id", "name", "prefix", "last4", *_STATE, *_RULES)
     rows = session.execute(
         select(*(getattr(ApiKeyRow, name) for name in names)).order_by(ApiKeyRow.id.desc())
     )
     found = []
     for row in rows:
-        values: dict[str, Any] = dict(zip(names, row, strict=True))
-        for name in _RULES:
-            values[name] = tuple(values[name])
-        found.append(Key(**values, model_ids=tuple(bound.get(values["id"], ()))))
+        known: dict[str, Any] = dict(zip(names, row, strict=True))
+        known |= {name: tuple(known[name]) for name in _RULES}
+        found.append(Key(**known, model_ids=tuple(bound.get(known["id"], ()))))
     return found
 
 

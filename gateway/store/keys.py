@@ -10,10 +10,10 @@ from sqlalchemy import Table, bindparam, or_, select, update
 from sqlalchemy import delete as sql_delete
 from sqlalchemy.orm import Session
 
-from gateway.errors import InvalidRequest, Message, NotFound
+from gateway.errors import InvalidRequest, Message
 from gateway.schemas.key import Key
 from gateway.store import names
-from gateway.store.mapping import columns, value_of
+from gateway.store.mapping import add, columns, fill, find, row_of, value_of
 from gateway.store.tables import ApiKeyRow, CounterLeaseRow, KeyCounterRow, ModelRow
 
 _api_key = cast(Table, ApiKeyRow.__table__)
@@ -30,44 +30,34 @@ _TOUCH = (
 
 def find_by_digest(session: Session, digest: bytes) -> Key | None:
     """Return the key with this digest, usable or not."""
-    row = session.scalar(select(ApiKeyRow).where(ApiKeyRow.digest == digest))
-    return None if row is None else value_of(row, Key)
+    return find(session, select(ApiKeyRow).where(ApiKeyRow.digest == digest), Key)
 
 
 def get(session: Session, key_id: int) -> Key:
     """Return a key by id. Raises NotFound."""
-    return value_of(_row(session, key_id), Key)
+    return value_of(row_of(session, ApiKeyRow, key_id, "key"), Key)
 
 
 def insert(session: Session, key: Key, digest: bytes) -> Key:
     """Store a new key (its `id` is given here). Raises InvalidRequest for a model there is not."""
     _check_models(session, key)
-    row = ApiKeyRow(
-        digest=digest,
-        **columns(key, ApiKeyRow),
-    )
-    session.add(row)
-    session.flush()
-    return value_of(row, Key)
+    return add(session, ApiKeyRow(digest=digest, **columns(key, ApiKeyRow)), Key)
 
 
 def save(session: Session, key: Key) -> Key:
     """Store the changed values of a key. Raises NotFound, InvalidRequest for a model there is
     not."""
     _check_models(session, key)
-    row = _row(session, key.id)
-    for name, value in columns(key, ApiKeyRow).items():
-        setattr(row, name, value)
-    session.flush()
-    return value_of(row, Key)
+    return fill(session, row_of(session, ApiKeyRow, key.id, "key"), key)
 
 
 def delete(session: Session, key_id: int) -> None:
     """Remove a key and its counters; its usage stays. Raises NotFound."""
-    names.keep(session, "key", key_id, _row(session, key_id).name)
+    row = row_of(session, ApiKeyRow, key_id, "key")
+    names.keep(session, "key", key_id, row.name)
     for table in (KeyCounterRow, CounterLeaseRow):  # first: the usage writer locks in this order
         session.execute(sql_delete(table).where(table.key_id == key_id))
-    session.execute(sql_delete(ApiKeyRow).where(ApiKeyRow.id == key_id))
+    session.delete(row)
 
 
 def has_lineage(session: Session, key_id: int) -> bool:
@@ -85,13 +75,6 @@ def touch(session: Session, used: Mapping[int, datetime]) -> None:
         for key_id, at in sorted(used.items())
     ]
     session.connection().execute(_TOUCH, rows)
-
-
-def _row(session: Session, key_id: int) -> ApiKeyRow:
-    row = session.get(ApiKeyRow, key_id)
-    if row is None:
-        raise NotFound(f"There is no key {key_id}.", code="key_not_found")
-    return row
 
 
 def _check_models(session: Session, key: Key) -> None:

@@ -1,4 +1,4 @@
-"""Copies between rows and the values the rest of the gateway works with, by column name."""
+"""Rows as the values the rest of the gateway works with, copied by column name."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from functools import lru_cache
 from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import msgspec
-from sqlalchemy import inspect
+from sqlalchemy import Executable, Select, inspect
+from sqlalchemy.orm import Session
 
 from gateway.core.chat import Json
+from gateway.errors import NotFound
 from gateway.store.tables import Base
 
 T = TypeVar("T")
+Row = TypeVar("Row", bound=Base)
 
 
 def columns(value: Any, table: type[Base]) -> dict[str, Any]:
@@ -30,6 +33,47 @@ def value_of(row: Base, kind: type[T], /, **others: Any) -> T:
     """Return a row as a value; `others` are fields that are no columns."""
     restorers = _restorers(cast(Any, kind), type(row))
     return kind(**{name: restore(getattr(row, name)) for name, restore in restorers}, **others)
+
+
+def values(session: Session, query: Select[Any], kind: type[T]) -> list[T]:
+    """Return the rows that a query selects as values."""
+    return [value_of(row, kind) for row in session.scalars(query)]
+
+
+def find(session: Session, query: Select[Any], kind: type[T]) -> T | None:
+    """Return the first row that a query selects as a value, None where there is none."""
+    row = session.scalars(query.limit(1)).first()
+    return None if row is None else value_of(row, kind)
+
+
+def row_of(
+    session: Session, table: type[Row], row_id: int, noun: str, code: str = "", **more: Any
+) -> Row:
+    """Return the row with this id; `more` is what `Session.get` takes. Raises NotFound."""
+    row = session.get(table, row_id, **more)
+    if row is None:
+        raise NotFound(f"There is no {noun} {row_id}.", code=code or f"{noun}_not_found")
+    return row
+
+
+def add(session: Session, row: Base, kind: type[T]) -> T:
+    """Store a new row and return it as a value, with the id it was given."""
+    session.add(row)
+    session.flush()
+    return value_of(row, kind)
+
+
+def fill(session: Session, row: Base, value: T) -> T:
+    """Store a changed value in its row and return what stands there now."""
+    for name, one in columns(value, type(row)).items():
+        setattr(row, name, one)
+    session.flush()
+    return value_of(row, type(value))
+
+
+def changed(session: Session, statement: Executable) -> int:
+    """Execute an INSERT, UPDATE or DELETE; return how many rows it changed."""
+    return cast(Any, session.execute(statement)).rowcount or 0
 
 
 def plain(value: Any) -> dict[str, Json]:

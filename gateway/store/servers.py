@@ -4,58 +4,50 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import delete as sql_delete
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
-from gateway.errors import InvalidRequest, Message, NotFound
+from gateway.errors import InvalidRequest, Message
 from gateway.schemas.server import Server
 from gateway.store import names
-from gateway.store.mapping import columns, value_of
+from gateway.store.mapping import add, columns, fill, row_of, value_of, values
 from gateway.store.tables import ServerRow
 
 
 def all_servers(session: Session) -> list[Server]:
     """Return every server, oldest first."""
-    return [
-        value_of(row, Server) for row in session.scalars(select(ServerRow).order_by(ServerRow.id))
-    ]
+    return values(session, select(ServerRow).order_by(ServerRow.id), Server)
 
 
 def get(session: Session, server_id: int) -> Server:
     """Return a server. Raises NotFound."""
-    return value_of(_row(session, server_id), Server)
+    return value_of(row_of(session, ServerRow, server_id, "server"), Server)
 
 
 def count(session: Session) -> int:
     """Return how many servers there are."""
-    return session.scalar(select(func.count()).select_from(ServerRow)) or 0
+    return session.scalar(select(func.count(ServerRow.id))) or 0
 
 
 def insert(session: Session, server: Server, now: datetime) -> Server:
     """Store a new server (its `id` is given here). Raises InvalidRequest if name or address is
     taken."""
     _check_free(session, server)
-    row = ServerRow(created_at=now, **columns(server, ServerRow))
-    session.add(row)
-    session.flush()
-    return value_of(row, Server)
+    return add(session, ServerRow(created_at=now, **columns(server, ServerRow)), Server)
 
 
 def save(session: Session, server: Server) -> Server:
     """Store the changed values of a server. Raises NotFound, InvalidRequest."""
-    row = _row(session, server.id)
+    row = row_of(session, ServerRow, server.id, "server")
     _check_free(session, server)
-    for name, value in columns(server, ServerRow).items():
-        setattr(row, name, value)
-    session.flush()
-    return value_of(row, Server)
+    return fill(session, row, server)
 
 
 def delete(session: Session, server_id: int) -> None:
     """Remove a server and what it listed; models stay with their settings. Raises NotFound."""
-    names.keep(session, "server", server_id, _row(session, server_id).name)
-    session.execute(sql_delete(ServerRow).where(ServerRow.id == server_id))
+    row = row_of(session, ServerRow, server_id, "server")
+    names.keep(session, "server", server_id, row.name)
+    session.delete(row)
 
 
 def note_refresh(
@@ -69,13 +61,6 @@ def note_refresh(
     if not error:
         row.refreshed_at = now
         row.version = version[:64] or row.version
-
-
-def _row(session: Session, server_id: int) -> ServerRow:
-    row = session.get(ServerRow, server_id)
-    if row is None:
-        raise NotFound(f"There is no server {server_id}.", code="server_not_found")
-    return row
 
 
 def _check_free(session: Session, server: Server) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import time
+from datetime import UTC, datetime
 
 import pytest
 
 from gateway.core.catalog import Model
+from gateway.store import jobs
 from gateway.web.context import Services
 from tests.admin.conftest import ACTOR, Visitor
 from tests.fake_ollama import FakeOllama, Script, status
@@ -264,6 +266,15 @@ def test_a_missing_model_keeps_its_settings_until_it_is_forgotten(
     assert kept == {"num_ctx": 1024}
     assert answer.status_code == 303
     assert [m for m in parts.catalog.models() if m.name == model.name] == []
+
+
+def test_every_job_that_runs_is_shown(admin: Visitor, parts: Services, served: FakeOllama) -> None:
+    now = datetime.now(UTC)
+    with parts.store.database.write() as session:
+        for number in range(25):
+            jobs.open_or_insert(session, 1, f"tern{number}:1b", actor_name="eve", now=now)
+
+    assert len(admin.get("/admin/models/pulls.json").json["pulls"]) == 25
 
 
 def test_a_pull_shows_its_progress_and_its_end(

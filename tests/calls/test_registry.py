@@ -18,7 +18,7 @@ from gateway.errors import GatewayError
 from gateway.runtime.database import Store, StoreUnavailable
 from gateway.runtime.versions import Revisions
 from gateway.store import audit
-from gateway.store.coordination import heartbeats, versions, workers
+from gateway.store.coordination import versions, workers
 from gateway.store.tables import CommandRow
 from tests.services.conftest import FakeClock
 
@@ -57,7 +57,7 @@ class Desk:
 
     def beat(self) -> None:
         self.store.write(
-            heartbeats.record,
+            workers.record,
             self.name,
             started_at=self.clock.now(),
             now=self.clock.now(),
@@ -223,7 +223,7 @@ def test_calls_of_other_workers_are_seen_while_somebody_looks(desk: Desk, other:
 def test_a_worker_stops_writing_when_nobody_looks_any_more(desk: Desk, other: Desk):
     def written() -> dict:
         states = other.store.read(workers.list_alive, desk.clock.now() - timedelta(hours=1))
-        return dict(next(state.snapshot for state in states if state.worker == "box:2"))
+        return dict(next(state.snapshot for state in states if state.name == "box:2"))
 
     desk.live.everywhere()
     for _ in range(20):

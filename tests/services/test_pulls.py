@@ -372,6 +372,18 @@ def test_pulls_and_loads_are_told_apart(site: Site, box: FakeOllama):
 # The meter
 
 
+def test_a_pull_that_runs_is_listed_whatever_ended_after_it(site: Site, box: FakeOllama):
+    server, now = site.add(box), site.clock.now()
+    with site.store.database.write() as session:
+        old, _ = jobs.open_or_insert(session, server.id, "old:1b", actor_name="eve", now=now)
+        for number in range(210):
+            name = f"new{number}:1b"
+            job, _ = jobs.open_or_insert(session, server.id, name, actor_name="eve", now=now)
+            jobs.finish(session, job.id, "done", now=now)
+
+    assert [one.id for one in site.store.read(jobs.recent)[:2]] == [old.id, job.id]
+
+
 def test_layers_speed_and_rest_are_measured():
     meter = Meter()
     meter.see(Progress("pulling manifest"), 0)

@@ -11,6 +11,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from gateway.store.database.upserts import insert_for
+from gateway.store.mapping import changed
 from gateway.store.tables import JobLockRow
 
 
@@ -27,9 +28,5 @@ def take(session: Session, job: str, now: datetime, period: timedelta) -> bool:
         .values(name=job, taken_at=now - period)
         .on_conflict_do_nothing(index_elements=[JobLockRow.name])
     )
-    taken = session.execute(
-        update(JobLockRow)
-        .where(JobLockRow.name == job, JobLockRow.taken_at <= now - period)
-        .values(taken_at=now)
-    )
-    return bool(getattr(taken, "rowcount", 0))
+    free = (JobLockRow.name == job) & (JobLockRow.taken_at <= now - period)
+    return bool(changed(session, update(JobLockRow).where(free).values(taken_at=now)))

@@ -1,5 +1,5 @@
-"""Workers in the store: what they run right now, and commands for them. Their heartbeats are in
-`store.coordination.heartbeats`."""
+"""Workers in the store: by which sign others know that they live, what they run right now, and
+commands for them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from sqlalchemy.orm import Session
 
 from gateway.core.chat import Json
 from gateway.store.coordination import versions
+from gateway.store.database.upserts import insert_for
+from gateway.store.mapping import values
 from gateway.store.tables import CommandRow, WorkerRow
 
 _KEPT = timedelta(minutes=10)
@@ -21,7 +23,7 @@ _KEPT = timedelta(minutes=10)
 class WorkerState:
     """A worker that lives, and what it last wrote of itself."""
 
-    worker: str
+    name: str
     started_at: datetime
     heartbeat_at: datetime
     snapshot: Mapping[str, Json]
@@ -34,6 +36,24 @@ class Command:
     id: int
     kind: str
     payload: Mapping[str, Json]
+
+
+def record(session: Session, worker: str, *, started_at: datetime, now: datetime) -> None:
+    """Record that a worker lives; what it shows in its snapshot stays."""
+    beat = {"started_at": started_at, "heartbeat_at": now}
+    statement = insert_for(session, WorkerRow).values(name=worker, snapshot={}, **beat)
+    session.execute(statement.on_conflict_do_update(index_elements=[WorkerRow.name], set_=beat))
+
+
+def last_heard(session: Session) -> dict[str, datetime]:
+    """Return when each worker was last heard."""
+    rows = session.execute(select(WorkerRow.name, WorkerRow.heartbeat_at))
+    return {row.name: row.heartbeat_at for row in rows}
+
+
+def remove(session: Session, worker: str) -> None:
+    """Remove a worker that has ended."""
+    session.execute(delete(WorkerRow).where(WorkerRow.name == worker))
 
 
 def publish(session: Session, worker: str, snapshot: Mapping[str, Json]) -> None:
@@ -50,10 +70,7 @@ def list_alive(session: Session, since: datetime) -> list[WorkerState]:
         .where(WorkerRow.heartbeat_at >= since)
         .order_by(WorkerRow.started_at, WorkerRow.name)
     )
-    return [
-        WorkerState(row.name, row.started_at, row.heartbeat_at, row.snapshot)
-        for row in session.scalars(query)
-    ]
+    return values(session, query, WorkerState)
 
 
 def send(
@@ -83,4 +100,4 @@ def commands_after(session: Session, last_id: int, worker: str) -> list[Command]
         .where(CommandRow.id > last_id, CommandRow.worker.in_(("", worker)))
         .order_by(CommandRow.id)
     )
-    return [Command(row.id, row.kind, row.payload) for row in session.scalars(query)]
+    return values(session, query, Command)

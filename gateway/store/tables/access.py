@@ -109,7 +109,7 @@ class AuditRow(Base):
     )
 
     id: Mapped[PrimaryKey]
-    created_at: Mapped[datetime]
+    at: Mapped[datetime] = mapped_column("created_at")
     actor_kind: Mapped[ShortText]
     actor_id: Mapped[int | None]
     actor_name: Mapped[Name]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 from sqlalchemy import ForeignKey, Index, String
 from sqlalchemy.ext.associationproxy import AssociationProxy, association_proxy
@@ -11,6 +11,9 @@ from sqlalchemy.ext.orderinglist import ordering_list
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from gateway.store.tables.base import NEVER_REUSED, Base, Name, PrimaryKey
+
+_ModelId = Annotated[int, mapped_column(ForeignKey("model.id", ondelete="CASCADE"))]
+_ServerId = Annotated[int, mapped_column(ForeignKey("server.id", ondelete="CASCADE"))]
 
 
 class ServerRow(Base):
@@ -42,12 +45,8 @@ class ModelFallbackRow(Base):
 
     __tablename__ = "model_fallback"
 
-    model_id: Mapped[int] = mapped_column(
-        ForeignKey("model.id", ondelete="CASCADE"), primary_key=True
-    )
-    fallback_id: Mapped[int] = mapped_column(
-        ForeignKey("model.id", ondelete="CASCADE"), primary_key=True, index=True
-    )
+    model_id: Mapped[_ModelId] = mapped_column(primary_key=True)
+    fallback_id: Mapped[_ModelId] = mapped_column(primary_key=True, index=True)
     position: Mapped[int]
 
 
@@ -101,7 +100,7 @@ class ModelAliasRow(Base):
     __tablename__ = "model_alias"
 
     id: Mapped[PrimaryKey]
-    model_id: Mapped[int] = mapped_column(ForeignKey("model.id", ondelete="CASCADE"), index=True)
+    model_id: Mapped[_ModelId] = mapped_column(index=True)
     name: Mapped[Name]
     name_key: Mapped[str] = mapped_column(String(256), unique=True)
     override: Mapped[dict[str, Any]] = mapped_column(default=dict)
@@ -113,12 +112,8 @@ class ModelServerRow(Base):
 
     __tablename__ = "model_server"
 
-    model_id: Mapped[int] = mapped_column(
-        ForeignKey("model.id", ondelete="CASCADE"), primary_key=True
-    )
-    server_id: Mapped[int] = mapped_column(
-        ForeignKey("server.id", ondelete="CASCADE"), primary_key=True, index=True
-    )
+    model_id: Mapped[_ModelId] = mapped_column(primary_key=True)
+    server_id: Mapped[_ServerId] = mapped_column(primary_key=True, index=True)
     pinned: Mapped[bool] = mapped_column(default=False)
 
 
@@ -129,9 +124,9 @@ class OverrideVersionRow(Base):
     __table_args__ = (Index(None, "model_id", "id"),)
 
     id: Mapped[PrimaryKey]
-    model_id: Mapped[int] = mapped_column(ForeignKey("model.id", ondelete="CASCADE"))
+    model_id: Mapped[_ModelId]
     alias: Mapped[str] = mapped_column(String(256), default="")
-    created_at: Mapped[datetime]
+    at: Mapped[datetime] = mapped_column("created_at")
     actor_name: Mapped[Name]
     override: Mapped[dict[str, Any]]
     note: Mapped[str] = mapped_column(String(256), default="")

@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from gateway.core.periods import PERIODS, period_start
 from gateway.core.usage import Admission, Settlement
 from gateway.store.database.upserts import insert, insert_for
+from gateway.store.mapping import changed
 from gateway.store.tables import ApiKeyRow, CounterLeaseRow, KeyCounterRow
 
 CounterName: TypeAlias = tuple[int, str, str, datetime]
@@ -60,22 +61,19 @@ def lease(
 
     Returns (units, units still free, units that other workers hold; told where it leases none).
     """
-    _ensure(session, [name])
+    unused = insert_for(session, _counter).values(used=0, reserved=0, **_named(name))
+    session.execute(unused.on_conflict_do_nothing())
     here = _at(_counter, name)
     row = session.execute(
         select(_counter.c.used, _counter.c.reserved).where(*here).with_for_update()
     ).one()
     free = limit - row.used - row.reserved
     units = min(want, free)
-    if units < least or units <= 0:
-        return 0, max(0, free), row.reserved - _held(session, name, worker)
-    taken = session.execute(
-        update(_counter)
-        .where(*here, _counter.c.used + _counter.c.reserved + units <= limit)
-        .values(reserved=_counter.c.reserved + units)
-    )
-    if not getattr(taken, "rowcount", 0):
-        return 0, max(0, free), row.reserved - _held(session, name, worker)
+    fits = _counter.c.used + _counter.c.reserved + units <= limit
+    taking = update(_counter).where(*here, fits).values(reserved=_counter.c.reserved + units)
+    if units < least or units <= 0 or not changed(session, taking):
+        own = select(_lease.c.units).where(*_at(_lease, name), _lease.c.worker == worker)
+        return 0, max(0, free), row.reserved - (session.scalar(own) or 0)
     session.execute(
         insert_for(session, _lease)
         .values(worker=worker, units=units, **_named(name))
@@ -84,12 +82,6 @@ def lease(
         )
     )
     return units, free - units, 0
-
-
-def _held(session: Session, name: CounterName, worker: str) -> int:
-    """Return the units a worker has leased."""
-    query = select(_lease.c.units).where(*_at(_lease, name), _lease.c.worker == worker)
-    return session.scalar(query) or 0
 
 
 def give_back(session: Session, name: CounterName, *, worker: str, units: int) -> None:
@@ -127,12 +119,10 @@ def settle(
 
 def prune(session: Session, before: datetime) -> int:
     """Delete counters of periods that began before `before`; return how many."""
-    gone = session.execute(
-        delete(_counter).where(
-            _counter.c.period != "total", _counter.c.start < before, _counter.c.reserved == 0
-        )
+    gone = delete(_counter).where(
+        _counter.c.period != "total", _counter.c.start < before, _counter.c.reserved == 0
     )
-    return int(getattr(gone, "rowcount", 0))
+    return changed(session, gone)
 
 
 def _changes(
@@ -201,11 +191,6 @@ def _unreserve(session: Session, wanted: Mapping[CounterName, int], worker: str)
         )
 
 
-def _ensure(session: Session, names: Sequence[CounterName]) -> None:
-    rows = [_named(name) | {"used": 0, "reserved": 0} for name in names]
-    session.execute(insert_for(session, _counter).on_conflict_do_nothing(), rows)
-
-
 @cache
 def _adding(dialect: str) -> Any:
     statement = insert(dialect, _counter)
@@ -216,8 +201,7 @@ def _adding(dialect: str) -> Any:
 
 
 def _named(name: CounterName) -> dict[str, Any]:
-    key_id, metric, period, start = name
-    return {"key_id": key_id, "metric": metric, "period": period, "start": start}
+    return dict(zip(("key_id", "metric", "period", "start"), name, strict=True))
 
 
 def _at(table: Any, name: CounterName) -> tuple[Any, ...]:

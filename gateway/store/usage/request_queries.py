@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, literal, or_, select, tuple_
-from sqlalchemy.orm import Session, load_only
+from sqlalchemy.orm import InstrumentedAttribute, Session, load_only
 
 from gateway.core.requests import CallDetail, CallRow, Filter
 from gateway.core.usage import CANCELLED
@@ -33,16 +34,15 @@ def page(
 ) -> list[CallRow]:
     """Return calls newest first. `older_than` is (microseconds, id) of the last one already
     seen."""
-    query = select(RequestLogRow).options(load_only(*_LISTED))
-    query = narrowed(query, wanted)
+    query = narrowed(select(RequestLogRow).options(load_only(*_LISTED)), wanted)
     if older_than is not None:
-        query = query.where(_before(*older_than))
+        last = (literal(from_us(older_than[0]), UtcMicros()), literal(older_than[1]))
+        # a row value, so that both databases walk the index (created_at, id)
+        query = query.where(tuple_(RequestLogRow.created_at, RequestLogRow.id) < tuple_(*last))
     if newer_than_id is not None:
         query = query.where(RequestLogRow.id > newer_than_id)
-    query = query.order_by(RequestLogRow.created_at.desc(), RequestLogRow.id.desc()).limit(
-        min(limit, _MOST)
-    )
-    return [_row(row) for row in session.scalars(query)]
+    query = query.order_by(RequestLogRow.created_at.desc(), RequestLogRow.id.desc())
+    return [_row(row) for row in session.scalars(query.limit(min(limit, _MOST)))]
 
 
 def detail(session: Session, request_id: str) -> CallDetail:
@@ -50,15 +50,15 @@ def detail(session: Session, request_id: str) -> CallDetail:
     row = session.scalar(select(RequestLogRow).where(RequestLogRow.request_id == request_id))
     if row is None:
         raise NotFound(f"There is no request {request_id[:80]}.", code="request_not_found")
-    bodies = session.get(RequestLogBodyRow, row.id)
+    bodies = session.get(RequestLogBodyRow, row.id) or RequestLogBodyRow()
     return value_of(
         row,
         CallDetail,
         row=_row(row),
         load_ms=row.ollama_load_ms,
         prompt_ms=row.ollama_prompt_ms,
-        request_body=None if bodies is None else bodies.request_body,
-        response_body=None if bodies is None else bodies.response_body,
+        request_body=bodies.request_body,
+        response_body=bodies.response_body,
     )
 
 
@@ -81,14 +81,7 @@ def narrowed(query: Select[Any], wanted: Filter) -> Select[Any]:
 
 
 def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
-    found: list[ColumnElement[bool]] = []
-    if wanted.since is not None:
-        found.append(RequestLogRow.created_at >= wanted.since)
-    if wanted.until is not None:
-        found.append(RequestLogRow.created_at < wanted.until)
-    for name in _EQUAL:
-        if (value := getattr(wanted, name)) not in (None, ""):
-            found.append(getattr(RequestLogRow, name) == value)
+    found = in_span(RequestLogRow.created_at, wanted) + equal(RequestLogRow, wanted, _EQUAL)
     if wanted.min_ms is not None:
         found.append(RequestLogRow.duration_ms >= wanted.min_ms)
     if wanted.status:
@@ -104,6 +97,26 @@ _FEATURES: dict[str, ColumnElement[bool]] = {
     "streamed": RequestLogRow.streamed.is_(True),
     "whole": RequestLogRow.streamed.is_(False),
 }
+
+
+def in_span(column: Any, wanted: Filter) -> list[ColumnElement[bool]]:
+    """Return the conditions that a moment is in the time that is meant."""
+    found = [] if wanted.since is None else [column >= wanted.since]
+    return found if wanted.until is None else [*found, column < wanted.until]
+
+
+def equal(table: Any, wanted: Filter, names: Sequence[str]) -> list[ColumnElement[bool]]:
+    """Return the conditions that columns have the values a filter gives for them, if any."""
+    given = {name: getattr(wanted, name) for name in names}
+    return [getattr(table, name) == one for name, one in given.items() if one not in (None, "")]
+
+
+def has_status(column: InstrumentedAttribute[int], word: str) -> ColumnElement[bool]:
+    """Whether a status is this number, or of a class such as 4xx."""
+    if word in _CLASSES:
+        hundred = int(word[0]) * 100
+        return column.between(hundred, hundred + 99)
+    return column == (int(word) if _STATUS.fullmatch(word) else -1)
 
 
 def is_cancelled() -> ColumnElement[bool]:
@@ -129,17 +142,7 @@ def _status(word: str) -> ColumnElement[bool]:
             RequestLogRow.status != 499,
             RequestLogRow.finish.not_in(CANCELLED),
         )
-    if word in _CLASSES:
-        hundred = int(word[0]) * 100
-        return RequestLogRow.status.between(hundred, hundred + 99)
-    return RequestLogRow.status == (int(word) if _STATUS.fullmatch(word) else -1)
-
-
-def _before(at_us: int, row_id: int) -> ColumnElement[bool]:
-    # A row value, so that both databases walk the index (created_at, id).
-    return tuple_(RequestLogRow.created_at, RequestLogRow.id) < tuple_(
-        literal(from_us(at_us), UtcMicros()), literal(row_id)
-    )
+    return has_status(RequestLogRow.status, word)
 
 
 def _row(row: RequestLogRow) -> CallRow:

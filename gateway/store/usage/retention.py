@@ -4,25 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, cast
 
 from sqlalchemy import Select, delete, func, select, text
 from sqlalchemy.orm import Session
 
+from gateway.store.mapping import changed
 from gateway.store.tables import RequestLogBodyRow, RequestLogRow, UsageHourRow
 
 
 def delete_bodies(session: Session, before: datetime, limit: int) -> int:
     """Delete at most `limit` kept prompts and answers older than `before`; return how many."""
-    old = (
-        select(RequestLogBodyRow.request_log_id)
-        .where(RequestLogBodyRow.created_at < before)
-        .limit(limit)
-    )
+    bodies = RequestLogBodyRow
+    old = select(bodies.request_log_id).where(bodies.created_at < before).limit(limit)
     ids = session.scalars(old).all()
-    if ids:
-        session.execute(delete(RequestLogBodyRow).where(RequestLogBodyRow.request_log_id.in_(ids)))
-    return len(ids)
+    return changed(session, delete(bodies).where(bodies.request_log_id.in_(ids)))
 
 
 def delete_usage_before(session: Session, before: datetime, limit: int) -> int:
@@ -52,8 +47,7 @@ def delete_usage_beyond(session: Session, most: int, limit: int) -> int:
 
 def delete_hours(session: Session, before: datetime) -> int:
     """Delete hourly sums older than `before`; the daily ones stay."""
-    gone = session.execute(delete(UsageHourRow).where(UsageHourRow.start < before))
-    return int(cast(Any, gone).rowcount)
+    return changed(session, delete(UsageHourRow).where(UsageHourRow.start < before))
 
 
 def tidy(session: Session) -> None:

@@ -6,6 +6,7 @@ which answer the common ones by reading a hundred times less.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -23,42 +24,20 @@ from gateway.store.tables import UsageDayRow, UsageHourRow, UsageSumRow
 Counted: TypeAlias = tuple[Admission, Settlement, int]
 """A call, how it ended, and whether it comes (1) or is taken back (-1)."""
 
-DIMENSIONS = (
-    "start",
-    "key_id",
-    "model_id",
-    "server_id",
-    "endpoint",
-    "status",
-    "client_app",
-    "outcome",
-)
-SUMS = (
-    "requests",
-    "errors",
-    "streamed",
-    "prompt_tokens",
-    "completion_tokens",
-    "reasoning_tokens",
-    "cached_tokens",
-    "duration_ms",
-    "queue_ms",
-    "ollama_load_ms",
-    "ollama_prompt_ms",
-    "ollama_eval_ms",
-    "timed_tokens",
-)
 _HOURS = cast(Table, UsageHourRow.__table__)
 _DAYS = cast(Table, UsageDayRow.__table__)
 _ALONE = cast(Table, UsageSumRow.__table__)
-_TABLES = (_HOURS, _DAYS, _ALONE)
-ALONE_NAMES = ("dimension", "step", "start", "value")
+_SUMS = tuple(
+    column.name
+    for column in _ALONE.columns
+    if not (column.primary_key or column.name == "histograms")
+)
 _ALONE_DIMENSIONS = ("key", "model", "server", "endpoint", "status", "client")
 
 
 @dataclass(slots=True)
 class _Cell:
-    sums: list[float] = field(default_factory=lambda: [0] * len(SUMS))
+    sums: list[float] = field(default_factory=lambda: [0] * len(_SUMS))
     histograms: Histograms = field(default_factory=dict)
 
 
@@ -74,7 +53,7 @@ def count(session: Session, calls: Sequence[Counted]) -> None:
 
 
 def _cells(calls: Iterable[Counted]) -> dict[tuple[Any, ...], _Cell]:
-    cells: dict[tuple[Any, ...], _Cell] = {}
+    cells: dict[tuple[Any, ...], _Cell] = defaultdict(_Cell)
     for admission, settlement, sign in calls:
         name = (
             admission.created_at.replace(minute=0, second=0, microsecond=0),
@@ -86,10 +65,7 @@ def _cells(calls: Iterable[Counted]) -> dict[tuple[Any, ...], _Cell]:
             admission.client_app[:64],
             settlement.outcome,
         )
-        cell = cells.get(name)
-        if cell is None:
-            cell = cells[name] = _Cell()
-        _count(cell, admission, settlement, sign)
+        _count(cells[name], admission, settlement, sign)
     return cells
 
 
@@ -114,14 +90,12 @@ def _alone(
     step: str, cells: Mapping[tuple[Any, ...], _Cell], dimensions: Sequence[str] = ()
 ) -> dict[tuple[Any, ...], _Cell]:
     """Add cells up by each property alone, and by none."""
-    found: dict[tuple[Any, ...], _Cell] = {}
+    found: dict[tuple[Any, ...], _Cell] = defaultdict(_Cell)
     for (start, *values), cell in cells.items():
         named = [("all", ""), *zip(dimensions, values, strict=False)]
         for dimension, value in named:
             name = (dimension, step, start, str(value))
-            known = found.get(name)
-            if known is None:
-                known = found[name] = _Cell()
+            known = found[name]
             known.sums = [old + new for old, new in zip(known.sums, cell.sums, strict=True)]
             histogram.add(known.histograms, cell.histograms)
     return found
@@ -158,27 +132,23 @@ def _count(cell: _Cell, admission: Admission, settlement: Settlement, sign: int)
 def _add(session: Session, table: Table, cells: dict[tuple[Any, ...], _Cell]) -> None:
     """Add to rows that may not exist yet: one statement, in the order of the primary key, so that
     two workers wait for one another instead of blocking one another."""
-    names = _names(table)
+    keys = table.primary_key.columns.keys()
     rows = [
-        dict(zip(names, name, strict=True))
-        | dict(zip(SUMS, cells[name].sums, strict=True))
+        dict(zip(keys, name, strict=True))
+        | dict(zip(_SUMS, cells[name].sums, strict=True))
         | {"histograms": histogram.dump(cells[name].histograms)}
         for name in sorted(cells)
     ]
     session.connection().execute(_adding(table, session.get_bind().dialect.name), rows)
 
 
-def _names(table: Table) -> tuple[str, ...]:
-    return ALONE_NAMES if table is _ALONE else DIMENSIONS
-
-
 @cache
 def _adding(table: Table, dialect: str) -> Any:
     statement = insert(dialect, table)
     new = statement.excluded
-    changes: dict[str, Any] = {name: table.c[name] + new[name] for name in SUMS}
+    changes: dict[str, Any] = {name: table.c[name] + new[name] for name in _SUMS}
     merged = func.merge_histograms(table.c.histograms, new.histograms)
     return statement.on_conflict_do_update(
-        index_elements=[table.c[name] for name in _names(table)],
+        index_elements=list(table.primary_key),
         set_=changes | {"histograms": merged},
     )

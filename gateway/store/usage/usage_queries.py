@@ -6,9 +6,8 @@ come from; ids of keys, models and servers are looked up by whoever shows them (
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -33,8 +32,8 @@ from gateway.store.usage import request_queries
 Rollup = type[UsageHourRow] | type[UsageDayRow]
 Table = Rollup | type[UsageSumRow]
 _MINUTE_US = 60_000_000
-_STATUS = re.compile(r"[0-9]{1,4}")
-_CLASSES = frozenset({"1xx", "2xx", "3xx", "4xx", "5xx"})
+_EQUAL = ("key_id", "model_id", "server_id", "endpoint", "client_app")
+_KINDS: list[Any] = [type(one.default) for one in fields(Sums)]
 ALL = "all"
 MOST_GROUPS = 20_000
 
@@ -143,7 +142,7 @@ def _source(wanted: Filter, group: Group, daily: bool) -> _Source:
     is_grouped = group != "none"
     if not wanted.is_narrow and (daily or not is_grouped):
         alone = UsageSumRow
-        found = _span(alone, wanted)
+        found = request_queries.in_span(alone.start, wanted)
         found.append(alone.dimension == (group if is_grouped else ALL))
         found.append(alone.step == ("day" if daily else "hour"))
         return _Source(alone, found, alone.value if is_grouped else literal(ALL), is_grouped)
@@ -154,52 +153,21 @@ def _source(wanted: Filter, group: Group, daily: bool) -> _Source:
 
 def columns(table: Table) -> list[Any]:
     """Return the columns to select that `to_sums` reads."""
-    names = (
-        "requests",
-        "errors",
-        "streamed",
-        "prompt_tokens",
-        "completion_tokens",
-        "reasoning_tokens",
-        "cached_tokens",
-        "duration_ms",
-        "queue_ms",
-        "ollama_eval_ms",
-        "timed_tokens",
-    )
+    names = (one.name.replace("eval_ms", "ollama_eval_ms") for one in fields(Sums))
     return [func.coalesce(func.sum(getattr(table, name)), 0) for name in names]
 
 
 def to_sums(row: Any) -> Sums:
     """Return a selected row of `columns` as a value."""
     # PostgreSQL sums whole numbers as Decimal
-    kinds = (*(int,) * 7, float, float, float, int)
-    return Sums(*(kind(value) for kind, value in zip(kinds, row, strict=True)))
-
-
-def _span(table: Table, wanted: Filter) -> list[ColumnElement[bool]]:
-    found: list[ColumnElement[bool]] = []
-    if wanted.since is not None:
-        found.append(table.start >= wanted.since)
-    if wanted.until is not None:
-        found.append(table.start < wanted.until)
-    return found
+    return Sums(*(kind(value) for kind, value in zip(_KINDS, row, strict=True)))
 
 
 def _conditions(table: Rollup, wanted: Filter) -> list[ColumnElement[bool]]:
-    found = _span(table, wanted)
-    for name in ("key_id", "model_id", "server_id", "endpoint", "client_app"):
-        if (value := getattr(wanted, name)) not in (None, ""):
-            found.append(getattr(table, name) == value)
-    if wanted.status:
-        found.append(_status(table, wanted.status))
+    found = request_queries.in_span(table.start, wanted)
+    found += request_queries.equal(table, wanted, _EQUAL)
+    if wanted.status in OUTCOMES:
+        found.append(table.outcome == wanted.status)
+    elif wanted.status:
+        found.append(request_queries.has_status(table.status, wanted.status))
     return found
-
-
-def _status(table: Rollup, word: str) -> ColumnElement[bool]:
-    if word in OUTCOMES:
-        return table.outcome == word
-    if word in _CLASSES:
-        hundred = int(word[0]) * 100
-        return table.status.between(hundred, hundred + 99)
-    return table.status == (int(word) if _STATUS.fullmatch(word) else -1)
