@@ -22,8 +22,7 @@ unknown fields at the root are ignored. What is accepted but has no effect is na
 
 
 def document(*fragments: Mapping[str, Any]) -> Schema:
-    """Return the whole document. `fragments` bring `paths`, `components` and `tags` of their
-    own."""
+    """Return the whole document; `fragments` bring further `paths`, `components` and `tags`."""
     found: Schema = {
         "openapi": "3.1.0",
         "info": {

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from werkzeug.routing import Map, Rule
 
-from gateway.openapi.parts import Schema, ref
+from gateway.openapi.parts import Schema, content, integer, parameters, ref, text
 from gateway.schemas import convert
 
 _TAG = "Administration"
@@ -57,39 +57,34 @@ def fragment(rules: Map, views: Mapping[str, Callable[..., Any]]) -> Schema:
 
 def _operation(operation: Any, method: str, summary: str, kinds: list[Any]) -> Schema:
     role = operation.role or ("viewer" if method == "GET" else "admin")
+    answer = _content(operation.answer, kinds)
     errors = {
-        code: {"description": about, "content": {"application/json": {"schema": ref("Error")}}}
-        for code, about in _ERRORS.items()
+        code: {"description": about, **content(ref("Error"))} for code, about in _ERRORS.items()
     }
     found: Schema = {
         "operationId": operation.id,
         "summary": f"{summary} For the role {role}.",
         "tags": [_TAG],
         "security": [{"admin-token": []}],
-        "responses": {
-            str(operation.status): {
-                "description": "Done.", "content": _content(operation.answer, kinds)
-            }
-        }
-        | errors,
-    }  # fmt: skip
+        "responses": {str(operation.status): {"description": "Done.", **answer}, **errors},
+    }
     if operation.query is not None:
-        found["parameters"] = [
-            {"name": name, "in": "query", "schema": msgspec.json.schema(kind)}
-            for name, kind in convert.fields_of(operation.query).items()
-        ]
+        known = convert.fields_of(operation.query)
+        found["parameters"] = parameters(
+            "query", {name: msgspec.json.schema(kind) for name, kind in known.items()}
+        )
     if operation.body is not None:
-        content = _content(_body(operation, method), kinds)
-        found["requestBody"] = {"required": operation.needs_body, "content": content}
+        body = _content(_body(operation, method), kinds)
+        found["requestBody"] = {"required": operation.needs_body, **body}
     return found
 
 
 def _content(answer: Any, kinds: list[Any]) -> Schema:
     """Return the content of a message: JSON of a type, or text of some media types."""
     if isinstance(answer, tuple):
-        return {kind: {"schema": {"type": "string"}} for kind in answer}
+        return {"content": {kind: {"schema": text()} for kind in answer}}
     kinds.append(answer)
-    return {"application/json": {"schema": ref(f"Admin{answer.__name__}")}}
+    return content(ref(f"Admin{answer.__name__}"))
 
 
 def _body(operation: Any, method: str) -> Any:
@@ -109,13 +104,7 @@ def _body(operation: Any, method: str) -> Any:
 
 def _places(rule: Rule) -> Schema:
     """Return the parameters in the path of a rule."""
-    places = [
-        {
-            "name": name,
-            "in": "path",
-            "required": True,
-            "schema": {"type": "integer" if kind == "id" else "string"},
-        }
-        for kind, name in _PLACE.findall(rule.rule)
-    ]
-    return {"parameters": places} if places else {}
+    places = {
+        name: integer() if kind == "id" else text() for kind, name in _PLACE.findall(rule.rule)
+    }
+    return {"parameters": parameters("path", places)} if places else {}

@@ -68,6 +68,19 @@ def nullable(schema: Schema) -> Schema:
     return either(bare, {"type": "null"}, about=about)
 
 
+def content(schema: Schema, kind: str = "application/json") -> Schema:
+    """The content of a message: of one media type."""
+    return {"content": {kind: {"schema": schema}}}
+
+
+def parameters(place: str, named: Mapping[str, Schema]) -> list[Schema]:
+    """Parameters of an operation, in its path or its query."""
+    needed = {"required": True} if place == "path" else {}
+    return [
+        {"name": name, "in": place, **needed, "schema": schema} for name, schema in named.items()
+    ]
+
+
 def alike(schema: Schema, *names: str) -> dict[str, Schema]:
     """Properties that are described alike."""
     return dict.fromkeys(names, schema)

@@ -6,7 +6,17 @@ import re
 from collections.abc import Mapping
 
 from gateway.dialects import ENDPOINTS
-from gateway.openapi.parts import Schema, flag, integer, listed, ref, text, word
+from gateway.openapi.parts import (
+    Schema,
+    content,
+    flag,
+    integer,
+    listed,
+    parameters,
+    ref,
+    text,
+    word,
+)
 
 _ERRORS = {
     "400": "The request cannot be served as written; `param` names the field.",
@@ -40,10 +50,7 @@ def paths() -> dict[str, Schema]:
         item[method] = operation | {"tags": [endpoint.name.capitalize()]}
         item["x-aliases"] = [f"{other}{path.removeprefix(first)}" for other in others]
         if names := re.findall(r"{(\w+)}", path):
-            item["parameters"] = [
-                {"name": name, "in": "path", "required": True, "schema": text(_PLACES[name])}
-                for name in names
-            ]
+            item["parameters"] = parameters("path", {name: text(_PLACES[name]) for name in names})
     return found | _without_key()
 
 
@@ -159,32 +166,32 @@ def _with_key() -> dict[str, Schema]:
 def _without_key() -> dict[str, Schema]:
     status = {"type": "object", "properties": {"status": text()}}
     all_series = {
-        "200": _content("All series of all workers.", text(), "text/plain"),
-        "401": _content("The token is wrong.", ref("Error")),
-        "403": _content("Not from this machine, and there is no token.", ref("Error")),
+        "200": _answer("All series of all workers.", text(), "text/plain"),
+        "401": _answer("The token is wrong.", ref("Error")),
+        "403": _answer("Not from this machine, and there is no token.", ref("Error")),
     }
     found = {
         "/": _open(
             "frontDoor",
             "Say that the gateway runs; browsers go to the console.",
             {
-                "200": _content("It runs.", text(), "text/plain"),
+                "200": _answer("It runs.", text(), "text/plain"),
                 "302": {"description": "To the console."},
             },
         ),
         "/healthz": _open(
-            "healthz", "Say that the process answers.", {"200": _content("It does.", status)}
+            "healthz", "Say that the process answers.", {"200": _answer("It does.", status)}
         ),
         "/readyz": _open(
             "readyz",
             "Say whether calls can be served.",
             {
-                "200": _content("They can.", ref("Ready")),
-                "503": _content("Not now.", ref("Ready")),
+                "200": _answer("They can.", ref("Ready")),
+                "503": _answer("Not now.", ref("Ready")),
             },
         ),
         "/openapi.json": _open(
-            "openapi", "Give this document.", {"200": _content("OpenAPI 3.1.", {"type": "object"})}
+            "openapi", "Give this document.", {"200": _answer("OpenAPI 3.1.", {"type": "object"})}
         ),
         "/metrics": _open(
             "metrics",
@@ -211,17 +218,12 @@ def _operation(
     """Return an operation; with an `event` it also answers as a stream of them."""
     found: Schema = {"operationId": name, "summary": summary}
     if query:
-        found["parameters"] = [
-            {"name": one, "in": "query", "schema": schema} for one, schema in query.items()
-        ]
+        found["parameters"] = parameters("query", query)
     if body:
-        found["requestBody"] = {
-            "required": True,
-            "content": {"application/json": {"schema": ref(body)}},
-        }
+        found["requestBody"] = {"required": True, **content(ref(body))}
     responses = found["responses"] = {}
     if answer:
-        responses["200"] = _content("The answer.", ref(answer))
+        responses["200"] = _answer("The answer.", ref(answer))
         responses["200"]["headers"] = {
             "x-request-id": {"schema": text("Also in the log and on the request's page.")},
             "x-gateway-ignored": {"schema": text("Fields that had no effect, by commas.")},
@@ -231,7 +233,7 @@ def _operation(
         responses["200"]["content"]["text/event-stream"] = {"schema": ref(event)}
     for status in errors:
         about = _ERRORS.get(status, "This method is not allowed here.")
-        responses[status] = _content(about, ref(error))
+        responses[status] = _answer(about, ref(error))
     return found
 
 
@@ -245,5 +247,5 @@ def _open(name: str, summary: str, responses: Schema, *security: Schema) -> Sche
     }
 
 
-def _content(about: str, schema: Schema, kind: str = "application/json") -> Schema:
-    return {"description": about, "content": {kind: {"schema": schema}}}
+def _answer(about: str, schema: Schema, kind: str = "application/json") -> Schema:
+    return {"description": about, **content(schema, kind)}

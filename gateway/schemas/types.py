@@ -122,7 +122,7 @@ def limited(limit: int, check: Check = line) -> Check:
     def read(value: str) -> Any:
         text = check(value)
         if len(text) > limit:
-            raise Problem(Message("must have at most %(limit)s characters", limit=limit))
+            raise Problem(Message("must be a text of at most %(limit)s characters", limit=limit))
         return text
 
     return read

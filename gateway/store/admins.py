@@ -46,8 +46,7 @@ def count(session: Session) -> int:
 
 
 def get(session: Session, admin_id: int, *, for_update: bool = False) -> Admin:
-    """Return an account; `for_update` keeps others from changing it before the transaction ends.
-    Raises NotFound."""
+    """Return an account; `for_update` locks it until the transaction ends. Raises NotFound."""
     return value_of(_row(session, admin_id, with_for_update=for_update), Admin)
 
 
@@ -121,8 +120,7 @@ def start_session(
 def find_session(
     session: Session, digest: bytes, now: datetime, *, pending: bool = False
 ) -> tuple[Admin, AdminSession] | None:
-    """Return a login that is still good (one that waits for its second factor), with its
-    account."""
+    """Return a login that is still good (`pending`: lacks its second factor), and its account."""
     query = _good_sessions(now, pending).add_columns(AccountRow)
     query = query.where(AccountSessionRow.digest == digest, AccountRow.enabled)
     found = session.execute(query).first()

@@ -122,8 +122,7 @@ def ensure(session: Session, name: str, now: datetime) -> tuple[int, bool]:
 
 
 def lacking_details(session: Session) -> list[tuple[int, str, str]]:
-    """Return (id, name, digest) of models whose details were never asked for, or of another
-    digest."""
+    """Return (id, name, digest) of models whose details are missing or of another digest."""
     query = select(ModelRow.id, ModelRow.name, ModelRow.digest).where(
         ModelRow.missing_since.is_(None),
         (ModelRow.details.is_(None)) | (ModelRow.details_digest != ModelRow.digest),
@@ -233,8 +232,7 @@ def delete(session: Session, model_id: int) -> None:
 def _check_free(
     session: Session, name: str, model_id: int, param: str, *, own_aliases: bool = True
 ) -> None:
-    """Raise InvalidRequest if another model is called `name`, in whatever case. `own_aliases`:
-    this model's own aliases count as taken, too."""
+    """Raise InvalidRequest for a name that is taken; `own_aliases` by this model counts, too."""
     key = name.lower()
     named = select(ModelRow.display_name).where(
         ModelRow.id != model_id, (ModelRow.name_key == key) | (ModelRow.display_key == key)

@@ -22,8 +22,7 @@ _KEPT_CLOSED = 200
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as stored; `layers` maps digest to completed and total bytes. A `pin` is a load for
-    good."""
+    """A job; `layers` maps digest to completed and total bytes. A `pin` is a load for good."""
 
     id: int
     kind: Kind
@@ -58,8 +57,7 @@ def open_or_insert(
     actor_name: str,
     now: datetime,
 ) -> tuple[Job, bool]:
-    """Return the open job of this kind for this model on this server, made if there is none; and
-    whether it was made."""
+    """Return the open job for this model on this server, and whether it had to be made."""
     query = select(JobRow).where(
         JobRow.kind == kind,
         JobRow.server_id == server_id,

@@ -45,8 +45,7 @@ def insert(session: Session, key: Key, digest: bytes) -> Key:
 
 
 def save(session: Session, key: Key) -> Key:
-    """Store the changed values of a key. Raises NotFound, InvalidRequest for a model there is
-    not."""
+    """Store the changed values of a key. Raises NotFound, InvalidRequest (a model there is not)."""
     _check_models(session, key)
     return fill(session, row_of(session, ApiKeyRow, key.id, "key"), key)
 

@@ -74,8 +74,8 @@ def insert(
 
 def find(session: Session, key_id: int, response_id: str, now: datetime) -> Json | None:
     """Return the stored response object of this key; None when there is none or it has expired."""
-    row = session.get(ResponseRow, response_id)
-    if row is None or row.key_id != key_id or _is_over(row.expires_at, now):
+    row = _kept(session, key_id, response_id, now)
+    if row is None:
         return None
     return {"output": items(session, response_id, "output"), **row.body}
 
@@ -96,8 +96,8 @@ def chain(
     found: list[list[dict[str, Any]]] = []
     current: str | None = response_id
     while current and len(found) < _LONGEST_CHAIN:
-        row = session.get(ResponseRow, current)
-        if row is None or row.key_id != key_id or _is_over(row.expires_at, now):
+        row = _kept(session, key_id, current, now)
+        if row is None:
             break
         found.append(items(session, current))
         current = row.previous_id
@@ -134,12 +134,9 @@ def prune(session: Session, now: datetime, bounds: Bounds, batch: int = 500) -> 
 
     At most `batch` at once; returns how many were removed.
     """
-    over = list(
-        session.scalars(select(ResponseRow.id).where(ResponseRow.expires_at <= now).limit(batch))
-    )
-    over = over or _too_much(session, bounds, batch)
-    if over:
-        remove(session, over)
+    expired = select(ResponseRow.id).where(ResponseRow.expires_at <= now).limit(batch)
+    over = session.scalars(expired).all() or _too_much(session, bounds, batch)
+    remove(session, over)
     return len(over)
 
 
@@ -185,5 +182,8 @@ def _surplus(held: list[tuple[int, int]], most: int) -> int:
     return min(over, max(1, held[0][0] - second))
 
 
-def _is_over(expires_at: datetime | None, now: datetime) -> bool:
-    return expires_at is not None and expires_at <= now
+def _kept(session: Session, key_id: int, response_id: str, now: datetime) -> ResponseRow | None:
+    row = session.get(ResponseRow, response_id)
+    if row is None or row.key_id != key_id:
+        return None
+    return row if row.expires_at is None or row.expires_at > now else None

@@ -30,8 +30,7 @@ def count(session: Session) -> int:
 
 
 def insert(session: Session, server: Server, now: datetime) -> Server:
-    """Store a new server (its `id` is given here). Raises InvalidRequest if name or address is
-    taken."""
+    """Store a new server under a new id. Raises InvalidRequest if name or address is taken."""
     _check_free(session, server)
     return add(session, ServerRow(created_at=now, **columns(server, ServerRow)), Server)
 

@@ -177,8 +177,7 @@ def merge_histograms(stored: str, more: str) -> str:
 
 
 def create_private(url: URL) -> None:
-    """Make the database file readable by its owner only; SQLite gives its -wal and -shm the same
-    mode."""
+    """Make the database file, and so its -wal and -shm, readable by its owner only."""
     if not url.database:
         return
     path = Path(url.database)

@@ -53,41 +53,27 @@ def upgrade(url: str) -> None:
 
 
 def check(url: str) -> str:
-    """Return the schema's revision. Raises SchemaError if the database is damaged, newer, empty,
-    or not yet migrated."""
-    parsed = make_url(url)
-    engine = _engine(parsed)
-    try:
-        if parsed.get_backend_name() == "sqlite":
-            _check_file(parsed)
+    """Return the schema's revision. Raises SchemaError if it is not the one needed, or damaged."""
+    with _opened(make_url(url)) as engine:
+        if engine.dialect.name == "sqlite":
+            _check_file(engine.url)
         with engine.connect() as connection:
             revision = _current(connection)
-    except (DBAPIError, sqlite3.DatabaseError) as exc:
-        raise SchemaError(_explain(parsed, exc)) from exc
-    finally:
-        engine.dispose()
     if revision != head():
         check_known(revision)
         state = f"has schema {revision}, and {head()} is needed" if revision else "is not set up"
-        raise SchemaError(f"the database {shown(parsed)} {state}: {_HOW_TO_MIGRATE}")
+        raise SchemaError(f"the database {shown(url)} {state}: {_HOW_TO_MIGRATE}")
     return revision
 
 
 def check_tables(url: str) -> None:
-    """Raise SchemaError where the tables of a database lack something or have more than ours.
-    Tables of others are left alone."""
+    """Raise SchemaError where our tables lack something or have more than they should."""
     from alembic.autogenerate import compare_metadata
     from alembic.runtime.migration import MigrationContext
 
-    engine = _engine(make_url(url))
-    try:
-        with engine.connect() as connection:
-            context = MigrationContext.configure(connection, opts={"include_name": _is_ours})
-            found = compare_metadata(context, Base.metadata)
-    except DBAPIError as exc:
-        raise SchemaError(_explain(make_url(url), exc)) from exc
-    finally:
-        engine.dispose()
+    with _opened(make_url(url)) as engine, engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"include_name": _is_ours})
+        found = compare_metadata(context, Base.metadata)
     if found:
         raise SchemaError("its tables are not those of the gateway")
 
@@ -123,8 +109,15 @@ def shown(url: URL | str) -> str:
     return make_url(url).render_as_string(hide_password=True)
 
 
-def _engine(url: URL) -> Engine:
-    return make_engine(url, pool=1, statement_timeout_ms=600_000)
+@contextmanager
+def _opened(url: URL) -> Iterator[Engine]:
+    engine = make_engine(url, pool=1, statement_timeout_ms=600_000)
+    try:
+        yield engine
+    except (DBAPIError, sqlite3.DatabaseError) as exc:
+        raise SchemaError(_explain(url, exc)) from exc
+    finally:
+        engine.dispose()
 
 
 def _upgrade_sqlite(url: URL) -> None:
@@ -133,17 +126,11 @@ def _upgrade_sqlite(url: URL) -> None:
         create_private(url)
     except OSError as exc:
         raise SchemaError(f"database {path} cannot be opened: {exc.strerror}") from exc
-    with _file_lock(path.with_name(f".{path.name}.lock")):
-        engine = _engine(url)
-        try:
-            _check_file(url)
-            _copy_before_migrating(path, engine)
-            with engine.connect() as connection:
-                _migrate(connection)
-        except (DBAPIError, sqlite3.DatabaseError) as exc:
-            raise SchemaError(_explain(url, exc)) from exc
-        finally:
-            engine.dispose()
+    with _file_lock(path.with_name(f".{path.name}.lock")), _opened(url) as engine:
+        _check_file(url)
+        _copy_before_migrating(path, engine)
+        with engine.connect() as connection:
+            _migrate(connection)
 
 
 def _copy_before_migrating(path: Path, engine: Engine) -> None:
@@ -167,18 +154,12 @@ def _copy_before_migrating(path: Path, engine: Engine) -> None:
 
 
 def _upgrade_postgresql(url: URL) -> None:
-    engine = _engine(url)
-    try:
-        with engine.connect() as holder:
-            _advisory_lock(holder)
-            with engine.connect() as connection:
-                _migrate(connection)
-            holder.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": _ADVISORY_LOCK})
-            holder.commit()
-    except DBAPIError as exc:
-        raise SchemaError(_explain(url, exc)) from exc
-    finally:
-        engine.dispose()
+    with _opened(url) as engine, engine.connect() as holder:
+        _advisory_lock(holder)
+        with engine.connect() as connection:
+            _migrate(connection)
+        holder.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": _ADVISORY_LOCK})
+        holder.commit()
 
 
 def _migrate(connection: Connection) -> None:
@@ -212,15 +193,12 @@ def _scripts() -> ScriptDirectory:
 def _check_file(url: URL) -> None:
     """Check the file with SQLite; all of it if it is small, else its beginning."""
     path = Path(url.database or "")
-    connection = sqlite3.connect(path, timeout=5)
-    try:
+    with closing(sqlite3.connect(path, timeout=5)) as connection:
         connection.execute("PRAGMA schema_version").fetchone()
         if path.stat().st_size > _QUICK_CHECK_BYTES:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
             return
         found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-    finally:
-        connection.close()
     if found != "ok":
         first = str(found).splitlines()[-1]
         raise SchemaError(f"database {path} is damaged (quick_check: {first}): {_HOW_TO_REPAIR}")

@@ -99,8 +99,7 @@ class SpentSecretRow(Base):
 
 
 class AuditRow(Base):
-    """One change somebody made. Rows are never updated (a trigger forbids it); only retention
-    deletes them."""
+    """One change somebody made. A trigger forbids updates; only retention deletes rows."""
 
     __tablename__ = "audit"
     __table_args__ = (

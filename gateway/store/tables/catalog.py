@@ -17,8 +17,7 @@ _ServerId = Annotated[int, mapped_column(ForeignKey("server.id", ondelete="CASCA
 
 
 class ServerRow(Base):
-    """One Ollama server. `auth_header` is a secret and never leaves by page, log, audit or
-    export."""
+    """One Ollama server. `auth_header` is a secret: no page, log, audit or export shows it."""
 
     __tablename__ = "server"
     __table_args__ = NEVER_REUSED
@@ -107,8 +106,7 @@ class ModelAliasRow(Base):
 
 
 class ModelServerRow(Base):
-    """Which server lists which model, as of its last refresh; `pinned`: the model stays in memory
-    there."""
+    """Which server lists which model, as of its last refresh; a `pinned` one stays in memory."""
 
     __tablename__ = "model_server"
 

@@ -34,8 +34,7 @@ class _Prepared:
 
 
 def insert_new(session: Session, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
-    """Insert rows that all have the same columns; those that are there already are left alone.
-    Give how many were new."""
+    """Insert rows of the same columns that are not there already; return how many were new."""
     if not rows:
         return 0
     connection = session.connection()

@@ -114,8 +114,7 @@ def unsettled_workers(session: Session) -> list[str]:
 
 
 def give_up(session: Session, worker: str, before: datetime, *, now: datetime, limit: int) -> int:
-    """Settle calls of a worker that is gone, admitted before `before`, as `worker_lost`; give how
-    many."""
+    """Settle calls a dead worker admitted before `before` as `worker_lost`; return how many."""
     taken = (_calls.c.prompt_tokens, _calls.c.completion_tokens)
     query = (
         select(*(_calls.columns[name] for name in _ADMITTED), *taken)

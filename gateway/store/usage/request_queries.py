@@ -32,8 +32,7 @@ def page(
     newer_than_id: int | None = None,
     limit: int = 50,
 ) -> list[CallRow]:
-    """Return calls newest first. `older_than` is (microseconds, id) of the last one already
-    seen."""
+    """Return calls newest first. `older_than` is (microseconds, id) of the last one seen."""
     query = narrowed(select(RequestLogRow).options(load_only(*_LISTED)), wanted)
     if older_than is not None:
         last = (literal(from_us(older_than[0]), UtcMicros()), literal(older_than[1]))
