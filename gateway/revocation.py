@@ -23,7 +23,7 @@ from gateway.management.keyring import Keyring, refusal
 from gateway.policy import access
 from gateway.runtime.database import StoreUnavailable
 from gateway.runtime.tasks import note_failure, spawn
-from gateway.runtime.versions import Revisions
+from gateway.runtime.versions import ChangeVersions
 from gateway.schemas.key import Key
 
 log = logging.getLogger(__name__)
@@ -35,12 +35,12 @@ _LABELS = {endpoint.name: endpoint.label for endpoint in ENDPOINTS}
 class Revocation:
     """Listens for changed keys and ends what they may no longer do."""
 
-    def __init__(self, marks: Revisions, keyring: Keyring, live: ActiveCalls) -> None:
+    def __init__(self, versions: ChangeVersions, keyring: Keyring, live: ActiveCalls) -> None:
         self._keyring = keyring
         self._live = live
         self._looking = threading.Lock()
         # in a task: whoever heard of the change may be serving a request
-        marks.on_change("keys", lambda: spawn(self.look))
+        versions.on_change("keys", lambda: spawn(self.look))
 
     def look_for_expired(self) -> None:
         """End the running calls of keys that have expired. To be called every `LOOK_S`."""

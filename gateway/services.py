@@ -35,7 +35,7 @@ from gateway.runtime.database import Store
 from gateway.runtime.identity import worker_name
 from gateway.runtime.shared_counts import SharedCounts
 from gateway.runtime.tasks import Every
-from gateway.runtime.versions import Revisions
+from gateway.runtime.versions import ChangeVersions
 from gateway.runtime.workers import Reaper
 from gateway.scheduling.catalog import Catalog
 from gateway.scheduling.clients import Clients
@@ -55,10 +55,10 @@ _CALLS_SHARE = 0.8
 def make(config: Settings, database: Database | None = None) -> Services:
     """Make the services of one process, on the application's database or one of their own."""
     store = Store(database or Database.open(config.database_url))
-    marks = Revisions(store)
-    settings = SettingsCache(store, marks)
+    versions = ChangeVersions(store)
+    settings = SettingsCache(store, versions)
     catalog = Catalog(
-        store, marks, settings.behaviour, listener=lambda snapshot: scheduler.follow(snapshot)
+        store, versions, settings.behaviour, listener=lambda snapshot: scheduler.follow(snapshot)
     )
     clients = Clients(settings.behaviour, pool_size=config.worker_connections)
     counts = SharedCounts(config.redis_url) if config.redis_url else None
@@ -66,7 +66,7 @@ def make(config: Settings, database: Database | None = None) -> Services:
     scheduler = Scheduler(
         clients, settings.behaviour, counts=counts, on_missing=refresher.refresh_soon
     )
-    live = ActiveCalls(store, marks, is_loaded=partial(_is_loaded, scheduler, catalog))
+    live = ActiveCalls(store, versions, is_loaded=partial(_is_loaded, scheduler, catalog))
     loading = Loading(store, catalog, settings.behaviour)
     pulls = ModelJobs(store, scheduler, refresher, loading)
     usage = UsageWriter(
@@ -76,7 +76,7 @@ def make(config: Settings, database: Database | None = None) -> Services:
     traces = _traces(config)
     draining = threading.Event()
     limiter = Limiter(store, counts, behaviour=settings.behaviour)
-    keyring = Keyring(store, marks)
+    keyring = Keyring(store, versions)
     factors = Factors()
     calls = CallParts(
         behaviour=settings.behaviour,
@@ -89,7 +89,7 @@ def make(config: Settings, database: Database | None = None) -> Services:
         factors=factors,
         max_calls=int(config.worker_connections * _CALLS_SHARE),
     )
-    revocation = Revocation(marks, keyring, live)
+    revocation = Revocation(versions, keyring, live)
     shared: tuple[Job, ...] = (
         ()
         if counts is None or scheduler.shared is None
@@ -98,7 +98,7 @@ def make(config: Settings, database: Database | None = None) -> Services:
     retention = Retention(store, settings.behaviour)
     jobs: tuple[Job, ...] = (
         usage,
-        marks,
+        versions,
         *shared,
         Every(1.0, limiter.return_idle, "returning idle limits"),
         Reaper(store, is_draining=draining.is_set),
@@ -121,7 +121,7 @@ def make(config: Settings, database: Database | None = None) -> Services:
         models=Models(store, catalog),
         operations=Operations(store, scheduler, refresher, loading),
         keyring=keyring,
-        keys=Keys(store, marks),
+        keys=Keys(store, versions),
         limiter=limiter,
         scheduler=scheduler,
         live=live,

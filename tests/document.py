@@ -28,7 +28,7 @@ def document() -> dict[str, Any]:
         found: dict[str, Any] = app.test_client().get("/openapi.json").get_json()
         parts = of(app)
         lifecycle.end(parts)
-        parts.keyring.revisions.stop()
+        parts.keyring.versions.stop()
         parts.store.database.close()
     return found
 

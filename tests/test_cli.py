@@ -46,7 +46,7 @@ def make_app(folder: Path) -> Flask:
 def close(app: Flask) -> None:
     parts = of(app)
     lifecycle.end(parts)
-    parts.keyring.revisions.stop()
+    parts.keyring.versions.stop()
     parts.store.database.close()
 
 
@@ -325,7 +325,7 @@ def test_a_backup_brings_everything_back(run: Run, parts: Services, tmp_path: Pa
     again = run("backup", target)
     restored = run("restore", target, "--yes")
     parts.keyring.drop()
-    parts.keyring.revisions._watch.close()
+    parts.keyring.versions._watch.close()
 
     assert made.exit_code == restored.exit_code == 0, restored.output
     assert stat.S_IMODE(target.stat().st_mode) == 0o600

@@ -28,7 +28,7 @@ from gateway.management import backup as backups
 from gateway.management.config_transfer import ConfigTransfer
 from gateway.management.legacy_import import Imported, NodeImport
 from gateway.runtime.tasks import run_blocking
-from gateway.runtime.versions import Revisions
+from gateway.runtime.versions import ChangeVersions
 from gateway.store import audit
 from gateway.web.context import services
 from gateway.web.words import _, ngettext, translated
@@ -154,7 +154,7 @@ def _read(path: Path) -> Json:
 
 def _transfer() -> ConfigTransfer:
     store = services().store
-    return ConfigTransfer(store, Revisions(store))
+    return ConfigTransfer(store, ChangeVersions(store))
 
 
 def _imports() -> Path:

@@ -11,7 +11,7 @@ from gateway.admin_api.operation import operation, read_query
 from gateway.admin_api.reading import answer, body
 from gateway.management.config_transfer import ConfigTransfer
 from gateway.runtime.tasks import failures
-from gateway.runtime.versions import Revisions
+from gateway.runtime.versions import ChangeVersions
 from gateway.schemas.settings import RuntimeSettings
 from gateway.web.context import services
 
@@ -77,4 +77,4 @@ def health() -> Response:
 
 def _transfer() -> ConfigTransfer:
     store = services().store
-    return ConfigTransfer(store, Revisions(store))
+    return ConfigTransfer(store, ChangeVersions(store))

@@ -25,7 +25,7 @@ from gateway.core.admin import Actor
 from gateway.errors import GatewayError
 from gateway.runtime.database import Store, StoreUnavailable
 from gateway.runtime.identity import worker_name
-from gateway.runtime.versions import Revisions
+from gateway.runtime.versions import ChangeVersions
 from gateway.store import audit
 from gateway.store.coordination import workers
 
@@ -89,7 +89,7 @@ class ActiveCalls:
     """
 
     store: Store
-    marks: Revisions
+    versions: ChangeVersions
     is_loaded: Callable[[int, int], bool] = lambda server_id, model_id: False
     clock: Callable[[], float] = time.monotonic
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -200,8 +200,8 @@ class ActiveCalls:
         self._publish()
 
     def _listen(self) -> None:
-        revision = self.marks.of("commands")
-        if revision == self._seen:
+        version = self.versions.of("commands")
+        if version == self._seen:
             return
         if self._seen == -1:  # what was commanded before we began is not for us
             self._first_command = self.store.read(workers.last_command) + 1
@@ -212,7 +212,7 @@ class ActiveCalls:
             if command.id not in self._obeyed:
                 self._obeyed.append(command.id)
                 self._obey(command)
-        self._seen = revision
+        self._seen = version
 
     def _obey(self, command: workers.Command) -> None:
         match command.kind:

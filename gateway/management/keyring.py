@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from gateway.core.secrets import KEY_PREFIX, digest, is_well_formed
 from gateway.errors import NotFound, Unauthenticated
 from gateway.runtime.database import UNAVAILABLE, Store, StoreUnavailable
-from gateway.runtime.versions import Revisions
+from gateway.runtime.versions import ChangeVersions
 from gateway.schemas.key import Key
 from gateway.store import keys
 
@@ -49,7 +49,7 @@ class Keyring:
     """The keys of this worker. `find` is called once a request."""
 
     store: Store
-    revisions: Revisions
+    versions: ChangeVersions
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     clock: Callable[[], float] = time.monotonic
     _seen: int = -1
@@ -89,15 +89,15 @@ class Keyring:
         self._seen = -1
 
     def _look_up(self, wanted: bytes) -> Key | None:
-        revision = self.revisions.of("keys")
-        if revision != self._seen:
+        version = self.versions.of("keys")
+        if version != self._seen:
             self._set_aside()
             self._unknown.clear()
-            self._seen = revision
+            self._seen = version
         key = self._known.get(wanted)
         if key is None and wanted not in self._unknown:
-            return self._load(wanted, revision)
-        if self.revisions.age_s() > STALE_S:
+            return self._load(wanted, version)
+        if self.versions.age_s() > STALE_S:
             raise StoreUnavailable(UNAVAILABLE)
         return key
 
@@ -109,11 +109,11 @@ class Keyring:
             for wanted, (key, verified_s) in self._before.items()
             if now_s - verified_s <= STALE_S
         }
-        heard_s = now_s - self.revisions.age_s()
+        heard_s = now_s - self.versions.age_s()
         self._before = kept | {wanted: (key, heard_s) for wanted, key in self._known.items()}
         self._known.clear()
 
-    def _load(self, wanted: bytes, revision: int) -> Key | None:
+    def _load(self, wanted: bytes, version: int) -> Key | None:
         try:
             key = self.store.read(keys.find_by_digest, wanted)
         except StoreUnavailable:
@@ -121,7 +121,7 @@ class Keyring:
             if stale is None or self.clock() - verified_s > STALE_S:
                 raise
             return stale
-        if revision != self._seen:
+        if version != self._seen:
             return key  # something changed meanwhile: true now, not worth keeping
         if key is None:
             self._unknown[wanted] = None

@@ -21,7 +21,7 @@ from gateway.dialects import SCOPES
 from gateway.errors import InvalidFields, InvalidRequest, Message
 from gateway.policy.overrides import rules
 from gateway.runtime.database import Store
-from gateway.runtime.versions import Revisions
+from gateway.runtime.versions import ChangeVersions
 from gateway.schemas import convert
 from gateway.schemas.key import Key
 from gateway.store import audit, key_queries, keys, responses
@@ -35,7 +35,7 @@ class Keys:
     """Manages keys."""
 
     store: Store
-    marks: Revisions
+    versions: ChangeVersions
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     random_bytes: Callable[[int], bytes] = secrets.token_bytes
 
@@ -144,7 +144,7 @@ class Keys:
 
     def _write(self, change: Callable[[Session], T]) -> T:
         result = self.store.write(change)
-        self.marks.look()
+        self.versions.look()
         return result
 
     def _change(

@@ -17,7 +17,7 @@ from gateway.core.admin import Actor
 from gateway.core.chat import Json
 from gateway.errors import InvalidFields, InvalidRequest, Message
 from gateway.runtime.database import Store, StoreUnavailable
-from gateway.runtime.versions import Revisions
+from gateway.runtime.versions import ChangeVersions
 from gateway.schemas import convert
 from gateway.schemas.settings import DEFAULTS, RuntimeSettings
 from gateway.store import audit, settings
@@ -31,14 +31,14 @@ class SettingsCache:
     """Hands out the current settings."""
 
     store: Store
-    marks: Revisions
+    versions: ChangeVersions
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     _changes: int = 0
     _loaded: int = -1
     _behaviour: RuntimeSettings = field(default_factory=RuntimeSettings)
 
     def __post_init__(self) -> None:
-        self.marks.on_change("settings", self._forget)
+        self.versions.on_change("settings", self._forget)
 
     def behaviour(self) -> RuntimeSettings:
         """Return the settings in force."""
@@ -79,7 +79,7 @@ class SettingsCache:
         return self._again()
 
     def _again(self) -> RuntimeSettings:
-        self.marks.look()
+        self.versions.look()
         self._forget()
         return self.behaviour()
 

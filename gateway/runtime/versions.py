@@ -25,8 +25,8 @@ POLL_S = 0.4
 LOOK_S = 0.05
 
 
-class Revisions:
-    """The change marks as this worker sees them."""
+class ChangeVersions:
+    """The change versions as this worker sees them."""
 
     def __init__(self, store: Store, clock: Callable[[], float] = time.monotonic) -> None:
         self._store = store
@@ -62,7 +62,7 @@ class Revisions:
         try:
             found = self._watch.look() if self._watch else self._store.read(versions.numbers)
         except (Unavailable, sqlite3.Error) as exc:
-            log.debug("the change marks cannot be read: %s", type(exc).__name__)
+            log.debug("the change versions cannot be read: %s", type(exc).__name__)
             return
         self._heard_s = self._clock()
         if found is not self._numbers:

@@ -20,7 +20,7 @@ from gateway.core.catalog import Model
 from gateway.errors import NotFound
 from gateway.policy.routing import Index
 from gateway.runtime.database import Store, StoreUnavailable
-from gateway.runtime.versions import Revisions
+from gateway.runtime.versions import ChangeVersions
 from gateway.schemas.server import Server
 from gateway.schemas.settings import RuntimeSettings
 from gateway.store import catalog, servers
@@ -69,7 +69,7 @@ class Catalog:
     """Hands out the current snapshot, and tells `listener` of each new one."""
 
     store: Store
-    marks: Revisions
+    versions: ChangeVersions
     behaviour: Callable[[], RuntimeSettings]
     listener: Callable[[Snapshot], None] = lambda snapshot: None
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -81,7 +81,7 @@ class Catalog:
     def __post_init__(self) -> None:
         topics: tuple[Topic, ...] = ("models", "servers", "settings")
         for topic in topics:
-            self.marks.on_change(topic, self._forget)
+            self.versions.on_change(topic, self._forget)
 
     def snapshot(self) -> Snapshot:
         """Return servers and models. Raises StoreUnavailable only while none was ever read."""
@@ -149,7 +149,7 @@ class Catalog:
 
     def drop(self) -> None:
         """Read everything anew at the next look: this worker has just changed something."""
-        self.marks.look()
+        self.versions.look()
         self._forget()
 
     def reload(self) -> None:

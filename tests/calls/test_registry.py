@@ -16,7 +16,7 @@ from gateway.core.events import TextDelta, ThinkingDelta
 from gateway.core.usage import Admission
 from gateway.errors import GatewayError
 from gateway.runtime.database import Store, StoreUnavailable
-from gateway.runtime.versions import Revisions
+from gateway.runtime.versions import ChangeVersions
 from gateway.store import audit
 from gateway.store.coordination import versions, workers
 from gateway.store.tables import CommandRow
@@ -43,10 +43,10 @@ class Desk:
         self.store = store
         self.clock = clock
         self.name = name
-        self.marks = Revisions(store, clock.seconds)
+        self.versions = ChangeVersions(store, clock.seconds)
         self.live = ActiveCalls(
             store,
-            self.marks,
+            self.versions,
             clock=clock.seconds,
             now=clock.now,
             name=lambda: name,
@@ -101,7 +101,7 @@ def desk(any_store: Store, clock: FakeClock) -> Iterator[Desk]:
     desk = Desk(any_store, clock, "box:1")
     desk.live.exchange()
     yield desk
-    desk.marks.stop()
+    desk.versions.stop()
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def other(any_store: Store, clock: FakeClock, desk: Desk) -> Iterator[Desk]:
     other = Desk(any_store, clock, "box:2")
     other.live.exchange()
     yield other
-    other.marks.stop()
+    other.versions.stop()
 
 
 def test_a_call_is_shown_while_it_lasts(desk: Desk):
@@ -196,14 +196,14 @@ def test_one_call_that_cannot_be_cancelled_does_not_save_the_others(desk: Desk):
 
 
 def test_one_worker_alone_writes_nothing(desk: Desk):
-    before = desk.marks.of("commands")
+    before = desk.versions.of("commands")
     with desk.run("req_1"):
         for _ in range(10):
             desk.clock.tick(1)
             desk.live.exchange()
             assert len(desk.live.everywhere()) == 1
 
-    assert desk.marks.of("commands") == before
+    assert desk.versions.of("commands") == before
     assert (
         desk.store.read(workers.list_alive, desk.clock.now() - timedelta(hours=1))[0].snapshot == {}
     )
@@ -271,12 +271,12 @@ def test_a_call_of_another_worker_is_cancelled(desk: Desk, other: Desk):
 
 
 def test_a_call_of_this_worker_is_cancelled_without_an_order(desk: Desk, other: Desk):
-    before = desk.marks.of("commands")
+    before = desk.versions.of("commands")
     with desk.run("req_1"):
         desk.live.cancel_anywhere("req_1", EVE)
 
     assert desk.cancelled == [("req_1", "cancelled")]
-    assert desk.marks.of("commands") == before
+    assert desk.versions.of("commands") == before
 
 
 def test_old_orders_are_not_for_a_new_worker(desk: Desk, any_store: Store, clock: FakeClock):
@@ -286,7 +286,7 @@ def test_old_orders_are_not_for_a_new_worker(desk: Desk, any_store: Store, clock
         late.live.exchange()
 
     assert late.cancelled == []
-    late.marks.stop()
+    late.versions.stop()
 
 
 def test_an_order_that_appears_late_is_obeyed_once(desk: Desk, other: Desk):

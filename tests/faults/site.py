@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 from gateway.core.admin import SYSTEM
 from gateway.management.settings import SettingsCache
 from gateway.runtime.database import Store
-from gateway.runtime.versions import Revisions
+from gateway.runtime.versions import ChangeVersions
 from gateway.store import servers
 from gateway.store.coordination import versions
 from gateway.store.database.engine import Database
@@ -104,9 +104,9 @@ class Site:
     def change(self, **settings: Any) -> None:
         """Change settings, as another worker would."""
         store = Store(self.database)
-        marks = Revisions(store)
-        SettingsCache(store, marks).update(settings, SYSTEM)
-        marks.stop()
+        versions = ChangeVersions(store)
+        SettingsCache(store, versions).update(settings, SYSTEM)
+        versions.stop()
         time.sleep(2 * SEEN_S)
 
     def change_servers(self, urls: list[str] | None = None, **values: Any) -> None:

@@ -13,7 +13,7 @@ from gateway.management.keyring import Keyring
 from gateway.management.keys import Keys
 from gateway.management.settings import SettingsCache
 from gateway.runtime.database import Store
-from gateway.runtime.versions import Revisions
+from gateway.runtime.versions import ChangeVersions
 from gateway.store.database import schema
 from gateway.store.database.engine import Database
 from tests.servers import Postgres, running_postgres
@@ -94,10 +94,10 @@ class Worker:
 
     def __init__(self, store: Store, clock: FakeClock) -> None:
         self.store = store
-        self.marks = Revisions(store, clock.seconds)
-        self.settings = SettingsCache(store, self.marks, clock.now)
-        self.keys = Keys(store, self.marks, now=clock.now)
-        self.keyring = Keyring(store, self.marks, now=clock.now, clock=clock.seconds)
+        self.versions = ChangeVersions(store, clock.seconds)
+        self.settings = SettingsCache(store, self.versions, clock.now)
+        self.keys = Keys(store, self.versions, now=clock.now)
+        self.keyring = Keyring(store, self.versions, now=clock.now, clock=clock.seconds)
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def worker(any_store: Store, clock: FakeClock) -> Iterator[Worker]:
     """One worker."""
     worker = Worker(any_store, clock)
     yield worker
-    worker.marks.stop()
+    worker.versions.stop()
 
 
 @pytest.fixture
@@ -114,5 +114,5 @@ def other(any_url: str, clock: FakeClock) -> Iterator[Worker]:
     database = Database.open(any_url)
     worker = Worker(Store(database), clock)
     yield worker
-    worker.marks.stop()
+    worker.versions.stop()
     database.close()

@@ -11,7 +11,7 @@ from gateway.management.model_operations import Operations
 from gateway.management.servers import Servers
 from gateway.management.settings import SettingsCache
 from gateway.runtime.database import Store
-from gateway.runtime.versions import Revisions
+from gateway.runtime.versions import ChangeVersions
 from gateway.scheduling.catalog import Catalog
 from gateway.scheduling.clients import Clients
 from gateway.scheduling.discovery import Refreshed, Refresher
@@ -29,11 +29,14 @@ class Site:
     def __init__(self, store: Store, clock: FakeClock) -> None:
         self.store = store
         self.clock = clock
-        self.marks = Revisions(store, clock.seconds)
-        self.settings = SettingsCache(store, self.marks, clock.now)
+        self.versions = ChangeVersions(store, clock.seconds)
+        self.settings = SettingsCache(store, self.versions, clock.now)
         behaviour = self.settings.behaviour
         self.catalog = Catalog(
-            store, self.marks, behaviour, listener=lambda snapshot: self.scheduler.follow(snapshot)
+            store,
+            self.versions,
+            behaviour,
+            listener=lambda snapshot: self.scheduler.follow(snapshot),
         )
         self.clients = Clients(behaviour, pool_size=8)
         self.scheduler = Scheduler(self.clients, behaviour, clock.seconds)
@@ -92,6 +95,6 @@ class Site:
 
     def close(self) -> None:
         """End what is open."""
-        self.marks.stop()
+        self.versions.stop()
         for server in self.catalog.servers():
             self.clients.forget(server.id)

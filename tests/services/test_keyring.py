@@ -135,7 +135,7 @@ def test_a_change_of_another_key_just_before_an_outage_cools_no_warm_key(
     worker.keyring.find(warm)
     worker.keys.issue({"name": "another"}, SYSTEM)
     clock.tick(1)
-    worker.marks.look()
+    worker.versions.look()
 
     def away(*args: object, **kwargs: object) -> None:
         raise sqlite3.OperationalError("disk I/O error")

@@ -23,7 +23,7 @@ from gateway.policy import rate_window
 from gateway.runtime import tasks
 from gateway.runtime.database import PAUSE_S, Store, StoreUnavailable
 from gateway.runtime.shared_counts import SharedCounts
-from gateway.runtime.versions import Revisions
+from gateway.runtime.versions import ChangeVersions
 from gateway.schemas.key import Budget, Key
 from gateway.schemas.settings import RuntimeSettings
 from gateway.store.tables import CounterLeaseRow, KeyCounterRow
@@ -439,7 +439,7 @@ def test_settling_never_waits_for_the_database(limiter: Limiter, any_store: Stor
 
 
 def test_leases_of_a_killed_worker_go_back(any_store: Store) -> None:
-    Keys(any_store, Revisions(any_store)).issue({"name": "k"}, SYSTEM)
+    Keys(any_store, ChangeVersions(any_store)).issue({"name": "k"}, SYSTEM)
     name = (1, "requests", "total", datetime(1970, 1, 1, tzinfo=UTC))
     units, free, _ = any_store.write(
         counters.lease, name, worker="gone:1", want=60, least=1, limit=100

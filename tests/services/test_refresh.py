@@ -341,7 +341,7 @@ def test_an_edit_in_another_worker_is_seen(site: Site, box: FakeOllama, url: str
         versions.bump(session, "models")
 
     site.store.write(disable)
-    other.marks.look()  # as a running worker does twice a second
+    other.versions.look()  # as a running worker does twice a second
 
     assert other.names() == {"heron:7b"}
     other.close()

@@ -22,7 +22,7 @@ from gateway.core.usage import OUTCOMES, Admission, Settlement
 from gateway.errors import Unavailable
 from gateway.management.keys import Keys
 from gateway.runtime.database import Store, StoreUnavailable
-from gateway.runtime.versions import Revisions
+from gateway.runtime.versions import ChangeVersions
 from gateway.runtime.workers import Reaper
 from gateway.store.database.engine import Database
 from gateway.store.tables import (
@@ -80,7 +80,7 @@ def settlement(number: int = 1, **changes: object) -> Settlement:
 @pytest.fixture
 def key_id(any_store: Store) -> int:
     """A key with the id 1."""
-    key, _ = Keys(any_store, Revisions(any_store)).issue({"name": "laptop"}, SYSTEM)
+    key, _ = Keys(any_store, ChangeVersions(any_store)).issue({"name": "laptop"}, SYSTEM)
     assert key.id == 1
     return key.id
 
@@ -503,7 +503,7 @@ KILLS = times(4, 40)
 def test_counters_equal_rows_after_writers_were_killed(any_url: str) -> None:
     database = Database.open(any_url)
     store = Store(database)
-    Keys(store, Revisions(store)).issue({"name": "laptop"}, SYSTEM)
+    Keys(store, ChangeVersions(store)).issue({"name": "laptop"}, SYSTEM)
     for number in range(KILLS):
         victim = subprocess.Popen(
             [sys.executable, "-c", _VICTIM, any_url, str(number)], stdout=subprocess.PIPE
