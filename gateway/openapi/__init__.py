@@ -45,9 +45,7 @@ def document(*fragments: Mapping[str, Any]) -> Schema:
                 "api-key": {"type": "apiKey", "in": "header", "name": "api-key"},
                 "metrics": {"type": "http", "scheme": "bearer"},
             },
-            "schemas": (
-                shared.schemas() | chat.schemas() | responses.schemas() | messages.schemas()
-            ),
+            "schemas": shared.SCHEMAS | chat.SCHEMAS | responses.SCHEMAS | messages.SCHEMAS,
         },
     }
     for fragment in fragments:

@@ -21,12 +21,12 @@ from gateway.openapi.parts import (
 )
 from gateway.openapi.shared import (
     EFFORT,
+    GENERATION,
     OBJECT,
     RECORDED,
     RESPONSE_FORMAT,
     SAMPLING,
     WAITING,
-    generation_fields,
     token_limit,
 )
 
@@ -35,49 +35,70 @@ _EMPTY = request({}, about="Refused unless empty.")
 _LOGPROBS = nullable(
     answer({"content": nullable(listed(ref("TokenLogprob"))), "refusal": {"type": "null"}})
 )
-
-
-def schemas() -> dict[str, Schema]:
-    """Return the named schemas."""
-    return {
-        "ContentPart": _content_part(),
-        "ChatMessage": _message(),
-        "Tool": _tool(),
-        "ChatRequest": _chat_request(),
-        "ToolCall": answer(
-            {
-                "id": text(),
-                "type": word("function", "custom"),
-                "function": answer({"name": text(), "arguments": text("JSON text.")}),
-                "custom": answer(alike(text(), "name", "input")),
-            },
-            optional="function custom",
-        ),
-        "ChatCompletion": _chat_answer(),
-        "ChatCompletionChunk": _chat_chunk(),
-        "CompletionRequest": _completion_request(),
-        "Completion": _completion(),
-        "EmbeddingRequest": request(
-            {
-                **WAITING,
-                "model": text(),
-                "input": either(
-                    text(), listed(text(), minItems=1), about="Token lists are refused."
-                ),
-                "encoding_format": word("float", "base64"),
-                "dimensions": integer("Must be a size the model can make.", 1),
-                "user": RECORDED,
-                "options": ref("Options"),
-                "extra_body": request({}),
-            },
-            required="model input",
-        ),
-        "EmbeddingList": _embeddings(),
+_GIVEN_FUNCTION = request({"name": text(), "arguments": either(text(), OBJECT)}, "name")
+_ANY_SCHEMA = anything("A JSON schema.")
+_DESCRIBED = {**alike(text(), "name", "description"), "parameters": _ANY_SCHEMA, "strict": flag()}
+_MESSAGE = answer(
+    {
+        "role": constant("assistant"),
+        "content": nullable(text()),
+        "refusal": {"type": "null"},
+        "annotations": listed(anything()),
+        "reasoning_content": text("Thinking; the name depends on the setting."),
+        "reasoning": text(),
+        "tool_calls": listed(ref("ToolCall")),
+        "function_call": answer(alike(text(), "name", "arguments")),
+    },
+    optional="reasoning_content reasoning tool_calls function_call",
+)
+_CHOICE = {
+    "index": integer(),
+    "finish_reason": _FINISH,
+    "logprobs": _LOGPROBS,
+    "message": _MESSAGE,
+}
+_FUNCTION_DELTA = answer(alike(text(), "name", "arguments"), optional="name")
+_CALL_DELTA = answer(
+    {
+        "index": integer(),
+        **alike(text(), "id", "type"),
+        "function": _FUNCTION_DELTA,
+        "custom": answer(alike(text(), "name", "input"), optional="name input"),
+    },
+    optional="id type function custom",
+)
+_DELTA = {
+    "role": constant("assistant"),
+    "content": nullable(text()),
+    **alike(text(), "reasoning_content", "reasoning"),
+    "tool_calls": listed(_CALL_DELTA),
+    "function_call": _FUNCTION_DELTA,
+}
+_CHUNK_CHOICE = {
+    "index": integer(),
+    "delta": answer(_DELTA, optional=" ".join(_DELTA)),
+    "logprobs": _LOGPROBS,
+    "finish_reason": nullable(_FINISH),
+}
+_COMPLETION_LOGPROBS = answer(
+    {
+        "tokens": listed(text()),
+        "token_logprobs": listed(nullable(number())),
+        "top_logprobs": nullable(listed(anything())),
+        "text_offset": listed(integer()),
     }
-
-
-def _content_part() -> Schema:
-    return request(
+)
+_COMPLETION_CHOICE = {
+    "index": integer(),
+    "text": text(),
+    "logprobs": nullable(_COMPLETION_LOGPROBS),
+    "finish_reason": nullable(word("stop", "length")),
+}
+_COMPLETION_USAGE = alike(integer(), "prompt_tokens", "completion_tokens", "total_tokens")
+_VECTOR = either(listed(number()), text("base64 of little-endian 32-bit floats."))
+_EMBEDDING = {"object": constant("embedding"), "index": integer(), "embedding": _VECTOR}
+SCHEMAS: dict[str, Schema] = {
+    "ContentPart": request(
         {
             "type": text("text, image_url, input_audio, file, refusal, thinking, ..."),
             "text": text(),
@@ -88,44 +109,34 @@ def _content_part() -> Schema:
             "file": request(alike(text(), "file_data", "filename")),
         },
         required="type",
-    )
-
-
-def _message() -> Schema:
-    function = request({"name": text(), "arguments": either(text(), OBJECT)}, "name")
-    return request(
+    ),
+    "ChatMessage": request(
         {
             "role": word("system", "developer", "user", "assistant", "tool", "function"),
             "content": either(text(), listed(ref("ContentPart"))),
-            "tool_calls": listed(request({**alike(text(), "id", "type"), "function": function})),
+            "tool_calls": listed(
+                request({**alike(text(), "id", "type"), "function": _GIVEN_FUNCTION})
+            ),
             "tool_call_id": text("Of a `tool` message: which call it answers."),
             "reasoning_content": text("Thinking of an earlier turn; also `reasoning`, `thinking`."),
             **alike(text(), "reasoning", "thinking", "refusal", "name"),
             "function_call": request(alike(text(), "name", "arguments")),
         },
         required="role",
-    )
-
-
-def _tool() -> Schema:
-    schema = anything("A JSON schema.")
-    described = {**alike(text(), "name", "description"), "parameters": schema, "strict": flag()}
-    return request(
+    ),
+    "Tool": request(
         {
             "type": text("function or custom; others are left out with notice."),
-            "function": request(described, "name"),
+            "function": request(_DESCRIBED, "name"),
             "custom": request({**alike(text(), "name", "description"), "format": anything()}),
-            **described,
-            "input_schema": schema,
+            **_DESCRIBED,
+            "input_schema": _ANY_SCHEMA,
         },
         about="In OpenAI's nested or flat form, or Anthropic's.",
-    )
-
-
-def _chat_request() -> Schema:
-    return request(
+    ),
+    "ChatRequest": request(
         {
-            **generation_fields(),
+            **GENERATION,
             **SAMPLING,
             "model": text("Name, alias or pattern of a model."),
             "messages": listed(ref("ChatMessage"), minItems=1),
@@ -160,83 +171,41 @@ def _chat_request() -> Schema:
             **alike(anything("Refused."), "web_search_options", "moderation"),
         },
         required="model messages",
-    )
-
-
-def _chat_answer() -> Schema:
-    message = answer(
+    ),
+    "ToolCall": answer(
         {
-            "role": constant("assistant"),
-            "content": nullable(text()),
-            "refusal": {"type": "null"},
-            "annotations": listed(anything()),
-            "reasoning_content": text("Thinking; the name depends on the setting."),
-            "reasoning": text(),
-            "tool_calls": listed(ref("ToolCall")),
-            "function_call": answer(alike(text(), "name", "arguments")),
+            "id": text(),
+            "type": word("function", "custom"),
+            "function": answer({"name": text(), "arguments": text("JSON text.")}),
+            "custom": answer(alike(text(), "name", "input")),
         },
-        optional="reasoning_content reasoning tool_calls function_call",
-    )
-    choice = {
-        "index": integer(),
-        "finish_reason": _FINISH,
-        "logprobs": _LOGPROBS,
-        "message": message,
-    }
-    return answer(
+        optional="function custom",
+    ),
+    "ChatCompletion": answer(
         {
             **alike(text(), "id", "system_fingerprint", "service_tier"),
             "object": constant("chat.completion"),
             "created": integer(),
             "model": text("As the caller wrote it."),
-            "choices": listed(answer(choice)),
+            "choices": listed(answer(_CHOICE)),
             "usage": ref("ChatUsage"),
         },
         optional="service_tier",
-    )
-
-
-def _chat_chunk() -> Schema:
-    function = answer(alike(text(), "name", "arguments"), optional="name")
-    call = answer(
-        {
-            "index": integer(),
-            **alike(text(), "id", "type"),
-            "function": function,
-            "custom": answer(alike(text(), "name", "input"), optional="name input"),
-        },
-        optional="id type function custom",
-    )
-    delta = {
-        "role": constant("assistant"),
-        "content": nullable(text()),
-        **alike(text(), "reasoning_content", "reasoning"),
-        "tool_calls": listed(call),
-        "function_call": function,
-    }
-    choice = {
-        "index": integer(),
-        "delta": answer(delta, optional=" ".join(delta)),
-        "logprobs": _LOGPROBS,
-        "finish_reason": nullable(_FINISH),
-    }
-    return answer(
+    ),
+    "ChatCompletionChunk": answer(
         {
             **alike(text(), "id", "model", "system_fingerprint", "service_tier"),
             "object": constant("chat.completion.chunk"),
             "created": integer(),
-            "choices": listed(answer(choice)),
+            "choices": listed(answer(_CHUNK_CHOICE)),
             "usage": nullable(ref("ChatUsage")),
         },
         "One `data:` event; the last one is `[DONE]`.",
         optional="usage service_tier",
-    )
-
-
-def _completion_request() -> Schema:
-    return request(
+    ),
+    "CompletionRequest": request(
         {
-            **generation_fields(),
+            **GENERATION,
             **SAMPLING,
             "model": text(),
             "prompt": either(text(), listed(text()), about="Token lists are refused."),
@@ -257,46 +226,38 @@ def _completion_request() -> Schema:
             "reasoning": ref("Reasoning"),
         },
         required="model prompt",
-    )
-
-
-def _completion() -> Schema:
-    logprobs = answer(
-        {
-            "tokens": listed(text()),
-            "token_logprobs": listed(nullable(number())),
-            "top_logprobs": nullable(listed(anything())),
-            "text_offset": listed(integer()),
-        }
-    )
-    choice = {
-        "index": integer(),
-        "text": text(),
-        "logprobs": nullable(logprobs),
-        "finish_reason": nullable(word("stop", "length")),
-    }
-    usage = alike(integer(), "prompt_tokens", "completion_tokens", "total_tokens")
-    return answer(
+    ),
+    "Completion": answer(
         {
             **alike(text(), "id", "model", "system_fingerprint"),
             "object": constant("text_completion"),
             "created": integer(),
-            "choices": listed(answer(choice)),
-            "usage": nullable(answer(usage)),
+            "choices": listed(answer(_COMPLETION_CHOICE)),
+            "usage": nullable(answer(_COMPLETION_USAGE)),
         },
         "The whole answer; streamed, each event is one of these and the last one is `[DONE]`.",
         optional="usage",
-    )
-
-
-def _embeddings() -> Schema:
-    vector = either(listed(number()), text("base64 of little-endian 32-bit floats."))
-    item = {"object": constant("embedding"), "index": integer(), "embedding": vector}
-    return answer(
+    ),
+    "EmbeddingRequest": request(
+        {
+            **WAITING,
+            "model": text(),
+            "input": either(text(), listed(text(), minItems=1), about="Token lists are refused."),
+            "encoding_format": word("float", "base64"),
+            "dimensions": integer("Must be a size the model can make.", 1),
+            "user": RECORDED,
+            "options": ref("Options"),
+            "extra_body": request({}),
+        },
+        required="model input",
+    ),
+    "EmbeddingList": answer(
         {
             "object": constant("list"),
             "model": text(),
-            "data": listed(answer(item)),
+            "data": listed(answer(_EMBEDDING)),
             "usage": answer(alike(integer(), "prompt_tokens", "total_tokens")),
         }
-    )
+    ),
+}
+"""The named schemas."""

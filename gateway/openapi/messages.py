@@ -20,11 +20,11 @@ from gateway.openapi.parts import (
 )
 from gateway.openapi.shared import (
     EFFORT,
+    GENERATION,
     OBJECT,
     RECORDED,
     RESPONSE_FORMAT,
     SAMPLING,
-    generation_fields,
 )
 
 EVENTS = (
@@ -37,44 +37,34 @@ EVENTS = (
     "message_stop",
     "error",
 )
-
-
-def schemas() -> dict[str, Schema]:
-    """Return the named schemas."""
-    return {
-        "MessagesRequest": _request(),
-        "Message": _message(),
-        "MessageEvent": answer(
-            {
-                "type": word(*EVENTS),
-                "index": integer(),
-                "message": ref("Message"),
-                **alike(OBJECT, "content_block", "delta", "usage", "error"),
-                "request_id": text(),
-            },
-            "One `event:` and `data:` pair.",
-            optional="index message content_block delta usage error request_id",
-        ),
-        "TokenCount": answer({"input_tokens": integer("Estimated.")}),
-    }
-
-
-def _request() -> Schema:
-    message = {
-        "role": word("user", "assistant", "system"),
-        "content": either(text(), listed(OBJECT)),
-    }
-    choice = {
-        "type": word("auto", "any", "tool", "none"),
-        "name": text(),
-        "disable_parallel_tool_use": flag(),
-    }
-    return request(
+_TURN = {
+    "role": word("user", "assistant", "system"),
+    "content": either(text(), listed(OBJECT)),
+}
+_TOOL_CHOICE = {
+    "type": word("auto", "any", "tool", "none"),
+    "name": text(),
+    "disable_parallel_tool_use": flag(),
+}
+_BLOCKS = either(
+    answer({"type": constant("thinking"), **alike(text(), "thinking", "signature")}),
+    answer({"type": constant("text"), "text": text()}),
+    answer({"type": constant("tool_use"), **alike(text(), "id", "name"), "input": OBJECT}),
+)
+_CACHED = alike(integer(), "cache_creation_input_tokens", "cache_read_input_tokens")
+_USAGE = {
+    "input_tokens": integer(),
+    "output_tokens": integer("Thinking included."),
+    **_CACHED,
+    "service_tier": text(),
+}
+SCHEMAS: dict[str, Schema] = {
+    "MessagesRequest": request(
         {
-            **generation_fields(),
+            **GENERATION,
             **SAMPLING,
             "model": text(),
-            "messages": listed(request(message, required="role content"), minItems=1),
+            "messages": listed(request(_TURN, required="role content"), minItems=1),
             "max_tokens": integer("Thinking counts too. May be absent here.", 1),
             "max_output_tokens": integer("The same; the other one wins.", 1),
             "system": either(text(), listed(OBJECT)),
@@ -82,7 +72,9 @@ def _request() -> Schema:
             "stop_sequences": listed(text(), "Matched by the gateway, in the text only."),
             "top_k": integer("", -1),
             "tools": listed(ref("Tool"), "Hosted tools are left out with notice."),
-            "tool_choice": either(request(choice, required="type"), word("auto", "any", "none")),
+            "tool_choice": either(
+                request(_TOOL_CHOICE, required="type"), word("auto", "any", "none")
+            ),
             "thinking": request(
                 {
                     "type": word("enabled", "adaptive", "between_tools", "disabled"),
@@ -102,31 +94,30 @@ def _request() -> Schema:
             "thread": anything("Refused."),
         },
         required="model messages",
-    )
-
-
-def _message() -> Schema:
-    blocks = either(
-        answer({"type": constant("thinking"), **alike(text(), "thinking", "signature")}),
-        answer({"type": constant("text"), "text": text()}),
-        answer({"type": constant("tool_use"), **alike(text(), "id", "name"), "input": OBJECT}),
-    )
-    cached = alike(integer(), "cache_creation_input_tokens", "cache_read_input_tokens")
-    usage = {
-        "input_tokens": integer(),
-        "output_tokens": integer("Thinking included."),
-        **cached,
-        "service_tier": text(),
-    }
-    return answer(
+    ),
+    "Message": answer(
         {
             "id": text(),
             "type": constant("message"),
             "role": constant("assistant"),
             "model": text("As the caller wrote it."),
-            "content": listed(blocks),
+            "content": listed(_BLOCKS),
             "stop_reason": nullable(word("end_turn", "max_tokens", "stop_sequence", "tool_use")),
             "stop_sequence": nullable(text()),
-            "usage": answer(usage, optional="service_tier"),
+            "usage": answer(_USAGE, optional="service_tier"),
         }
-    )
+    ),
+    "MessageEvent": answer(
+        {
+            "type": word(*EVENTS),
+            "index": integer(),
+            "message": ref("Message"),
+            **alike(OBJECT, "content_block", "delta", "usage", "error"),
+            "request_id": text(),
+        },
+        "One `event:` and `data:` pair.",
+        optional="index message content_block delta usage error request_id",
+    ),
+    "TokenCount": answer({"input_tokens": integer("Estimated.")}),
+}
+"""The named schemas."""

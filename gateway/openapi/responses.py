@@ -21,12 +21,12 @@ from gateway.openapi.parts import (
 )
 from gateway.openapi.shared import (
     EFFORT,
+    GENERATION,
     OBJECT,
     REASONING,
     RECORDED,
     RESPONSE_FORMAT,
     SAMPLING,
-    generation_fields,
     page_of,
     token_limit,
 )
@@ -53,43 +53,38 @@ EVENTS = (
     "response.failed",
 )
 """Every event of a stream, in the order of their first possible appearance."""
-
-
-def schemas() -> dict[str, Schema]:
-    """Return the named schemas."""
-    event = {
-        "type": word(*EVENTS),
-        "sequence_number": integer("Counts from 0 without gaps."),
-        "response": ref("Response"),
-        "item": ref("ResponseItem"),
-        **alike(integer(), "output_index", "content_index", "summary_index"),
-        "part": OBJECT,
-        **alike(text(), "item_id", "delta", "text", "arguments", "input", "name"),
-        "logprobs": listed(anything()),
-    }
-    return {
-        "ResponseRequest": _request(),
-        "Response": _response(),
-        "ResponseItem": _item(),
-        "ResponseEvent": answer(
-            event,
-            "One `event:` and `data:` pair. There is no `[DONE]`.",
-            optional=" ".join(list(event)[2:]),
-        ),
-        "ResponseDeleted": answer(
-            {"id": text(), "object": constant("response"), "deleted": flag()}
-        ),
-        "ResponseItems": page_of(OBJECT),
-        "InputTokens": answer(
-            {"object": constant("response.input_tokens"), "input_tokens": integer("Estimated.")}
-        ),
-    }
-
-
-def _request() -> Schema:
-    return request(
+_PART = {
+    "type": constant("output_text"),
+    "text": text(),
+    **alike(listed(anything()), "annotations", "logprobs"),
+}
+_SUMMARY = {"type": constant("summary_text"), "text": text()}
+_KINDS = {
+    "reasoning": {"summary": listed(answer(_SUMMARY)), "encrypted_content": nullable(text())},
+    "message": {"role": constant("assistant"), "content": listed(answer(_PART))},
+    "function_call": alike(text(), "call_id", "name", "namespace", "arguments"),
+    "custom_tool_call": alike(text(), "call_id", "name", "namespace", "input"),
+}
+_HEAD = {"id": text(), "status": word("in_progress", "completed", "incomplete", "failed")}
+_USAGE = {
+    **alike(integer(), "input_tokens", "output_tokens", "total_tokens"),
+    "input_tokens_details": answer(alike(integer(), "cached_tokens", "cache_write_tokens")),
+    "output_tokens_details": answer({"reasoning_tokens": integer()}),
+}
+_EVENT = {
+    "type": word(*EVENTS),
+    "sequence_number": integer("Counts from 0 without gaps."),
+    "response": ref("Response"),
+    "item": ref("ResponseItem"),
+    **alike(integer(), "output_index", "content_index", "summary_index"),
+    "part": OBJECT,
+    **alike(text(), "item_id", "delta", "text", "arguments", "input", "name"),
+    "logprobs": listed(anything()),
+}
+SCHEMAS: dict[str, Schema] = {
+    "ResponseRequest": request(
         {
-            **generation_fields(),
+            **GENERATION,
             **SAMPLING,
             "model": text(),
             "input": either(
@@ -131,38 +126,8 @@ def _request() -> Schema:
             **alike(anything("Refused."), "conversation", "prompt", "moderation"),
         },
         required="model",
-    )
-
-
-def _item() -> Schema:
-    part = {
-        "type": constant("output_text"),
-        "text": text(),
-        **alike(listed(anything()), "annotations", "logprobs"),
-    }
-    summary = {"type": constant("summary_text"), "text": text()}
-    kinds = {
-        "reasoning": {"summary": listed(answer(summary)), "encrypted_content": nullable(text())},
-        "message": {"role": constant("assistant"), "content": listed(answer(part))},
-        "function_call": alike(text(), "call_id", "name", "namespace", "arguments"),
-        "custom_tool_call": alike(text(), "call_id", "name", "namespace", "input"),
-    }
-    head = {"id": text(), "status": word("in_progress", "completed", "incomplete", "failed")}
-    return either(
-        *(
-            answer({**head, "type": constant(kind), **own}, optional="encrypted_content namespace")
-            for kind, own in kinds.items()
-        )
-    )
-
-
-def _response() -> Schema:
-    usage = {
-        **alike(integer(), "input_tokens", "output_tokens", "total_tokens"),
-        "input_tokens_details": answer(alike(integer(), "cached_tokens", "cache_write_tokens")),
-        "output_tokens_details": answer({"reasoning_tokens": integer()}),
-    }
-    return answer(
+    ),
+    "Response": answer(
         {
             "object": constant("response"),
             "status": word("in_progress", "completed", "incomplete", "failed"),
@@ -179,6 +144,24 @@ def _response() -> Schema:
             "output": listed(ref("ResponseItem")),
             "tool_choice": anything(),
             "tools": listed(OBJECT),
-            "usage": nullable(answer(usage)),
+            "usage": nullable(answer(_USAGE)),
         }
-    )
+    ),
+    "ResponseItem": either(
+        *(
+            answer({**_HEAD, "type": constant(kind), **own}, optional="encrypted_content namespace")
+            for kind, own in _KINDS.items()
+        )
+    ),
+    "ResponseEvent": answer(
+        _EVENT,
+        "One `event:` and `data:` pair. There is no `[DONE]`.",
+        optional=" ".join(list(_EVENT)[2:]),
+    ),
+    "ResponseDeleted": answer({"id": text(), "object": constant("response"), "deleted": flag()}),
+    "ResponseItems": page_of(OBJECT),
+    "InputTokens": answer(
+        {"object": constant("response.input_tokens"), "input_tokens": integer("Estimated.")}
+    ),
+}
+"""The named schemas."""

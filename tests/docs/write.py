@@ -27,7 +27,7 @@ from tests.document import document
 ROOT = Path(__file__).resolve().parent.parent.parent
 DOCS = ROOT / "docs"
 BASE, KEY, MODEL = "http://localhost:3000", "YOUR_KEY", "llama3.2"
-_COMMON = parts.request(shared.generation_fields())["properties"]
+_COMMON = parts.request(shared.GENERATION)["properties"]
 _ADMIN = "/api/admin/"
 _METHODS = ("get", "post", "patch", "put", "delete")
 _CLIENT = re.compile(r"(<!-- client: (\w+) (\w+) -->\n).*?(?=<!-- end -->)", re.S)
