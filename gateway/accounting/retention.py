@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from gateway.runtime.database import Store
 from gateway.schemas.settings import RuntimeSettings
 from gateway.store import admins, audit, responses
-from gateway.store.coordination import job_locks
+from gateway.store.coordination import workers
 from gateway.store.usage import counters, retention
 
 log = logging.getLogger(__name__)
@@ -54,8 +54,8 @@ class Retention:
     def look(self) -> None:
         """Prune, if that is due and no other worker does it."""
         now = self.now()
-        if self.store.read(job_locks.is_due, _JOB, now, PERIOD) and self.store.write(
-            job_locks.take, _JOB, now, PERIOD
+        if self.store.read(workers.is_job_due, _JOB, now, PERIOD) and self.store.write(
+            workers.take_job, _JOB, now, PERIOD
         ):
             log.info("pruned: %s", self.prune())
 

@@ -51,12 +51,7 @@ _MESSAGE = answer(
     },
     optional="reasoning_content reasoning tool_calls function_call",
 )
-_CHOICE = {
-    "index": integer(),
-    "finish_reason": _FINISH,
-    "logprobs": _LOGPROBS,
-    "message": _MESSAGE,
-}
+_CHOICE = {"index": integer(), "finish_reason": _FINISH, "logprobs": _LOGPROBS, "message": _MESSAGE}
 _FUNCTION_DELTA = answer(alike(text(), "name", "arguments"), optional="name")
 _CALL_DELTA = answer(
     {
@@ -140,12 +135,11 @@ SCHEMAS: dict[str, Schema] = {
             **SAMPLING,
             "model": text("Name, alias or pattern of a model."),
             "messages": listed(ref("ChatMessage"), minItems=1),
-            "stream": flag(),
+            **alike(flag(), "stream", "logprobs"),
             "stream_options": request(alike(flag(), "include_usage", "include_obfuscation")),
             "max_completion_tokens": token_limit("Thinking counts too; -1 is no limit."),
             "max_tokens": token_limit("The older name; the other one wins."),
             "n": integer("Number of answers, each its own call to Ollama.", 1),
-            "logprobs": flag(),
             "top_logprobs": integer("", 0, 20),
             "logit_bias": _EMPTY,
             "response_format": RESPONSE_FORMAT,
@@ -207,7 +201,7 @@ SCHEMAS: dict[str, Schema] = {
         {
             **GENERATION,
             **SAMPLING,
-            "model": text(),
+            **alike(text(), "model", "template", "system"),
             "prompt": either(text(), listed(text()), about="Token lists are refused."),
             "suffix": text("Fill in the middle; the model must be able to."),
             "max_tokens": token_limit(),
@@ -220,7 +214,6 @@ SCHEMAS: dict[str, Schema] = {
             "stream_options": request({"include_usage": flag()}),
             "user": RECORDED,
             "raw": flag("Send the prompt without the model's template."),
-            **alike(text(), "template", "system"),
             "images": listed(text()),
             "reasoning_effort": EFFORT,
             "reasoning": ref("Reasoning"),

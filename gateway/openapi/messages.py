@@ -18,14 +18,7 @@ from gateway.openapi.parts import (
     text,
     word,
 )
-from gateway.openapi.shared import (
-    EFFORT,
-    GENERATION,
-    OBJECT,
-    RECORDED,
-    RESPONSE_FORMAT,
-    SAMPLING,
-)
+from gateway.openapi.shared import EFFORT, GENERATION, OBJECT, RECORDED, RESPONSE_FORMAT, SAMPLING
 
 EVENTS = (
     "message_start",
@@ -37,10 +30,7 @@ EVENTS = (
     "message_stop",
     "error",
 )
-_TURN = {
-    "role": word("user", "assistant", "system"),
-    "content": either(text(), listed(OBJECT)),
-}
+_TURN = {"role": word("user", "assistant", "system"), "content": either(text(), listed(OBJECT))}
 _TOOL_CHOICE = {
     "type": word("auto", "any", "tool", "none"),
     "name": text(),

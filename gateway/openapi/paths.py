@@ -106,11 +106,7 @@ def _with_key() -> dict[str, Schema]:
             "List what a stored response was asked.",
             answer="ResponseItems",
             errors=("400", *_READING),
-            query={
-                "limit": integer("", 1, 100),
-                "order": word("asc", "desc"),
-                "after": text(),
-            },
+            query={"limit": integer("", 1, 100), "order": word("asc", "desc"), "after": text()},
         ),
         "post /v1/responses/{response_id}/cancel": _operation(
             "cancelResponse",
@@ -185,10 +181,7 @@ def _without_key() -> dict[str, Schema]:
         "/readyz": _open(
             "readyz",
             "Say whether calls can be served.",
-            {
-                "200": _answer("They can.", ref("Ready")),
-                "503": _answer("Not now.", ref("Ready")),
-            },
+            {"200": _answer("They can.", ref("Ready")), "503": _answer("Not now.", ref("Ready"))},
         ),
         "/openapi.json": _open(
             "openapi", "Give this document.", {"200": _answer("OpenAPI 3.1.", {"type": "object"})}

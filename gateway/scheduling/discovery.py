@@ -32,7 +32,7 @@ from gateway.scheduling.catalog import Catalog, Refreshed, RefreshNote
 from gateway.schemas.server import Server
 from gateway.schemas.settings import RuntimeSettings
 from gateway.store import catalog, servers
-from gateway.store.coordination import job_locks, versions
+from gateway.store.coordination import versions, workers
 
 log = logging.getLogger(__name__)
 
@@ -148,9 +148,9 @@ class Refresher:
         job, now = f"refresh.{server.id}", self.now()
         # a little less than the period, so that the one who took it last is not always too early
         period = timedelta(seconds=period_s * 0.8)
-        if not self.store.read(job_locks.is_due, job, now, period):
+        if not self.store.read(workers.is_job_due, job, now, period):
             return False
-        return self.store.write(job_locks.take, job, now, period)
+        return self.store.write(workers.take_job, job, now, period)
 
     # -- one server --------------------------------------------------------------------------------
 

@@ -48,8 +48,7 @@ class Server:
 
     id: int
     name: Annotated[
-        str,
-        field("Name", "Empty takes the host's name.", check=types.line, max_length=120),
+        str, field("Name", "Empty takes the host's name.", check=types.line, max_length=120)
     ]
     url: Annotated[
         str,

@@ -14,18 +14,8 @@ from sqlalchemy.orm import Session
 from gateway.core.admin import Admin, AdminSession, AdminToken
 from gateway.core.chat import Json
 from gateway.errors import InvalidRequest, Message
-from gateway.store.database.upserts import insert_for
-from gateway.store.mapping import (
-    add,
-    changed,
-    columns,
-    fill,
-    find,
-    plain,
-    row_of,
-    value_of,
-    values,
-)
+from gateway.store.database.engine import insert_for
+from gateway.store.mapping import add, changed, columns, fill, find, plain, row_of, value_of, values
 from gateway.store.tables import (
     AccountRow,
     AccountSessionRow,
@@ -38,11 +28,6 @@ from gateway.store.tables import (
 def all_admins(session: Session) -> list[Admin]:
     """Return every account, oldest first."""
     return values(session, select(AccountRow).order_by(AccountRow.id), Admin)
-
-
-def count(session: Session) -> int:
-    """Return how many accounts there are."""
-    return session.scalar(select(func.count(AccountRow.id))) or 0
 
 
 def get(session: Session, admin_id: int, *, for_update: bool = False) -> Admin:

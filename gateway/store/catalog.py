@@ -7,8 +7,9 @@ what an admin set, and a model that vanishes keeps it for the day it comes back.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import delete as sql_delete
@@ -191,13 +192,16 @@ def save_fields(
             raise InvalidRequest(Message("A fallback must be another model."), param="fallbacks")
     row.display_key = after.display_name.lower()
     fill(session, row, after)
+    version = partial(OverrideVersionRow, model_id=after.id, actor_name=actor_name[:256], at=now)
     if after.override != before.override:
-        _keep_version(session, after.id, "", after.override, actor_name, now, note)
+        session.add(version(override=dict(after.override), note=note[:256]))
     if after.aliases != before.aliases:
-        _save_aliases(session, after, actor_name, now)
+        _save_aliases(session, after, version)
 
 
-def _save_aliases(session: Session, model: ModelFields, actor_name: str, now: datetime) -> None:
+def _save_aliases(
+    session: Session, model: ModelFields, version: Callable[..., OverrideVersionRow]
+) -> None:
     query = select(ModelAliasRow).filter_by(model_id=model.id)
     before = {row.name_key: row for row in session.scalars(query)}
     for name, override in model.aliases.items():
@@ -209,7 +213,7 @@ def _save_aliases(session: Session, model: ModelFields, actor_name: str, now: da
         row.name = name
         if row.override != dict(override):
             row.override = dict(override)
-            _keep_version(session, model.id, name, override, actor_name, now, "")
+            session.add(version(alias=name, override=dict(override)))
     for row in before.values():
         session.delete(row)
 
@@ -282,25 +286,3 @@ def _note_missing(session: Session, now: datetime) -> None:
             row.missing_since = None
         elif row.missing_since is None:
             row.missing_since = now
-
-
-def _keep_version(
-    session: Session,
-    model_id: int,
-    alias: str,
-    override: Mapping[str, Json],
-    actor_name: str,
-    now: datetime,
-    note: str,
-) -> None:
-    session.add(
-        OverrideVersionRow(
-            model_id=model_id,
-            alias=alias,
-            at=now,
-            actor_name=actor_name[:256],
-            override=dict(override),
-            note=note[:256],
-        )
-    )
-    session.flush()

@@ -119,13 +119,11 @@ def find_item(session: Session, key_id: int, item_id: str) -> dict[str, Any] | N
 
 def remove(session: Session, response_ids: Sequence[str]) -> None:
     """Forget responses and their items."""
-    session.execute(delete(ResponseItemRow).where(ResponseItemRow.response_id.in_(response_ids)))
     session.execute(delete(ResponseRow).where(ResponseRow.id.in_(response_ids)))
 
 
 def remove_of(session: Session, key_id: int) -> None:
     """Forget all responses of a key."""
-    session.execute(delete(ResponseItemRow).where(ResponseItemRow.key_id == key_id))
     session.execute(delete(ResponseRow).where(ResponseRow.key_id == key_id))
 
 

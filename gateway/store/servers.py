@@ -24,11 +24,6 @@ def get(session: Session, server_id: int) -> Server:
     return value_of(row_of(session, ServerRow, server_id, "server"), Server)
 
 
-def count(session: Session) -> int:
-    """Return how many servers there are."""
-    return session.scalar(select(func.count(ServerRow.id))) or 0
-
-
 def insert(session: Session, server: Server, now: datetime) -> Server:
     """Store a new server under a new id. Raises InvalidRequest if name or address is taken."""
     _check_free(session, server)

@@ -339,10 +339,8 @@ def _usage() -> None:
         *_json("explain"),
     )
     _index("request_log", "created_at", "id")
-    _index("request_log", "key_id", "created_at", "id")
-    _index("request_log", "model_id", "created_at", "id")
-    _index("request_log", "server_id", "created_at", "id")
-    _index("request_log", "status", "created_at", "id")
+    for name in ("key_id", "model_id", "server_id", "status"):
+        _index("request_log", name, "created_at", "id")
     unsettled = sa.text("settled_at IS NULL")
     op.create_index(
         "ix_request_log_unsettled",

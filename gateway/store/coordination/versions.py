@@ -16,7 +16,7 @@ from typing import Literal, TypeAlias
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from gateway.store.database.upserts import insert_for
+from gateway.store.database.engine import insert_for
 from gateway.store.tables import ChangeVersionRow
 
 Topic: TypeAlias = Literal["keys", "models", "servers", "settings", "admins", "commands"]
@@ -28,8 +28,7 @@ def bump(session: Session, topic: Topic) -> None:
         insert_for(session, ChangeVersionRow)
         .values(topic=topic, version=1)
         .on_conflict_do_update(
-            index_elements=[ChangeVersionRow.topic],
-            set_={"version": ChangeVersionRow.version + 1},
+            index_elements=[ChangeVersionRow.topic], set_={"version": ChangeVersionRow.version + 1}
         )
     )
 
@@ -62,11 +61,14 @@ class FileWatch:
     def look(self) -> Mapping[str, int]:
         """Return the numbers now. Raises sqlite3.Error when the file cannot be asked."""
         with self._lock:
-            connection = self._connection or self._open()
-            version: int = connection.execute("PRAGMA data_version").fetchone()[0]
+            if self._connection is None:
+                self._connection = sqlite3.connect(
+                    self._path, timeout=0, isolation_level=None, check_same_thread=False
+                )
+            version: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
             if version != self._version:
-                rows = connection.execute("SELECT topic, version FROM change_version").fetchall()
-                self._numbers = dict(rows)
+                rows = self._connection.execute("SELECT topic, version FROM change_version")
+                self._numbers = dict(rows.fetchall())
                 self._version = version
             return self._numbers
 
@@ -77,9 +79,3 @@ class FileWatch:
                 self._connection.close()
             self._connection = None
             self._version = -1
-
-    def _open(self) -> sqlite3.Connection:
-        self._connection = sqlite3.connect(
-            self._path, timeout=0, isolation_level=None, check_same_thread=False
-        )
-        return self._connection

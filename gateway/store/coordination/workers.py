@@ -1,5 +1,6 @@
-"""Workers in the store: by which sign others know that they live, what they run right now, and
-commands for them."""
+"""Workers in the store: by which sign others know that they live, what they run right now,
+commands for them, and who of them does a periodic job this time: whoever takes its lock first. One
+conditional UPDATE decides that, so a worker that dies holds nothing up longer than one period."""
 
 from __future__ import annotations
 
@@ -12,9 +13,9 @@ from sqlalchemy.orm import Session
 
 from gateway.core.chat import Json
 from gateway.store.coordination import versions
-from gateway.store.database.upserts import insert_for
-from gateway.store.mapping import values
-from gateway.store.tables import CommandRow, WorkerRow
+from gateway.store.database.engine import insert_for
+from gateway.store.mapping import changed, values
+from gateway.store.tables import CommandRow, JobLockRow, WorkerRow
 
 _KEPT = timedelta(minutes=10)
 
@@ -74,12 +75,7 @@ def list_alive(session: Session, since: datetime) -> list[WorkerState]:
 
 
 def send(
-    session: Session,
-    kind: str,
-    payload: Mapping[str, Json],
-    *,
-    worker: str = "",
-    now: datetime,
+    session: Session, kind: str, payload: Mapping[str, Json], *, worker: str = "", now: datetime
 ) -> None:
     """Leave a command for a worker, or for all; old ones are cleared away."""
     session.execute(delete(CommandRow).where(CommandRow.created_at < now - _KEPT))
@@ -101,3 +97,20 @@ def commands_after(session: Session, last_id: int, worker: str) -> list[Command]
         .order_by(CommandRow.id)
     )
     return values(session, query, Command)
+
+
+def is_job_due(session: Session, job: str, now: datetime, period: timedelta) -> bool:
+    """Whether `job` was not taken within the last `period`; a cheap look before `take_job`."""
+    taken_at = session.scalar(select(JobLockRow.taken_at).where(JobLockRow.name == job))
+    return taken_at is None or taken_at <= now - period
+
+
+def take_job(session: Session, job: str, now: datetime, period: timedelta) -> bool:
+    """Claim `job` (at most 32 characters) for this period; False when another worker has it."""
+    session.execute(
+        insert_for(session, JobLockRow)
+        .values(name=job, taken_at=now - period)
+        .on_conflict_do_nothing(index_elements=[JobLockRow.name])
+    )
+    free = (JobLockRow.name == job) & (JobLockRow.taken_at <= now - period)
+    return bool(changed(session, update(JobLockRow).where(free).values(taken_at=now)))

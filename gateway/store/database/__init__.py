@@ -1,1 +1,1 @@
-"""The database itself: engine, schema, first rows, upserts."""
+"""The database itself: engine, schema, first rows."""

@@ -165,6 +165,25 @@ def _json_without_nul(value: Any) -> str:
     return _NUL.sub(r"\1\\ufffd", text) if "\\u0000" in text else text
 
 
+def insert(dialect: str, table: Any) -> Any:
+    """Return an INSERT, which may have ON CONFLICT, into a table of the database of this name.
+
+    A dialect is loaded when it is first asked for: PostgreSQL's alone takes 2 MB.
+    """
+    if dialect == "sqlite":
+        from sqlalchemy.dialects import sqlite
+
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql.insert(table)
+
+
+def insert_for(session: Session, table: Any) -> Any:
+    """Return the same for the database of a session."""
+    return insert(session.get_bind().dialect.name, table)
+
+
 def merge_histograms(stored: str, more: str) -> str:
     """Add two sets of histograms, both as JSON text; SQLite calls this from our statements, and
     PostgreSQL has a function of the same name (migration 0001)."""

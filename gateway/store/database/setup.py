@@ -52,7 +52,7 @@ def prepare(settings: Settings, find: Find = lambda: None) -> list[str]:
 
 def _lacks_servers(database: Database) -> bool:
     with database.read() as session:
-        return not (_were_seeded(session) or servers.count(session))
+        return not (_were_seeded(session) or servers.all_servers(session))
 
 
 def _first_servers(settings: Settings, find: Find) -> tuple[tuple[str, ...], str]:
@@ -87,7 +87,7 @@ def seed(database: Database, settings: Settings, now: datetime) -> list[str]:
 
 
 def _seed_admin(session: Session, settings: Settings, now: datetime) -> list[str]:
-    if admins.count(session):
+    if admins.all_admins(session):
         return []
     given = settings.admin_password.reveal()
     name = settings.admin_username
@@ -113,7 +113,7 @@ def _seed_admin(session: Session, settings: Settings, now: datetime) -> list[str
 
 
 def _seed_servers(session: Session, settings: Settings, now: datetime) -> None:
-    if not settings.ollama_urls or _were_seeded(session) or servers.count(session):
+    if not settings.ollama_urls or _were_seeded(session) or servers.all_servers(session):
         return
     for number, url in enumerate(settings.ollama_urls, 1):
         host = urlsplit(url).hostname or "ollama"

@@ -17,7 +17,7 @@ import orjson
 from sqlalchemy import Dialect, Table
 from sqlalchemy.orm import Session
 
-from gateway.store.database.upserts import insert
+from gateway.store.database.engine import insert
 from gateway.store.tables.base import JsonType, UtcMicros, to_us
 
 Convert = Callable[[Any], Any]

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from gateway.core.periods import PERIODS, period_start
 from gateway.core.usage import Admission, Settlement
-from gateway.store.database.upserts import insert, insert_for
+from gateway.store.database.engine import insert, insert_for
 from gateway.store.mapping import changed
 from gateway.store.tables import ApiKeyRow, CounterLeaseRow, KeyCounterRow
 
@@ -129,7 +129,8 @@ def _changes(
     session: Session, calls: Sequence[tuple[Admission, Settlement, int]]
 ) -> dict[CounterName, int]:
     key_ids = {admission.key_id for admission, _, _ in calls if admission.key_id is not None}
-    keys = _owners(session, key_ids)
+    rows = session.connection().execute(_OWNERS, {"ids": sorted(key_ids)})
+    keys = {key_id: (lineage_id or key_id, zone) for key_id, lineage_id, zone in rows}
     # every zone's days, hours and months begin with a quarter of an hour
     quarters: dict[tuple[int, str, datetime], list[int]] = defaultdict(lambda: [0, 0])
     for admission, settlement, sign in calls:
@@ -147,16 +148,6 @@ def _changes(
             changes[key_id, "requests", period, start] += requests
             changes[key_id, "tokens", period, start] += tokens
     return {name: change for name, change in changes.items() if change}
-
-
-def _owners(session: Session, key_ids: set[int]) -> dict[int, tuple[int, str]]:
-    """Return, for each key, whose counters it uses and in which zone its days begin."""
-    ids = sorted(key_ids)
-    found: dict[int, tuple[int, str]] = {}
-    for start in range(0, len(ids), 400):
-        rows = session.connection().execute(_OWNERS, {"ids": ids[start : start + 400]})
-        found |= {key_id: (lineage_id or key_id, zone) for key_id, lineage_id, zone in rows}
-    return found
 
 
 def _unreserve(session: Session, wanted: Mapping[CounterName, int], worker: str) -> None:

@@ -28,7 +28,6 @@ from gateway.store.tables import RequestLogBodyRow, RequestLogRow
 from gateway.store.usage import bulk, counters, rollups
 
 LOST = "worker_lost"
-_CHUNK = 400
 _MOST = 10**12
 _calls = cast(Table, RequestLogRow.__table__)
 _LIMITS: dict[str, int] = {
@@ -81,23 +80,13 @@ def write(
 ) -> None:
     """Write a batch. `again`: an earlier try may have been committed without our hearing of it."""
     open_ones = [entry for entry in entries if entry.settlement is None]
-    settled = [
-        replace(entry, settlement=_tame(entry.settlement))
-        for entry in entries
-        if entry.settlement is not None
-    ]
+    settled = [replace(one, settlement=_tame(one.settlement)) for one in entries if one.settlement]
     if open_ones:
         bulk.insert_new(session, _calls, [_admitted(entry.admission) for entry in open_ones])
     if settled:
         _settle(session, settled, worker, now, again)
-    used: dict[int, datetime] = {}
-    for entry in entries:
-        key_id = entry.admission.key_id
-        if key_id is not None:
-            used[key_id] = max(
-                used.get(key_id, entry.admission.created_at), entry.admission.created_at
-            )
-    keys.touch(session, used)
+    calls = sorted((entry.admission for entry in entries), key=lambda call: call.created_at)
+    keys.touch(session, {call.key_id: call.created_at for call in calls if call.key_id is not None})
 
 
 def progress(session: Session, counts: Sequence[tuple[str, int, int]]) -> None:
@@ -180,15 +169,13 @@ def _settle(
 def _known(session: Session, request_ids: Sequence[str]) -> dict[str, tuple[str, Settlement]]:
     """Return which calls are stored already: open, settled, or given up as lost; and what they
     would be, or were, counted as when given up."""
-    found: dict[str, tuple[str, Settlement]] = {}
     taken = (_calls.c.prompt_tokens, _calls.c.completion_tokens)
     columns = (_calls.c.request_id, _calls.c.settled_at, _calls.c.finish, *taken)
-    for start in range(0, len(request_ids), _CHUNK):
-        chunk = request_ids[start : start + _CHUNK]
-        query = select(*columns).where(_calls.c.request_id.in_(chunk)).with_for_update()
-        for request_id, settled_at, finish, prompt, answer in session.execute(query):
-            state = "open" if settled_at is None else LOST if finish == LOST else "settled"
-            found[request_id] = state, lost_settlement(request_id, prompt, answer)
+    query = select(*columns).where(_calls.c.request_id.in_(request_ids)).with_for_update()
+    found: dict[str, tuple[str, Settlement]] = {}
+    for request_id, settled_at, finish, prompt, answer in session.execute(query):
+        state = "open" if settled_at is None else LOST if finish == LOST else "settled"
+        found[request_id] = state, lost_settlement(request_id, prompt, answer)
     return found
 
 
@@ -211,23 +198,21 @@ def _write_bodies(session: Session, entries: Sequence[Entry], now: datetime) -> 
         for entry in entries
         if entry.settlement and (entry.settlement.request_body or entry.settlement.response_body)
     }
-    names = list(bodies)
-    for start in range(0, len(names), _CHUNK):
-        chunk = names[start : start + _CHUNK]
-        query = select(_calls.c.id, _calls.c.request_id, _calls.c.created_at).where(
-            _calls.c.request_id.in_(chunk)
-        )
-        rows = [
-            {
-                "request_log_id": row.id,
-                "created_at": row.created_at,
-                "request_body": _text(bodies[row.request_id].request_body),
-                "response_body": _text(bodies[row.request_id].response_body),
-            }
-            for row in session.execute(query)
-        ]
-        if rows:
-            session.execute(insert(RequestLogBodyRow), rows)
+    if not bodies:
+        return
+    query = select(_calls.c.id, _calls.c.request_id, _calls.c.created_at).where(
+        _calls.c.request_id.in_(list(bodies))
+    )
+    rows = [
+        {
+            "request_log_id": row.id,
+            "created_at": row.created_at,
+            "request_body": _text(bodies[row.request_id].request_body),
+            "response_body": _text(bodies[row.request_id].response_body),
+        }
+        for row in session.execute(query)
+    ]
+    session.execute(insert(RequestLogBodyRow), rows)
 
 
 def _admitted(admission: Admission) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import Select, delete, func, select, text
@@ -57,11 +56,5 @@ def tidy(session: Session) -> None:
 
 
 def _delete_calls(session: Session, query: Select[int], limit: int) -> int:
-    ids: Sequence[int] = session.scalars(query.limit(limit)).all()
-    for start in range(0, len(ids), 500):
-        chunk = ids[start : start + 500]
-        session.execute(
-            delete(RequestLogBodyRow).where(RequestLogBodyRow.request_log_id.in_(chunk))
-        )
-        session.execute(delete(RequestLogRow).where(RequestLogRow.id.in_(chunk)))
-    return len(ids)
+    ids = session.scalars(query.limit(limit)).all()  # their bodies go with them
+    return changed(session, delete(RequestLogRow).where(RequestLogRow.id.in_(ids)))

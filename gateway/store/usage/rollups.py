@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from gateway.core import histogram
 from gateway.core.histogram import Histograms
 from gateway.core.usage import Admission, Settlement
-from gateway.store.database.upserts import insert
+from gateway.store.database.engine import insert
 from gateway.store.tables import UsageDayRow, UsageHourRow, UsageSumRow
 
 Counted: TypeAlias = tuple[Admission, Settlement, int]
@@ -39,6 +39,10 @@ _ALONE_DIMENSIONS = ("key", "model", "server", "endpoint", "status", "client")
 class _Cell:
     sums: list[float] = field(default_factory=lambda: [0] * len(_SUMS))
     histograms: Histograms = field(default_factory=dict)
+
+    def add(self, other: _Cell) -> None:
+        self.sums = [old + new for old, new in zip(self.sums, other.sums, strict=True)]
+        histogram.add(self.histograms, other.histograms)
 
 
 def count(session: Session, calls: Sequence[Counted]) -> None:
@@ -71,18 +75,9 @@ def _cells(calls: Iterable[Counted]) -> dict[tuple[Any, ...], _Cell]:
 
 def _days(hours: Mapping[tuple[Any, ...], _Cell]) -> dict[tuple[Any, ...], _Cell]:
     """Add hours up to days."""
-    days: dict[tuple[Any, ...], _Cell] = {}
+    days: dict[tuple[Any, ...], _Cell] = defaultdict(_Cell)
     for (hour, *rest), cell in hours.items():
-        name = (hour.replace(hour=0), *rest)
-        day = days.get(name)
-        if day is None:
-            days[name] = _Cell(cell.sums, cell.histograms)  # shared until a second hour comes
-            continue
-        merged: Histograms = {}
-        histogram.add(merged, day.histograms)
-        histogram.add(merged, cell.histograms)
-        sums = [old + new for old, new in zip(day.sums, cell.sums, strict=True)]
-        days[name] = _Cell(sums, merged)
+        days[hour.replace(hour=0), *rest].add(cell)
     return days
 
 
@@ -92,35 +87,19 @@ def _alone(
     """Add cells up by each property alone, and by none."""
     found: dict[tuple[Any, ...], _Cell] = defaultdict(_Cell)
     for (start, *values), cell in cells.items():
-        named = [("all", ""), *zip(dimensions, values, strict=False)]
-        for dimension, value in named:
-            name = (dimension, step, start, str(value))
-            known = found[name]
-            known.sums = [old + new for old, new in zip(known.sums, cell.sums, strict=True)]
-            histogram.add(known.histograms, cell.histograms)
+        for dimension, value in [("all", ""), *zip(dimensions, values, strict=False)]:
+            found[dimension, step, start, str(value)].add(cell)
     return found
 
 
 def _count(cell: _Cell, admission: Admission, settlement: Settlement, sign: int) -> None:
-    timed = settlement.completion_tokens if settlement.ollama_eval_ms else 0
-    values = (
-        1,
-        int(settlement.outcome == "failed"),
-        int(admission.streamed),
-        settlement.prompt_tokens,
-        settlement.completion_tokens,
-        settlement.reasoning_tokens,
-        settlement.cached_tokens,
-        settlement.duration_ms,
-        settlement.queue_ms or 0.0,
-        settlement.ollama_load_ms or 0.0,
-        settlement.ollama_prompt_ms or 0.0,
-        settlement.ollama_eval_ms or 0.0,
-        timed,
-    )
-    sums = cell.sums
-    for index, value in enumerate(values):
-        sums[index] += sign * value
+    values = {name: getattr(settlement, name, 0) or 0 for name in _SUMS} | {
+        "requests": 1,
+        "errors": settlement.outcome == "failed",
+        "streamed": admission.streamed,
+        "timed_tokens": settlement.completion_tokens if settlement.ollama_eval_ms else 0,
+    }
+    cell.sums = [old + sign * values[name] for old, name in zip(cell.sums, _SUMS, strict=True)]
     if sign < 0:
         return  # only lost calls are taken back, and those have no times
     for metric in histogram.METRICS:
@@ -149,6 +128,5 @@ def _adding(table: Table, dialect: str) -> Any:
     changes: dict[str, Any] = {name: table.c[name] + new[name] for name in _SUMS}
     merged = func.merge_histograms(table.c.histograms, new.histograms)
     return statement.on_conflict_do_update(
-        index_elements=list(table.primary_key),
-        set_=changes | {"histograms": merged},
+        index_elements=list(table.primary_key), set_=changes | {"histograms": merged}
     )
