@@ -16,7 +16,7 @@ from tests.fake_ollama import FakeOllama
 MODEL = "qwen2.5-coder:7b"  # rendered: Ollama cuts by itself
 STEPS = (1_024, 2_048, 4_096)
 CALLS = int(os.environ.get("WINDOW_CALLS", "150"))
-WORDS = "harbour tide lantern gull mooring chart fog bell buoy anchor".split()
+WORDS = ["harbour", "tide", "lantern", "gull", "mooring", "chart", "fog", "bell", "buoy", "anchor"]
 
 
 def with_policy(app: App, **override: object) -> None:
