@@ -227,7 +227,7 @@ def test_what_the_user_sends_himself_is_refused_in_words_agents_know(
 def test_of_very_many_screenshots_the_newest_are_sent(app: App, ollama: FakeOllama) -> None:
     shot = {"role": "user", "content": [{"type": "text", "text": "shot"}, IMAGE_URL]}
 
-    answer = app.ask("chat", model="seer", messages=[shot, ANSWER] * 120, num_ctx=131_072)
+    answer = app.ask("chat", model="seer", messages=[shot, ANSWER] * 120, truncate=True)
 
     assert answer.status_code == 200
     images = [len(message.get("images", ())) for message in sent(ollama)]
