@@ -142,6 +142,8 @@ def texts(value: Json) -> list[str]:
 def steps(value: Json) -> list[int]:
     """Return ascending numbers of tokens, from a list or a text with commas."""
     found = [part for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+    if isinstance(found, int | float):
+        found = [found]
     if not isinstance(found, list | tuple) or len(found) > MAX_STEPS:
         raise WrongType(Message("whole numbers of tokens, ascending"), value)
     sizes = [integer(part, MIN_STEP, MAX_STEP) for part in found]

@@ -23,6 +23,8 @@ from gateway.scheduling.catalog import Catalog
 from gateway.schemas import convert
 from gateway.schemas.model import ModelFields
 from gateway.store import audit, catalog
+from gateway.store.mapping import row_of
+from gateway.store.tables import ModelRow
 
 T = TypeVar("T")
 
@@ -110,9 +112,19 @@ def save(
     before = catalog.fields(session, model_id)
     after = replace(before, **changes)
     if after != before:
+        _check_steps(session, model_id, after)
         catalog.save_fields(session, before, after, actor_name=actor.name, now=now, note=note)
         _record(session, actor, word, before, after, now)
     return before, after
+
+
+def _check_steps(session: Session, model_id: int, wanted: ModelFields) -> None:
+    """Raise InvalidOverride for a window beyond what the model was trained for."""
+    most = row_of(session, ModelRow, model_id, "model").context_tokens
+    steps: Any = wanted.override.get("context_steps")
+    if most and steps and steps[-1] > most:
+        beyond = Message("must not be beyond the %(count)s tokens the model knows", count=most)
+        raise rules.InvalidOverride((rules.Problem(0, "context_steps", beyond),))
 
 
 def _record(

@@ -7,12 +7,14 @@ const READ = {
   flag: (value) => value === "true",
   think: (value) => (value === "true" ? true : value === "false" ? false : value),
   stop: (value) => value.split("\n").filter(Boolean),
+  steps: (value) => value.split(",").map((part) => Number(part)),
   format: (value) => (value.trim() === "json" ? "json" : JSON.parse(value)),
   duration: (value) => (/^-?\d+(\.\d+)?$/.test(value.trim()) ? Number(value) : value.trim()),
 };
 
 function shown(field, value) {
   if (value === undefined || value === null) return "";
+  if (field.dataset.kind === "steps") return [value].flat().join(", ");
   if (field.dataset.kind === "stop") return Array.isArray(value) ? value.join("\n") : String(value);
   return typeof value === "object" ? JSON.stringify(value, null, 2) : String(value);
 }

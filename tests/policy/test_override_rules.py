@@ -51,6 +51,10 @@ GOOD: list[tuple[str, Any, Any]] = [
     ("system_mode", "append", "append"),
     ("max_tokens_cap", 5, 5),
     ("reasoning_field", "both", "both"),
+    ("context_policy", "grow", "grow"),
+    ("context_steps", [8192, 32768], [8192, 32768]),
+    ("context_steps", "8192, 32768", [8192, 32768]),
+    ("context_steps", 8192.0, [8192]),
 ]
 
 
@@ -63,6 +67,7 @@ def test_a_good_value_is_stored_in_its_type(name: str, value: Any, stored: Any) 
     assert validate(found) == found
 
 
+_STEPS = "must be whole numbers of tokens, ascending, such as 8192, 32768"
 BAD: list[tuple[str, Any, str]] = [
     ("num_ctx", "many", "must be a whole number"),
     ("num_ctx", 1.5, "must be a whole number"),
@@ -92,6 +97,14 @@ BAD: list[tuple[str, Any, str]] = [
     ("system", 5, "must be a text of at most 200000 characters"),
     ("system", "a\0b", "must be a text of at most 200000 characters"),
     ("system_mode", "maybe", "must be one of default, prepend, append, replace"),
+    ("context_policy", "cut", "must be one of error, grow, allow"),
+    ("context_steps", [32768, 8192], _STEPS),
+    ("context_steps", [8192, 8192], _STEPS),
+    ("context_steps", [8192.5], _STEPS),
+    ("context_steps", "8k", _STEPS),
+    ("context_steps", {"a": 1}, _STEPS),
+    ("context_steps", list(range(1_000, 1_017)), _STEPS),
+    ("context_steps", [16], "must be at least 256"),
     ("options", 5, "must be an object"),
     ("options", {"num_ctx": "x"}, "must be a whole number"),
     ("options", {"think": True}, "belongs one level up, beside 'options'"),

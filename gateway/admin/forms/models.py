@@ -117,6 +117,8 @@ def as_text(rule: Option, value: Json) -> str:
         return ""
     if rule.kind == "stop":
         return "\n".join(value) if isinstance(value, list) else str(value)
+    if rule.kind == "steps" and isinstance(value, list):
+        return ", ".join(map(str, value))
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict | list):
