@@ -20,7 +20,6 @@ from flask_login import current_user
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.admin import bp
-from gateway.admin.actor import actor
 from gateway.admin.settings import tabs
 from gateway.core.chat import Json
 from gateway.errors import InvalidRequest
@@ -30,7 +29,7 @@ from gateway.management.legacy_import import Imported, NodeImport
 from gateway.runtime.tasks import run_blocking
 from gateway.runtime.versions import ChangeVersions
 from gateway.store import audit
-from gateway.web.context import services
+from gateway.web.context import actor, services
 from gateway.web.words import _, ngettext, translated
 
 NODE_FILES = frozenset(

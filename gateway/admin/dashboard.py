@@ -13,7 +13,6 @@ from flask import Response, flash, redirect, render_template, request, stream_wi
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.admin import bp
-from gateway.admin.actor import actor
 from gateway.admin.keys import snippets
 from gateway.admin.models.list import report
 from gateway.admin.status import Status, of
@@ -26,7 +25,7 @@ from gateway.reports.time_steps import steps
 from gateway.schemas.server import ServerView
 from gateway.store.usage import request_queries, usage_queries
 from gateway.web import language
-from gateway.web.context import Services, services
+from gateway.web.context import Services, actor, services
 from gateway.web.words import _
 
 TICK_S = 1.0

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, abort, redirect, request, url_for
+from flask import abort, redirect, request, url_for
 from flask_login import current_user
-from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.admin import bp
 from gateway.admin.status import overall, store_trouble
-from gateway.errors import GatewayError
-from gateway.web.errors import error_page, fault_page, refusal_page
-from gateway.web.security import comes_from_elsewhere, protect
+from gateway.version import VERSION
+from gateway.web.errors import answer_with_pages
+from gateway.web.security import comes_from_elsewhere
 from gateway.web.template_filters import here_with
 from gateway.web.words import _
 
@@ -28,7 +27,7 @@ def allow() -> AnyResponse | None:
     if not current_user.is_authenticated:
         back = here_with() if request.method == "GET" else None
         return redirect(url_for("auth.login", next=back), 303)
-    if current_user.must_change_password:
+    if current_user.admin.must_change_password:
         return redirect(url_for("auth.password"), 303)
     if request.method not in READING:
         if comes_from_elsewhere():
@@ -38,25 +37,7 @@ def allow() -> AnyResponse | None:
     return None
 
 
-bp.after_request(protect)
-
-
-@bp.errorhandler(HTTPException)
-def refuse(error: HTTPException) -> Response:
-    """Answer with a page."""
-    return error_page(error)
-
-
-@bp.errorhandler(GatewayError)
-def refuse_call(error: GatewayError) -> Response:
-    """Answer with a page: a body that came too slowly, a database that does not answer."""
-    return refusal_page(error)
-
-
-@bp.errorhandler(Exception)
-def fail(error: Exception) -> Response:
-    """Answer a fault of ours with a page that tells nothing of it."""
-    return fault_page(error)
+answer_with_pages(bp)
 
 
 def _sidebar() -> list[dict[str, Any]]:
@@ -80,8 +61,6 @@ def _sidebar() -> list[dict[str, Any]]:
 @bp.context_processor
 def around() -> dict[str, Any]:
     """Return every page its frame: sidebar, server state, version, rights."""
-    from gateway.version import VERSION
-
     return {
         "sidebar": _sidebar,
         "server_status": overall,

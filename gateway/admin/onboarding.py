@@ -8,12 +8,11 @@ from flask import flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.admin import bp
-from gateway.admin.actor import actor
 from gateway.admin.forms.servers import ServerForm
 from gateway.admin.keys.views import SLOT
 from gateway.errors import InvalidRequest
 from gateway.schemas.server import Server
-from gateway.web.context import services
+from gateway.web.context import actor, services
 from gateway.web.one_time_secret import hand_over
 from gateway.web.words import _, translated
 

@@ -9,7 +9,6 @@ from flask_login import current_user
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.admin import bp, confirm
-from gateway.admin.actor import actor
 from gateway.admin.forms.errors import into_form
 from gateway.admin.forms.security import (
     AdminForm,
@@ -22,7 +21,7 @@ from gateway.admin.forms.security import (
 from gateway.admin.settings import tabs
 from gateway.core.admin import ROLES, Admin, Role
 from gateway.errors import Forbidden, GatewayError, InvalidRequest, NotFound, RateLimited
-from gateway.web.context import services
+from gateway.web.context import actor, services
 from gateway.web.one_time_secret import given, hand_over
 from gateway.web.words import _, translated
 
@@ -72,8 +71,8 @@ def two_factor() -> AnyResponse | str:
     if form.validate_on_submit():
         try:
             services().admins.confirm_totp(current_user.id, form.code.data, actor())
-        except InvalidRequest:
-            form.code.errors = [_("This code is wrong. Check the clock of your device.")]
+        except InvalidRequest as error:
+            into_form(form, error)
         else:
             flash(_("From now on a code is asked at every sign-in."), "success")
             return redirect(url_for("admin.settings_security"), 303)

@@ -10,14 +10,13 @@ from flask import abort, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.admin import bp
-from gateway.admin.actor import actor
 from gateway.admin.forms.errors import into_form
 from gateway.admin.forms.settings import HEADINGS, TABS, changes, names_of, settings_form
 from gateway.admin.usage.query import read_id
 from gateway.errors import InvalidRequest
 from gateway.schemas.settings import DEFAULTS, RuntimeSettings
 from gateway.store import audit
-from gateway.web.context import services
+from gateway.web.context import actor, services
 from gateway.web.words import _
 
 LOG_LIMIT = 50

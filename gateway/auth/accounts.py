@@ -8,7 +8,7 @@ from flask import Flask, Response, after_this_request, current_app, request, ses
 from flask_login import UserMixin, login_user
 from itsdangerous import BadData, URLSafeTimedSerializer
 
-from gateway.core.admin import Admin, AdminSession, Role
+from gateway.core.admin import Admin, AdminSession
 from gateway.web import language
 from gateway.web.context import services
 from gateway.web.extensions import login
@@ -22,32 +22,13 @@ class Account(UserMixin):  # type: ignore[misc]  # Flask-Login ships no types
 
     def __init__(self, admin: Admin, secret: str, login_row: AdminSession | None = None) -> None:
         self.admin = admin
+        self.id, self.username, self.role = admin.id, admin.username, admin.role
         self.secret = secret
         self.login = login_row
 
     def get_id(self) -> str:
         """Return what the cookie holds: the secret of the login, not the account's number."""
         return self.secret
-
-    @property
-    def id(self) -> int:
-        """The account's number."""
-        return self.admin.id
-
-    @property
-    def username(self) -> str:
-        """How the account is called."""
-        return self.admin.username
-
-    @property
-    def role(self) -> Role:
-        """owner, admin or viewer."""
-        return self.admin.role
-
-    @property
-    def must_change_password(self) -> bool:
-        """Whether nothing may be opened before a new password is chosen."""
-        return self.admin.must_change_password
 
 
 def init_app(app: Flask) -> None:
@@ -59,10 +40,8 @@ def init_app(app: Flask) -> None:
 
 def enter(admin: Admin, secret: str) -> None:
     """Sign the browser in with a fresh session: nothing planted before survives (fixation)."""
-    kept = {name: session[name] for name in ("language", "theme", "zone") if name in session}
-    session.clear()
+    leave()
     session.permanent = True
-    session.update(kept)
     chosen = {name: str(value) for name, value in admin.preferences.items()}
     language.remember(**{name: chosen.get(name) for name in ("language", "theme")})
     login_user(Account(admin, secret))

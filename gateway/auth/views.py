@@ -8,18 +8,17 @@ from typing import Any
 
 from flask import Response, abort, flash, redirect, render_template, request, session, url_for
 from flask_login import current_user
-from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.auth import accounts, bp
 from gateway.auth.forms import CodeForm, LoginForm, NewPasswordForm
-from gateway.core.admin import Actor, Admin
-from gateway.errors import Forbidden, GatewayError, InvalidRequest, RateLimited
+from gateway.core.admin import Admin
+from gateway.errors import GatewayError, InvalidRequest, RateLimited
 from gateway.management.admins import CodeNeeded, LoginExpired, is_first_password
 from gateway.web import language
-from gateway.web.context import services
-from gateway.web.errors import error_page, fault_page, refusal_page
-from gateway.web.security import comes_from_elsewhere, protect, safe_next
+from gateway.web.context import actor, services
+from gateway.web.errors import answer_with_pages
+from gateway.web.security import comes_from_elsewhere, safe_next
 from gateway.web.words import _, translated
 
 OPEN = frozenset({"auth.login", "auth.code", "auth.logout", "auth.preferences"})
@@ -38,25 +37,7 @@ def allow() -> AnyResponse | None:
     return None
 
 
-bp.after_request(protect)
-
-
-@bp.errorhandler(HTTPException)
-def refuse(error: HTTPException) -> Response:
-    """Answer with a page."""
-    return error_page(error)
-
-
-@bp.errorhandler(GatewayError)
-def refuse_call(error: GatewayError) -> Response:
-    """Answer with a page: a body that came too slowly, a database that does not answer."""
-    return refusal_page(error)
-
-
-@bp.errorhandler(Exception)
-def fail(error: Exception) -> Response:
-    """Answer a fault of ours with a page that tells nothing of it."""
-    return fault_page(error)
+answer_with_pages(bp)
 
 
 @bp.route("/login", methods=["GET", "POST"])
@@ -67,16 +48,15 @@ def login() -> AnyResponse | str | tuple[str, int]:
         return redirect(target, 303)
     form = LoginForm(data={"next": target})
     if form.validate_on_submit():
-        near = _is_near(request.remote_addr or "")
         try:
             signed_in = services().admins.login(
-                form.username.data, form.password.data, is_local=near, **_from()
+                form.username.data, form.password.data, is_local=_is_near(), **_from()
             )
         except CodeNeeded as needed:
             session[_PENDING] = needed.secret
             return redirect(url_for("auth.code", next=target), 303)
         except GatewayError as error:
-            body = render_template("auth/login.html", form=form, refusal=_words(error))
+            body = render_template("auth/login.html", form=form, refusal=translated(error.message))
             return body, error.status if isinstance(error, RateLimited) else HTTPStatus.OK
         return _enter(*signed_in, target)
     ended = "_user_id" in session
@@ -99,7 +79,7 @@ def code() -> AnyResponse | str:
             flash(translated(error.message), "warning")
             return redirect(url_for("auth.login"), 303)
         except GatewayError as error:
-            refusal = _words(error)
+            refusal = translated(error.message)
         else:
             return _enter(*signed_in, _target())
     return render_template("auth/code.html", form=form, refusal=refusal)
@@ -118,17 +98,16 @@ def logout() -> AnyResponse:
 @bp.route("/password", methods=["GET", "POST"])
 def password() -> AnyResponse | str:
     """Replace the first password; nothing else opens before."""
-    if not current_user.must_change_password:
+    if not current_user.admin.must_change_password:
         return redirect(_home(), 303)
     form = NewPasswordForm()
     if form.validate_on_submit():
         admins = services().admins
         try:
             first = is_first_password(current_user.admin)
-            admins.choose_password(current_user.id, form.password.data, _actor())
-            near = _is_near(request.remote_addr or "")
+            admins.choose_password(current_user.id, form.password.data, actor())
             admin, secret = admins.login(
-                current_user.username, form.password.data, is_local=near, **_from()
+                current_user.username, form.password.data, is_local=_is_near(), **_from()
             )
         except InvalidRequest as error:
             if error.param is None:  # somebody was faster: this login ended with theirs
@@ -164,21 +143,6 @@ def _enter(admin: Admin, secret: str, target: str) -> AnyResponse:
     return redirect(url_for("auth.password") if admin.must_change_password else target, 303)
 
 
-def _words(error: GatewayError) -> str:
-    if isinstance(error, RateLimited):
-        return _(
-            "Too many attempts. Try again in %(seconds)s seconds.", seconds=error.retry_after_s or 1
-        )
-    if isinstance(error, Forbidden):
-        return _(
-            "The first sign-in works only from this machine or a private network, and not through "
-            "an unknown proxy. Set ADMIN_PASSWORD to sign in from elsewhere."
-        )
-    if error.code == "login_refused":
-        return _("The name, the password or the code is wrong.")
-    return translated(error.message)
-
-
 def _from() -> dict[str, Any]:
     """Return who visits, for the login's record and its rules."""
     return {
@@ -188,7 +152,7 @@ def _from() -> dict[str, Any]:
     }
 
 
-def _is_near(address: str) -> bool:
+def _is_near() -> bool:
     """Return whether the visitor is on this machine or network, by an address nobody can fake.
 
     Forwarded headers without a trusted proxy mean that somebody stands in between: then the address
@@ -199,7 +163,7 @@ def _is_near(address: str) -> bool:
     ):
         return False
     try:
-        ip = ipaddress.ip_address(address.partition("%")[0])
+        ip = ipaddress.ip_address((request.remote_addr or "").partition("%")[0])
     except ValueError:
         return False
     mapped = getattr(ip, "ipv4_mapped", None) or ip
@@ -208,21 +172,10 @@ def _is_near(address: str) -> bool:
 
 def _defaults_in_use() -> bool:
     """Return whether the documented first login is still the only one, for somebody near."""
-    if not _is_near(request.remote_addr or ""):
+    if not _is_near() or services().config.admin_password:
         return False
     found = services().admins.accounts.find("admin")
-    given_password = bool(services().config.admin_password)
-    return found is not None and is_first_password(found) and not given_password
-
-
-def _actor() -> Actor:
-    return Actor(
-        "admin",
-        current_user.username,
-        current_user.id,
-        current_user.role,
-        request.remote_addr or "",
-    )
+    return found is not None and is_first_password(found)
 
 
 def _target() -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from gateway.errors import Message
+
 MIN_LENGTH = 10
 MAX_LENGTH = 128
 
@@ -42,20 +44,20 @@ _COMMON = frozenset(_COMMON_WORDS.split())
 _LEET = str.maketrans("@4013$57!", "aaoiessti")
 
 
-def problem(password: str, username: str = "") -> str:
-    """Return what is wrong with a new password as the end of a sentence, or ""."""
+def problem(password: str, username: str = "") -> Message | None:
+    """Return what is wrong with a new password as the end of a sentence."""
     if len(password) < MIN_LENGTH:
-        return f"must have at least {MIN_LENGTH} characters"
+        return Message("must have at least %(count)s characters", count=MIN_LENGTH)
     if len(password) > MAX_LENGTH:
-        return f"must have at most {MAX_LENGTH} characters"
+        return Message("must have at most %(count)s characters", count=MAX_LENGTH)
     lower = password.lower()
     if username and username.lower() in {lower, lower[::-1], lower.strip("0123456789!@#$.-_ ")}:
-        return "must not be the user name"
+        return Message("must not be the user name")
     stripped = lower.rstrip("0123456789!?.*#$ ")
     likely = {lower, stripped, stripped.translate(_LEET), lower.translate(_LEET)}
     if likely & _COMMON or _is_pattern(lower):
-        return "is one of the first that would be guessed"
-    return ""
+        return Message("is one of the first that would be guessed")
+    return None
 
 
 def _is_pattern(lower: str) -> bool:

@@ -70,7 +70,8 @@ class LoginAttempts:
         if until is not None:
             wait_s = max(1, int((until - now).total_seconds() + 0.999))
             raise RateLimited(
-                f"Too many failed logins; try again in {wait_s} s.", retry_after_s=wait_s
+                Message("Too many attempts. Try again in %(seconds)s seconds.", seconds=wait_s),
+                retry_after_s=wait_s,
             )
 
     def failed(self, tried: Attempt) -> None:

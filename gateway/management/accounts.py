@@ -54,8 +54,10 @@ class Accounts:
         name = username.strip().lower()
         if not _NAME.fullmatch(name):
             raise InvalidRequest(
-                "A user name has 1 to 64 letters, digits or . _ @ - and starts with a letter or"
-                " digit.",
+                Message(
+                    "A user name has 1 to 64 letters, digits or . _ @ - and starts with a letter or"
+                    " digit."
+                ),
                 param="username",
             )
         hashed = self.hashed(password, name)

@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 IDLE = timedelta(hours=24)
 LONGEST = timedelta(days=30)
 CODE_WITHIN = timedelta(minutes=5)
+WRONG = Message("The name or the password is wrong.")
+WRONG_CODE = Message("The code is wrong or was used. Check the clock of your device.")
 _SEEN_EVERY = timedelta(minutes=1)
 _STEP_S = 30
 
@@ -106,11 +108,14 @@ class Admins:
         right = self.is_password_of(admin, password, tried)
         if admin is None or not right or not admin.enabled:
             self._attempts.failed(tried)
-            raise LoginRefused("The name or the password is wrong.")
+            raise LoginRefused(WRONG)
         if is_first_password(admin) and not is_local:
             raise Forbidden(
-                "The first login works only from this machine or a private network. Set"
-                " ADMIN_PASSWORD, or run 'flask account set-password', to log in from elsewhere."
+                Message(
+                    "The first sign-in works only from this machine or a private network, and not "
+                    "through an unknown proxy. Set ADMIN_PASSWORD, or run 'flask account "
+                    "set-password', to sign in from elsewhere."
+                )
             )
         fresh = ""
         if passwords.needs_rehash(admin.password_hash):
@@ -144,7 +149,7 @@ class Admins:
         step = self._matching_step(admin.totp_secret, code)
         if step is None or not self._store.write(admins.take_totp_step, admin.id, step):
             self._attempts.failed(tried)
-            raise LoginRefused("The code is wrong or was used.")
+            raise LoginRefused(WRONG_CODE)
         return self._start(admin, ip, user_agent, tried, ends=digest(secret))
 
     def session(self, secret: str) -> tuple[Admin, AdminSession] | None:
@@ -236,7 +241,7 @@ class Admins:
             admin = admins.get(session, admin_id)
             step = self._matching_step(admin.totp_secret, code) if admin.totp_secret else None
             if step is None or not admins.take_totp_step(session, admin_id, step):
-                raise InvalidRequest("The code is wrong or was used.", param="code")
+                raise InvalidRequest(WRONG_CODE, param="code")
             saved = admins.save(session, replace(admin, totp_enabled=True))
             self._record(session, actor, "totp.enable", saved, admin)
             return saved
@@ -257,8 +262,9 @@ class Admins:
     def hashed(self, password: str, username: str) -> str:
         """Check a new password and give its hash. Raises InvalidRequest."""
         wrong = problem(password, username)
-        if wrong:
-            raise InvalidRequest(f"The password {wrong}.", param="password")
+        if wrong is not None:
+            sentence = Message("The password %(problem)s.", problem=wrong)
+            raise InvalidRequest(sentence, param="password")
         with self._attempts.turn():
             return run_blocking(passwords.hash_password, password)
 
@@ -304,7 +310,7 @@ class Admins:
         def change(session: Session) -> Admin:
             current = _unchanged(session, admin)
             if current is None:
-                raise LoginRefused("The name or the password is wrong.")
+                raise LoginRefused(WRONG)
             if ends is not None and not admins.end_sessions(session, digest=ends):
                 raise LoginExpired
             current = replace(current, password_hash=fresh or current.password_hash)

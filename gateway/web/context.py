@@ -10,7 +10,10 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
-from flask import Flask, current_app
+from flask import Flask, current_app, request
+from flask_login import current_user
+
+from gateway.core.admin import Actor
 
 if TYPE_CHECKING:
     from gateway.accounting.metrics import Metrics
@@ -89,3 +92,9 @@ def services() -> Services:
 def of(app: Flask) -> Services:
     """Return the services of `app`, outside a request."""
     return cast(Services, app.extensions[_NAME])
+
+
+def actor() -> Actor:
+    """Return who is signed in at the console, as the author of a change."""
+    me = current_user
+    return Actor("admin", me.username, me.id, me.role, request.remote_addr or "")

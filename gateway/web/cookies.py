@@ -39,21 +39,9 @@ class ConsoleSession(SecureCookieSessionInterface):
             return _NAME
         return f"__Secure-{_NAME}" if _prefix() else f"__Host-{_NAME}"
 
-    def get_cookie_httponly(self, app: Flask) -> bool:
-        """No script needs it."""
-        return True
-
-    def get_cookie_samesite(self, app: Flask) -> str:
-        """Other sites may link to us, and do nothing else with it."""
-        return "Lax"
-
     def get_cookie_path(self, app: Flask) -> str:
         """The whole host, which `__Host-` wants; below a prefix, that prefix only."""
         return f"{_prefix()}/"
-
-    def get_cookie_domain(self, app: Flask) -> None:
-        """`__Host-` wants none."""
-        return
 
 
 def _prefix() -> str:

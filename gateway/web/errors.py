@@ -5,16 +5,24 @@ from __future__ import annotations
 import logging
 from http import HTTPStatus
 
-from flask import Response, g, make_response, render_template, request
+from flask import Blueprint, Response, g, make_response, render_template, request
 from flask.globals import request_ctx
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException
 
-from gateway.errors import ClientGone, GatewayError
+from gateway.errors import ClientGone, GatewayError, NotFound
 from gateway.web.security import protect
 from gateway.web.words import _, translated
 
 log = logging.getLogger(__name__)
+
+
+def answer_with_pages(bp: Blueprint) -> None:
+    """Have a blueprint answer refusals and faults with pages, and protect whatever it answers."""
+    bp.after_request(protect)
+    bp.register_error_handler(HTTPException, error_page)
+    bp.register_error_handler(GatewayError, refusal_page)
+    bp.register_error_handler(Exception, fault_page)
 
 
 def error_page(error: HTTPException) -> Response:
@@ -37,10 +45,10 @@ def refusal_page(error: GatewayError) -> Response:
     question to a database that does not answer: nothing was changed."""
     if isinstance(error, ClientGone):  # strangers leave by the thousand: no page for nobody
         return protect(Response(error.message, error.status, mimetype="text/plain"))
-    title = _words(error, error.status)[0]
-    body = render_template(
-        "error.html", status=error.status, title=title, words=translated(error.message)
-    )
+    title, words = _words(error, error.status)
+    if not isinstance(error, NotFound):
+        words = translated(error.message)
+    body = render_template("error.html", status=error.status, title=title, words=words)
     response = make_response(body, error.status)
     response.headers.update(error.headers)
     return protect(response)

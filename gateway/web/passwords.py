@@ -1,42 +1,49 @@
-"""What is wrong with a new password, in the visitor's language."""
+"""The fields of passwords and codes; what is wrong with a new password, the service says."""
 
 from __future__ import annotations
 
-from flask_login import current_user
-from wtforms import Field, Form
-from wtforms.validators import ValidationError
+from wtforms import PasswordField, StringField
+from wtforms.validators import EqualTo, InputRequired, Length
 
-from gateway.core.passwords import MAX_LENGTH, MIN_LENGTH, problem
-from gateway.web.words import _
+from gateway.web.words import _l
 
 
-class Strong:
-    """A new password must be long enough and no first guess; `name_field` holds the user name."""
-
-    def __init__(self, name_field: str = "") -> None:
-        self._name_field = name_field
-
-    def __call__(self, form: Form, field: Field) -> None:
-        """Check the field. Raises ValidationError."""
-        words = weakness(field.data or "", self._name(form))
-        if words:
-            raise ValidationError(words)
-
-    def _name(self, form: Form) -> str:
-        if self._name_field:
-            return str(form[self._name_field].data or "")
-        return str(getattr(current_user, "username", ""))
+def known_password(label: str) -> PasswordField:
+    """Return the field for the password somebody has."""
+    return PasswordField(
+        label,
+        validators=[InputRequired(_l("Type your password.")), Length(max=1024)],
+        render_kw={"autocomplete": "current-password"},
+    )
 
 
-def weakness(password: str, username: str) -> str:
-    """Return a sentence about what is wrong, or ""."""
-    if len(password) < MIN_LENGTH:
-        return str(_("Use at least %(count)s characters.", count=MIN_LENGTH))
-    if len(password) > MAX_LENGTH:
-        return str(_("Use at most %(count)s characters.", count=MAX_LENGTH))
-    found = problem(password, username)
-    if not found:
-        return ""
-    if "user name" in found:
-        return str(_("The password must not be the user name."))
-    return str(_("This is one of the first passwords that would be guessed."))
+def new_password(label: str, **marks: object) -> PasswordField:
+    """Return the field for a new password; `marks` are further attributes of the element."""
+    return PasswordField(
+        label,
+        validators=[InputRequired(_l("Choose a password."))],
+        description=_l("At least 10 characters. A few words in a row are easy to remember."),
+        render_kw={"autocomplete": "new-password", **marks},
+    )
+
+
+def repeated(field: str) -> PasswordField:
+    """Return the field for the same password as in `field` again."""
+    return PasswordField(
+        _l("The same again"),
+        validators=[
+            InputRequired(_l("Type the password a second time.")),
+            EqualTo(field, _l("The two passwords differ.")),
+        ],
+        render_kw={"autocomplete": "new-password"},
+    )
+
+
+def code(label: str, description: str = "", **marks: object) -> StringField:
+    """Return the field for a code of an authenticator."""
+    return StringField(
+        label,
+        validators=[InputRequired(_l("Type the code.")), Length(max=9)],
+        description=description,
+        render_kw={"autocomplete": "one-time-code", "inputmode": "numeric", **marks},
+    )

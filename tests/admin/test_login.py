@@ -141,7 +141,7 @@ WEAK = [
     ("short", "short", "at least 10 characters"),
     ("admin", "admin", "at least 10 characters"),
     ("passwordpassword1234", "x", "differ"),
-    ("qwertyuiop", "qwertyuiop", "first passwords that would be guessed"),
+    ("qwertyuiop", "qwertyuiop", "first that would be guessed"),
 ]
 
 

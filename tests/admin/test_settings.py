@@ -165,7 +165,7 @@ def test_the_second_factor_is_switched_on_and_off(admin: Visitor, parts: Service
     refused = admin.post("/admin/settings/security/two-factor", {"current": "not it"})
     admin.post("/admin/settings/security/two-factor", {"current": PASSWORD})
 
-    assert "This code is wrong" in wrong.text
+    assert "code is wrong" in wrong.text
     assert on
     assert "The password is wrong." in refused.text
     assert not parts.admins.accounts.get(1).totp_enabled

@@ -9,7 +9,6 @@ from flask import Response, abort, flash, jsonify, redirect, render_template, re
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.admin import bp, confirm
-from gateway.admin.actor import actor
 from gateway.admin.forms.errors import into_form
 from gateway.admin.forms.fields import chosen_from
 from gateway.admin.forms.keys import KeyForm, RotateForm, filled
@@ -23,7 +22,7 @@ from gateway.reports.key_status import DAYS
 from gateway.schemas.key import Key
 from gateway.store import audit, key_queries
 from gateway.store.usage import request_queries
-from gateway.web.context import services
+from gateway.web.context import actor, services
 from gateway.web.one_time_secret import given, hand_over
 from gateway.web.words import _, ngettext
 

@@ -11,7 +11,6 @@ from flask import abort, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.admin import bp, confirm
-from gateway.admin.actor import actor
 from gateway.admin.forms.errors import into_form
 from gateway.admin.forms.fields import chosen_from
 from gateway.admin.forms.models import (
@@ -34,7 +33,7 @@ from gateway.policy import access
 from gateway.policy.overrides.rules import InvalidOverride
 from gateway.store import catalog, key_queries
 from gateway.store.usage import request_queries, usage_queries
-from gateway.web.context import services
+from gateway.web.context import actor, services
 from gateway.web.template_filters import pretty
 from gateway.web.words import _, ngettext, translated
 

@@ -10,11 +10,10 @@ from flask import Response, abort, flash, jsonify, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.admin import bp
-from gateway.admin.actor import actor
 from gateway.core.catalog import Model
 from gateway.errors import NotFound
 from gateway.management.model_jobs import Pull
-from gateway.web.context import services
+from gateway.web.context import actor, services
 from gateway.web.template_filters import duration, size
 from gateway.web.words import _, ngettext, translated
 

@@ -12,7 +12,6 @@ from flask import abort, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.admin import bp
-from gateway.admin.actor import actor
 from gateway.admin.forms.errors import into_form
 from gateway.admin.forms.fields import chosen_from
 from gateway.admin.forms.models import PullForm
@@ -27,7 +26,7 @@ from gateway.schemas.key import Key
 from gateway.schemas.server import Server
 from gateway.store import key_queries
 from gateway.store.usage import usage_queries
-from gateway.web.context import services
+from gateway.web.context import actor, services
 from gateway.web.words import _, translated
 
 DAYS = 7

@@ -8,7 +8,6 @@ from flask import Response, abort, flash, jsonify, redirect, render_template, re
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.admin import bp, confirm
-from gateway.admin.actor import actor
 from gateway.admin.forms.errors import into_form
 from gateway.admin.forms.servers import ServerForm
 from gateway.admin.servers import routing_preview
@@ -16,7 +15,7 @@ from gateway.admin.status import Status, of, overall
 from gateway.errors import InvalidRequest, NotFound
 from gateway.management.servers import Tried, changed
 from gateway.schemas.server import Server, ServerView
-from gateway.web.context import services
+from gateway.web.context import actor, services
 from gateway.web.words import _, ngettext, translated
 
 _NEW = Server(0, "", "")
