@@ -6,21 +6,22 @@ for an hour, under a name nobody can guess, while the page says what it would ch
 
 from __future__ import annotations
 
+import re
 import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import orjson
-from flask import Response, abort, flash, redirect, render_template, request, send_file, url_for
+from flask import Response, abort, render_template, request, send_file
 from flask_login import current_user
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.admin import bp
-from gateway.admin.settings import tabs
+from gateway.admin.answers import to_page
+from gateway.admin.settings import tab_page
 from gateway.core.chat import Json
 from gateway.errors import InvalidRequest
 from gateway.management import backup as backups
@@ -37,21 +38,14 @@ NODE_FILES = frozenset(
 )
 _DOCUMENT = "document"
 _KEPT_S = 3_600
-_TOKEN_LENGTH = 43
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 @bp.get("/settings/backup")
 def settings_backup() -> str:
     """Show what can be taken along and brought in."""
-    return render_template(
-        "admin/settings/backup.html",
-        tab="backup",
-        tabs=tabs(),
-        is_sqlite=services().config.uses_sqlite,
-        data_dir=services().config.data_dir,
-        is_owner=current_user.role == "owner",
-        node_files=sorted(NODE_FILES),
-    )
+    is_sqlite = services().config.uses_sqlite
+    return tab_page("backup", is_sqlite=is_sqlite, node_files=sorted(NODE_FILES))
 
 
 @bp.get("/settings/backup/configuration.<kind>")
@@ -59,14 +53,14 @@ def settings_export(kind: str) -> Response:
     """Return settings, servers, models and keys; digests of keys only to whom may change them."""
     digests = bool(request.args.get("digests")) and current_user.role != "viewer"
     document = _transfer().export(digests=digests)
-    if kind not in {"json", "yaml"}:
-        abort(404)
     if kind == "json":
         body = orjson.dumps(document, option=orjson.OPT_INDENT_2, default=str)
-    else:
+    elif kind == "yaml":
         import yaml  # 1 MB, seldom used
 
         body = yaml.safe_dump(document, sort_keys=False, allow_unicode=True).encode()
+    else:
+        abort(404)
     name = f"ollama2openai-{datetime.now(UTC):%Y%m%d-%H%M}.{kind}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     return Response(body, content_type=f"application/{kind}", headers=headers)
@@ -82,8 +76,7 @@ def settings_everything() -> AnyResponse:
         made = run_blocking(backups.make, services().config, folder)
         found = made.open("rb")
     except backups.BackupError as error:
-        flash(str(error), "danger")
-        return redirect(url_for("admin.settings_backup"), 303)
+        return _done(str(error), "danger")
     finally:
         shutil.rmtree(folder, ignore_errors=True)  # the open file lives on until it is sent
     now = datetime.now(UTC)
@@ -99,14 +92,14 @@ def settings_import() -> AnyResponse:
     names = {Path(file.filename or "").name for file in files}
     is_node = bool(names & NODE_FILES)
     if not files or (not is_node and len(files) > 1):
-        flash(_("Choose one configuration file, or the files of the old data folder."), "warning")
-        return redirect(url_for("admin.settings_backup"), 303)
+        words = _("Choose one configuration file, or the files of the old data folder.")
+        return _done(words, "warning")
     for file in files:
         name = Path(file.filename or "").name
         if not is_node or name in NODE_FILES:
             file.save(folder / (name if is_node else _DOCUMENT))
         file.close()
-    return redirect(url_for("admin.settings_import_plan", token=token), 303)
+    return to_page("admin.settings_import_plan", token=token)
 
 
 @bp.route("/settings/backup/import/<token>", methods=["GET", "POST"])
@@ -117,15 +110,17 @@ def settings_import_plan(token: str) -> AnyResponse | str:
         done = _imported(folder, is_real=request.method == "POST")
     except InvalidRequest as error:
         shutil.rmtree(folder, ignore_errors=True)
-        flash(translated(error.message), "danger")
-        return redirect(url_for("admin.settings_backup"), 303)
+        return _done(translated(error.message), "danger")
     if request.method == "POST":
         shutil.rmtree(folder, ignore_errors=True)
         services().catalog.drop()
         count = len(done.changes)
-        flash(ngettext("%(num)d thing changed.", "%(num)d things changed.", count), "success")
-        return redirect(url_for("admin.settings_backup"), 303)
+        return _done(ngettext("%(num)d thing changed.", "%(num)d things changed.", count))
     return render_template("admin/settings/import.html", done=done, token=token)
+
+
+def _done(words: str, kind: str = "success") -> AnyResponse:
+    return to_page("admin.settings_backup", words, kind)
 
 
 def _imported(folder: Path, *, is_real: bool) -> Imported:
@@ -164,7 +159,7 @@ def _imports() -> Path:
 
 def _new_place() -> tuple[Path, str]:
     """Make a folder for an upload; older ones that nobody wanted go."""
-    for old in _entries(_imports()):
+    for old in _imports().iterdir():
         if time.time() - old.stat().st_mtime > _KEPT_S:
             shutil.rmtree(old, ignore_errors=True)
     token = secrets.token_urlsafe(32)
@@ -176,13 +171,6 @@ def _new_place() -> tuple[Path, str]:
 def _place(token: str) -> Path:
     """Return the folder of an upload; the page for what is gone where there is none."""
     folder = _imports() / token
-    if len(token) != _TOKEN_LENGTH or not set(token) <= _ALPHABET or not folder.is_dir():
+    if not _TOKEN.fullmatch(token) or not folder.is_dir():
         abort(404)
     return folder
-
-
-def _entries(folder: Path) -> Sequence[Path]:
-    return [entry for entry in folder.iterdir() if entry.is_dir()]
-
-
-_ALPHABET = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")

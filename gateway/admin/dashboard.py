@@ -9,11 +9,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
-from flask import Response, flash, redirect, render_template, request, stream_with_context, url_for
+from flask import Response, render_template, request, stream_with_context, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.admin import bp
-from gateway.admin.keys import snippets
+from gateway.admin.answers import to_page
+from gateway.admin.keys.presenters import pieces
 from gateway.admin.models.list import report
 from gateway.admin.status import Status, of
 from gateway.admin.usage.charts import Chart, Line
@@ -64,7 +65,7 @@ def now() -> str:
     return render_template(
         "admin/now/index.html",
         report=report,
-        calls=[as_row(call) for call in calls_in_flight()],
+        calls=[as_row(call) for call in services().live.everywhere()],
         memories=memories(),
         minutes=_per_minute(at),
         failures=store.read_slow(request_queries.page, failed, limit=8),
@@ -87,8 +88,7 @@ def now_cancel(request_id: str) -> AnyResponse:
     services().live.cancel_anywhere(request_id[:64], actor())
     if request.headers.get("X-CSRFToken"):
         return Response(status=204)
-    flash(_("The call was cancelled."), "success")
-    return redirect(url_for("admin.now") + "#in-flight", 303)
+    return to_page("admin.now", _("The call was cancelled."), _anchor="in-flight")
 
 
 @bp.post("/now/unload")
@@ -98,12 +98,7 @@ def now_unload() -> AnyResponse:
     name = request.form.get("model", "")[:256]
     results = services().operations.unload(name, [server_id], actor())
     report(results, _("%(name)s leaves memory as soon as it is idle.", name=name))
-    return redirect(url_for("admin.now") + "#memory", 303)
-
-
-def calls_in_flight() -> list[LiveCall]:
-    """Return the running calls, oldest first."""
-    return services().live.everywhere()
+    return to_page("admin.now", _anchor="memory")
 
 
 def as_row(call: LiveCall) -> dict[str, Any]:
@@ -135,7 +130,7 @@ def _ticks(parts: Services) -> Iterator[bytes]:
     ends_s = time.monotonic() + STREAM_S
     yield b"retry: 2000\n\n"
     while time.monotonic() < ends_s and not parts.draining.is_set():
-        found = {"calls": [as_row(call) for call in calls_in_flight()]}
+        found = {"calls": [as_row(call) for call in parts.live.everywhere()]}
         yield b"event: calls\ndata: " + orjson.dumps(found) + b"\n\n"
         time.sleep(TICK_S)
 
@@ -194,5 +189,4 @@ def _getting_started() -> dict[str, Any]:
     newest = next(iter(services().keys.search(limit=1)), None)
     if newest is None:
         return {"key": None}
-    pieces = snippets.snippets(snippets.PLACEHOLDER, snippets.example(newest), snippets.base_url())
-    return {"key": newest, "pieces": pieces, "since": int(time.time())}
+    return {"key": newest, "pieces": pieces(newest), "since": int(time.time())}

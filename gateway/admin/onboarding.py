@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from flask import flash, redirect, render_template, request, url_for
+from flask import render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.admin import bp
-from gateway.admin.forms.servers import ServerForm
-from gateway.admin.keys.views import SLOT
+from gateway.admin.answers import to_page
+from gateway.admin.keys.views import to_created
 from gateway.errors import InvalidRequest
+from gateway.management.servers import changed
 from gateway.schemas.server import Server
 from gateway.web.context import actor, services
-from gateway.web.one_time_secret import hand_over
 from gateway.web.words import _, translated
 
 STEPS = ("connect", "models", "key")
-SUGGESTED = ("llama3.2", "qwen3:4b", "gemma3:4b", "nomic-embed-text")
 
 
 @bp.get("/welcome")
@@ -35,36 +34,28 @@ def welcome() -> str:
     return render_template(
         "admin/welcome.html",
         step=step,
-        steps=_steps(),
         servers=servers,
         views={view.server.id: view for view in parts.scheduler.views()},
         models=models,
         found=[one for one in tried if one.trouble is None],
         missing=[one for one in tried if one.trouble is not None],
-        form=ServerForm(),
-        suggested=SUGGESTED,
     )
 
 
 @bp.post("/welcome/connect")
 def welcome_connect() -> AnyResponse:
     """Add the server that was chosen or typed, if it answers."""
-    form = ServerForm()
-    if not form.url.validate(form):
-        flash(" ".join(str(error) for error in form.url.errors), "danger")
-        return redirect(url_for("admin.welcome", step="connect"), 303)
-    url = form.url.data
-    trouble = services().servers.attempt(Server(0, "candidate", url)).trouble
-    if trouble is not None and not request.form.get("anyway"):
-        flash(f"{translated(trouble.message)} {translated(trouble.fix)}", "danger")
-        return redirect(url_for("admin.welcome", step="connect"), 303)
-    name = urlsplit(url).hostname or "ollama"
+    url = request.form.get("url", "")
+    values = {"url": url, "name": urlsplit(url).hostname or "ollama"}
     try:
-        services().servers.create({"url": url, "name": name}, actor())
+        trouble = services().servers.attempt(changed(Server(0, "", ""), values)).trouble
+        if trouble is not None:
+            words = f"{translated(trouble.message)} {translated(trouble.fix)}"
+            return to_page("admin.welcome", words, "danger", step="connect")
+        services().servers.create(values, actor())
     except InvalidRequest as error:
-        flash(translated(error.message), "danger")
-        return redirect(url_for("admin.welcome", step="connect"), 303)
-    return redirect(url_for("admin.welcome", step="models"), 303)
+        return to_page("admin.welcome", translated(error.message), "danger", step="connect")
+    return to_page("admin.welcome", step="models")
 
 
 @bp.post("/welcome/models")
@@ -77,7 +68,7 @@ def welcome_models() -> AnyResponse:
     for ids, enabled in ((on, True), (off, False)):
         if ids:
             services().models.enable(ids, enabled, actor())
-    return redirect(url_for("admin.welcome", step="key"), 303)
+    return to_page("admin.welcome", step="key")
 
 
 @bp.post("/welcome/key")
@@ -87,11 +78,5 @@ def welcome_key() -> AnyResponse:
     try:
         key, secret = services().keys.issue({"name": name[:100]}, actor())
     except InvalidRequest as error:
-        flash(translated(error.message), "danger")
-        return redirect(url_for("admin.welcome", step="key"), 303)
-    return redirect(url_for("admin.key_created", token=hand_over(SLOT, secret, key.id)), 303)
-
-
-def _steps() -> list[tuple[str, str]]:
-    words = {"connect": _("Connect Ollama"), "models": _("Choose models"), "key": _("First key")}
-    return [(name, words[name]) for name in STEPS]
+        return to_page("admin.welcome", translated(error.message), "danger", step="key")
+    return to_created(key, secret)

@@ -18,7 +18,7 @@ import orjson
 from flask import Response, render_template, request, stream_with_context, url_for
 
 from gateway.admin import bp
-from gateway.admin.keys import snippets
+from gateway.admin.keys.presenters import base_url, example
 from gateway.admin.usage.request_trace import parts_of
 from gateway.calls.active_call import ActiveCall
 from gateway.calls.produce import produce
@@ -38,24 +38,19 @@ from gateway.web.words import _
 
 _APPLICATION = "playground"
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
-_PARAMETERS = ("temperature", "top_p", "num_ctx", "num_predict", "seed")
 
 
 @bp.get("/playground")
 def playground() -> str:
     """Show the page; the rest happens in the browser."""
-    now = datetime.now(UTC)
-    known = services().store.read(key_queries.brief)
+    now, known = datetime.now(UTC), services().store.read(key_queries.brief)
     usable = [key for key in known if refusal(key, now) is None]
-    chat = chat_models(services().catalog.models())
     return render_template(
         "admin/playground/index.html",
         keys=usable,
-        models=chat,
-        chosen=request.args.get("model", "") or snippets.example(),
+        models=chat_models(services().catalog.models()),
+        chosen=request.args.get("model", "") or example(),
         chosen_key=request.args.get("key", 0, int) or _likely_key(usable),
-        examples=_examples(),
-        parameters=_PARAMETERS,
     )
 
 
@@ -78,7 +73,7 @@ def playground_run() -> Response:
         except GatewayError as error:
             active.stats.fail(error)
             return _refused(error, request_id)
-        copies = client_snippets.call_snippets(sent["body"], snippets.base_url())
+        copies = client_snippets.call_snippets(sent["body"], base_url())
         response = Response(
             stream_with_context(_frames(active, copies, first)), mimetype="text/event-stream"
         )
@@ -94,14 +89,6 @@ def _likely_key(keys: Sequence[Key]) -> int:
         key=lambda key: (key.allow == ("*",) and not key.deny, key.last_used_at or _LONG_AGO),
     )
     return ranked[-1].id if ranked else 0
-
-
-def _examples() -> tuple[str, ...]:
-    return (
-        _("Explain in two sentences why the sky is blue."),
-        _("Write a haiku about a busy graphics card."),
-        _("Which is larger, 9.11 or 9.9? Think it through."),
-    )
 
 
 def _begin(parts: Services, request_id: str, key_id: Json, body: dict[str, Json]) -> ActiveCall:

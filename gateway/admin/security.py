@@ -2,30 +2,97 @@
 
 from __future__ import annotations
 
-from typing import cast
+from datetime import UTC, datetime, timedelta
+from typing import ClassVar
 
-from flask import abort, flash, redirect, render_template, request, session, url_for
+from flask import abort, render_template, request, session, url_for
 from flask_login import current_user
+from flask_wtf import FlaskForm
 from werkzeug.wrappers import Response as AnyResponse
+from wtforms import SelectField, StringField, SubmitField
+from wtforms.validators import DataRequired, Length
 
-from gateway.admin import bp, confirm
-from gateway.admin.forms.errors import into_form
-from gateway.admin.forms.security import (
-    AdminForm,
-    NewPasswordForm,
-    PasswordForm,
-    ProofForm,
-    TokenForm,
-    TwoFactorForm,
-)
-from gateway.admin.settings import tabs
-from gateway.core.admin import ROLES, Admin, Role
-from gateway.errors import Forbidden, GatewayError, InvalidRequest, NotFound, RateLimited
+from gateway.admin import bp
+from gateway.admin.answers import Question, asked, sent, to_page
+from gateway.admin.forms.fields import chosen_from
+from gateway.admin.settings import tab_page
+from gateway.core.admin import ROLES
+from gateway.errors import Forbidden
 from gateway.web.context import actor, services
 from gateway.web.one_time_secret import given, hand_over
-from gateway.web.words import _, translated
+from gateway.web.passwords import code, known_password, new_password, repeated
+from gateway.web.words import _, _l, translated
 
 _TOKEN = "new_token"
+ROLE_WORDS = {
+    "owner": _l("Owner: everything, also accounts"),
+    "admin": _l("Admin: everything but accounts"),
+    "viewer": _l("Viewer: may look at everything"),
+}
+LIFETIMES = {"30": _l("30 days"), "90": _l("90 days"), "365": _l("a year"), "0": _l("for ever")}
+
+
+class PasswordForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF ships no types
+    """Change the own password."""
+
+    elsewhere: ClassVar = {"password": "new"}
+
+    current = known_password(_l("Current password"))
+    new = new_password(_l("New password"))
+    again = repeated("new")
+    submit = SubmitField(_l("Change password"))
+
+
+class TwoFactorForm(FlaskForm):  # type: ignore[misc]  # as above
+    """Prove that the authenticator works."""
+
+    code = code(_l("Code of your authenticator"))
+    submit = SubmitField(_l("Switch on"))
+
+
+class ProofForm(FlaskForm):  # type: ignore[misc]  # as above
+    """The own password once more, before something that weakens the account."""
+
+    current = known_password(_l("Your password"))
+    submit = SubmitField(_l("Switch off"))
+
+
+class AdminForm(FlaskForm):  # type: ignore[misc]  # as above
+    """A new account."""
+
+    username = StringField(
+        _l("User name"),
+        validators=[DataRequired(_l("Type a user name."))],
+        render_kw={"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"},
+    )
+    role = SelectField(_l("Role"), choices=chosen_from(ROLE_WORDS.items()), default="admin")
+    password = new_password(_l("First password"))
+    submit = SubmitField(_l("Add account"))
+
+
+class NewPasswordForm(FlaskForm):  # type: ignore[misc]  # as above
+    """A password for somebody who lost theirs; they must choose their own at the next login."""
+
+    password = new_password(_l("Temporary password"))
+    submit = SubmitField(_l("Set password"))
+
+
+class TokenForm(FlaskForm):  # type: ignore[misc]  # as above
+    """A token of the admin API."""
+
+    name = StringField(
+        _l("Name"),
+        validators=[DataRequired(_l("Give the token a name.")), Length(max=100)],
+        render_kw={"autocomplete": "off"},
+    )
+    role = SelectField(_l("Role"), choices=chosen_from(ROLE_WORDS.items()), default="viewer")
+    lifetime = SelectField(_l("Valid for"), choices=chosen_from(LIFETIMES.items()), default="90")
+    submit = SubmitField(_l("Make token"))
+
+    def expires_at(self) -> datetime | None:
+        """Return when the token ends; None for never."""
+        days = int(self.lifetime.data)
+        return datetime.now(UTC) + timedelta(days=days) if days else None
 
 
 @bp.get("/settings/security")
@@ -37,48 +104,33 @@ def settings_security() -> str:
 @bp.post("/settings/security/password")
 def password() -> AnyResponse | str:
     """Change the own password; every login ends, this one goes on with a new cookie."""
-    form = PasswordForm()
-    if not form.validate_on_submit():
-        return _page(form)
-    try:
-        services().admins.change_password(
-            current_user.id, form.current.data, form.new.data, actor()
-        )
-    except (InvalidRequest, RateLimited) as error:
-        into_form(form, error)
-        return _page(form)
-    session.clear()
-    flash(
-        _("The password was changed and all sessions ended. Sign in with the new one."), "success"
-    )
-    return redirect(url_for("auth.login", next=url_for("admin.settings_security")), 303)
+    form, change = PasswordForm(), services().admins.change_password
+    if sent(form, lambda: change(current_user.id, form.current.data, form.new.data, actor())):
+        session.clear()
+        words = _("The password was changed and all sessions ended. Sign in with the new one.")
+        return to_page("auth.login", words, next=url_for("admin.settings_security"))
+    return _page(form)
 
 
 @bp.post("/settings/security/sessions/<id:session_id>/end")
 def end_session(session_id: int) -> AnyResponse:
     """End one of the own sessions."""
-    if services().admins.end_session(current_user.id, session_id, actor()):
-        flash(_("The session was ended."), "success")
-    return redirect(url_for("admin.settings_security"), 303)
+    ended = services().admins.end_session(current_user.id, session_id, actor())
+    return _done(_("The session was ended.") if ended else "")
 
 
 @bp.route("/settings/security/two-factor", methods=["GET", "POST"])
 def two_factor() -> AnyResponse | str:
     """Switch the second factor on, or off after the password."""
+    admins = services().admins
     if current_user.admin.totp_enabled:
         return _two_factor_off()
     form = TwoFactorForm()
-    if form.validate_on_submit():
-        try:
-            services().admins.confirm_totp(current_user.id, form.code.data, actor())
-        except InvalidRequest as error:
-            into_form(form, error)
-        else:
-            flash(_("From now on a code is asked at every sign-in."), "success")
-            return redirect(url_for("admin.settings_security"), 303)
-        secret, address = current_user.admin.totp_secret, ""
-    else:
-        secret, address = services().admins.begin_totp(current_user.id)
+    if sent(form, lambda: admins.confirm_totp(current_user.id, form.code.data, actor())):
+        return _done(_("From now on a code is asked at every sign-in."))
+    secret, address = current_user.admin.totp_secret, ""
+    if request.method == "GET" or not secret:
+        secret, address = admins.begin_totp(current_user.id)
     return render_template(
         "admin/settings/two_factor.html", form=form, secret=secret, address=address, off=False
     )
@@ -88,19 +140,9 @@ def two_factor() -> AnyResponse | str:
 def admin_new() -> AnyResponse | str:
     """Add an account."""
     _only_owners()
-    form = AdminForm()
-    if form.validate_on_submit():
-        try:
-            services().admins.accounts.create(
-                form.username.data, form.password.data, cast(Role, form.role.data), actor()
-            )
-        except InvalidRequest as error:
-            into_form(form, error)
-        else:
-            flash(
-                _("The account was added. A new password is chosen at the first login."), "success"
-            )
-            return redirect(url_for("admin.settings_security"), 303)
+    form, create = AdminForm(), services().admins.accounts.create
+    if sent(form, lambda: create(form.username.data, form.password.data, form.role.data, actor())):
+        return _done(_("The account was added. A new password is chosen at the first login."))
     return render_template("admin/settings/account.html", form=form, heading=_("Add an account"))
 
 
@@ -108,8 +150,8 @@ def admin_new() -> AnyResponse | str:
 def admin_change(admin_id: int) -> AnyResponse:
     """Change an account's role, switch it on or off, or take its second factor away."""
     _only_owners()
-    found = _admin(admin_id)
     accounts, wanted = services().admins.accounts, request.form.get("to", "")
+    found = accounts.get(admin_id)
     try:
         if wanted in ROLES:
             accounts.update(admin_id, actor(), role=wanted)
@@ -120,28 +162,21 @@ def admin_change(admin_id: int) -> AnyResponse:
         else:
             abort(400)
     except Forbidden as error:
-        flash(translated(error.message), "danger")
-    else:
-        flash(_("“%(name)s” was changed.", name=found.username), "success")
-    return redirect(url_for("admin.settings_security"), 303)
+        return _done(translated(error.message), "danger")
+    return _done(_("“%(name)s” was changed.", name=found.username))
 
 
 @bp.route("/settings/security/admins/<id:admin_id>/password", methods=["GET", "POST"])
 def admin_password(admin_id: int) -> AnyResponse | str:
     """Return somebody a temporary password."""
     _only_owners()
-    found = _admin(admin_id)
-    form = NewPasswordForm()
-    if form.validate_on_submit():
-        try:
-            services().admins.set_password(admin_id, form.password.data, actor(), must_change=True)
-        except InvalidRequest as error:
-            into_form(form, error)
-        else:
-            flash(
-                _("Set. %(name)s must choose a new one at login.", name=found.username), "success"
-            )
-            return redirect(url_for("admin.settings_security"), 303)
+    admins, form = services().admins, NewPasswordForm()
+    found = admins.accounts.get(admin_id)
+    if sent(
+        form,
+        lambda: admins.set_password(admin_id, form.password.data, actor(), must_change=True),
+    ):
+        return _done(_("Set. %(name)s must choose a new one at login.", name=found.username))
     heading = _("New password for %(name)s", name=found.username)
     return render_template("admin/settings/account.html", form=form, heading=heading)
 
@@ -150,43 +185,38 @@ def admin_password(admin_id: int) -> AnyResponse | str:
 def admin_delete(admin_id: int) -> AnyResponse | str:
     """Remove an account."""
     _only_owners()
-    found = _admin(admin_id)
-    question = confirm.Question(
-        title=_("Delete the account “%(name)s”?", name=found.username),
-        yes=_("Delete account"),
-        back=url_for("admin.settings_security"),
-        back_words=_("Security"),
-        effects=[
+    found = services().admins.accounts.get(admin_id)
+    question = Question(
+        _("Delete the account “%(name)s”?", name=found.username),
+        _("Delete account"),
+        url_for("admin.settings_security"),
+        _("Security"),
+        [
             _("Its sessions end and its tokens stop working."),
             _("What it changed stays in the audit log."),
         ],
     )
-    if not confirm.answered(question):
-        return confirm.page(question)
+    if page := asked(question):
+        return page
     try:
         services().admins.accounts.delete(admin_id, actor())
     except Forbidden as error:
-        flash(translated(error.message), "danger")
-    else:
-        flash(_("The account was deleted."), "success")
-    return redirect(url_for("admin.settings_security"), 303)
+        return _done(translated(error.message), "danger")
+    return _done(_("The account was deleted."))
 
 
 @bp.route("/settings/security/tokens/new", methods=["GET", "POST"])
 def token_new() -> AnyResponse | str:
     """Make a token of the admin API; it is shown once."""
     _only_owners()
-    form = TokenForm()
-    if form.validate_on_submit():
-        try:
-            token, secret = services().admins.tokens.issue(
-                form.name.data, form.role.data, actor(), expires_at=form.expires_at()
-            )
-        except GatewayError as error:
-            into_form(form, error)
-        else:
-            passed = hand_over(_TOKEN, secret, token.id)
-            return redirect(url_for("admin.token_created", token=passed), 303)
+    form, issue = TokenForm(), services().admins.tokens.issue
+    made = sent(
+        form,
+        lambda: issue(form.name.data, form.role.data, actor(), expires_at=form.expires_at()),
+    )
+    if made is not None:
+        token, secret = made
+        return to_page("admin.token_created", token=hand_over(_TOKEN, secret, token.id))
     return render_template("admin/settings/account.html", form=form, heading=_("Make a token"))
 
 
@@ -195,8 +225,8 @@ def token_created(token: str) -> AnyResponse | str:
     """Show a new token, once."""
     found = given(_TOKEN, token)
     if found is None:
-        flash(_("A token is shown only once. Make another if it was not copied."), "warning")
-        return redirect(url_for("admin.settings_security"), 303)
+        words = _("A token is shown only once. Make another if it was not copied.")
+        return _done(words, "warning")
     return render_template("admin/settings/token.html", secret=found[1], base=request.url_root)
 
 
@@ -204,21 +234,19 @@ def token_created(token: str) -> AnyResponse | str:
 def token_revoke(token_id: int) -> AnyResponse:
     """Make a token useless."""
     _only_owners()
-    try:
-        services().admins.tokens.revoke(token_id, actor())
-    except NotFound:
-        abort(404)
-    flash(_("The token was revoked."), "success")
-    return redirect(url_for("admin.settings_security"), 303)
+    services().admins.tokens.revoke(token_id, actor())
+    return _done(_("The token was revoked."))
+
+
+def _done(words: str, kind: str = "success") -> AnyResponse:
+    return to_page("admin.settings_security", words, kind)
 
 
 def _page(form: PasswordForm) -> str:
     admins = services().admins
     owner = current_user.role == "owner"
-    return render_template(
-        "admin/settings/security.html",
-        tab="security",
-        tabs=tabs(),
+    return tab_page(
+        "security",
         form=form,
         sessions=admins.sessions(current_user.id),
         here=current_user.login,
@@ -233,8 +261,7 @@ def _two_factor_off() -> AnyResponse | str:
     if form.validate_on_submit():
         if services().admins.is_password_of(current_user.admin, form.current.data):
             services().admins.disable_totp(current_user.id, actor())
-            flash(_("No code is asked any more."), "success")
-            return redirect(url_for("admin.settings_security"), 303)
+            return _done(_("No code is asked any more."))
         form.current.errors = [_("The password is wrong.")]
     return render_template("admin/settings/two_factor.html", form=form, off=True)
 
@@ -242,10 +269,3 @@ def _two_factor_off() -> AnyResponse | str:
 def _only_owners() -> None:
     if current_user.role != "owner":
         abort(403)
-
-
-def _admin(admin_id: int) -> Admin:
-    try:
-        return services().admins.accounts.get(admin_id)
-    except NotFound:
-        abort(404)

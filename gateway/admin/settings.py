@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+from collections.abc import Mapping
+from typing import Any
 from zoneinfo import available_timezones
 
-from flask import abort, flash, redirect, render_template, request, url_for
+from flask import abort, render_template, request, url_for
+from flask_wtf import FlaskForm
 from werkzeug.wrappers import Response as AnyResponse
+from wtforms import SubmitField
 
 from gateway.admin import bp
-from gateway.admin.forms.errors import into_form
-from gateway.admin.forms.settings import HEADINGS, TABS, changes, names_of, settings_form
-from gateway.admin.usage.query import read_id
-from gateway.errors import InvalidRequest
+from gateway.admin.answers import sent, to_page
+from gateway.admin.forms.fields import schema_field
+from gateway.schemas import convert
 from gateway.schemas.settings import DEFAULTS, RuntimeSettings
 from gateway.store import audit
 from gateway.web.context import actor, services
-from gateway.web.words import _
+from gateway.web.words import _, _l
 
 LOG_LIMIT = 50
+TABS: Mapping[str, str] = {
+    "general": _l("General"),
+    "api": _l("API behaviour"),
+    "privacy": _l("Privacy and retention"),
+    "limits": _l("Limits"),
+}
 _PACKAGES = ("Flask", "gunicorn", "gevent", "SQLAlchemy", "requests", "Bootstrap-Flask")
 
 
@@ -30,22 +39,15 @@ def settings(tab: str = "general") -> AnyResponse | str:
     if tab not in TABS:
         abort(404)
     behaviour = services().settings.behaviour()
-    form = settings_form(tab, behaviour)
-    if form.validate_on_submit():
-        try:
-            services().settings.update(changes(form, tab, behaviour), actor())
-        except InvalidRequest as error:
-            into_form(form, error)
-        else:
-            flash(_("Saved. New calls follow it at once."), "success")
-            return redirect(url_for("admin.settings", tab=tab), 303)
-    return render_template(
-        "admin/settings/form.html",
+    form = _form(tab, behaviour)
+    if sent(form, lambda: services().settings.update(_changes(form, tab, behaviour), actor())):
+        words = _("Saved. New calls follow it at once.")
+        return to_page("admin.settings", words, tab=tab)
+    return tab_page(
+        tab,
+        "form",
         form=form,
-        tab=tab,
-        tabs=tabs(),
         changed=_changed(behaviour, tab),
-        headings=HEADINGS,
         zones=sorted(available_timezones()),
         models=[model.display_name for model in services().catalog.models()],
     )
@@ -58,28 +60,25 @@ def settings_reset(tab: str) -> AnyResponse:
         abort(404)
     names = _changed(services().settings.behaviour(), tab)
     services().settings.reset(names, actor())
-    flash(_("The defaults hold again."), "success")
-    return redirect(url_for("admin.settings", tab=tab), 303)
+    return to_page("admin.settings", _("The defaults hold again."), tab=tab)
 
 
 @bp.get("/settings/audit")
 def settings_audit() -> str:
     """Show who changed what."""
-    older = read_id(request.args.get("before", ""))
+    before = request.args.get("before", 0, int)
+    older = before if 0 < before < 2**62 else None
     filters = {name: request.args.get(name, "")[:256] for name in ("actor_name", "action")}
     kind = request.args.get("kind", "")[:64]
     entries = services().store.read_slow(
         audit.page, before_id=older, limit=LOG_LIMIT + 1, object_kind=kind, **filters
     )
-    return render_template(
-        "admin/settings/audit.html",
-        tab="audit",
-        tabs=tabs(),
+    return tab_page(
+        "audit",
         entries=entries[:LOG_LIMIT],
         older=entries[LOG_LIMIT - 1].id if len(entries) > LOG_LIMIT else None,
         is_first=older is None,
         kind=kind,
-        kinds=("key", "model", "server", "settings", "admin", "admin_token", "call"),
         **filters,
     )
 
@@ -87,46 +86,56 @@ def settings_audit() -> str:
 @bp.get("/settings/observability")
 def settings_observability() -> str:
     """Return what can be watched from outside."""
-    return render_template(
-        "admin/settings/observability.html",
-        tab="observability",
-        tabs=tabs(),
-        config=services().config,
-        base=request.url_root.rstrip("/"),
-    )
+    return tab_page("observability", config=services().config)
 
 
 @bp.get("/settings/about")
 def settings_about() -> str:
     """Show versions and licences."""
     versions = [(name, importlib.metadata.version(name)) for name in _PACKAGES]
-    config = services().config
-    return render_template(
-        "admin/settings/about.html",
-        tab="about",
-        tabs=tabs(),
-        versions=[("Python", platform.python_version()), *versions],
-        store="SQLite" if config.uses_sqlite else "PostgreSQL",
-        shared=bool(config.redis_url),
-        config=config,
+    versions.insert(0, ("Python", platform.python_version()))
+    return tab_page("about", versions=versions, config=services().config)
+
+
+def tab_page(tab: str, template: str = "", **values: object) -> str:
+    """Return the page of a tab, from the template of its name unless another is named."""
+    forms = [(name, url_for("admin.settings", tab=name), words) for name, words in TABS.items()]
+    pages = {
+        "security": _("Security"),
+        "observability": _("Observability"),
+        "audit": _("Audit log"),
+        "backup": _("Backup"),
+        "about": _("About"),
+    }
+    security, *others = (
+        (name, url_for(f"admin.settings_{name}"), words) for name, words in pages.items()
     )
+    tabs = [forms[0], security, *forms[1:], *others]
+    return render_template(f"admin/settings/{template or tab}.html", tab=tab, tabs=tabs, **values)
 
 
-def tabs() -> list[tuple[str, str, str]]:
-    """Return (name, address, words) of every tab, in their order."""
-    forms = [
-        (name, url_for("admin.settings", tab=name), str(words)) for name, words in TABS.items()
-    ]
-    security = ("security", url_for("admin.settings_security"), _("Security"))
+def names_of(tab: str) -> list[str]:
+    """Return the settings of a tab in their order."""
+    kinds = convert.fields_of(RuntimeSettings)
     return [
-        forms[0],
-        security,
-        *forms[1:],
-        ("observability", url_for("admin.settings_observability"), _("Observability")),
-        ("audit", url_for("admin.settings_audit"), _("Audit log")),
-        ("backup", url_for("admin.settings_backup"), _("Backup")),
-        ("about", url_for("admin.settings_about"), _("About")),
+        name for name, kind in kinds.items() if (convert.meta_of(kind).extra or {})["tab"] == tab
     ]
+
+
+def _form(tab: str, settings: RuntimeSettings) -> FlaskForm:
+    """Return the form of one tab, filled with the settings in force."""
+    members: dict[str, Any] = {
+        name: schema_field(RuntimeSettings, name, placeholder=str(DEFAULTS[name]))
+        for name in names_of(tab)
+    }
+    members["submit"] = SubmitField(_l("Save"))
+    return type("SettingsForm", (FlaskForm,), members)(obj=settings)
+
+
+def _changes(form: FlaskForm, tab: str, settings: RuntimeSettings) -> dict[str, Any]:
+    """Return the settings of a form that differ from those in force."""
+    given = {name: form[name].data for name in names_of(tab)}
+    return {name: value for name, value in given.items() if value != getattr(settings, name)}
 
 
 def _changed(behaviour: RuntimeSettings, tab: str) -> list[str]:

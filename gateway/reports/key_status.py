@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
@@ -43,12 +44,17 @@ def state(key: Key, now: datetime) -> State:
     return "expired" if key.expires_at is not None and key.expires_at <= now else "active"
 
 
+def budgets(key: Key, spent: Mapping[tuple[str, str], int]) -> tuple[BudgetUse, ...]:
+    """Return the budgets of a key; `spent` is what it used, by metric and period."""
+    return tuple(BudgetUse(one, spent[one.metric, one.period]) for one in key.budgets)
+
+
 def report(store: Store, key: Key, now: datetime) -> KeyStatus:
     """Return the status of a key."""
     spent = store.read(key_queries.spent, [key], now)[key.id]
     wanted = Filter(since=now - timedelta(days=DAYS), key_id=key.id)
     return KeyStatus(
         state(key, now),
-        tuple(BudgetUse(one, spent[one.metric, one.period]) for one in key.budgets),
+        budgets(key, spent),
         store.read_slow(usage_queries.totals, wanted),
     )

@@ -316,7 +316,7 @@ def test_each_snippet_has_address_and_key(admin: Visitor, parts: Services, clien
 
 
 def test_names_cannot_break_out_of_snippets(admin: Visitor, parts: Services) -> None:
-    from gateway.admin.keys.snippets import snippets
+    from gateway.policy.client_snippets import snippets
 
     name = "a'b\"c$(touch x)`y`\\"
     pieces = {piece.id: piece.text for piece in snippets("sk-o2a-x", name, "http://h")}

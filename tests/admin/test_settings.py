@@ -7,7 +7,7 @@ from dataclasses import fields
 import pytest
 from flask import Flask
 
-from gateway.admin.forms.settings import TABS, names_of
+from gateway.admin.settings import TABS, names_of
 from gateway.schemas.settings import RuntimeSettings
 from gateway.web.context import Services
 from tests.admin.conftest import ACTOR, PASSWORD, Visitor, account

@@ -27,7 +27,7 @@ LIFETIMES = {
 }
 SCOPE_WORDS = {endpoint.name: endpoint.paths[0] for endpoint in ENDPOINTS}
 BUDGETS = [(metric, period) for metric in METRICS for period in PERIODS]
-_BUDGET_WORDS = {
+BUDGET_WORDS = {
     "requests_day": _l("Requests per day"),
     "requests_week": _l("Requests per week"),
     "requests_month": _l("Requests per month"),
@@ -137,7 +137,7 @@ class KeyForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF ships no types
 
 for _name in PLAIN:
     setattr(KeyForm, _name, schema_field(Key, _name, **_MARKS.get(_name, {})))
-for _name, _words in _BUDGET_WORDS.items():
+for _name, _words in BUDGET_WORDS.items():
     setattr(KeyForm, _name, WholeNumberField(_words, render_kw=_NO_LIMIT))
 
 

@@ -1,67 +1,26 @@
-"""Keys as the console shows them: their state in a word, their limits as bars, their models."""
+"""Keys as the console shows them: their state in a word, their models, their use."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from flask import request
 
 from gateway.admin.status import Status
 from gateway.core.catalog import Model
 from gateway.core.requests import CallRow
-from gateway.core.usage import Sums
+from gateway.policy.client_snippets import Snippet, snippets
 from gateway.reports import key_status
-from gateway.schemas.key import Budget, Key
+from gateway.reports.examples import example_model
+from gateway.schemas.key import Key
+from gateway.web.context import services
 from gateway.web.template_filters import duration, num, rate, short
 from gateway.web.words import _
 
+PLACEHOLDER = "sk-o2a-…"
+_SHOWN = 8
 _SOON = timedelta(days=7)
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """How much of a budget is used."""
-
-    words: str
-    used: int
-    limit: int
-
-    @property
-    def share(self) -> float:
-        """Used part, 1 is all of it."""
-        return self.used / self.limit if self.limit else 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class KeyRow:
-    """A key in the list."""
-
-    key: Key
-    state: Status
-    models: tuple[str, ...]
-    bars: tuple[Bar, ...]
-    rates: str
-    requests: int
-    tokens: int
-
-
-def row(
-    key: Key,
-    now: datetime,
-    models: Mapping[int, Model],
-    spent: Mapping[tuple[str, str], int],
-    sums: Sums,
-) -> KeyRow:
-    """Return a key with everything its line shows."""
-    return KeyRow(
-        key,
-        state(key, now),
-        model_names(key, models),
-        tuple(bar(one, spent[one.metric, one.period]) for one in key.budgets),
-        rates(key),
-        sums.requests,
-        sums.tokens,
-    )
 
 
 def state(key: Key, now: datetime) -> Status:
@@ -92,21 +51,6 @@ def model_names(key: Key, models: Mapping[int, Model]) -> tuple[str, ...]:
     return (*chosen, *allowed, *denied)
 
 
-def bar(budget: Budget, used: int) -> Bar:
-    """Return a budget with what is used of it."""
-    words = {
-        ("requests", "day"): _("Requests today"),
-        ("requests", "week"): _("Requests this week"),
-        ("requests", "month"): _("Requests this month"),
-        ("requests", "total"): _("Requests in all"),
-        ("tokens", "day"): _("Tokens today"),
-        ("tokens", "week"): _("Tokens this week"),
-        ("tokens", "month"): _("Tokens this month"),
-        ("tokens", "total"): _("Tokens in all"),
-    }[budget.metric, budget.period]
-    return Bar(words, used, budget.limit)
-
-
 def rates(key: Key) -> str:
     """Return the limits per minute and at once in one line; "" without any."""
     parts = [
@@ -119,11 +63,27 @@ def rates(key: Key) -> str:
 
 def figures(call: CallRow) -> str:
     """Return a call's figures in one line."""
-    first, speed = duration(call.first_token_ms), rate(call.tokens_per_s)
     return _(
         "%(model)s · first token %(first)s · %(speed)s · %(count)s tokens",
         model=call.model,
-        first=first,
-        speed=speed,
+        first=duration(call.first_token_ms),
+        speed=rate(call.tokens_per_s),
         count=num(call.completion_tokens),
     )
+
+
+def base_url() -> str:
+    """Return the address clients use: as set, else the one this page was asked at."""
+    given = services().settings.behaviour().public_url
+    return (given or request.url_root).rstrip("/")
+
+
+def example(key: Key | None = None) -> str:
+    """Return a model for snippets and first tries, one that `key` may use."""
+    loaded = {name for view in services().scheduler.views() for name in view.loaded}
+    return example_model(services().catalog.models(), loaded, key)
+
+
+def pieces(key: Key, secret: str = PLACEHOLDER) -> tuple[Snippet, ...]:
+    """Return how the most used clients are set up with a key, each for a tab."""
+    return snippets(secret, example(key), base_url())[:_SHOWN]

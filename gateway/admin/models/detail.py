@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from flask import abort, flash, redirect, render_template, request, url_for
+from flask import abort, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from gateway.admin import bp, confirm
-from gateway.admin.forms.errors import into_form
+from gateway.admin import bp
+from gateway.admin.answers import Question, asked, sent, to_page
 from gateway.admin.forms.fields import chosen_from
 from gateway.admin.forms.models import (
     GROUPS,
@@ -21,14 +21,12 @@ from gateway.admin.forms.models import (
     fields_of,
     read_fields,
 )
-from gateway.admin.models.jobs import jobs_of
-from gateway.admin.models.list import get_model, loaded_on, report
+from gateway.admin.models.jobs import current_jobs
+from gateway.admin.models.list import loaded_on, report
 from gateway.admin.usage import charts
 from gateway.core.catalog import Model, OverrideVersion
 from gateway.core.chat import Json
-from gateway.core.options import KEYS
 from gateway.core.requests import Filter
-from gateway.errors import InvalidRequest
 from gateway.policy import access
 from gateway.policy.overrides.rules import InvalidOverride
 from gateway.store import catalog, key_queries
@@ -39,27 +37,13 @@ from gateway.web.words import _, ngettext, translated
 
 DAYS = 30
 _CAPABILITIES = ("completion", "tools", "thinking", "vision", "audio", "embedding", "insert")
-EXAMPLES = (
-    ('{"num_ctx": 16384}', "num_ctx"),
-    ('{"temperature": 0.2, "top_p": 0.9}', "sampling"),
-    ('{"think": false}', "think"),
-    ('{"keep_alive": "30m"}', "keep_alive"),
-    ('{"force": {"num_ctx": 8192}, "max_tokens_cap": 4096}', "force"),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """An override of the past, with what it changed: (sign, line) pairs."""
-
-    version: OverrideVersion
-    changes: tuple[tuple[str, str], ...]
 
 
 @bp.get("/models/<id:model_id>")
 def model(model_id: int) -> str:
     """Show what a model is."""
-    found = get_model(model_id)
+    found = services().catalog.model(model_id)
+    known = {one.id: one for one in services().catalog.models()}
     keys = [
         key
         for key in services().store.read(key_queries.brief)
@@ -70,10 +54,10 @@ def model(model_id: int) -> str:
         "overview",
         details=services().store.read(catalog.details, model_id),
         loaded=loaded_on(found),
-        jobs=jobs_of(found),
+        jobs=current_jobs(found.name),
         keys=keys,
         notes=services().store.read(catalog.fields, model_id).notes,
-        fallbacks=_fallbacks(found),
+        fallbacks=[known[id_] for id_ in found.fallbacks if id_ in known],
         capabilities=sorted(found.capabilities or (), key=_place),
     )
 
@@ -81,7 +65,7 @@ def model(model_id: int) -> str:
 @bp.route("/models/<id:model_id>/names", methods=["GET", "POST"])
 def model_names(model_id: int) -> AnyResponse | str:
     """Change how clients call a model."""
-    found = get_model(model_id)
+    found = services().catalog.model(model_id)
     form = NamesForm(
         data={
             "display_name": found.display_name,
@@ -92,21 +76,15 @@ def model_names(model_id: int) -> AnyResponse | str:
     )
     others = services().catalog.models()
     form.fallbacks.choices = chosen_from((m.id, m.display_name) for m in others if m.id != model_id)
-    if form.validate_on_submit():
-        try:
-            services().models.update(model_id, _name_changes(found, form), actor())
-        except InvalidRequest as error:
-            into_form(form, error)
-        else:
-            flash(_("The names were saved."), "success")
-            return redirect(url_for("admin.model_names", model_id=model_id), 303)
+    if sent(form, lambda: services().models.update(model_id, _name_changes(found, form), actor())):
+        return to_page("admin.model_names", _("The names were saved."), model_id=model_id)
     return _page(found, "names", form=form)
 
 
 @bp.route("/models/<id:model_id>/parameters", methods=["GET", "POST"])
 def model_parameters(model_id: int) -> AnyResponse | str:
     """Change the parameters that hold for every call of a model."""
-    found = get_model(model_id)
+    found = services().catalog.model(model_id)
     form = OverrideForm(data={"override": dict(found.override)})
     wrong: dict[str, str] = {}
     if request.method == "POST":
@@ -114,8 +92,8 @@ def model_parameters(model_id: int) -> AnyResponse | str:
         if override is not None and not wrong:
             note = (form.note.data or "").strip()
             services().models.update(model_id, {"override": override}, actor(), note)
-            flash(_("The parameters hold from the next call on."), "success")
-            return redirect(url_for("admin.model_parameters", model_id=model_id), 303)
+            words = _("The parameters hold from the next call on.")
+            return to_page("admin.model_parameters", words, model_id=model_id)
     return _page(
         found,
         "parameters",
@@ -124,16 +102,13 @@ def model_parameters(model_id: int) -> AnyResponse | str:
         given=request.form if request.method == "POST" else None,
         fields=fields_of(found),
         groups=GROUPS,
-        examples=EXAMPLES,
         versions=_versions(model_id),
-        known=list(KEYS),
     )
 
 
 @bp.post("/models/<id:model_id>/parameters/<id:version_id>/restore")
 def model_restore(model_id: int, version_id: int) -> AnyResponse:
     """Put an earlier version of the parameters in force again."""
-    get_model(model_id)
     known = services().store.read(catalog.versions, model_id, "")
     version = next((one for one in known if one.id == version_id), None)
     if version is None:
@@ -142,60 +117,51 @@ def model_restore(model_id: int, version_id: int) -> AnyResponse:
     try:
         services().models.update(model_id, {"override": version.override}, actor(), note)
     except InvalidOverride as error:
-        flash(translated(error.message), "danger")
-    else:
-        flash(_("The earlier parameters are in force again."), "success")
-    return redirect(url_for("admin.model_parameters", model_id=model_id), 303)
+        words = translated(error.message)
+        return to_page("admin.model_parameters", words, "danger", model_id=model_id)
+    words = _("The earlier parameters are in force again.")
+    return to_page("admin.model_parameters", words, model_id=model_id)
 
 
 @bp.get("/models/<id:model_id>/usage")
 def model_usage(model_id: int) -> str:
     """Show what a model was used for."""
-    found = get_model(model_id)
-    wanted = Filter(model_id=found.id)
+    found, store = services().catalog.model(model_id), services().store
+    wanted = Filter(model_id=model_id)
+    last_days = replace(wanted, since=datetime.now(UTC) - timedelta(days=DAYS))
     return _page(
         found,
         "usage",
         chart=charts.per_day(wanted, DAYS),
-        sums=services().store.read_slow(usage_queries.totals, _last_days(found)),
-        calls=services().store.read_slow(request_queries.page, wanted, limit=15),
+        sums=store.read_slow(usage_queries.totals, last_days),
+        calls=store.read_slow(request_queries.page, wanted, limit=15),
     )
 
 
 @bp.route("/models/<id:model_id>/copy", methods=["GET", "POST"])
 def model_copy(model_id: int) -> AnyResponse | str:
     """Copy a model to a second tag in Ollama."""
-    found = get_model(model_id)
-    form = CopyForm()
-    if form.validate_on_submit():
-        try:
-            results = services().operations.copy(
-                found.name, form.destination.data, list(found.server_ids), actor()
-            )
-        except InvalidRequest as error:
-            into_form(form, error)
-        else:
-            report(results, _("The copy is there."))
-            return redirect(url_for("admin.models"), 303)
+    found = services().catalog.model(model_id)
+    form, copy = CopyForm(), services().operations.copy
+    results = sent(form, lambda: copy(found.name, form.destination.data, found.server_ids, actor()))
+    if results is not None:
+        report(results, _("The copy is there."))
+        return to_page("admin.models")
     return render_template("admin/models/copy.html", model=found, form=form)
 
 
 @bp.route("/models/<id:model_id>/delete", methods=["GET", "POST"])
 def model_delete(model_id: int) -> AnyResponse | str:
     """Delete a model from its servers' disks; the name must be typed."""
-    found = get_model(model_id)
-    question = _delete_question(found)
-    if confirm.answered(question):
-        if found.server_ids:
-            report(
-                services().operations.delete(found.name, list(found.server_ids), actor()),
-                _("%(name)s was deleted.", name=found.name),
-            )
-        else:
-            services().models.forget(model_id, actor())
-            flash(_("%(name)s was forgotten.", name=found.display_name), "success")
-        return redirect(url_for("admin.models"), 303)
-    return confirm.page(question)
+    found = services().catalog.model(model_id)
+    if page := asked(_delete_question(found)):
+        return page
+    if not found.server_ids:
+        services().models.forget(model_id, actor())
+        return to_page("admin.models", _("%(name)s was forgotten.", name=found.display_name))
+    results = services().operations.delete(found.name, found.server_ids, actor())
+    report(results, _("%(name)s was deleted.", name=found.name))
+    return to_page("admin.models")
 
 
 def _page(found: Model, tab: str, **values: object) -> str:
@@ -241,16 +207,16 @@ def _name_changes(found: Model, form: NamesForm) -> dict[str, Json]:
     }
 
 
-def _versions(model_id: int) -> list[Version]:
-    """Return the history newest first, each with its difference to the one before."""
+def _versions(model_id: int) -> list[tuple[OverrideVersion, list[tuple[str, str]]]]:
+    """Return the overrides of the past, newest first, each with what it changed: (sign, line)."""
     known = services().store.read(catalog.versions, model_id, "")[:30]
     found = []
     for index, version in enumerate(known):
         older = known[index + 1].override if index + 1 < len(known) else {}
         before, after = pretty(older).splitlines(), pretty(version.override).splitlines()
         lines = list(difflib.unified_diff(before, after, lineterm="", n=1))[2:]
-        changes = tuple((line[:1], line[1:]) for line in lines if not line.startswith("@@"))
-        found.append(Version(version, changes))
+        changes = [(line[:1], line[1:]) for line in lines if not line.startswith("@@")]
+        found.append((version, changes))
     return found
 
 
@@ -259,16 +225,7 @@ def _place(capability: str) -> tuple[int, str]:
     return (_CAPABILITIES.index(capability) if is_known else len(_CAPABILITIES), capability)
 
 
-def _fallbacks(found: Model) -> list[Model]:
-    by_id = {one.id: one for one in services().catalog.models()}
-    return [by_id[id_] for id_ in found.fallbacks if id_ in by_id]
-
-
-def _last_days(found: Model) -> Filter:
-    return Filter(since=datetime.now(UTC) - timedelta(days=DAYS), model_id=found.id)
-
-
-def _delete_question(found: Model) -> confirm.Question:
+def _delete_question(found: Model) -> Question:
     known = services().store.read(key_queries.brief)
     bound = [key.name for key in known if found.id in key.model_ids]
     effects = []
@@ -297,13 +254,12 @@ def _delete_question(found: Model) -> confirm.Question:
         if where
         else _("Its names and parameters are forgotten.")
     )
-    return confirm.Question(
-        title=_("Delete %(name)s?", name=found.name)
-        if where
-        else _("Forget %(name)s?", name=found.name),
-        yes=_("Delete model") if where else _("Forget model"),
-        back=url_for("admin.model", model_id=found.id),
-        back_words=found.display_name,
-        effects=effects,
+    title = _("Delete %(name)s?") if where else _("Forget %(name)s?")
+    return Question(
+        title % {"name": found.name},
+        _("Delete model") if where else _("Forget model"),
+        url_for("admin.model", model_id=found.id),
+        found.display_name,
+        effects,
         typed=found.name,
     )

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 
-from flask import Response, abort, flash, jsonify, redirect, request, url_for
+from flask import Response, jsonify, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.admin import bp
-from gateway.core.catalog import Model
-from gateway.errors import NotFound
+from gateway.admin.answers import to_page
 from gateway.management.model_jobs import Pull
+from gateway.store.jobs import Job
 from gateway.web.context import actor, services
 from gateway.web.template_filters import duration, size
 from gateway.web.words import _, ngettext, translated
@@ -26,23 +26,17 @@ Row: TypeAlias = Mapping[str, object]
 @bp.get("/models/pulls.json")
 def model_pulls() -> Response:
     """Return how far the jobs are; of all models, or of one."""
-    found = jobs(request.args.get("model", ""))
-    return jsonify(pulls=[job for job in found if job["open"] or job["recent"]])
+    return jsonify(pulls=current_jobs(request.args.get("model", "")))
 
 
 @bp.post("/models/pulls/<id:job_id>/cancel")
 def model_pull_cancel(job_id: int) -> AnyResponse:
     """Stop a pull or a load."""
-    try:
-        stopped = services().pulls.cancel(job_id, actor())
-    except NotFound:
-        abort(404)
-    if stopped.job.kind == "pull":
+    stopped = services().pulls.cancel(job_id, actor()).job
+    words = _("Loading %(name)s was stopped.", name=stopped.model)
+    if stopped.kind == "pull":
         words = _("The pull was stopped. What is there already stays, so that it can go on.")
-    else:
-        words = _("Loading %(name)s was stopped.", name=stopped.job.model)
-    flash(words, "success")
-    return redirect(url_for("admin.models") + "#pulls", 303)
+    return to_page("admin.models", words, _anchor="pulls")
 
 
 def jobs(model: str = "") -> list[Row]:
@@ -54,37 +48,26 @@ def jobs(model: str = "") -> list[Row]:
     return [_row(one, names, now) for one in shown]
 
 
-def jobs_of(model: Model) -> list[Row]:
-    """Return the jobs of a model that somebody may still want to see."""
-    return [job for job in jobs(model.name) if job["open"] or job["recent"]]
+def current_jobs(model: str) -> list[Row]:
+    """Return the jobs, of one model or of all (""), that somebody may still want to see."""
+    return [job for job in jobs(model) if job["open"] or job["recent"]]
 
 
-def being_loaded() -> set[str]:
-    """Return the names of the models that are being loaded."""
-    return {
-        one.job.model
-        for one in services().pulls.all()
-        if one.job.is_open and one.job.kind != "pull"
-    }
-
-
-def stop_loading(model: Model) -> None:
-    """Stop every load of a model."""
-    for one in services().pulls.all():
-        if one.job.is_open and one.job.kind != "pull" and one.job.model == model.name:
-            services().pulls.cancel(one.job.id, actor())
+def open_loads(model: str = "") -> list[Job]:
+    """Return the loads that run, of one model or of all ("")."""
+    found = [one.job for one in services().pulls.all()]
+    return [job for job in found if job.is_open and job.kind != "pull" and model in ("", job.model)]
 
 
 def _row(pull: Pull, names: Mapping[int, str], now: datetime) -> Row:
     job = pull.job
-    kind, state = _state(pull)
-    recent = job.finished_at is not None and now - job.finished_at < RECENT
+    kind, state = _state(job)
     return {
         "id": job.id,
         "model": job.model,
         "server": names.get(job.server_id, ""),
         "open": job.is_open,
-        "recent": recent,
+        "recent": job.finished_at is not None and now - job.finished_at < RECENT,
         "kind": kind,
         "state": state,
         "status": translated(job.error) if job.error else job.status,
@@ -96,16 +79,16 @@ def _row(pull: Pull, names: Mapping[int, str], now: datetime) -> Row:
     }
 
 
-def _state(pull: Pull) -> tuple[str, str]:
+def _state(job: Job) -> tuple[str, str]:
     """Return the colour and the word for how a job stands."""
-    is_pull = pull.job.kind == "pull"
+    is_pull = job.kind == "pull"
     return {
         "queued": ("idle", _("Waiting")),
         "running": ("info", _("Pulling") if is_pull else _("Loading")),
         "done": ("good", _("Done") if is_pull else _("Loaded")),
         "failed": ("bad", _("Failed")),
         "cancelled": ("idle", _("Stopped")),
-    }[pull.job.state]
+    }[job.state]
 
 
 def _sizes(pull: Pull) -> list[str]:
@@ -118,9 +101,8 @@ def _sizes(pull: Pull) -> list[str]:
         figures.append(f"{size(pull.bytes_per_s)}/s")
     if job.is_open and pull.eta_s:
         figures.append(_("%(time)s left", time=duration(pull.eta_s * 1000)))
-    layers = len(job.layers)
-    if layers:
-        figures.append(ngettext("%(num)d layer", "%(num)d layers", layers))
+    if job.layers:
+        figures.append(ngettext("%(num)d layer", "%(num)d layers", len(job.layers)))
     return figures
 
 
@@ -129,8 +111,7 @@ def _times(pull: Pull, now: datetime) -> list[str]:
     job = pull.job
     figures = []
     if job.started_at is not None:
-        took = ((job.finished_at or now) - job.started_at).total_seconds() * 1000
-        took = max(0.0, took)
+        took = max(0.0, ((job.finished_at or now) - job.started_at).total_seconds() * 1000)
         words = _("for %(time)s") if job.is_open else _("took %(time)s")
         figures.append(words % {"time": duration(took)})
     if job.kind == "pin":

@@ -1,25 +1,25 @@
-"""Models: what can be called, where it is, who may use it. ModelJobs and loads begin here;
+"""Models: what can be called, where it is, who may use it. Pulls and loads begin here;
 `admin.models.jobs` shows them."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from flask import abort, flash, redirect, render_template, request, url_for
+from flask import abort, flash, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.admin import bp
-from gateway.admin.forms.errors import into_form
+from gateway.admin.answers import sent, to_page
 from gateway.admin.forms.fields import chosen_from
 from gateway.admin.forms.models import PullForm
-from gateway.admin.models.jobs import being_loaded, jobs, stop_loading
+from gateway.admin.models.jobs import jobs, open_loads
 from gateway.core.catalog import Model
 from gateway.core.requests import Filter
 from gateway.core.usage import Sums
-from gateway.errors import InvalidRequest, NotFound
+from gateway.errors import InvalidRequest
 from gateway.management.model_operations import Done
 from gateway.policy import access
 from gateway.schemas.key import Key
@@ -32,92 +32,51 @@ from gateway.web.words import _, translated
 DAYS = 7
 
 
-@dataclass(frozen=True, slots=True)
-class ModelRow:
-    """A model in the list. `loaded_on` names servers that have it in memory; `loading` is true
-    while one brings it there."""
-
-    model: Model
-    servers: tuple[str, ...]
-    loaded_on: tuple[str, ...]
-    loading: bool
-    keys: int
-    sums: Sums
-
-
 @bp.get("/models")
 def models() -> str:
     """List models, and the pulls and loads that run."""
-    rows = _rows()
-    form = _pull_form(request.args.get("pull", ""))
-    return render_template(
-        "admin/models/list.html",
-        rows=rows,
-        form=form,
-        pulls=jobs(),
-        servers=services().catalog.servers(),
-        pulling=bool(request.args.get("pull")),
-    )
+    name = request.args.get("pull", "")
+    return _page(_pull_form(name), is_pulling=bool(name))
 
 
 @bp.post("/models/pull")
 def model_pull() -> AnyResponse | str:
     """Have servers fetch a model."""
     form = _pull_form("")
-    if form.validate_on_submit():
-        try:
-            services().pulls.begin(form.model.data, form.servers.data, actor())
-        except InvalidRequest as error:
-            into_form(form, error)
-        else:
-            flash(_("The pull has begun. You may leave this page."), "success")
-            return redirect(url_for("admin.models") + "#pulls", 303)
-    return render_template(
-        "admin/models/list.html",
-        rows=_rows(),
-        form=form,
-        pulls=jobs(),
-        servers=services().catalog.servers(),
-        pulling=True,
-    )
+    if sent(form, lambda: services().pulls.begin(form.model.data, form.servers.data, actor())):
+        words = _("The pull has begun. You may leave this page.")
+        return to_page("admin.models", words, _anchor="pulls")
+    return _page(form, is_pulling=True)
 
 
 @bp.post("/models/<id:model_id>/enabled")
 def model_enabled(model_id: int) -> AnyResponse:
     """Enable or disable a model for clients."""
-    found = get_model(model_id)
+    found = services().catalog.model(model_id)
     on = request.form.get("to") == "on"
     services().models.enable([model_id], on, actor())
     words = _("Clients can call %(name)s.") if on else _("Clients cannot call %(name)s any more.")
-    flash(words % {"name": found.display_name}, "success")
-    return redirect(back_to_list_or(model_id), 303)
+    return _back(model_id, words % {"name": found.display_name})
 
 
 @bp.post("/models/<id:model_id>/memory")
 def model_memory(model_id: int) -> AnyResponse:
     """Begin to load a model, for good or as usual, stop that, or take it out of memory."""
-    found = get_model(model_id)
-    match request.form.get("to", ""):
-        case "load" | "pin" as to:
+    found = services().catalog.model(model_id)
+    to = request.form.get("to", "")
+    match to:
+        case "load" | "pin":
             _begin_load(found, for_good=to == "pin")
-            return redirect(back_to_list_or(model_id) + "#pulls", 303)
         case "stop":
-            stop_loading(found)
+            for job in open_loads(found.name):
+                services().pulls.cancel(job.id, actor())
             flash(_("Loading %(name)s was stopped.", name=found.display_name), "success")
         case "unload":
             words = _("%(name)s leaves memory as soon as it is idle.", name=found.display_name)
-            report(services().operations.unload(found.name, list(found.server_ids), actor()), words)
+            report(services().operations.unload(found.name, found.server_ids, actor()), words)
         case _:
             abort(400)
-    return redirect(back_to_list_or(model_id), 303)
-
-
-def get_model(model_id: int) -> Model:
-    """Return a model; a page that says so when it is gone."""
-    try:
-        return services().catalog.model(model_id)
-    except NotFound:
-        abort(404)
+    return _back(model_id, _anchor="pulls" if to in {"load", "pin"} else None)
 
 
 def report(results: list[Done], words: str) -> None:
@@ -132,13 +91,6 @@ def report(results: list[Done], words: str) -> None:
         flash(_("No server has this model."), "warning")
 
 
-def back_to_list_or(model_id: int) -> str:
-    """Return where a button's form came from: the list, or the model's page."""
-    if request.form.get("back") == "detail":
-        return url_for("admin.model", model_id=model_id)
-    return url_for("admin.models")
-
-
 def loaded_on(model: Model) -> tuple[str, ...]:
     """Return the servers that have a model in memory."""
     return tuple(
@@ -146,30 +98,41 @@ def loaded_on(model: Model) -> tuple[str, ...]:
     )
 
 
-def pull_servers() -> list[Server]:
-    """Return the servers a model can be pulled to."""
-    return [server for server in services().catalog.servers() if server.enabled]
+def _back(model_id: int, words: str = "", **values: Any) -> AnyResponse:
+    """Lead back to where a button's form came from: the model's page, or the list."""
+    if request.form.get("back") == "detail":
+        return to_page("admin.model", words, model_id=model_id, **values)
+    return to_page("admin.models", words, **values)
 
 
-def _rows() -> list[ModelRow]:
-    since = (datetime.now(UTC) - timedelta(days=DAYS)).replace(
-        hour=0, minute=0, second=0, microsecond=0
+def _page(form: PullForm, *, is_pulling: bool) -> str:
+    return render_template(
+        "admin/models/list.html",
+        rows=_rows(),
+        form=form,
+        pulls=jobs(),
+        servers=services().catalog.servers(),
+        pulling=is_pulling,
     )
-    used = dict(
-        services().store.read_slow(usage_queries.by_group, Filter(since=since), "model", daily=True)
-    )
+
+
+def _rows() -> list[dict[str, Any]]:
+    """Return the lines of the list; `loaded_on` names servers that have a model in memory."""
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    wanted = Filter(since=midnight - timedelta(days=DAYS))
+    used = dict(services().store.read_slow(usage_queries.by_group, wanted, "model", daily=True))
     names = {server.id: server.name for server in services().catalog.servers()}
-    found, loading = services().catalog.models(), being_loaded()
+    found, loading = services().catalog.models(), {job.model for job in open_loads()}
     keys = _keys_by_model(found)
     return [
-        ModelRow(
-            model,
-            tuple(names[id_] for id_ in model.server_ids if id_ in names),
-            loaded_on(model),
-            model.name in loading,
-            keys[model.id],
-            used.get(str(model.id), Sums()),
-        )
+        {
+            "model": model,
+            "servers": [names[id_] for id_ in model.server_ids if id_ in names],
+            "loaded_on": loaded_on(model),
+            "loading": model.name in loading,
+            "keys": keys[model.id],
+            "sums": used.get(str(model.id), Sums()),
+        }
         for model in found
     ]
 
@@ -187,8 +150,12 @@ def _keys_by_model(found: Sequence[Model]) -> Counter[int]:
     return counted
 
 
+def _enabled_servers() -> list[Server]:
+    return [server for server in services().catalog.servers() if server.enabled]
+
+
 def _pull_form(name: str) -> PullForm:
-    found = pull_servers()
+    found = _enabled_servers()
     form = PullForm(data={"model": name, "servers": [found[0].id] if found else []})
     form.servers.choices = chosen_from((server.id, server.name) for server in found)
     return form
@@ -196,15 +163,15 @@ def _pull_form(name: str) -> PullForm:
 
 def _begin_load(model: Model, *, for_good: bool) -> None:
     """Have the enabled servers that have a model load it, and say so."""
-    enabled = {server.id: server.name for server in pull_servers()}
-    chosen = [server_id for server_id in model.server_ids if server_id in enabled]
+    chosen = [server for server in _enabled_servers() if server.id in model.server_ids]
     if not chosen:
         flash(_("No server has this model."), "warning")
         return
+    ids = [server.id for server in chosen]
     try:
-        services().pulls.load(model.name, chosen, actor(), for_good=for_good)
+        services().pulls.load(model.name, ids, actor(), for_good=for_good)
     except InvalidRequest as error:  # a server was removed just now
         flash(translated(error.message), "danger")
         return
     words = _("%(name)s is being loaded. You may leave this page.", name=model.display_name)
-    flash(f"{words} ({', '.join(enabled[server_id] for server_id in chosen)})", "success")
+    flash(f"{words} ({', '.join(server.name for server in chosen)})", "success")

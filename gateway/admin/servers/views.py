@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, replace
 
-from flask import Response, abort, flash, jsonify, redirect, render_template, request, url_for
+from flask import Response, abort, flash, jsonify, render_template, request, url_for
+from flask_bootstrap import SwitchField
+from flask_wtf import FlaskForm
 from werkzeug.wrappers import Response as AnyResponse
+from wtforms import SubmitField
 
-from gateway.admin import bp, confirm
-from gateway.admin.forms.errors import into_form
-from gateway.admin.forms.servers import ServerForm
+from gateway.admin import bp
+from gateway.admin.answers import Question, asked, sent, to_page
+from gateway.admin.forms.fields import schema_field
 from gateway.admin.servers import routing_preview
-from gateway.admin.status import Status, of, overall
-from gateway.errors import InvalidRequest, NotFound
+from gateway.admin.status import of, overall
 from gateway.management.servers import Tried, changed
-from gateway.schemas.server import Server, ServerView
+from gateway.schemas.server import Server
 from gateway.web.context import actor, services
-from gateway.web.words import _, ngettext, translated
+from gateway.web.words import _, _l, ngettext, translated
 
 _NEW = Server(0, "", "")
+_PLAIN = ("url", "name", "weight", "slots", "tls_verify", "tls_ca_file", "tags")
 
 
-@dataclass(frozen=True, slots=True)
-class Card:
-    """A server with everything its card shows."""
+class ServerForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF ships no types
+    """An Ollama server, each field as the schema has it."""
 
-    view: ServerView
-    status: Status
-    in_flight: int
-    waiting: int
+    forget_header = SwitchField(_l("Forget the stored header"))
+    submit = SubmitField(_l("Save server"))
+
+
+for _name in ("auth_header", *_PLAIN):
+    setattr(ServerForm, _name, schema_field(Server, _name))
 
 
 @bp.get("/servers")
@@ -36,9 +40,19 @@ def servers() -> str:
     """Show a card for each server, and which of them a call would get."""
     num_ctx = request.args.get("num_ctx", 0, int)
     num_ctx = num_ctx if 0 < num_ctx <= routing_preview.MAX_WINDOW else 0
+    waiting = services().scheduler.waiting_everywhere()
+    cards = [
+        {
+            "view": view,
+            "status": of(view),
+            "in_flight": sum(view.in_flight.values()),
+            "waiting": sum(count for name, count in waiting.items() if name in view.names),
+        }
+        for view in services().scheduler.views()
+    ]
     return render_template(
         "admin/servers/list.html",
-        cards=_cards(),
+        cards=cards,
         models=routing_preview.choices(),
         num_ctx=num_ctx,
         ways=routing_preview.find(request.args.get("model", 0, int), num_ctx or None),
@@ -48,77 +62,62 @@ def servers() -> str:
 @bp.get("/status.json")
 def status() -> Response:
     """Return the top bar how the servers are."""
-    found = overall()
-    return jsonify(
-        kind=found.kind, words=found.words, reason=found.reason, in_flight=found.in_flight
-    )
+    return jsonify(asdict(overall()))
 
 
 @bp.route("/servers/new", methods=["GET", "POST"])
 def server_new() -> AnyResponse | str:
     """Add a server, after trying it."""
     form = ServerForm(obj=replace(_NEW, url=request.args.get("url", "")))
+    tried = sent(form, lambda: services().servers.attempt(changed(_NEW, _values(form))))
+    if _is_to_save(tried):
+        made = sent(form, lambda: services().servers.create(_values(form), actor()))
+        if made is not None:
+            return to_page("admin.servers", _("“%(name)s” was added.", name=made.name))
     heading = _("Add a server")
-    if not form.validate_on_submit():
-        return render_template("admin/servers/form.html", form=form, heading=heading)
-    try:
-        tried = services().servers.attempt(changed(_NEW, _values(form)))
-    except InvalidRequest as error:
-        into_form(form, error)
-        return render_template("admin/servers/form.html", form=form, heading=heading)
-    if request.form.get("do") == "test" or (tried.trouble and not request.form.get("anyway")):
-        return _tried_page(form, heading, tried)
-    try:
-        made = services().servers.create(_values(form), actor())
-    except InvalidRequest as error:
-        into_form(form, error)
-        return render_template("admin/servers/form.html", form=form, heading=heading)
-    flash(_("“%(name)s” was added.", name=made.name), "success")
-    return redirect(url_for("admin.servers"), 303)
+    return render_template("admin/servers/form.html", form=form, heading=heading, tried=tried)
 
 
 @bp.route("/servers/<id:server_id>", methods=["GET", "POST"])
 def server(server_id: int) -> AnyResponse | str:
     """Change a server; a test shows whether the new address works before it is saved."""
-    found = _server(server_id)
+    found = services().catalog.server(server_id)
     form = ServerForm(obj=found)
-    heading = _("Edit “%(name)s”", name=found.name)
-    if not form.validate_on_submit():
-        return _form_page(form, heading, found)
-    try:  # a header that was not typed again counts, though never at another host
-        tried = services().servers.attempt(replace(changed(found, _values(form)), id=0))
-    except InvalidRequest as error:
-        into_form(form, error)
-        return _form_page(form, heading, found)
-    if request.form.get("do") == "test" or (tried.trouble and not request.form.get("anyway")):
-        return _tried_page(form, heading, tried, found)
-    try:
-        services().servers.update(server_id, _values(form), actor())
-    except InvalidRequest as error:
-        into_form(form, error)
-        return _form_page(form, heading, found)
-    flash(_("The server was changed."), "success")
-    return redirect(url_for("admin.servers"), 303)
+
+    def attempt() -> Tried:  # a header that was not typed again counts, never at another host
+        return services().servers.attempt(replace(changed(found, _values(form)), id=0))
+
+    tried = sent(form, attempt)
+    if _is_to_save(tried):
+        saved = sent(form, lambda: services().servers.update(server_id, _values(form), actor()))
+        if saved is not None:
+            return to_page("admin.servers", _("“%(name)s” was changed.", name=saved.name))
+    return render_template(
+        "admin/servers/form.html",
+        form=form,
+        heading=_("Edit “%(name)s”", name=found.name),
+        server=found,
+        has_header=bool(found.auth_header),
+        tried=tried,
+    )
 
 
 @bp.post("/servers/<id:server_id>/probe")
 def server_probe(server_id: int) -> AnyResponse:
     """Test a server now and say what came of it."""
-    found = _server(server_id)
+    found = services().catalog.server(server_id)
     tried = services().servers.attempt(found)
-    if tried.trouble is None:
-        words = ngettext("%(num)d model", "%(num)d models", len(tried.models))
-        flash(_("%(name)s answers: %(models)s.", name=found.name, models=words), "success")
-    else:
+    if tried.trouble is not None:
         message, fix = translated(tried.trouble.message), translated(tried.trouble.fix)
-        flash(f"{found.name}: {message} {fix}", "danger")
-    return redirect(url_for("admin.servers"), 303)
+        return to_page("admin.servers", f"{found.name}: {message} {fix}", "danger")
+    models = ngettext("%(num)d model", "%(num)d models", len(tried.models))
+    words = _("%(name)s answers: %(models)s.", name=found.name, models=models)
+    return to_page("admin.servers", words)
 
 
 @bp.post("/servers/<id:server_id>/state")
 def server_state(server_id: int) -> AnyResponse:
     """Enable, drain or disable a server."""
-    found = _server(server_id)
     changes = {
         "enabled": {"enabled": True, "draining": False},
         "draining": {"draining": True},
@@ -126,9 +125,8 @@ def server_state(server_id: int) -> AnyResponse:
     }.get(request.form.get("to", ""))
     if changes is None:
         abort(400)
-    services().servers.update(server_id, changes, actor())
-    flash(_("“%(name)s” was changed.", name=found.name), "success")
-    return redirect(url_for("admin.servers"), 303)
+    found = services().servers.update(server_id, changes, actor())
+    return to_page("admin.servers", _("“%(name)s” was changed.", name=found.name))
 
 
 @bp.post("/servers/refresh")
@@ -142,44 +140,28 @@ def servers_refresh() -> AnyResponse:
     if good:
         words = ngettext("%(num)d model", "%(num)d models", sum(one.models for one in good))
         flash(_("Refreshed: %(models)s.", models=words), "success")
-    return redirect(_back(), 303)
+    return to_page("admin.models" if request.form.get("back") == "models" else "admin.servers")
 
 
 @bp.route("/servers/<id:server_id>/delete", methods=["GET", "POST"])
 def server_delete(server_id: int) -> AnyResponse | str:
     """Remove a server, after saying which models leave with it."""
-    found = _server(server_id)
-    question = _delete_question(found)
-    if confirm.answered(question):
-        services().servers.delete(server_id, actor())
-        flash(_("“%(name)s” was removed.", name=found.name), "success")
-        return redirect(url_for("admin.servers"), 303)
-    return confirm.page(question)
+    found = services().catalog.server(server_id)
+    if page := asked(_delete_question(found)):
+        return page
+    services().servers.delete(server_id, actor())
+    return to_page("admin.servers", _("“%(name)s” was removed.", name=found.name))
 
 
-def _cards() -> list[Card]:
-    waiting = services().scheduler.waiting_everywhere()
-    return [
-        Card(
-            view,
-            of(view),
-            sum(view.in_flight.values()),
-            sum(count for name, count in waiting.items() if name in view.names),
-        )
-        for view in services().scheduler.views()
-    ]
-
-
-def _server(server_id: int) -> Server:
-    try:
-        return services().catalog.server(server_id)
-    except NotFound:
-        abort(404)
+def _is_to_save(tried: Tried | None) -> bool:
+    """Return whether a server is saved after a trial, rather than its outcome shown."""
+    if tried is None or request.form.get("do") == "test":
+        return False
+    return tried.trouble is None or "anyway" in request.form
 
 
 def _values(form: ServerForm) -> dict[str, object]:
-    names = ("url", "name", "weight", "slots", "tls_verify", "tls_ca_file", "tags")
-    values: dict[str, object] = {name: form[name].data for name in names}
+    values: dict[str, object] = {name: form[name].data for name in _PLAIN}
     header = request.form.get("auth_header", "").strip()  # what was typed, not what is stored
     if header:
         values["auth_header"] = header
@@ -188,28 +170,7 @@ def _values(form: ServerForm) -> dict[str, object]:
     return values
 
 
-def _form_page(form: ServerForm, heading: str, found: Server) -> str:
-    return render_template(
-        "admin/servers/form.html",
-        form=form,
-        heading=heading,
-        server=found,
-        has_header=bool(found.auth_header),
-    )
-
-
-def _tried_page(form: ServerForm, heading: str, tried: Tried, found: Server | None = None) -> str:
-    return render_template(
-        "admin/servers/form.html",
-        form=form,
-        heading=heading,
-        server=found,
-        has_header=found is not None and bool(found.auth_header),
-        tried=tried,
-    )
-
-
-def _delete_question(found: Server) -> confirm.Question:
+def _delete_question(found: Server) -> Question:
     alone = [m.display_name for m in services().catalog.models() if m.server_ids == (found.id,)]
     effects = [_("Nothing on the server itself is changed.")]
     if alone:
@@ -222,24 +183,16 @@ def _delete_question(found: Server) -> confirm.Question:
                 names=names,
             )
         )
-    view = next((v for v in services().scheduler.views() if v.server.id == found.id), None)
-    running = sum(view.in_flight.values()) if view is not None else 0
+    views = [view for view in services().scheduler.views() if view.server.id == found.id]
+    running = sum(count for view in views for count in view.in_flight.values())
     if running:
         effects.append(
             ngettext(
                 "%(num)d running call may finish.", "%(num)d running calls may finish.", running
             )
         )
-    return confirm.Question(
-        title=_("Remove “%(name)s”?", name=found.name),
-        yes=_("Remove server"),
-        back=url_for("admin.server", server_id=found.id),
-        back_words=found.name,
-        effects=effects,
+    title, back = (
+        _("Remove “%(name)s”?", name=found.name),
+        url_for("admin.server", server_id=found.id),
     )
-
-
-def _back() -> str:
-    if request.form.get("back") == "models":
-        return url_for("admin.models")
-    return url_for("admin.servers")
+    return Question(title, _("Remove server"), back, found.name, effects)

@@ -5,36 +5,24 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from flask import Response, abort, jsonify, render_template, request
+from flask import Response, jsonify, render_template, request
 
 from gateway.admin import bp
 from gateway.admin.usage.error_help import advice
 from gateway.admin.usage.query import filter_choices, page_filter, read_place
 from gateway.admin.usage.request_trace import parts_of, timeline
-from gateway.core.requests import FEATURES, CallRow, Filter
+from gateway.core.requests import CallRow, Filter
 from gateway.dialects import SCOPES
 from gateway.dialects.models import MODELS
-from gateway.errors import NotFound
 from gateway.store.tables import to_us
 from gateway.store.usage import request_queries
 from gateway.web.context import services
-from gateway.web.words import _
 
 LIMIT = 50
 SLOW_DAYS = 30
 """How far back is looked for what no index knows, unless a time is chosen."""
 _LIVE_LIMIT = 100
 ENDPOINTS = tuple(name for name in SCOPES if name != MODELS.name)
-FINISHES = (
-    "stop",
-    "length",
-    "tool_calls",
-    "stop_sequence",
-    "error",
-    "client_closed",
-    "cancelled",
-    "worker_lost",
-)
 
 
 @bp.get("/requests")
@@ -56,8 +44,6 @@ def requests() -> str:
         is_filtered=bool(set(request.args) - {"after"}),
         **filter_choices(),
         endpoints=ENDPOINTS,
-        finishes=FINISHES,
-        features=_feature_words(),
     )
 
 
@@ -78,10 +64,7 @@ def requests_newer() -> Response:
 @bp.get("/requests/<request_id>")
 def request_detail(request_id: str) -> str:
     """Explain one call."""
-    try:
-        call = services().store.read(request_queries.detail, request_id[:64])
-    except NotFound:
-        abort(404)
+    call = services().store.read(request_queries.detail, request_id[:64])
     return render_template(
         "admin/requests/detail.html",
         call=call,
@@ -102,14 +85,3 @@ def _bounded(now: datetime) -> tuple[Filter, bool]:
 
 def _place(call: CallRow) -> str:
     return f"{to_us(call.at)}-{call.id}"
-
-
-def _feature_words() -> list[tuple[str, str]]:
-    words = {
-        "tools": _("Tools"),
-        "images": _("Images"),
-        "thinking": _("Thinking"),
-        "streamed": _("Streamed"),
-        "whole": _("Not streamed"),
-    }
-    return [(name, words[name]) for name in FEATURES]

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import orjson
 from flask import Response, render_template, request
 
+from gateway.accounting.export import safe_cell
 from gateway.admin import bp
 from gateway.admin.usage import explorer
 from gateway.admin.usage.charts import stamp
@@ -20,9 +21,6 @@ from gateway.reports.usage import Question
 from gateway.store import names
 from gateway.web import language
 from gateway.web.context import services
-from gateway.web.words import _
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 @bp.get("/usage", endpoint="usage")
@@ -40,10 +38,8 @@ def usage_page() -> str:
         unit=explorer.unit(question.metric),
         heat=field,
         heat_most=most,
-        weekdays=_weekdays(),
         metrics=[(name, explorer.metric_words(name)) for name in usage.METRICS],
         groups=[(name, explorer.group_words(name)) for name in GROUPS],
-        steps=_step_words(),
         group_fields=GROUP_FIELDS,
         group_name=explorer.group_words(question.group),
         **filter_choices(),
@@ -62,12 +58,6 @@ def usage_export_json() -> Response:
     """Return the table behind the chart as JSON."""
     question, answer = _asked()
     return _attached(_json(question, answer), question, "json", "application/json")
-
-
-def plain_cell(value: object) -> str:
-    """Return a text that no spreadsheet takes for a formula."""
-    text = "" if value is None else str(value).replace("\0", "")
-    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def _asked() -> tuple[Question, explorer.Answer]:
@@ -106,7 +96,7 @@ def _csv(answer: explorer.Answer) -> Iterator[str]:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
     lines = answer.chart.lines
-    writer.writerow(["time_utc", *(plain_cell(line.name) for line in lines)])
+    writer.writerow(["time_utc", *(safe_cell(line.name) for line in lines)])
     for index, start in enumerate(answer.chart.starts[:-1]):
         values = ["" if line.values[index] is None else line.values[index] for line in lines]
         writer.writerow([stamp(start), *values])
@@ -125,12 +115,3 @@ def _json(question: Question, answer: explorer.Answer) -> bytes:
             "series": {line.name: line.values for line in answer.chart.lines},
         }
     )
-
-
-def _weekdays() -> list[str]:
-    return [_("Mon"), _("Tue"), _("Wed"), _("Thu"), _("Fri"), _("Sat"), _("Sun")]
-
-
-def _step_words() -> list[tuple[str, str]]:
-    words = {"hour": _("Hour"), "day": _("Day"), "week": _("Week"), "month": _("Month")}
-    return list(words.items())

@@ -1,0 +1,74 @@
+"""How a view answers a form: what is wrong in it, a question first, or a page to go on to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from flask import flash, redirect, render_template, request, url_for
+from flask_wtf import FlaskForm
+from werkzeug.wrappers import Response as AnyResponse
+
+from gateway.errors import Forbidden, GatewayError, InvalidFields, InvalidRequest, RateLimited
+from gateway.web.words import translated
+
+T = TypeVar("T")
+
+
+def to_page(view: str, words: str = "", kind: str = "success", **values: Any) -> AnyResponse:
+    """Lead on to a view, which shows `words` (success, warning or danger); `values` are those of
+    its address."""
+    if words:
+        flash(words, kind)
+    return redirect(url_for(view, **values), 303)
+
+
+def sent(form: FlaskForm, work: Callable[[], T]) -> T | None:
+    """Return what `work` gives when the form was sent and is right; None otherwise, and what was
+    refused then stands in the form."""
+    if not form.validate_on_submit():
+        return None
+    try:
+        return work()
+    except (InvalidRequest, Forbidden, RateLimited) as error:
+        into_form(form, error)
+        return None
+
+
+def into_form(form: FlaskForm, error: GatewayError) -> None:
+    """Show what is wrong at the fields concerned, or above the form where it has none of them.
+
+    `form.elsewhere` names the fields of a form that stand for others.
+    """
+    problems = (
+        error.sentences() if isinstance(error, InvalidFields) else [(error.param, error.message)]
+    )
+    elsewhere = getattr(form, "elsewhere", {})
+    for param, sentence in problems:
+        whole = (param or "").partition(".")[0]
+        name = whole.partition("[")[0]
+        name = elsewhere.get(whole) or elsewhere.get(name, name)
+        target = form[name] if name in form else next(iter(form))
+        target.errors = [*target.errors, translated(sentence)]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is about to happen and cannot be undone. `effects` name what it touches; `typed` must
+    be typed first."""
+
+    title: str
+    yes: str
+    back: str
+    back_words: str
+    effects: Sequence[str] = ()
+    typed: str = ""
+
+
+def asked(question: Question) -> str | None:
+    """Return the page with a question; None once it was sent, with the right word typed."""
+    is_sent = request.method == "POST"
+    if is_sent and request.form.get("typed", "").strip() == question.typed:
+        return None
+    return render_template("admin/confirm.html", question=question, mistyped=is_sent)
