@@ -12,27 +12,4 @@ from flask import Blueprint
 
 bp = Blueprint("admin_api", __name__, url_prefix="/api/admin/v1")
 
-from gateway.admin_api import (  # noqa: E402  # the views hang themselves on the blueprint
-    accounts,
-    configuration,
-    guard,
-    keys,
-    model_operations,
-    models,
-    reports,
-    servers,
-    usage,
-)
-
-__all__ = [
-    "accounts",
-    "bp",
-    "configuration",
-    "guard",
-    "keys",
-    "model_operations",
-    "models",
-    "reports",
-    "servers",
-    "usage",
-]
+from gateway.admin_api import accounts, configuration, guard, keys, models, servers, usage  # noqa: E402, F401  # the views hang themselves on the blueprint

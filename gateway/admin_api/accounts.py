@@ -7,8 +7,7 @@ from dataclasses import asdict
 from flask import Response, g
 
 from gateway.admin_api import answers, bp
-from gateway.admin_api.operation import operation, whole
-from gateway.admin_api.reading import answer, body
+from gateway.admin_api.operation import answer, body, operation, read_body
 from gateway.schemas import convert
 from gateway.schemas.account import AccountChange, AccountFields, TokenFields
 from gateway.store import admins
@@ -24,16 +23,10 @@ def list_accounts() -> Response:
 
 
 @bp.post("/accounts")
-@operation(
-    "createAccount",
-    answers.AccountAnswer,
-    body=AccountFields,
-    role="owner",
-    status=201,
-)
+@operation("createAccount", answers.AccountAnswer, body=AccountFields, role="owner", status=201)
 def create_account() -> Response:
     """Make an account; its password must be changed at the first login."""
-    given = whole(body(), AccountFields)
+    given = read_body(AccountFields)
     admin = services().admins.accounts.create(given.username, given.password, given.role, g.actor)
     return answer(admins.as_json(admin), 201)
 
@@ -59,15 +52,14 @@ def delete_account(account_id: int) -> Response:
 @operation("listTokens", answers.TokenList, role="owner")
 def list_tokens() -> Response:
     """List admin tokens, without their secrets."""
-    found = services().admins.tokens.all()
-    return answer({"data": [asdict(token) for token in found]})
+    return answer({"data": services().admins.tokens.all()})
 
 
 @bp.post("/tokens")
 @operation("createToken", answers.NewToken, body=TokenFields, role="owner", status=201)
 def issue_token() -> Response:
     """Make an admin token; its secret is in this answer and nowhere else."""
-    given = whole(body(), TokenFields)
+    given = read_body(TokenFields)
     token, secret = services().admins.tokens.issue(
         given.name, given.role, g.actor, expires_at=given.expires_at
     )
@@ -78,4 +70,4 @@ def issue_token() -> Response:
 @operation("revokeToken", answers.TokenAnswer, role="owner")
 def revoke_token(token_id: int) -> Response:
     """Make an admin token useless."""
-    return answer(asdict(services().admins.tokens.revoke(token_id, g.actor)))
+    return answer(services().admins.tokens.revoke(token_id, g.actor))

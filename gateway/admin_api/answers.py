@@ -15,10 +15,12 @@ from gateway.core.requests import CallRow
 from gateway.core.usage import Group, Sums
 from gateway.management.config_transfer import Change
 from gateway.management.model_operations import Done
-from gateway.ollama.diagnosis import Trouble
+from gateway.management.servers import Tried
 from gateway.reports import key_status, usage
 from gateway.reports.time_steps import Step
 from gateway.runtime.tasks import Failures
+from gateway.scheduling import routing_preview
+from gateway.scheduling.catalog import Refreshed
 from gateway.schemas.call_query import CallQuery, RequestQuery
 from gateway.schemas.key import Key
 from gateway.schemas.server import Server, ServerStatus
@@ -76,21 +78,8 @@ ServerState = _shown(
 ServerList = _list(ServerState)
 
 
-class Probe(msgspec.Struct):
-    ok: bool
-    url: str
-    version: str
-    models: list[str]
-    latency_ms: float | None
-    trouble: Trouble | None
-
-
-class Refresh(msgspec.Struct):
-    server_id: int
-    server_name: str
-    models: int
-    error: str
-    fix: str
+Probe = _shown("Probe", Tried, ok=bool)
+Refresh = _shown("Refresh", Refreshed)
 
 
 class LayerAnswer(msgspec.Struct):
@@ -111,38 +100,16 @@ class Outcome(msgspec.Struct):
     data: list[Done]
 
 
-class Route(msgspec.Struct):
-    server_id: int
-    server_name: str
-    usable: bool
-    chosen: bool
-    reason: str
-    rank: str | None
-    in_flight: int
-    slots: int
-    others: int
-    context_tokens: int | None
-    weight: int
-
-
-class RouteList(msgspec.Struct):
-    data: list[Route]
-    waiting: int
-
-
-class ConfigDocument(msgspec.Struct):
-    product: str
-    version: int
-    exported_at: datetime
-    settings: dict[str, Any]
-    servers: list[dict[str, Any]]
-    models: list[dict[str, Any]]
-    keys: list[dict[str, Any]]
+Route = _shown(
+    "Route", routing_preview.Route, "server", "choice", "is_chosen", server_id=int, server_name=str,
+    usable=bool, chosen=bool, rank=str | None, weight=int,
+)  # fmt: skip
+RouteList = _list(Route, waiting=int)
 
 
 @dataclass(frozen=True, slots=True)
-class ConfigChanges:
-    """A configuration to import; what it does not mention stays."""
+class ConfigDocument:
+    """A configuration; what an import does not mention stays."""
 
     product: Annotated[str, field("Product")]
     version: Annotated[int, field("Version")]
@@ -173,21 +140,10 @@ class Health(msgspec.Struct):
 
 
 GroupAnswer: Any = _shown("GroupSums", Sums, group=str, name=str)
-
-
-class Usage(msgspec.Struct):
-    metric: usage.Metric
-    group: Group
-    step: Step
-    since: datetime
-    until: datetime
-    starts: list[datetime]
-    series: list[usage.Series]
-    groups: list[GroupAnswer]
-    total: Sums
-    before: Sums | None
-
-
+Usage = _shown(
+    "Usage", usage.Answer, metric=usage.Metric, group=Group, step=Step, since=datetime,
+    until=datetime, groups=list[GroupAnswer],
+)  # fmt: skip
 RequestList = _list(CallRow, next=str | None)
 ActiveList = _list(LiveCall)
 
@@ -203,11 +159,6 @@ TokenAnswer = _shown("Token", AdminToken)
 NewToken = _shown("NewToken", TokenAnswer, secret=str)
 TokenList = _list(TokenAnswer)
 AuditList = _list(AuditEntry, next=int | None)
-
-_SERVER_IDS = field(
-    "Servers", "Some of the servers that have it; without it all.",
-    check=each(lambda one: one), min_length=1, max_length=1_000,
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,44 +177,43 @@ class KeyQuery:
     offset: Annotated[int, field("Offset", ge=0, le=10_000_000)] = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Servers:
     """Which servers."""
 
-    server_ids: Annotated[tuple[int, ...], _SERVER_IDS] = ()
+    server_ids: Annotated[
+        tuple[int, ...],
+        field(
+            "Servers",
+            "Some of the servers that have it; without it all.",
+            check=each(lambda one: one),
+            min_length=1,
+            max_length=1_000,
+        ),
+    ] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Erasure:
-    """Which servers; they must be named."""
-
-    server_ids: Annotated[tuple[int, ...], _SERVER_IDS]
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load(Servers):
     """Where a model is brought into memory, and for how long."""
 
-    server_ids: Annotated[tuple[int, ...], _SERVER_IDS] = ()
     keep_alive: Annotated[
         int | float | str | None, field("How long", "Such as `10m`, or seconds; -1 is for good.")
     ] = None
 
 
-@dataclass(frozen=True, slots=True)
-class Copy:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copy(Servers):
     """A second name of a model in Ollama."""
 
     destination: Annotated[str, field("New name", max_length=256)]
-    server_ids: Annotated[tuple[int, ...], _SERVER_IDS] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class PullRequest:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PullRequest(Servers):
     """A model to fetch."""
 
     model: Annotated[str, field("Model", "As `ollama pull` takes it.", max_length=256)]
-    server_ids: Annotated[tuple[int, ...], _SERVER_IDS] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 from flask import Response, g
 
 from gateway.admin_api import answers, bp
-from gateway.admin_api.operation import operation, read_query
-from gateway.admin_api.reading import answer, body
+from gateway.admin_api.operation import answer, body, operation, read_query
 from gateway.management.config_transfer import ConfigTransfer
 from gateway.runtime.tasks import failures
 from gateway.runtime.versions import ChangeVersions
@@ -20,7 +17,7 @@ from gateway.web.context import services
 @operation("getSettings", RuntimeSettings)
 def get_settings() -> Response:
     """Return every setting in force."""
-    return answer(asdict(services().settings.behaviour()))
+    return answer(services().settings.behaviour())
 
 
 @bp.patch("/settings")
@@ -31,7 +28,7 @@ def update_settings() -> Response:
     cache = services().settings
     changes = {name: value for name, value in raw.items() if value is not None}
     back = [name for name, value in raw.items() if value is None]
-    return answer(asdict(cache.change(changes, back, g.actor)))
+    return answer(cache.change(changes, back, g.actor))
 
 
 @bp.get("/config")
@@ -46,7 +43,7 @@ def export_configuration() -> Response:
 @operation(
     "importConfiguration",
     answers.ImportResult,
-    body=answers.ConfigChanges,
+    body=answers.ConfigDocument,
     query=answers.ImportQuery,
 )
 def import_configuration() -> Response:
@@ -55,7 +52,7 @@ def import_configuration() -> Response:
     rehearsal = read_query(answers.ImportQuery).dry_run
     changes = transfer.plan(document) if rehearsal else transfer.apply(document, g.actor)
     services().catalog.drop()
-    return answer({"dry_run": rehearsal, "changes": [asdict(change) for change in changes]})
+    return answer({"dry_run": rehearsal, "changes": changes})
 
 
 @bp.get("/health")
@@ -68,7 +65,7 @@ def health() -> Response:
             "usage": {"state": parts.usage.state(), "backlog": parts.usage.backlog()},
             "limits": parts.limiter.state(),
             "slots": parts.scheduler.state(),
-            "failures": {job: asdict(found) for job, found in failures.items()},
+            "failures": failures,
             "draining": parts.draining.is_set(),
             "running": len(parts.live),
         }

@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 from flask import Response, g
 
 from gateway.admin_api import answers, bp
-from gateway.admin_api.operation import operation, read_query, whole
-from gateway.admin_api.reading import answer, body, body_or_nothing
+from gateway.admin_api.operation import answer, body, operation, read_body, read_query
 from gateway.core.chat import Json
 from gateway.policy import access
 from gateway.reports.key_status import state
@@ -54,7 +53,7 @@ def update_key(key_id: int) -> Response:
 @operation("rotateKey", answers.NewKey, body=answers.Rotation, needs_body=False, status=201)
 def rotate_key(key_id: int) -> Response:
     """Issue a successor; the old key works `grace_hours` more."""
-    hours = whole(body_or_nothing(), answers.Rotation).grace_hours
+    hours = read_body(answers.Rotation, is_needed=False).grace_hours
     key, secret = services().keys.rotate(key_id, hours, g.actor)
     return answer({**_shown([key])[0], "secret": secret}, 201)
 

@@ -1,16 +1,19 @@
-"""Models: list, change names, parameters and fallbacks, refresh from Ollama."""
+"""Models: list, change, refresh, pull, copy, erase, load, unload, pin; where a call would go."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from flask import Response, g
 
 from gateway.admin_api import answers, bp
-from gateway.admin_api.operation import operation, whole
-from gateway.admin_api.reading import answer, body, body_or_nothing
+from gateway.admin_api.operation import answer, body, operation, read_body, read_query
 from gateway.core.catalog import Model
 from gateway.core.chat import Json
+from gateway.errors import InvalidFields, Message
+from gateway.management.model_jobs import Pull
+from gateway.management.model_operations import Done, client_of
 from gateway.schemas.model import ModelFields
 from gateway.store import catalog
 from gateway.web.context import services
@@ -44,7 +47,7 @@ def list_versions(model_id: int) -> Response:
     """List the overrides a model had, newest first."""
     services().catalog.model(model_id)
     found = services().store.read(catalog.versions, model_id)
-    return answer({"data": [asdict(version) for version in found]})
+    return answer({"data": found})
 
 
 @bp.delete("/models/<id:model_id>")
@@ -59,9 +62,148 @@ def forget_model(model_id: int) -> Response:
 @operation("refreshModels", answers.RefreshList, body=answers.RefreshRequest, needs_body=False)
 def refresh_models() -> Response:
     """Ask servers for their models now; `server_id` for one."""
-    asked = whole(body_or_nothing(), answers.RefreshRequest)
-    done = services().refresher.refresh(asked.server_id)
-    return answer({"data": [asdict(one) for one in done]})
+    asked = read_body(answers.RefreshRequest, is_needed=False)
+    return answer({"data": services().refresher.refresh(asked.server_id)})
+
+
+@bp.get("/pulls")
+@operation("listPulls", answers.PullList)
+def list_pulls() -> Response:
+    """List pulls: those that run, then the last that ended."""
+    return answer({"data": [_pull(pull) for pull in services().pulls.all("pull")]})
+
+
+@bp.post("/pulls")
+@operation("createPull", answers.PullList, body=answers.PullRequest, status=202)
+def begin_pull() -> Response:
+    """Have servers fetch a model; joins pulls that run already."""
+    asked = read_body(answers.PullRequest)
+    servers = [server.id for server in services().catalog.servers() if server.enabled]
+    chosen = _known(asked.server_ids or (servers if len(servers) == 1 else ()))
+    begun = services().pulls.begin(asked.model, chosen, g.actor)
+    return answer({"data": [_pull(pull) for pull in begun]}, 202)
+
+
+@bp.get("/pulls/<id:pull_id>")
+@operation("getPull", answers.PullAnswer)
+def get_pull(pull_id: int) -> Response:
+    """Return one pull with its layers."""
+    return answer(_pull(services().pulls.get(pull_id, "pull")))
+
+
+@bp.delete("/pulls/<id:pull_id>")
+@operation("cancelPull", answers.PullAnswer, status=202)
+def cancel_pull(pull_id: int) -> Response:
+    """Stop a pull, whichever worker runs it; what is there already is kept."""
+    return answer(_pull(services().pulls.cancel(pull_id, g.actor, "pull")), 202)
+
+
+@bp.post("/models/<id:model_id>/load")
+@operation("loadModel", answers.Outcome, body=answers.Load, needs_body=False)
+def load_model(model_id: int) -> Response:
+    """Bring a model into memory; answers when it is there, or after ten minutes."""
+    asked = read_body(answers.Load, is_needed=False)
+    name, chosen = _place(model_id, asked)
+    load = services().operations.load
+    return _outcomes(load(name, chosen, g.actor, keep_alive=asked.keep_alive))
+
+
+@bp.post("/models/<id:model_id>/pin")
+@operation("pinModel", answers.Outcome, body=answers.Servers, needs_body=False)
+def pin_model(model_id: int) -> Response:
+    """Bring a model into memory and keep it there; answers as `load_model` does."""
+    asked = read_body(answers.Servers, is_needed=False)
+    return _outcomes(services().operations.pin(*_place(model_id, asked), g.actor))
+
+
+@bp.post("/models/<id:model_id>/unload")
+@operation("unloadModel", answers.Outcome, body=answers.Servers, needs_body=False)
+def unload_model(model_id: int) -> Response:
+    """Unload a model as soon as it is idle."""
+    asked = read_body(answers.Servers, is_needed=False)
+    return _outcomes(services().operations.unload(*_place(model_id, asked), g.actor))
+
+
+@bp.post("/models/<id:model_id>/copy")
+@operation("copyModel", answers.Outcome, body=answers.Copy, required=("destination",))
+def copy_model(model_id: int) -> Response:
+    """Copy a model to a second name on servers."""
+    asked = read_body(answers.Copy)
+    name, chosen = _place(model_id, asked)
+    return _outcomes(services().operations.copy(name, asked.destination, chosen, g.actor))
+
+
+@bp.post("/models/<id:model_id>/erase")
+@operation("eraseModel", answers.Outcome, body=answers.Servers, required=("server_ids",))
+def erase_model(model_id: int) -> Response:
+    """Remove a model from the disks of the servers that are named; its settings stay."""
+    chosen, model = read_body(answers.Servers).server_ids, services().catalog.model(model_id)
+    return _outcomes(services().operations.delete(model.name, _known(chosen), g.actor))
+
+
+@bp.get("/models/<id:model_id>/routes")
+@operation("listRoutes", answers.RouteList, query=answers.RouteQuery)
+def list_routes(model_id: int) -> Response:
+    """Return for each server that has a model whether a call would go there now, and why."""
+    model = services().catalog.model(model_id)
+    num_ctx = read_query(answers.RouteQuery).num_ctx
+    routes = services().scheduler.routes(model, num_ctx or None)
+    found = [
+        {
+            "server_id": route.server.id,
+            "server_name": route.server.name,
+            "usable": route.is_usable,
+            "chosen": route.is_chosen,
+            "reason": route.reason,
+            "rank": None if route.choice is None else route.choice.rank.name.lower(),
+            "in_flight": route.in_flight,
+            "slots": route.slots,
+            "others": route.others,
+            "context_tokens": route.context_tokens,
+            "weight": route.server.weight,
+        }
+        for route in routes
+    ]
+    return answer(
+        {"data": found, "waiting": services().scheduler.waiting_everywhere().get(model.name, 0)}
+    )
+
+
+def _place(model_id: int, asked: answers.Servers) -> tuple[str, Sequence[int]]:
+    """Return Ollama's name of a model, and the servers a body names, else all that have it."""
+    model = services().catalog.model(model_id)
+    return model.name, _known(asked.server_ids or model.server_ids)
+
+
+def _known(server_ids: Sequence[int]) -> Sequence[int]:
+    """Return servers there are, at least one. Raises InvalidRequest."""
+    if not server_ids:
+        raise InvalidFields([("server_ids", Message("must name a server"))])
+    for one in server_ids:
+        client_of(services().scheduler, one)
+    return server_ids
+
+
+def _outcomes(done: Sequence[Done]) -> Response:
+    """Return what came of it on each server: some may have failed."""
+    ok = bool(done) and not any(one.error for one in done)
+    return answer({"ok": ok, "data": done})
+
+
+def _pull(pull: Pull) -> dict[str, Json]:
+    found = asdict(pull.job)
+    del found["kind"]  # loads are not told of here
+    layers = {
+        digest: {"completed_bytes": done, "total_bytes": total}
+        for digest, (done, total) in pull.job.layers.items()
+    }
+    return {
+        **found,
+        "layers": layers,
+        "share": pull.share,
+        "bytes_per_s": pull.bytes_per_s,
+        "eta_s": pull.eta_s,
+    }
 
 
 def _shown(model: Model) -> dict[str, Json]:

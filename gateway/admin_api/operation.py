@@ -10,15 +10,19 @@ from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, TypeVar
 
-from flask import request
+import msgspec
+import orjson
+from flask import Response, request
 
 from gateway.core.admin import Role
 from gateway.core.chat import Json
-from gateway.errors import InvalidFields, Message
+from gateway.errors import InvalidFields, Message, UnsupportedEncoding
 from gateway.schemas import convert
+from gateway.web.request_body import read_json
 
 View = TypeVar("View", bound=Callable[..., Any])
 T = TypeVar("T")
+MOST_BYTES = 32 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +51,25 @@ def operation(id: str, answer: Any, **more: Any) -> Callable[[View], View]:
     return mark
 
 
-def whole(raw: dict[str, Json], schema: type[T]) -> T:
-    """Return a value of a schema. Raises InvalidFields, also for fields that are missing."""
-    values = convert.read(raw, schema)
+def body() -> dict[str, Json]:
+    """Return the JSON object of the request. Raises InvalidRequest, TooLarge,
+    UnsupportedEncoding."""
+    if request.mimetype != "application/json":
+        raise UnsupportedEncoding("Send the body as application/json.", code="unsupported_type")
+    found, _ = read_json(
+        request.stream,
+        content_length=request.content_length,
+        encoding=request.headers.get("Content-Encoding", ""),
+        limit_bytes=MOST_BYTES,
+    )
+    return dict(found)
+
+
+def read_body(schema: type[T], *, is_needed: bool = True) -> T:
+    """Return the body as a value of a schema, its defaults where none is needed and none comes.
+    Raises InvalidFields, also for fields that are missing, and what `body` does."""
+    has_body = request.content_length or "Transfer-Encoding" in request.headers
+    values = convert.read(body() if is_needed or has_body else {}, schema)
     missing = [
         (one.name, Message("is missing"))
         for one in fields(schema)  # type: ignore[arg-type]  # schemas are dataclasses
@@ -63,3 +83,15 @@ def whole(raw: dict[str, Json], schema: type[T]) -> T:
 def read_query(schema: type[T]) -> T:
     """Return the query of the request as a value of a schema. Raises InvalidFields."""
     return schema(**convert.read_query(request.args.to_dict(flat=False), schema))
+
+
+def answer(value: Any, status: int = 200) -> Response:
+    """Return a value, also with dataclasses and Structs in it, as JSON."""
+    text = orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS)
+    return Response(text, status, mimetype="application/json")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, msgspec.Struct):
+        return msgspec.structs.asdict(value)
+    return sorted(value) if isinstance(value, frozenset) else dict(value)

@@ -7,8 +7,7 @@ from dataclasses import asdict
 from flask import Response, g
 
 from gateway.admin_api import answers, bp
-from gateway.admin_api.operation import operation
-from gateway.admin_api.reading import answer, body
+from gateway.admin_api.operation import answer, body, operation
 from gateway.core.chat import Json
 from gateway.schemas.server import Server, ServerView
 from gateway.store.mapping import plain
@@ -66,12 +65,5 @@ def remove_server(server_id: int) -> Response:
 def _state(view: ServerView | None) -> dict[str, Json]:
     if view is None:
         return {"state": "unknown", "reason": ""}
-    return {
-        "state": view.state,
-        "reason": view.reason,
-        "healthy": view.healthy,
-        "version": view.version,
-        "latency_ms": view.latency_ms,
-        "in_flight": dict(view.in_flight),
-        "loaded": [asdict(loaded) for loaded in view.loaded.values()],
-    }
+    names = ("state", "reason", "healthy", "version", "latency_ms", "in_flight")
+    return {name: getattr(view, name) for name in names} | {"loaded": list(view.loaded.values())}

@@ -1,20 +1,22 @@
-"""Requests: single calls, exports, what runs right now, and what was changed."""
+"""Requests: single calls, exports, what runs right now; what dashboards show; what was changed."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import asdict
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 from flask import Response, g
 
 from gateway.accounting import export
 from gateway.admin_api import answers, bp
-from gateway.admin_api.operation import operation, read_query
-from gateway.admin_api.reading import answer
+from gateway.admin_api.operation import answer, operation, read_query
 from gateway.core.requests import CallDetail
-from gateway.errors import InvalidRequest
+from gateway.errors import InvalidFields, InvalidRequest, Message
+from gateway.reports import dashboard, key_status, usage
 from gateway.reports.filters import utc_filter
-from gateway.store import audit
+from gateway.store import audit, names
 from gateway.store.tables import to_us
 from gateway.store.usage import request_queries
 from gateway.web.context import services
@@ -32,14 +34,14 @@ def list_calls() -> Response:
         request_queries.page, utc_filter(query), older_than=_cursor(query.after), limit=limit
     )
     following = f"{to_us(found[-1].at)}-{found[-1].id}" if len(found) == limit else None
-    return answer({"data": [asdict(call) for call in found], "next": following})
+    return answer({"data": found, "next": following})
 
 
 @bp.get("/requests/<request_id>")
 @operation("getRequest", CallDetail)
 def get_call(request_id: str) -> Response:
     """Return one call in full."""
-    return answer(asdict(services().store.read(request_queries.detail, request_id)))
+    return answer(services().store.read(request_queries.detail, request_id))
 
 
 @bp.get("/requests/export")
@@ -60,7 +62,7 @@ def export_calls() -> Response:
 @operation("listActiveRequests", answers.ActiveList)
 def list_running() -> Response:
     """List the calls that run now, in every worker."""
-    return answer({"data": [asdict(call) for call in services().live.everywhere()]})
+    return answer({"data": services().live.everywhere()})
 
 
 @bp.delete("/live/<request_id>")
@@ -69,6 +71,47 @@ def cancel_running(request_id: str) -> Response:
     """End a running call, whichever worker has it."""
     services().live.cancel_anywhere(request_id, g.actor)
     return answer({"request_id": request_id, "cancelled": True}, 202)
+
+
+@bp.get("/reports/dashboard")
+@operation("getDashboard", dashboard.Dashboard)
+def get_dashboard() -> Response:
+    """Return the figures of the last 24 hours beside those of the day before."""
+    parts = services()
+    return answer(dashboard.report(parts.store, parts.catalog, datetime.now(UTC)))
+
+
+@bp.get("/reports/keys/<id:key_id>")
+@operation("getKeyReport", key_status.KeyStatus)
+def get_key_report(key_id: int) -> Response:
+    """Return whether a key works, its budgets, and its sums of the last 30 days."""
+    key = services().keys.get(key_id)
+    return answer(key_status.report(services().store, key, datetime.now(UTC)))
+
+
+@bp.get("/reports/usage")
+@operation("getUsage", answers.Usage, query=answers.UsageQuery)
+def get_usage() -> Response:
+    """Return a metric by group and time, and the sums of each group; times are UTC."""
+    query = read_query(answers.UsageQuery)
+    if query.status == "running":
+        raise InvalidFields([("status", Message("must be of calls that ended"))])
+    asked = usage.question(
+        utc_filter(query),
+        datetime.now(UTC),
+        metric=query.metric,
+        group=query.group,
+        step=query.step,
+        compare=query.compare,
+    )
+    found = usage.ask(services().store, asked, ZoneInfo("UTC"))
+    names_by_id = services().store.read(names.by_id, query.group)
+    groups = [
+        {"group": id_, "name": names_by_id.get(id_, id_), **asdict(sums)}
+        for id_, sums in found.groups
+    ]
+    told = {name: getattr(asked, name) for name in ("metric", "group", "step", "since", "until")}
+    return answer({**told, **asdict(found), "groups": groups})
 
 
 @bp.get("/audit")
@@ -87,7 +130,7 @@ def list_changes() -> Response:
         action=query.action,
     )
     following = found[-1].id if len(found) == limit else None
-    return answer({"data": [asdict(entry) for entry in found], "next": following})
+    return answer({"data": found, "next": following})
 
 
 def _cursor(text: str) -> tuple[int, int] | None:
