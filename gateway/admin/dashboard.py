@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,14 +15,12 @@ from gateway.admin import bp
 from gateway.admin.answers import to_page
 from gateway.admin.keys.presenters import pieces
 from gateway.admin.models.list import report
-from gateway.admin.status import Status, of
+from gateway.admin.status import of
 from gateway.admin.usage.charts import Chart, Line
 from gateway.calls.registry import LiveCall
-from gateway.core.catalog import Loaded
 from gateway.core.requests import Filter
 from gateway.reports import dashboard
 from gateway.reports.time_steps import steps
-from gateway.schemas.server import ServerView
 from gateway.store.usage import request_queries, usage_queries
 from gateway.web import language
 from gateway.web.context import Services, actor, services
@@ -31,42 +28,19 @@ from gateway.web.words import _
 
 TICK_S = 1.0
 STREAM_S = 300.0
-_PALETTE = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """A model in memory, as a part of its server's bar."""
-
-    loaded: Loaded
-    start: float
-    share: float
-    colour: int
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """What a server holds in memory."""
-
-    view: ServerView
-    status: Status
-    segments: tuple[Segment, ...]
-    vram_bytes: int
-    ram_bytes: int
 
 
 @bp.get("/", strict_slashes=False)  # a redirect would repeat the Host of the request
 def now() -> str:
     """Show the state of everything."""
-    store = services().store
-    at = datetime.now(UTC)
-    report = dashboard.report(store, services().catalog, at)
+    parts, at = services(), datetime.now(UTC)
+    store = parts.store
     failed = Filter(since=at - timedelta(days=7), status="failed")
     return render_template(
         "admin/now/index.html",
-        report=report,
-        calls=[as_row(call) for call in services().live.everywhere()],
-        memories=memories(),
+        report=dashboard.report(store, parts.catalog, at),
+        calls=[as_row(call) for call in parts.live.everywhere()],
+        servers=[(one, of(one)) for one in parts.scheduler.views() if one.server.enabled],
         minutes=_per_minute(at),
         failures=store.read_slow(request_queries.page, failed, limit=8),
         has_calls=bool(store.read(request_queries.page, Filter(), limit=1)),
@@ -121,11 +95,6 @@ def as_row(call: LiveCall) -> dict[str, Any]:
     }
 
 
-def memories() -> list[Memory]:
-    """Return each enabled server's memory."""
-    return [_memory(view) for view in services().scheduler.views() if view.server.enabled]
-
-
 def _ticks(parts: Services) -> Iterator[bytes]:
     ends_s = time.monotonic() + STREAM_S
     yield b"retry: 2000\n\n"
@@ -153,35 +122,23 @@ def _per_minute(at: datetime) -> Chart:
     zone = language.zone_info()
     starts = steps(at - timedelta(minutes=59), at, "minute", zone)
     place = {start: index for index, start in enumerate(starts[:-1])}
-    tracks = {kind: [0.0] * len(place) for kind in (2, 3, 4, 5, 0)}
+    tracks = {kind: [0.0] * len(place) for kind in (0, 2, 3, 4, 5)}
     for minute, kind, count in services().store.read_slow(usage_queries.minutes, starts[0]):
         if minute in place:
             tracks[kind][place[minute]] += count
     names = {
-        2: (_("OK"), 5, (("status", "ok"),)),
-        3: (_("cancelled").capitalize(), 8, (("status", "cancelled"),)),
-        4: (_("Refused"), 3, (("status", "4xx"),)),
-        5: (_("Failed"), 6, (("status", "failed"),)),
-        0: (_("Running"), 1, (("status", "running"),)),
+        2: (_("OK"), 5, "ok"),
+        3: (_("cancelled").capitalize(), 8, "cancelled"),
+        4: (_("Refused"), 3, "4xx"),
+        5: (_("Failed"), 6, "failed"),
+        0: (_("Running"), 1, "running"),
     }
     lines = tuple(
-        Line(names[kind][0], tuple(values), names[kind][1], names[kind][2])
-        for kind, values in tracks.items()
-        if kind == 2 or any(values)
+        Line(name, tuple(tracks[kind]), colour, {"status": status})
+        for kind, (name, colour, status) in names.items()
+        if kind == 2 or any(tracks[kind])
     )
     return Chart("bars", "count", _("Requests per minute, last hour"), starts, lines)
-
-
-def _memory(view: ServerView) -> Memory:
-    held = sorted(view.loaded.values(), key=lambda loaded: -loaded.size_bytes)
-    whole = sum(loaded.size_bytes for loaded in held) or 1
-    segments, at = [], 0.0
-    for index, loaded in enumerate(held):
-        share = loaded.size_bytes / whole
-        segments.append(Segment(loaded, at, share, index % _PALETTE + 1))
-        at += share
-    vram = sum(loaded.vram_bytes for loaded in held)
-    return Memory(view, of(view), tuple(segments), vram, max(0, whole - vram) if held else 0)
 
 
 def _getting_started() -> dict[str, Any]:

@@ -14,7 +14,6 @@ from gateway.version import VERSION
 from gateway.web.errors import answer_with_pages
 from gateway.web.security import comes_from_elsewhere
 from gateway.web.template_filters import here_with
-from gateway.web.words import _
 
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 OWN_AFFAIRS = frozenset({"admin.password", "admin.end_session", "admin.two_factor"})
@@ -40,29 +39,10 @@ def allow() -> AnyResponse | None:
 answer_with_pages(bp)
 
 
-def _sidebar() -> list[dict[str, Any]]:
-    entries = (
-        ("now", "speedometer2", _("Now")),
-        ("playground", "chat-square-text", _("Playground")),
-        ("models", "box-seam", _("Models")),
-        ("keys", "key", _("Keys")),
-        ("usage", "bar-chart-line", _("Usage")),
-        ("requests", "list-ul", _("Requests")),
-        ("servers", "hdd-stack", _("Servers")),
-        ("settings", "gear", _("Settings")),
-    )
-    here = (request.path.removeprefix("/admin/").split("/") or [""])[0] or "now"
-    return [
-        {"url": url_for(f"admin.{name}"), "icon": icon, "words": words, "current": here == name}
-        for name, icon, words in entries
-    ]
-
-
 @bp.context_processor
 def around() -> dict[str, Any]:
     """Return every page its frame: sidebar, server state, version, rights."""
     return {
-        "sidebar": _sidebar,
         "server_status": overall,
         "store_trouble": store_trouble,
         "version": VERSION,

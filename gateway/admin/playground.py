@@ -158,9 +158,7 @@ def _shown(event: Event, active: ActiveCall) -> dict[str, Json]:
 
 def _done(finish: Finish, active: ActiveCall) -> dict[str, Json]:
     usage, stats = finish.usage, active.stats
-    first_ms = (
-        None if stats.first_token_s is None else (stats.first_token_s - stats.started_s) * 1000
-    )
+    first_s = None if stats.first_token_s is None else stats.first_token_s - stats.started_s
     parameters, changes = parts_of(stats.explain)
     seconds = usage.eval_ns / 1e9
     return {
@@ -170,13 +168,13 @@ def _done(finish: Finish, active: ActiveCall) -> dict[str, Json]:
         "output": usage.completion_tokens,
         "thinking": usage.reasoning_tokens,
         "speed": usage.completion_tokens / seconds if seconds else None,
-        "first_ms": first_ms,
+        "first_ms": None if first_s is None else first_s * 1000,
         "load_ms": usage.load_ns / 1e6,
         "prompt_ms": usage.prompt_ns / 1e6,
         "server": stats.server_name,
         "route": stats.route_reason,
-        "parameters": [[one.name, one.value, one.layer] for one in parameters],
-        "changes": [[one.name, one.reason] for one in changes],
+        "parameters": parameters,
+        "changes": changes,
         "url": url_for("admin.request_detail", request_id=active.caller.request_id),
     }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
@@ -15,13 +14,10 @@ from gateway.admin_api.operation import answer, operation, read_query
 from gateway.core.requests import CallDetail
 from gateway.errors import InvalidFields, InvalidRequest, Message
 from gateway.reports import dashboard, key_status, usage
-from gateway.reports.filters import utc_filter
+from gateway.reports.filters import cursor, read_cursor, utc_filter
 from gateway.store import audit, names
-from gateway.store.tables import to_us
 from gateway.store.usage import request_queries
 from gateway.web.context import services
-
-_CURSOR = re.compile(r"[0-9]{1,17}-[0-9]{1,18}")
 
 
 @bp.get("/requests")
@@ -29,11 +25,13 @@ _CURSOR = re.compile(r"[0-9]{1,17}-[0-9]{1,18}")
 def list_calls() -> Response:
     """List calls, newest first; `next` is the cursor of the following page."""
     query = read_query(answers.RequestsQuery)
-    limit = query.limit
+    limit, place = query.limit, read_cursor(query.after)
+    if query.after and place is None:
+        raise InvalidRequest("'after' is not a cursor of this list.", param="after")
     found = services().store.read_slow(
-        request_queries.page, utc_filter(query), older_than=_cursor(query.after), limit=limit
+        request_queries.page, utc_filter(query), older_than=place, limit=limit
     )
-    following = f"{to_us(found[-1].at)}-{found[-1].id}" if len(found) == limit else None
+    following = cursor(found[-1]) if len(found) == limit else None
     return answer({"data": found, "next": following})
 
 
@@ -131,12 +129,3 @@ def list_changes() -> Response:
     )
     following = found[-1].id if len(found) == limit else None
     return answer({"data": found, "next": following})
-
-
-def _cursor(text: str) -> tuple[int, int] | None:
-    if not text:
-        return None
-    at_us, _, row_id = text.partition("-")
-    if not _CURSOR.fullmatch(text):
-        raise InvalidRequest("'after' is not a cursor of this list.", param="after")
-    return int(at_us), int(row_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -52,12 +53,13 @@ def _figures(store: Store, at: datetime) -> tuple[tuple[Figure, ...], Sums]:
     """Return the five numbers of the last 24 h beside those of the day before, by the hour."""
     hour = at.replace(minute=0, second=0, microsecond=0)
     since = hour - timedelta(hours=47)
-    wanted = Filter(since=since)
+    wanted = Filter(since=since, until=since + timedelta(hours=48))
     cells = store.read_slow(usage_queries.series, wanted, "none")
     by_hour = {cell.start: cell.sums for cell in cells}
     hours = [by_hour.get(since + timedelta(hours=n), Sums()) for n in range(48)]
     earlier, today = sum(hours[:24], Sums()), sum(hours[24:], Sums())
-    first, speed = _medians(store, since, hour - timedelta(hours=23))
+    rows = store.read_slow(usage_queries.histograms, wanted)
+    first, speed = _medians(rows, since, "first_token_ms"), _medians(rows, since, "tokens_per_s")
     return (
         Figure("requests", today.requests, earlier.requests, _each(hours, "requests")),
         Figure("tokens", today.tokens, earlier.tokens, _each(hours, "tokens")),
@@ -71,29 +73,17 @@ def _each(hours: list[Sums], name: str) -> tuple[float | None, ...]:
     return tuple(getattr(sums, name) for sums in hours[24:])
 
 
-Medians = tuple[float | None, float | None, tuple[float | None, ...]]
-
-
-def _medians(store: Store, since: datetime, middle: datetime) -> tuple[Medians, Medians]:
-    """Return (day before, last day, last day by the hour) of first token and speed."""
-    rows = store.read_slow(usage_queries.histograms, Filter(since=since))
-    metrics = ("first_token_ms", "tokens_per_s")
-    by_hour: dict[datetime, list[str]] = {}
+def _medians(
+    rows: Sequence[tuple[datetime, str, str]], since: datetime, metric: str
+) -> tuple[float | None, float | None, tuple[float | None, ...]]:
+    """Return a metric's medians: of the day before, of the last one, and of its hours."""
+    texts: list[list[str]] = [[] for _hour in range(48)]
     for start, _name, text in rows:
-        by_hour.setdefault(start, []).append(text)
-    merged = {start: histogram.merge(texts, metrics) for start, texts in by_hour.items()}
-    found = []
-    for metric in metrics:
-        days: tuple[dict[int, int], dict[int, int]] = ({}, {})
-        for start, counts in merged.items():
-            day = days[start >= middle]
-            for number, times in counts.get(metric, {}).items():
-                day[number] = day.get(number, 0) + times
-        hours = tuple(
-            histogram.percentile(merged.get(middle + timedelta(hours=n), {}).get(metric, {}), 0.5)
-            for n in range(24)
-        )
-        found.append(
-            (histogram.percentile(days[0], 0.5), histogram.percentile(days[1], 0.5), hours)
-        )
-    return found[0], found[1]
+        texts[(start - since) // timedelta(hours=1)].append(text)
+
+    def median(hours: list[list[str]]) -> float | None:
+        merged = histogram.merge((text for found in hours for text in found), (metric,))
+        return histogram.percentile(merged.get(metric, {}), 0.5)
+
+    hours = tuple(median([hour]) for hour in texts[24:])
+    return median(texts[:24]), median(texts[24:]), hours

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
-from gateway.core.requests import Filter
+from gateway.core.requests import CallRow, Filter
 from gateway.errors import InvalidFields
 from gateway.schemas import convert
 from gateway.schemas.call_query import CallQuery, RequestQuery
+from gateway.store.tables import to_us
 
 T = TypeVar("T", bound=CallQuery)
 FIELDS = tuple(one.name for one in fields(RequestQuery))
+_CURSOR = re.compile(r"([0-9]{1,17})-([0-9]{1,18})", re.ASCII)
 _LENGTHS = {"h": timedelta(hours=1), "d": timedelta(days=1)}
 
 
@@ -49,6 +52,17 @@ def to_filter(query: CallQuery, now: datetime, zone: ZoneInfo) -> Filter:
     if until is not None and len(query.until) == len("2030-01-31"):
         until += timedelta(days=1)  # a day as an end includes that day
     return Filter(since=since, until=until, **kept)
+
+
+def cursor(call: CallRow) -> str:
+    """Return where a list of calls goes on behind `call`: `microseconds-id`."""
+    return f"{to_us(call.at)}-{call.id}"
+
+
+def read_cursor(text: str) -> tuple[int, int] | None:
+    """Return (microseconds, id) of a cursor, None where it is none."""
+    found = _CURSOR.fullmatch(text)
+    return None if found is None else (int(found[1]), int(found[2]))
 
 
 def _instant(text: str, zone: ZoneInfo) -> datetime | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -32,7 +34,6 @@ def init_app(app: Flask) -> None:
         rate=rate,
         when=when,
         ago=ago,
-        utc=utc,
         pretty=pretty,
         list_pair=lambda value: (value, value),
         flatten_errors=flatten_errors,
@@ -184,15 +185,9 @@ def asset(path: str) -> str:
         return url_for("static", filename=path)
     known: dict[str, str] = current_app.extensions.setdefault("gateway.assets", {})
     if path not in known or current_app.debug:
-        known[path] = _version(f"{current_app.static_folder}/{path}")
+        file = Path(f"{current_app.static_folder}/{path}")
+        known[path] = sha256(file.read_bytes()).hexdigest()[:12]
     return url_for("static", filename=path, v=known[path])
-
-
-def _version(file: str) -> str:
-    from hashlib import sha256
-    from pathlib import Path
-
-    return sha256(Path(file).read_bytes()).hexdigest()[:12]
 
 
 def linked(view: str, query: Mapping[str, Any] | Iterable[tuple[str, Any]] = ()) -> str:

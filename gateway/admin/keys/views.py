@@ -124,7 +124,7 @@ def key(key_id: int) -> str:
         budget_words=BUDGET_WORDS,
         rates=presenters.rates(found),
         predecessor=_predecessor(found),
-        chart=charts.per_day(Filter(key_id=key_id), DAYS),
+        chart=charts.per_day(DAYS, key_id=key_id),
         calls=store.read(request_queries.page, Filter(key_id=key_id), limit=10),
         log=store.read(audit.page, object_kind="key", object_id=str(key_id), limit=20),
         pieces=presenters.pieces(found),

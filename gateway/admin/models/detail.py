@@ -132,7 +132,7 @@ def model_usage(model_id: int) -> str:
     return _page(
         found,
         "usage",
-        chart=charts.per_day(wanted, DAYS),
+        chart=charts.per_day(DAYS, model_id=model_id),
         sums=store.read_slow(usage_queries.totals, last_days),
         calls=store.read_slow(request_queries.page, wanted, limit=15),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Any
 
 from gateway.core.catalog import Model
 from gateway.policy.server_choice import Rank
@@ -13,33 +13,15 @@ from gateway.web.words import _, ngettext, translated
 MAX_WINDOW = 10_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
-    """A server as the table shows it: `kind` gives colour and icon, `words` the class it is in."""
-
-    route: Route
-    kind: str
-    words: str
-
-
-@dataclass(frozen=True, slots=True)
-class Ways:
-    """The answer to "where would a call go?", best server first."""
-
-    model: Model
-    ways: tuple[Way, ...]
-    verdict: str
-    waiting: int
-
-
 def choices() -> list[Model]:
     """Return the models one may ask about, by name."""
     found = [model for model in services().catalog.models() if model.enabled and model.available]
     return sorted(found, key=lambda model: model.display_name)
 
 
-def find(model_id: int, num_ctx: int | None) -> Ways | None:
-    """Return what is weighed for a call of a model; None when there is no such model."""
+def find(model_id: int, num_ctx: int | None) -> dict[str, Any] | None:
+    """Return the answer to "where would a call of a model go?": a `verdict`, and `ways`, the best
+    server first, each with colour and words; None when there is no such model."""
     model = next((model for model in choices() if model.id == model_id), None)
     if model is None:
         return None
@@ -47,7 +29,8 @@ def find(model_id: int, num_ctx: int | None) -> Ways | None:
     routes = sorted(parts.scheduler.routes(model, num_ctx), key=_order)
     chosen = next((route for route in routes if route.is_chosen), None)
     waiting = parts.scheduler.waiting_everywhere().get(model.name, 0)
-    return Ways(model, tuple(map(_way, routes)), _verdict(chosen, waiting), waiting)
+    ways = [(route, *_class_of(route)) for route in routes]
+    return {"model": model, "ways": ways, "verdict": _verdict(chosen, waiting)}
 
 
 def _order(route: Route) -> tuple[bool, int, float, int]:
@@ -58,17 +41,17 @@ def _order(route: Route) -> tuple[bool, int, float, int]:
     return not route.is_chosen, int(choice.rank), burden, route.server.id
 
 
-def _way(route: Route) -> Way:
+def _class_of(route: Route) -> tuple[str, str]:
+    """Return the colour and the words of the class a server is in."""
     if route.choice is None:
-        return Way(route, "bad", translated(route.reason))
-    kind, words = {
+        return "bad", translated(route.reason)
+    return {
         Rank.WARM: ("good", _("Loaded, a slot is free")),
         Rank.IDLE: ("info", _("Idle, must load the model")),
         Rank.CONTENDED: ("info", _("Must load it beside other models")),
         Rank.FULL: ("warn", _("Every slot is taken")),
         Rank.COOLDOWN: ("warn", _("Failed just now")),
     }[route.choice.rank]
-    return Way(route, kind, words)
 
 
 def _verdict(chosen: Route | None, waiting: int) -> str:

@@ -5,20 +5,21 @@ A chart has equal steps in time. Each step knows the address of the requests beh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeAlias
 
 from flask import url_for
 
+from gateway.core.chat import EMPTY
 from gateway.core.requests import Filter
 from gateway.core.usage import Sums
 from gateway.reports.time_steps import by_step, steps
 from gateway.store.usage import usage_queries
 from gateway.web import language
 from gateway.web.context import services
-from gateway.web.template_filters import linked
+from gateway.web.template_filters import linked, utc
 from gateway.web.words import _
 
 Unit: TypeAlias = Literal["count", "ms", "rate", "percent"]
@@ -31,7 +32,7 @@ class Line:
     name: str
     values: tuple[float | None, ...]
     colour: int = 1
-    query: tuple[tuple[str, str], ...] = ()
+    query: Mapping[str, str] = field(default_factory=lambda: EMPTY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Chart:
     title: str
     starts: tuple[datetime, ...]
     lines: tuple[Line, ...]
-    query: tuple[tuple[str, str], ...] = ()
+    query: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     clock: bool = True
 
     @property
@@ -53,9 +54,9 @@ class Chart:
 
     def link(self, index: int, line: Line | None = None) -> str:
         """Return the address of the requests behind a step (and a series)."""
-        query = dict(self.query) | dict(() if line is None else line.query)
-        query |= {"since": stamp(self.starts[index]), "until": stamp(self.starts[index + 1])}
-        return linked("admin.requests", query)
+        query = {**self.query, **(line.query if line else {})}
+        since, until = utc(self.starts[index]), utc(self.starts[index + 1])
+        return linked("admin.requests", {**query, "since": since, "until": until})
 
     def data(self) -> dict[str, Any]:
         """Return the chart as the browser draws it; times are unix seconds."""
@@ -69,7 +70,7 @@ class Chart:
                     "name": line.name,
                     "colour": line.colour,
                     "values": line.values,
-                    "query": dict(self.query) | dict(line.query),
+                    "query": {**self.query, **line.query},
                 }
                 for line in self.lines
             ],
@@ -86,33 +87,22 @@ class Chart:
         return found
 
 
-def stamp(at: datetime) -> str:
-    """Return an instant as it stands in addresses."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def per_day(wanted: Filter, days: int) -> Chart:
-    """Return input and output tokens of the last days, stacked."""
-    zone = language.zone_info()
-    now = datetime.now(UTC)
+def per_day(days: int, **ids: int) -> Chart:
+    """Return input and output tokens of the last days, stacked; `ids` say of which key or model."""
+    zone, now = language.zone_info(), datetime.now(UTC)
     starts = steps(now - timedelta(days=days - 1), now, "day", zone)
-    narrowed = Filter(since=starts[0], key_id=wanted.key_id, model_id=wanted.model_id)
-    cells = services().store.read_slow(usage_queries.series, narrowed, "none")
+    wanted = Filter(since=starts[0], **ids)  # type: ignore[arg-type]  # key_id or model_id
+    cells = services().store.read_slow(usage_queries.series, wanted, "none")
     sums = by_step(cells, starts, "day", zone).get(usage_queries.ALL, [Sums()] * (len(starts) - 1))
-    query = {"key_id": wanted.key_id, "model_id": wanted.model_id}
     return Chart(
         "bars",
         "count",
         _("Tokens per day"),
         starts,
         (
-            Line(_("Input"), _values(sums, lambda s: s.prompt_tokens), 1),
-            Line(_("Output"), _values(sums, lambda s: s.completion_tokens), 2),
+            Line(_("Input"), tuple(one.prompt_tokens for one in sums), 1),
+            Line(_("Output"), tuple(one.completion_tokens for one in sums), 2),
         ),
-        tuple((name, str(value)) for name, value in query.items() if value),
+        {name: str(value) for name, value in ids.items()},
         clock=False,
     )
-
-
-def _values(sums: Iterable[Sums], take: Callable[[Sums], float | None]) -> tuple[float | None, ...]:
-    return tuple(take(one) for one in sums)

@@ -4,27 +4,62 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from zoneinfo import ZoneInfo
+
+from flask import request
 
 from gateway.admin.usage.charts import Chart, Line, Unit
 from gateway.core.requests import Filter
 from gateway.core.usage import GROUP_FIELDS, Group, Sums
 from gateway.reports import usage
+from gateway.reports.filters import from_page
 from gateway.reports.usage import Metric, Question, Series
 from gateway.runtime.database import Store
-from gateway.web.words import _
+from gateway.store import names
+from gateway.web import language
+from gateway.web.context import services
+from gateway.web.words import _, _l
 
 _PERCENTILE_COLOURS = {50: 1, 90: 3, 99: 6}
+METRIC_WORDS: Mapping[Metric, str] = {
+    "requests": _l("Requests"),
+    "input": _l("Input tokens"),
+    "output": _l("Output tokens"),
+    "reasoning": _l("Thinking tokens"),
+    "tokens": _l("All tokens"),
+    "errors": _l("Errors"),
+    "error_rate": _l("Error rate"),
+    "first_token": _l("Time to first token"),
+    "speed": _l("Output speed"),
+    "duration": _l("Duration"),
+    "queue": _l("Time in queue"),
+}
+GROUP_WORDS: Mapping[Group, str] = {
+    "none": _l("Nothing"),
+    "key": _l("Key"),
+    "model": _l("Model"),
+    "server": _l("Server"),
+    "endpoint": _l("Endpoint"),
+    "client": _l("Application"),
+    "status": _l("Status"),
+}
+_UNITS: Mapping[str, Unit] = {
+    "error_rate": "percent",
+    "speed": "rate",
+    "first_token": "ms",
+    "duration": "ms",
+    "queue": "ms",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Top:
-    """A line of the table of groups; `value` is the metric's, `share` of the largest one."""
+    """A line of the table of groups; `share` of the metric is that of the largest one."""
 
     name: str
     label: str
     sums: Sums
-    value: float | None
     share: float
 
 
@@ -44,56 +79,36 @@ def ask(store: Store, question: Question, labels: Mapping[str, str], zone: ZoneI
     is_line = question.is_percentile or question.metric == "error_rate"
     chart = Chart(
         "lines" if is_line else "bars",
-        unit(question.metric),
-        metric_words(question.metric),
+        _UNITS.get(question.metric, "count"),
+        str(METRIC_WORDS[question.metric]),
         found.starts,
         tuple(_line(question, index, one, labels) for index, one in enumerate(found.series)),
         _filter_query(question.wanted),
         clock=question.step in {"hour", "minute"},
     )
-    valued = [(name, sums, usage.value_of(sums, question.metric)) for name, sums in found.groups]
-    most = max((value or 0 for _name, _sums, value in valued), default=0) or 1
+    values = [usage.value_of(sums, question.metric) or 0 for _name, sums in found.groups]
+    most = max(values, default=0) or 1
     tops = tuple(
-        Top(name, label(question.group, name, labels), sums, value, (value or 0) / most)
-        for name, sums, value in valued
+        Top(name, label(question.group, name, labels), sums, value / most)
+        for (name, sums), value in zip(found.groups, values, strict=True)
     )
     return Answer(chart, tops, found.total, found.before)
 
 
-def unit(metric: Metric) -> Unit:
-    """Return how a metric's values are written."""
-    units: dict[str, Unit] = {"error_rate": "percent", "speed": "rate"}
-    return units.get(metric, "ms" if metric in {"first_token", "duration", "queue"} else "count")
+def page_filter(now: datetime) -> Filter:
+    """Return the filter that a page's address makes; what cannot be read there is left out."""
+    return from_page(request.args.to_dict(flat=False), now, language.zone_info())
 
 
-def metric_words(metric: Metric) -> str:
-    """Return a metric's name."""
+def filter_choices() -> dict[str, list[tuple[int, str]]]:
+    """Return what the filters of a page offer: ids and names of keys, models and servers."""
+    parts = services()
+    keys = parts.store.read(names.by_id, "key").items()
     return {
-        "requests": _("Requests"),
-        "input": _("Input tokens"),
-        "output": _("Output tokens"),
-        "reasoning": _("Thinking tokens"),
-        "tokens": _("All tokens"),
-        "errors": _("Errors"),
-        "error_rate": _("Error rate"),
-        "first_token": _("Time to first token"),
-        "speed": _("Output speed"),
-        "duration": _("Duration"),
-        "queue": _("Time in queue"),
-    }[metric]
-
-
-def group_words(group: Group) -> str:
-    """Return a group's name."""
-    return {
-        "none": _("Nothing"),
-        "key": _("Key"),
-        "model": _("Model"),
-        "server": _("Server"),
-        "endpoint": _("Endpoint"),
-        "client": _("Application"),
-        "status": _("Status"),
-    }[group]
+        "keys": sorted(((int(id_), name) for id_, name in keys), key=lambda key: key[1].lower()),
+        "models": [(model.id, model.display_name) for model in parts.catalog.models()],
+        "servers": [(server.id, server.name) for server in parts.catalog.servers()],
+    }
 
 
 def label(group: Group, name: str, labels: Mapping[str, str]) -> str:
@@ -108,19 +123,19 @@ def label(group: Group, name: str, labels: Mapping[str, str]) -> str:
 def _line(question: Question, index: int, series: Series, labels: Mapping[str, str]) -> Line:
     if question.group == "none":
         if series.percentile is None:
-            return Line(metric_words(question.metric), series.values)
+            return Line(str(METRIC_WORDS[question.metric]), series.values)
         colour = _PERCENTILE_COLOURS[series.percentile]
         return Line(f"p{series.percentile}", series.values, colour)
     name, colour = str(_("others")), 8
-    query: tuple[tuple[str, str], ...] = ()
+    query: Mapping[str, str] = {}
     if series.group != usage.OTHERS:
         name, colour = label(question.group, series.group, labels), index + 1
-        query = ((GROUP_FIELDS[question.group], series.group),)
+        query = {GROUP_FIELDS[question.group]: series.group}
     if series.percentile is not None:
         name = f"{name} · p{series.percentile}"
     return Line(name, series.values, colour, query)
 
 
-def _filter_query(wanted: Filter) -> tuple[tuple[str, str], ...]:
-    given = ((name, getattr(wanted, name)) for name in GROUP_FIELDS.values())
-    return tuple((name, str(value)) for name, value in given if value)
+def _filter_query(wanted: Filter) -> Mapping[str, str]:
+    given = {name: getattr(wanted, name) for name in GROUP_FIELDS.values()}
+    return {name: str(value) for name, value in given.items() if value}

@@ -1,45 +1,50 @@
-"""One call as a story: how its time was spent, and where each parameter came from."""
+"""One call as a story: how its time was spent, where each parameter came from, and what helps when
+it failed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from flask import url_for
+
 from gateway.core.chat import Json
-from gateway.core.requests import CallDetail
-from gateway.web.words import _
+from gateway.core.requests import CallDetail, CallRow
+from gateway.web.words import _, _l
 
 _LEAST_MS = 0.05
+_LIMITS = frozenset({"rate_limit_exceeded", "insufficient_quota", "concurrency_limit_exceeded"})
+_AWAY = frozenset({"upstream_unreachable", "upstream_disconnected", "no_upstream_available"})
+_SLOW = frozenset({"upstream_timeout", "upstream_busy"})
+_LAYERS: Mapping[str, str] = {
+    "force:key": _l("fixed by the key"),
+    "force:alias": _l("fixed by the name"),
+    "force:model": _l("fixed by the model"),
+    "request": _l("the request"),
+    "alias": _l("the name's parameters"),
+    "model": _l("the model's parameters"),
+    "key": _l("the key's defaults"),
+    "default": _l("the gateway's settings"),
+}
+_REASONS: Mapping[str, str] = {
+    "forced": _l("another value is fixed"),
+    "capped": _l("cut to the upper limit"),
+    "not allowed": _l("clients may not set this"),
+    "unknown": _l("not known to Ollama"),
+    "no use": _l("no use for this model"),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A part of a call's time; `start` and `share` are of the whole, 1 is all of it."""
+    """A part of a call's time; `share` is of the whole, 1 is all of it."""
 
     words: str
     hint: str
     ms: float
-    start: float
     share: float
     colour: int
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """A value in force and which layer decided it."""
-
-    name: str
-    value: Json
-    layer: str
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """Something the caller asked for and did not get."""
-
-    name: str
-    reason: str
 
 
 def timeline(call: CallDetail) -> list[Segment]:
@@ -56,7 +61,6 @@ def timeline(call: CallDetail) -> list[Segment]:
     queue, load, prompt = queue * scale, load * scale, prompt * scale
     waiting = max(0.0, until_first - queue - load - prompt)
     thinking = max(0.0, answer - until_first) if call.row.had_thinking and first else 0.0
-    answering = max(0.0, total - until_first - thinking)
     waits = (
         (_("Waiting"), _("network and Ollama's own queue"))
         if call.upstream_calls
@@ -68,60 +72,71 @@ def timeline(call: CallDetail) -> list[Segment]:
         (*waits, waiting, 8),
         (_("Prompt"), _("Ollama read the prompt"), prompt, 3),
         (_("Thinking"), _("the model thought"), thinking, 4),
-        (_("Answer"), _("the model wrote"), answering, 1),
+        (_("Answer"), _("the model wrote"), max(0.0, total - until_first - thinking), 1),
     ]
-    found, at = [], 0.0
-    for words, hint, ms, colour in parts:
-        if ms >= _LEAST_MS:
-            found.append(Segment(words, hint, ms, at / total, ms / total, colour))
-            at += ms
-    return found
+    return [
+        Segment(words, hint, ms, ms / total, colour)
+        for words, hint, ms, colour in parts
+        if ms >= _LEAST_MS
+    ]
 
 
-def parts_of(explain: Mapping[str, Json]) -> tuple[list[Parameter], list[Change]]:
-    """Return the parameters in force and the wishes that were not granted."""
-    layers = _mapping(explain.get("from"))
-    options = _mapping(explain.get("options"))
-    found = [Parameter(name, value, _layer(layers.get(name))) for name, value in options.items()]
+def parts_of(
+    explain: Mapping[str, Json],
+) -> tuple[Sequence[tuple[str, Json, str]], Sequence[tuple[str, str]]]:
+    """Return the parameters in force as (name, value, the layer that decided it), by name; and what
+    the caller asked for and did not get, as (name, reason)."""
+    layers, values = _mapping(explain.get("from")), dict(_mapping(explain.get("options")))
     for name in ("think", "format", "keep_alive"):
         if explain.get(name) is not None:
-            found.append(Parameter(name, explain[name], _layer(layers.get(name))))
-    shown = {parameter.name for parameter in found}
-    found += [
-        Parameter(name, None, _layer(layer)) for name, layer in layers.items() if name not in shown
+            values[name] = explain[name]
+    names = sorted({*values, *layers})
+    found = [
+        (name, values.get(name), _in_words(layers.get(name) or "–", _LAYERS)) for name in names
     ]
     changes = [
-        Change(str(entry[0]), _reason(str(entry[1])))
+        (str(entry[0]), _in_words(entry[1], _REASONS))
         for entry in explain.get("changes") or ()
         if isinstance(entry, list | tuple) and len(entry) == 2
     ]
-    return sorted(found, key=lambda parameter: parameter.name), changes
+    return found, changes
+
+
+def _in_words(word: Json, known: Mapping[str, str]) -> str:
+    return str(known.get(str(word), word))
 
 
 def _mapping(value: Any) -> Mapping[str, Json]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _layer(word: Json) -> str:
-    words = {
-        "force:key": _("fixed by the key"),
-        "force:alias": _("fixed by the name"),
-        "force:model": _("fixed by the model"),
-        "request": _("the request"),
-        "alias": _("the name's parameters"),
-        "model": _("the model's parameters"),
-        "key": _("the key's defaults"),
-        "default": _("the gateway's settings"),
-    }
-    return words.get(str(word), str(word or "–"))
-
-
-def _reason(word: str) -> str:
-    words = {
-        "forced": _("another value is fixed"),
-        "capped": _("cut to the upper limit"),
-        "not allowed": _("clients may not set this"),
-        "unknown": _("not known to Ollama"),
-        "no use": _("no use for this model"),
-    }
-    return words.get(word, word)
+def advice(call: CallRow) -> tuple[str, str, str] | None:
+    """Return what helps against the failure of `call`, the name of the page where it can be done,
+    and its address; None where nothing sure can be said."""
+    code = call.error_code
+    if code in _LIMITS and call.key_id:
+        return (
+            _("The key used up what it may. Raise its limits, or let the app call less often."),
+            _("Limits of %(name)s", name=call.key_name),
+            url_for("admin.key_edit", key_id=call.key_id, open="limits"),
+        )
+    if code == "model_access_denied" and call.key_id:
+        link = _("Models of %(name)s", name=call.key_name)
+        url = url_for("admin.key_edit", key_id=call.key_id)
+        return _("The key may not use this model."), link, url
+    if code == "model_not_found":
+        words = _("Pull the model, or give this name to one you have, as a further name.")
+        return words, _("Models"), url_for("admin.models")
+    if code == "context_length_exceeded":
+        words = _("Give the model a larger num_ctx, or let the app send less.")
+        if call.model_id is None:
+            return words, _("Models"), url_for("admin.models")
+        place = url_for("admin.model_parameters", model_id=call.model_id)
+        return words, _("Parameters of %(name)s", name=call.model), place
+    if code in _AWAY:
+        words = _("Look whether Ollama runs there and can be reached; a test says what is wrong.")
+        return words, _("Servers"), url_for("admin.servers")
+    if code in _SLOW:
+        words = _("Ollama was busy or slow: look at what is loaded and running.")
+        return words, _("Now"), url_for("admin.now")
+    return None

@@ -8,13 +8,12 @@ from datetime import UTC, datetime, timedelta
 from flask import Response, jsonify, render_template, request
 
 from gateway.admin import bp
-from gateway.admin.usage.error_help import advice
-from gateway.admin.usage.query import filter_choices, page_filter, read_place
-from gateway.admin.usage.request_trace import parts_of, timeline
-from gateway.core.requests import CallRow, Filter
+from gateway.admin.usage.explorer import filter_choices, page_filter
+from gateway.admin.usage.request_trace import advice, parts_of, timeline
+from gateway.core.requests import Filter
 from gateway.dialects import SCOPES
 from gateway.dialects.models import MODELS
-from gateway.store.tables import to_us
+from gateway.reports.filters import cursor, read_cursor
 from gateway.store.usage import request_queries
 from gateway.web.context import services
 
@@ -29,7 +28,7 @@ ENDPOINTS = tuple(name for name in SCOPES if name != MODELS.name)
 def requests() -> str:
     """List calls by the filter in the address."""
     wanted, is_bounded = _bounded(datetime.now(UTC))
-    place = read_place(request.args.get("after", ""))
+    place = read_cursor(request.args.get("after", ""))
     store = services().store
     calls = store.read_slow(request_queries.page, wanted, older_than=place, limit=LIMIT + 1)
     shown = calls[:LIMIT]
@@ -37,7 +36,7 @@ def requests() -> str:
         "admin/requests/list.html",
         calls=shown,
         wanted=wanted,
-        older=_place(shown[-1]) if len(calls) > LIMIT else None,
+        older=cursor(shown[-1]) if len(calls) > LIMIT else None,
         is_first=place is None,
         is_bounded=is_bounded,
         slow_days=SLOW_DAYS,
@@ -81,7 +80,3 @@ def _bounded(now: datetime) -> tuple[Filter, bool]:
     if wanted.since is not None or not wanted.is_slow:
         return wanted, False
     return replace(wanted, since=now - timedelta(days=SLOW_DAYS)), True
-
-
-def _place(call: CallRow) -> str:
-    return f"{to_us(call.at)}-{call.id}"

@@ -13,35 +13,31 @@ from flask import Response, render_template, request
 from gateway.accounting.export import safe_cell
 from gateway.admin import bp
 from gateway.admin.usage import explorer
-from gateway.admin.usage.charts import stamp
-from gateway.admin.usage.query import filter_choices, page_filter
+from gateway.admin.usage.explorer import GROUP_WORDS, METRIC_WORDS, filter_choices, page_filter
 from gateway.core.usage import GROUP_FIELDS, GROUPS
 from gateway.reports import usage
 from gateway.reports.usage import Question
 from gateway.store import names
 from gateway.web import language
 from gateway.web.context import services
+from gateway.web.template_filters import utc
 
 
 @bp.get("/usage", endpoint="usage")
 def usage_page() -> str:
     """Show the explorer as the address says."""
-    question = _question()
-    zone = language.zone_info()
-    labels = services().store.read(names.by_id, question.group)
-    answer = explorer.ask(services().store, question, labels, zone)
-    field, most = usage.heat(services().store, question, zone)
+    question, answer = _asked()
+    field, most = usage.heat(services().store, question, language.zone_info())
     return render_template(
         "admin/usage/index.html",
         question=question,
         answer=answer,
-        unit=explorer.unit(question.metric),
         heat=field,
         heat_most=most,
-        metrics=[(name, explorer.metric_words(name)) for name in usage.METRICS],
-        groups=[(name, explorer.group_words(name)) for name in GROUPS],
+        metrics=METRIC_WORDS.items(),
+        groups=GROUP_WORDS.items(),
         group_fields=GROUP_FIELDS,
-        group_name=explorer.group_words(question.group),
+        group_name=str(GROUP_WORDS[question.group]),
         **filter_choices(),
     )
 
@@ -74,14 +70,10 @@ def _attached(
     return Response(body, content_type=content_type, headers={"Content-Disposition": disposition})
 
 
-def _default_group() -> str:
-    """Who used most is what is asked first; a metric chosen alone is of everything."""
-    return "none" if "metric" in request.args else "key"
-
-
 def _question() -> Question:
     args, now = request.args, datetime.now(UTC)
-    metric, group = args.get("metric", ""), args.get("group", _default_group())
+    # who used most is what is asked first; a metric chosen alone is of everything
+    metric, group = args.get("metric", ""), args.get("group", "none" if "metric" in args else "key")
     return usage.question(
         page_filter(now),
         now,
@@ -99,7 +91,7 @@ def _csv(answer: explorer.Answer) -> Iterator[str]:
     writer.writerow(["time_utc", *(safe_cell(line.name) for line in lines)])
     for index, start in enumerate(answer.chart.starts[:-1]):
         values = ["" if line.values[index] is None else line.values[index] for line in lines]
-        writer.writerow([stamp(start), *values])
+        writer.writerow([utc(start), *values])
     yield out.getvalue()
 
 
@@ -109,9 +101,9 @@ def _json(question: Question, answer: explorer.Answer) -> bytes:
             "metric": question.metric,
             "group": question.group,
             "step": question.step,
-            "since": stamp(question.since),
-            "until": stamp(question.until),
-            "times": [stamp(start) for start in answer.chart.starts[:-1]],
+            "since": utc(question.since),
+            "until": utc(question.until),
+            "times": [utc(start) for start in answer.chart.starts[:-1]],
             "series": {line.name: line.values for line in answer.chart.lines},
         }
     )
