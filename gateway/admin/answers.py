@@ -1,27 +1,18 @@
-"""How a view answers a form: what is wrong in it, a question first, or a page to go on to."""
+"""How a view answers a form: with what is wrong in it, or with a question first."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from flask import flash, redirect, render_template, request, url_for
+from flask import render_template, request
 from flask_wtf import FlaskForm
-from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.errors import Forbidden, GatewayError, InvalidFields, InvalidRequest, RateLimited
 from gateway.web.words import translated
 
 T = TypeVar("T")
-
-
-def to_page(view: str, words: str = "", kind: str = "success", **values: Any) -> AnyResponse:
-    """Lead on to a view, which shows `words` (success, warning or danger); `values` are those of
-    its address."""
-    if words:
-        flash(words, kind)
-    return redirect(url_for(view, **values), 303)
 
 
 def sent(form: FlaskForm, work: Callable[[], T]) -> T | None:

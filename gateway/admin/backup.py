@@ -20,7 +20,6 @@ from flask_login import current_user
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.admin import bp
-from gateway.admin.answers import to_page
 from gateway.admin.settings import tab_page
 from gateway.core.chat import Json
 from gateway.errors import InvalidRequest
@@ -28,9 +27,9 @@ from gateway.management import backup as backups
 from gateway.management.config_transfer import ConfigTransfer
 from gateway.management.legacy_import import Imported, NodeImport
 from gateway.runtime.tasks import run_blocking
-from gateway.runtime.versions import ChangeVersions
 from gateway.store import audit
 from gateway.web.context import actor, services
+from gateway.web.security import to_page
 from gateway.web.words import _, ngettext, translated
 
 NODE_FILES = frozenset(
@@ -52,7 +51,7 @@ def settings_backup() -> str:
 def settings_export(kind: str) -> Response:
     """Return settings, servers, models and keys; digests of keys only to whom may change them."""
     digests = bool(request.args.get("digests")) and current_user.role != "viewer"
-    document = _transfer().export(digests=digests)
+    document = ConfigTransfer(services().store).export(digests=digests)
     if kind == "json":
         body = orjson.dumps(document, option=orjson.OPT_INDENT_2, default=str)
     elif kind == "yaml":
@@ -125,7 +124,7 @@ def _done(words: str, kind: str = "success") -> AnyResponse:
 
 def _imported(folder: Path, *, is_real: bool) -> Imported:
     """Import what waits in a folder, or say what that would do. Raises InvalidRequest."""
-    transfer = _transfer()
+    transfer = ConfigTransfer(services().store)
     if (folder / _DOCUMENT).is_file():
         document = _read(folder / _DOCUMENT)
         changes = transfer.apply(document, actor()) if is_real else transfer.plan(document)
@@ -144,11 +143,6 @@ def _read(path: Path) -> Json:
         mark = getattr(error, "problem_mark", None)
         place = "" if mark is None else f"Line {mark.line + 1}: "
         raise InvalidRequest(f"{place}This is neither YAML nor JSON.") from error
-
-
-def _transfer() -> ConfigTransfer:
-    store = services().store
-    return ConfigTransfer(store, ChangeVersions(store))
 
 
 def _imports() -> Path:

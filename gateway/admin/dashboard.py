@@ -12,7 +12,6 @@ from flask import Response, render_template, request, stream_with_context, url_f
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.admin import bp
-from gateway.admin.answers import to_page
 from gateway.admin.keys.presenters import pieces
 from gateway.admin.models.list import report
 from gateway.admin.status import of
@@ -24,6 +23,7 @@ from gateway.reports.time_steps import steps
 from gateway.store.usage import request_queries, usage_queries
 from gateway.web import language
 from gateway.web.context import Services, actor, services
+from gateway.web.security import to_page
 from gateway.web.words import _
 
 TICK_S = 1.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import abort, redirect, request, url_for
+from flask import abort, request
 from flask_login import current_user
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -12,7 +12,7 @@ from gateway.admin import bp
 from gateway.admin.status import overall, store_trouble
 from gateway.version import VERSION
 from gateway.web.errors import answer_with_pages
-from gateway.web.security import comes_from_elsewhere
+from gateway.web.security import comes_from_elsewhere, to_page
 from gateway.web.template_filters import here_with
 
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -25,9 +25,9 @@ def allow() -> AnyResponse | None:
     """Require a signed-in account with a password of its own; viewers may only read."""
     if not current_user.is_authenticated:
         back = here_with() if request.method == "GET" else None
-        return redirect(url_for("auth.login", next=back), 303)
+        return to_page("auth.login", next=back)
     if current_user.admin.must_change_password:
-        return redirect(url_for("auth.password"), 303)
+        return to_page("auth.password")
     if request.method not in READING:
         if comes_from_elsewhere():
             abort(400)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from flask import render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.admin import bp
-from gateway.admin.answers import to_page
 from gateway.admin.keys.views import to_created
 from gateway.errors import InvalidRequest
 from gateway.management.servers import changed
 from gateway.schemas.server import Server
 from gateway.web.context import actor, services
+from gateway.web.security import to_page
 from gateway.web.words import _, translated
 
 STEPS = ("connect", "models", "key")
@@ -45,8 +43,7 @@ def welcome() -> str:
 @bp.post("/welcome/connect")
 def welcome_connect() -> AnyResponse:
     """Add the server that was chosen or typed, if it answers."""
-    url = request.form.get("url", "")
-    values = {"url": url, "name": urlsplit(url).hostname or "ollama"}
+    values = {"url": request.form.get("url", "")}
     try:
         trouble = services().servers.attempt(changed(Server(0, "", ""), values)).trouble
         if trouble is not None:

@@ -13,7 +13,7 @@ from wtforms import SelectField, StringField, SubmitField
 from wtforms.validators import DataRequired, Length
 
 from gateway.admin import bp
-from gateway.admin.answers import Question, asked, sent, to_page
+from gateway.admin.answers import Question, asked, sent
 from gateway.admin.forms.fields import chosen_from
 from gateway.admin.settings import tab_page
 from gateway.core.admin import ROLES
@@ -21,6 +21,7 @@ from gateway.errors import Forbidden
 from gateway.web.context import actor, services
 from gateway.web.one_time_secret import given, hand_over
 from gateway.web.passwords import code, known_password, new_password, repeated
+from gateway.web.security import to_page
 from gateway.web.words import _, _l, translated
 
 _TOKEN = "new_token"

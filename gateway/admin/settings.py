@@ -14,12 +14,13 @@ from werkzeug.wrappers import Response as AnyResponse
 from wtforms import SubmitField
 
 from gateway.admin import bp
-from gateway.admin.answers import sent, to_page
+from gateway.admin.answers import sent
 from gateway.admin.forms.fields import schema_field
 from gateway.schemas import convert
 from gateway.schemas.settings import DEFAULTS, RuntimeSettings
 from gateway.store import audit
 from gateway.web.context import actor, services
+from gateway.web.security import to_page
 from gateway.web.words import _, _l
 
 LOG_LIMIT = 50

@@ -8,7 +8,6 @@ from gateway.admin_api import answers, bp
 from gateway.admin_api.operation import answer, body, operation, read_query
 from gateway.management.config_transfer import ConfigTransfer
 from gateway.runtime.tasks import failures
-from gateway.runtime.versions import ChangeVersions
 from gateway.schemas.settings import RuntimeSettings
 from gateway.web.context import services
 
@@ -36,7 +35,7 @@ def update_settings() -> Response:
 def export_configuration() -> Response:
     """Return settings, servers, models and keys; with `digests=true` keys work elsewhere too."""
     digests = read_query(answers.ExportQuery).digests
-    return answer(_transfer().export(digests=digests))
+    return answer(ConfigTransfer(services().store).export(digests=digests))
 
 
 @bp.post("/config")
@@ -48,7 +47,7 @@ def export_configuration() -> Response:
 )
 def import_configuration() -> Response:
     """Import a configuration, all of it or nothing; `dry_run=true` only says what would change."""
-    document, transfer = body(), _transfer()
+    document, transfer = body(), ConfigTransfer(services().store)
     rehearsal = read_query(answers.ImportQuery).dry_run
     changes = transfer.plan(document) if rehearsal else transfer.apply(document, g.actor)
     services().catalog.drop()
@@ -70,8 +69,3 @@ def health() -> Response:
             "running": len(parts.live),
         }
     )
-
-
-def _transfer() -> ConfigTransfer:
-    store = services().store
-    return ConfigTransfer(store, ChangeVersions(store))

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
-import orjson
 from flask import Response, current_app, g, request
 from werkzeug.exceptions import HTTPException
 
 from gateway.admin_api import bp
+from gateway.admin_api.operation import answer
 from gateway.core.admin import Actor, Role, role_allows
 from gateway.errors import Forbidden, GatewayError, Unauthenticated
 from gateway.logs import REQUEST_ID
 from gateway.web.context import services
 
 log = logging.getLogger(__name__)
-
-View = TypeVar("View", bound=Callable[..., Any])
 
 _READING = frozenset({"GET", "HEAD"})
 
@@ -56,15 +53,8 @@ def finish(response: Response) -> Response:
 @bp.errorhandler(GatewayError)
 def refuse(error: GatewayError) -> Response:
     """Answer a refusal."""
-    body = {
-        "error": {
-            "message": error.message,
-            "type": error.type,
-            "param": error.param,
-            "code": error.code,
-        }
-    }
-    response = Response(orjson.dumps(body), error.status, mimetype="application/json")
+    told = {name: getattr(error, name) for name in ("message", "type", "param", "code")}
+    response = answer({"error": told}, error.status)
     response.headers.update(error.headers)
     if error.retry_after_s is not None:
         response.headers["Retry-After"] = str(error.retry_after_s)

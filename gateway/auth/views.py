@@ -6,7 +6,7 @@ import ipaddress
 from http import HTTPStatus
 from typing import Any
 
-from flask import Response, abort, flash, redirect, render_template, request, session, url_for
+from flask import Response, abort, redirect, render_template, request, session, url_for
 from flask_login import current_user
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -18,7 +18,7 @@ from gateway.management.admins import CodeNeeded, LoginExpired, is_first_passwor
 from gateway.web import language
 from gateway.web.context import actor, services
 from gateway.web.errors import answer_with_pages
-from gateway.web.security import comes_from_elsewhere, safe_next
+from gateway.web.security import comes_from_elsewhere, safe_next, to_page
 from gateway.web.words import _, translated
 
 OPEN = frozenset({"auth.login", "auth.code", "auth.logout", "auth.preferences"})
@@ -33,7 +33,7 @@ def allow() -> AnyResponse | None:
     if request.method == "POST" and comes_from_elsewhere():
         abort(400)
     if request.endpoint not in OPEN and not current_user.is_authenticated:
-        return redirect(url_for("auth.login"), 303)
+        return to_page("auth.login")
     return None
 
 
@@ -54,7 +54,7 @@ def login() -> AnyResponse | str | tuple[str, int]:
             )
         except CodeNeeded as needed:
             session[_PENDING] = needed.secret
-            return redirect(url_for("auth.code", next=target), 303)
+            return to_page("auth.code", next=target)
         except GatewayError as error:
             body = render_template("auth/login.html", form=form, refusal=translated(error.message))
             return body, error.status if isinstance(error, RateLimited) else HTTPStatus.OK
@@ -70,14 +70,13 @@ def code() -> AnyResponse | str:
     """Check the second factor, after the password was right."""
     form, refusal = CodeForm(data={"next": _target()}), ""
     if _PENDING not in session:
-        return redirect(url_for("auth.login"), 303)
+        return to_page("auth.login")
     if form.validate_on_submit():
         try:
             signed_in = services().admins.finish_login(session[_PENDING], form.code.data, **_from())
         except LoginExpired as error:
             del session[_PENDING]
-            flash(translated(error.message), "warning")
-            return redirect(url_for("auth.login"), 303)
+            return to_page("auth.login", translated(error.message), "warning")
         except GatewayError as error:
             refusal = translated(error.message)
         else:
@@ -91,15 +90,14 @@ def logout() -> AnyResponse:
     if current_user.is_authenticated:
         services().admins.logout(current_user.secret)
     accounts.leave()
-    flash(_("You are signed out."), "success")
-    return redirect(url_for("auth.login"), 303)
+    return to_page("auth.login", _("You are signed out."))
 
 
 @bp.route("/password", methods=["GET", "POST"])
 def password() -> AnyResponse | str:
     """Replace the first password; nothing else opens before."""
     if not current_user.admin.must_change_password:
-        return redirect(_home(), 303)
+        return to_page("admin.now")
     form = NewPasswordForm()
     if form.validate_on_submit():
         admins = services().admins
@@ -112,16 +110,14 @@ def password() -> AnyResponse | str:
         except InvalidRequest as error:
             if error.param is None:  # somebody was faster: this login ended with theirs
                 accounts.leave()
-                flash(translated(error.message), "warning")
-                return redirect(url_for("auth.login"), 303)
+                return to_page("auth.login", translated(error.message), "warning")
             form.password.errors = [translated(error.message)]
         except CodeNeeded:
             accounts.leave()
-            flash(_("The password is set. Sign in with it."), "success")
-            return redirect(url_for("auth.login"), 303)
+            return to_page("auth.login", _("The password is set. Sign in with it."))
         else:
             accounts.enter(admin, secret)
-            return redirect(url_for("admin.welcome") if first else _home(), 303)
+            return to_page("admin.welcome" if first else "admin.now")
     return render_template("auth/password.html", form=form)
 
 
@@ -135,7 +131,7 @@ def preferences() -> AnyResponse:
         services().admins.accounts.prefer(current_user.id, **lasting)
     if request.headers.get("X-CSRFToken"):
         return Response(status=HTTPStatus.NO_CONTENT)
-    return redirect(safe_next(request.form.get("next"), _home()), 303)
+    return redirect(_target(), 303)
 
 
 def _enter(admin: Admin, secret: str, target: str) -> AnyResponse:
@@ -179,8 +175,4 @@ def _defaults_in_use() -> bool:
 
 
 def _target() -> str:
-    return safe_next(request.values.get("next"), _home())
-
-
-def _home() -> str:
-    return url_for("admin.now")
+    return safe_next(request.values.get("next"), url_for("admin.now"))

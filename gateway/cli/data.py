@@ -14,7 +14,6 @@ from gateway.errors import InvalidRequest
 from gateway.management import backup as backups
 from gateway.management.config_transfer import Change, ConfigTransfer
 from gateway.management.legacy_import import NodeImport
-from gateway.runtime.versions import ChangeVersions
 from gateway.store.database import schema
 from gateway.web.context import services
 
@@ -96,8 +95,7 @@ def import_legacy(folder: Path, dry_run: bool) -> None:
 
 
 def _transfer() -> ConfigTransfer:
-    store = services().store
-    return ConfigTransfer(store, ChangeVersions(store))
+    return ConfigTransfer(services().store)
 
 
 def _read_document(source: Path) -> Json:

@@ -113,8 +113,8 @@ class Admins:
             raise Forbidden(
                 Message(
                     "The first sign-in works only from this machine or a private network, and not "
-                    "through an unknown proxy. Set ADMIN_PASSWORD, or run 'flask account "
-                    "set-password', to sign in from elsewhere."
+                    "through an unknown proxy. Set ADMIN_PASSWORD, or run 'ollama2openai "
+                    "account set-password', to sign in from elsewhere."
                 )
             )
         fresh = ""

@@ -72,6 +72,11 @@ class Question:
         return self.metric in _HISTOGRAMS
 
     @property
+    def filter(self) -> Filter:
+        """Which calls are meant, with their time."""
+        return replace(self.wanted, since=self.since, until=self.until)
+
+    @property
     def daily(self) -> bool:
         """Whether to read daily sums."""
         is_long = self.until - self.since > _FINE
@@ -120,8 +125,7 @@ def question(
 
 def ask(store: Store, asked: Question, zone: ZoneInfo) -> Answer:
     """Answer a question."""
-    wanted = replace(asked.wanted, since=asked.since, until=asked.until)
-    groups = store.read_slow(usage_queries.by_group, wanted, asked.group, daily=asked.daily)
+    groups = store.read_slow(usage_queries.by_group, asked.filter, asked.group, daily=asked.daily)
     value = _SUMS.get(asked.metric, _SUMS["requests"])
     groups.sort(key=lambda one: -(value(one[1]) or 0))
     shown = [name for name, _sums in groups if name][:SHOWN] if asked.group != "none" else []
@@ -129,13 +133,12 @@ def ask(store: Store, asked: Question, zone: ZoneInfo) -> Answer:
     find = _percentiles if asked.is_percentile else _sums
     before = None
     if asked.compare:
-        earlier = replace(
-            wanted, since=asked.since - (asked.until - asked.since), until=asked.since
-        )
+        began = asked.since - (asked.until - asked.since)
+        earlier = replace(asked.wanted, since=began, until=asked.since)
         before = store.read_slow(usage_queries.totals, earlier, daily=asked.daily)
     return Answer(
         starts,
-        tuple(find(store, asked, wanted, shown, starts, zone)),
+        tuple(find(store, asked, shown, starts, zone)),
         tuple(groups),
         sum((sums for _name, sums in groups), Sums()),
         before,
@@ -169,14 +172,11 @@ def _step(text: str, length: timedelta) -> Step:
 
 
 def _sums(
-    store: Store,
-    asked: Question,
-    wanted: Filter,
-    shown: Sequence[str],
-    starts: Sequence[datetime],
-    zone: ZoneInfo,
+    store: Store, asked: Question, shown: Sequence[str], starts: Sequence[datetime], zone: ZoneInfo
 ) -> list[Series]:
-    cells = store.read_slow(usage_queries.series, wanted, asked.group, shown, daily=asked.daily)
+    cells = store.read_slow(
+        usage_queries.series, asked.filter, asked.group, shown, daily=asked.daily
+    )
     found = by_step(cells, starts, asked.step, zone)
     names = [usage_queries.ALL] if asked.group == "none" else [*shown, OTHERS]
     return [
@@ -187,17 +187,12 @@ def _sums(
 
 
 def _percentiles(
-    store: Store,
-    asked: Question,
-    wanted: Filter,
-    shown: Sequence[str],
-    starts: Sequence[datetime],
-    zone: ZoneInfo,
+    store: Store, asked: Question, shown: Sequence[str], starts: Sequence[datetime], zone: ZoneInfo
 ) -> list[Series]:
     metric = _HISTOGRAMS[asked.metric]
-    is_fine = asked.group == "none" and not wanted.is_narrow
+    is_fine = asked.group == "none" and not asked.wanted.is_narrow
     daily = asked.daily or (asked.step != "hour" and not is_fine)
-    rows = store.read_slow(usage_queries.histograms, wanted, asked.group, shown, daily=daily)
+    rows = store.read_slow(usage_queries.histograms, asked.filter, asked.group, shown, daily=daily)
     place = {start: index for index, start in enumerate(starts[:-1])}
     texts: dict[tuple[str, int], list[str]] = {}
     for start, name, text in rows:
@@ -211,13 +206,13 @@ def _percentiles(
         names = [name for name in (*shown, OTHERS) if any(key[0] == name for key in merged)]
         wanted_lines = [(name, 50) for name in names]
     return [
-        Series(name, share, _track(merged, name, share, len(place))) for name, share in wanted_lines
+        Series(
+            name,
+            share,
+            tuple(
+                histogram.percentile(merged.get((name, index), {}), share / 100)
+                for index in range(len(place))
+            ),
+        )
+        for name, share in wanted_lines
     ]
-
-
-def _track(
-    merged: Mapping[tuple[str, int], Mapping[int, int]], name: str, share: int, length: int
-) -> tuple[float | None, ...]:
-    return tuple(
-        histogram.percentile(merged.get((name, index), {}), share / 100) for index in range(length)
-    )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Response, request
+from flask import Response, flash, redirect, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
 
 POLICY = "; ".join(
     (
@@ -38,6 +40,14 @@ def protect(response: Response) -> Response:
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
     return response
+
+
+def to_page(view: str, words: str = "", kind: str = "success", **values: Any) -> AnyResponse:
+    """Lead on to a view, which shows `words` (success, warning or danger); `values` are those of
+    its address."""
+    if words:
+        flash(words, kind)
+    return redirect(url_for(view, **values), 303)
 
 
 def comes_from_elsewhere() -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -36,7 +36,6 @@ def init_app(app: Flask) -> None:
         ago=ago,
         pretty=pretty,
         list_pair=lambda value: (value, value),
-        flatten_errors=flatten_errors,
         translated=translated,
         browser=browser,
     )
@@ -117,7 +116,7 @@ def when(value: datetime | None, form: str = "short") -> Markup | str:
     }
     pattern = patterns[form]
     if form in {"short", "second"}:
-        if (locale := get_locale()) is not None and locale.language == "zh":
+        if get_locale().language == "zh":
             pattern = pattern.replace("MMM d,", "M月d日")
         if value.year != datetime.now(UTC).year:
             pattern = patterns["date"]
@@ -161,16 +160,6 @@ def browser(user_agent: str) -> str:
     return " · ".join(part for part in (name, system) if part) or user_agent[:40] or NOTHING
 
 
-def flatten_errors(field: Any) -> str:
-    """Return the errors of a field as one text; fields inside fields count as well."""
-    errors = getattr(field, "errors", field)
-    if isinstance(errors, dict):
-        errors = list(errors.values())
-    return " ".join(
-        str(one) if not isinstance(one, list) else flatten_errors(one) for one in errors
-    )
-
-
 def _plain(value: Any) -> Any:
     return dict(value) if hasattr(value, "keys") else str(value)
 
@@ -190,17 +179,18 @@ def asset(path: str) -> str:
     return url_for("static", filename=path, v=known[path])
 
 
-def linked(view: str, query: Mapping[str, Any] | Iterable[tuple[str, Any]] = ()) -> str:
+def linked(view: str, query: Mapping[str, Any]) -> str:
     """Return the address of a view with query values, whatever they are called."""
-    pairs = query.items() if isinstance(query, Mapping) else query
-    values = [(name, value) for name, value in pairs if value not in (None, "")]
-    return f"{url_for(view)}?{urlencode(values, doseq=True)}" if values else url_for(view)
+    return _address(url_for(view), query)
+
+
+def _address(path: str, query: Mapping[str, Any]) -> str:
+    values = {name: value for name, value in query.items() if value not in (None, "")}
+    return f"{path}?{urlencode(values, doseq=True)}" if values else path
 
 
 def here_with(changed: Mapping[str, Any] | None = None, **changes: Any) -> str:
     """Return the current address with some query values changed; None removes one."""
     values: dict[str, Any] = request.args.to_dict(flat=False)
-    values |= {**(changed or {}), **changes}
-    query = urlencode([(k, v) for k, v in values.items() if v not in (None, "")], doseq=True)
     here = request.script_root + request.path
-    return f"{here}?{query}" if query else here
+    return _address(here, {**values, **(changed or {}), **changes})

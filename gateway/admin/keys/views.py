@@ -9,7 +9,7 @@ from flask import Response, flash, jsonify, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.admin import bp
-from gateway.admin.answers import Question, asked, sent, to_page
+from gateway.admin.answers import Question, asked, sent
 from gateway.admin.forms.fields import chosen_from
 from gateway.admin.forms.keys import BUDGET_WORDS, KeyForm, RotateForm, filled
 from gateway.admin.keys import presenters
@@ -24,6 +24,7 @@ from gateway.store import audit, key_queries
 from gateway.store.usage import request_queries
 from gateway.web.context import actor, services
 from gateway.web.one_time_secret import given, hand_over
+from gateway.web.security import to_page
 from gateway.web.words import _, ngettext
 
 LIMIT = 50

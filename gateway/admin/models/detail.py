@@ -11,7 +11,7 @@ from flask import abort, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.admin import bp
-from gateway.admin.answers import Question, asked, sent, to_page
+from gateway.admin.answers import Question, asked, sent
 from gateway.admin.forms.fields import chosen_from
 from gateway.admin.forms.models import (
     GROUPS,
@@ -32,6 +32,7 @@ from gateway.policy.overrides.rules import InvalidOverride
 from gateway.store import catalog, key_queries
 from gateway.store.usage import request_queries, usage_queries
 from gateway.web.context import actor, services
+from gateway.web.security import to_page
 from gateway.web.template_filters import pretty
 from gateway.web.words import _, ngettext, translated
 

@@ -10,10 +10,10 @@ from flask import Response, jsonify, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.admin import bp
-from gateway.admin.answers import to_page
 from gateway.management.model_jobs import Pull
 from gateway.store.jobs import Job
 from gateway.web.context import actor, services
+from gateway.web.security import to_page
 from gateway.web.template_filters import duration, size
 from gateway.web.words import _, ngettext, translated
 

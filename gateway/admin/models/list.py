@@ -12,7 +12,7 @@ from flask import abort, flash, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.admin import bp
-from gateway.admin.answers import sent, to_page
+from gateway.admin.answers import sent
 from gateway.admin.forms.fields import chosen_from
 from gateway.admin.forms.models import PullForm
 from gateway.admin.models.jobs import jobs, open_loads
@@ -27,6 +27,7 @@ from gateway.schemas.server import Server
 from gateway.store import key_queries
 from gateway.store.usage import usage_queries
 from gateway.web.context import actor, services
+from gateway.web.security import to_page
 from gateway.web.words import _, translated
 
 DAYS = 7

@@ -11,13 +11,14 @@ from werkzeug.wrappers import Response as AnyResponse
 from wtforms import SubmitField
 
 from gateway.admin import bp
-from gateway.admin.answers import Question, asked, sent, to_page
+from gateway.admin.answers import Question, asked, sent
 from gateway.admin.forms.fields import schema_field
 from gateway.admin.servers import routing_preview
 from gateway.admin.status import of, overall
 from gateway.management.servers import Tried, changed
 from gateway.schemas.server import Server
 from gateway.web.context import actor, services
+from gateway.web.security import to_page
 from gateway.web.words import _, _l, ngettext, translated
 
 _NEW = Server(0, "", "")
