@@ -26,10 +26,18 @@ def bind(state: BlueprintSetupState) -> None:
     state.app.url_map.converters["id"] = RowId
 
 
-from gateway.admin import backup, dashboard, guard, onboarding, playground, security, settings  # noqa: E402, F401  # the views register on the blueprint
+from gateway.admin import (  # noqa: E402, F401  # the views register on the blueprint
+    backup,
+    dashboard,
+    guard,
+    onboarding,
+    playground,
+    security,
+    servers,
+    settings,
+)
 from gateway.admin.keys import views as key_pages  # noqa: E402, F401
-from gateway.admin.models import detail, jobs  # noqa: E402, F401
+from gateway.admin.models import detail  # noqa: E402, F401
 from gateway.admin.models import list as model_pages  # noqa: E402, F401
-from gateway.admin.servers import views as server_pages  # noqa: E402, F401
 from gateway.admin.usage import requests  # noqa: E402, F401
 from gateway.admin.usage import views as usage_pages  # noqa: E402, F401

@@ -19,7 +19,7 @@ from flask import Response, render_template, request, stream_with_context, url_f
 
 from gateway.admin import bp
 from gateway.admin.keys.presenters import base_url, example
-from gateway.admin.usage.request_trace import parts_of
+from gateway.admin.usage.requests import parts_of
 from gateway.calls.active_call import ActiveCall
 from gateway.calls.produce import produce
 from gateway.calls.records import Caller
@@ -180,14 +180,8 @@ def _done(finish: Finish, active: ActiveCall) -> dict[str, Json]:
 
 
 def _failure(error: GatewayError, request_id: str) -> dict[str, Json]:
-    return {
-        "type": "failed",
-        "status": error.status,
-        "code": error.code,
-        "message": error.message,
-        "param": error.param,
-        "url": url_for("admin.request_detail", request_id=request_id),
-    }
+    told = {name: getattr(error, name) for name in ("status", "code", "message", "param")}
+    return {"type": "failed", **told, "url": url_for("admin.request_detail", request_id=request_id)}
 
 
 def _refused(error: GatewayError, request_id: str) -> Response:

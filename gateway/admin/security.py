@@ -20,7 +20,7 @@ from gateway.core.admin import ROLES
 from gateway.errors import Forbidden
 from gateway.web.context import actor, services
 from gateway.web.one_time_secret import given, hand_over
-from gateway.web.passwords import code, known_password, new_password, repeated
+from gateway.web.passwords import code_field, known_password, new_password, repeated
 from gateway.web.security import to_page
 from gateway.web.words import _, _l, translated
 
@@ -47,7 +47,7 @@ class PasswordForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF ships no types
 class TwoFactorForm(FlaskForm):  # type: ignore[misc]  # as above
     """Prove that the authenticator works."""
 
-    code = code(_l("Code of your authenticator"))
+    code = code_field(_l("Code of your authenticator"))
     submit = SubmitField(_l("Switch on"))
 
 

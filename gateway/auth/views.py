@@ -8,23 +8,65 @@ from typing import Any
 
 from flask import Response, abort, redirect, render_template, request, session, url_for
 from flask_login import current_user
+from flask_wtf import FlaskForm
 from werkzeug.wrappers import Response as AnyResponse
+from wtforms import HiddenField, StringField, SubmitField
+from wtforms.validators import InputRequired, Length
 
 from gateway.auth import accounts, bp
-from gateway.auth.forms import CodeForm, LoginForm, NewPasswordForm
 from gateway.core.admin import Admin
 from gateway.errors import GatewayError, InvalidRequest, RateLimited
 from gateway.management.admins import CodeNeeded, LoginExpired, is_first_password
 from gateway.web import language
 from gateway.web.context import actor, services
 from gateway.web.errors import answer_with_pages
+from gateway.web.passwords import code_field, known_password, new_password, repeated
 from gateway.web.security import comes_from_elsewhere, safe_next, to_page
-from gateway.web.words import _, translated
+from gateway.web.words import _, _l, translated
 
 OPEN = frozenset({"auth.login", "auth.code", "auth.logout", "auth.preferences"})
 """Views that answer without an account."""
 _FORWARDED = ("X-Forwarded-For", "Forwarded", "X-Real-IP", "Via", "X-Forwarded-Host")
 _PENDING = "pending_login"
+
+
+class LoginForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF ships no types
+    """Who you are."""
+
+    username = StringField(
+        _l("User name"),
+        validators=[InputRequired(_l("Type your user name.")), Length(max=64)],
+        render_kw={
+            "autocomplete": "username",
+            "autocapitalize": "none",
+            "spellcheck": "false",
+            "autofocus": True,
+        },
+    )
+    password = known_password(_l("Password"))
+    next = HiddenField()
+    submit = SubmitField(_l("Sign in"))
+
+
+class CodeForm(FlaskForm):  # type: ignore[misc]  # as above
+    """The second factor."""
+
+    code = code_field(
+        _l("Code"),
+        _l("The six digits your authenticator app shows for this gateway."),
+        autofocus=True,
+        maxlength=9,
+    )
+    next = HiddenField()
+    submit = SubmitField(_l("Continue"))
+
+
+class NewPasswordForm(FlaskForm):  # type: ignore[misc]  # as above
+    """A password to replace the default one; the old one was just typed at the login."""
+
+    password = new_password(_l("New password"), autofocus=True)
+    again = repeated("password")
+    submit = SubmitField(_l("Set password"))
 
 
 @bp.before_request

@@ -32,12 +32,10 @@ def error_page(error: HTTPException) -> Response:
         return protect(make_response(error.get_response()))
     if request_ctx.url_adapter is None:  # the Host header made no sense: no address can be made
         return protect(Response("Bad request.", HTTPStatus.BAD_REQUEST, mimetype="text/plain"))
-    title, words = _words(error, status)
-    body = render_template("error.html", status=status, title=title, words=words)
-    response = make_response(body, status)
+    response = _page(status, *_words(error, status))
     if status == 405 and "Allow" in dict(error.get_headers()):
         response.headers["Allow"] = dict(error.get_headers())["Allow"]
-    return protect(response)
+    return response
 
 
 def refusal_page(error: GatewayError) -> Response:
@@ -48,24 +46,21 @@ def refusal_page(error: GatewayError) -> Response:
     title, words = _words(error, error.status)
     if not isinstance(error, NotFound):
         words = translated(error.message)
-    body = render_template("error.html", status=error.status, title=title, words=words)
-    response = make_response(body, error.status)
+    response = _page(error.status, title, words)
     response.headers.update(error.headers)
-    return protect(response)
+    return response
 
 
 def fault_page(error: Exception) -> Response:
     """Return the page for a fault of ours: a reference to the log, nothing of what happened."""
-    reference = g.get("request_id", "")
     log.exception("fault on page %s", request.endpoint)
-    body = render_template(
-        "error.html",
-        status=500,
-        title=_("Something went wrong on our side"),
-        words=_("The page could not be made. The log has the details."),
-        reference=reference,
-    )
-    return protect(make_response(body, 500))
+    words = _("The page could not be made. The log has the details.")
+    return _page(500, _("Something went wrong on our side"), words, g.get("request_id", ""))
+
+
+def _page(status: int, title: str, words: str, reference: str = "") -> Response:
+    told = {"status": status, "title": title, "words": words, "reference": reference}
+    return protect(make_response(render_template("error.html", **told), status))
 
 
 def _words(error: Exception, status: int) -> tuple[str, str]:

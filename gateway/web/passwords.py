@@ -39,7 +39,7 @@ def repeated(field: str) -> PasswordField:
     )
 
 
-def code(label: str, description: str = "", **marks: object) -> StringField:
+def code_field(label: str, description: str = "", **marks: object) -> StringField:
     """Return the field for a code of an authenticator."""
     return StringField(
         label,

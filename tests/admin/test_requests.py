@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from gateway.admin.usage.request_trace import timeline
+from gateway.admin.usage.requests import timeline
 from gateway.core.requests import Filter
 from gateway.core.usage import Admission, Settlement
 from gateway.store.tables import to_us

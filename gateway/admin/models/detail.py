@@ -21,8 +21,7 @@ from gateway.admin.forms.models import (
     fields_of,
     read_fields,
 )
-from gateway.admin.models.jobs import current_jobs
-from gateway.admin.models.list import loaded_on, report
+from gateway.admin.models.list import current_jobs, loaded_on, report
 from gateway.admin.usage import charts
 from gateway.core.catalog import Model, OverrideVersion
 from gateway.core.chat import Json

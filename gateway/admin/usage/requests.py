@@ -1,27 +1,52 @@
-"""Requests: every call, newest first, and one call explained."""
+"""Requests: every call, newest first, and one call explained: how its time was spent, where each
+parameter came from, and what helps when it failed."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from flask import Response, jsonify, render_template, request
+from flask import Response, jsonify, render_template, request, url_for
 
 from gateway.admin import bp
 from gateway.admin.usage.explorer import filter_choices, page_filter
-from gateway.admin.usage.request_trace import advice, parts_of, timeline
-from gateway.core.requests import Filter
+from gateway.core.chat import Json
+from gateway.core.requests import CallDetail, CallRow, Filter
 from gateway.dialects import SCOPES
 from gateway.dialects.models import MODELS
 from gateway.reports.filters import cursor, read_cursor
 from gateway.store.usage import request_queries
 from gateway.web.context import services
+from gateway.web.words import _, _l
 
 LIMIT = 50
 SLOW_DAYS = 30
 """How far back is looked for what no index knows, unless a time is chosen."""
 _LIVE_LIMIT = 100
 ENDPOINTS = tuple(name for name in SCOPES if name != MODELS.name)
+_LEAST_MS = 0.05
+_LIMITS = frozenset({"rate_limit_exceeded", "insufficient_quota", "concurrency_limit_exceeded"})
+_AWAY = frozenset({"upstream_unreachable", "upstream_disconnected", "no_upstream_available"})
+_SLOW = frozenset({"upstream_timeout", "upstream_busy"})
+_LAYERS: Mapping[str, str] = {
+    "force:key": _l("fixed by the key"),
+    "force:alias": _l("fixed by the name"),
+    "force:model": _l("fixed by the model"),
+    "request": _l("the request"),
+    "alias": _l("the name's parameters"),
+    "model": _l("the model's parameters"),
+    "key": _l("the key's defaults"),
+    "default": _l("the gateway's settings"),
+}
+_REASONS: Mapping[str, str] = {
+    "forced": _l("another value is fixed"),
+    "capped": _l("cut to the upper limit"),
+    "not allowed": _l("clients may not set this"),
+    "unknown": _l("not known to Ollama"),
+    "no use": _l("no use for this model"),
+}
 
 
 @bp.get("/requests")
@@ -80,3 +105,109 @@ def _bounded(now: datetime) -> tuple[Filter, bool]:
     if wanted.since is not None or not wanted.is_slow:
         return wanted, False
     return replace(wanted, since=now - timedelta(days=SLOW_DAYS)), True
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A part of a call's time; `share` is of the whole, 1 is all of it."""
+
+    words: str
+    hint: str
+    ms: float
+    share: float
+    colour: int
+
+
+def timeline(call: CallDetail) -> list[Segment]:
+    """Return the parts of a call's time in order; () while it runs or nothing is known."""
+    total = call.row.duration_ms
+    if not call.row.settled or total <= 0:
+        return []
+    first = call.row.first_token_ms
+    answer = min(call.first_answer_ms or total, total)
+    queue, load, prompt = call.queue_ms or 0.0, call.load_ms or 0.0, call.prompt_ms or 0.0
+    until_first = total if first is None else min(first, total)
+    known = queue + load + prompt
+    scale = until_first / known if known > until_first else 1.0
+    queue, load, prompt = queue * scale, load * scale, prompt * scale
+    waiting = max(0.0, until_first - queue - load - prompt)
+    thinking = max(0.0, answer - until_first) if call.row.had_thinking and first else 0.0
+    waits = (
+        (_("Waiting"), _("network and Ollama's own queue"))
+        if call.upstream_calls
+        else (_("Gateway"), _("the call never reached Ollama"))
+    )
+    parts = [
+        (_("Queue"), _("until a place on a server was free"), queue, 8),
+        (_("Load"), _("Ollama loaded the model into memory"), load, 7),
+        (*waits, waiting, 8),
+        (_("Prompt"), _("Ollama read the prompt"), prompt, 3),
+        (_("Thinking"), _("the model thought"), thinking, 4),
+        (_("Answer"), _("the model wrote"), max(0.0, total - until_first - thinking), 1),
+    ]
+    return [
+        Segment(words, hint, ms, ms / total, colour)
+        for words, hint, ms, colour in parts
+        if ms >= _LEAST_MS
+    ]
+
+
+def parts_of(
+    explain: Mapping[str, Json],
+) -> tuple[Sequence[tuple[str, Json, str]], Sequence[tuple[str, str]]]:
+    """Return the parameters in force as (name, value, the layer that decided it), by name; and what
+    the caller asked for and did not get, as (name, reason)."""
+    layers, values = _mapping(explain.get("from")), dict(_mapping(explain.get("options")))
+    for name in ("think", "format", "keep_alive"):
+        if explain.get(name) is not None:
+            values[name] = explain[name]
+    names = sorted({*values, *layers})
+    found = [
+        (name, values.get(name), _in_words(layers.get(name) or "–", _LAYERS)) for name in names
+    ]
+    changes = [
+        (str(entry[0]), _in_words(entry[1], _REASONS))
+        for entry in explain.get("changes") or ()
+        if isinstance(entry, list | tuple) and len(entry) == 2
+    ]
+    return found, changes
+
+
+def _in_words(word: Json, known: Mapping[str, str]) -> str:
+    return str(known.get(str(word), word))
+
+
+def _mapping(value: Any) -> Mapping[str, Json]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def advice(call: CallRow) -> tuple[str, str, str] | None:
+    """Return what helps against the failure of `call`, the name of the page where it can be done,
+    and its address; None where nothing sure can be said."""
+    code = call.error_code
+    if code in _LIMITS and call.key_id:
+        return (
+            _("The key used up what it may. Raise its limits, or let the app call less often."),
+            _("Limits of %(name)s", name=call.key_name),
+            url_for("admin.key_edit", key_id=call.key_id, open="limits"),
+        )
+    if code == "model_access_denied" and call.key_id:
+        link = _("Models of %(name)s", name=call.key_name)
+        url = url_for("admin.key_edit", key_id=call.key_id)
+        return _("The key may not use this model."), link, url
+    if code == "model_not_found":
+        words = _("Pull the model, or give this name to one you have, as a further name.")
+        return words, _("Models"), url_for("admin.models")
+    if code == "context_length_exceeded":
+        words = _("Give the model a larger num_ctx, or let the app send less.")
+        if call.model_id is None:
+            return words, _("Models"), url_for("admin.models")
+        place = url_for("admin.model_parameters", model_id=call.model_id)
+        return words, _("Parameters of %(name)s", name=call.model), place
+    if code in _AWAY:
+        words = _("Look whether Ollama runs there and can be reached; a test says what is wrong.")
+        return words, _("Servers"), url_for("admin.servers")
+    if code in _SLOW:
+        words = _("Ollama was busy or slow: look at what is loaded and running.")
+        return words, _("Now"), url_for("admin.now")
+    return None
