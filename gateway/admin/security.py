@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
-from flask import abort, render_template, request, session, url_for
+from flask import abort, render_template, request, url_for
 from flask_login import current_user
 from flask_wtf import FlaskForm
 from werkzeug.wrappers import Response as AnyResponse
@@ -19,6 +19,7 @@ from gateway.admin.settings import tab_page
 from gateway.core.admin import ROLES
 from gateway.errors import Forbidden
 from gateway.web.context import actor, services
+from gateway.web.cookies import forget_account
 from gateway.web.one_time_secret import given, hand_over
 from gateway.web.passwords import code_field, known_password, new_password, repeated
 from gateway.web.security import to_page
@@ -107,7 +108,7 @@ def password() -> AnyResponse | str:
     """Change the own password; every login ends, this one goes on with a new cookie."""
     form, change = PasswordForm(), services().admins.change_password
     if sent(form, lambda: change(current_user.id, form.current.data, form.new.data, actor())):
-        session.clear()
+        forget_account()
         words = _("The password was changed and all sessions ended. Sign in with the new one.")
         return to_page("auth.login", words, next=url_for("admin.settings_security"))
     return _page(form)

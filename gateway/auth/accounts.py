@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from secrets import token_urlsafe
 
-from flask import Flask, Response, after_this_request, current_app, request, session
+from flask import Flask, session
 from flask_login import UserMixin, login_user
-from itsdangerous import BadData, URLSafeTimedSerializer
 
 from gateway.core.admin import Admin, AdminSession
 from gateway.web import language
 from gateway.web.context import services
+from gateway.web.cookies import forget_account
 from gateway.web.extensions import login
-
-_DEVICE = "o2o_device"
-_DEVICE_S = 180 * 24 * 3600
 
 
 class Account(UserMixin):  # type: ignore[misc]  # Flask-Login ships no types
@@ -40,54 +37,20 @@ def init_app(app: Flask) -> None:
 
 def enter(admin: Admin, secret: str) -> None:
     """Sign the browser in with a fresh session: nothing planted before survives (fixation)."""
-    leave()
-    session.permanent = True
+    forget_account()
     chosen = {name: str(value) for name, value in admin.preferences.items()}
     language.remember(**{name: chosen.get(name) for name in ("language", "theme")})
     login_user(Account(admin, secret))
-    _remember_device(admin)
+    known = device()
+    if known is None or known[0] != admin.id:
+        session["device"] = (admin.id, token_urlsafe(16))
 
 
 def device() -> tuple[int, str] | None:
-    """Return the account this browser signed in to before, and the browser's id."""
-    try:
-        admin_id, name = _signer().loads(request.cookies.get(_DEVICE, ""), max_age=_DEVICE_S)
-        return int(admin_id), str(name)
-    except (BadData, TypeError, ValueError):
-        return None
-
-
-def _remember_device(admin: Admin) -> None:
-    """Set a cookie by which the browser is known: it opens nothing, but strangers who guess at
-    the account do not slow it."""
-    known = device()
-    name = known[1] if known and known[0] == admin.id else token_urlsafe(16)
-    value = _signer().dumps([admin.id, name])
-    cookies = current_app.session_interface
-
-    @after_this_request
-    def keep(response: Response) -> Response:
-        response.set_cookie(
-            _DEVICE,
-            value,
-            max_age=_DEVICE_S,
-            path=f"{request.script_root}/auth",
-            secure=cookies.get_cookie_secure(current_app),
-            httponly=True,
-            samesite="Lax",
-        )
-        return response
-
-
-def _signer() -> URLSafeTimedSerializer:
-    return URLSafeTimedSerializer(str(current_app.secret_key), salt="device")
-
-
-def leave() -> None:
-    """Forget the account in this browser; language and theme stay."""
-    kept = {name: session[name] for name in ("language", "theme", "zone") if name in session}
-    session.clear()
-    session.update(kept)
+    """Return the account this browser signed in to before, and the browser's id: it opens nothing,
+    but strangers who guess at the account do not slow it."""
+    known: tuple[int, str] | None = session.get("device")
+    return known
 
 
 def _load(secret: str) -> Account | None:

@@ -19,6 +19,7 @@ from gateway.errors import GatewayError, InvalidRequest, RateLimited
 from gateway.management.admins import CodeNeeded, LoginExpired, is_first_password
 from gateway.web import language
 from gateway.web.context import actor, services
+from gateway.web.cookies import forget_account
 from gateway.web.errors import answer_with_pages
 from gateway.web.passwords import code_field, known_password, new_password, repeated
 from gateway.web.security import comes_from_elsewhere, safe_next, to_page
@@ -131,7 +132,7 @@ def logout() -> AnyResponse:
     """End this login, here and in the store."""
     if current_user.is_authenticated:
         services().admins.logout(current_user.secret)
-    accounts.leave()
+    forget_account()
     return to_page("auth.login", _("You are signed out."))
 
 
@@ -151,11 +152,11 @@ def password() -> AnyResponse | str:
             )
         except InvalidRequest as error:
             if error.param is None:  # somebody was faster: this login ended with theirs
-                accounts.leave()
+                forget_account()
                 return to_page("auth.login", translated(error.message), "warning")
             form.password.errors = [translated(error.message)]
         except CodeNeeded:
-            accounts.leave()
+            forget_account()
             return to_page("auth.login", _("The password is set. Sign in with it."))
         else:
             accounts.enter(admin, secret)

@@ -21,6 +21,7 @@ _LARGE = ("/admin/settings/backup/import", "/admin/playground/run")
 def init_app(app: Flask) -> None:
     """Add the console's language, formats and cookies to `app`."""
     app.session_interface = cookies.ConsoleSession()
+    app.permanent_session_lifetime = cookies.LIFE
     language.init_app(app)
     template_filters.init_app(app)
     app.after_request(_keep_files)

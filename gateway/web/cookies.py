@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from flask import Flask, Request, has_request_context, request
+from datetime import timedelta
+
+from flask import Flask, Request, has_request_context, request, session
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 
 from gateway.web.context import of
 
 _NAME = "o2o_session"
+LIFE = timedelta(days=180)
+"""How long a browser is known; a login ends sooner, by its row."""
+_KEPT = ("language", "theme", "zone", "device")
 _PAGES = ("/admin", "/auth", "/static", "/bootstrap")
 
 
@@ -47,3 +52,11 @@ class ConsoleSession(SecureCookieSessionInterface):
 def _prefix() -> str:
     """Return the path below which a proxy shows us (X-Forwarded-Prefix), "" for none."""
     return request.script_root if has_request_context() else ""
+
+
+def forget_account() -> None:
+    """Forget the account in this browser; the visitor's choices and the browser's id stay."""
+    kept = {name: session[name] for name in _KEPT if name in session}
+    session.clear()
+    session.permanent = True
+    session.update(kept)
