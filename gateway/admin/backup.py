@@ -20,7 +20,6 @@ from flask_login import current_user
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.admin import bp
-from gateway.admin.settings import tab_page
 from gateway.core.chat import Json
 from gateway.errors import InvalidRequest
 from gateway.management import backup as backups
@@ -44,7 +43,11 @@ _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 def settings_backup() -> str:
     """Show what can be taken along and brought in."""
     is_sqlite = services().config.uses_sqlite
-    return tab_page("backup", is_sqlite=is_sqlite, node_files=sorted(NODE_FILES))
+    return render_template(
+        "admin/settings/backup.html",
+        is_sqlite=is_sqlite,
+        node_files=sorted(NODE_FILES),
+    )
 
 
 @bp.get("/settings/backup/configuration.<kind>")

@@ -15,7 +15,7 @@ from wtforms.validators import DataRequired, Length
 from gateway.admin import bp
 from gateway.admin.answers import Question, asked, sent
 from gateway.admin.forms.fields import chosen_from
-from gateway.admin.settings import tab_page
+from gateway.admin.forms.keys import LIFETIMES
 from gateway.core.admin import ROLES
 from gateway.errors import Forbidden
 from gateway.web.context import actor, services
@@ -31,7 +31,7 @@ ROLE_WORDS = {
     "admin": _l("Admin: everything but accounts"),
     "viewer": _l("Viewer: may look at everything"),
 }
-LIFETIMES = {"30": _l("30 days"), "90": _l("90 days"), "365": _l("a year"), "0": _l("for ever")}
+_TOKEN_LIFETIMES = [(days, LIFETIMES[days]) for days in ("30", "90", "365", "never")]
 
 
 class PasswordForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF ships no types
@@ -88,13 +88,13 @@ class TokenForm(FlaskForm):  # type: ignore[misc]  # as above
         render_kw={"autocomplete": "off"},
     )
     role = SelectField(_l("Role"), choices=chosen_from(ROLE_WORDS.items()), default="viewer")
-    lifetime = SelectField(_l("Valid for"), choices=chosen_from(LIFETIMES.items()), default="90")
+    lifetime = SelectField(_l("Expires"), choices=chosen_from(_TOKEN_LIFETIMES), default="90")
     submit = SubmitField(_l("Make token"))
 
     def expires_at(self) -> datetime | None:
         """Return when the token ends; None for never."""
-        days = int(self.lifetime.data)
-        return datetime.now(UTC) + timedelta(days=days) if days else None
+        days = self.lifetime.data
+        return None if days == "never" else datetime.now(UTC) + timedelta(days=int(days))
 
 
 @bp.get("/settings/security")
@@ -247,8 +247,8 @@ def _done(words: str, kind: str = "success") -> AnyResponse:
 def _page(form: PasswordForm) -> str:
     admins = services().admins
     owner = current_user.role == "owner"
-    return tab_page(
-        "security",
+    return render_template(
+        "admin/settings/security.html",
         form=form,
         sessions=admins.sessions(current_user.id),
         here=current_user.login,

@@ -79,8 +79,7 @@ def server_new() -> AnyResponse | str:
         made = sent(form, lambda: services().servers.create(_values(form), actor()))
         if made is not None:
             return to_page("admin.servers", _("“%(name)s” was added.", name=made.name))
-    heading = _("Add a server")
-    return render_template("admin/servers/form.html", form=form, heading=heading, tried=tried)
+    return render_template("admin/servers/form.html", form=form, tried=tried)
 
 
 @bp.route("/servers/<id:server_id>", methods=["GET", "POST"])
@@ -97,14 +96,7 @@ def server(server_id: int) -> AnyResponse | str:
         saved = sent(form, lambda: services().servers.update(server_id, _values(form), actor()))
         if saved is not None:
             return to_page("admin.servers", _("“%(name)s” was changed.", name=saved.name))
-    return render_template(
-        "admin/servers/form.html",
-        form=form,
-        heading=_("Edit “%(name)s”", name=found.name),
-        server=found,
-        has_header=bool(found.auth_header),
-        tried=tried,
-    )
+    return render_template("admin/servers/form.html", form=form, server=found, tried=tried)
 
 
 @bp.post("/servers/<id:server_id>/probe")

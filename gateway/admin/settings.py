@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-from collections.abc import Mapping
 from typing import Any
 from zoneinfo import available_timezones
 
-from flask import abort, render_template, request, url_for
+from flask import abort, render_template, request
 from flask_wtf import FlaskForm
 from werkzeug.wrappers import Response as AnyResponse
 from wtforms import SubmitField
@@ -24,12 +23,8 @@ from gateway.web.security import to_page
 from gateway.web.words import _, _l
 
 LOG_LIMIT = 50
-TABS: Mapping[str, str] = {
-    "general": _l("General"),
-    "api": _l("API behaviour"),
-    "privacy": _l("Privacy and retention"),
-    "limits": _l("Limits"),
-}
+TABS = ("general", "api", "privacy", "limits")
+"""The tabs that are forms."""
 _PACKAGES = ("Flask", "gunicorn", "gevent", "SQLAlchemy", "requests", "Bootstrap-Flask")
 
 
@@ -44,9 +39,9 @@ def settings(tab: str = "general") -> AnyResponse | str:
     if sent(form, lambda: services().settings.update(_changes(form, tab, behaviour), actor())):
         words = _("Saved. New calls follow it at once.")
         return to_page("admin.settings", words, tab=tab)
-    return tab_page(
-        tab,
-        "form",
+    return render_template(
+        "admin/settings/form.html",
+        tab=tab,
         form=form,
         changed=_changed(behaviour, tab),
         zones=sorted(available_timezones()),
@@ -74,8 +69,8 @@ def settings_audit() -> str:
     entries = services().store.read_slow(
         audit.page, before_id=older, limit=LOG_LIMIT + 1, object_kind=kind, **filters
     )
-    return tab_page(
-        "audit",
+    return render_template(
+        "admin/settings/audit.html",
         entries=entries[:LOG_LIMIT],
         older=entries[LOG_LIMIT - 1].id if len(entries) > LOG_LIMIT else None,
         is_first=older is None,
@@ -87,7 +82,7 @@ def settings_audit() -> str:
 @bp.get("/settings/observability")
 def settings_observability() -> str:
     """Return what can be watched from outside."""
-    return tab_page("observability", config=services().config)
+    return render_template("admin/settings/observability.html", config=services().config)
 
 
 @bp.get("/settings/about")
@@ -95,24 +90,7 @@ def settings_about() -> str:
     """Show versions and licences."""
     versions = [(name, importlib.metadata.version(name)) for name in _PACKAGES]
     versions.insert(0, ("Python", platform.python_version()))
-    return tab_page("about", versions=versions, config=services().config)
-
-
-def tab_page(tab: str, template: str = "", **values: object) -> str:
-    """Return the page of a tab, from the template of its name unless another is named."""
-    forms = [(name, url_for("admin.settings", tab=name), words) for name, words in TABS.items()]
-    pages = {
-        "security": _("Security"),
-        "observability": _("Observability"),
-        "audit": _("Audit log"),
-        "backup": _("Backup"),
-        "about": _("About"),
-    }
-    security, *others = (
-        (name, url_for(f"admin.settings_{name}"), words) for name, words in pages.items()
-    )
-    tabs = [forms[0], security, *forms[1:], *others]
-    return render_template(f"admin/settings/{template or tab}.html", tab=tab, tabs=tabs, **values)
+    return render_template("admin/settings/about.html", versions=versions, config=services().config)
 
 
 def names_of(tab: str) -> list[str]:

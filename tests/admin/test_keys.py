@@ -126,7 +126,7 @@ WRONG = [
     ({"name": "a" * 300}, "&#39;name&#39; must be a text of at most 200 characters."),
     ({"access": "some"}, "Choose at least one model"),
     ({"lifetime": "date"}, "Choose the last day."),
-    ({"lifetime": "date", "expires_on": "2020-01-01"}, "This day is over."),
+    ({"lifetime": "date", "expires_on": "2020-01-01"}, "lies in the past."),
     ({"requests_per_minute": "-1"}, "must be a whole number from 0 to 2147483647."),
     ({"tokens_day": "many"}, "must be a whole number from 1 to"),
     ({"cidrs": "10.0.0.0/99"}, "&#39;cidrs[0]&#39; must be an address or network"),

@@ -10,10 +10,9 @@ from wtforms import DateField, Field, RadioField, SelectField, SubmitField
 from wtforms.validators import Optional, ValidationError
 
 from gateway.admin.forms.fields import CheckList, WholeNumberField, chosen_from, schema_field
-from gateway.core.periods import PERIODS
 from gateway.dialects import ENDPOINTS
 from gateway.schemas import convert
-from gateway.schemas.key import DEFAULT_SCOPES, METRICS, Key
+from gateway.schemas.key import DEFAULT_SCOPES, Key
 from gateway.web.words import _, _l
 
 LIFETIMES = {
@@ -26,7 +25,6 @@ LIFETIMES = {
     "date": _l("On a date …"),
 }
 SCOPE_WORDS = {endpoint.name: endpoint.paths[0] for endpoint in ENDPOINTS}
-BUDGETS = [(metric, period) for metric in METRICS for period in PERIODS]
 BUDGET_WORDS = {
     "requests_day": _l("Requests per day"),
     "requests_week": _l("Requests per week"),
@@ -88,14 +86,9 @@ class KeyForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF ships no types
             raise ValidationError(_("Choose at least one model, or allow all."))
 
     def validate_lifetime(self, field: Field) -> None:
-        """A date is needed when one was promised, and it must not be over."""
-        if field.data != "date" or self.expires_on.errors:
-            return
-        day = self.expires_on.data
-        if day is None:
+        """A date is needed when one was promised."""
+        if field.data == "date" and self.expires_on.data is None and not self.expires_on.errors:
             raise ValidationError(_("Choose the last day."))
-        if day < datetime.now(UTC).date():
-            raise ValidationError(_("This day is over."))
 
     def validate_scopes(self, field: Field) -> None:
         """Without an endpoint there is nothing to call."""
@@ -105,15 +98,13 @@ class KeyForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF ships no types
     def values(self, now: datetime) -> dict[str, Any]:
         """Return what the form says as `schemas.key` reads it."""
         everything = self.access.data == "all"
+        spending = [name for name in BUDGET_WORDS if self[name].data]
         budgets = [
-            {"metric": metric, "period": period, "limit": self[f"{metric}_{period}"].data}
-            for metric, period in BUDGETS
-            if self[f"{metric}_{period}"].data
+            dict(zip(("metric", "period"), name.split("_"), strict=True), limit=self[name].data)
+            for name in spending
         ]
-        self.elsewhere = {
-            f"budgets[{number}]": f"{one['metric']}_{one['period']}"
-            for number, one in enumerate(budgets)
-        } | {"allow": "patterns", "model_ids": "models", "expires_at": "expires_on"}
+        self.elsewhere = {f"budgets[{number}]": name for number, name in enumerate(spending)}
+        self.elsewhere |= {"allow": "patterns", "model_ids": "models", "expires_at": "expires_on"}
         return {name: self[name].data for name in PLAIN if self[name].data is not None} | {
             **{name: self[name].data or 0 for name in _LIMITS},
             "allow": ["*"] if everything else list(self.patterns.data or ()),

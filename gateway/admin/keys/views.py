@@ -86,7 +86,7 @@ def key_new() -> AnyResponse | str:
     )
     if made is not None:
         return to_created(*made)
-    return _form_page(form, _("New key"), _("Create key"), url_for("admin.keys"))
+    return _form_page(form)
 
 
 def to_created(key: Key, secret: str) -> AnyResponse:
@@ -141,9 +141,7 @@ def key_edit(key_id: int) -> AnyResponse | str:
     if sent(form, lambda: services().keys.update(key_id, _kept_expiry(form, found), actor())):
         words = _("The key was changed. Running calls keep the old limits.")
         return to_page("admin.key", words, key_id=key_id)
-    heading = _("Edit “%(name)s”", name=found.name)
-    back = url_for("admin.key", key_id=key_id)
-    return _form_page(form, heading, _("Save"), back, editing=True)
+    return _form_page(form, found)
 
 
 @bp.route("/keys/<id:key_id>/rotate", methods=["GET", "POST"])
@@ -244,17 +242,10 @@ def _form(**data: object) -> KeyForm:
     return form
 
 
-def _form_page(form: KeyForm, heading: str, words: str, back: str, editing: bool = False) -> str:
-    return render_template(
-        "admin/keys/form.html",
-        form=form,
-        heading=heading,
-        submit_words=words,
-        back=back,
-        editing=editing,
-        zones=sorted(available_timezones()),
-        opened=_opened(form) if editing else (),
-    )
+def _form_page(form: KeyForm, key: Key | None = None) -> str:
+    """Return the page that changes a key, or makes one."""
+    zones, opened = sorted(available_timezones()), _opened(form) if key else ()
+    return render_template("admin/keys/form.html", form=form, key=key, zones=zones, opened=opened)
 
 
 def _opened(form: KeyForm) -> tuple[str, ...]:

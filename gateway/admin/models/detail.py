@@ -36,7 +36,6 @@ from gateway.web.template_filters import pretty
 from gateway.web.words import _, ngettext, translated
 
 DAYS = 30
-_CAPABILITIES = ("completion", "tools", "thinking", "vision", "audio", "embedding", "insert")
 
 
 @bp.get("/models/<id:model_id>")
@@ -58,7 +57,6 @@ def model(model_id: int) -> str:
         keys=keys,
         notes=services().store.read(catalog.fields, model_id).notes,
         fallbacks=[known[id_] for id_ in found.fallbacks if id_ in known],
-        capabilities=sorted(found.capabilities or (), key=_place),
     )
 
 
@@ -165,18 +163,11 @@ def model_delete(model_id: int) -> AnyResponse | str:
 
 
 def _page(found: Model, tab: str, **values: object) -> str:
-    tabs = [
-        ("overview", url_for("admin.model", model_id=found.id), _("Overview")),
-        ("names", url_for("admin.model_names", model_id=found.id), _("Names")),
-        ("parameters", url_for("admin.model_parameters", model_id=found.id), _("Parameters")),
-        ("usage", url_for("admin.model_usage", model_id=found.id), _("Usage")),
-    ]
     servers = {server.id: server for server in services().catalog.servers()}
     return render_template(
         f"admin/models/{tab}.html",
         model=found,
         tab=tab,
-        tabs=tabs,
         servers=[servers[id_] for id_ in found.server_ids if id_ in servers],
         **values,
     )
@@ -218,11 +209,6 @@ def _versions(model_id: int) -> list[tuple[OverrideVersion, list[tuple[str, str]
         changes = [(line[:1], line[1:]) for line in lines if not line.startswith("@@")]
         found.append((version, changes))
     return found
-
-
-def _place(capability: str) -> tuple[int, str]:
-    is_known = capability in _CAPABILITIES
-    return (_CAPABILITIES.index(capability) if is_known else len(_CAPABILITIES), capability)
 
 
 def _delete_question(found: Model) -> Question:
