@@ -9,7 +9,7 @@ import pytest
 from flask import Flask
 from werkzeug.routing import Rule
 
-from gateway.admin.guard import OWN_AFFAIRS
+from gateway.admin import OWN_AFFAIRS
 from gateway.auth.views import OPEN
 from gateway.web.context import Services
 from tests.admin.conftest import ACTOR, PASSWORD, Visitor, account
