@@ -199,11 +199,12 @@ def model_pull_cancel(job_id: int) -> AnyResponse:
 
 
 def jobs(model: str = "") -> list[Row]:
-    """Return the jobs that run, then those that ended last; of one model, or of all ("")."""
+    """Return every job that runs, then those that ended last; of one model, or of all ("")."""
     names = {server.id: server.name for server in services().catalog.servers()}
     now = datetime.now(UTC)
     found = [one for one in services().pulls.all() if model in ("", one.job.model)]
-    return [_row(one, names, now) for one in found[:_MOST]]
+    shown = [one for number, one in enumerate(found) if one.job.is_open or number < _MOST]
+    return [_row(one, names, now) for one in shown]
 
 
 def current_jobs(model: str) -> list[Row]:
