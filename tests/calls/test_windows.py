@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway.core.admin import SYSTEM
+from gateway.errors import InvalidRequest
 from tests.api.apps import App, application, told
 from tests.fake_ollama import FakeOllama
 
@@ -88,3 +89,10 @@ def test_a_long_prompt_is_refused_unless_the_policy_allows_to_cut_it(
     assert allowed.status_code == 200
     assert allowed.get_json()["usage"]["prompt_tokens"] < 1_024
     assert "truncate" not in sent
+
+
+def test_a_step_beyond_what_the_model_knows_is_refused(tmp_path: Path, ollama: FakeOllama) -> None:
+    with application(tmp_path, ollama) as app:
+        with pytest.raises(InvalidRequest, match="context_steps: must not be beyond the 32768"):
+            with_policy(app, context_steps=[8_192, 65_536])
+        with_policy(app, context_steps=[8_192, 32_768])
