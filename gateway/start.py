@@ -109,7 +109,7 @@ def prepare(settings: Settings) -> list[str]:
     from gateway.ollama import nearby
     from gateway.store.database import setup
 
-    logging.basicConfig(level=logging.WARNING)
+    logging.basicConfig(level=logging.ERROR)
     return setup.prepare(settings, lambda: nearby.find(nearby.candidates(os.environ)))
 
 

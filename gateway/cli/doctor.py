@@ -64,7 +64,7 @@ def _folder(settings: Settings) -> Iterator[Finding]:
     open_ones = [
         path.name
         for path in [folder, *folder.iterdir()]
-        if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077
+        if path.exists() and path.stat().st_size and stat.S_IMODE(path.stat().st_mode) & 0o077
     ]
     if open_ones:
         yield Finding(
