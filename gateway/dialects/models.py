@@ -35,6 +35,8 @@ def render_model(model: Model) -> Json:
     window = _window(model)
     if window is not None:
         rendered["context_length"] = rendered["max_model_len"] = window
+        rendered["max_input_tokens"] = window
+        rendered["max_tokens"] = min(model.override.get("max_tokens_cap") or window, window)
     if model.capabilities is not None:
         rendered["capabilities"] = sorted(model.capabilities)
     return rendered
@@ -85,7 +87,11 @@ def _position(models: Sequence[Model], cursor: str, param: str) -> int:
 
 
 def _window(model: Model) -> int | None:
-    """Return the context a caller gets: what the admin set, else what the model was made for."""
+    """Return the context a caller may get: the largest step, else what the admin set, else what the
+    model was made for."""
+    steps = model.override.get("context_steps")
+    if steps:
+        return min(steps[-1], model.context_tokens or steps[-1])
     for layer in (model.override.get("force") or {}, model.override):
         for place in (layer, layer.get("options") or {}):
             window: int = place.get("num_ctx") or 0

@@ -42,6 +42,8 @@ def test_a_model_has_every_key_of_the_contract() -> None:
         "lifecycle": "active",
         "context_length": 40960,
         "max_model_len": 40960,
+        "max_input_tokens": 40960,
+        "max_tokens": 40960,
         "capabilities": ["completion", "tools"],
     }
 
@@ -49,7 +51,8 @@ def test_a_model_has_every_key_of_the_contract() -> None:
 def test_what_is_unknown_is_left_out() -> None:
     found = render_model(PLAIN)
 
-    assert not {"context_length", "max_model_len", "capabilities"} & found.keys()
+    unknown = {"context_length", "max_model_len", "max_input_tokens", "max_tokens", "capabilities"}
+    assert not unknown & found.keys()
     assert (found["created"], found["created_at"]) == (0, "1970-01-01T00:00:00Z")
 
 
@@ -70,12 +73,24 @@ def test_times_are_utc() -> None:
         ({"num_ctx": 8192, "force": {"num_ctx": 2048}}, 2048),
         ({"force": {"options": {"num_ctx": 1024}}}, 1024),
         ({"num_ctx": None, "options": None}, 40960),
+        ({"num_ctx": 4096, "context_steps": [8192, 32768]}, 32768),
+        ({"context_steps": [8192, 65536]}, 40960),
+        ({"context_steps": []}, 40960),
     ],
 )
 def test_the_window_is_what_the_admin_set(override: Any, window: int) -> None:
     model = Model(1, "a", "a", override=override, context_tokens=40960)
 
-    assert render_model(model)["context_length"] == window
+    found = render_model(model)
+
+    assert found["context_length"] == found["max_input_tokens"] == found["max_tokens"] == window
+
+
+@pytest.mark.parametrize(("cap", "most"), [(1000, 1000), (10**6, 40960)])
+def test_an_answer_is_at_most_what_the_admin_allows(cap: int, most: int) -> None:
+    model = Model(1, "a", "a", override={"max_tokens_cap": cap}, context_tokens=40960)
+
+    assert render_model(model)["max_tokens"] == most
 
 
 def test_the_list_is_ordered_by_display_name() -> None:
