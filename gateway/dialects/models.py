@@ -91,7 +91,8 @@ def _window(model: Model) -> int | None:
     model was made for."""
     steps = model.override.get("context_steps")
     if steps:
-        return min(steps[-1], model.context_tokens or steps[-1])
+        largest: int = steps[-1]
+        return min(largest, model.context_tokens or largest)
     for layer in (model.override.get("force") or {}, model.override):
         for place in (layer, layer.get("options") or {}):
             window: int = place.get("num_ctx") or 0
