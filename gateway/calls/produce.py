@@ -91,7 +91,7 @@ def _ask(
     """Ask one server."""
     if wish is not None:
         window = slot.deployment.use_window(wish)
-        attempt.active.stats.loaded_tokens = window
+        attempt.active.stats.on_window(window)
         options = {**request.params.options, "num_ctx": window}
         request = replace(request, params=replace(request.params, options=options))
     path, body = _encode(prepared, choice, request, slot)

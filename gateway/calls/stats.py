@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from gateway.core.chat import EMPTY, Json
 from gateway.core.events import Event, Failed, Finish, Ping, TextDelta, ThinkingDelta, ToolCallDone
@@ -142,6 +142,16 @@ class CallStats:
         self.queued_ms = (self.queued_ms or 0.0) + slot.queued_ms
         if self.phase == "queued":
             self.phase = "loading"
+
+    def on_window(self, tokens: int) -> None:
+        """Remember the step that was chosen as the context window."""
+        self.loaded_tokens = tokens
+        known: Mapping[str, Any] = self.explain
+        self.explain = {
+            **known,
+            "options": {**known.get("options", {}), "num_ctx": tokens},
+            "from": {**known.get("from", {}), "num_ctx": "steps"},
+        }
 
     def fail(self, error: GatewayError) -> None:
         """Remember why the call failed."""

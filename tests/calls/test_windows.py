@@ -12,6 +12,7 @@ import pytest
 from gateway.core.admin import SYSTEM
 from gateway.errors import InvalidRequest
 from tests.api.apps import App, application, told
+from tests.calls.bench import Bench, read, start
 from tests.fake_ollama import FakeOllama
 
 MODEL = "qwen2.5-coder:7b"  # rendered: Ollama cuts by itself
@@ -66,6 +67,22 @@ def test_nothing_is_cut_what_fits_is_answered_and_clients_do_not_fight(
     assert ollama.reload_count(MODEL) <= len(STEPS) - 1
     assert answered
     assert refused
+
+
+def test_the_window_that_was_chosen_is_told(tmp_path: Path, ollama: FakeOllama) -> None:
+    with application(tmp_path, ollama) as app:
+        with_policy(app, context_policy="grow", context_steps=list(STEPS))
+        bench = Bench(app.services)
+        active = bench.call(bench.chat(MODEL, " ".join(WORDS * 150), num_ctx=1_024))
+        with active:
+            start(active)
+            read(active)
+            headers = active.headers()
+        (record,) = bench.records.settled
+
+    assert headers["x-gateway-context"] == f"{record.prompt_tokens}/4096"
+    assert record.explain["options"] == {"num_ctx": 4_096}
+    assert record.explain["from"]["num_ctx"] == "steps"
 
 
 def test_a_long_prompt_is_refused_unless_the_policy_allows_to_cut_it(

@@ -39,6 +39,7 @@ _LAYERS: Mapping[str, str] = {
     "model": _l("the model's parameters"),
     "key": _l("the key's defaults"),
     "default": _l("the gateway's settings"),
+    "steps": _l("the steps of the context window"),
 }
 _REASONS: Mapping[str, str] = {
     "forced": _l("another value is fixed"),
