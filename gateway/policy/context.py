@@ -1,4 +1,4 @@
-"""The context window a call is sent with, and what happens to a prompt that does not fit it.
+"""The context window a call is sent with, and what becomes of a prompt that does not fit it (D56).
 
     error   one window: what the request or the override asks for, else the largest step; a prompt
             that is longer is refused
