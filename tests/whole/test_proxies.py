@@ -104,6 +104,17 @@ http://127.0.0.1:{port} {{
     )
 
 
+def caddy_with_tls(port: int, gateway: int, prefix: str, folder: Path) -> tuple[list[str], str]:
+    """Give the same with a certificate that Caddy makes."""
+    command, config = caddy(port, gateway, prefix, folder)
+    config = config.replace(
+        "  auto_https off\n",
+        "  auto_https disable_redirects\n  skip_install_trust\n"
+        f"  storage file_system {folder}/store\n",
+    ).replace(f"http://127.0.0.1:{port} {{", f"https://localhost:{port} {{\n  tls internal")
+    return command, config
+
+
 def apache2(port: int, gateway: int, prefix: str, folder: Path) -> tuple[list[str], str]:
     """Give the command and the configuration of Apache."""
     modules = "".join(
@@ -127,16 +138,17 @@ ProxyPass {prefix}/ http://127.0.0.1:{gateway}/ flushpackets=on
     )
 
 
-PROXIES = (nginx, haproxy, caddy, apache2)
+PROXIES = (nginx, haproxy, caddy, caddy_with_tls, apache2)
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A gateway behind a proxy: its address there, and the prefix of its paths."""
+    """A gateway behind a proxy: its address there, the prefix of its paths, who vouches for it."""
 
     url: str
     prefix: str
     key: str
+    verify: str | bool = True
 
 
 @pytest.fixture(scope="module")
@@ -150,8 +162,6 @@ def gateway(
 
 @pytest.fixture(scope="module", params=PROXIES, ids=lambda proxy: proxy.__name__)
 def proxy(request: pytest.FixtureRequest) -> Callable[..., tuple[list[str], str]]:
-    if shutil.which(request.param.__name__, path="/usr/sbin:/usr/bin:/usr/local/bin") is None:
-        pytest.skip(f"{request.param.__name__} is not installed")
     return request.param  # type: ignore[no-any-return]
 
 
@@ -166,10 +176,16 @@ def site(
     command, config = proxy(port, gateway.port, request.param, folder)
     (folder / "config").write_text(config)
     program = shutil.which(command[0], path="/usr/sbin:/usr/bin:/usr/local/bin")
+    if program is None:
+        pytest.skip(f"{command[0]} is not installed")
     process = Process([str(program), *command[1:]], None, folder)
     process.start(port)
     try:
-        yield Site(f"http://127.0.0.1:{port}{request.param}", request.param, gateway.key)
+        if proxy is caddy_with_tls:
+            root = str(folder / "store" / "pki" / "authorities" / "local" / "root.crt")
+            yield Site(f"https://localhost:{port}{request.param}", request.param, gateway.key, root)
+        else:
+            yield Site(f"http://127.0.0.1:{port}{request.param}", request.param, gateway.key)
     finally:
         process.stop(signal.SIGTERM)
 
@@ -185,6 +201,7 @@ def chat(site: Site) -> requests.Response:
         },
         stream=True,
         timeout=30,
+        verify=site.verify,
     )
 
 
@@ -214,6 +231,8 @@ def test_a_caller_who_leaves_is_noticed(site: Site, shared_ollama: FakeOllama) -
 
 def test_the_console_keeps_the_path_it_is_shown_under(site: Site) -> None:
     browser = requests.Session()
+    browser.trust_env = False
+    browser.verify = site.verify
     start = browser.get(f"{site.url}/admin/usage?range=7d", timeout=30)
     token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', start.text)
     target = re.search(r'<form[^>]*action="([^"]+login[^"]*)"', start.text)
@@ -225,7 +244,7 @@ def test_the_console_keeps_the_path_it_is_shown_under(site: Site) -> None:
             "password": ADMIN_PASSWORD,
             "next": f"{site.prefix}/admin/usage?range=7d",
         },
-        headers={"Origin": re.sub(r"(?<=\d)/.*", "", site.url)},
+        headers={"Origin": re.sub(r"(?<=\d)/.*", "", site.url), "Referer": start.url},
         timeout=30,
     )
     addresses = re.findall(r'(?:href|src|action)="(/[^"]*)"', after.text)
@@ -234,6 +253,9 @@ def test_the_console_keeps_the_path_it_is_shown_under(site: Site) -> None:
     assert after.url == f"{site.url}/admin/usage?range=7d"
     assert len(addresses) > 20
     assert [one for one in addresses if not one.startswith(f"{site.prefix}/")] == []
-    assert {cookie.path for cookie in browser.cookies} <= {f"{site.prefix}/", f"{site.prefix}/auth"}
+    (cookie,) = browser.cookies
+    assert cookie.path == f"{site.prefix}/"
+    assert cookie.secure == site.url.startswith("https:")
+    assert cookie.name.startswith("__") == cookie.secure
     for address in {one for one in addresses if "/static/" in one or "/bootstrap/" in one}:
         assert browser.get(urljoin(site.url, address), timeout=30).status_code == 200
