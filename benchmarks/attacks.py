@@ -41,8 +41,8 @@ from typing import Any
 
 import requests
 
+from fake_ollama import FakeModel, FakeOllama, Script
 from tests.contract.wire import Wire, post
-from tests.fake_ollama import FakeModel, FakeOllama, Script
 from tests.process import ADMIN_PASSWORD, Gateway, wait_for
 from tests.servers import running_redis
 

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.seed import copy
+from fake_ollama import FakeOllama
 from gateway import create_app, lifecycle
 from gateway.store.database import setup
 from gateway.store.tables import RequestLogRow
@@ -27,7 +28,6 @@ from gateway.web.context import Services, of
 from tests.admin.conftest import Visitor, settings_for
 from tests.browser import sample
 from tests.browser.test_pages import PAGES
-from tests.fake_ollama import FakeOllama
 
 DAYS = 90
 BATCH = 5_000

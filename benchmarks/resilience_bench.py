@@ -28,8 +28,8 @@ from pathlib import Path
 import requests
 from sqlalchemy import select
 
+from fake_ollama import FakeOllama, Script
 from gateway.store.tables import RequestLogRow
-from tests.fake_ollama import FakeOllama, Script
 from tests.faults.site import RawCaller, Site, Streamed, until
 
 PHASES = ("queued", "loading", "prefill", "silent", "answering")

@@ -9,7 +9,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from tests.fake_ollama import FakeOllama
+from fake_ollama import FakeOllama
 from tests.process import Gateway
 
 # Machines are slow at times: no test fails for the time it took, or for data that came slowly.

@@ -19,6 +19,7 @@ from click.testing import Result
 from flask import Flask
 from sqlalchemy import select
 
+from fake_ollama import FakeModel, FakeOllama
 from gateway import create_app, lifecycle
 from gateway.accounting.export import safe_cell
 from gateway.cli.doctor import examine
@@ -32,7 +33,6 @@ from gateway.store.database import setup
 from gateway.store.tables import KeyCounterRow, RequestLogRow
 from gateway.store.usage import records
 from gateway.web.context import Services, of
-from tests.fake_ollama import FakeModel, FakeOllama
 
 Run = Callable[..., Result]
 

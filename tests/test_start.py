@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from fake_ollama import FakeOllama
 from gateway import start
 from gateway.config import ConfigError, Settings
 from gateway.runtime.database import Store
@@ -24,7 +25,6 @@ from gateway.store.coordination import workers
 from gateway.store.database import schema
 from gateway.store.database.engine import Database
 from gateway.version import VERSION
-from tests.fake_ollama import FakeOllama
 from tests.process import ROOT
 from tests.servers import free_port, running_redis
 

@@ -12,12 +12,12 @@ import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
+from fake_ollama import FakeOllama
 from gateway import create_app
 from gateway.config import Settings
 from gateway.core.admin import Actor, Role
 from gateway.store.database import setup
 from gateway.web.context import Services, of
-from tests.fake_ollama import FakeOllama
 
 PASSWORD = "correct horse battery"
 ACTOR = Actor("admin", "admin", 1)

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 
+from fake_ollama.models import FakeModel
 from gateway.core.usage import Admission, Settlement
 from gateway.store.usage import records
 from gateway.web.context import Services
 from tests.admin.conftest import ACTOR
-from tests.fake_ollama.models import FakeModel
 
 NOW = datetime.now(UTC)
 PAYLOADS = (

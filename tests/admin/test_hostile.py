@@ -8,13 +8,13 @@ from urllib.parse import quote
 
 import pytest
 
+from fake_ollama import FakeOllama
 from gateway.core.usage import GROUPS
 from gateway.web.context import Services
 from tests.admin import hostile
 from tests.admin.conftest import ACTOR, Visitor
 from tests.admin.hostile import PAYLOADS, alive, request_id
 from tests.admin.test_pages import PAGES
-from tests.fake_ollama import FakeOllama
 from tests.soak import times
 
 A, B = TypeVar("A"), TypeVar("B")

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from fake_ollama import FakeOllama
 from gateway.core.usage import Admission, Settlement
 from gateway.schemas.key import Budget, Key
 from gateway.store.usage import records
 from gateway.web.context import Services
 from tests.admin.conftest import ACTOR, Visitor
-from tests.fake_ollama import FakeOllama
 
 SECRET = re.compile(r"sk-o2a-[0-9A-Za-z]{49}")
 PLAIN: dict[str, Any] = {

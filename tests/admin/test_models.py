@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 
 import pytest
 
+from fake_ollama import FakeOllama, Script, status
 from gateway.core.catalog import Model
 from gateway.store import jobs
 from gateway.web.context import Services
 from tests.admin.conftest import ACTOR, Visitor
-from tests.fake_ollama import FakeOllama, Script, status
 
 
 def named(parts: Services, name: str) -> Model:

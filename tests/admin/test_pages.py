@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import Engine, event
 
+from fake_ollama import FakeOllama
 from gateway.web.context import Services
 from tests.admin.conftest import ACTOR, Visitor
 from tests.browser.sample import fill
-from tests.fake_ollama import FakeOllama
 
 NOW = datetime.now(UTC)
 PAGES = (

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from fake_ollama import FakeOllama
 from gateway.core.requests import Filter
 from gateway.store.usage import request_queries
 from gateway.web.context import Services
 from tests.admin.conftest import ACTOR, Visitor
-from tests.fake_ollama import FakeOllama
 
 
 def run(admin: Visitor, key: object, **body: Any) -> list[dict[str, Any]]:

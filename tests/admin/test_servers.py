@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from fake_ollama import FakeOllama
 from gateway.core.catalog import Loaded
 from gateway.web.context import Services
 from tests.admin.conftest import ACTOR, Visitor
-from tests.fake_ollama import FakeOllama
 
 PLAIN = {"weight": "1", "slots": "0", "tls_verify": "y", "do": "save"}
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import socket
 
+from fake_ollama import FakeOllama
 from gateway.web.context import Services
 from tests.admin.conftest import Visitor
-from tests.fake_ollama import FakeOllama
 
 
 def test_the_steps_lead_to_a_key(

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from fake_ollama import FakeModel, FakeOllama, Fault, Script, error
 from gateway.core.admin import CLI
 from gateway.web.context import Services
 from tests.admin_api.conftest import Call
-from tests.fake_ollama import FakeModel, FakeOllama, Fault, Script, error
 
 TERN = FakeModel("tern:latest", ("completion",), context_length=8192)
 

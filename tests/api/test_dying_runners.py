@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from fake_ollama import FakeOllama, Fault, Script, error
 from tests.api.apps import APIS, App, application, told
-from tests.fake_ollama import FakeOllama, Fault, Script, error
 
 KILLED = "an error was encountered while running the model: unexpected EOF"
 DIES = Script(fault=error(500, KILLED))

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from fake_ollama import FakeOllama, Script, error
 from tests.api.apps import application, told
-from tests.fake_ollama import FakeOllama, Script, error
 
 TEXT = "This server does not support embeddings. Start it with `--embeddings`"
 

@@ -10,8 +10,8 @@ import orjson
 import pytest
 from werkzeug.test import TestResponse
 
+from fake_ollama import FakeOllama, Fault, Script, error
 from tests.api.apps import App, application, told
-from tests.fake_ollama import FakeOllama, Fault, Script, error
 
 STREAMED = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 CHATS = ("chat", "responses", "messages")

@@ -11,8 +11,8 @@ import orjson
 import pytest
 from werkzeug.test import TestResponse
 
+from fake_ollama import FakeModel, FakeOllama, Script
 from tests.api.apps import App, application, told
-from tests.fake_ollama import FakeModel, FakeOllama, Script
 
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(16)).decode()
 PDF = "JVBERi0xLjcK"

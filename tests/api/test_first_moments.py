@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
+from fake_ollama import FakeOllama, Script, error
 from gateway import create_app
 from gateway.config import Settings
 from gateway.core.admin import SYSTEM
 from gateway.store.database import setup
 from gateway.web.context import of
-from tests.fake_ollama import FakeOllama, Script, error
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from fake_ollama import FakeOllama, Script, error
 from gateway.calls import attempts
 from gateway.core.admin import SYSTEM
 from tests.api.apps import APIS, App, application, told
-from tests.fake_ollama import FakeOllama, Script, error
 
 FULL = Script(fault="queue_full")
 WELL = Script(content="Low tide.")

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from fake_ollama import FakeOllama
 from gateway.core.admin import SYSTEM
 from gateway.core.catalog import Model
 from gateway.core.chat import Params
 from gateway.scheduling.loading import kept
 from tests.api.apps import APIS, App, application
-from tests.fake_ollama import FakeOllama
 
 RUNNER = {"num_ctx": 3072, "num_gpu": 4, "num_thread": 2}
 EMBEDDING = {"model": "nomic-embed-text", "input": "Hello?"}

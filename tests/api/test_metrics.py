@@ -11,10 +11,10 @@ import requests
 from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Request as WerkzeugRequest
 
+from fake_ollama import FakeOllama
 from gateway.api.metrics import check
 from gateway.config import Secret, Settings
 from gateway.errors import Forbidden, GatewayError, Unauthenticated
-from tests.fake_ollama import FakeOllama
 from tests.process import Gateway
 
 LOCAL, IPV6, AFAR = "127.0.0.1", "::1", "192.0.2.7"

@@ -13,6 +13,7 @@ import pytest
 import requests
 from openapi_spec_validator import validate
 
+from fake_ollama import FakeOllama, Script
 from gateway import create_app
 from gateway.config import Secret, Settings
 from gateway.core.options import NOT_AT_ROOT, OPTIONS
@@ -22,7 +23,6 @@ from gateway.schemas import convert
 from gateway.schemas.key import Key
 from gateway.schemas.server import Server
 from tests.document import document
-from tests.fake_ollama import FakeOllama, Script
 from tests.process import Gateway
 
 DOCUMENT = document()

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from fake_ollama import FakeOllama, Script
 from gateway.core.admin import SYSTEM
 from tests.api.apps import APIS, App, application, told
-from tests.fake_ollama import FakeOllama, Script
 
 LIMIT_MS = 150
 SLOW = Script(content=["Tide. "] * 12, delay_s=0.03)

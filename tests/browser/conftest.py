@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
 
+from fake_ollama import FakeOllama
 from gateway.config import Settings
 from gateway.services import make
 from gateway.web.context import Services
 from tests.browser.sample import fill
-from tests.fake_ollama import FakeOllama
 from tests.process import ADMIN_PASSWORD, Gateway
 
 CHROMIUM = next(

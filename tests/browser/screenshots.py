@@ -18,13 +18,13 @@ from pathlib import Path
 import requests
 from playwright.sync_api import Browser, sync_playwright
 
+from fake_ollama import FakeOllama
+from fake_ollama.models import demo_models
 from gateway.core.admin import Actor
 from gateway.web.context import Services
 from tests.browser.conftest import CHROMIUM, FLAGS, Visit, services_of, visit
 from tests.browser.sample import fill
 from tests.browser.test_pages import PAGES
-from tests.fake_ollama import FakeOllama
-from tests.fake_ollama.models import demo_models
 from tests.process import ROOT, Gateway
 
 OUT = Path(__file__).resolve().parent / "out"

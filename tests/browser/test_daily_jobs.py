@@ -12,10 +12,10 @@ import pytest
 import requests
 from playwright.sync_api import expect
 
+from fake_ollama import FakeOllama
 from gateway.web.context import Services
 from tests.admin.conftest import ACTOR
 from tests.browser.conftest import Visit
-from tests.fake_ollama import FakeOllama
 from tests.process import Gateway
 
 Job = Callable[[Visit], None]

@@ -9,8 +9,8 @@ import openai
 import pytest
 from playwright.sync_api import Browser, expect
 
+from fake_ollama import FakeOllama
 from tests.browser.conftest import Visit, visit
-from tests.fake_ollama import FakeOllama
 from tests.process import Gateway
 
 MOST_ACTIONS = 20

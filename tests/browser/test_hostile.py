@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
+from fake_ollama import FakeOllama
 from tests.admin import hostile
 from tests.browser.conftest import services_of, visit
-from tests.fake_ollama import FakeOllama
 from tests.process import Gateway
 
 PAGES = (

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from fake_ollama import FakeOllama
 from gateway.core.admin import SYSTEM
 from gateway.errors import InvalidRequest
 from tests.api.apps import App, application, told
 from tests.calls.bench import Bench, read, start
-from tests.fake_ollama import FakeOllama
 
 MODEL = "qwen2.5-coder:7b"  # rendered: Ollama cuts by itself
 STEPS = (1_024, 2_048, 4_096)

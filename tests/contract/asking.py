@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tests.fake_ollama import FakeOllama, Recorded
+from fake_ollama import FakeOllama, Recorded
 
 HELLO: list[dict[str, str]] = [{"role": "user", "content": "Hello?"}]
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import requests
 
+from fake_ollama import FakeOllama
 from tests.contract.wire import Reply, Wire, post
-from tests.fake_ollama import FakeOllama
 from tests.process import Gateway
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from fake_ollama import FakeOllama, Script
 from tests.contract.conftest import Caller, Operator
-from tests.fake_ollama import FakeOllama, Script
 from tests.sdk.things import sent
 
 pytestmark = pytest.mark.process

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import zstandard
 
+from fake_ollama import FakeOllama
 from tests.contract.asking import ENDPOINTS, GENERATING, HELLO, is_refusal
 from tests.contract.conftest import Caller, Operator
 from tests.contract.wire import Reply, post
-from tests.fake_ollama import FakeOllama
 from tests.sdk.things import RED_DOT, sent
 
 pytestmark = pytest.mark.process

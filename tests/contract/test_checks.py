@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from fake_ollama import FakeOllama, Fault, Script, error
 from tests.contract.asking import GENERATING, HELLO, TEXT_OF
 from tests.contract.conftest import Caller, Operator
 from tests.contract.wire import events
-from tests.fake_ollama import FakeOllama, Fault, Script, error
 from tests.sdk.things import CHAT_TOOL, RED_DOT, sent
 
 pytestmark = pytest.mark.process

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from fake_ollama import FakeOllama
 from tests.contract.asking import ENDPOINTS, asked, is_refusal
 from tests.contract.conftest import Caller, Operator
 from tests.contract.wire import Reply
-from tests.fake_ollama import FakeOllama
 
 pytestmark = pytest.mark.process
 

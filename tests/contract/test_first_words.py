@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from fake_ollama import FakeOllama, Script
 from tests.contract.asking import GENERATING
 from tests.contract.conftest import Caller
 from tests.contract.wire import post
-from tests.fake_ollama import FakeOllama, Script
 
 pytestmark = pytest.mark.process
 

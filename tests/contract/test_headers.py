@@ -7,10 +7,10 @@ from datetime import datetime
 
 import pytest
 
+from fake_ollama import FakeOllama, Script, error
 from tests.contract.asking import ENDPOINTS, GENERATING
 from tests.contract.conftest import Caller, Operator
 from tests.contract.wire import Wire, events, post
-from tests.fake_ollama import FakeOllama, Script, error
 
 pytestmark = pytest.mark.process
 

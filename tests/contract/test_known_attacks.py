@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from fake_ollama import FakeOllama
 from tests.contract.asking import ENDPOINTS, asked
 from tests.contract.conftest import Caller, Operator
-from tests.fake_ollama import FakeOllama
 
 pytestmark = pytest.mark.process
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from fake_ollama import FakeOllama, Script
 from tests.contract.asking import ENDPOINTS, GENERATING
 from tests.contract.conftest import Caller, Operator
 from tests.contract.wire import Wire, post
-from tests.fake_ollama import FakeOllama, Script
 
 pytestmark = pytest.mark.process
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from fake_ollama import FakeOllama
 from tests.contract.asking import ENDPOINTS, asked, is_refusal
 from tests.contract.conftest import Caller
-from tests.fake_ollama import FakeOllama
 
 pytestmark = pytest.mark.process
 

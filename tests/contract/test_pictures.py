@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from fake_ollama import FakeOllama
 from tests.contract.conftest import Caller, Operator
-from tests.fake_ollama import FakeOllama
 from tests.sdk.things import RED_DOT, sent
 
 pytestmark = pytest.mark.process

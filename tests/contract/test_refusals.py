@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from fake_ollama import FakeOllama, Fault, Script, error
 from tests.contract.asking import ENDPOINTS, GENERATING, Endpoint, asked, is_refusal
 from tests.contract.conftest import Caller, Operator
 from tests.contract.wire import Reply
-from tests.fake_ollama import FakeOllama, Fault, Script, error
 
 pytestmark = pytest.mark.process
 

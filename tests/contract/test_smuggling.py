@@ -8,9 +8,9 @@ from contextlib import suppress
 
 import pytest
 
+from fake_ollama import FakeOllama
 from tests.contract.asking import asked
 from tests.contract.conftest import Caller
-from tests.fake_ollama import FakeOllama
 
 pytestmark = pytest.mark.process
 

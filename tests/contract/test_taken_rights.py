@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from fake_ollama import FakeOllama
 from tests.contract.asking import GENERATING
 from tests.contract.conftest import Caller, Operator
 from tests.contract.wire import Wire, events, post
-from tests.fake_ollama import FakeOllama
 
 pytestmark = pytest.mark.process
 

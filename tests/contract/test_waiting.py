@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from fake_ollama import FakeOllama, Fault, Script
 from tests.contract.asking import GENERATING
 from tests.contract.conftest import Caller, Operator
 from tests.contract.wire import Reply, Wire, events, post
-from tests.fake_ollama import FakeOllama, Fault, Script
 
 pytestmark = pytest.mark.process
 

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import requests
 
+from fake_ollama import FakeOllama, demo_models
 from gateway.config import Settings
 from tests.demo.house import Made, furnish
 from tests.demo.visitors import Visitors
-from tests.fake_ollama import FakeOllama, demo_models
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 _TOKEN_S = (0.02, 0.06)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.fake_ollama import FakeOllama, Script
+from fake_ollama import FakeOllama, Script
 
 PROGRAM = """
 from gevent import monkey; monkey.patch_all()

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import requests
 
+from fake_ollama import FakeOllama
 from tests.docs.dockerfile import Dockerfile
 from tests.docs.reading import ROOT
-from tests.fake_ollama import FakeOllama
 from tests.servers import free_port
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(900)]

@@ -22,10 +22,10 @@ from typing import Any
 import pytest
 import yaml
 
+from fake_ollama import FakeOllama
 from gateway.cli import COMMANDS
 from gateway.config import Settings
 from tests.docs.reading import ROOT, Block, blocks, languages
-from tests.fake_ollama import FakeOllama
 from tests.process import Gateway
 
 SHELL, PYTHON, NODE = blocks("bash"), blocks("python"), blocks("js")

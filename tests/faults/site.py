@@ -19,6 +19,7 @@ import requests
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from fake_ollama import FakeModel, FakeOllama
 from gateway.core.admin import SYSTEM
 from gateway.management.settings import SettingsCache
 from gateway.runtime.database import Store
@@ -27,7 +28,6 @@ from gateway.store import servers
 from gateway.store.coordination import versions
 from gateway.store.database.engine import Database
 from gateway.store.tables import RequestLogRow
-from tests.fake_ollama import FakeModel, FakeOllama
 from tests.process import Gateway
 
 TERN = FakeModel("tern:latest", ("completion", "tools"), context_length=8192, slots=64)

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.fake_ollama import Script, error
+from fake_ollama import Script, error
 from tests.faults.site import RawCaller, Site, caller, until
 
 pytestmark = pytest.mark.process

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
-from tests.fake_ollama import Fault, Script, error
+from fake_ollama import Fault, Script, error
 from tests.faults.site import RawCaller, Site, Streamed, caller, until
 
 pytestmark = pytest.mark.process

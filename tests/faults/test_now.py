@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import pytest
 import requests
 
-from tests.fake_ollama import Script
+from fake_ollama import Script
 from tests.faults.conftest import PATIENT, QUICK
 from tests.faults.site import RawCaller, Site, caller, until
 from tests.process import ADMIN_PASSWORD

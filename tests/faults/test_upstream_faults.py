@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.fake_ollama import Fault, Script, error, status
+from fake_ollama import Fault, Script, error, status
 from tests.faults.site import Site, caller, until
 
 pytestmark = pytest.mark.process

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.fake_ollama import FakeModel, FakeOllama, Fault, Script
+from fake_ollama import FakeModel, FakeOllama, Fault, Script
 from tests.faults.conftest import QUICK
 from tests.faults.site import Site, until
 from tests.faults.ways import Names, TlsFront, certificate

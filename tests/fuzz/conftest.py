@@ -11,12 +11,12 @@ import requests
 import urllib3
 from flask.testing import FlaskClient
 
+from fake_ollama import FakeOllama, Script
 from gateway import create_app
 from gateway.config import Settings
 from gateway.core.admin import Actor
 from gateway.store.database import setup
 from gateway.web.context import of
-from tests.fake_ollama import FakeOllama, Script
 
 
 def _short(body: dict[str, Any]) -> Script:

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from fake_ollama import FakeOllama
 from gateway.core.chat import ChatRequest, Message, Params
 from gateway.core.events import Event, Failed, Finish, TextDelta, ThinkingDelta
 from gateway.ollama import wire
 from gateway.ollama.client import OllamaClient, Upstream
 from gateway.schemas.server import Server
-from tests.fake_ollama import FakeOllama
 
 MODEL = "llama3.2:latest"
 WORDS = ["One", " two", " three"]

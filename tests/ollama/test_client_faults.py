@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from fake_ollama import FakeOllama, Fault, Script, error, status
 from gateway.core.events import Failed, Finish
 from gateway.errors import (
     ContextOverflow,
@@ -25,7 +26,6 @@ from gateway.errors import (
     UpstreamUnreachable,
 )
 from gateway.ollama import http, wire
-from tests.fake_ollama import FakeOllama, Fault, Script, error, status
 from tests.ollama.talk import MODEL, TEXT, WORDS, ask, call, client_of, end_of, read, text_of
 
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
+from fake_ollama import FakeOllama, Fault, Script, error, status
 from gateway.core.catalog import Listed, Loaded
 from gateway.core.chat import Params
 from gateway.errors import GatewayError, ModelNotFound, UpstreamError, UpstreamTimeout
 from gateway.ollama import capabilities
 from gateway.ollama.capabilities import Progress, Shown
 from gateway.ollama.client import OllamaClient
-from tests.fake_ollama import FakeOllama, Fault, Script, error, status
 from tests.ollama.talk import MODEL, client_of, server
 
 

@@ -6,8 +6,8 @@ import socket
 
 import pytest
 
+from fake_ollama import FakeOllama
 from gateway.ollama import nearby
-from tests.fake_ollama import FakeOllama
 from tests.servers import free_port
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.fake_ollama import FakeOllama
+from fake_ollama import FakeOllama
 from tests.process import ROOT
 from tests.servers import free_port
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fake_ollama import names as ollama_names
 from gateway.policy import names
 from gateway.policy.names import Name
-from tests.fake_ollama import names as ollama_names
 
 PARSED: list[tuple[str, Name]] = [
     ("llama3", Name("registry.ollama.ai", "library", "llama3", "latest")),

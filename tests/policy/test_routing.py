@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fake_ollama import names as ollama_names
 from gateway.core.catalog import Alias, Model
 from gateway.errors import InvalidRequest, ModelNotFound
 from gateway.policy import names, routing
 from gateway.policy.routing import Index
-from tests.fake_ollama import names as ollama_names
 from tests.policy.values import model
 
 LLAMA = model("llama3.2:latest", id=1, aliases=("gpt-4o", "claude-*"))

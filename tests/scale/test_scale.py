@@ -12,9 +12,9 @@ import psycopg
 import pytest
 import requests
 
+from fake_ollama import FakeOllama
 from gateway import services
 from gateway.core.admin import SYSTEM
-from tests.fake_ollama import FakeOllama
 from tests.scale.callers import Callers, call
 from tests.scale.site import Site
 

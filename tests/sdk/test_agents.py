@@ -8,7 +8,7 @@ import openai
 import pytest
 from pydantic import BaseModel, field_validator
 
-from tests.fake_ollama import FakeOllama, Script
+from fake_ollama import FakeOllama, Script
 from tests.process import Gateway
 from tests.sdk.things import sent
 

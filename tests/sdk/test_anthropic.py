@@ -12,7 +12,7 @@ import pytest
 from anthropic import beta_tool
 from pydantic import BaseModel
 
-from tests.fake_ollama import FakeOllama, Script, error
+from fake_ollama import FakeOllama, Script, error
 from tests.process import Gateway
 from tests.sdk.things import BREAKS, CLAUDE_TOOL, HELLO, LEFT, RED_DOT, sent
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, SecretStr
 
-from tests.fake_ollama import FakeOllama, Script
+from fake_ollama import FakeOllama, Script
 from tests.process import Gateway
 from tests.sdk.things import BREAKS, RED_DOT, sent
 

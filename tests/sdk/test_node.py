@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from tests.fake_ollama import FakeOllama, Script
+from fake_ollama import FakeOllama, Script
 from tests.process import Gateway
 from tests.sdk.things import BREAKS, LEFT, sent
 

@@ -8,7 +8,7 @@ import openai
 import pytest
 from pydantic import BaseModel
 
-from tests.fake_ollama import FakeOllama, Script, error
+from fake_ollama import FakeOllama, Script, error
 from tests.process import Gateway
 from tests.sdk.things import BREAKS, CHAT_TOOL, HELLO, RED_DOT
 

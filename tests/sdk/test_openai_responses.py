@@ -10,7 +10,7 @@ import openai
 import pytest
 from pydantic import BaseModel
 
-from tests.fake_ollama import FakeOllama, Script, error
+from fake_ollama import FakeOllama, Script, error
 from tests.process import Gateway
 from tests.sdk.things import BREAKS, FLAT_TOOL, HELLO, LEFT, RED_DOT, sent
 

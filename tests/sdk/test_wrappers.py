@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.fake_ollama import FakeOllama, Script
+from fake_ollama import FakeOllama, Script
 from tests.process import Gateway
 from tests.sdk.things import BREAKS, CHAT_TOOL, HELLO, sent
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.fake_ollama import FakeOllama, Fault, Script
+from fake_ollama import FakeOllama, Fault, Script
 
 HELLO: list[dict[str, Any]] = [{"role": "user", "content": "Hello?"}]
 

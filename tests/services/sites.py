@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fake_ollama import FakeOllama
 from gateway.core.admin import SYSTEM
 from gateway.core.catalog import Model
 from gateway.management.model_jobs import ModelJobs
@@ -19,7 +20,6 @@ from gateway.scheduling.loading import Loading
 from gateway.scheduling.probes import Prober
 from gateway.scheduling.scheduler import Scheduler
 from gateway.schemas.server import Server
-from tests.fake_ollama import FakeOllama
 from tests.services.conftest import FakeClock
 
 

@@ -12,13 +12,13 @@ import pytest
 import requests
 from sqlalchemy import func, select
 
+from fake_ollama import FakeOllama
 from gateway.accounting.usage_writer import UsageWriter
 from gateway.core.admin import SYSTEM
 from gateway.runtime.database import Store, StoreUnavailable
 from gateway.store.database import schema
 from gateway.store.database.engine import Database
 from gateway.store.tables import KeyCounterRow, RequestLogRow
-from tests.fake_ollama import FakeOllama
 from tests.process import Gateway, wait_for
 from tests.servers import Postgres, running_postgres
 from tests.services.conftest import FakeClock, Worker

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from fake_ollama import FakeModel, FakeOllama, Script, error, status
 from gateway.core.admin import SYSTEM
 from gateway.errors import GatewayError
 from gateway.runtime.database import Store
 from gateway.runtime.tasks import Every
-from tests.fake_ollama import FakeModel, FakeOllama, Script, error, status
 from tests.services.conftest import FakeClock
 from tests.services.sites import Site
 

@@ -8,13 +8,13 @@ from datetime import timedelta
 
 import pytest
 
+from fake_ollama import FakeModel, FakeOllama, Fault, Script, status
 from gateway.core.admin import Actor
 from gateway.errors import InvalidRequest, NotFound
 from gateway.management.model_jobs import Meter, Pull
 from gateway.ollama.capabilities import Progress
 from gateway.runtime.database import Store
 from gateway.store import audit, jobs
-from tests.fake_ollama import FakeModel, FakeOllama, Fault, Script, status
 from tests.services.conftest import FakeClock
 from tests.services.sites import Site
 

@@ -9,12 +9,12 @@ from dataclasses import replace
 
 import pytest
 
+from fake_ollama import FakeModel, FakeOllama, Script, error, status
 from gateway.core.admin import SYSTEM
 from gateway.runtime.database import Store, StoreUnavailable
 from gateway.store.coordination import versions
 from gateway.store.database.engine import Database
 from tests import models
-from tests.fake_ollama import FakeModel, FakeOllama, Script, error, status
 from tests.services.conftest import FakeClock
 from tests.services.sites import Site
 

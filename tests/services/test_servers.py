@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 
+from fake_ollama import FakeModel, FakeOllama
 from gateway.core.admin import Actor
 from gateway.errors import (
     Forbidden,
@@ -26,7 +27,6 @@ from gateway.ollama.diagnosis import explain
 from gateway.runtime.database import Store
 from gateway.schemas.server import Server
 from gateway.store import audit
-from tests.fake_ollama import FakeModel, FakeOllama
 from tests.services.conftest import FakeClock
 from tests.services.sites import Site
 

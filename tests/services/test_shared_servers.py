@@ -11,7 +11,7 @@ from contextlib import ExitStack
 import pytest
 import requests
 
-from tests.fake_ollama import FakeOllama, Script
+from fake_ollama import FakeOllama, Script
 from tests.process import Gateway, wait_for
 from tests.servers import Postgres, running_redis
 

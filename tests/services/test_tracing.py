@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import requests
 
+from fake_ollama import FakeOllama
 from gateway.accounting.tracing import MOST, Traces, spans_of
 from gateway.core.usage import Admission, Settlement
-from tests.fake_ollama import FakeOllama
 from tests.process import Gateway
 
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.fake_ollama import FakeOllama, Script
+from fake_ollama import FakeOllama, Script
 from tests.process import Gateway, wait_for
 from tests.servers import Postgres, running_redis
 from tests.soak import times

@@ -24,10 +24,10 @@ import gevent
 import pytest
 import requests
 
+from fake_ollama import FakeModel, FakeOllama, Fault, Script, error
 from gateway.core.admin import SYSTEM
 from tests.contract.asking import ENDPOINTS, GENERATING
 from tests.contract.wire import Wire, post
-from tests.fake_ollama import FakeModel, FakeOllama, Fault, Script, error
 from tests.process import Gateway, wait_for
 
 pytestmark = pytest.mark.process

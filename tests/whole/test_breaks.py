@@ -13,6 +13,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from fake_ollama import FakeOllama, Script
 from gateway import create_app
 from gateway.accounting.usage_writer import UsageWriter
 from gateway.config import Settings
@@ -33,7 +34,6 @@ from gateway.store.database import setup
 from gateway.web.context import Services, of
 from tests.contract.asking import GENERATING, Endpoint, is_refusal
 from tests.contract.wire import events
-from tests.fake_ollama import FakeOllama, Script
 
 CANARY = "the-secret-cove"
 DIALECTS = {

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.fake_ollama import FakeOllama
+from fake_ollama import FakeOllama
 from tests.process import Gateway, wait_for
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(300)]

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from fake_ollama import FakeModel, FakeOllama
 from tests.contract.asking import GENERATING, is_refusal
 from tests.contract.conftest import Caller
 from tests.contract.wire import Wire, post
-from tests.fake_ollama import FakeModel, FakeOllama
 from tests.process import Gateway
 from tests.whole.conftest import until
 

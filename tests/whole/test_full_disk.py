@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import requests
 
+from fake_ollama import FakeOllama
 from tests.admin.test_keys import PLAIN
 from tests.contract.asking import GENERATING, is_refusal
-from tests.fake_ollama import FakeOllama
 from tests.process import ADMIN_PASSWORD, Gateway
 from tests.whole.disks import DISKS, NoGrowth, SmallDisk
 from tests.whole.test_broken_store import is_sound, state, wait_for

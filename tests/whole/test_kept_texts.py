@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from fake_ollama import FakeOllama, Script, error
 from tests.contract.asking import GENERATING
 from tests.contract.conftest import Caller, Operator
-from tests.fake_ollama import FakeOllama, Script, error
 from tests.whole.conftest import Records
 
 pytestmark = pytest.mark.process

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from fake_ollama import FakeOllama
 from gateway.web.request_body import LARGE_BYTES
 from tests.contract.asking import ENDPOINTS, GENERATING, Endpoint
 from tests.contract.conftest import Caller
-from tests.fake_ollama import FakeOllama
 
 pytestmark = pytest.mark.process
 

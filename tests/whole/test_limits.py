@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from fake_ollama import FakeOllama
 from tests.contract.asking import HELLO
 from tests.contract.conftest import Caller, Operator
 from tests.contract.wire import post
-from tests.fake_ollama import FakeOllama
 from tests.sdk.things import RED_DOT
 
 pytestmark = pytest.mark.process

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from fake_ollama import FakeOllama, Script
 from tests.contract.asking import ENDPOINTS, GENERATING
 from tests.contract.conftest import Caller
 from tests.contract.wire import Reply, post
-from tests.fake_ollama import FakeOllama, Script
 from tests.whole.conftest import until
 
 pytestmark = pytest.mark.process

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from fake_ollama import FakeOllama, Script, error
 from tests.contract.asking import GENERATING
 from tests.contract.conftest import Caller, Operator
 from tests.contract.wire import events, post
-from tests.fake_ollama import FakeOllama, Script, error
 
 pytestmark = pytest.mark.process
 

@@ -18,7 +18,7 @@ from urllib.parse import urljoin
 import pytest
 import requests
 
-from tests.fake_ollama import FakeOllama, Script
+from fake_ollama import FakeOllama, Script
 from tests.process import ADMIN_PASSWORD, Gateway
 from tests.servers import Process, free_port
 

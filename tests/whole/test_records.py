@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from fake_ollama import FakeOllama, Script, error
 from tests.contract.asking import ENDPOINTS, GENERATING
 from tests.contract.conftest import Caller, Operator
 from tests.contract.wire import events, post
-from tests.fake_ollama import FakeOllama, Script, error
 from tests.whole.conftest import Records, until
 
 CANARY = "the-hidden-bay"

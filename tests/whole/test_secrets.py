@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 import requests
 
+from fake_ollama import DEFAULT_MODELS, FAULTS, FakeModel, FakeOllama, Fault, Script, error
 from tests.contract.asking import GENERATING
 from tests.contract.conftest import Caller, Operator
 from tests.contract.wire import post
-from tests.fake_ollama import DEFAULT_MODELS, FAULTS, FakeModel, FakeOllama, Fault, Script, error
 from tests.process import ADMIN_PASSWORD, Gateway
 from tests.whole.conftest import until
 

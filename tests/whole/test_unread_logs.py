@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.fake_ollama import FakeOllama
+from fake_ollama import FakeOllama
 from tests.process import Gateway
 
 pytestmark = pytest.mark.process

@@ -1,1 +1,0 @@
-"""Proves that the fake does over a real socket what it says."""
