@@ -14,18 +14,6 @@ from fake_ollama import FakeOllama
 
 TIMEOUT_S = 10
 USER = [{"role": "user", "content": "When is low tide?"}]
-TOOL = {
-    "type": "function",
-    "function": {
-        "name": "lookup_tide",
-        "description": "Tide times",
-        "parameters": {
-            "type": "object",
-            "properties": {"port": {"type": "string", "enum": ["Leith", "Oban"]}},
-            "required": ["port"],
-        },
-    },
-}
 
 
 @dataclass(frozen=True, slots=True)
