@@ -8,9 +8,13 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from argon2 import PasswordHasher
 
 from fake_ollama import FakeOllama
+from gateway.store import passwords
 from tests.process import Gateway
+from tests.servers import Postgres, running_postgres
+from tests.support.database import migrated
 
 # Machines are slow at times: no test fails for the time it took, or for data that came slowly.
 hypothesis.settings.register_profile(
@@ -30,6 +34,14 @@ LONG = (
     "tests/whole/",
     "tests/store/",
 )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cheap_passwords() -> Iterator[None]:
+    """Let argon2 cost little: what a real hash costs, thousands of sign-ins would pay."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passwords, "_HASHER", PasswordHasher(1, 8, 1))
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -91,6 +103,22 @@ def shared_gateway(
     """A real gunicorn with one gevent worker before the shared fake Ollama."""
     with Gateway(tmp_path_factory.mktemp("gateway"), ollama_url=shared_ollama.url) as gateway:
         yield gateway
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A running PostgreSQL for the whole session."""
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.services)])
+def any_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of a migrated database, on each kind of store."""
+    if request.param == "sqlite":
+        return migrated(tmp_path)
+    server: Postgres = request.getfixturevalue("postgres")
+    return server.migrated()
 
 
 @pytest.fixture

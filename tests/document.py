@@ -13,16 +13,15 @@ from werkzeug.test import TestResponse
 
 from gateway import create_app, lifecycle
 from gateway.config import Secret, Settings
-from gateway.store.database import schema
 from gateway.web.context import of
+from tests.support.database import migrated
 
 
 @cache
 def document() -> dict[str, Any]:
     """Return the document of a gateway without servers."""
     with tempfile.TemporaryDirectory() as folder:
-        url = f"sqlite:///{folder}/gateway.db"
-        schema.upgrade(url)
+        url = migrated(Path(folder))
         secret = Secret("x" * 32)
         app = create_app(Settings(data_dir=Path(folder), database_url=url, session_secret=secret))
         found: dict[str, Any] = app.test_client().get("/openapi.json").get_json()

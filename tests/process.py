@@ -24,8 +24,8 @@ import requests
 from gateway.config import Settings
 from gateway.core.admin import SYSTEM, Role
 from gateway.services import make
-from gateway.store.database import setup
 from gateway.web.context import Services
+from tests.support.database import prepare
 
 ROOT = Path(__file__).resolve().parent.parent
 START_S = 30.0
@@ -121,7 +121,7 @@ class Gateway:
 
     def prepare(self) -> None:
         """Make the store ready; a worker refuses models it has not heard of, so ask for them."""
-        setup.prepare(self._settings())
+        prepare(self._settings())
         with self.parts() as parts:
             parts.refresher.refresh()
 

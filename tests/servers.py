@@ -20,6 +20,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.store.database import schema
+
 _START_S = 30.0
 
 
@@ -117,24 +119,13 @@ class Postgres(Process):
         )
         data = folder / "data"
         subprocess.run(
-            [
-                initdb,
-                "-D",
-                str(data),
-                "-U",
-                "gateway",
-                "-A",
-                "trust",
-                "-E",
-                "UTF8",
-                "--locale=C.UTF-8",
-                "--no-sync",
-            ],
+            [initdb, "-D", str(data), "-U", "gateway", "-A", "trust", "-E", "UTF8",
+             "--locale=C.UTF-8", "--no-sync"],
             check=True,
             capture_output=True,
             cwd=folder,
             **identity,
-        )
+        )  # fmt: skip
         self.port = free_port()
         options = {
             "listen_addresses": "127.0.0.1",
@@ -146,6 +137,7 @@ class Postgres(Process):
         flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         super().__init__([server, "-D", str(data), *flags], user, folder)
         self._made = 0
+        self._template = ""
 
     def start(self, ready_port: int | None = None) -> None:
         """Start, and wait until queries are answered."""
@@ -185,13 +177,21 @@ class Postgres(Process):
             f"postgresql://gateway@127.0.0.1:{self.port}/postgres", autocommit=True
         )
 
-    def url(self) -> str:
-        """Make an empty database and give its address."""
+    def url(self, template: str = "template1") -> str:
+        """Make an empty database, or a copy of another, and give its address."""
         self._made += 1
         name = f"gateway_{self._made}"
         with self._admin() as connection:
-            connection.execute(f"CREATE DATABASE {name}")
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         return f"postgresql+psycopg://gateway@127.0.0.1:{self.port}/{name}"
+
+    def migrated(self) -> str:
+        """Make a database that is up to date and give its address."""
+        if not self._template:
+            url = self.url()
+            schema.upgrade(url)
+            self._template = url.rpartition("/")[2]
+        return self.url(self._template)
 
 
 class Redis(Process):

@@ -29,17 +29,17 @@ from gateway.core.usage import Admission, Settlement
 from gateway.errors import Unauthenticated
 from gateway.management import backup
 from gateway.store.coordination import workers
-from gateway.store.database import setup
 from gateway.store.tables import KeyCounterRow, RequestLogRow
 from gateway.store.usage import records
 from gateway.web.context import Services, of
+from tests.support.database import prepare
 
 Run = Callable[..., Result]
 
 
 def make_app(folder: Path) -> Flask:
     settings = Settings.load({"DATA_DIR": str(folder), "PORT": "1"}, None)
-    setup.prepare(settings)
+    prepare(settings)
     return create_app(settings)
 
 

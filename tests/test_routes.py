@@ -12,8 +12,8 @@ from werkzeug.test import TestResponse
 
 from gateway import create_app
 from gateway.config import Settings
-from gateway.store.database import setup
 from gateway.web.context import of
+from tests.support.database import prepare
 
 OPEN = {
     "api.front_door": "says that it runs",
@@ -33,7 +33,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     environ = {"DATA_DIR": str(folder), "ADMIN_PASSWORD": "correct horse battery",
                "LOG_LEVEL": "error"}  # fmt: skip
     settings = Settings.load(environ, None)
-    setup.prepare(settings)
+    prepare(settings)
     made = create_app(settings)
     yield made
     of(made).store.database.close()

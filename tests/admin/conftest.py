@@ -16,8 +16,8 @@ from fake_ollama import FakeOllama
 from gateway import create_app
 from gateway.config import Settings
 from gateway.core.admin import Actor, Role
-from gateway.store.database import setup
 from gateway.web.context import Services, of
+from tests.support.database import prepare
 
 PASSWORD = "correct horse battery"
 ACTOR = Actor("admin", "admin", 1)
@@ -69,7 +69,7 @@ def settings_for(folder: Path, **environ: str) -> Settings:
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a migrated database that has the first account."""
     folder = tmp_path_factory.mktemp("prepared")
-    setup.prepare(settings_for(folder))
+    prepare(settings_for(folder))
     return folder
 
 
@@ -77,7 +77,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same with the documented first password still in force."""
     folder = tmp_path_factory.mktemp("fresh")
-    setup.prepare(settings_for(folder, ADMIN_PASSWORD=""))
+    prepare(settings_for(folder, ADMIN_PASSWORD=""))
     return folder
 
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Protocol
@@ -19,8 +15,8 @@ from werkzeug.test import TestResponse
 from gateway import create_app
 from gateway.config import Settings
 from gateway.core.admin import SYSTEM
-from gateway.store.database import setup
 from gateway.web.context import Services, of
+from tests.support.database import prepare
 
 APIS: dict[str, tuple[str, dict[str, Any]]] = {
     "chat": ("/v1/chat/completions", {"messages": [{"role": "user", "content": "Hello?"}]}),
@@ -75,22 +71,12 @@ def ollama_at(url: str) -> Address:
     return SimpleNamespace(url=url)
 
 
-@cache
-def _migrated() -> Path:
-    """Return a data folder whose database is up to date: migrating takes longer than most tests."""
-    folder = Path(tempfile.mkdtemp(prefix="gateway-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    setup.prepare(Settings.load({"DATA_DIR": str(folder)}))
-    return folder
-
-
 @contextmanager
 def application(folder: Path, *ollamas: Address) -> Iterator[App]:
     """Return the application before these servers; their models are known."""
     urls = ",".join(ollama.url for ollama in ollamas)
-    shutil.copytree(_migrated(), folder, dirs_exist_ok=True)
     settings = Settings.load({"DATA_DIR": str(folder), "OLLAMA_URL": urls})
-    setup.prepare(settings)
+    prepare(settings)
     flask = create_app(settings)
     try:
         of(flask).refresher.refresh()

@@ -12,8 +12,8 @@ from fake_ollama import FakeOllama, Script, error
 from gateway import create_app
 from gateway.config import Settings
 from gateway.core.admin import SYSTEM
-from gateway.store.database import setup
 from gateway.web.context import of
+from tests.support.database import prepare
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def ollama() -> Iterator[FakeOllama]:
 @pytest.fixture
 def app(tmp_path: Path, ollama: FakeOllama) -> Iterator[Flask]:
     settings = Settings.load({"DATA_DIR": str(tmp_path), "OLLAMA_URL": ollama.url})
-    setup.prepare(settings)
+    prepare(settings)
     app = create_app(settings)
     yield app
     of(app).store.database.close()

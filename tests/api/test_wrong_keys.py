@@ -12,8 +12,8 @@ from gateway.api.auth import Failures
 from gateway.config import Settings
 from gateway.core.admin import SYSTEM
 from gateway.errors import RateLimited
-from gateway.store.database import setup
 from gateway.web.context import of
+from tests.support.database import prepare
 
 LIMIT = 30
 
@@ -52,7 +52,7 @@ def test_a_minute_later_it_may_try_again(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_the_setting_holds_for_requests_and_a_valid_key_still_works(tmp_path: Path) -> None:
     settings = Settings.load({"DATA_DIR": str(tmp_path), "WRONG_KEYS_PER_MINUTE": "2"}, None)
-    setup.prepare(settings)
+    prepare(settings)
     app = create_app(settings)
     _, secret = of(app).keys.issue({"name": "valid", "allow": ["*"]}, SYSTEM)
 

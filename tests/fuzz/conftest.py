@@ -15,8 +15,8 @@ from fake_ollama import FakeOllama, Script
 from gateway import create_app
 from gateway.config import Settings
 from gateway.core.admin import Actor
-from gateway.store.database import setup
 from gateway.web.context import of
+from tests.support.database import prepare
 
 
 def _short(body: dict[str, Any]) -> Script:
@@ -84,7 +84,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
         settings = Settings.load(
             {"DATA_DIR": str(folder), "OLLAMA_URL": ollama.url, "LOG_LEVEL": "error"}, None
         )
-        setup.prepare(settings)
+        prepare(settings)
         app = create_app(settings)
         parts = of(app)
         parts.refresher.refresh()

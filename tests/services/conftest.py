@@ -14,28 +14,8 @@ from gateway.management.keys import Keys
 from gateway.management.settings import SettingsCache
 from gateway.runtime.database import Store
 from gateway.runtime.versions import ChangeVersions
-from gateway.store.database import schema
 from gateway.store.database.engine import Database
-from tests.servers import Postgres, running_postgres
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    """A running PostgreSQL for the whole session."""
-    with running_postgres() as server:
-        yield server
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.services)])
-def any_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The address of a migrated database, on each kind of store."""
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path / 'gateway.db'}"
-    else:
-        server: Postgres = request.getfixturevalue("postgres")
-        url = server.url()
-    schema.upgrade(url)
-    return url
+from tests.support.database import migrated
 
 
 @pytest.fixture
@@ -49,9 +29,7 @@ def any_store(any_url: str) -> Iterator[Store]:
 @pytest.fixture
 def url(tmp_path: Path) -> str:
     """The address of a migrated SQLite database."""
-    address = f"sqlite:///{tmp_path / 'gateway.db'}"
-    schema.upgrade(address)
-    return address
+    return migrated(tmp_path)
 
 
 @pytest.fixture

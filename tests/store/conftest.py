@@ -7,16 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.store.database import schema
 from gateway.store.database.engine import Database
-from tests.servers import Postgres, running_postgres
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    """A running PostgreSQL for the whole session."""
-    with running_postgres() as server:
-        yield server
+from tests.servers import Postgres
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.services)])
@@ -29,9 +21,8 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def database(empty_url: str) -> Iterator[Database]:
+def database(any_url: str) -> Iterator[Database]:
     """A migrated database, on each kind of store."""
-    schema.upgrade(empty_url)
-    database = Database.open(empty_url)
+    database = Database.open(any_url)
     yield database
     database.close()

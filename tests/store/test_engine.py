@@ -12,18 +12,16 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import OperationalError, StatementError
 
 from gateway.store.coordination import versions
-from gateway.store.database import schema
 from gateway.store.database.engine import Database, merge_histograms
 from gateway.store.tables import CommandRow, SettingRow, from_us, to_us
+from tests.support.database import migrated
 
 NOW = datetime(2030, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
-    address = f"sqlite:///{tmp_path / 'gateway.db'}"
-    schema.upgrade(address)
-    return address
+    return migrated(tmp_path)
 
 
 def setting(name: str, value: object = 1) -> SettingRow:

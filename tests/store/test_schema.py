@@ -34,21 +34,21 @@ def test_migrations_make_exactly_the_tables_of_the_metadata(database: Database) 
 
 
 def test_an_upgrade_of_an_up_to_date_database_changes_nothing(
-    database: Database, empty_url: str
+    database: Database, any_url: str
 ) -> None:
-    schema.upgrade(empty_url)
+    schema.upgrade(any_url)
 
-    assert schema.check(empty_url) == schema.head()
+    assert schema.check(any_url) == schema.head()
 
 
-def test_a_database_of_a_newer_version_is_refused(database: Database, empty_url: str) -> None:
+def test_a_database_of_a_newer_version_is_refused(database: Database, any_url: str) -> None:
     with database.engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
 
     with pytest.raises(schema.SchemaError, match="newer version"):
-        schema.upgrade(empty_url)
+        schema.upgrade(any_url)
     with pytest.raises(schema.SchemaError, match="newer version"):
-        schema.check(empty_url)
+        schema.check(any_url)
 
 
 def test_a_key_is_the_beginning_of_a_table_without_rowid(tmp_path: Path) -> None:
@@ -71,14 +71,14 @@ def test_a_key_is_the_beginning_of_a_table_without_rowid(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("revision", ["0001", "0008"])
 def test_a_database_of_before_the_first_release_is_refused(
-    database: Database, empty_url: str, revision: str
+    database: Database, any_url: str, revision: str
 ) -> None:
     with database.engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = :it"), {"it": revision})
 
     for refusing in (schema.upgrade, schema.check):
         with pytest.raises(schema.SchemaError, match="export-config --with-digests") as caught:
-            refusing(empty_url)
+            refusing(any_url)
         assert "\n" not in str(caught.value)
 
 

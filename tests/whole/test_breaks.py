@@ -30,10 +30,10 @@ from gateway.dialects.responses import stream as responses_stream
 from gateway.limits.limiter import Lease
 from gateway.logs import LineFormatter
 from gateway.ollama import wire
-from gateway.store.database import setup
 from gateway.web.context import Services, of
 from tests.contract.asking import GENERATING, Endpoint, is_refusal
 from tests.contract.wire import events
+from tests.support.database import prepare
 
 CANARY = "the-secret-cove"
 DIALECTS = {
@@ -79,7 +79,7 @@ def inside(fake: FakeOllama, tmp_path: Any) -> Iterator[Inside]:
     before = set(threading.enumerate())
     environ = {"DATA_DIR": str(tmp_path / "data"), "OLLAMA_URL": fake.url}
     settings = Settings.load(environ, None)
-    setup.prepare(settings)
+    prepare(settings)
     app = create_app(settings)
     of(app).refresher.refresh()
     made = Inside(app)
