@@ -13,6 +13,8 @@ from tests.admin import hostile
 from tests.browser.conftest import services_of, visit
 from tests.process import Gateway
 
+pytestmark = pytest.mark.slow
+
 PAGES = (
     "/admin/",
     "/admin/playground",

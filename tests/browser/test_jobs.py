@@ -17,6 +17,8 @@ from tests.admin.conftest import ACTOR
 from tests.browser.conftest import Visit
 from tests.process import Gateway
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def key(parts: Services) -> str:

@@ -10,6 +10,8 @@ from playwright.sync_api import Browser
 from tests.browser.conftest import axe, visit
 from tests.process import Gateway
 
+pytestmark = pytest.mark.slow
+
 PAGES = {
     "now": "/admin/",
     "playground": "/admin/playground",

@@ -16,7 +16,7 @@ from tests.docs.dockerfile import Dockerfile
 from tests.docs.reading import ROOT
 from tests.servers import free_port
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.process, pytest.mark.timeout(900)]
 
 MOST_BYTES = 150_000_000
 _FOREIGN = ("GATEWAY_", "OLLAMA_", "ADMIN_", "DATABASE_", "REDIS_", "SESSION_", "PYTHON")

@@ -181,6 +181,7 @@ def test_a_slow_reader_of_a_whole_answer_gets_all_of_it(one: Site):
     assert body.count(b"x") >= 300 * 8000
 
 
+@pytest.mark.slow
 def test_repeated_calls_are_recorded_one_by_one(one: Site):
     """K9: an SDK repeats a failed call; each try is a record, none is counted twice."""
     import openai
@@ -206,6 +207,7 @@ def settled(rows) -> list[bool]:
     return [row.settled_at is not None for row in rows]
 
 
+@pytest.mark.slow
 def test_three_hundred_callers_that_leave_at_random_leave_nothing_behind(one: Site):
     """K8; the benchmark does the same with thousands and measures times."""
     one.ollama.script("tern", Script(content="Tide. " * 10, first_delay_s=0.02, delay_s=0.01))

@@ -18,7 +18,7 @@ from gateway.core.admin import SYSTEM
 from tests.scale.callers import Callers, call
 from tests.scale.site import Site
 
-pytestmark = [pytest.mark.process, pytest.mark.services, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.process, pytest.mark.services, pytest.mark.timeout(600)]
 
 WAIT_S = 60.0
 

@@ -13,6 +13,7 @@ from tests.process import Gateway
 from tests.sdk.things import sent
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.sdk,
     pytest.mark.process,
     pytest.mark.usefixtures("untidy"),

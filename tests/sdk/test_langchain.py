@@ -12,6 +12,7 @@ from tests.process import Gateway
 from tests.sdk.things import BREAKS, RED_DOT, sent
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.sdk,
     pytest.mark.process,
     pytest.mark.usefixtures("untidy"),

@@ -227,6 +227,7 @@ def test_a_message_stream_that_breaks_throws_after_its_text(
 PROVIDERS = ["compatible", "chat", "responses", "anthropic"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_the_ai_sdk_streams_text(run: Run, shared_ollama: FakeOllama, provider: str) -> None:
     shared_ollama.script("qwen3:8b", Script(thinking="Hm.", content=list(LEFT)))
@@ -241,6 +242,7 @@ def test_the_ai_sdk_streams_text(run: Run, shared_ollama: FakeOllama, provider: 
     assert got["usage"]["outputTokens"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("provider", PROVIDERS)
 @pytest.mark.parametrize("step", ["loop", "streamed_loop"])
 def test_the_ai_sdk_runs_a_tool_loop(
@@ -260,6 +262,7 @@ def test_the_ai_sdk_runs_a_tool_loop(
     assert "rain in Oban" in told["content"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_the_ai_sdk_makes_an_object(run: Run, shared_ollama: FakeOllama, provider: str) -> None:
     got = run("vercel", "object", provider=provider)
@@ -268,6 +271,7 @@ def test_the_ai_sdk_makes_an_object(run: Run, shared_ollama: FakeOllama, provide
     assert isinstance(got["object"]["people"], int)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_the_ai_sdk_makes_a_tree(run: Run, shared_ollama: FakeOllama, provider: str) -> None:
     tree = run("vercel", "tree", provider=provider)["object"]
@@ -276,6 +280,7 @@ def test_the_ai_sdk_makes_a_tree(run: Run, shared_ollama: FakeOllama, provider: 
     assert {"name", "children"} == set(tree["children"][0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_the_ai_sdk_offers_a_choice_of_shapes(
     run: Run, shared_ollama: FakeOllama, provider: str
@@ -291,6 +296,7 @@ def test_the_ai_sdk_offers_a_choice_of_shapes(
     assert 'op="move", to | op="delete", force?' in function["description"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_the_ai_sdk_sees_a_stream_break(run: Run, shared_ollama: FakeOllama, provider: str) -> None:
     shared_ollama.script("llama3.2", BREAKS)
@@ -301,5 +307,6 @@ def test_the_ai_sdk_sees_a_stream_break(run: Run, shared_ollama: FakeOllama, pro
     assert len(got["errors"]) == 1
 
 
+@pytest.mark.slow
 def test_the_ai_sdk_makes_vectors(run: Run) -> None:
     assert run("vercel", "embeddings", provider="compatible") == {"lengths": [768, 768]}

@@ -11,6 +11,7 @@ from tests.process import Gateway
 from tests.sdk.things import BREAKS, CHAT_TOOL, HELLO, sent
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.sdk,
     pytest.mark.process,
     pytest.mark.usefixtures("untidy"),

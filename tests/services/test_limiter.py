@@ -386,6 +386,7 @@ def test_eight_processes_share_a_budget_of_a_thousand_exactly(
     assert row.reserved == 1000
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.services
 @pytest.mark.parametrize("round_", ROUNDS)

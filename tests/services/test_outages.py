@@ -70,6 +70,7 @@ def test_a_restarted_postgresql_costs_nothing(server: Postgres, clock: FakeClock
     assert rows == 50
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_a_frozen_postgresql_holds_up_no_call_and_loses_no_record(
     server: Postgres, tmp_path: Path, ollama: FakeOllama

@@ -81,7 +81,9 @@ class Site:
         ).status_code
 
 
-@pytest.fixture(scope="module", params=["workers", "instances"])
+@pytest.fixture(
+    scope="module", params=["workers", pytest.param("instances", marks=pytest.mark.slow)]
+)
 def gateways(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:

@@ -95,6 +95,7 @@ def sums_agree(gateway: Gateway) -> bool:
     )
 
 
+@pytest.mark.slow
 def test_a_revoked_key_is_refused_by_every_worker_and_its_streams_end(
     tmp_path: Path, ollama: FakeOllama
 ) -> None:
@@ -122,6 +123,7 @@ def test_a_revoked_key_is_refused_by_every_worker_and_its_streams_end(
     assert ended_s < WAIT_S
 
 
+@pytest.mark.slow
 def test_a_budget_holds_across_workers_and_killed_ones_leave_the_sums_right(
     tmp_path: Path, ollama: FakeOllama
 ) -> None:

@@ -499,6 +499,7 @@ while True:
 KILLS = times(4, 40)
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_counters_equal_rows_after_writers_were_killed(any_url: str) -> None:
     database = Database.open(any_url)

@@ -168,6 +168,7 @@ schema.upgrade(sys.argv[1])
     return subprocess.run([sys.executable, "-c", program, url], timeout=60).returncode
 
 
+@pytest.mark.slow
 def test_a_migration_killed_half_way_leaves_whole_steps_only(tmp_path: Path) -> None:
     states = set()
     for statement in (1, 2, 7, 13, 20, 21, 22, 26, 30):

@@ -97,7 +97,13 @@ def _overwrite(path: Path) -> None:
         file.write(os.urandom(path.stat().st_size))
 
 
-@pytest.mark.parametrize("harm", [_delete, _overwrite], ids=["deleted", "overwritten"])
+@pytest.mark.parametrize(
+    "harm",
+    [
+        pytest.param(_delete, id="deleted"),
+        pytest.param(_overwrite, id="overwritten", marks=pytest.mark.slow),
+    ],
+)
 def test_a_database_that_is_lost_while_serving_ends_no_call(
     tmp_path: Path, ollama: FakeOllama, harm: Callable[[Path], None]
 ) -> None:

@@ -15,6 +15,7 @@ from tests.process import Gateway
 pytestmark = pytest.mark.process
 
 
+@pytest.mark.slow
 def test_a_gateway_whose_output_nobody_reads_serves_and_ends(
     tmp_path: Path, ollama: FakeOllama
 ) -> None:
