@@ -128,6 +128,16 @@ def admin(app: Flask) -> Visitor:
     return visitor
 
 
+@pytest.fixture(scope="session")
+def untouched(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visitor]:
+    """The owner, signed in at an application that no test changes."""
+    made = application(prepared, tmp_path_factory.mktemp("untouched") / "data")
+    visitor = Visitor(made)
+    visitor.login()
+    yield visitor
+    close(made)
+
+
 @pytest.fixture
 def served(parts: Services, shared_ollama: FakeOllama) -> FakeOllama:
     """A fake Ollama that the gateway knows as its server, models listed."""

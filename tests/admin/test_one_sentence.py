@@ -6,10 +6,9 @@ from html import unescape
 from typing import Any
 
 import pytest
-from flask import Flask
 
 from gateway.core.admin import CLI
-from gateway.web.context import Services
+from gateway.web.context import of
 from tests.admin.conftest import Visitor
 from tests.admin.test_keys import PLAIN
 
@@ -29,13 +28,9 @@ WRONG = [
 
 @pytest.mark.parametrize(("field", "value", "options"), WRONG)
 def test_a_wrong_field_has_one_sentence(
-    app: Flask,
-    admin: Visitor,
-    parts: Services,
-    field: str,
-    value: Any,
-    options: tuple[str, ...],
+    untouched: Visitor, field: str, value: Any, options: tuple[str, ...]
 ) -> None:
+    app, parts = untouched.app, of(untouched.app)
     _, token = parts.admins.tokens.issue("of a test", "admin", CLI)
     refused = app.test_client().post(
         "/api/admin/v1/keys",
@@ -46,7 +41,7 @@ def test_a_wrong_field_has_one_sentence(
     name = str(value) if field == "name" else "k"
     printed = app.test_cli_runner().invoke(args=["key", "create", *options, "--", name])
     typed = value[0] if isinstance(value, list) else str(value)
-    page = admin.post("/admin/keys/new", PLAIN | {field: typed})
+    page = untouched.post("/admin/keys/new", PLAIN | {field: typed})
 
     assert (refused.status_code, refused.get_json()["error"]["param"][:4]) == (400, field[:4])
     assert printed.stderr == f"Error: {sentence}\n"

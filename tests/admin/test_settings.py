@@ -9,7 +9,7 @@ from flask import Flask
 
 from gateway.admin.settings import TABS, names_of
 from gateway.schemas.settings import RuntimeSettings
-from gateway.web.context import Services
+from gateway.web.context import Services, of
 from tests.admin.conftest import ACTOR, PASSWORD, Visitor, account
 
 
@@ -30,12 +30,13 @@ def test_every_setting_stands_on_exactly_one_tab() -> None:
 
 
 @pytest.mark.parametrize("tab", TABS)
-def test_sending_a_tab_unchanged_changes_nothing(admin: Visitor, parts: Services, tab: str) -> None:
-    before = parts.settings.behaviour()
-    answer = admin.post(f"/admin/settings/{tab}", given(before, tab))
+def test_sending_a_tab_unchanged_changes_nothing(untouched: Visitor, tab: str) -> None:
+    settings = of(untouched.app).settings
+    before = settings.behaviour()
+    answer = untouched.post(f"/admin/settings/{tab}", given(before, tab))
 
     assert answer.status_code == 303
-    assert parts.settings.behaviour() == before
+    assert settings.behaviour() == before
 
 
 CHANGES = [
@@ -80,14 +81,15 @@ WRONG = [
 
 @pytest.mark.parametrize(("tab", "name", "text"), WRONG)
 def test_a_wrong_setting_is_told_at_its_field(
-    admin: Visitor, parts: Services, tab: str, name: str, text: str
+    untouched: Visitor, tab: str, name: str, text: str
 ) -> None:
-    before = parts.settings.behaviour()
-    answer = admin.post(f"/admin/settings/{tab}", given(before, tab) | {name: text})
+    settings = of(untouched.app).settings
+    before = settings.behaviour()
+    answer = untouched.post(f"/admin/settings/{tab}", given(before, tab) | {name: text})
 
     assert answer.status_code == 200
     assert "invalid-feedback" in answer.text
-    assert parts.settings.behaviour() == before
+    assert settings.behaviour() == before
 
 
 def test_the_defaults_can_be_restored(admin: Visitor, parts: Services) -> None:

@@ -172,7 +172,7 @@ def pictures() -> Iterator[http.server.ThreadingHTTPServer]:
     server.daemon_threads = True
     server.answers = ANSWERS  # type: ignore[attr-defined]
     server.seen = []  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     yield server
     server.shutdown()

@@ -53,7 +53,7 @@ def pictures() -> Iterator[tuple[str, list[str]]]:
     asked: list[str] = []
     handler = type("Pictures", (_Pictures,), {"asked": asked})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}", asked
         server.shutdown()
