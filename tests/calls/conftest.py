@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.services.conftest import any_store, any_url, clock, postgres
+from tests.services.conftest import any_store, clock
 
-__all__ = ["any_store", "any_url", "clock", "postgres"]
+__all__ = ["any_store", "clock"]
