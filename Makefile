@@ -34,10 +34,10 @@ run: setup  ## migrate the database and serve on http://localhost:3000
 demo: setup  ## look around without a GPU: the gateway before a built-in fake Ollama, with sample data
 	@exec $(BIN)/python -m tests.demo
 
-test: setup-dev  ## lint, types, and all tests (installs Chromium, Node packages and servers where it may)
+test: setup-dev  ## lint, types, and the tests (installs Chromium, Node packages and servers where it may)
 	@bash .ci/prepare
 	@$(MAKE) --no-print-directory lint types
-	@bash .ci/tests
+	@bash .ci/tests "not slow"
 
 lint: setup-dev  ## ruff, import contracts
 	@$(BIN)/ruff check .
@@ -52,7 +52,7 @@ audit: setup-dev  ## look for known faults of the dependencies (asks PyPI)
 	@$(BIN)/pip-audit --require-hashes --disable-pip -r requirements-dev.txt
 
 unit: setup-dev  ## the quick tests only: no browser, no processes, no SDKs
-	@$(BIN)/python -m pytest -m "not browser and not sdk and not process and not node and not services"
+	@$(BIN)/python -m pytest -m "not browser and not sdk and not process and not node and not services and not slow"
 
 golden: setup-dev  ## rewrite the golden files; read the diff as carefully as code
 	@$(BIN)/python -m tests.golden
@@ -60,7 +60,10 @@ golden: setup-dev  ## rewrite the golden files; read the diff as carefully as co
 bench: setup-dev  ## measure the gateway, nginx and a naive gateway in one run
 	@$(BIN)/python -m benchmarks.run
 
-test-all: test  ## the same, then five minutes of 300 clients, faults and slow bodies
+test-all: setup-dev  ## the same with the slow tests, then five minutes of 300 clients, faults and slow bodies
+	@bash .ci/prepare
+	@$(MAKE) --no-print-directory lint types
+	@bash .ci/tests
 	@SOAK_MINUTES=5 $(BIN)/python -m pytest -s tests/soak/long_run.py
 
 soak: setup-dev  ## an hour of 300 clients, then the long forms of the crash, limit and disconnect tests

@@ -19,7 +19,7 @@ from tests.servers import free_port
 UV = Path(sys.executable).with_name("uv")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the commands of an environment with nothing in it but the wheel."""
     folder = tmp_path_factory.mktemp("package")

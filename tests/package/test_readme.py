@@ -16,7 +16,9 @@ INSTALLS = {"docker", "alias", "pipx", "git", "cd", "make"}
 """First words of lines that install or serve: what they do is done by the fixtures."""
 
 
-@pytest.mark.parametrize("name", ["README.md", "README.zh.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", pytest.param("README.zh.md", marks=pytest.mark.slow)]
+)
 def test_its_commands_reach_an_answer(
     url: str, programs: Path, tmp_path: Path, environ: dict[str, str], name: str
 ) -> None:
