@@ -55,7 +55,7 @@ unit: setup-dev  ## the quick tests only: no browser, no processes, no SDKs
 	@$(BIN)/python -m pytest -m "not browser and not sdk and not process and not node and not services and not slow"
 
 golden: setup-dev  ## rewrite the golden files; read the diff as carefully as code
-	@$(BIN)/python -m tests.golden
+	@$(BIN)/python -m tests.support.golden
 
 bench: setup-dev  ## measure the gateway, nginx and a naive gateway in one run
 	@$(BIN)/python -m benchmarks.run

@@ -43,8 +43,8 @@ import requests
 
 from fake_ollama import FakeModel, FakeOllama, Script
 from tests.contract.wire import Wire, post
-from tests.process import ADMIN_PASSWORD, Gateway, wait_for
-from tests.servers import running_redis
+from tests.support.process import ADMIN_PASSWORD, Gateway, wait_for
+from tests.support.servers import running_redis
 
 FORM = (
     b"POST /auth/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\n"

@@ -14,9 +14,9 @@ from jinja2 import FileSystemBytecodeCache
 
 from fake_ollama import FakeOllama
 from gateway.store import passwords
-from tests.process import Gateway
-from tests.servers import Postgres, running_postgres
 from tests.support.database import migrated
+from tests.support.process import Gateway
+from tests.support.servers import Postgres, running_postgres
 
 # Machines are slow at times: no test fails for the time it took, or for data that came slowly.
 hypothesis.settings.register_profile(

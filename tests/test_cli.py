@@ -433,7 +433,7 @@ def configured(parts: Services) -> str:
 
 def _add_model(session) -> None:
     from gateway.store import catalog
-    from tests.models import change
+    from tests.support.models import change
 
     now = datetime.now(UTC)
     model_id, _ = catalog.ensure(session, "m:latest", now)

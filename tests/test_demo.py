@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.process import ROOT
-from tests.servers import free_port
+from tests.support.process import ROOT
+from tests.support.servers import free_port
 
 START_S = 90.0
 END_S = 30.0

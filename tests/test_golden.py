@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import golden
+from tests.support import golden
 
 PAIRS = [
     pytest.param(sample, recording, id=f"{sample.dialect.name}-{recording.stem}")
@@ -18,7 +18,7 @@ PAIRS = [
 @pytest.mark.parametrize(("sample", "recording"), PAIRS)
 def test_a_recording_is_told_as_before(sample: golden.Sample, recording: Path) -> None:
     for path, content in golden.files(sample, recording):
-        assert path.is_file(), f"{path.name} is missing; run python -m tests.golden"
+        assert path.is_file(), f"{path.name} is missing; run python -m tests.support.golden"
         assert content.decode() == path.read_bytes().decode()
 
 

@@ -25,8 +25,8 @@ from gateway.store.coordination import workers
 from gateway.store.database import schema
 from gateway.store.database.engine import Database
 from gateway.version import VERSION
-from tests.process import ROOT
-from tests.servers import free_port, running_redis
+from tests.support.process import ROOT
+from tests.support.servers import free_port, running_redis
 
 _FOREIGN = ("GATEWAY_", "OLLAMA_", "ADMIN_", "DATABASE_", "REDIS_", "SESSION_", "PROMETHEUS_")
 

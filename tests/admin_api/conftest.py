@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 
 from gateway.core.admin import CLI, Role
 from gateway.web.context import Services, of
-from tests.document import check_answer
+from tests.support.document import check_answer
 from tests.test_cli import close, make_app
 
 Call: TypeAlias = Callable[..., TestResponse]

@@ -17,7 +17,7 @@ from gateway.errors import InvalidRequest, Unauthenticated
 from gateway.store import catalog
 from gateway.web.context import Services
 from tests.admin_api.conftest import ROLES, Call
-from tests.document import document
+from tests.support.document import document
 from tests.test_cli import record
 
 

@@ -15,7 +15,7 @@ from fake_ollama import FakeOllama
 from gateway.api.metrics import check
 from gateway.config import Secret, Settings
 from gateway.errors import Forbidden, GatewayError, Unauthenticated
-from tests.process import Gateway
+from tests.support.process import Gateway
 
 LOCAL, IPV6, AFAR = "127.0.0.1", "::1", "192.0.2.7"
 TOKEN = Settings(metrics_token=Secret("hush"))

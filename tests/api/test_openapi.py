@@ -22,8 +22,8 @@ from gateway.openapi import messages, responses
 from gateway.schemas import convert
 from gateway.schemas.key import Key
 from gateway.schemas.server import Server
-from tests.document import document
-from tests.process import Gateway
+from tests.support.document import document
+from tests.support.process import Gateway
 
 DOCUMENT = document()
 SCHEMAS = DOCUMENT["components"]["schemas"]

@@ -16,7 +16,7 @@ from gateway.config import Settings
 from gateway.services import make
 from gateway.web.context import Services
 from tests.browser.sample import fill
-from tests.process import ADMIN_PASSWORD, Gateway
+from tests.support.process import ADMIN_PASSWORD, Gateway
 
 CHROMIUM = next(
     (

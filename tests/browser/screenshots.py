@@ -25,7 +25,7 @@ from gateway.web.context import Services
 from tests.browser.conftest import CHROMIUM, FLAGS, Visit, services_of, visit
 from tests.browser.sample import fill
 from tests.browser.test_pages import PAGES
-from tests.process import ROOT, Gateway
+from tests.support.process import ROOT, Gateway
 
 OUT = Path(__file__).resolve().parent / "out"
 DOCS = ROOT / "docs" / "images"

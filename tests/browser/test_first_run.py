@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, expect
 
 from fake_ollama import FakeOllama
 from tests.browser.conftest import Visit, visit
-from tests.process import Gateway
+from tests.support.process import Gateway
 
 MOST_ACTIONS = 20
 

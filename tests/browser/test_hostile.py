@@ -11,7 +11,7 @@ from playwright.sync_api import Browser
 from fake_ollama import FakeOllama
 from tests.admin import hostile
 from tests.browser.conftest import services_of, visit
-from tests.process import Gateway
+from tests.support.process import Gateway
 
 pytestmark = pytest.mark.slow
 

@@ -15,7 +15,7 @@ from fake_ollama import FakeOllama
 from gateway.web.context import Services
 from tests.admin.conftest import ACTOR
 from tests.browser.conftest import Visit
-from tests.process import Gateway
+from tests.support.process import Gateway
 
 pytestmark = pytest.mark.slow
 

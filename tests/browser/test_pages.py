@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.browser.conftest import axe, visit
-from tests.process import Gateway
+from tests.support.process import Gateway
 
 pytestmark = pytest.mark.slow
 

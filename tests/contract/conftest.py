@@ -11,7 +11,7 @@ import requests
 
 from fake_ollama import FakeOllama
 from tests.contract.wire import Reply, Wire, post
-from tests.process import Gateway
+from tests.support.process import Gateway
 
 
 class Operator:

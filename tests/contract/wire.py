@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-from tests.process import Gateway
+from tests.support.process import Gateway
 
 TIMEOUT_S = 15.0
 

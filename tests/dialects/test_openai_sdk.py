@@ -14,7 +14,7 @@ from openai.types.chat import ChatCompletion
 
 from gateway.core.chat import Embeddings, EmbedRequest
 from gateway.dialects import embeddings as openai_embeddings
-from tests import golden
+from tests.support import golden
 
 CHAT = golden.GOLDEN / "chat"
 WHOLE = sorted(path for path in CHAT.glob("*.json") if b'"error"' not in path.read_bytes()[:20])

@@ -14,7 +14,7 @@ import requests
 from fake_ollama import FakeOllama
 from tests.docs.dockerfile import Dockerfile
 from tests.docs.reading import ROOT
-from tests.servers import free_port
+from tests.support.servers import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.process, pytest.mark.timeout(900)]
 

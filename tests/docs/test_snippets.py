@@ -28,7 +28,7 @@ from fake_ollama import FakeOllama
 from gateway.cli import COMMANDS
 from gateway.config import Settings
 from tests.docs.reading import ROOT, Block, blocks, languages
-from tests.process import Gateway
+from tests.support.process import Gateway
 
 SHELL, PYTHON, NODE = blocks("bash"), blocks("python"), blocks("js")
 BASE = "http://localhost:3000"

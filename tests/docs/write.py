@@ -22,7 +22,7 @@ from gateway.openapi import parts, shared
 from gateway.policy import client_snippets
 from gateway.schemas import convert
 from gateway.schemas.settings import DEFAULTS, RuntimeSettings
-from tests.document import document
+from tests.support.document import document
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DOCS = ROOT / "docs"

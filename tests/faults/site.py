@@ -28,7 +28,7 @@ from gateway.store import servers
 from gateway.store.coordination import versions
 from gateway.store.database.engine import Database
 from gateway.store.tables import RequestLogRow
-from tests.process import Gateway
+from tests.support.process import Gateway
 
 TERN = FakeModel("tern:latest", ("completion", "tools"), context_length=8192, slots=64)
 WAIT_S = 10.0

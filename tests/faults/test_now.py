@@ -12,7 +12,7 @@ import requests
 from fake_ollama import Script
 from tests.faults.conftest import PATIENT, QUICK
 from tests.faults.site import RawCaller, Site, caller, until
-from tests.process import ADMIN_PASSWORD
+from tests.support.process import ADMIN_PASSWORD
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(120)]
 

@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 from types import TracebackType
 
-from tests.process import ROOT
+from tests.support.process import ROOT
 
 _NAMES = """\
 import _socket, os, time

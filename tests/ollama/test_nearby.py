@@ -8,7 +8,7 @@ import pytest
 
 from fake_ollama import FakeOllama
 from gateway.ollama import nearby
-from tests.servers import free_port
+from tests.support.servers import free_port
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ import pytest
 import requests
 
 from fake_ollama import FakeOllama
-from tests.process import ROOT
-from tests.servers import free_port
+from tests.support.process import ROOT
+from tests.support.servers import free_port
 
 UV = Path(sys.executable).with_name("uv")
 

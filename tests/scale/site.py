@@ -20,8 +20,8 @@ import pytest
 import requests
 
 from gateway.config import Settings
-from tests.process import ROOT
-from tests.servers import Process, free_port, running_postgres, running_redis
+from tests.support.process import ROOT
+from tests.support.servers import Process, free_port, running_postgres, running_redis
 
 START_S = 90.0
 _FOREIGN = ("GATEWAY_", "OLLAMA_", "ADMIN_", "PROMETHEUS_", "OTEL_")

@@ -10,7 +10,7 @@ import anthropic
 import openai
 import pytest
 
-from tests.process import Gateway
+from tests.support.process import Gateway
 
 TIMEOUT_S = 20.0
 

@@ -9,8 +9,8 @@ import pytest
 from pydantic import BaseModel, field_validator
 
 from fake_ollama import FakeOllama, Script
-from tests.process import Gateway
 from tests.sdk.things import sent
+from tests.support.process import Gateway
 
 pytestmark = [
     pytest.mark.slow,

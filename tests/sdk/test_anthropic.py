@@ -13,8 +13,8 @@ from anthropic import beta_tool
 from pydantic import BaseModel
 
 from fake_ollama import FakeOllama, Script, error
-from tests.process import Gateway
 from tests.sdk.things import BREAKS, CLAUDE_TOOL, HELLO, LEFT, RED_DOT, sent
+from tests.support.process import Gateway
 
 pytestmark = [pytest.mark.sdk, pytest.mark.process]
 

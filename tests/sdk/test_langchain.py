@@ -8,8 +8,8 @@ import pytest
 from pydantic import BaseModel, SecretStr
 
 from fake_ollama import FakeOllama, Script
-from tests.process import Gateway
 from tests.sdk.things import BREAKS, RED_DOT, sent
+from tests.support.process import Gateway
 
 pytestmark = [
     pytest.mark.slow,

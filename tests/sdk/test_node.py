@@ -13,8 +13,8 @@ from typing import Any, TypeAlias
 import pytest
 
 from fake_ollama import FakeOllama, Script
-from tests.process import Gateway
 from tests.sdk.things import BREAKS, LEFT, sent
+from tests.support.process import Gateway
 
 pytestmark = [pytest.mark.node, pytest.mark.sdk, pytest.mark.process]
 

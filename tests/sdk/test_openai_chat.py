@@ -9,8 +9,8 @@ import pytest
 from pydantic import BaseModel
 
 from fake_ollama import FakeOllama, Script, error
-from tests.process import Gateway
 from tests.sdk.things import BREAKS, CHAT_TOOL, HELLO, RED_DOT
+from tests.support.process import Gateway
 
 pytestmark = [pytest.mark.sdk, pytest.mark.process]
 

@@ -11,8 +11,8 @@ import openai
 import pytest
 
 from fake_ollama import FakeOllama, Script
-from tests.process import Gateway
 from tests.sdk.things import BREAKS, LEFT, sent
+from tests.support.process import Gateway
 
 pytestmark = [pytest.mark.sdk, pytest.mark.process]
 

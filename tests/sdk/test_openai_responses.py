@@ -11,8 +11,8 @@ import pytest
 from pydantic import BaseModel
 
 from fake_ollama import FakeOllama, Script, error
-from tests.process import Gateway
 from tests.sdk.things import BREAKS, FLAT_TOOL, HELLO, LEFT, RED_DOT, sent
+from tests.support.process import Gateway
 
 pytestmark = [pytest.mark.sdk, pytest.mark.process]
 

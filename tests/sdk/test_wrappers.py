@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from fake_ollama import FakeOllama, Script
-from tests.process import Gateway
 from tests.sdk.things import BREAKS, CHAT_TOOL, HELLO, sent
+from tests.support.process import Gateway
 
 pytestmark = [
     pytest.mark.slow,

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.wire import TIMEOUT_S, Wire
-from tests.process import ROOT
+from tests.support.process import ROOT
 
 ENVIRON = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
 

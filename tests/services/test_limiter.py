@@ -28,9 +28,9 @@ from gateway.schemas.key import Budget, Key
 from gateway.schemas.settings import RuntimeSettings
 from gateway.store.tables import CounterLeaseRow, KeyCounterRow
 from gateway.store.usage import counters
-from tests.servers import Redis, running_redis
 from tests.services.conftest import FakeClock
 from tests.soak import times
+from tests.support.servers import Redis, running_redis
 
 
 def key(number: int = 1, *, budgets: tuple[Budget, ...] = (), **limits: int) -> Key:

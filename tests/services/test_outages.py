@@ -19,11 +19,11 @@ from gateway.runtime.database import Store, StoreUnavailable
 from gateway.store.database import schema
 from gateway.store.database.engine import Database
 from gateway.store.tables import KeyCounterRow, RequestLogRow
-from tests.process import Gateway, wait_for
-from tests.servers import Postgres, running_postgres
 from tests.services.conftest import FakeClock, Worker
 from tests.services.test_usage_writer import admission, assert_sums_agree, settlement
 from tests.soak import times
+from tests.support.process import Gateway, wait_for
+from tests.support.servers import Postgres, running_postgres
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(times(300, 3600))]
 

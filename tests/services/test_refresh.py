@@ -14,9 +14,9 @@ from gateway.core.admin import SYSTEM
 from gateway.runtime.database import Store, StoreUnavailable
 from gateway.store.coordination import versions
 from gateway.store.database.engine import Database
-from tests import models
 from tests.services.conftest import FakeClock
 from tests.services.sites import Site
+from tests.support import models
 
 TERN = FakeModel("tern:latest", ("completion", "tools"), context_length=4096)
 HERON = FakeModel("heron:7b", ("completion", "vision"))

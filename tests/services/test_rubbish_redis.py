@@ -14,8 +14,8 @@ from gateway.limits.limiter import Limiter
 from gateway.runtime import redis_connection, tasks
 from gateway.runtime.database import Store
 from gateway.runtime.shared_counts import SharedCounts, slot_name
-from tests.servers import Redis, running_redis
 from tests.services.test_limiter import admitted, key
+from tests.support.servers import Redis, running_redis
 
 pytestmark = pytest.mark.services
 

@@ -15,9 +15,9 @@ import pytest
 from gateway.runtime import tasks
 from gateway.runtime.shared_counts import SharedCounts, slot_name
 from gateway.scheduling.shared_slots import POLL_S
-from tests.process import ROOT
-from tests.servers import Redis, running_redis
 from tests.services.fleets import ALICE, BOB, Bench, server
+from tests.support.process import ROOT
+from tests.support.servers import Redis, running_redis
 
 SLOT = slot_name(1, "tern:latest")
 redis_only = pytest.mark.services

@@ -17,7 +17,7 @@ import requests
 from fake_ollama import FakeOllama
 from gateway.accounting.tracing import MOST, Traces, spans_of
 from gateway.core.usage import Admission, Settlement
-from tests.process import Gateway
+from tests.support.process import Gateway
 
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 CHAT = Admission(

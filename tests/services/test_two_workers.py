@@ -17,9 +17,9 @@ import pytest
 import requests
 
 from fake_ollama import FakeOllama, Script
-from tests.process import Gateway, wait_for
-from tests.servers import Postgres, running_redis
 from tests.soak import times
+from tests.support.process import Gateway, wait_for
+from tests.support.servers import Postgres, running_redis
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(times(300, 3600))]
 

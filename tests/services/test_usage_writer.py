@@ -35,8 +35,8 @@ from gateway.store.tables import (
     WorkerRow,
 )
 from gateway.store.usage import records, request_queries, usage_queries
-from tests.process import wait_for
 from tests.soak import times
+from tests.support.process import wait_for
 
 AT = datetime(2030, 5, 15, 12, 34, 56, tzinfo=UTC)
 

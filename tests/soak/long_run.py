@@ -28,7 +28,7 @@ from fake_ollama import FakeModel, FakeOllama, Fault, Script, error
 from gateway.core.admin import SYSTEM
 from tests.contract.asking import ENDPOINTS, GENERATING
 from tests.contract.wire import Wire, post
-from tests.process import Gateway, wait_for
+from tests.support.process import Gateway, wait_for
 
 pytestmark = pytest.mark.process
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.store.database.engine import Database
-from tests.servers import Postgres
+from tests.support.servers import Postgres
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.services)])

@@ -13,7 +13,7 @@ from gateway.schemas.key import Key
 from gateway.schemas.server import Server
 from gateway.store import catalog, keys, servers
 from gateway.store.database.engine import Database
-from tests.models import change
+from tests.support.models import change
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 

@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.process import Gateway
+from tests.support.process import Gateway
 
 SIZE = "16m"
 _MOVE_IN = """

@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from fake_ollama import FakeOllama
-from tests.process import Gateway, wait_for
+from tests.support.process import Gateway, wait_for
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(300)]
 

@@ -13,7 +13,7 @@ from fake_ollama import FakeModel, FakeOllama
 from tests.contract.asking import GENERATING, is_refusal
 from tests.contract.conftest import Caller
 from tests.contract.wire import Wire, post
-from tests.process import Gateway
+from tests.support.process import Gateway
 from tests.whole.conftest import until
 
 pytestmark = pytest.mark.process

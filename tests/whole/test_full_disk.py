@@ -14,7 +14,7 @@ import requests
 from fake_ollama import FakeOllama
 from tests.admin.test_keys import PLAIN
 from tests.contract.asking import GENERATING, is_refusal
-from tests.process import ADMIN_PASSWORD, Gateway
+from tests.support.process import ADMIN_PASSWORD, Gateway
 from tests.whole.disks import DISKS, NoGrowth, SmallDisk
 from tests.whole.test_broken_store import is_sound, state, wait_for
 

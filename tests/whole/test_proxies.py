@@ -19,8 +19,8 @@ import pytest
 import requests
 
 from fake_ollama import FakeOllama, Script
-from tests.process import ADMIN_PASSWORD, Gateway
-from tests.servers import Process, free_port
+from tests.support.process import ADMIN_PASSWORD, Gateway
+from tests.support.servers import Process, free_port
 
 pytestmark = [pytest.mark.process, pytest.mark.services]
 

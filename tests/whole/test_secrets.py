@@ -20,7 +20,7 @@ from fake_ollama import DEFAULT_MODELS, FAULTS, FakeModel, FakeOllama, Fault, Sc
 from tests.contract.asking import GENERATING
 from tests.contract.conftest import Caller, Operator
 from tests.contract.wire import post
-from tests.process import ADMIN_PASSWORD, Gateway
+from tests.support.process import ADMIN_PASSWORD, Gateway
 from tests.whole.conftest import until
 
 pytestmark = pytest.mark.process

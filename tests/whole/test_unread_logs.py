@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from fake_ollama import FakeOllama
-from tests.process import Gateway
+from tests.support.process import Gateway
 
 pytestmark = pytest.mark.process
 

@@ -1,7 +1,7 @@
 """Golden files: what each dialect makes of each recording, whole and streamed.
 
-    python -m tests.golden           write them again; then read the diff
-    python -m tests.golden --check   tell which ones differ
+    python -m tests.support.golden           write them again; then read the diff
+    python -m tests.support.golden --check   tell which ones differ
 
 `data/golden/<dialect>/<recording>.sse` is the stream, `.json` the whole answer or the error in its
 place. A dialect joins by an entry in `DIALECTS`.
@@ -25,7 +25,7 @@ from gateway.errors import GatewayError, InvalidRequest
 from gateway.ollama.wire import Decoder
 from gateway.schemas.settings import RuntimeSettings
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).resolve().parents[1] / "data"
 GOLDEN = DATA / "golden"
 SEED = "c0ffee00c0ffee00c0ffee00"
 CREATED = 1_754_000_000

@@ -27,7 +27,7 @@ from gateway.services import make
 from gateway.web.context import Services
 from tests.support.database import prepare
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 START_S = 30.0
 ADMIN_PASSWORD = "correct horse battery"
 
