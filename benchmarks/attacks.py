@@ -42,9 +42,9 @@ from typing import Any
 import requests
 
 from fake_ollama import FakeModel, FakeOllama, Script
-from tests.contract.wire import Wire, post
-from tests.support.process import ADMIN_PASSWORD, Gateway, wait_for
+from tests.support.process import ADMIN_PASSWORD, Gateway, until
 from tests.support.servers import running_redis
+from tests.support.wire import Wire, post
 
 FORM = (
     b"POST /auth/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\n"
@@ -304,12 +304,12 @@ def kills(_: argparse.Namespace) -> None:
             client.start()
         for _ in range(40):
             time.sleep(2)
-            wait_for(lambda: len(_workers(target)) == 4, "four workers")
+            until(lambda: len(_workers(target)) == 4, "four workers")
             os.kill(random.choice(_workers(target)), signal.SIGKILL)
         end.set()
         for client in clients:
             client.join()
-        wait_for(lambda: None not in _recorded(target).values(), "the end of every call", 120)
+        until(lambda: None not in _recorded(target).values(), "the end of every call", 120)
         recorded = _recorded(target)
     missing = [tokens - (recorded.get(name) or 0) for name, tokens in got.items()]
     print(

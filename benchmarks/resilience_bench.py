@@ -30,7 +30,8 @@ from sqlalchemy import select
 
 from fake_ollama import FakeOllama, Script
 from gateway.store.tables import RequestLogRow
-from tests.faults.site import RawCaller, Site, Streamed, until
+from tests.integration.faults.site import RawCaller, Site, Streamed
+from tests.support.process import until
 
 PHASES = ("queued", "loading", "prefill", "silent", "answering")
 WAYS = ("fin", "rst", "half")

@@ -25,19 +25,6 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("calm")
 
 
-LONG = (
-    "tests/sdk/",  # before the browser, whose library keeps an event loop running
-    "tests/scale/",
-    "tests/faults/",
-    "tests/browser/",
-    "tests/docs/",
-    "tests/admin/test_hostile",
-    "tests/services/test_two_workers",
-    "tests/whole/",
-    "tests/store/",
-)
-
-
 @pytest.fixture(scope="session", autouse=True)
 def _cheap_passwords() -> Iterator[None]:
     """Let argon2 cost little: what a real hash costs, thousands of sign-ins would pay."""
@@ -68,13 +55,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take long: two processes then end at the same time."""
-
-    def rank(item: pytest.Item) -> int:
-        path = item.path.as_posix()
-        return next((n for n, long in enumerate(LONG) if long in path), len(LONG))
-
-    items.sort(key=rank)
+    """Put the browser's tests last: its library keeps an event loop running."""
+    items.sort(key=lambda item: "tests/browser/" in item.path.as_posix())
 
 
 def pytest_terminal_summary(

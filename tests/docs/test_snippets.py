@@ -180,9 +180,9 @@ def test_a_python_block_runs(live: Gateway, block: Block, tmp_path: Path) -> Non
 @pytest.mark.parametrize("block", NODE, ids=[block.id for block in NODE])
 def test_a_node_block_runs(live: Gateway, block: Block) -> None:
     node = shutil.which("node")
-    folder = ROOT / "tests" / "sdk" / "node"
+    folder = ROOT / "tests" / "integration" / "clients" / "node"
     if node is None or not (folder / "node_modules").is_dir():
-        pytest.skip("Node.js or the packages of tests/sdk/node are not installed")
+        pytest.skip("Node.js or the packages of tests/integration/clients/node are not installed")
     printed = run([node, "--input-type=module", "-e", filled(block.text, live)], live, folder)
 
     assert printed.strip()

@@ -77,7 +77,7 @@ class Callers:
         for thread in self._threads:
             thread.join(150)
 
-    def wait_for(self, good: int) -> None:
+    def until(self, good: int) -> None:
         """Wait until that many further calls went well."""
         goal = self.outcome.good + good
         until_s = time.monotonic() + WAIT_S

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.wire import TIMEOUT_S, Wire
 from tests.support.process import ROOT
+from tests.support.wire import TIMEOUT_S, Wire
 
 ENVIRON = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.wire import Wire
 from tests.server.conftest import Site
 from tests.server.site import worker_connections
+from tests.support.wire import Wire
 
 pytestmark = pytest.mark.process
 

@@ -9,9 +9,9 @@ import pytest
 from gunicorn.http import errors
 
 from gateway.server.worker import GatewayWorker
-from tests.contract.wire import Wire
 from tests.server.conftest import Site
 from tests.server.site import CANARY, worker_connections
+from tests.support.wire import Wire
 
 HOST = b"Host: site\r\n"
 GET = b"GET / HTTP/1.1\r\n" + HOST + b"\r\n"

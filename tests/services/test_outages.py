@@ -22,7 +22,7 @@ from gateway.store.tables import KeyCounterRow, RequestLogRow
 from tests.services.conftest import FakeClock, Worker
 from tests.services.test_usage_writer import admission, assert_sums_agree, settlement
 from tests.soak import times
-from tests.support.process import Gateway, wait_for
+from tests.support.process import Gateway, until
 from tests.support.servers import Postgres, running_postgres
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(times(300, 3600))]
@@ -100,7 +100,7 @@ def test_a_frozen_postgresql_holds_up_no_call_and_loses_no_record(
             still = ask(gateway, warm)
         finally:
             server.thaw()
-        wait_for(lambda: ask(gateway, cold) == 200, "the database is back")
+        until(lambda: ask(gateway, cold) == 200, "the database is back")
         after = [ask(gateway, budgeted) for _ in range(3)]
         code = gateway.stop()
         database = Database.open(env["DATABASE_URL"])
@@ -152,7 +152,7 @@ def test_a_postgresql_that_restarts_again_and_again_fails_no_call_of_a_warm_key(
                     before = _written(env["DATABASE_URL"])
                     server.stop()
                     server.start()
-                    wait_for(lambda n=before: _written(env["DATABASE_URL"]) > n, "usage written")
+                    until(lambda n=before: _written(env["DATABASE_URL"]) > n, "usage written")
             finally:
                 ended.set()
             for caller in callers:

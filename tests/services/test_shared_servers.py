@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from fake_ollama import FakeOllama, Script
-from tests.support.process import Gateway, wait_for
+from tests.support.process import Gateway, until
 from tests.support.servers import Postgres, running_redis
 
 pytestmark = [pytest.mark.process, pytest.mark.services, pytest.mark.timeout(300)]
@@ -142,10 +142,10 @@ def test_calls_that_wait_are_counted_over_all_workers_and_answered(site: Site) -
         calls.append(pool.submit(site.chat, 0, flood, "flood"))
         gate.wait_reached(WAIT_S)
         calls += [pool.submit(site.chat, n, flood, "flood") for n in range(40)]
-        wait_for(lambda: site.waiting() == 40, "the flood")
+        until(lambda: site.waiting() == 40, "the flood")
         calls += [pool.submit(site.chat, n, modest, "modest") for n in range(3)]
         calls.append(pool.submit(site.chat, 1, urgent, "urgent"))
-        wait_for(lambda: site.waiting() == 44, "the other calls")
+        until(lambda: site.waiting() == 44, "the other calls")
         assert len(site.ollama.calls("/api/chat")) == 1
         gate.release()
         codes = {call.result(WAIT_S) for call in calls}

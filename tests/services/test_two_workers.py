@@ -18,7 +18,7 @@ import requests
 
 from fake_ollama import FakeOllama, Script
 from tests.soak import times
-from tests.support.process import Gateway, wait_for
+from tests.support.process import Gateway, until
 from tests.support.servers import Postgres, running_redis
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(times(300, 3600))]
@@ -108,7 +108,7 @@ def test_a_revoked_key_is_refused_by_every_worker_and_its_streams_end(
         lines: list[bytes] = []
         reader = threading.Thread(target=lambda: lines.extend(stream.iter_lines()))
         reader.start()
-        wait_for(lambda: len(lines) > 10, "the first words")
+        until(lambda: len(lines) > 10, "the first words")
         admin.revoke(key_id)
         revoked_s = time.monotonic()
         time.sleep(1.0)  # the stated bound: nothing may be admitted later
@@ -134,20 +134,20 @@ def test_a_budget_holds_across_workers_and_killed_ones_leave_the_sums_right(
             codes = list(pool.map(lambda _: chat(gateway.url, secret).status_code, range(120)))
         _, free = admin.issue("free")
         for _ in range(times(1, 25)):
-            wait_for(lambda: len(_children(gateway.pid)) == 3, "three workers")
+            until(lambda: len(_children(gateway.pid)) == 3, "three workers")
             with ThreadPoolExecutor(8) as pool:
                 running = [pool.submit(_quietly, gateway.url, free) for _ in range(60)]
                 os.kill(_children(gateway.pid)[0], signal.SIGKILL)
                 for call in running:
                     call.result()
-        wait_for(
+        until(
             lambda: (
                 rows(gateway, "SELECT count(*) FROM request_log WHERE settled_at IS NULL")[0][0]
                 == 0
             ),
             "the end of every call",
         )
-        wait_for(lambda: sums_agree(gateway), "agreement of rows, rollups and counters")
+        until(lambda: sums_agree(gateway), "agreement of rows, rollups and counters")
 
     assert codes.count(200) == 40
     assert set(codes) == {200, 429}

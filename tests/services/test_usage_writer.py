@@ -36,7 +36,7 @@ from gateway.store.tables import (
 )
 from gateway.store.usage import records, request_queries, usage_queries
 from tests.soak import times
-from tests.support.process import wait_for
+from tests.support.process import until
 
 AT = datetime(2030, 5, 15, 12, 34, 56, tzinfo=UTC)
 
@@ -393,7 +393,7 @@ def test_what_a_call_of_a_killed_worker_had_taken_is_counted(
     writer.admit(admission())
     writer.start()
     query = select(RequestLogRow.completion_tokens)
-    wait_for(lambda: any_store.read(lambda s: s.scalar(query)) == 40, "the progress")
+    until(lambda: any_store.read(lambda s: s.scalar(query)) == 40, "the progress")
     writer.stop()
     reaper(any_store, lambda pid: False).look()
     row = any_store.read(lambda s: s.scalars(select(RequestLogRow)).one())

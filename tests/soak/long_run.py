@@ -26,9 +26,9 @@ import requests
 
 from fake_ollama import FakeModel, FakeOllama, Fault, Script, error
 from gateway.core.admin import SYSTEM
-from tests.contract.asking import ENDPOINTS, GENERATING
-from tests.contract.wire import Wire, post
-from tests.support.process import Gateway, wait_for
+from tests.support.asking import ENDPOINTS, GENERATING
+from tests.support.process import Gateway, until
+from tests.support.wire import Wire, post
 
 pytestmark = pytest.mark.process
 
@@ -123,7 +123,7 @@ def _never_reader(crowd: Crowd, wire: Wire, dice: random.Random) -> None:
     """Read nothing of an answer without end, until the gateway ends the connection."""
     crowd.ask(wire, "chat", model="endless", stream=True)
     with suppress(AssertionError):  # the time is over first
-        wait_for(lambda: _is_ended(wire) or time.monotonic() > crowd.until_s, "its end", 60.0)
+        until(lambda: _is_ended(wire) or time.monotonic() > crowd.until_s, "its end", 60.0)
 
 
 def _is_ended(wire: Wire) -> bool:
@@ -253,13 +253,13 @@ def test_nothing_is_left_of_anybody(ollama: FakeOllama, tmp_path: Path) -> None:
             "crowd", budgets=[{"metric": "tokens", "period": "month", "limit": 10**9}]
         )
         _run(gateway, min(1.0, MINUTES / 5))  # modules, pools and caches are filled
-        wait_for(lambda: State.of(gateway).is_quiet(), "a quiet gateway", 60.0)
+        until(lambda: State.of(gateway).is_quiet(), "a quiet gateway", 60.0)
         before = State.of(gateway)
         crowd = _run(gateway, MINUTES)
-        wait_for(lambda: State.of(gateway).is_quiet(), "a quiet gateway", 60.0)
+        until(lambda: State.of(gateway).is_quiet(), "a quiet gateway", 60.0)
         with suppress(AssertionError):  # the watchdog gives memory back every half a minute
             most = MOST_GROWTH * before.memory
-            wait_for(lambda: State.of(gateway).memory <= most, "memory given back", 60.0)
+            until(lambda: State.of(gateway).memory <= most, "memory given back", 60.0)
         after = State.of(gateway)
         lag = requests.get(f"{gateway.url}/metrics", timeout=30).text
         log = "".join(gateway.log)

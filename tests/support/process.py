@@ -32,11 +32,14 @@ START_S = 30.0
 ADMIN_PASSWORD = "correct horse battery"
 
 
-def wait_for(seen: Callable[[], bool], what: str, at_most_s: float = 30.0) -> None:
-    """Wait until something of another process is seen."""
-    until_s = time.monotonic() + at_most_s
-    while not seen():
-        assert time.monotonic() < until_s, f"{what}: not seen"
+def until(look: Callable[[], Any], what: str, timeout_s: float = 30.0) -> Any:
+    """Look again and again until something true is seen; return it. Raises AssertionError."""
+    deadline_s = time.monotonic() + timeout_s
+    while True:
+        found = look()
+        if found:
+            return found
+        assert time.monotonic() < deadline_s, f"waited {timeout_s} s for {what}"
         time.sleep(0.02)
 
 

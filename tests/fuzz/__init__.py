@@ -1,1 +1,0 @@
-"""Bodies nobody would write, by the thousand: `FULL=1` sends 200,000."""

@@ -1,0 +1,1 @@
+"""A running gateway, seen from outside: what its parts promise together."""

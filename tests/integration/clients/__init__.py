@@ -1,0 +1,1 @@
+"""Official SDKs and the frameworks above them."""

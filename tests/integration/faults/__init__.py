@@ -1,0 +1,1 @@
+"""What breaks: Ollama, its network, the store, the disk, and parts of our own."""

@@ -1,0 +1,207 @@
+"""Callers who leave: whatever the moment, the call to Ollama ends within a second."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from fake_ollama import FakeOllama, Script
+from tests.integration.conftest import Caller, Operator
+from tests.support.asking import ENDPOINTS, GENERATING
+from tests.support.wire import Wire, post
+
+pytestmark = pytest.mark.process
+
+LIMIT_S = 1.0
+
+HOW: dict[str, Callable[[Wire], None]] = {
+    "FIN": lambda wire: wire.sock.close(),
+    "RST": lambda wire: wire.reset(),
+    "half-close": lambda wire: wire.sock.shutdown(socket.SHUT_WR),
+    "pipelined": lambda wire: (
+        wire.send(b"GET /healthz HTTP/1.1\r\nHost: gateway\r\n\r\n"),
+        wire.sock.close(),
+    )[-1],
+}
+MOMENTS: dict[str, Any] = {"before the headers": 0, "while it loads": "load", "in the middle": 2}
+SHAPES = {"whole": False, "streamed": True}
+
+
+def _leave(
+    caller: Caller, ollama: FakeOllama, name: str, stream: bool, at: Any, how: str, **more: Any
+) -> None:
+    """Ask, leave at a moment, and see the call to Ollama end."""
+    endpoint = ENDPOINTS[name]
+    body = endpoint.with_(**({"stream": stream} if endpoint.streams else {}), **more)
+    with ollama.hold(body["model"], at=at) as gate:
+        wire = caller.wire()
+        wire.send(post(endpoint.path, body, caller.key))
+        gate.wait_reached()
+        HOW[how](wire)
+        gone = ollama.wait_disconnect(timeout=LIMIT_S)
+
+    assert [one.path for one in gone] == [endpoint.upstream]
+    assert caller.ask("GET", "/healthz").status == 200
+
+
+@pytest.mark.parametrize("name", GENERATING)
+@pytest.mark.parametrize("stream", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("at", MOMENTS.values(), ids=MOMENTS)
+def test_a_caller_who_closes_ends_the_call(
+    caller: Caller, ollama: FakeOllama, name: str, stream: bool, at: Any
+) -> None:
+    _leave(caller, ollama, name, stream, at, "FIN")
+
+
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("stream", SHAPES.values(), ids=SHAPES)
+def test_every_way_to_leave_is_noticed(
+    caller: Caller, ollama: FakeOllama, stream: bool, how: str
+) -> None:
+    _leave(caller, ollama, "chat", stream, 2, how)
+
+
+def test_leaving_ends_every_choice(caller: Caller, ollama: FakeOllama, operator: Operator) -> None:
+    ollama.script("llama3.2", Script(content="on and on ", endless=True, delay_s=0.01))
+    wire = caller.wire()
+    wire.send(post("/v1/chat/completions", GENERATING["chat"].with_(stream=True, n=2), caller.key))
+    wire.head()
+    ollama.wait_requests(1, "/api/chat")
+
+    wire.sock.close()
+
+    ollama.wait_disconnect(timeout=LIMIT_S)
+    ollama.wait_idle(timeout=LIMIT_S)
+    assert operator.call("GET", "/health")["running"] == 0
+
+
+def test_leaving_while_vectors_are_made_ends_the_call(caller: Caller, ollama: FakeOllama) -> None:
+    _leave(caller, ollama, "embeddings", False, 0, "FIN")
+
+
+def test_leaving_between_two_passes_ends_the_second(caller: Caller, ollama: FakeOllama) -> None:
+    """A forced call that the model did not make is asked for once more."""
+    tool = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
+    endless = Script(content="{ ", endless=True, delay_s=0.01)
+    ollama.script("llama3.2", Script(content="No."), endless)
+    wire = caller.wire()
+    body = GENERATING["chat"].with_(tools=[tool], tool_choice="required")
+    wire.send(post("/v1/chat/completions", body, caller.key))
+    ollama.wait_requests(2, "/api/chat")
+
+    wire.sock.close()
+
+    ollama.wait_disconnect(timeout=LIMIT_S)
+
+
+def test_leaving_the_line_frees_the_place(
+    caller: Caller, ollama: FakeOllama, operator: Operator
+) -> None:
+    """Calls beyond the slots wait in the gateway; one that leaves never reaches Ollama."""
+    body = GENERATING["chat"].with_(model="tinyllama", stream=True)
+    wires = [caller.wire() for _ in range(4)]
+
+    def live() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = operator.call("GET", "/live")["data"]
+        return found
+
+    def in_line(calls: list[dict[str, Any]]) -> int:
+        return sum(call["position"] > 0 for call in calls)
+
+    with ollama.hold("tinyllama", at=1) as gate:
+        for count, wire in enumerate(wires, 1):  # one after the other, so that their order is known
+            wire.send(post("/v1/chat/completions", body, caller.key))
+            _until(live, lambda calls, count=count: len(calls) == count)
+        gate.wait_reached()
+        known = _until(live, lambda calls: in_line(calls) + len(ollama.calls("/api/chat")) == 4)
+        running = 4 - in_line(known)
+        for wire in wires[running:]:
+            wire.sock.close()
+        left = _until(live, lambda calls: len(calls) == running)
+        for wire in wires[:running]:
+            wire.sock.close()
+        _until(live, lambda calls: not calls)
+
+    ollama.wait_idle(timeout=LIMIT_S)
+    assert 0 < running < 4
+    assert [call["request_id"] for call in left] == [call["request_id"] for call in known[:running]]
+    assert len(ollama.calls("/api/chat")) == running
+
+
+def _until(ask: Callable[[], Any], fits: Callable[[Any], bool]) -> Any:
+    """Ask again and again until the answer fits, ten seconds at most."""
+    deadline_s = time.monotonic() + 10
+    while not fits(found := ask()):
+        assert time.monotonic() < deadline_s, f"never came to be: {found}"
+        time.sleep(0.01)
+    return found
+
+
+@pytest.mark.parametrize("name", GENERATING)
+def test_who_left_is_recorded_so(
+    caller: Caller, ollama: FakeOllama, operator: Operator, name: str
+) -> None:
+    endpoint = GENERATING[name]
+    with ollama.hold("llama3.2", at=2) as gate:
+        wire = caller.wire()
+        wire.send(post(endpoint.path, endpoint.with_(stream=True), caller.key))
+        _, headers = wire.head()
+        gate.wait_reached()
+        wire.sock.close()
+        ollama.wait_disconnect(timeout=LIMIT_S)
+
+    found = _until(
+        lambda: operator.call("GET", "/requests?limit=50")["data"],
+        lambda rows: any(
+            row["request_id"] == headers["x-request-id"] and row["settled"] for row in rows
+        ),
+    )
+    mine = next(row for row in found if row["request_id"] == headers["x-request-id"])
+    assert (mine["status"], mine["error_code"]) == (499, "client_closed")
+
+
+@pytest.mark.parametrize("cut", [20, 400])
+def test_leaving_during_the_upload_makes_no_call(
+    caller: Caller, ollama: FakeOllama, cut: int
+) -> None:
+    raw = post("/v1/chat/completions", GENERATING["chat"].with_(pad="x" * 500), caller.key)
+    wire = caller.wire()
+    wire.send(raw[:-cut])
+    wire.sock.close()
+
+    assert caller.ask("GET", "/healthz").status == 200
+    assert ollama.calls("/api/chat") == []
+
+
+def test_a_slow_reader_does_not_hold_others_up(caller: Caller, ollama: FakeOllama) -> None:
+    ollama.script("llama3.2", Script(content="x" * 4000 + " ", endless=True))
+    deaf = caller.wire()
+    deaf.send(post("/v1/chat/completions", GENERATING["chat"].with_(stream=True), caller.key))
+    deaf.head()
+
+    ollama.script("gemma3:4b", Script(content="Fine."))
+    reply = caller.post("/v1/chat/completions", GENERATING["chat"].with_(model="gemma3:4b"))
+
+    assert reply.status == 200
+    deaf.sock.close()
+    ollama.wait_disconnect(timeout=LIMIT_S * 5)
+
+
+def test_many_leavers_leave_nothing_behind(
+    caller: Caller, ollama: FakeOllama, operator: Operator
+) -> None:
+    ollama.script("*", Script(content="on and on ", endless=True, delay_s=0.005))
+    for number in range(40):
+        endpoint = list(GENERATING.values())[number % 4]
+        wire = caller.wire()
+        wire.send(post(endpoint.path, endpoint.with_(stream=number % 8 < 4), caller.key))
+        if number % 3 == 0:
+            ollama.wait_requests(1)
+        (wire.reset if number % 2 else wire.sock.close)()
+
+    _until(lambda: operator.call("GET", "/health"), lambda health: health["running"] == 0)
+    ollama.wait_idle()

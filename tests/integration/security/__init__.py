@@ -1,0 +1,1 @@
+"""Attacks, credentials, and secrets that must stay secret."""
