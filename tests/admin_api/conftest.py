@@ -32,8 +32,28 @@ def parts(app: Flask) -> Services:
 
 
 @pytest.fixture
-def call(app: Flask, parts: Services) -> Call:
+def call(app: Flask) -> Call:
     """Call the API with a token of a role (owner unless said otherwise)."""
+    return caller(app)
+
+
+@pytest.fixture(scope="session")
+def untouched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
+    """An application that no test changes."""
+    made = make_app(tmp_path_factory.mktemp("untouched") / "data")
+    yield made
+    close(made)
+
+
+@pytest.fixture(scope="session")
+def refused(untouched: Flask) -> Call:
+    """Call the API of an application that no test changes."""
+    return caller(untouched)
+
+
+def caller(app: Flask) -> Call:
+    """Return what calls the API of an application."""
+    parts = of(app)
     secrets = {role: parts.admins.tokens.issue(role, role, CLI)[1] for role in ROLES}
     client = app.test_client()
 

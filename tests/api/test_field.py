@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -40,15 +39,22 @@ SCHEMA = {
 }
 
 
-@pytest.fixture
-def ollama() -> Iterator[FakeOllama]:
+@pytest.fixture(scope="module")
+def shared() -> Iterator[FakeOllama]:
     with FakeOllama(models=[STRICT, RENDERED, SEEING, BLIND, MIND]) as server:
         yield server
 
 
 @pytest.fixture
-def app(tmp_path: Path, ollama: FakeOllama) -> Iterator[App]:
-    with application(tmp_path, ollama) as app:
+def ollama(shared: FakeOllama) -> FakeOllama:
+    shared.reset()
+    return shared
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory, shared: FakeOllama) -> Iterator[App]:
+    """An application that no test changes."""
+    with application(tmp_path_factory.mktemp("field"), shared) as app:
         yield app
 
 
