@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -67,26 +66,23 @@ class Inside:
         )
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def fake() -> Iterator[FakeOllama]:
     with FakeOllama() as server:
         server.script("*", Script(content=[CANARY, " and", " more"], delay_s=0.05))
         yield server
 
 
-@pytest.fixture
-def inside(fake: FakeOllama, tmp_path: Any) -> Iterator[Inside]:
-    before = set(threading.enumerate())
-    environ = {"DATA_DIR": str(tmp_path / "data"), "OLLAMA_URL": fake.url}
+@pytest.fixture(scope="module")
+def inside(fake: FakeOllama, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inside]:
+    folder = tmp_path_factory.mktemp("inside") / "data"
+    environ = {"DATA_DIR": str(folder), "OLLAMA_URL": fake.url}
     settings = Settings.load(environ, None)
     prepare(settings)
     app = create_app(settings)
     of(app).refresher.refresh()
     made = Inside(app)
     yield made
-    for thread in set(threading.enumerate()) - before:
-        if thread.name.endswith("(run)"):  # of `offload.spawn`: what was cancelled ends soon
-            thread.join(5)
     for server in made.parts.scheduler.servers.values():
         server.client.close()
     made.parts.usage.flush()
