@@ -33,6 +33,7 @@ from gateway.store.tables import KeyCounterRow, RequestLogRow
 from gateway.store.usage import records
 from gateway.web.context import Services, of
 from tests.support.database import prepare
+from tests.support.keys import insert_many
 
 Run = Callable[..., Result]
 
@@ -66,6 +67,25 @@ def parts(app: Flask) -> Services:
 @pytest.fixture
 def run(app: Flask) -> Run:
     """Run a command as the shell would."""
+    return runs(app)
+
+
+@pytest.fixture(scope="module")
+def untouched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
+    """An application that no test changes."""
+    made = make_app(tmp_path_factory.mktemp("untouched") / "data")
+    yield made
+    close(made)
+
+
+@pytest.fixture(scope="module")
+def refused(untouched: Flask) -> Run:
+    """Run a command that changes nothing."""
+    return runs(untouched)
+
+
+def runs(app: Flask) -> Run:
+    """Return what runs commands of an application."""
     runner = app.test_cli_runner()
 
     def invoke(*args: object, stdin: str | None = None) -> Result:
@@ -136,8 +156,7 @@ def test_a_server_is_added_and_its_models_are_listed(run: Run, parts: Services) 
 
 
 def test_every_key_is_listed_whatever_number_there_is(run: Run, parts: Services) -> None:
-    for n in range(1_001):
-        parts.keys.issue({"name": f"app {n:04}"}, SYSTEM)
+    parts.store.write(lambda session: insert_many(session, 1_001))
     lines = run("key", "list").stdout.splitlines()
 
     assert len(lines) == 1_002
@@ -161,8 +180,10 @@ def test_every_key_is_listed_whatever_number_there_is(run: Run, parts: Services)
         (("restore", "/nowhere.db", "--yes"), "is not there"),
     ],
 )
-def test_a_refusal_is_one_line_and_exit_code_1(run: Run, args: tuple[str, ...], words: str) -> None:
-    result = run(*args, stdin="violet harbour 71\n")
+def test_a_refusal_is_one_line_and_exit_code_1(
+    refused: Run, args: tuple[str, ...], words: str
+) -> None:
+    result = refused(*args, stdin="violet harbour 71\n")
 
     assert result.exit_code == 1
     assert words in result.stderr
@@ -555,12 +576,13 @@ HOSTILE = {
 @pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE)
 @pytest.mark.parametrize("rehearsal", [(), ("--dry-run",)], ids=["import", "rehearsal"])
 def test_a_hostile_document_is_one_line_and_changes_nothing(
-    run: Run, parts: Services, tmp_path: Path, content: str, rehearsal: tuple[str, ...]
+    refused: Run, untouched: Flask, tmp_path: Path, content: str, rehearsal: tuple[str, ...]
 ) -> None:
+    parts = of(untouched)
     before = parts.settings.behaviour(), parts.keys.search(), parts.catalog.servers()
     file = tmp_path / "config.yaml"
     file.write_text(content)
-    result = run("config", "import", file, *rehearsal)
+    result = refused("config", "import", file, *rehearsal)
 
     assert result.exit_code == 1
     assert len(result.stderr.splitlines()) == 1
@@ -573,10 +595,10 @@ def test_a_hostile_document_is_one_line_and_changes_nothing(
 )
 @pytest.mark.parametrize("content", ["[" * 100_000, "9" * 6000, '{"a": ' + "9" * 6000 + "}"])
 def test_a_hostile_file_of_the_old_product_is_no_fault(
-    run: Run, tmp_path: Path, name: str, content: str
+    refused: Run, tmp_path: Path, name: str, content: str
 ) -> None:
     (tmp_path / name).write_text(content)
-    result = run("legacy", "import", tmp_path)
+    result = refused("legacy", "import", tmp_path)
 
     assert result.exception is None or isinstance(result.exception, SystemExit)
     assert len(result.stderr.splitlines()) <= 1
@@ -585,10 +607,10 @@ def test_a_hostile_file_of_the_old_product_is_no_fault(
 @pytest.mark.parametrize(
     "content", ["{", "- 1", "text", "a: [1", "\t", "!!python/object:os.system x"]
 )
-def test_a_broken_document_is_refused(run: Run, tmp_path: Path, content: str) -> None:
+def test_a_broken_document_is_refused(refused: Run, tmp_path: Path, content: str) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(content)
-    result = run("config", "import", file)
+    result = refused("config", "import", file)
 
     assert result.exit_code == 1
     assert "Traceback" not in result.output
@@ -731,20 +753,21 @@ def test_the_node_products_data_is_taken_over(run: Run, parts: Services, tmp_pat
     ],
 )
 def test_a_broken_old_file_is_named_and_nothing_is_taken_over(
-    run: Run, parts: Services, tmp_path: Path, name: str, content: str, words: str
+    refused: Run, untouched: Flask, tmp_path: Path, name: str, content: str, words: str
 ) -> None:
     folder = old_data(tmp_path / "old")
     (folder / name).write_text(content)
-    result = run("legacy", "import", folder)
+    result = refused("legacy", "import", folder)
 
     assert result.exit_code == 1
     assert words in result.stderr
+    parts = of(untouched)
     assert parts.keys.search() == []
     assert parts.catalog.models() == ()
 
 
-def test_a_folder_without_old_files_is_refused(run: Run, tmp_path: Path) -> None:
-    result = run("legacy", "import", tmp_path)
+def test_a_folder_without_old_files_is_refused(refused: Run, tmp_path: Path) -> None:
+    result = refused("legacy", "import", tmp_path)
 
     assert result.exit_code == 1
     assert "has none of config.json" in result.stderr

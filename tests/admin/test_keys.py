@@ -14,6 +14,7 @@ from gateway.schemas.key import Budget, Key
 from gateway.store.usage import records
 from gateway.web.context import Services, of
 from tests.admin.conftest import ACTOR, Visitor
+from tests.support.keys import insert_many
 
 SECRET = re.compile(r"sk-o2a-[0-9A-Za-z]{49}")
 PLAIN: dict[str, Any] = {
@@ -243,7 +244,7 @@ def test_a_bulk_change_with_a_vanished_key_changes_none(admin: Visitor, parts: S
 
 
 def test_every_page_of_many_keys_is_whole(admin: Visitor, parts: Services) -> None:
-    made = [parts.keys.issue({"name": f"app {n:04}"}, ACTOR)[0].id for n in range(1_101)]
+    made = parts.store.write(lambda session: insert_many(session, 1_101))
     call(parts, parts.keys.get(made[7]), prompt_tokens=9)
     parts.keys.enable(made[:3], False, ACTOR)
     last = admin.get("/admin/keys?sort=name&offset=1100").text
