@@ -229,7 +229,6 @@ def test_nothing_is_left_of_calls_cancelled_anywhere(site: Site) -> None:
     settled = Counter(settlement.request_id for settlement in records.settled)
     assert {place for place, least in LEAST.items() if striker.seen[place] < least} == set(), told
     assert services.scheduler.in_flight() == {}, told
-    assert services.scheduler.in_flight() == {}, told
     assert services.scheduler.waiting() == {}, told
     assert (len(parts.registry), len(parts.monitor)) == (0, 0), told
     assert set(settled) == {admission.request_id for admission in records.admitted}, told
