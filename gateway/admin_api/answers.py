@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 import msgspec
 
@@ -21,17 +21,21 @@ from gateway.reports.time_steps import Step
 from gateway.runtime.tasks import Failures
 from gateway.scheduling import routing_preview
 from gateway.scheduling.catalog import Refreshed
+from gateway.schemas import convert
 from gateway.schemas.call_query import CallQuery, RequestQuery
 from gateway.schemas.key import Key
 from gateway.schemas.server import Server, ServerStatus
-from gateway.schemas.types import each, field
+from gateway.schemas.settings import RuntimeSettings
+from gateway.schemas.types import field, unique
 from gateway.store.jobs import Job
 
 
 def _shown(title: str, base: type, /, *left_out: str, **more: Any) -> Any:
     """Return a type with the fields of another one, its secrets told as has_…, and further ones."""
-    hints = get_type_hints(base, include_extras=True)
-    hidden = {one.name for one in fields(base) if not one.repr} if is_dataclass(base) else set()
+    hints, hidden = get_type_hints(base, include_extras=True), set()
+    if is_dataclass(base):
+        hints |= convert.fields_of(base)
+        hidden = {one.name for one in fields(base) if not one.repr}
     kinds = {
         f"has_{one}" if one in hidden else one: bool if one in hidden else kind
         for one, kind in hints.items()
@@ -111,13 +115,17 @@ RouteList = _list(Route, waiting=int)
 class ConfigDocument:
     """A configuration; what an import does not mention stays."""
 
-    product: Annotated[str, field("Product")]
-    version: Annotated[int, field("Version")]
-    exported_at: Annotated[str, field("When it was exported")]
-    settings: Annotated[dict[str, Any], field("Settings")]
-    servers: Annotated[list[dict[str, Any]], field("Servers")]
-    models: Annotated[list[dict[str, Any]], field("Models")]
-    keys: Annotated[list[dict[str, Any]], field("Keys")]
+    product: str = field(..., "Product")
+    version: int = field(..., "Version")
+    exported_at: str = field(..., "When it was exported")
+    settings: dict[str, Any] = field(..., "Settings")
+    servers: list[dict[str, Any]] = field(..., "Servers")
+    models: list[dict[str, Any]] = field(..., "Models")
+    keys: list[dict[str, Any]] = field(..., "Keys")
+
+
+ConfigAnswer = _shown("ConfigDocument", ConfigDocument)
+SettingsAnswer = _shown("RuntimeSettings", RuntimeSettings)
 
 
 class ImportResult(msgspec.Struct):
@@ -165,120 +173,117 @@ AuditList = _list(AuditEntry, next=int | None)
 class Rotation:
     """How long the old key works beside the new one."""
 
-    grace_hours: Annotated[float, field("Hours the old key works on", ge=0, le=2160)] = 24.0
+    grace_hours: float = field(24.0, "Hours the old key works on", ge=0, le=2160)
 
 
 @dataclass(frozen=True, slots=True)
 class KeyQuery:
     """A page of the keys whose name, owner, prefix or end contains `search`."""
 
-    search: Annotated[str, field("Part of name, owner, prefix or end", max_length=200)] = ""
-    limit: Annotated[int, field("Limit", ge=1, le=1000)] = 100
-    offset: Annotated[int, field("Offset", ge=0, le=10_000_000)] = 0
+    search: str = field("", "Part of name, owner, prefix or end", max_length=200)
+    limit: int = field(100, "Limit", ge=1, le=1000)
+    offset: int = field(0, "Offset", ge=0, le=10_000_000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Servers:
     """Which servers."""
 
-    server_ids: Annotated[
-        tuple[int, ...],
-        field(
-            "Servers",
-            "Some of the servers that have it; without it all.",
-            check=each(lambda one: one),
-            min_length=1,
-            max_length=1_000,
-        ),
-    ] = ()
+    server_ids: tuple[int, ...] = field(
+        (),
+        "Servers",
+        "Some of the servers that have it; without it all.",
+        check=unique,
+        min_length=1,
+        max_length=1_000,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load(Servers):
     """Where a model is brought into memory, and for how long."""
 
-    keep_alive: Annotated[
-        int | float | str | None, field("How long", "Such as `10m`, or seconds; -1 is for good.")
-    ] = None
+    keep_alive: int | float | str | None = field(
+        None, "How long", "Such as `10m`, or seconds; -1 is for good."
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copy(Servers):
     """A second name of a model in Ollama."""
 
-    destination: Annotated[str, field("New name", max_length=256)]
+    destination: str = field(..., "New name", max_length=256)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PullRequest(Servers):
     """A model to fetch."""
 
-    model: Annotated[str, field("Model", "As `ollama pull` takes it.", max_length=256)]
+    model: str = field(..., "Model", "As `ollama pull` takes it.", max_length=256)
 
 
 @dataclass(frozen=True, slots=True)
 class RefreshRequest:
     """Which server is asked for its models; without it all."""
 
-    server_id: Annotated[int | None, field("Server")] = None
+    server_id: int | None = field(None, "Server")
 
 
 @dataclass(frozen=True, slots=True)
 class RouteQuery:
     """What a call would need."""
 
-    num_ctx: Annotated[int, field("Context it needs, in tokens", ge=0, le=10_000_000)] = 0
+    num_ctx: int = field(0, "Context it needs, in tokens", ge=0, le=10_000_000)
 
 
 @dataclass(frozen=True, slots=True)
 class ExportQuery:
     """What is exported."""
 
-    digests: Annotated[bool, field("Digests", "Let keys work where it is imported.")] = False
+    digests: bool = field(False, "Digests", "Let keys work where it is imported.")
 
 
 @dataclass(frozen=True, slots=True)
 class ImportQuery:
     """How it is imported."""
 
-    dry_run: Annotated[bool, field("Rehearsal", "Only say what would change.")] = False
+    dry_run: bool = field(False, "Rehearsal", "Only say what would change.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageQuery(CallQuery):
     """Which sums."""
 
-    metric: Annotated[usage.Metric, field("Metric")] = "requests"
-    group: Annotated[Group, field("Group")] = "none"
-    step: Annotated[
-        Literal["", "hour", "day", "week", "month"],
-        field("Step", "One that fits the time where none, or a far too fine one, is given."),
-    ] = ""
-    compare: Annotated[bool, field("Compare", "Add the sums of the time before.")] = False
+    metric: usage.Metric = field("requests", "Metric")
+    group: Group = field("none", "Group")
+    step: Literal["", "hour", "day", "week", "month"] = field(
+        "", "Step", "One that fits the time where none, or a far too fine one, is given."
+    )
+    compare: bool = field(False, "Compare", "Add the sums of the time before.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestsQuery(RequestQuery):
     """A page of calls."""
 
-    limit: Annotated[int, field("Limit", ge=1, le=500)] = 50
-    after: Annotated[str, field("Cursor", "`next` of the page before.", max_length=64)] = ""
+    limit: int = field(50, "Limit", ge=1, le=500)
+    after: str = field("", "Cursor", "`next` of the page before.", max_length=64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestExportQuery(RequestQuery):
     """Which calls, and in which form."""
 
-    format: Annotated[Literal["csv", "jsonl"], field("Format")] = "csv"
+    format: Literal["csv", "jsonl"] = field("csv", "Format")
 
 
 @dataclass(frozen=True, slots=True)
 class AuditQuery:
     """Which changes."""
 
-    limit: Annotated[int, field("Limit", ge=1, le=500)] = 50
-    before: Annotated[int, field("Cursor", "`next` of the page before.", ge=0, le=2**53 - 1)] = 0
-    object_kind: Annotated[str, field("Kind of object", max_length=64)] = ""
-    object_id: Annotated[str, field("Id of the object", max_length=64)] = ""
-    actor: Annotated[str, field("Who", max_length=256)] = ""
-    action: Annotated[str, field("Action", "Its beginning, such as `key.`.", max_length=64)] = ""
+    limit: int = field(50, "Limit", ge=1, le=500)
+    before: int = field(0, "Cursor", "`next` of the page before.", ge=0, le=2**53 - 1)
+    object_kind: str = field("", "Kind of object", max_length=64)
+    object_id: str = field("", "Id of the object", max_length=64)
+    actor: str = field("", "Who", max_length=256)
+    action: str = field("", "Action", "Its beginning, such as `key.`.", max_length=64)

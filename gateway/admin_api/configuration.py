@@ -13,14 +13,14 @@ from gateway.web.context import services
 
 
 @bp.get("/settings")
-@operation("getSettings", RuntimeSettings)
+@operation("getSettings", answers.SettingsAnswer)
 def get_settings() -> Response:
     """Return every setting in force."""
     return answer(services().settings.behaviour())
 
 
 @bp.patch("/settings")
-@operation("updateSettings", RuntimeSettings, body=RuntimeSettings)
+@operation("updateSettings", answers.SettingsAnswer, body=RuntimeSettings)
 def update_settings() -> Response:
     """Change settings, all or none; null gives one its default again."""
     raw = body()
@@ -31,7 +31,7 @@ def update_settings() -> Response:
 
 
 @bp.get("/config")
-@operation("exportConfiguration", answers.ConfigDocument, query=answers.ExportQuery, role="admin")
+@operation("exportConfiguration", answers.ConfigAnswer, query=answers.ExportQuery, role="admin")
 def export_configuration() -> Response:
     """Return settings, servers, models and keys; with `digests=true` keys work elsewhere too."""
     digests = read_query(answers.ExportQuery).digests

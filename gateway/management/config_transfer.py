@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -58,13 +58,13 @@ def _digest(value: str | None) -> bytes | None:
 class KeyOrigin:
     """What a document says of a key beside the fields of its schema."""
 
-    digest: Annotated[str | None, types.field("", check=_digest)]
-    prefix: Annotated[str, types.field("", max_length=64)]
-    last4: Annotated[str, types.field("", max_length=4)]
-    created_at: Annotated[Any, types.field("", check=types.instant)]
-    revoked_at: Annotated[Any, types.field("", check=types.instant)]
-    last_used_at: Annotated[Any, types.field("", check=types.instant)]
-    legacy: Annotated[bool, types.field("")]
+    digest: str | None = types.field(..., "", check=_digest)
+    prefix: str = types.field(..., "", max_length=64)
+    last4: str = types.field(..., "", max_length=4)
+    created_at: Any = types.field(..., "", check=types.instant)
+    revoked_at: Any = types.field(..., "", check=types.instant)
+    last_used_at: Any = types.field(..., "", check=types.instant)
+    legacy: bool = types.field(..., "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Literal, TypeAlias
-
-from msgspec import Meta
+from typing import Literal, TypeAlias
 
 from gateway.core.periods import YEARS
 from gateway.core.requests import Feature
@@ -30,39 +28,38 @@ def _time(text: str) -> str:
     return text
 
 
-def _time_field(title: str) -> Meta:
+def _time_field(title: str) -> str:
     return field(
-        title, "A day, or a time such as 2030-01-31T12:00:00Z.", check=_time, max_length=40
+        "", title, "A day, or a time such as 2030-01-31T12:00:00Z.", check=_time, max_length=40
     )
 
 
-def _id_field(title: str) -> Meta:
-    return field(title, ge=0, le=types.MOST_BIG_INT)
+def _id_field(title: str) -> int:
+    return field(0, title, ge=0, le=types.MOST_BIG_INT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallQuery:
     """Which calls; "" and 0 do not matter. `range` wins over `since` and `until`."""
 
-    range: Annotated[Range | None, field("Time")] = None
-    since: Annotated[str, _time_field("From")] = ""
-    until: Annotated[str, _time_field("Until")] = ""
-    key_id: Annotated[int, _id_field("Key")] = 0
-    server_id: Annotated[int, _id_field("Server")] = 0
-    model_id: Annotated[int, _id_field("Model")] = 0
-    endpoint: Annotated[str, field("Endpoint", max_length=64)] = ""
-    status: Annotated[
-        str,
-        field("Status", "A number, or 4xx, 5xx, ok, failed, cancelled, running.", max_length=64),
-    ] = ""
-    client_app: Annotated[str, field("Application", max_length=256)] = ""
+    range: Range | None = field(None, "Time")
+    since: str = _time_field("From")
+    until: str = _time_field("Until")
+    key_id: int = _id_field("Key")
+    server_id: int = _id_field("Server")
+    model_id: int = _id_field("Model")
+    endpoint: str = field("", "Endpoint", max_length=64)
+    status: str = field(
+        "", "Status", "A number, or 4xx, 5xx, ok, failed, cancelled, running.", max_length=64
+    )
+    client_app: str = field("", "Application", max_length=256)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestQuery(CallQuery):
     """The same with what sums do not know."""
 
-    finish: Annotated[str, field("How it ended", max_length=32)] = ""
-    min_ms: Annotated[int, field("Longer than (ms)", ge=0, le=types.MOST_BIG_INT)] = 0
-    features: Annotated[tuple[Feature, ...], field("Features", max_length=16)] = ()
-    request_id: Annotated[str, field("Request id", max_length=64)] = ""
+    finish: str = field("", "How it ended", max_length=32)
+    min_ms: int = field(0, "Longer than (ms)", ge=0, le=types.MOST_BIG_INT)
+    features: tuple[Feature, ...] = field((), "Features", max_length=16)
+    request_id: str = field("", "Request id", max_length=64)

@@ -6,6 +6,7 @@ is refused with the same words everywhere.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -26,7 +27,11 @@ _STEP: Final = re.compile(r"\.(\w+)|\[[^\]]*\]")
 def fields_of(schema: type) -> Mapping[str, Any]:
     """Return the fields that can be set from outside: name to annotated type."""
     hints = get_type_hints(schema, include_extras=True)
-    return {name: kind for name, kind in hints.items() if get_origin(kind) is Annotated}
+    return {
+        one.name: Annotated[hints[one.name], one.metadata["meta"]]
+        for one in dataclasses.fields(schema)
+        if one.metadata
+    }
 
 
 def meta_of(kind: Any) -> msgspec.Meta:

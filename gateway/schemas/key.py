@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from dataclasses import field as default
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -46,8 +45,8 @@ def _budgets(found: tuple[Budget, ...]) -> tuple[Budget, ...]:
     return found
 
 
-def _limit(title: str) -> Meta:
-    return field(title, "0 is no limit.", ge=0, le=types.MOST_INT)
+def _limit(title: str) -> int:
+    return field(0, title, "0 is no limit.", ge=0, le=types.MOST_INT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,78 +61,60 @@ class Key:
     """
 
     id: int
-    name: Annotated[
-        str,
-        field(
-            "Name",
-            "Who or what will use it, such as “Claude Code on my laptop”.",
-            check=types.name,
-            max_length=types.LINE_LIMIT,
-        ),
-    ]
-    prefix: str
-    last4: str = ""
-    enabled: Annotated[bool, field("Enabled")] = True
-    revoked_at: datetime | None = None
-    expires_at: Annotated[Any, field("Expires", check=types.instant, json_schema=types.INSTANT)] = (
-        None
+    name: str = field(
+        ...,
+        "Name",
+        "Who or what will use it, such as “Claude Code on my laptop”.",
+        check=types.name,
+        max_length=types.LINE_LIMIT,
     )
+    prefix: str = ""
+    last4: str = ""
+    enabled: bool = field(True, "Enabled")
+    revoked_at: datetime | None = None
+    expires_at: Any = field(None, "Expires", check=types.instant, json_schema=types.INSTANT)
     created_at: datetime | None = None
-    allow: Annotated[
-        tuple[str, ...],
-        field(
-            "Names and patterns",
-            "One a line; * stands for anything, such as llama3*.",
-            check=_PATTERNS,
-            max_length=types.MOST_ENTRIES,
-        ),
-    ] = ("*",)
-    deny: Annotated[
-        tuple[str, ...],
-        field(
-            "Never these",
-            "Names or patterns that stay closed whatever is allowed above.",
-            check=_PATTERNS,
-            max_length=types.MOST_ENTRIES,
-        ),
-    ] = ()
-    model_ids: Annotated[
-        tuple[Annotated[int, Meta(ge=0, le=types.MOST_BIG_INT)], ...],
-        field("Chosen models", check=types.each(lambda one: one), max_length=types.MOST_ENTRIES),
-    ] = ()
-    cidrs: Annotated[
-        tuple[str, ...],
-        field(
-            "Only from these addresses",
-            "One a line, such as 192.168.1.0/24. Empty: from anywhere.",
-            check=types.each(types.network),
-            max_length=types.MOST_ENTRIES,
-        ),
-    ] = ()
-    scopes: Annotated[tuple[str, ...], field("Endpoints", max_length=64)] = DEFAULT_SCOPES
-    requests_per_minute: Annotated[int, _limit("Requests per minute")] = 0
-    tokens_per_minute: Annotated[int, _limit("Tokens per minute")] = 0
-    concurrent: Annotated[int, _limit("Calls at once")] = 0
-    budgets: Annotated[
-        tuple[Budget, ...], field("Budgets", check=_budgets, max_length=len(METRICS) * len(PERIODS))
-    ] = ()
-    zone: Annotated[str, field("Days begin in time zone", check=types.zone, max_length=64)] = "UTC"
-    priority: Annotated[Priority, field("Place in the queue")] = "normal"
-    default_params: Annotated[
-        Mapping[str, Json], field("Parameters where a client says nothing")
-    ] = default(default_factory=lambda: EMPTY)
-    forced_params: Annotated[
-        Mapping[str, Json], field("Parameters in force whatever a client says")
-    ] = default(default_factory=lambda: EMPTY)
-    log_bodies: Annotated[
-        bool | None, field("Keep prompts and answers", "null follows the settings.")
-    ] = None
-    owner: Annotated[str, field("Owner", check=types.line, max_length=types.LINE_LIMIT)] = ""
-    tags: Annotated[
-        tuple[str, ...],
-        field("Tags", check=types.each(types.limited(64)), max_length=types.MOST_ENTRIES),
-    ] = ()
-    notes: Annotated[str, field("Notes", check=types.notes, max_length=types.NOTES_LIMIT)] = ""
+    allow: tuple[str, ...] = field(
+        ("*",),
+        "Names and patterns",
+        "One a line; * stands for anything, such as llama3*.",
+        check=_PATTERNS,
+        max_length=types.MOST_ENTRIES,
+    )
+    deny: tuple[str, ...] = field(
+        (),
+        "Never these",
+        "Names or patterns that stay closed whatever is allowed above.",
+        check=_PATTERNS,
+        max_length=types.MOST_ENTRIES,
+    )
+    model_ids: tuple[Annotated[int, Meta(ge=0, le=types.MOST_BIG_INT)], ...] = field(
+        (), "Chosen models", check=types.unique, max_length=types.MOST_ENTRIES
+    )
+    cidrs: tuple[str, ...] = field(
+        (),
+        "Only from these addresses",
+        "One a line, such as 192.168.1.0/24. Empty: from anywhere.",
+        check=types.each(types.network),
+        max_length=types.MOST_ENTRIES,
+    )
+    scopes: tuple[str, ...] = field(DEFAULT_SCOPES, "Endpoints", max_length=64)
+    requests_per_minute: int = _limit("Requests per minute")
+    tokens_per_minute: int = _limit("Tokens per minute")
+    concurrent: int = _limit("Calls at once")
+    budgets: tuple[Budget, ...] = field(
+        (), "Budgets", check=_budgets, max_length=len(METRICS) * len(PERIODS)
+    )
+    zone: str = field("UTC", "Days begin in time zone", check=types.zone, max_length=64)
+    priority: Priority = field("normal", "Place in the queue")
+    default_params: Mapping[str, Json] = field(EMPTY, "Parameters where a client says nothing")
+    forced_params: Mapping[str, Json] = field(EMPTY, "Parameters in force whatever a client says")
+    log_bodies: bool | None = field(None, "Keep prompts and answers", "null follows the settings.")
+    owner: str = field("", "Owner", check=types.line, max_length=types.LINE_LIMIT)
+    tags: tuple[str, ...] = field(
+        (), "Tags", check=types.each(types.limited(64)), max_length=types.MOST_ENTRIES
+    )
+    notes: str = field("", "Notes", check=types.notes, max_length=types.NOTES_LIMIT)
     rotated_from: int | None = None
     last_used_at: datetime | None = None
     lineage_id: int | None = None

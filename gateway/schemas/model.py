@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from dataclasses import field as default
 from typing import Annotated, Any
 
 from msgspec import Meta
@@ -46,29 +45,21 @@ class ModelFields:
 
     id: int
     name: str
-    display_name: Annotated[
-        str,
-        field(
-            "Name for clients",
-            "Shown in /v1/models. Ollama's own tag works as well.",
-            check=_name,
-            max_length=types.LINE_LIMIT,
-        ),
-    ] = ""
-    enabled: Annotated[bool, field("Enabled")] = True
-    override: Annotated[Mapping[str, Json], field("Parameters")] = default(
-        default_factory=lambda: EMPTY
+    display_name: str = field(
+        "",
+        "Name for clients",
+        "Shown in /v1/models. Ollama's own tag works as well.",
+        check=_name,
+        max_length=types.LINE_LIMIT,
     )
-    aliases: Annotated[Mapping[str, Mapping[str, Json]], field("Further names", check=_aliases)] = (
-        default(default_factory=lambda: EMPTY)
+    enabled: bool = field(True, "Enabled")
+    override: Mapping[str, Json] = field(EMPTY, "Parameters")
+    aliases: Mapping[str, Mapping[str, Json]] = field(EMPTY, "Further names", check=_aliases)
+    fallbacks: tuple[Annotated[int, Meta(ge=1, le=types.MOST_BIG_INT)], ...] = field(
+        (),
+        "If it cannot answer, try",
+        "Other models, when no server can run this one.",
+        check=types.unique,
+        max_length=types.MOST_ENTRIES,
     )
-    fallbacks: Annotated[
-        tuple[Annotated[int, Meta(ge=1, le=types.MOST_BIG_INT)], ...],
-        field(
-            "If it cannot answer, try",
-            "Other models, when no server can run this one.",
-            check=types.each(lambda one: one),
-            max_length=types.MOST_ENTRIES,
-        ),
-    ] = ()
-    notes: Annotated[str, field("Notes", check=types.notes, max_length=types.NOTES_LIMIT)] = ""
+    notes: str = field("", "Notes", check=types.notes, max_length=types.NOTES_LIMIT)

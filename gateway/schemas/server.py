@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dataclasses import field as default
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from gateway.core.catalog import Loaded
 from gateway.errors import Message
@@ -47,55 +47,43 @@ class Server:
     """One Ollama server. `auth_header` is a whole header line `Name: value`, secret."""
 
     id: int
-    name: Annotated[
-        str, field("Name", "Empty takes the host's name.", check=types.line, max_length=120)
-    ]
-    url: Annotated[
-        str,
-        field(
-            "Address",
-            "As Ollama listens, such as http://192.168.1.20:11434.",
-            check=types.line,
-            max_length=512,
-        ),
-    ]
-    weight: Annotated[
-        int,
-        field("Weight", "A server with weight 2 gets twice the calls of one with 1.", ge=1, le=100),
-    ] = 1
-    enabled: Annotated[bool, field("Enabled")] = True
-    draining: Annotated[bool, field("Draining", "It takes no new calls.")] = False
-    auth_header: Annotated[
-        str,
-        field(
-            "Extra header",
-            "For a proxy in front of Ollama, such as Authorization: Bearer …",
-            check=_header,
-            max_length=8_192,
-        ),
-    ] = default(default="", repr=False)
-    tls_verify: Annotated[bool, field("Check its certificate")] = True
-    tls_ca_file: Annotated[
-        str,
-        field(
-            "File with its certificate authority",
-            "A path on this machine. Empty trusts the usual authorities.",
-            check=_file,
-            max_length=512,
-        ),
-    ] = ""
-    slots: Annotated[
-        int,
-        field(
-            "Calls of one model at once",
-            "As OLLAMA_NUM_PARALLEL on that server. 0 finds it out by itself.",
-            ge=0,
-            le=1_024,
-        ),
-    ] = 0
-    tags: Annotated[
-        tuple[str, ...], field("Tags", check=types.each(types.limited(40)), max_length=20)
-    ] = ()
+    name: str = field(..., "Name", "Empty takes the host's name.", check=types.line, max_length=120)
+    url: str = field(
+        ...,
+        "Address",
+        "As Ollama listens, such as http://192.168.1.20:11434.",
+        check=types.line,
+        max_length=512,
+    )
+    weight: int = field(
+        1, "Weight", "A server with weight 2 gets twice the calls of one with 1.", ge=1, le=100
+    )
+    enabled: bool = field(True, "Enabled")
+    draining: bool = field(False, "Draining", "It takes no new calls.")
+    auth_header: str = field(
+        "",
+        "Extra header",
+        "For a proxy in front of Ollama, such as Authorization: Bearer …",
+        check=_header,
+        max_length=8_192,
+        secret=True,
+    )
+    tls_verify: bool = field(True, "Check its certificate")
+    tls_ca_file: str = field(
+        "",
+        "File with its certificate authority",
+        "A path on this machine. Empty trusts the usual authorities.",
+        check=_file,
+        max_length=512,
+    )
+    slots: int = field(
+        0,
+        "Calls of one model at once",
+        "As OLLAMA_NUM_PARALLEL on that server. 0 finds it out by itself.",
+        ge=0,
+        le=1_024,
+    )
+    tags: tuple[str, ...] = field((), "Tags", check=types.each(types.limited(40)), max_length=20)
 
 
 @dataclass(frozen=True, slots=True)

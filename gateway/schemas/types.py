@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Any, Final
+from types import EllipsisType
+from typing import Any, Final, TypeVar, cast
 
 from msgspec import Meta
 
@@ -19,6 +21,7 @@ MOST_ENTRIES: Final = 1_000
 MOST_INT: Final = 2**31 - 1
 MOST_BIG_INT: Final = 2**53 - 1
 Check = Callable[[Any], Any]
+T = TypeVar("T")
 
 
 class Problem(ValueError):
@@ -31,26 +34,36 @@ class Problem(ValueError):
 
 
 def field(
+    default: T | EllipsisType,
     title: str,
     description: str = "",
     *,
     check: Check | None = None,
     tab: str = "",
+    secret: bool = False,
     json_schema: dict[str, Any] | None = None,
     **bounds: Any,
-) -> Meta:
-    """Describe a field: what it is called, what it does, its bounds as msgspec names them.
+) -> T:
+    """Return a dataclass field that can be set from outside: what it is without being set (`...`:
+    it must be), what it is called, what it does, its bounds as msgspec names them.
 
     `check` takes a value of the right type and returns it as it is stored, or raises Problem.
-    `tab` is where the settings page shows it.
+    `tab` is where the settings page shows it; of a `secret` only is told whether there is one.
     """
-    return Meta(
-        title=title,
-        description=description or None,
-        extra={"check": check, "tab": tab},
-        extra_json_schema=json_schema,
-        **bounds,
-    )
+    described = {
+        "meta": Meta(
+            title=title,
+            description=description or None,
+            extra={"check": check, "tab": tab},
+            extra_json_schema=json_schema,
+            **bounds,
+        )
+    }
+    if default is ...:
+        return cast(T, dataclasses.field(metadata=described))
+    if isinstance(default, Mapping):  # which Python 3.11 refuses as a default
+        return cast(T, dataclasses.field(default_factory=lambda: default, metadata=described))
+    return dataclasses.field(default=default, repr=not secret, metadata=described)
 
 
 def line(value: str) -> str:
@@ -114,6 +127,11 @@ def each(check: Check) -> Check:
         return tuple(dict.fromkeys(one for one in found if one != ""))
 
     return read
+
+
+def unique(values: Iterable[Any]) -> tuple[Any, ...]:
+    """Return a list without what stands twice."""
+    return tuple(dict.fromkeys(values))
 
 
 def limited(limit: int, check: Check = line) -> Check:
