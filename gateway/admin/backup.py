@@ -20,10 +20,9 @@ from flask_login import current_user
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.admin import bp
-from gateway.core.chat import Json
 from gateway.errors import InvalidRequest
 from gateway.management import backup as backups
-from gateway.management.config_transfer import ConfigTransfer
+from gateway.management.config_transfer import ConfigTransfer, as_yaml, read_document
 from gateway.management.legacy_import import Imported, NodeImport
 from gateway.runtime.tasks import run_blocking
 from gateway.store import audit
@@ -44,9 +43,7 @@ def settings_backup() -> str:
     """Show what can be taken along and brought in."""
     is_sqlite = services().config.uses_sqlite
     return render_template(
-        "admin/settings/backup.html",
-        is_sqlite=is_sqlite,
-        node_files=sorted(NODE_FILES),
+        "admin/settings/backup.html", is_sqlite=is_sqlite, node_files=sorted(NODE_FILES)
     )
 
 
@@ -58,9 +55,7 @@ def settings_export(kind: str) -> Response:
     if kind == "json":
         body = orjson.dumps(document, option=orjson.OPT_INDENT_2, default=str)
     elif kind == "yaml":
-        import yaml  # 1 MB, seldom used
-
-        body = yaml.safe_dump(document, sort_keys=False, allow_unicode=True).encode()
+        body = as_yaml(document).encode()
     else:
         abort(404)
     name = f"ollama2openai-{datetime.now(UTC):%Y%m%d-%H%M}.{kind}"
@@ -129,23 +124,11 @@ def _imported(folder: Path, *, is_real: bool) -> Imported:
     """Import what waits in a folder, or say what that would do. Raises InvalidRequest."""
     transfer = ConfigTransfer(services().store)
     if (folder / _DOCUMENT).is_file():
-        document = _read(folder / _DOCUMENT)
+        document = read_document(folder / _DOCUMENT)
         changes = transfer.apply(document, actor()) if is_real else transfer.plan(document)
         return Imported(changes, 0, ())
     node = NodeImport(services().store, transfer)
     return node.apply(folder, actor()) if is_real else node.plan(folder)
-
-
-def _read(path: Path) -> Json:
-    """Read a document. Raises InvalidRequest."""
-    import yaml
-
-    try:
-        return yaml.safe_load(path.read_text("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        mark = getattr(error, "problem_mark", None)
-        place = "" if mark is None else f"Line {mark.line + 1}: "
-        raise InvalidRequest(f"{place}This is neither YAML nor JSON.") from error
 
 
 def _imports() -> Path:

@@ -12,13 +12,9 @@ from __future__ import annotations
 
 from flask import Flask
 
-from gateway.cli import accounts, client_config, data, keys, operations
+from gateway.cli import accounts, data, keys, operations
 
-COMMANDS = [
-    command
-    for module in (accounts, keys, operations, data, client_config)
-    for command in module.COMMANDS
-]
+COMMANDS = [*accounts.COMMANDS, *keys.COMMANDS, *operations.COMMANDS, *data.COMMANDS]
 
 
 def register(app: Flask) -> None:

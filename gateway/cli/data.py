@@ -9,15 +9,11 @@ from pathlib import Path
 import click
 
 from gateway.cli.common import OPERATOR, command
-from gateway.core.chat import Json
-from gateway.errors import InvalidRequest
 from gateway.management import backup as backups
-from gateway.management.config_transfer import Change, ConfigTransfer
+from gateway.management.config_transfer import Change, ConfigTransfer, as_yaml, read_document
 from gateway.management.legacy_import import NodeImport
 from gateway.store.database import schema
 from gateway.web.context import services
-
-_MOST_BYTES = 64 << 20
 
 
 @command("backup")
@@ -52,10 +48,7 @@ def restore(source: Path, force: bool, yes: bool) -> None:
 @click.option("--with-digests", is_flag=True, help="Let keys go on working where it is imported.")
 def export_config(target: Path | None, with_digests: bool) -> None:
     """Write settings, servers, models and keys as YAML, without secrets."""
-    document = _transfer().export(digests=with_digests)
-    import yaml
-
-    text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+    text = as_yaml(_transfer().export(digests=with_digests))
     if target is None:
         click.echo(text, nl=False)
         return
@@ -73,7 +66,7 @@ def export_config(target: Path | None, with_digests: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Only say what would change.")
 def import_config(source: Path, dry_run: bool) -> None:
     """Bring in a configuration (YAML or JSON), all of it or nothing."""
-    document = _read_document(source)
+    document = read_document(source)
     transfer = _transfer()
     changes = transfer.plan(document) if dry_run else transfer.apply(document, OPERATOR)
     _tell(changes, dry_run)
@@ -96,21 +89,6 @@ def import_legacy(folder: Path, dry_run: bool) -> None:
 
 def _transfer() -> ConfigTransfer:
     return ConfigTransfer(services().store)
-
-
-def _read_document(source: Path) -> Json:
-    import yaml
-
-    if source.stat().st_size > _MOST_BYTES:
-        raise InvalidRequest(f"{source} is too large.")
-    try:
-        return yaml.safe_load(source.read_text("utf-8"))
-    except yaml.YAMLError as exc:
-        mark = getattr(exc, "problem_mark", None)
-        line = "" if mark is None else f", line {mark.line + 1}"
-        raise InvalidRequest(f"{source}{line}: is neither YAML nor JSON.") from exc
-    except (OSError, ValueError, RecursionError) as exc:  # also a date or number that cannot be
-        raise InvalidRequest(f"{source} cannot be read as text.") from exc
 
 
 def _tell(changes: Iterable[Change], dry_run: bool) -> None:

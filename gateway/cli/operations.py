@@ -1,4 +1,4 @@
-"""Commands about what the gateway does: models, usage, upkeep."""
+"""Commands about what the gateway does: models, usage, upkeep, its clients."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from gateway.accounting.retention import Retention
 from gateway.cli.common import OPERATOR, command, given, schema_options, table
 from gateway.cli.doctor import examine
 from gateway.core.usage import GROUPS, Group, Sums
+from gateway.policy import client_snippets
 from gateway.reports import usage as reports
+from gateway.reports.examples import example_model
 from gateway.reports.filters import FIELDS, utc_filter
 from gateway.schemas import convert
 from gateway.schemas.call_query import CallQuery, RequestQuery
@@ -141,6 +143,22 @@ def doctor(offline: bool) -> None:
         sys.exit(1)
 
 
+@command("client-config")
+@click.argument("client", type=click.Choice(client_snippets.CLIENTS))
+@click.option("--key", default="YOUR_KEY", show_default=True, help="The API key to fill in.")
+@click.option("--model", help="The model to fill in; default: the first one there is.")
+@click.option("--url", help="Address of the gateway; default: as set in the console.")
+def client_config(client: str, key: str, model: str | None, url: str | None) -> None:
+    """Print how CLIENT is told of this gateway."""
+    parts = services()
+    base = url or parts.settings.behaviour().public_url or f"http://localhost:{parts.config.port}"
+    chosen = model or example_model(parts.catalog.models())
+    piece = client_snippets.snippet(client, key, chosen, base.rstrip("/"))
+    if piece.place:
+        click.echo(f"# {piece.name}: {piece.place}", err=True)
+    click.echo(piece.text)
+
+
 def _figures(sums: Sums) -> tuple[str, str, str, str, str]:
     speed = sums.tokens_per_s
     return (
@@ -158,4 +176,5 @@ COMMANDS = (
     usage,
     prune,
     doctor,
+    client_config,
 )

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
@@ -39,6 +40,7 @@ from gateway.store.mapping import plain, value_of
 from gateway.store.tables import ApiKeyRow
 
 PRODUCT = "ollama2openai"
+_MOST_BYTES = 64 << 20
 _SECTIONS = ("settings", "servers", "models", "keys")
 _HEAD = frozenset({"product", "version", "exported_at"})
 _NOT_EXPORTED = frozenset({"id", "has_auth_header", "model_ids", "rotated_from", "lineage_id"})
@@ -112,6 +114,27 @@ class ConfigTransfer:
     def apply(self, document: Json, actor: Actor) -> list[Change]:
         """Import a document, all of it or nothing. Raises InvalidRequest as `plan` does."""
         return self.store.write(lambda s: _Import(s, self.now(), actor).run(document))
+
+
+def as_yaml(document: Mapping[str, Json]) -> str:
+    """Return a document as YAML, its sections in their order."""
+    import yaml  # 1 MB, seldom used
+
+    return str(yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
+
+
+def read_document(path: Path) -> Json:
+    """Return what a file of YAML or JSON says. Raises InvalidRequest."""
+    import yaml
+
+    if path.stat().st_size > _MOST_BYTES:
+        raise InvalidRequest(f"A document has at most {_MOST_BYTES >> 20} MB.")
+    try:
+        return yaml.safe_load(path.read_text("utf-8"))
+    except (yaml.YAMLError, OSError, ValueError, RecursionError) as exc:
+        mark = getattr(exc, "problem_mark", None)
+        place = "" if mark is None else f"Line {mark.line + 1}: "
+        raise InvalidRequest(f"{place}This is neither YAML nor JSON.") from exc
 
 
 def _document(session: Session, digests: bool, now: datetime) -> dict[str, Json]:
