@@ -22,7 +22,6 @@ from gateway.core.secrets import (
 from gateway.errors import Forbidden, InvalidFields, InvalidRequest, Message, Unauthenticated
 from gateway.runtime.database import Store
 from gateway.store import admins, audit
-from gateway.store.coordination import versions
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._@\-]{0,63}")
 
@@ -133,12 +132,7 @@ class Accounts:
         self, session: Session, actor: Actor, word: str, before: Admin | None, after: Admin | None
     ) -> None:
         now = self.now()
-        one = after or before
-        assert one is not None
-        old, new = (None if it is None else admins.as_json(it) for it in (before, after))
-        name = one.username
-        audit.record(session, actor, word, "admin", one.id, name, now=now, before=old, after=new)
-        versions.bump(session, "admins")
+        audit.change(session, actor, word, before, after, now=now, topics=("admins",))
 
 
 def _role(role: str) -> Role:

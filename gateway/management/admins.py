@@ -370,11 +370,11 @@ class Admins:
     def _record(
         self, session: Session, actor: Actor, word: str, admin: Admin, before: Admin | None = None
     ) -> None:
-        old = new = None
+        """Record what was done to an account, and with `before` what changed of it."""
+        now = self._now()
         if before is not None:
-            old, new = admins.as_json(before), admins.as_json(admin)
-        now, name = self._now(), admin.username
-        audit.record(session, actor, word, "admin", admin.id, name, now=now, before=old, after=new)
+            return audit.change(session, actor, word, before, admin, now=now)
+        return audit.record(session, actor, word, "admin", admin.id, admin.username, now=now)
 
 
 def is_first_password(admin: Admin) -> bool:

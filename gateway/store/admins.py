@@ -218,7 +218,7 @@ def prune(session: Session, now: datetime) -> int:
 
 
 def as_json(admin: Admin) -> dict[str, Json]:
-    """Return an account as plain values without its secrets: for the audit log and the REST API."""
+    """Return an account as plain values without its secrets, for the REST API."""
     return {name: value for name, value in plain(admin).items() if not name.startswith("has_")}
 
 
