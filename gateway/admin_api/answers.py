@@ -23,7 +23,7 @@ from gateway.scheduling import routing_preview
 from gateway.scheduling.catalog import Refreshed
 from gateway.schemas import convert
 from gateway.schemas.call_query import CallQuery, RequestQuery
-from gateway.schemas.key import Key
+from gateway.schemas.key import Budget, Key
 from gateway.schemas.server import Server, ServerStatus
 from gateway.schemas.settings import RuntimeSettings
 from gateway.schemas.types import field, unique
@@ -52,17 +52,13 @@ def _list(of: Any, /, **more: Any) -> Any:
     return msgspec.defstruct(f"{of.__name__}List", [("data", list[of]), *more.items()])
 
 
-class Deleted(msgspec.Struct):
-    id: int
-    deleted: Literal[True]
+def _object(title: str, /, **kinds: Any) -> Any:
+    """Return the type of an object."""
+    return msgspec.defstruct(title, list(kinds.items()), kw_only=True)
 
 
-class BudgetUsed(msgspec.Struct):
-    metric: Literal["requests", "tokens"]
-    period: Literal["day", "week", "month", "total"]
-    used: int
-
-
+Deleted = _object("Deleted", id=int, deleted=Literal[True])
+BudgetUsed: Any = _shown("BudgetUsed", Budget, "limit", used=int)
 KeyAnswer = _shown(
     "Key", Key, state=key_status.State, budgets_used=list[BudgetUsed],
     unknown_models=list[str],
@@ -80,30 +76,16 @@ ServerState = _shown(
     latency_ms=(float | None,), in_flight=(dict[str, int],), loaded=(list[Loaded],),
 )  # fmt: skip
 ServerList = _list(ServerState)
-
-
 Probe = _shown("Probe", Tried, ok=bool)
 Refresh = _shown("Refresh", Refreshed)
-
-
-class LayerAnswer(msgspec.Struct):
-    completed_bytes: int
-    total_bytes: int
-
-
+LayerAnswer: Any = _object("LayerAnswer", completed_bytes=int, total_bytes=int)
 RefreshList = _list(Refresh)
 PullAnswer = _shown(
     "Pull", Job, "kind", layers=dict[str, LayerAnswer], share=float | None,
     bytes_per_s=float | None, eta_s=float | None,
 )  # fmt: skip
 PullList = _list(PullAnswer)
-
-
-class Outcome(msgspec.Struct):
-    ok: bool
-    data: list[Done]
-
-
+Outcome = _object("Outcome", ok=bool, data=list[Done])
 Route = _shown(
     "Route", routing_preview.Route, "server", "choice", "is_chosen", server_id=int, server_name=str,
     usable=bool, chosen=bool, rank=str | None, weight=int,
@@ -126,27 +108,12 @@ class ConfigDocument:
 
 ConfigAnswer = _shown("ConfigDocument", ConfigDocument)
 SettingsAnswer = _shown("RuntimeSettings", RuntimeSettings)
-
-
-class ImportResult(msgspec.Struct):
-    dry_run: bool
-    changes: list[Change]
-
-
-class UsageHealth(msgspec.Struct):
-    state: Literal["ok", "behind", "unavailable"]
-    backlog: int
-
-
-class Health(msgspec.Struct):
-    usage: UsageHealth
-    limits: dict[str, Any]
-    slots: dict[str, Any]
-    failures: dict[str, Failures]
-    draining: bool
-    running: int
-
-
+ImportResult = _object("ImportResult", dry_run=bool, changes=list[Change])
+UsageHealth = _object("UsageHealth", state=Literal["ok", "behind", "unavailable"], backlog=int)
+Health = _object(
+    "Health", usage=UsageHealth, limits=dict[str, Any], slots=dict[str, Any],
+    failures=dict[str, Failures], draining=bool, running=int,
+)  # fmt: skip
 GroupAnswer: Any = _shown("GroupSums", Sums, group=str, name=str)
 Usage = _shown(
     "Usage", usage.Answer, metric=usage.Metric, group=Group, step=Step, since=datetime,
@@ -154,13 +121,7 @@ Usage = _shown(
 )  # fmt: skip
 RequestList = _list(CallRow, next=str | None)
 ActiveList = _list(LiveCall)
-
-
-class Cancelled(msgspec.Struct):
-    request_id: str
-    cancelled: Literal[True]
-
-
+Cancelled = _object("Cancelled", request_id=str, cancelled=Literal[True])
 AccountAnswer = _shown("Account", Admin, "password_hash", "totp_secret")
 AccountList = _list(AccountAnswer)
 TokenAnswer = _shown("Token", AdminToken)

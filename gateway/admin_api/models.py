@@ -197,13 +197,8 @@ def _pull(pull: Pull) -> dict[str, Json]:
         digest: {"completed_bytes": done, "total_bytes": total}
         for digest, (done, total) in pull.job.layers.items()
     }
-    return {
-        **found,
-        "layers": layers,
-        "share": pull.share,
-        "bytes_per_s": pull.bytes_per_s,
-        "eta_s": pull.eta_s,
-    }
+    speed = {"share": pull.share, "bytes_per_s": pull.bytes_per_s, "eta_s": pull.eta_s}
+    return {**found, "layers": layers, **speed}
 
 
 def _shown(model: Model) -> dict[str, Json]:

@@ -54,7 +54,5 @@ def report(store: Store, key: Key, now: datetime) -> KeyStatus:
     spent = store.read(key_queries.spent, [key], now)[key.id]
     wanted = Filter(since=now - timedelta(days=DAYS), key_id=key.id)
     return KeyStatus(
-        state(key, now),
-        budgets(key, spent),
-        store.read_slow(usage_queries.totals, wanted),
+        state(key, now), budgets(key, spent), store.read_slow(usage_queries.totals, wanted)
     )

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.orm import Session
 
 from gateway.errors import NotFound
-from gateway.store.mapping import add, changed, row_of, value_of, values
+from gateway.store.mapping import add, changed, find, row_of, value_of, values
 from gateway.store.tables import JobRow
 
 Kind: TypeAlias = Literal["pull", "load", "pin"]
@@ -58,23 +58,11 @@ def open_or_insert(
     now: datetime,
 ) -> tuple[Job, bool]:
     """Return the open job for this model on this server, and whether it had to be made."""
-    query = select(JobRow).where(
-        JobRow.kind == kind,
-        JobRow.server_id == server_id,
-        JobRow.model == model,
-        JobRow.state.in_(OPEN),
-    )
-    row = session.scalars(query).first()
-    if row is not None:
-        return value_of(row, Job), False
-    row = JobRow(
-        kind=kind,
-        server_id=server_id,
-        model=model,
-        state="queued",
-        actor_name=actor_name[:256],
-        created_at=now,
-    )
+    wanted = {"kind": kind, "server_id": server_id, "model": model}
+    query = select(JobRow).filter_by(**wanted).where(JobRow.state.in_(OPEN))
+    if (known := find(session, query, Job)) is not None:
+        return known, False
+    row = JobRow(**wanted, state="queued", actor_name=actor_name[:256], created_at=now)
     return add(session, row, Job), True
 
 

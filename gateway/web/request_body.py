@@ -37,11 +37,7 @@ class Stream(Protocol):
 
 
 def read_json(
-    stream: Stream,
-    *,
-    content_length: int | None,
-    encoding: str,
-    limit_bytes: int,
+    stream: Stream, *, content_length: int | None, encoding: str, limit_bytes: int
 ) -> tuple[Json, Run]:
     """Return the JSON object of a request, and how what reads all of it is to be run.
 
@@ -120,10 +116,7 @@ def _read(stream: Stream, length: int | None, limit: int) -> bytes:
 
 
 def _too_large(limit: int) -> TooLarge:
-    return TooLarge(
-        f"The request body is larger than {limit // (1024 * 1024)} MB.",
-        headers=_CLOSE,
-    )
+    return TooLarge(f"The request body is larger than {limit // (1024 * 1024)} MB.", headers=_CLOSE)
 
 
 def _inflate(wbits: int) -> Callable[[bytes, int], bytes]:

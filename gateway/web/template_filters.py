@@ -25,20 +25,9 @@ NOTHING = "–"
 
 def init_app(app: Flask) -> None:
     """Add the filters and helpers to the templates of `app`."""
-    app.jinja_env.filters.update(
-        num=num,
-        short=short,
-        bytes=size,
-        ms=duration,
-        percent=percent,
-        rate=rate,
-        when=when,
-        ago=ago,
-        pretty=pretty,
-        list_pair=lambda value: (value, value),
-        translated=translated,
-        browser=browser,
-    )
+    named = (num, short, percent, rate, when, ago, pretty, translated, browser)
+    app.jinja_env.filters.update({one.__name__: one for one in named})
+    app.jinja_env.filters.update(bytes=size, ms=duration, list_pair=lambda value: (value, value))
     app.jinja_env.globals.update(asset=asset, here_with=here_with, linked=linked)
     app.jinja_env.trim_blocks = True
     app.jinja_env.lstrip_blocks = True
@@ -179,9 +168,10 @@ def asset(path: str) -> str:
     return url_for("static", filename=path, v=known[path])
 
 
-def linked(view: str, query: Mapping[str, Any]) -> str:
-    """Return the address of a view with query values, whatever they are called."""
-    return _address(url_for(view), query)
+def linked(view: str, query: Mapping[str, Any], **values: Any) -> str:
+    """Return the address of a view, `values` in its path, with query values, whatever they are
+    called."""
+    return _address(url_for(view, **values), query)
 
 
 def _address(path: str, query: Mapping[str, Any]) -> str:

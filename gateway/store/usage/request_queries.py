@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, literal, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, literal, or_, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session, load_only
 
 from gateway.core.requests import CallDetail, CallRow, Filter
@@ -124,23 +124,16 @@ def is_cancelled() -> ColumnElement[bool]:
 
 
 def _status(word: str) -> ColumnElement[bool]:
-    if word == "running":
-        return RequestLogRow.settled_at.is_(None)
-    if word == "cancelled":
-        return is_cancelled()
-    if word == "ok":
-        return and_(
-            RequestLogRow.settled_at.is_not(None),
-            RequestLogRow.status < 400,
-            RequestLogRow.error_code == "",
-            RequestLogRow.finish.not_in(CANCELLED),
-        )
-    if word == "failed":
-        return and_(
-            or_(RequestLogRow.status >= 400, RequestLogRow.error_code != ""),
-            RequestLogRow.status != 499,
-            RequestLogRow.finish.not_in(CANCELLED),
-        )
+    went_wrong = or_(RequestLogRow.status >= 400, RequestLogRow.error_code != "")
+    match word:
+        case "running":
+            return RequestLogRow.settled_at.is_(None)
+        case "cancelled":
+            return is_cancelled()
+        case "ok":
+            return RequestLogRow.settled_at.is_not(None) & ~went_wrong & ~is_cancelled()
+        case "failed":
+            return went_wrong & ~is_cancelled()
     return has_status(RequestLogRow.status, word)
 
 
