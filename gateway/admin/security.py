@@ -9,15 +9,15 @@ from flask import abort, render_template, request, url_for
 from flask_login import current_user
 from flask_wtf import FlaskForm
 from werkzeug.wrappers import Response as AnyResponse
-from wtforms import SelectField, StringField, SubmitField
-from wtforms.validators import DataRequired, Length
+from wtforms import SelectField, SubmitField
 
 from gateway.admin import bp
 from gateway.admin.answers import Question, asked, sent
-from gateway.admin.forms.fields import chosen_from
+from gateway.admin.forms.fields import chosen_from, schema_field
 from gateway.admin.forms.keys import LIFETIMES
 from gateway.core.admin import ROLES
 from gateway.errors import Forbidden
+from gateway.schemas.account import AccountFields, TokenFields
 from gateway.web.context import actor, services
 from gateway.web.cookies import forget_account
 from gateway.web.one_time_secret import given, hand_over
@@ -62,11 +62,7 @@ class ProofForm(FlaskForm):  # type: ignore[misc]  # as above
 class AdminForm(FlaskForm):  # type: ignore[misc]  # as above
     """A new account."""
 
-    username = StringField(
-        _l("User name"),
-        validators=[DataRequired(_l("Type a user name."))],
-        render_kw={"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"},
-    )
+    username = schema_field(AccountFields, "username")
     role = SelectField(_l("Role"), choices=chosen_from(ROLE_WORDS.items()), default="admin")
     password = new_password(_l("First password"))
     submit = SubmitField(_l("Add account"))
@@ -82,11 +78,7 @@ class NewPasswordForm(FlaskForm):  # type: ignore[misc]  # as above
 class TokenForm(FlaskForm):  # type: ignore[misc]  # as above
     """A token of the admin API."""
 
-    name = StringField(
-        _l("Name"),
-        validators=[DataRequired(_l("Give the token a name.")), Length(max=100)],
-        render_kw={"autocomplete": "off"},
-    )
+    name = schema_field(TokenFields, "name")
     role = SelectField(_l("Role"), choices=chosen_from(ROLE_WORDS.items()), default="viewer")
     lifetime = SelectField(_l("Expires"), choices=chosen_from(_TOKEN_LIFETIMES), default="90")
     submit = SubmitField(_l("Make token"))
@@ -175,8 +167,7 @@ def admin_password(admin_id: int) -> AnyResponse | str:
     admins, form = services().admins, NewPasswordForm()
     found = admins.accounts.get(admin_id)
     if sent(
-        form,
-        lambda: admins.set_password(admin_id, form.password.data, actor(), must_change=True),
+        form, lambda: admins.set_password(admin_id, form.password.data, actor(), must_change=True)
     ):
         return _done(_("Set. %(name)s must choose a new one at login.", name=found.username))
     heading = _("New password for %(name)s", name=found.username)
@@ -213,8 +204,7 @@ def token_new() -> AnyResponse | str:
     _only_owners()
     form, issue = TokenForm(), services().admins.tokens.issue
     made = sent(
-        form,
-        lambda: issue(form.name.data, form.role.data, actor(), expires_at=form.expires_at()),
+        form, lambda: issue(form.name.data, form.role.data, actor(), expires_at=form.expires_at())
     )
     if made is not None:
         token, secret = made

@@ -62,19 +62,16 @@ def settings_reset(tab: str) -> AnyResponse:
 @bp.get("/settings/audit")
 def settings_audit() -> str:
     """Show who changed what."""
-    before = request.args.get("before", 0, int)
-    older = before if 0 < before < 2**62 else None
-    filters = {name: request.args.get(name, "")[:256] for name in ("actor_name", "action")}
-    kind = request.args.get("kind", "")[:64]
-    entries = services().store.read_slow(
-        audit.page, before_id=older, limit=LOG_LIMIT + 1, object_kind=kind, **filters
-    )
+    before = max(0, min(request.args.get("before", 0, int), 2**62))
+    filters = {
+        name: request.args.get(name, "")[:256] for name in ("object_kind", "actor", "action")
+    }
+    entries = services().store.read_slow(audit.page, before=before, limit=LOG_LIMIT + 1, **filters)
     return render_template(
         "admin/settings/audit.html",
         entries=entries[:LOG_LIMIT],
         older=entries[LOG_LIMIT - 1].id if len(entries) > LOG_LIMIT else None,
-        is_first=older is None,
-        kind=kind,
+        is_first=not before,
         **filters,
     )
 

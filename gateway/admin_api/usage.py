@@ -117,15 +117,6 @@ def get_usage() -> Response:
 def list_changes() -> Response:
     """List what was changed by whom, newest first; `next` is the cursor of the following page."""
     query = read_query(answers.AuditQuery)
-    limit = query.limit
-    found = services().store.read(
-        audit.page,
-        before_id=query.before or None,
-        limit=limit,
-        object_kind=query.object_kind,
-        object_id=query.object_id,
-        actor_name=query.actor,
-        action=query.action,
-    )
-    following = found[-1].id if len(found) == limit else None
+    found = services().store.read(audit.page, **asdict(query))
+    following = found[-1].id if len(found) == query.limit else None
     return answer({"data": found, "next": following})

@@ -80,18 +80,19 @@ def change(
 def page(
     session: Session,
     *,
-    before_id: int | None = None,
+    before: int = 0,
     limit: int = 50,
     object_kind: str = "",
     object_id: str = "",
-    actor_name: str = "",
+    actor: str = "",
     action: str = "",
 ) -> list[AuditEntry]:
-    """Return entries, newest first, older than `before_id`."""
+    """Return entries, newest first, older than the one with the id `before`; 0 and "" do not
+    matter, and of `action` the beginning counts."""
     query = select(AuditRow).order_by(AuditRow.id.desc()).limit(max(1, min(limit, 500)))
-    if before_id is not None:
-        query = query.where(AuditRow.id < before_id)
-    wanted = {"object_kind": object_kind, "object_id": object_id, "actor_name": actor_name}
+    if before:
+        query = query.where(AuditRow.id < before)
+    wanted = {"object_kind": object_kind, "object_id": object_id, "actor_name": actor}
     query = query.filter_by(**{name: value for name, value in wanted.items() if value})
     if action:
         query = query.where(AuditRow.action.startswith(action, autoescape=True))

@@ -29,7 +29,7 @@ ASKED = (
     "/admin/servers/new?url={}",
     "/admin/playground?model={}",
     "/admin/usage?model_id={}&endpoint={}&client_app={}&status={}&range={}&group={}",
-    "/admin/settings/audit?kind={}&action={}&who={}",
+    "/admin/settings/audit?object_kind={}&action={}&actor={}",
     "/admin/welcome?step={}",
     "/auth/login?next={}",
     "/admin/{}",

@@ -295,7 +295,7 @@ def test_every_change_is_in_the_audit_log_without_the_secret(
     admin.post(f"/admin/keys/{key.id}/edit", PLAIN | {"enabled": "y", "name": "renamed"})
     admin.post(f"/admin/keys/{key.id}/enabled", {"to": "off"})
     admin.post(f"/admin/keys/{key.id}/revoke")
-    log = admin.get("/admin/settings/audit?kind=key").text
+    log = admin.get("/admin/settings/audit?object_kind=key").text
 
     for word in ("key.create", "key.update", "key.disable", "key.revoke"):
         assert word in log

@@ -148,6 +148,7 @@ CHOICES: Mapping[str, str] = {
 }
 _MARKS: Mapping[str, Mapping[str, object]] = {
     "name": {"autocomplete": "off"},
+    "username": {"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"},
     "owner": {"autocomplete": "off"},
     "zone": {"list": "zones", "autocomplete": "off"},
     "display_timezone": {"list": "zones", "autocomplete": "off"},

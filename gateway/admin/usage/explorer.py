@@ -1,17 +1,22 @@
-"""The usage explorer as the console shows it: charts, tables and their words."""
+"""Usage: who used what, when, how fast. The explorer's charts and tables, a heatmap, exports."""
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from flask import request
+import orjson
+from flask import Response, abort, render_template, request
 
+from gateway.accounting.export import safe_cell
+from gateway.admin import bp
 from gateway.admin.usage.charts import Chart, Line, Unit
 from gateway.core.requests import Filter
-from gateway.core.usage import GROUP_FIELDS, Group, Sums
+from gateway.core.usage import GROUP_FIELDS, GROUPS, Group, Sums
 from gateway.reports import usage
 from gateway.reports.filters import from_page
 from gateway.reports.usage import Metric, Question, Series
@@ -19,6 +24,7 @@ from gateway.runtime.database import Store
 from gateway.store import names
 from gateway.web import language
 from gateway.web.context import services
+from gateway.web.template_filters import utc
 from gateway.web.words import _, _l
 
 _PERCENTILE_COLOURS = {50: 1, 90: 3, 99: 6}
@@ -139,3 +145,83 @@ def _line(question: Question, index: int, series: Series, labels: Mapping[str, s
 def _filter_query(wanted: Filter) -> Mapping[str, str]:
     given = {name: getattr(wanted, name) for name in GROUP_FIELDS.values()}
     return {name: str(value) for name, value in given.items() if value}
+
+
+@bp.get("/usage", endpoint="usage")
+def usage_page() -> str:
+    """Show the explorer as the address says."""
+    question, answer = _asked()
+    field, most = usage.heat(services().store, question, language.zone_info())
+    return render_template(
+        "admin/usage/index.html",
+        question=question,
+        answer=answer,
+        heat=field,
+        heat_most=most,
+        metrics=METRIC_WORDS.items(),
+        groups=GROUP_WORDS.items(),
+        group_fields=GROUP_FIELDS,
+        group_name=str(GROUP_WORDS[question.group]),
+        **filter_choices(),
+    )
+
+
+@bp.get("/usage/export.<form>")
+def usage_export(form: str) -> Response:
+    """Return the table behind the chart, as CSV or JSON."""
+    if form not in {"csv", "json"}:
+        abort(404)
+    question, answer = _asked()
+    span = f"{question.since:%Y%m%d}-{question.until:%Y%m%d}"
+    headers = {
+        "Content-Disposition": f'attachment; filename="usage-{question.metric}-{span}.{form}"'
+    }
+    if form == "json":
+        body = _json(question, answer)
+        return Response(body, content_type="application/json", headers=headers)
+    return Response(_csv(answer), content_type="text/csv; charset=utf-8", headers=headers)
+
+
+def _asked() -> tuple[Question, Answer]:
+    question = _question()
+    labels = services().store.read(names.by_id, question.group)
+    return question, ask(services().store, question, labels, language.zone_info())
+
+
+def _question() -> Question:
+    args, now = request.args, datetime.now(UTC)
+    # who used most is what is asked first; a metric chosen alone is of everything
+    metric, group = args.get("metric", ""), args.get("group", "none" if "metric" in args else "key")
+    return usage.question(
+        page_filter(now),
+        now,
+        metric=metric if metric in usage.METRICS else "requests",
+        group=group if group in GROUPS else "none",
+        step=args.get("step", ""),
+        compare=args.get("compare") == "1",
+    )
+
+
+def _csv(answer: Answer) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    lines = answer.chart.lines
+    writer.writerow(["time_utc", *(safe_cell(line.name) for line in lines)])
+    for index, start in enumerate(answer.chart.starts[:-1]):
+        values = ["" if line.values[index] is None else line.values[index] for line in lines]
+        writer.writerow([utc(start), *values])
+    return out.getvalue()
+
+
+def _json(question: Question, answer: Answer) -> bytes:
+    return orjson.dumps(
+        {
+            "metric": question.metric,
+            "group": question.group,
+            "step": question.step,
+            "since": utc(question.since),
+            "until": utc(question.until),
+            "times": [utc(start) for start in answer.chart.starts[:-1]],
+            "series": {line.name: line.values for line in answer.chart.lines},
+        }
+    )
