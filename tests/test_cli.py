@@ -176,7 +176,7 @@ def test_every_key_is_listed_whatever_number_there_is(run: Run, parts: Services)
         (("key", "revoke", "99"), "There is no key 99"),
         (("key", "revoke", "sk-…zzzz"), "give its id"),
         (("account", "set-password", "nobody", "--password-stdin"), "There is no account"),
-        (("account", "create", "a b", "--password-stdin"), "A user name has"),
+        (("account", "create", "a b", "--password-stdin"), "has 1 to 64 letters"),
         (("restore", "/nowhere.db", "--yes"), "is not there"),
     ],
 )

@@ -148,9 +148,9 @@ def admin_change(admin_id: int) -> AnyResponse:
     found = accounts.get(admin_id)
     try:
         if wanted in ROLES:
-            accounts.update(admin_id, actor(), role=wanted)
+            accounts.update(admin_id, {"role": wanted}, actor())
         elif wanted in {"on", "off"}:
-            accounts.update(admin_id, actor(), enabled=wanted == "on")
+            accounts.update(admin_id, {"enabled": wanted == "on"}, actor())
         elif wanted == "no_code":
             services().admins.disable_totp(admin_id, actor())
         else:

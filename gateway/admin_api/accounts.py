@@ -8,7 +8,6 @@ from flask import Response, g
 
 from gateway.admin_api import answers, bp
 from gateway.admin_api.operation import answer, body, operation, read_body
-from gateway.schemas import convert
 from gateway.schemas.account import AccountChange, AccountFields, TokenFields
 from gateway.store import admins
 from gateway.web.context import services
@@ -35,8 +34,7 @@ def create_account() -> Response:
 @operation("updateAccount", answers.AccountAnswer, body=AccountChange, role="owner")
 def update_account(account_id: int) -> Response:
     """Change an account's role, or switch it on or off; its logins end."""
-    changes = convert.read(body(), AccountChange)
-    admin = services().admins.accounts.update(account_id, g.actor, **changes)
+    admin = services().admins.accounts.update(account_id, body(), g.actor)
     return answer(admins.as_json(admin))
 
 

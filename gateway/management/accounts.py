@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.orm import Session
 
-from gateway.core.admin import ROLES, Actor, Admin, AdminToken, Role, role_allows
+from gateway.core.admin import Actor, Admin, AdminToken, Role, role_allows
+from gateway.core.chat import Json
 from gateway.core.secrets import (
     TOKEN_PREFIX,
     digest,
@@ -19,11 +19,11 @@ from gateway.core.secrets import (
     shown_end,
     shown_prefix,
 )
-from gateway.errors import Forbidden, InvalidFields, InvalidRequest, Message, Unauthenticated
+from gateway.errors import Forbidden, InvalidFields, Message, Unauthenticated
 from gateway.runtime.database import Store
+from gateway.schemas import convert
+from gateway.schemas.account import AccountChange, AccountFields, TokenFields
 from gateway.store import admins, audit
-
-_NAME = re.compile(r"[a-z0-9][a-z0-9._@\-]{0,63}")
 
 
 @dataclass(eq=False)
@@ -50,21 +50,12 @@ class Accounts:
         self, username: str, password: str, role: Role, actor: Actor, *, must_change: bool = True
     ) -> Admin:
         """Make an account. Raises InvalidRequest with the field in `param`."""
-        name = username.strip().lower()
-        if not _NAME.fullmatch(name):
-            raise InvalidRequest(
-                Message(
-                    "A user name has 1 to 64 letters, digits or . _ @ - and starts with a letter or"
-                    " digit."
-                ),
-                param="username",
-            )
-        hashed = self.hashed(password, name)
+        said = convert.read({"username": username, "role": role}, AccountFields)
+        hashed = self.hashed(password, said["username"])
         now = self.now()
         admin = Admin(
             id=0,
-            username=name,
-            role=_role(role),
+            **said,
             password_hash=hashed,
             must_change_password=must_change,
             password_changed_at=now,
@@ -77,26 +68,16 @@ class Accounts:
 
         return self.store.write(change)
 
-    def update(
-        self,
-        admin_id: int,
-        actor: Actor,
-        *,
-        role: Role | None = None,
-        enabled: bool | None = None,
-    ) -> Admin:
+    def update(self, admin_id: int, changes: Mapping[str, Json], actor: Actor) -> Admin:
         """Change an account's role or switch it on or off; both end its logins.
 
-        Raises NotFound, InvalidRequest, and Forbidden if no owner would be left.
+        Raises NotFound, InvalidFields, and Forbidden if no owner would be left.
         """
+        said = convert.read(changes, AccountChange)
 
         def change(session: Session) -> Admin:
             before = admins.get(session, admin_id)
-            after = replace(
-                before,
-                role=before.role if role is None else _role(role),
-                enabled=before.enabled if enabled is None else enabled,
-            )
+            after = replace(before, **said)
             if after != before:
                 after = replace(after, epoch=before.epoch + 1)
             admins.save(session, after)
@@ -135,12 +116,6 @@ class Accounts:
         audit.change(session, actor, word, before, after, now=now, topics=("admins",))
 
 
-def _role(role: str) -> Role:
-    if role not in ROLES:
-        raise InvalidRequest(f"A role is one of {', '.join(ROLES)}.", param="role")
-    return role
-
-
 def _check_owner_left(session: Session) -> None:
     if admins.active_owners(session) == 0:
         raise Forbidden(Message("There must be an owner who can log in."))
@@ -162,26 +137,23 @@ class Tokens:
     ) -> tuple[AdminToken, str]:
         """Return a new token and its secret. Nobody can give more than they may do.
 
-        Raises InvalidRequest, Forbidden.
+        Raises InvalidFields, Forbidden.
         """
         now = self.now()
-        label = name.strip()
-        if not 1 <= len(label) <= 200 or not label.isprintable():
-            raise InvalidRequest("A token needs a name of 1 to 200 characters.", param="name")
-        if not role_allows(actor.role, _role(role)):
+        given = {"name": name, "role": role, "expires_at": expires_at}
+        said = convert.read(given, TokenFields)
+        if not role_allows(actor.role, said["role"]):
             raise Forbidden(Message("A token cannot have a higher role than its maker."))
-        if expires_at is not None and expires_at <= now:
+        if said["expires_at"] is not None and said["expires_at"] <= now:
             raise InvalidFields([("expires_at", Message("lies in the past"))])
         secret = new_secret(TOKEN_PREFIX, self.random_bytes)
         token = AdminToken(
             id=0,
-            name=label,
-            role=role,
+            **said,
             prefix=shown_prefix(secret),
             last4=shown_end(secret),
             created_at=now,
             account_id=actor.id if actor.kind == "admin" else None,
-            expires_at=expires_at,
         )
 
         def change(session: Session) -> AdminToken:

@@ -171,7 +171,7 @@ def test_an_account_disabled_meanwhile_does_not_get_in(
     admins: Admins, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     second = admins.accounts.create("second", PASSWORD, "owner", CLI, must_change=False)
-    _while_hashing(monkeypatch, lambda: admins.accounts.update(second.id, CLI, enabled=False))
+    _while_hashing(monkeypatch, lambda: admins.accounts.update(second.id, {"enabled": False}, CLI))
 
     with pytest.raises(LoginRefused):
         admins.login("second", PASSWORD)
@@ -243,7 +243,7 @@ def test_a_session_ends_when_it_is_not_used_for_a_day(admins: Admins, clock: Fak
 def test_a_disabled_account_is_out_at_once(admins: Admins) -> None:
     other = admins.accounts.create("second", PASSWORD, "viewer", CLI)
     _, secret = admins.login("second", PASSWORD)
-    admins.accounts.update(other.id, CLI, enabled=False)
+    admins.accounts.update(other.id, {"enabled": False}, CLI)
 
     assert admins.session(secret) is None
     with pytest.raises(LoginRefused):
@@ -256,7 +256,7 @@ def test_the_last_owner_stays(admins: Admins) -> None:
     with pytest.raises(Forbidden):
         admins.accounts.delete(root.id, CLI)
     with pytest.raises(Forbidden):
-        admins.accounts.update(root.id, CLI, role="admin")
+        admins.accounts.update(root.id, {"role": "admin"}, CLI)
     assert admins.accounts.get(root.id).role == "owner"
 
 
@@ -302,7 +302,7 @@ def test_the_second_step_is_for_a_login_that_still_holds(
     if change == "password":
         admins.set_password(second.id, "green lantern 8", CLI)
     if change == "disabled":
-        admins.accounts.update(second.id, CLI, enabled=False)
+        admins.accounts.update(second.id, {"enabled": False}, CLI)
     if change == "unknown":
         pending = "x" * 43
 
