@@ -76,7 +76,10 @@ def line(value: str) -> str:
 
 def name(value: str) -> str:
     """Return one line that says something."""
-    return line(value) or _raise(Message("must not be empty"))
+    text = line(value)
+    if not text:
+        raise Problem(Message("must not be empty"))
+    return text
 
 
 def notes(value: str) -> str:
@@ -144,7 +147,3 @@ def limited(limit: int, check: Check = line) -> Check:
         return text
 
     return read
-
-
-def _raise(message: Message) -> Any:
-    raise Problem(message)
