@@ -16,7 +16,6 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,21 +55,16 @@ def is_live(block: Block) -> bool:
     return {first_word(command) for command in block.commands()} <= LIVE
 
 
-def first(found: list[Block], is_quick: Callable[[Block], bool]) -> list[ParameterSet]:
-    """Return blocks as parameters; those that are not quick run with the slow tests."""
+def first(found: list[Block]) -> list[ParameterSet]:
+    """Return blocks as parameters; those of later pages run with the slow tests."""
     return [
-        pytest.param(block, id=block.id, marks=() if is_quick(block) else pytest.mark.slow)
+        pytest.param(block, id=block.id, marks=() if is_early(block) else pytest.mark.slow)
         for block in found
     ]
 
 
-def is_of_an_official_sdk(block: Block) -> bool:
-    """Whether a Python block needs no framework, which takes seconds to import."""
-    return bool(re.search(r"^(from|import) (openai|anthropic|requests)\b", block.text, re.M))
-
-
-def is_of_the_first_steps(block: Block) -> bool:
-    """Whether a shell block is among those everybody runs."""
+def is_early(block: Block) -> bool:
+    """Whether a block is among those everybody runs."""
     return block.id.startswith(("README.md", "first-steps.md"))
 
 
@@ -107,7 +101,7 @@ def test_there_is_something_to_run() -> None:
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("block", first(LIVE_BLOCKS, is_of_the_first_steps))
+@pytest.mark.parametrize("block", first(LIVE_BLOCKS))
 def test_a_shell_block_runs(live: Gateway, block: Block, tmp_path: Path) -> None:
     text = filled(block.text, live).replace("/tmp/gateway", str(tmp_path / "gateway"))
     text = text.replace("account set-password admin ", "account set-password second ")
@@ -160,7 +154,7 @@ def _check_compose(words: list[str]) -> None:
 
 @pytest.mark.sdk
 @pytest.mark.process
-@pytest.mark.parametrize("block", first(PYTHON, is_of_an_official_sdk))
+@pytest.mark.parametrize("block", first(PYTHON))
 def test_a_python_block_runs(live: Gateway, block: Block, tmp_path: Path) -> None:
     ast.parse(block.text)
     printed = run(

@@ -240,7 +240,7 @@ def test_the_body_is_never_passed_on_as_it_came(caller: Caller, ollama: FakeOlla
     )  # fmt: skip
 
     assert caller.post(CHAT, body).status == 200
-    assert set(sent(ollama)) <= {"model", "messages", "stream", "options"}
+    assert set(sent(ollama)) <= {"model", "messages", "stream", "options", "truncate"}
 
 
 def test_a_broken_upload_is_refused_or_dropped_but_never_sent_on(

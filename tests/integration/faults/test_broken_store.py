@@ -64,6 +64,7 @@ def is_sound(path: Path) -> bool:
         connection.close()
 
 
+@pytest.mark.slow
 def test_a_database_locked_by_another_program_costs_no_answer_and_no_record(
     tmp_path: Path, ollama: FakeOllama
 ) -> None:

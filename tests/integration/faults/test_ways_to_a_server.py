@@ -15,7 +15,7 @@ from tests.integration.faults.site import Site
 from tests.integration.faults.ways import Names, TlsFront, certificate
 from tests.support.process import until
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.process, pytest.mark.timeout(240)]
 
 TEXT = "Low tide at six."
 GULL = FakeModel("gull:latest", ("completion",), context_length=8192, slots=64)
@@ -27,7 +27,6 @@ def told(answer: requests.Response) -> tuple[int, str]:
     return answer.status_code, answer.json()["error"]["code"]
 
 
-@pytest.mark.slow
 def test_a_name_server_that_hangs_stops_nobody_else(tmp_path: Path):
     """U2: twelve servers have a name, one has an address; the names stop being answered."""
     names = Names(tmp_path / "names")
@@ -106,7 +105,6 @@ def test_a_certificate_nobody_vouches_for_gets_no_prompt(tmp_path: Path):
     assert (unseen, agreed) == (seen, 0)
 
 
-@pytest.mark.slow
 def test_a_head_that_drips_has_one_limit(one: Site):
     """U5: a byte now and then keeps a limit for each read from striking; the head as a whole has
     one, and others are served meanwhile."""

@@ -111,9 +111,10 @@ def test_a_place_in_line_is_told(caller: Caller, operator: Operator, ollama: Fak
         for wire in wires:
             wire.sock.close()
 
-    assert [head.get("x-gateway-queue") for head in heads] == [None, None, "1/1", "2/2"]
+    places = [head["x-gateway-queue"] for head in heads if "x-gateway-queue" in head]
+    assert places[:2] == ["1/1", "2/2"]  # one or two run: how many it can is being learned
     assert "x-gateway-queue" in heads[0]["access-control-expose-headers"]
-    assert said[said.index(b": keep-alive\n") + 1] == b": queued 2/2\n"
+    assert said[said.index(b": keep-alive\n") + 1] == f": queued {places[-1]}\n".encode()
 
 
 TOLD = [
