@@ -130,6 +130,7 @@ def test_a_frozen_postgresql_holds_up_no_call_and_loses_no_record(
 
 
 @pytest.mark.process
+@pytest.mark.slow
 def test_a_postgresql_that_restarts_again_and_again_fails_no_call_of_a_warm_key(
     server: Postgres, tmp_path: Path, ollama: FakeOllama
 ) -> None:
