@@ -11,12 +11,14 @@ import pytest
 
 from tests.docs.reading import ROOT, blocks
 
-pytestmark = [pytest.mark.slow, pytest.mark.process, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.process, pytest.mark.timeout(600)]
 INSTALLS = {"docker", "alias", "pipx", "git", "cd", "make"}
 """First words of lines that install or serve: what they do is done by the fixtures."""
 
 
-@pytest.mark.parametrize("name", ["README.md", "README.zh.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", pytest.param("README.zh.md", marks=pytest.mark.slow)]
+)
 def test_its_commands_reach_an_answer(
     url: str, programs: Path, tmp_path: Path, environ: dict[str, str], name: str
 ) -> None:
