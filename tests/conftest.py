@@ -27,7 +27,7 @@ hypothesis.settings.load_profile("calm")
 
 @pytest.fixture(scope="session", autouse=True)
 def _cheap_passwords() -> Iterator[None]:
-    """Let argon2 cost little: what a real hash costs, thousands of sign-ins would pay."""
+    """Make argon2 cheap: what a real hash costs, thousands of sign-ins would pay."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(passwords, "_HASHER", PasswordHasher(1, 8, 1))
         yield
@@ -35,7 +35,7 @@ def _cheap_passwords() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _compiled_templates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Let all applications of this process share the templates they have compiled."""
+    """Share between all applications of this process the templates they have compiled."""
     cache = FileSystemBytecodeCache(str(tmp_path_factory.mktemp("templates")))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Flask, "jinja_options", {"bytecode_cache": cache})

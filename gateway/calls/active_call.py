@@ -266,7 +266,7 @@ class ActiveCall:
         if prepared.fallback_of:
             found["x-gateway-fallback"] = _header(prepared.model.display_name)
         window = window_of(prepared, stats.loaded_tokens)
-        if window:
+        if window and prepared.has_one_prompt:
             prompt = prepared.estimate if stats.usage is None else stats.usage.prompt_tokens
             found["x-gateway-context"] = f"{prompt}/{window}"
         position, length = self.queue_position

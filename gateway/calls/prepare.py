@@ -87,6 +87,11 @@ class PreparedCall:
     most_tokens: int = 0
     run: Run = run_here
 
+    @property
+    def has_one_prompt(self) -> bool:
+        """Whether one prompt is read, so that its tokens can be held against the window."""
+        return isinstance(self.request, ChatRequest) or len(self.request.prompts) == 1
+
 
 @dataclass(eq=False)
 class Preparer:

@@ -61,14 +61,27 @@ def _run(
         steps=prepared.context_steps,
         cap=prepared.context_cap,
     )
+    last: Attempt | None = None
+    sent = 0
+
+    def ask(attempt: Attempt, slot: Slot) -> None:
+        nonlocal last, sent
+        last, asked = attempt, request
+        if wish is not None:
+            sent = slot.deployment.use_window(wish)
+            active.stats.on_window(sent)
+            params = replace(request.params, options={**options, "num_ctx": sent})
+            asked = replace(request, params=params)
+        _ask(prepared, choice, asked, sink, attempt, slot)
+
     try:
         while True:
-            ask = partial(_ask, prepared, choice, request, sink, wish)
             try:
                 attempts.run(active, prepared, wish.tokens if wish else num_ctx, ask)
                 return
             except ContextOverflow as error:
-                wish = wish and wish.after(error.detail)
+                has_begun = last is not None and last.begun  # a second answer would follow it
+                wish = None if wish is None or has_begun else wish.after(sent, error.detail)
                 if wish is None:
                     raise
     except GatewayError as error:
@@ -84,16 +97,10 @@ def _ask(
     choice: int,
     request: Request,
     sink: Sink,
-    wish: context.Wish | None,
     attempt: Attempt,
     slot: Slot,
 ) -> None:
     """Ask one server."""
-    if wish is not None:
-        window = slot.deployment.use_window(wish)
-        attempt.active.stats.on_window(window)
-        options = {**request.params.options, "num_ctx": window}
-        request = replace(request, params=replace(request.params, options=options))
     path, body = _encode(prepared, choice, request, slot)
     decoder = wire.Decoder()
     feed = decoder.feed

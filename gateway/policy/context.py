@@ -47,15 +47,13 @@ class Wish:
             return loaded
         return next((step for step in self.steps if step >= self.tokens), self.steps[-1])
 
-    def after(self, refusal: Mapping[str, Json]) -> Wish | None:
-        """Return what to try after Ollama refused the prompt, with the sizes it told
-        (`prompt_tokens`, `context_tokens`), None when no larger step is left."""
-        refused = refusal.get("context_tokens")
-        sent = refused if isinstance(refused, int) else self.window(0)
-        needed = refusal.get("prompt_tokens")
-        tokens = max(sent + 1, needed + self.room if isinstance(needed, int) else 0)
+    def after(self, sent: int, refusal: Mapping[str, Json]) -> Wish | None:
+        """Return what to try after Ollama refused the prompt in a window of `sent` tokens, with the
+        number of its own tokens (`prompt_tokens`), None when no larger step is left."""
         if not self.grows or sent >= self.steps[-1]:
             return None
+        needed = refusal.get("prompt_tokens")
+        tokens = max(sent + 1, needed + self.room if isinstance(needed, int) else 0)
         return replace(self, tokens=min(tokens, self.steps[-1]))
 
 

@@ -45,7 +45,12 @@ class Loading:
         model = next((one for one in self.known.models() if one.name == name), None)
         if model is None:
             return Params(keep_alive=keep_alive)
-        params = apply.for_loading(model.override, self.behaviour(), embeds=embeds)
+        params = apply.for_loading(
+            model.override,
+            self.behaviour(),
+            embeds=embeds,
+            trained_tokens=model.context_tokens or 0,
+        )
         if keep_alive is None and server_id in model.pinned_on:
             keep_alive = FOREVER
         return params if keep_alive is None else replace(params, keep_alive=keep_alive)

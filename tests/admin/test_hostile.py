@@ -62,7 +62,7 @@ def test_the_reader_sees_what_comes_alive() -> None:
 
 
 def _pairs(texts: Sequence[A], places: Sequence[B]) -> Iterator[tuple[A, B]]:
-    """Give every place with a tenth of the texts; with SOAK=1 all pairs."""
+    """Return every place with a tenth of the texts; with SOAK=1 all pairs."""
     step = times(10, 1)
     for row, text in enumerate(texts):
         for column, place in enumerate(places):

@@ -3,16 +3,17 @@ loads, cuts and refuses as Ollama does."""
 
 from __future__ import annotations
 
+import json
 import os
 import random
 from pathlib import Path
 
 import pytest
 
-from fake_ollama import FakeOllama
+from fake_ollama import FakeOllama, Script
 from gateway.core.admin import SYSTEM
 from gateway.errors import InvalidRequest
-from tests.api.apps import App, application, told
+from tests.api.apps import APIS, App, application, told
 from tests.calls.bench import Bench, read, start
 
 MODEL = "qwen2.5-coder:7b"  # rendered: Ollama cuts by itself
@@ -106,6 +107,67 @@ def test_a_long_prompt_is_refused_unless_the_policy_allows_to_cut_it(
     assert allowed.status_code == 200
     assert allowed.get_json()["usage"]["prompt_tokens"] < 1_024
     assert "truncate" not in sent
+
+
+@pytest.mark.parametrize("api", APIS)
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_every_api_refuses_with_the_numbers_and_grows(
+    tmp_path: Path, ollama: FakeOllama, api: str, stream: bool
+) -> None:
+    text = " ".join(WORDS * 150)
+    prompt = {"completions": {"prompt": text}, "responses": {"input": text}}.get(
+        api, {"messages": [{"role": "user", "content": text}]}
+    )
+    wish = {"model": MODEL, "num_ctx": 1_024, "max_tokens": 8, "stream": stream, **prompt}
+    if api == "responses":
+        del wish["max_tokens"]
+    with application(tmp_path, ollama) as app:
+        refused = app.ask(api, **wish)
+        with_policy(app, context_policy="grow", context_steps=list(STEPS))
+        grown = app.ask(api, **wish)
+    sent = [call.json for call in ollama.requests if call.path in ("/api/chat", "/api/generate")]
+
+    assert refused.status_code == 400
+    assert "1024" in told(refused)["message"]
+    assert grown.status_code == 200
+    assert {one["truncate"] for one in sent} == {False}
+    assert 1_500 < sent[-1]["options"]["num_ctx"] in STEPS
+
+
+def test_an_answer_that_has_begun_is_not_given_twice(tmp_path: Path, ollama: FakeOllama) -> None:
+    lines = [
+        {"message": {"role": "assistant", "content": "Low tide"}, "done": False},
+        {"error": "request (1500 tokens) exceeds the available context size (1024 tokens)"},
+    ]
+    recording = tmp_path / "overflow.ndjson"
+    recording.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    ollama.script(MODEL, Script(ndjson=recording))
+    with application(tmp_path / "data", ollama) as app:
+        with_policy(app, context_policy="grow", context_steps=list(STEPS))
+        answer = app.ask("chat", model=MODEL, stream=True)
+
+    assert answer.get_data(as_text=True).count("Low tide") == 1
+    assert told(answer)["code"] == "context_length_exceeded"
+    assert len(ollama.calls("/api/chat")) == 1
+
+
+@pytest.mark.parametrize(
+    ("override", "window"),
+    [
+        ({"context_policy": "grow"}, STEPS[0]),
+        ({"context_policy": "error"}, STEPS[-1]),
+        ({"context_policy": "error", "num_ctx": 900}, STEPS[0]),
+        ({"context_policy": "allow", "num_ctx": 900}, 900),
+    ],
+)
+def test_a_load_sends_the_window_that_calls_get(
+    tmp_path: Path, ollama: FakeOllama, override: dict[str, object], window: int
+) -> None:
+    with application(tmp_path, ollama) as app:
+        with_policy(app, context_steps=list(STEPS), **override)
+        params = app.services.operations.loading.params(MODEL, 1, None)
+
+    assert params.options["num_ctx"] == window
 
 
 def test_a_step_beyond_what_the_model_knows_is_refused(tmp_path: Path, ollama: FakeOllama) -> None:

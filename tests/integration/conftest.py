@@ -136,7 +136,7 @@ class Records:
         self._operator = operator
 
     def of(self, reply: Reply | str) -> dict[str, Any]:
-        """Give the settled record of a call; there is exactly one."""
+        """Return the settled record of a call; there is exactly one."""
         request_id = reply if isinstance(reply, str) else reply.headers["x-request-id"]
 
         def settled() -> list[dict[str, Any]]:
@@ -148,7 +148,7 @@ class Records:
         return found[0]
 
     def detail(self, reply: Reply | str) -> dict[str, Any]:
-        """Give everything known of a call."""
+        """Return everything known of a call."""
         request_id = self.of(reply)["request_id"]
         found: dict[str, Any] = self._operator.call("GET", f"/requests/{request_id}")
         return found

@@ -60,7 +60,7 @@ def test_a_window_that_may_not_grow_is_the_one_asked_for(
 
     assert found is not None
     assert found.window(loaded) == window
-    assert found.after({"prompt_tokens": 200_000, "context_tokens": window}) is None
+    assert found.after(window, {"prompt_tokens": 200_000}) is None
 
 
 def test_the_window_is_left_alone_without_steps_and_where_cutting_is_allowed() -> None:
@@ -72,20 +72,23 @@ def test_the_window_is_left_alone_without_steps_and_where_cutting_is_allowed() -
 
 
 @pytest.mark.parametrize(
-    ("refusal", "window"),
+    ("sent", "refusal", "window"),
     [
-        ({"prompt_tokens": 9_000, "context_tokens": 8_192}, 32_768),
-        ({"prompt_tokens": 90_000, "context_tokens": 8_192}, 131_072),
-        ({"prompt_tokens": 900_000, "context_tokens": 8_192}, 131_072),
-        ({"prompt_tokens": 8_200}, 32_768),
-        ({}, 32_768),
-        ({"prompt_tokens": 200_000, "context_tokens": 131_072}, None),
-        ({"context_tokens": 200_000}, None),
+        (8_192, {"prompt_tokens": 9_000, "context_tokens": 8_192}, 32_768),
+        (8_192, {"prompt_tokens": 90_000}, 131_072),
+        (8_192, {"prompt_tokens": 900_000}, 131_072),
+        (8_192, {"prompt_tokens": 100}, 32_768),
+        (8_192, {}, 32_768),
+        (8_192, {"context_tokens": 2_048}, 32_768),  # the server made less of it
+        (32_768, {"context_tokens": 2_048}, 131_072),
+        (131_072, {"prompt_tokens": 200_000, "context_tokens": 2_048}, None),
     ],
 )
-def test_a_refusal_chooses_the_next_step(refusal: dict[str, int], window: int | None) -> None:
+def test_a_refusal_chooses_a_larger_step(
+    sent: int, refusal: dict[str, int], window: int | None
+) -> None:
     first = wished()
     assert first is not None
-    following = first.after(refusal)
+    following = first.after(sent, refusal)
 
-    assert (None if following is None else following.window(8_192)) == window
+    assert (None if following is None else following.window(sent)) == window

@@ -110,6 +110,7 @@ def apply(request: R, layers: Layers, behaviour: RuntimeSettings) -> Applied[R]:
     merge = _Merge(request, layers, behaviour)
     won = merge.won
     changed = replace(request, params=merge.params(request))
+    policy = won.get("context_policy", behaviour.context_policy)
     return Applied(
         request=_with_system(changed, merge),
         ignored=tuple(merge.ignored),
@@ -119,24 +120,39 @@ def apply(request: R, layers: Layers, behaviour: RuntimeSettings) -> Applied[R]:
         hide_thinking=won.get("exclude_reasoning", False),
         parse_think_tags=won.get("parse_think_tags", behaviour.parse_think_tags),
         reasoning_field=won.get("reasoning_field", behaviour.reasoning_field),
-        context_policy=won.get("context_policy", behaviour.context_policy),
-        context_steps=tuple(won.get("context_steps", ())),
+        context_policy=policy,
+        context_steps=() if policy == "allow" else tuple(won.get("context_steps", ())),
         max_num_ctx=merge.caps.get("max_num_ctx", 0),
     )
 
 
 def for_loading(
-    override: Mapping[str, Json], behaviour: RuntimeSettings, *, embeds: bool = False
+    override: Mapping[str, Json],
+    behaviour: RuntimeSettings,
+    *,
+    embeds: bool = False,
+    trained_tokens: int = 0,
 ) -> Params:
     """Return what a call without wishes of its own sends of all that decides how a model is loaded:
     loaded otherwise, the model would be loaded again for its first call."""
     request: Any = EmbedRequest("", ()) if embeds else ChatRequest("", ())
-    params: Params = apply(request, Layers(model=override), behaviour).request.params
+    applied = apply(request, Layers(model=override), behaviour)
+    params: Params = applied.request.params
     options = {
         name: value
         for name, value in params.options.items()
         if name in OPTIONS and OPTIONS[name].runner
     }
+    wish = context.wish(
+        applied.context_policy,
+        estimate=0,
+        answer=0,
+        asked=options.get("num_ctx") or 0,
+        steps=applied.context_steps,
+        cap=applied.max_num_ctx or trained_tokens,
+    )
+    if wish is not None:
+        options["num_ctx"] = wish.window(0)
     return Params(
         options=options or EMPTY,
         shift=None if embeds else params.shift,

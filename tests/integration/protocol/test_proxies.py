@@ -28,7 +28,7 @@ PREFIXES = ("", "/ai")
 
 
 def nginx(port: int, gateway: int, prefix: str, folder: Path) -> tuple[list[str], str]:
-    """Give the command and the configuration of nginx."""
+    """Return the command and the configuration of nginx."""
     temporary = "".join(
         f"{kind}_temp_path {folder}/{kind};\n"
         for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -58,7 +58,7 @@ http {{
 
 
 def haproxy(port: int, gateway: int, prefix: str, folder: Path) -> tuple[list[str], str]:
-    """Give the command and the configuration of HAProxy."""
+    """Return the command and the configuration of HAProxy."""
     shown = (
         f"  http-request set-header X-Forwarded-Prefix {prefix}\n"
         f"  http-request replace-path {prefix}(/.*) \\1\n"
@@ -84,7 +84,7 @@ backend gateway
 
 
 def caddy(port: int, gateway: int, prefix: str, folder: Path) -> tuple[list[str], str]:
-    """Give the command and the configuration of Caddy."""
+    """Return the command and the configuration of Caddy."""
     route = f"handle_path {prefix}/*" if prefix else "handle"
     shown = f"header_up X-Forwarded-Prefix {prefix}" if prefix else ""
     return (
@@ -105,7 +105,7 @@ http://127.0.0.1:{port} {{
 
 
 def caddy_with_tls(port: int, gateway: int, prefix: str, folder: Path) -> tuple[list[str], str]:
-    """Give the same with a certificate that Caddy makes."""
+    """Return the same with a certificate that Caddy makes."""
     command, config = caddy(port, gateway, prefix, folder)
     config = config.replace(
         "  auto_https off\n",
@@ -116,7 +116,7 @@ def caddy_with_tls(port: int, gateway: int, prefix: str, folder: Path) -> tuple[
 
 
 def apache2(port: int, gateway: int, prefix: str, folder: Path) -> tuple[list[str], str]:
-    """Give the command and the configuration of Apache."""
+    """Return the command and the configuration of Apache."""
     modules = "".join(
         f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"
         for name in ("mpm_event", "authz_core", "proxy", "proxy_http", "headers")
