@@ -106,11 +106,17 @@ def prepare(settings: Settings) -> list[str]:
 
     Raises ConfigError with one sentence.
     """
-    from gateway.ollama import nearby
     from gateway.store.database import setup
 
     logging.basicConfig(level=logging.ERROR)
-    return setup.prepare(settings, lambda: nearby.find(nearby.candidates(os.environ)))
+    return setup.prepare(settings, _find_ollama)
+
+
+def _find_ollama() -> tuple[str, str] | None:
+    """Return address and version of an Ollama nearby. Imported for a first start only (0.1 s)."""
+    from gateway.ollama import nearby
+
+    return nearby.find(nearby.candidates(os.environ))
 
 
 def _check_workers(settings: Settings) -> None:

@@ -22,4 +22,5 @@ def tune() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*THRESHOLD)
+    gc.enable()
     sys.setswitchinterval(SWITCH_S)

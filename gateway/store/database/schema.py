@@ -5,7 +5,7 @@ others wait. Each migration is one transaction: killed half-way it leaves nothin
 next start goes on. A database made by a newer version is refused, as is a damaged file. A SQLite
 file that holds something is copied beside itself first; of PostgreSQL the operator makes backups.
 
-Alembic is imported where it is used: 11 MB that a worker has no use for.
+Alembic is imported where it migrates: 11 MB that a worker has no use for, and 0.2 s of a start.
 """
 
 from __future__ import annotations
@@ -17,18 +17,17 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, make_url, text
+from sqlalchemy import URL, Connection, Engine, inspect, make_url, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from gateway.store.database.engine import create_private, make_engine
 from gateway.store.tables import Base
 
-if TYPE_CHECKING:
-    from alembic.script import ScriptDirectory
-
 MIGRATIONS = Path(__file__).resolve().parent.parent.parent / "migrations"
+HEAD = "initial"
+"""The revision this version works with: the newest of `migrations/versions`."""
 LOCK_WAIT_S = 30.0
 _ADVISORY_LOCK = 0x6F326F61
 _BEFORE_RELEASE = frozenset(f"000{number}" for number in range(1, 9))
@@ -59,9 +58,9 @@ def check(url: str) -> str:
             _check_file(engine.url)
         with engine.connect() as connection:
             revision = _current(connection)
-    if revision != head():
+    if revision != HEAD:
         check_known(revision)
-        state = f"has schema {revision}, and {head()} is needed" if revision else "is not set up"
+        state = f"has schema {revision}, and {HEAD} is needed" if revision else "is not set up"
         raise SchemaError(f"the database {shown(url)} {state}: {_HOW_TO_MIGRATE}")
     return revision
 
@@ -82,13 +81,10 @@ def _is_ours(name: str | None, kind: str, _: object) -> bool:
     return kind != "table" or name in Base.metadata.tables
 
 
-def head() -> str:
-    """Return the revision this version works with."""
-    return _scripts().get_current_head() or ""
-
-
 def check_known(revision: str | None) -> None:
     """Raise SchemaError for a schema that this version neither made nor can migrate."""
+    from alembic.script import ScriptDirectory
+
     if revision in _BEFORE_RELEASE:
         raise SchemaError(
             f"the database has schema {revision} of a gateway before the first release: carry keys"
@@ -96,7 +92,7 @@ def check_known(revision: str | None) -> None:
             " --with-digests FILE' of that gateway and 'ollama2openai config import FILE' of"
             " this one"
         )
-    known = {script.revision for script in _scripts().walk_revisions()}
+    known = {script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()}
     if revision is not None and revision not in known:
         raise SchemaError(
             f"the database has schema {revision}, which a newer version of the gateway made: "
@@ -137,7 +133,7 @@ def _copy_before_migrating(path: Path, engine: Engine) -> None:
     """Keep the database as it is, as `gateway.db.before-REVISION`, if it is going to change."""
     with engine.connect() as connection:
         revision = _current(connection)
-    if revision is None or revision == head():
+    if revision is None or revision == HEAD:
         return
     check_known(revision)
     copy = path.with_name(f"{path.name}.before-{revision}")
@@ -163,14 +159,14 @@ def _upgrade_postgresql(url: URL) -> None:
 
 
 def _migrate(connection: Connection) -> None:
+    revision = _current(connection)
+    connection.rollback()
+    if revision == HEAD:
+        return
+    check_known(revision)
     from alembic import command
     from alembic.config import Config
 
-    revision = _current(connection)
-    connection.rollback()
-    if revision == head():
-        return
-    check_known(revision)
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
@@ -179,15 +175,10 @@ def _migrate(connection: Connection) -> None:
 
 
 def _current(connection: Connection) -> str | None:
-    from alembic.runtime.migration import MigrationContext
-
-    return MigrationContext.configure(connection).get_current_revision()
-
-
-def _scripts() -> ScriptDirectory:
-    from alembic.script import ScriptDirectory
-
-    return ScriptDirectory(str(MIGRATIONS))
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return revision
 
 
 def _check_file(url: URL) -> None:
