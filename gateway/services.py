@@ -41,6 +41,7 @@ from gateway.scheduling.catalog import Catalog
 from gateway.scheduling.clients import Clients
 from gateway.scheduling.discovery import Refresher
 from gateway.scheduling.loading import Loading
+from gateway.scheduling.memory import MemoryLog
 from gateway.scheduling.probes import Prober
 from gateway.scheduling.scheduler import Scheduler
 from gateway.scheduling.shared_slots import POLL_S
@@ -103,7 +104,7 @@ def make(config: Settings, database: Database | None = None) -> Services:
         Every(1.0, limiter.return_idle, "returning idle limits"),
         Reaper(store, is_draining=draining.is_set),
         Every(60.0, retention.look, "pruning"),
-        Every(0.2, Prober(scheduler).run_once, "probing the servers"),
+        Every(0.2, Prober(scheduler, MemoryLog(store)).run_once, "probing the servers"),
         Every(LOOK_S, revocation.look_for_expired, "looking for expired keys"),
         refresher,
         pulls,

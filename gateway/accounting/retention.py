@@ -18,7 +18,7 @@ from gateway.runtime.database import Store
 from gateway.schemas.settings import RuntimeSettings
 from gateway.store import admins, audit, responses
 from gateway.store.coordination import workers
-from gateway.store.usage import counters, retention
+from gateway.store.usage import counters, memory, retention
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +40,7 @@ class Pruned:
     responses: int = 0
     sessions: int = 0
     counters: int = 0
+    memory: int = 0
 
 
 @dataclass(eq=False)
@@ -84,6 +85,7 @@ class Retention:
             ),
             sessions=write(admins.prune, now),
             counters=write(counters.prune, now - timedelta(days=HOURLY_DAYS)),
+            memory=write(memory.prune, now),
         )
         write(retention.tidy)
         return pruned

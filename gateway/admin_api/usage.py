@@ -13,7 +13,7 @@ from gateway.admin_api import answers, bp
 from gateway.admin_api.operation import answer, operation, read_query
 from gateway.core.requests import CallDetail
 from gateway.errors import InvalidFields, InvalidRequest, Message
-from gateway.reports import dashboard, key_status, usage
+from gateway.reports import context, dashboard, key_status, usage
 from gateway.reports.filters import cursor, read_cursor, utc_filter
 from gateway.store import audit, names
 from gateway.store.usage import request_queries
@@ -77,6 +77,15 @@ def get_dashboard() -> Response:
     """Return the figures of the last 24 hours beside those of the day before."""
     parts = services()
     return answer(dashboard.report(parts.store, parts.catalog, datetime.now(UTC)))
+
+
+@bp.get("/reports/context")
+@operation("getContextReport", context.ContextReport)
+def get_context_report() -> Response:
+    """Return the windows, loads and cut prompts of the last 7 days, and the memory of servers."""
+    parts = services()
+    behaviour = parts.settings.behaviour()
+    return answer(context.report(parts.store, parts.catalog, behaviour, datetime.now(UTC)))
 
 
 @bp.get("/reports/keys/<id:key_id>")

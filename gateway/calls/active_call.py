@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from gateway.calls.attempts import Attempt
 from gateway.calls.channel import Channel
-from gateway.calls.prepare import PreparedCall, Preparer, measure, window_of
+from gateway.calls.prepare import PreparedCall, Preparer, measure
 from gateway.calls.records import Caller, CallRecords, admission_of
 from gateway.calls.stats import CallStats
 from gateway.core.chat import Envelope, Json
@@ -81,6 +81,7 @@ class ActiveCall:
             admission_of(prepared, caller),
             choices_a_prompt=prepared.request.n,
             prompt_estimate=prepared.estimate,
+            has_one_prompt=prepared.has_one_prompt,
             explain=prepared.explain,
         )
         log_bodies = prepared.key.log_bodies
@@ -186,7 +187,7 @@ class ActiveCall:
         """Return the call as another model may answer it after a failure; None when the failure
         stands. Then it says all it can."""
         if isinstance(error, ContextOverflow):
-            measure(error, failed, self.stats.loaded_tokens)
+            measure(error, failed, self.stats.window)
         if self.committed or self.channel.put_count or self.reason is not None:
             return None
         following = self.parts.preparer.fall_back(failed, error)
@@ -265,10 +266,9 @@ class ActiveCall:
             found["x-gateway-server"] = _header(stats.server_name)
         if prepared.fallback_of:
             found["x-gateway-fallback"] = _header(prepared.model.display_name)
-        window = window_of(prepared, stats.loaded_tokens)
-        if window and prepared.has_one_prompt:
+        if stats.window and prepared.has_one_prompt:
             prompt = prepared.estimate if stats.usage is None else stats.usage.prompt_tokens
-            found["x-gateway-context"] = f"{prompt}/{window}"
+            found["x-gateway-context"] = f"{prompt}/{stats.window}"
         position, length = self.queue_position
         if position:
             found["x-gateway-queue"] = f"{position}/{length}"

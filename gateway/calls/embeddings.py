@@ -32,6 +32,7 @@ def embed(active: ActiveCall, request: EmbedRequest) -> Embeddings:
         if prepared.may_be_pinned:
             params = kept(request.params, prepared.model, slot.server.id)
             effective = replace(request, params=params)
+        active.stats.on_sent(slot, effective.params)
         body = prepared.run(wire.encode_embed, effective, prepared.model.name)
         with slot.client.post("/api/embed", body) as upstream:
             answer = upstream.read()

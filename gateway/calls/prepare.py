@@ -269,25 +269,15 @@ class Preparer:
         )
 
 
-def measure(error: ContextOverflow, prepared: PreparedCall, loaded_tokens: int) -> None:
+def measure(error: ContextOverflow, prepared: PreparedCall, window: int) -> None:
     """Add the sizes Ollama did not tell: agents that read both shorten their conversation.
 
-    The prompt is estimated. The window is the one asked for, else the one the model is loaded
-    with, else the largest the model knows.
+    The prompt is estimated. A `window` of 0 is not known: then the largest the model knows.
     """
-    window = window_of(prepared, loaded_tokens) or prepared.model.context_tokens
-    known = {"prompt_tokens": prepared.estimate, "context_tokens": window}
+    most = window or prepared.model.context_tokens
+    known = {"prompt_tokens": prepared.estimate, "context_tokens": most}
     told = {name: size for name, size in known.items() if isinstance(size, int) and size > 0}
     error.detail = {**told, **error.detail}
-
-
-def window_of(prepared: PreparedCall, loaded_tokens: int) -> int:
-    """Return the context window of a call, 0 where it is not known: the step it was sent with or
-    the window it asked for, else the one the model is loaded with."""
-    asked = prepared.request.params.options.get("num_ctx")
-    if isinstance(asked, int) and asked > 0 and not prepared.context_steps:
-        return asked
-    return loaded_tokens if loaded_tokens > 1 else 0
 
 
 def _with_messages(request: ChatRequest, messages: tuple[Message, ...]) -> ChatRequest:

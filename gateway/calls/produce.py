@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
@@ -68,10 +69,13 @@ def _run(
         nonlocal last, sent
         last, asked = attempt, request
         if wish is not None:
-            sent = slot.deployment.use_window(wish)
-            active.stats.on_window(sent)
+            sent = slot.deployment.use_window(
+                wish, time.monotonic(), active.behaviour.context_shrink_after_s
+            )
+            active.stats.on_step(sent)
             params = replace(request.params, options={**options, "num_ctx": sent})
             asked = replace(request, params=params)
+        active.stats.on_sent(slot, asked.params)
         _ask(prepared, choice, asked, sink, attempt, slot)
 
     try:

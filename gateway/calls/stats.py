@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from gateway.core.chat import EMPTY, Json
+from gateway.core.chat import EMPTY, Json, Params
 from gateway.core.events import Event, Failed, Finish, Ping, TextDelta, ThinkingDelta, ToolCallDone
 from gateway.core.events import Usage as TokenUsage
 from gateway.core.usage import Admission, Settlement
 from gateway.errors import ClientGone, GatewayError
+from gateway.policy import context, loads
 
 if TYPE_CHECKING:
     from gateway.core.catalog import Model
@@ -32,15 +33,17 @@ class CallStats:
 
     Times are monotonic seconds; `records` approximates tokens while the true count is not known
     yet. `choices_a_prompt` is how many answers each prompt gets, `prompt_estimate` stands in for
-    the prompt where Ollama could not count it, `head_sent` tells that a stream has begun.
-    `answers` tells that text has come and nothing but its records is left to count.
-    `loaded_tokens` is the window the model was loaded with where the call runs, 0 if it was not.
+    the prompt where Ollama could not count it, `has_one_prompt` tells that it is of one alone,
+    `head_sent` that a stream has begun. `answers` tells that text has come and nothing but its
+    records is left to count. `window` is the context window the call runs with, 0 where it is not
+    known. `sent` is what the call said of how its model is loaded, and what was known before.
     """
 
     admission: Admission
     started_s: float = field(default_factory=time.monotonic)
     choices_a_prompt: int = 1
     prompt_estimate: int = 0
+    has_one_prompt: bool = True
     head_sent: bool = False
     phase: Phase = "queued"
     records: int = 0
@@ -53,7 +56,8 @@ class CallStats:
     server_name: str = ""
     route_reason: str = ""
     upstream_calls: int = 0
-    loaded_tokens: int = 0
+    window: int = 0
+    sent: tuple[Params, loads.Before] | None = None
     usage: TokenUsage | None = None
     finish: str = ""
     error: GatewayError | None = None
@@ -138,14 +142,21 @@ class CallStats:
         self.server_id = slot.server.id
         self.server_name = slot.server.name
         self.route_reason = slot.choice.reason
-        self.loaded_tokens = slot.deployment.context_tokens
         self.queued_ms = (self.queued_ms or 0.0) + slot.queued_ms
         if self.phase == "queued":
             self.phase = "loading"
 
-    def on_window(self, tokens: int) -> None:
+    def on_sent(self, slot: Slot, params: Params) -> None:
+        """Remember what the call says about how its model is loaded."""
+        here = slot.deployment
+        loaded = here.context_tokens
+        self.window = params.options.get("num_ctx") or (loaded if loaded > 1 else 0)
+        is_shared = here.in_flight - here.remote_in_flight > 1
+        self.sent = params, loads.Before(here.sent, loaded, here.gone, is_shared)
+        here.sent = params
+
+    def on_step(self, tokens: int) -> None:
         """Remember the step that was chosen as the context window."""
-        self.loaded_tokens = tokens
         known: Mapping[str, Any] = self.explain
         self.explain = {
             **known,
@@ -165,6 +176,7 @@ class CallStats:
             usage = TokenUsage()
             if self.records:
                 usage = TokenUsage(self.prompt_estimate, self.records, estimated=True)
+        load_ms = usage.load_ns / 1e6
         return Settlement(
             request_id=self.admission.request_id,
             status=200 if error is None else self._status(error),
@@ -187,16 +199,31 @@ class CallStats:
             first_token_ms=self._since_start(self.first_token_s),
             first_answer_ms=self._since_start(self.first_answer_s),
             duration_ms=(now_s - self.started_s) * 1000,
-            ollama_load_ms=usage.load_ns / 1e6 or None,
+            ollama_load_ms=load_ms or None,
             ollama_prompt_ms=usage.prompt_ns / 1e6 or None,
             ollama_eval_ms=usage.eval_ns / 1e6 or None,
             upstream_calls=self.upstream_calls,
+            context_tokens=self.window,
+            load_reason=self._load_reason(load_ms),
+            cut=self._looks_cut(usage),
             had_thinking=self.had_thinking,
             explain=self.explain,
             request_body=self.request_body,
             response_body=None if self.texts is None else "".join(self.texts),
             model_id=admission.model_id if self._took_over else None,
             model=admission.model if self._took_over else "",
+        )
+
+    def _load_reason(self, load_ms: float) -> str:
+        if load_ms <= loads.LOAD_MS or self.sent is None:
+            return ""
+        params, before = self.sent
+        return before.reason(params) or ""
+
+    def _looks_cut(self, usage: TokenUsage) -> bool:
+        is_known = self.has_one_prompt and not usage.estimated
+        return is_known and context.looks_cut(
+            self.prompt_estimate, usage.prompt_tokens, self.window
         )
 
     def _status(self, error: GatewayError) -> int:

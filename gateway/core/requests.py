@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias, get_args
 
 from gateway.core.chat import EMPTY, Json
 
-Feature: TypeAlias = Literal["tools", "images", "thinking", "streamed", "whole"]
+Feature: TypeAlias = Literal["tools", "images", "thinking", "streamed", "whole", "load", "cut"]
 FEATURES: tuple[Feature, ...] = get_args(Feature)
 
 
@@ -72,6 +72,8 @@ class CallRow:
     has_images: bool
     had_thinking: bool
     client_app: str
+    load_reason: str
+    cut: bool
 
     @property
     def failed(self) -> bool:
@@ -106,6 +108,7 @@ class CallDetail:
     load_ms: float | None
     prompt_ms: float | None
     upstream_calls: int
+    context_tokens: int
     explain: Mapping[str, Json] = field(default_factory=lambda: EMPTY)
     request_body: str | None = None
     response_body: str | None = None

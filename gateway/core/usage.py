@@ -43,7 +43,9 @@ class Settlement:
     `status` is what the client got (200 also for a stream that failed inside; then `error_code`
     tells; 499 client gone). `model_id` and `model` name the model that answered, where it is
     another than was asked for. `finish` is stop, length, tool_calls, stop_sequence, error,
-    client_closed, cancelled, worker_lost. `ollama_*_ms` are Ollama's own. `explain` holds effective
+    client_closed, cancelled, worker_lost. `ollama_*_ms` are Ollama's own. `context_tokens` is the
+    window it ran with (0: not known), `load_reason` why the model was loaded for it ("": it was
+    not), `cut` that Ollama seems to have dropped a part of the prompt. `explain` holds effective
     parameters with where each came from, and the route with its reason: never texts.
     """
 
@@ -68,6 +70,9 @@ class Settlement:
     ollama_prompt_ms: float | None = None
     ollama_eval_ms: float | None = None
     upstream_calls: int = 0
+    context_tokens: int = 0
+    load_reason: str = ""
+    cut: bool = False
     had_thinking: bool = False
     explain: Mapping[str, Json] = field(default_factory=lambda: EMPTY)
     request_body: str | None = None

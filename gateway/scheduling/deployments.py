@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from gateway.core.chat import Params
 from gateway.errors import (
     ClientGone,
     GatewayError,
@@ -27,7 +28,7 @@ from gateway.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from gateway.policy import breaker
+from gateway.policy import breaker, loads
 from gateway.policy.breaker import Breaker
 from gateway.policy.context import Wish
 
@@ -73,6 +74,10 @@ class Deployment:
         self.answering = 0
         self.context_tokens = 0
         self.sent_window = 0
+        self._needed_s = now_s
+        self.sent: Params | None = None
+        self.gone: loads.Reason = "first"
+        """Why the model is not in memory, where it is not."""
         self.average_s: float | None = None
         """How long a call took lately, seconds; None before the first has ended."""
         self.slots = 1
@@ -125,12 +130,18 @@ class Deployment:
         self.in_flight += change
         self.server.in_flight += change
 
-    def use_window(self, wish: Wish) -> int:
+    def use_window(self, wish: Wish, now_s: float, shrink_after_s: float) -> int:
         """Return the window to send a call with that has a slot here. While other calls run, the
-        model is loaded, or about to be, with what the last of them was sent with."""
-        is_alone = self.local_in_flight <= 1
+        model is loaded, or about to be, with what the last of them was sent with. A smaller one
+        than is loaded is taken when nobody has needed that for `shrink_after_s` seconds; 0: never.
+        """
+        is_alone, least = self.local_in_flight <= 1, wish.window(0)
         loaded = self.context_tokens if is_alone else self.sent_window or self.context_tokens
+        if shrink_after_s and is_alone and now_s - self._needed_s > shrink_after_s:
+            loaded = 0
         self.sent_window = wish.window(loaded)
+        if self.sent_window == least:
+            self._needed_s = now_s
         return self.sent_window
 
     def prove(self, answering: int, now_s: float) -> None:

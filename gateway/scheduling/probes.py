@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from gateway.errors import GatewayError
 from gateway.ollama.diagnosis import explain
 from gateway.runtime import tasks
+from gateway.scheduling.memory import MemoryLog
 from gateway.scheduling.scheduler import Scheduler
 from gateway.scheduling.servers import ServerState
 
@@ -33,6 +34,7 @@ class Prober:
     """Keeps the scheduler's view of its servers fresh. One a worker."""
 
     scheduler: Scheduler
+    memory: MemoryLog | None = None
     clock: Callable[[], float] = time.monotonic
     random_number: Callable[[], float] = random.random
     limit_s: float = LIMIT_S
@@ -81,6 +83,8 @@ class Prober:
             return
         models = {model.name: model for model in loaded}
         self.scheduler.on_probe_success(server, now, models, latency_ms, version)
+        if self.memory is not None:
+            self.memory.note(server.server.id, models, now)
 
     def _version(self, server: ServerState) -> str:
         """Return the version, asked anew where it may have changed."""

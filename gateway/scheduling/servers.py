@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.core.catalog import Loaded, Model
 from gateway.errors import InvalidRequest, Message
-from gateway.policy import breaker
+from gateway.policy import breaker, loads
 from gateway.policy.breaker import Breaker
 from gateway.scheduling.clients import address_of
 from gateway.scheduling.deployments import UNKNOWN_CONTEXT, Deployment
@@ -117,9 +117,11 @@ class ServerState:
         self.latency_ms = latency_ms
         self.latencies_ms.append(latency_ms)
         self.checked_at = at
-        self.loaded = loaded
+        before, self.loaded = self.loaded, loaded
         for name, deployment in self.deployments.items():
             model = self.in_memory(name)
+            if model is None and name in before:
+                deployment.gone = loads.why_gone(before[name], loaded, before, at)
             tokens = 0 if model is None else model.context_tokens or UNKNOWN_CONTEXT
             deployment.context_tokens = tokens
             if not deployment.in_flight:
@@ -140,6 +142,8 @@ class ServerState:
         if self.is_down:
             self.loaded = {}
             for deployment in self.deployments.values():
+                if deployment.context_tokens:
+                    deployment.gone = "restarted"
                 deployment.context_tokens = 0
         self.refresh(now_s)
         return self.is_down and not was_down

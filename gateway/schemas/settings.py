@@ -76,6 +76,14 @@ class RuntimeSettings:
         "Refuse it, let the window grow by the steps of the model, or let Ollama cut it in "
         "silence.",
     )
+    context_shrink_after_s: int = _general(
+        900,
+        "Shrink the window after (s)",
+        "A model with steps goes back to a smaller window when no call has needed the larger one "
+        "for so long. 0: not before it has left the memory.",
+        ge=0,
+        le=604_800,
+    )
     fallback_model: str = _general(
         "",
         "Fallback model",

@@ -380,7 +380,7 @@ WRONG_FILTERS = [
     ("min_ms", "-1", "must be a whole number from 0"),
     ("min_ms", "nan", "must be a whole number from 0"),
     ("status", "9" * 65, "must be a text of at most 64 characters"),
-    ("features", "legs", "must be one of images, "),
+    ("features", "legs", "must be one of cut, images, "),
 ]
 
 

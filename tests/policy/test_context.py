@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.policy import context
 from gateway.policy.context import MOST_ROOM, Wish, wish
 
 STEPS = (8_192, 32_768, 131_072)
@@ -92,3 +93,39 @@ def test_a_refusal_chooses_a_larger_step(
     following = first.after(sent, refusal)
 
     assert (None if following is None else following.window(sent)) == window
+
+
+@pytest.mark.parametrize(
+    ("prompts", "trained", "spilled", "steps"),
+    [
+        pytest.param([500] * 19, 131_072, 0, (), id="too few"),
+        pytest.param([500] * 20, 131_072, 0, (8_192,), id="short ones"),
+        pytest.param([500] * 99 + [40_000], 131_072, 0, (8_192, 65_536), id="one long one"),
+        pytest.param([500] * 99 + [40_000], 32_768, 0, (8_192, 32_768), id="trained for less"),
+        pytest.param([500] * 99 + [40_000], 131_072, 32_768, (8_192, 16_384), id="beyond the GPU"),
+        pytest.param([500] * 20, 2_048, 0, (2_048,), id="a small model"),
+        pytest.param([500] * 99 + [40_000], 0, 0, (8_192, 65_536), id="trained length unknown"),
+    ],
+)
+def test_steps_are_proposed(
+    prompts: list[int], trained: int, spilled: int, steps: tuple[int, ...]
+) -> None:
+    assert context.propose(prompts, trained, spilled) == steps
+
+
+@pytest.mark.parametrize(
+    ("estimate", "counted", "window", "cut"),
+    [
+        pytest.param(7_610, 1_026, 2_048, True, id="one long message, half of the window"),
+        pytest.param(6_382, 2_046, 2_048, True, id="the oldest messages were dropped"),
+        pytest.param(1_030, 1_026, 2_048, False, id="half by chance"),
+        pytest.param(2_000, 1_500, 2_048, False, id="it fitted"),
+        pytest.param(3_000, 2_040, 4_096, False, id="an estimate that was too high"),
+        pytest.param(7_610, 1_026, 0, False, id="the window is not known"),
+        pytest.param(7_610, 0, 2_048, False, id="Ollama did not count"),
+    ],
+)
+def test_a_cut_prompt_is_known_by_its_length(
+    estimate: int, counted: int, window: int, cut: bool
+) -> None:
+    assert context.looks_cut(estimate, counted, window) is cut

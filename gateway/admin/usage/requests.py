@@ -11,6 +11,7 @@ from typing import Any
 from flask import Response, jsonify, render_template, request, url_for
 
 from gateway.admin import bp
+from gateway.admin.models.context import LOAD_WORDS
 from gateway.admin.usage.explorer import filter_choices, page_filter
 from gateway.core.chat import Json
 from gateway.core.requests import CallDetail, CallRow, Filter
@@ -97,6 +98,7 @@ def request_detail(request_id: str) -> str:
         timeline=timeline(call),
         explained=parts_of(call.explain),
         advice=advice(call.row) if call.row.failed else None,
+        load_words=LOAD_WORDS.get(call.row.load_reason, call.row.load_reason),
     )
 
 

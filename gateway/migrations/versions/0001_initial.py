@@ -327,9 +327,12 @@ def _usage() -> None:
         *_text("endpoint", "client_ip", "client_app", "end_user", length=64),
         *_text("worker", "error_code", "route_reason", length=64),
         *_flag("streamed", "has_tools", "has_images", "counted", "estimated", "had_thinking"),
+        *_flag("cut"),
         *_at("settled_at", nullable=True),
         *_integer("status", "prompt_tokens", "completion_tokens"),
         *_integer("reasoning_tokens", "cached_tokens", "upstream_calls"),
+        *_integer("context_tokens"),
+        *_text("load_reason", length=16),
         *_text("finish", length=32),
         *_text("error_message"),
         *_text("server_name", length=128),
@@ -341,14 +344,19 @@ def _usage() -> None:
     _index("request_log", "created_at", "id")
     for name in ("key_id", "model_id", "server_id", "status"):
         _index("request_log", name, "created_at", "id")
-    unsettled = sa.text("settled_at IS NULL")
-    op.create_index(
-        "ix_request_log_unsettled",
-        "request_log",
-        ["worker"],
-        sqlite_where=unsettled,
-        postgresql_where=unsettled,
-    )
+    for name, column, condition in (
+        ("unsettled", "worker", "settled_at IS NULL"),
+        ("loads", "created_at", "load_reason != ''"),
+        ("cut", "created_at", "cut"),
+    ):
+        where = sa.text(condition)
+        op.create_index(
+            f"ix_request_log_{name}",
+            "request_log",
+            [column],
+            sqlite_where=where,
+            postgresql_where=where,
+        )
     op.create_table(
         "request_log_body",
         _refers("request_log_id", "request_log.id", primary_key=True, autoincrement=False),
@@ -375,6 +383,25 @@ def _usage() -> None:
         *_text("value", length=256, primary_key=True),
         *_sums(),
         sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "memory_span",
+        _row_id(),
+        _refers("server_id", "server.id"),
+        *_text("model", "evicted_by", length=256),
+        *_integer("context_tokens", "size_bytes", "vram_bytes"),
+        *_at("started_at", index=True),
+        *_at("ended_at", nullable=True),
+        *_text("end_reason", length=16),
+    )
+    still = sa.text("ended_at IS NULL")
+    op.create_index(
+        "ix_memory_span_open",
+        "memory_span",
+        ["server_id", "model"],
+        unique=True,
+        sqlite_where=still,
+        postgresql_where=still,
     )
     op.create_table(
         "removed_name",

@@ -43,7 +43,8 @@ ReasoningField: TypeAlias = Literal["reasoning_content", "reasoning", "both"]
 
 _PARAMS: Final = ("think", "format", "keep_alive", "truncate", "shift", "raw", "timeout_ms")
 _RUNNER: Final = frozenset(name for name in KEYS if KEYS[name].runner) - {"num_ctx"}
-"""What `allow_client_runner_options` is about: not `num_ctx`, which has its own limit."""
+"""What `allow_client_runner_options` is about: not `num_ctx`, which has its own limit. Where there
+are steps for the window, requests may not set them either."""
 _CAPS: Final = ("max_tokens_cap", "max_num_ctx")
 _REQUEST: Final = "request"
 
@@ -182,6 +183,7 @@ class _Merge:
         self.caps: dict[str, int] = {}
         self._for_embeddings = isinstance(request, EmbedRequest)
         asked = _asked(request.params)
+        self._layers = layers
         layered = (
             ("default", layers.default),
             ("key", layers.key_default),
@@ -257,12 +259,20 @@ class _Merge:
 
     def _allowed(self, asked: dict[str, Json], behaviour: RuntimeSettings) -> dict[str, Json]:
         """Return what the caller asked for, without what callers may not ask for here."""
-        barred = set() if behaviour.allow_client_runner_options else asked.keys() & _RUNNER
+        barred = asked.keys() & _RUNNER
+        if barred and behaviour.allow_client_runner_options and not self._has_steps():
+            barred = set()
         if not behaviour.allow_client_keep_alive:
             barred |= asked.keys() & {"keep_alive"}
         for name in barred:
             self._change(name, "not allowed", told=True)
         return {name: value for name, value in asked.items() if name not in barred}
+
+    def _has_steps(self) -> bool:
+        said = self._layers
+        plain = (said.key_default, said.model, said.alias, said.key_forced)
+        forced = (override.get("force") for override in plain)
+        return any("context_steps" in override for override in (*plain, *forced) if override)
 
     def _drop_useless(self, behaviour: RuntimeSettings) -> None:
         """Remove options nobody knows, if the settings say so, and what embeddings have no use

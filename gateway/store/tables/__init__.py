@@ -24,6 +24,7 @@ from gateway.store.tables.keys import ApiKeyModelRow as ApiKeyModelRow
 from gateway.store.tables.keys import ApiKeyRow as ApiKeyRow
 from gateway.store.tables.keys import CounterLeaseRow as CounterLeaseRow
 from gateway.store.tables.keys import KeyCounterRow as KeyCounterRow
+from gateway.store.tables.usage import MemorySpanRow as MemorySpanRow
 from gateway.store.tables.usage import RemovedNameRow as RemovedNameRow
 from gateway.store.tables.usage import RequestLogBodyRow as RequestLogBodyRow
 from gateway.store.tables.usage import RequestLogRow as RequestLogRow

@@ -32,9 +32,11 @@ class RequestLogRow(Base):
         Index(
             "ix_request_log_unsettled",
             "worker",
-            # PostgreSQL's is partial too, by its migration; to name it here loads its dialect
+            # PostgreSQL's are partial too, by the migration; to name it here loads its dialect
             sqlite_where=text("settled_at IS NULL"),
         ),
+        Index("ix_request_log_loads", "created_at", sqlite_where=text("load_reason != ''")),
+        Index("ix_request_log_cut", "created_at", sqlite_where=text("cut")),
     )
 
     id: Mapped[PrimaryKey]
@@ -76,6 +78,9 @@ class RequestLogRow(Base):
     ollama_prompt_ms: Mapped[float | None]
     ollama_eval_ms: Mapped[float | None]
     upstream_calls: Mapped[int] = mapped_column(default=0)
+    context_tokens: Mapped[int] = mapped_column(default=0)
+    load_reason: Mapped[str] = mapped_column(String(16), default="")
+    cut: Mapped[bool] = mapped_column(default=False)
     had_thinking: Mapped[bool] = mapped_column(default=False)
     explain: Mapped[dict[str, Any]] = mapped_column(default=dict)
 
@@ -159,6 +164,35 @@ class UsageSumRow(_Sums, Base):
     step: Mapped[str] = mapped_column(String(8), primary_key=True)
     start: Mapped[datetime] = mapped_column(primary_key=True)
     value: Mapped[str] = mapped_column(String(256), primary_key=True)
+
+
+class MemorySpanRow(Base):
+    """How long a model was in memory of a server, with one context window; `ended_at` NULL: it is.
+
+    `end_reason` is idle, evicted (by `evicted_by`), unloaded, window (loaded with another one).
+    """
+
+    __tablename__ = "memory_span"
+    __table_args__ = (
+        Index(
+            "ix_memory_span_open",
+            "server_id",
+            "model",
+            unique=True,
+            sqlite_where=text("ended_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[PrimaryKey]
+    server_id: Mapped[int] = mapped_column(ForeignKey("server.id", ondelete="CASCADE"))
+    model: Mapped[Name]
+    context_tokens: Mapped[int]
+    size_bytes: Mapped[int]
+    vram_bytes: Mapped[int]
+    started_at: Mapped[datetime] = mapped_column(index=True)
+    ended_at: Mapped[datetime | None]
+    end_reason: Mapped[str] = mapped_column(String(16), default="")
+    evicted_by: Mapped[Name] = mapped_column(default="")
 
 
 class RemovedNameRow(Base):

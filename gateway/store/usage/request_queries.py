@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, literal, or_, select, tuple_
+from sqlalchemy import Boolean, ColumnElement, Select, literal, literal_column, or_, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session, load_only
 
 from gateway.core.requests import CallDetail, CallRow, Filter
@@ -21,6 +21,9 @@ _LISTED = [getattr(RequestLogRow, name) for name in _NAMES if hasattr(RequestLog
 _EQUAL = ("request_id", "key_id", "model_id", "server_id", "endpoint", "finish", "client_app")
 _MOST = 500
 _STATUS = re.compile(r"[0-9]{1,4}")
+WAS_LOADED: ColumnElement[bool] = literal_column("load_reason") != literal_column("''")
+WAS_CUT: ColumnElement[bool] = literal_column("cut", Boolean())
+"""Both as their indexes say it, literally: else the planner does not see that it may use them."""
 _CLASSES = frozenset({"1xx", "2xx", "3xx", "4xx", "5xx"})
 
 
@@ -95,6 +98,8 @@ _FEATURES: dict[str, ColumnElement[bool]] = {
     "thinking": RequestLogRow.had_thinking.is_(True),
     "streamed": RequestLogRow.streamed.is_(True),
     "whole": RequestLogRow.streamed.is_(False),
+    "load": WAS_LOADED,
+    "cut": WAS_CUT,
 }
 
 
