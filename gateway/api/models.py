@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from weakref import WeakKeyDictionary
 
 import orjson
@@ -12,6 +12,7 @@ from gateway.api import bp
 from gateway.api.answers import Complete, as_json
 from gateway.api.errors import unknown_path
 from gateway.api.hooks import speaks
+from gateway.dialects import codex_models
 from gateway.dialects import models as openai_models
 from gateway.dialects.models import MODELS
 from gateway.errors import InvalidRequest
@@ -32,14 +33,19 @@ def list_models() -> Response:
     """List the models of the key, in one shape for both SDKs (D7)."""
     access.check_scope(g.key, MODELS.name, MODELS.label)
     index = services().catalog.index()
+    loaded = _loaded()
     if not request.query_string:
-        return Complete(_whole_list(index, g.key), content_type="application/json")
+        return Complete(_whole_list(index, g.key, loaded), content_type="application/json")
+    visible = access.visible(g.key, index.models)
     body = openai_models.render_list(
-        access.visible(g.key, index.models),
+        visible,
+        loaded,
         limit=_limit(request.args.get("limit")),
         after_id=request.args.get("after_id"),
         before_id=request.args.get("before_id"),
     )
+    if "client_version" in request.args:
+        body["models"] = codex_models.render(visible, loaded)
     return as_json(body)
 
 
@@ -52,8 +58,8 @@ def one_model(model_id: str) -> Response:
     access.check_scope(g.key, MODELS.name, MODELS.label)
     resolved = routing.resolve(model_id, services().catalog.index(), "")
     access.check_model(g.key, resolved)
-    body = openai_models.render_model(resolved.model)
-    return as_json(body)
+    model = resolved.model
+    return as_json(openai_models.render_model(model, _loaded().get(model.name, 0)))
 
 
 @bp.delete("/v1/models/<path:model_id>", strict_slashes=False)
@@ -65,15 +71,25 @@ def delete_model(model_id: str) -> Response:
     raise unknown_path("DELETE", request.path)
 
 
-def _whole_list(index: Index, key: Key) -> bytes:
-    """Return the whole list as JSON, made once for each set of rules as long as the models stay."""
-    rules = (key.allow, key.deny, key.model_ids)
+def _loaded() -> dict[str, int]:
+    """Return the largest window each model in memory is loaded with, by its name."""
+    found: dict[str, int] = {}
+    for server in services().scheduler.servers.values():
+        for name, one in server.loaded.items():
+            found[name] = max(one.context_tokens, found.get(name, 0))
+    return found
+
+
+def _whole_list(index: Index, key: Key, loaded: Mapping[str, int]) -> bytes:
+    """Return the whole list as JSON, made once for each set of rules as long as the models, and
+    what is in memory, stay."""
+    rules = (key.allow, key.deny, key.model_ids, frozenset(loaded.items()))
     known = _lists.setdefault(index, {})
     found = known.get(rules)
     if found is None:
         if len(known) >= _LISTS_KEPT:
             known.clear()
-        listed = openai_models.render_list(access.visible(key, index.models))
+        listed = openai_models.render_list(access.visible(key, index.models), loaded)
         found = known[rules] = orjson.dumps(listed)
     return found
 

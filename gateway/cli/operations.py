@@ -152,8 +152,10 @@ def client_config(client: str, key: str, model: str | None, url: str | None) -> 
     """Print how CLIENT is told of this gateway."""
     parts = services()
     base = url or parts.settings.behaviour().public_url or f"http://localhost:{parts.config.port}"
-    chosen = model or example_model(parts.catalog.models())
-    piece = client_snippets.snippet(client, key, chosen, base.rstrip("/"))
+    known = parts.catalog.models()
+    chosen = model or example_model(known)
+    window = next((one.window() for one in known if one.display_name == chosen), 0)
+    piece = client_snippets.snippet(client, key, chosen, base.rstrip("/"), window)
     if piece.place:
         click.echo(f"# {piece.name}: {piece.place}", err=True)
     click.echo(piece.text)

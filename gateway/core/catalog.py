@@ -58,6 +58,20 @@ class Model:
         """Whether the model has `capability`; None while nobody knows."""
         return None if self.capabilities is None else capability in self.capabilities
 
+    def window(self, loaded_tokens: int = 0) -> int:
+        """Return the context window a caller may get: the largest step, else what the admin set,
+        else the one it is loaded with, else what it was trained for; 0 where none is known."""
+        steps = self.override.get("context_steps")
+        if steps:
+            largest: int = steps[-1]
+            return min(largest, self.context_tokens or largest)
+        for layer in (self.override.get("force") or {}, self.override):
+            for place in (layer, layer.get("options") or {}):
+                window: int = place.get("num_ctx") or 0
+                if window > 0:
+                    return window
+        return loaded_tokens or self.context_tokens or 0
+
     @property
     def is_gpt_oss(self) -> bool:
         """gpt-oss thinks always and only knows levels (F3)."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 from gateway.core import readers
 from gateway.core.catalog import Model
@@ -13,11 +14,13 @@ from gateway.dialects.shared.openai import OPENAI
 from gateway.dialects.shared.reading import checked, invalid
 
 MAX_LIMIT = 1000
+NOTHING_LOADED: Mapping[str, int] = MappingProxyType({})
 _UNKNOWN_TIME = datetime.fromtimestamp(0, UTC)
 
 
-def render_model(model: Model) -> Json:
-    """Return one model. What is unknown of it is left out."""
+def render_model(model: Model, loaded_tokens: int = 0) -> Json:
+    """Return one model, which is loaded with a window of `loaded_tokens` (0: it is not, or nobody
+    knows). What is unknown of it is left out."""
     modified_at = (model.modified_at or _UNKNOWN_TIME).astimezone(UTC)
     rendered: dict[str, Json] = {
         "id": model.display_name,
@@ -32,9 +35,10 @@ def render_model(model: Model) -> Json:
         "created_at": modified_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "lifecycle": "active",
     }
-    window = _window(model)
-    if window is not None:
-        rendered["context_length"] = rendered["max_model_len"] = window
+    longest, window = model.window(), model.window(loaded_tokens)
+    if longest:
+        rendered["context_length"] = rendered["max_model_len"] = longest
+    if window:
         rendered["max_input_tokens"] = window
         rendered["max_tokens"] = min(model.override.get("max_tokens_cap") or window, window)
     if model.capabilities is not None:
@@ -44,11 +48,13 @@ def render_model(model: Model) -> Json:
 
 def render_list(
     models: Iterable[Model],
+    loaded: Mapping[str, int] = NOTHING_LOADED,
     limit: int | str | None = None,
     after_id: str | None = None,
     before_id: str | None = None,
 ) -> Json:
-    """Return the models a caller may use, by display name; all of them without `limit`.
+    """Return the models a caller may use, by display name; all of them without `limit`. `loaded`
+    are the windows of those in memory, by name.
 
     `after_id` and `before_id` are cursors: the page after, or before, that model. Raises
     InvalidRequest for a limit that is none of 1 to 1000 and a cursor nobody has.
@@ -58,7 +64,7 @@ def render_list(
     page, has_more = _page(ordered, most, after_id or None, before_id or None)
     return {
         "object": "list",
-        "data": [render_model(model) for model in page],
+        "data": [render_model(model, loaded.get(model.name, 0)) for model in page],
         "has_more": has_more,
         "first_id": page[0].display_name if page else None,
         "last_id": page[-1].display_name if page else None,
@@ -84,21 +90,6 @@ def _position(models: Sequence[Model], cursor: str, param: str) -> int:
         if model.display_name == cursor:
             return index
     raise invalid(f"{param!r} names no model of this list.", param)
-
-
-def _window(model: Model) -> int | None:
-    """Return the context a caller may get: the largest step, else what the admin set, else what the
-    model was made for."""
-    steps = model.override.get("context_steps")
-    if steps:
-        largest: int = steps[-1]
-        return min(largest, model.context_tokens or largest)
-    for layer in (model.override.get("force") or {}, model.override):
-        for place in (layer, layer.get("options") or {}):
-            window: int = place.get("num_ctx") or 0
-            if window > 0:
-                return window
-    return model.context_tokens
 
 
 MODELS = Endpoint(

@@ -4,7 +4,9 @@ One source for the console's tabs and playground, `flask client-config` and `doc
 Values are quoted for the language they stand in: names and prompts may hold anything. In the
 templates `$key`, `$model`, `$base` and `$api` (the address with `/v1`) are string literals that
 Python, JavaScript, JSON, YAML and TOML all read alike, `$sh_...` are words of a shell, `$bare_...`
-stand alone in a form.
+stand alone in a form. A line with `$window`, the context window, is left out where that is not
+known, as is one with `$percent`; `$input` and `$output` are how it is divided, of 32,768 tokens
+where a client must be told.
 """
 
 from __future__ import annotations
@@ -21,6 +23,9 @@ from typing import Final
 
 from gateway.core.chat import Json
 
+USUAL_WINDOW: Final = 32_768
+MOST_OUTPUT: Final = 8_192
+
 
 @dataclass(frozen=True, slots=True)
 class Snippet:
@@ -32,9 +37,9 @@ class Snippet:
     text: str
 
 
-def snippets(key: str, model: str, base: str) -> tuple[Snippet, ...]:
-    """Return a piece for each client. `base` is the gateway's address without a slash at its
-    end."""
+def snippets(key: str, model: str, base: str, window: int = 0) -> tuple[Snippet, ...]:
+    """Return a piece for each client. `base` is the gateway's address without a slash at its end,
+    `window` the tokens of the model's context window (0: not known)."""
     hello = [{"role": "user", "content": "Hello!"}]
     bare = {
         "key": key,
@@ -44,17 +49,38 @@ def snippets(key: str, model: str, base: str) -> tuple[Snippet, ...]:
         "openai_model": f"openai/{model}",
         "authorization": f"Authorization: Bearer {key}",
         "chat": f"{base}/v1/chat/completions",
+        "models": f"{base}/v1/models",
         "body": json.dumps({"model": model, "messages": hello}, ensure_ascii=False),
     }
-    values: dict[str, str] = {}
+    whole = window or USUAL_WINDOW
+    output = min(whole // 4, MOST_OUTPUT)
+    numbers = {
+        "window": window,
+        "input": whole - output,
+        "output": output,
+        "percent": _compact_percent(whole),
+    }
+    values = {name: str(number) for name, number in numbers.items()}
     for name, value in bare.items():
         values[name] = json.dumps(value, ensure_ascii=False)
         values[f"sh_{name}"] = shlex.quote(value)
         values[f"bare_{name}"] = value
     return tuple(
-        Snippet(id, name, place, template.substitute(values))
-        for id, (name, place, template) in _CLIENTS.items()
+        Snippet(id, name, place, Template(_known(text, window)).substitute(values))
+        for id, (name, place, text) in _CLIENTS.items()
     )
+
+
+def _compact_percent(window: int) -> int:
+    """Return at which share of what Claude Code takes for its input it should compact, so that it
+    does at three quarters of the window: it takes no window for smaller than 100,000 tokens, and
+    keeps 20,000 of it for the answer (2.1.197)."""
+    return min(100, 75 * window // (max(window, 100_000) - 20_000))
+
+
+def _known(text: str, window: int) -> str:
+    lines = text.splitlines()
+    return "\n".join(line for line in lines if window or not _OF_WINDOW.search(line))
 
 
 def call_snippets(body: Mapping[str, Json], base: str) -> dict[str, str]:
@@ -87,6 +113,7 @@ def _cut(value: Json) -> Json:
     return value
 
 
+_OF_WINDOW: Final = re.compile(r"\$(window|percent)\b")
 _CALLS: Final = {
     "curl": r"""curl -N $sh_chat \
   -H 'Authorization: Bearer YOUR_KEY' \
@@ -110,9 +137,9 @@ for await (const chunk of stream) process.stdout.write(chunk.choices[0]?.delta?.
 }
 
 
-def snippet(id: str, key: str, model: str, base: str) -> Snippet:
+def snippet(id: str, key: str, model: str, base: str, window: int = 0) -> Snippet:
     """Return the piece of one client. Raises KeyError."""
-    return {piece.id: piece for piece in snippets(key, model, base)}[id]
+    return {piece.id: piece for piece in snippets(key, model, base, window)}[id]
 
 
 _PIECES: Final = r"""
@@ -153,6 +180,8 @@ export ANTHROPIC_AUTH_TOKEN=$sh_key
 export ANTHROPIC_DEFAULT_OPUS_MODEL=$sh_model
 export ANTHROPIC_DEFAULT_SONNET_MODEL=$sh_model
 export ANTHROPIC_DEFAULT_HAIKU_MODEL=$sh_model
+export CLAUDE_CODE_AUTO_COMPACT_WINDOW=$window
+export CLAUDE_AUTOCOMPACT_PCT_OVERRIDE=$percent
 claude --model $sh_model
 === openwebui: Open WebUI
 docker run -d -p 8080:8080 \
@@ -166,22 +195,26 @@ models:
     model: $model
     apiBase: $api
     apiKey: $key
+    contextLength: $window
     roles: [chat, edit, apply]
 === cline: Cline
 API Provider   OpenAI Compatible
 Base URL       $bare_api
 API Key        $bare_key
 Model ID       $bare_model
+Context Window $window
 === codex: Codex | ~/.codex/config.toml
 # export GATEWAY_API_KEY=$sh_key
 model = $model
 model_provider = "gateway"
+model_context_window = $window
 
 [model_providers.gateway]
 name = "Ollama2OpenAI"
 base_url = $api
 env_key = "GATEWAY_API_KEY"
 wire_api = "responses"
+model_catalog_url = $models
 request_max_retries = 1
 stream_max_retries = 1
 === anthropic: Anthropic SDK | pip install anthropic
@@ -254,6 +287,7 @@ API Provider   OpenAI Compatible
 Base URL       $bare_api
 API Key        $bare_key
 Model ID       $bare_model
+Context Window $window
 === aider: aider
 export OPENAI_API_BASE=$sh_api
 export OPENAI_API_KEY=$sh_key
@@ -270,12 +304,33 @@ aider --model $sh_openai_model
       },
       "models": {
         $model: {
+          "limit": { "context": $window, "output": $output },
           "name": $model
         }
       }
     }
   }
 }
+=== vscode: VS Code | chatLanguageModels.json (Chat: Manage Language Models, Custom Endpoint)
+[
+  {
+    "name": "Ollama2OpenAI",
+    "vendor": "customendpoint",
+    "apiKey": $key,
+    "apiType": "chat-completions",
+    "models": [
+      {
+        "id": $model,
+        "name": $model,
+        "url": $chat,
+        "toolCalling": true,
+        "vision": false,
+        "maxInputTokens": $input,
+        "maxOutputTokens": $output
+      }
+    ]
+  }
+]
 === zed: Zed | settings.json; the key goes into GATEWAY_API_KEY
 {
   "language_models": {
@@ -286,7 +341,7 @@ aider --model $sh_openai_model
           {
             "name": $model,
             "display_name": $model,
-            "max_tokens": 32768
+            "max_tokens": $input
           }
         ]
       }
@@ -313,7 +368,7 @@ Model          $bare_model
 _HEADS: Final = re.compile(r"^=== (\w+): (.*?)(?: \| (.*))?\n", re.MULTILINE)
 _PARTS: Final = _HEADS.split(_PIECES)[1:]
 _CLIENTS: Final = {
-    id: (name, place or "", Template(text.rstrip("\n")))
+    id: (name, place or "", text.rstrip("\n"))
     for id, name, place, text in zip(*(_PARTS[at::4] for at in range(4)), strict=True)
 }
 

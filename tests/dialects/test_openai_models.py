@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
 from gateway.core.catalog import Model
+from gateway.dialects import codex_models
 from gateway.dialects.models import render_list, render_model
 from gateway.errors import InvalidRequest
 
@@ -84,6 +86,38 @@ def test_the_window_is_what_the_admin_set(override: Any, window: int) -> None:
     found = render_model(model)
 
     assert found["context_length"] == found["max_input_tokens"] == found["max_tokens"] == window
+
+
+@pytest.mark.parametrize(
+    ("override", "window"),
+    [({}, 8192), ({"num_ctx": 4096}, 4096), ({"context_steps": [16384]}, 16384)],
+)
+def test_callers_are_told_the_window_a_model_is_loaded_with(override: Any, window: int) -> None:
+    model = Model(1, "a", "a", override=override, context_tokens=40960)
+
+    assert render_model(model, 8192)["max_input_tokens"] == window
+    assert render_list([model], {"a": 8192})["data"][0]["max_input_tokens"] == window
+
+
+def test_codex_is_told_what_it_must_know() -> None:
+    seeing = Model(2, "b", "b", capabilities=frozenset({"completion", "vision"}))
+    vectors = Model(3, "c", "c", capabilities=frozenset({"embedding"}))
+    able = replace(QWEN, capabilities=frozenset({"completion", "thinking"}))
+    thinking, plain = codex_models.render([able, seeing, vectors], {QWEN.name: 16_384})
+
+    assert thinking["slug"] == "qwen3:8b"
+    assert thinking["context_window"] == 16_384
+    assert thinking["auto_compact_token_limit"] == 12_288
+    assert thinking["truncation_policy"] == {"mode": "tokens", "limit": 2_048}
+    assert [one["effort"] for one in thinking["supported_reasoning_levels"]] == [
+        "low",
+        "medium",
+        "high",
+    ]
+    assert plain["input_modalities"] == ["text", "image"]
+    assert plain["supported_reasoning_levels"] == []
+    assert "context_window" not in plain
+    assert thinking["base_instructions"] == plain["base_instructions"] != ""
 
 
 @pytest.mark.parametrize(("cap", "most"), [(1000, 1000), (10**6, 40960)])

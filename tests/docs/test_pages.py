@@ -108,7 +108,7 @@ def test_settings_in_the_documentation_exist() -> None:
     named = {name for page in pages for name in looks_like_one.findall(page.read_text())}
     at_vendors = {
         "max_tokens", "max_completion_tokens", "max_output_tokens", "enable_thinking",
-        "max_tool_calls", "stream_options",
+        "max_tool_calls", "stream_options", "max_input_tokens",
     }  # fmt: skip
 
     assert len(named) > 25

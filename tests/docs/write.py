@@ -27,6 +27,7 @@ from tests.support.document import document
 ROOT = Path(__file__).resolve().parent.parent.parent
 DOCS = ROOT / "docs"
 BASE, KEY, MODEL = "http://localhost:3000", "YOUR_KEY", "llama3.2"
+WINDOW = 32_768
 _COMMON = parts.request(shared.GENERATION)["properties"]
 _ADMIN = "/api/admin/"
 _METHODS = ("get", "post", "patch", "put", "delete")
@@ -64,7 +65,7 @@ def written() -> dict[Path, str]:
 
 
 def _client(found: re.Match[str]) -> str:
-    piece = client_snippets.snippet(found[2], KEY, MODEL, BASE)
+    piece = client_snippets.snippet(found[2], KEY, MODEL, BASE, WINDOW)
     place = f"`{piece.place}`\n\n" if piece.place else ""
     return f"{found[1]}\n{place}```{found[3]}\n{piece.text}\n```\n\n"
 

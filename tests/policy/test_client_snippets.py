@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gateway.policy.client_snippets import call_snippets
+from gateway.policy.client_snippets import CLIENTS, call_snippets, snippet
 
 PROMPT = (
     'Is {"a": true} or \': false\' right?\n</script> it\'s \\"so\\" $HOME `id` ${x} \u2028 ' * 9
@@ -74,3 +74,23 @@ def test_python_sends_what_was_typed(
     exec(snippets["Python"], {})
 
     assert sent == [{**PLAIN, "extra_body": {"options": BODY["options"]}, "stream": True}]
+
+
+@pytest.mark.parametrize("id", CLIENTS)
+def test_a_window_that_is_not_known_leaves_no_trace(id: str) -> None:
+    known, unknown = (snippet(id, "k", "m", "http://h", window).text for window in (40_960, 0))
+
+    assert "$" not in known + unknown
+    assert "40960" not in unknown
+    if id in {"opencode", "vscode", "zed"}:
+        json.loads(known), json.loads(unknown)
+    if id in {"claude", "codex", "continue", "cline", "roo", "opencode"}:
+        assert "40960" in known
+
+
+@pytest.mark.parametrize(("window", "percent"), [(65_536, 61), (131_072, 88), (262_144, 81)])
+def test_claude_code_compacts_at_three_quarters(window: int, percent: int) -> None:
+    text = snippet("claude", "k", "m", "http://h", window).text
+
+    assert f"CLAUDE_CODE_AUTO_COMPACT_WINDOW={window}\n" in text
+    assert f"CLAUDE_AUTOCOMPACT_PCT_OVERRIDE={percent}\n" in text

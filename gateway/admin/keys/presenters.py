@@ -86,4 +86,14 @@ def example(key: Key | None = None) -> str:
 
 def pieces(key: Key, secret: str = PLACEHOLDER) -> tuple[Snippet, ...]:
     """Return how the most used clients are set up with a key, each for a tab."""
-    return snippets(secret, example(key), base_url())[:_SHOWN]
+    name = example(key)
+    return snippets(secret, name, base_url(), window_of(name))[:_SHOWN]
+
+
+def window_of(name: str) -> int:
+    """Return the context window calls of a model may get, by its display name; 0: not known."""
+    known = {model.display_name: model for model in services().catalog.models()}
+    if name not in known:
+        return 0
+    loaded = (view.loaded.get(known[name].name) for view in services().scheduler.views())
+    return known[name].window(max((one.context_tokens for one in loaded if one), default=0))
