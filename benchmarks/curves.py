@@ -38,7 +38,8 @@ page. The *exponent* is the slope of the upper half in log-log: 1 is proportiona
 more than 1.15 is a defect. Waiting (p99) is shown but not judged: it grows without bound as a
 worker gets full.
 
-How one call compares with nginx and a naive gateway is told in `benchmarks/README.md`.
+How one call compares with nginx and a naive gateway is told in `benchmarks/README.md`, and so is
+what it takes to estimate the tokens of a prompt.
 """
 _SEEN = """Seen on {cores} × {cpu}, Linux {kernel}, Python {python}
 ({python_ns_per_call:.0f} ns for a call of an empty function), commit {commit}.

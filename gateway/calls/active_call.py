@@ -322,9 +322,12 @@ class ActiveCall:
             self._lease.settle(settlement.total_tokens, counted=settlement.is_counted)
 
     def _learn(self, settlement: Settlement) -> None:
-        prepared, stats = self.prepared, self.stats
-        if stats.usage is not None and not stats.usage.estimated and not stats.admission.has_images:
-            self.parts.factors.learn(prepared.model.name, prepared.units, stats.usage.prompt_tokens)
+        """Teach the estimates what the prompt took, unless the count is a sum of passes or what was
+        left of a prompt that Ollama cut."""
+        prepared, usage = self.prepared, self.stats.usage
+        is_sum = self.stats.upstream_calls > prepared.request.choices
+        if usage is not None and not (usage.estimated or settlement.cut or is_sum):
+            self.parts.factors.learn(prepared.model.name, prepared.size, usage.prompt_tokens)
 
     def _report(self, settlement: Settlement) -> None:
         self.parts.records.settle(self.stats.admission, settlement, self.caller)

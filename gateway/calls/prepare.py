@@ -29,6 +29,7 @@ from gateway.core.options import KEYS
 from gateway.errors import ContextOverflow, GatewayError, ModelNotFound, Unavailable
 from gateway.policy import access, context, conversation, estimate, media, routing
 from gateway.policy.emulation import capability
+from gateway.policy.estimate import Factors, Size
 from gateway.policy.overrides import apply
 from gateway.runtime.tasks import Run, run_here
 from gateway.scheduling.catalog import Catalog
@@ -54,7 +55,7 @@ class PreparedCall:
     """One call, ready to run.
 
     `model` is the one that answers, `request` is effective: overrides applied, media fetched.
-    `estimate` is the prompt in tokens, `units` what it was estimated from, `reservation` the tokens
+    `estimate` is the prompt in tokens, `size` what it was estimated from, `reservation` the tokens
     a budget must hold. `prefix` stands for the beginning of the conversation, so that the next turn
     finds the same server's prompt cache. `limits_start_only` tells that `timeout_ms` ends with the
     first record, `may_be_pinned` that no admin said how long the model stays in memory after a
@@ -68,7 +69,7 @@ class PreparedCall:
     model: Model
     request: Request
     estimate: int = 0
-    units: float = 0.0
+    size: Size = field(default_factory=Size)
     reservation: int = 0
     prefix: str = ""
     timeout_ms: int = 0
@@ -99,7 +100,7 @@ class Preparer:
 
     behaviour: Callable[[], RuntimeSettings]
     catalog: Catalog
-    factors: estimate.Factors
+    factors: Factors
     media_fetcher: MediaFetcher
 
     def prepare(self, call: Call, key: Key, run: Run = run_here) -> PreparedCall:
@@ -143,7 +144,7 @@ class Preparer:
             model=resolved.model,
             request=texts,
             estimate=tokens,
-            units=measured.countable,
+            size=measured,
             reservation=tokens,
             timeout_ms=applied.timeout_ms,
             may_be_pinned=applied.provenance.get("keep_alive", "request") == "request",
@@ -233,7 +234,7 @@ class Preparer:
             model=model,
             request=request,
             estimate=tokens,
-            units=measured.countable,
+            size=measured,
             reservation=tokens + _asked_for(request),
             prefix=_prefix(request),
             timeout_ms=applied.timeout_ms,
@@ -263,7 +264,7 @@ class Preparer:
             prepared,
             request=request,
             ignored=(*prepared.ignored, *left_out),
-            units=measured.countable,
+            size=measured,
             estimate=tokens,
             reservation=reservation,
         )

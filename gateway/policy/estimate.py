@@ -1,88 +1,75 @@
 """How many tokens a prompt has, before anybody has counted (D42).
 
-Ollama has no tokenizer to ask. Characters of one kind take about as many tokens in all models:
+Ollama has no tokenizer to ask. What a text consists of is counted by kind (`text_kinds`), and each
+kind takes about as many tokens in all models: its weight below. A model's own vocabulary is learned
+as one factor for each kind, from the prompts that Ollama counted:
 
-    Latin letters 5.2 a token      Han 0.85 tokens each
-    other letters 3.2 a token      kana 0.75 tokens each
-    digits 1 token each            everything else 1 token each
-    ASCII punctuation 0.65 each    white space none
+    tokens = sum of count x weight x factor over the kinds + 4 + 4 a message + 768 an image
 
-What they come to, times a factor that is learned for each model from the prompts Ollama did count,
-+ 4, + 4 a message, + 768 an image, rounded up. The weights were fitted by hand to what Gemma 3 and
-SmolLM2 counted in texts of several languages, code and JSON. On other texts the sum was 0.67 to
-1.04 of Gemma's count (Hindi 1.61) and 0.30 to 0.84 of SmolLM2's, whose vocabulary is small, before
-any factor was learned.
+Each count corrects the factors in proportion to what their kinds contribute to the prompt, and to
+how little is known of them yet (a Kalman filter that keeps the variances only). So what Chinese
+prompts teach about Han leaves the factors of Latin words as they are. The weights were fitted to
+four vocabularies; docs/parameters.md tells how far estimates are off, before and after learning.
 """
 
 from __future__ import annotations
 
 import math
-import re
-import string
 import threading
 from dataclasses import dataclass
+from operator import mul
 from typing import Final
 
 import orjson
 
 from gateway.core.chat import ChatRequest, EmbedRequest, Json, Request
 from gateway.errors import InvalidRequest
+from gateway.policy import text_kinds
 
-START_FACTOR: Final = 1.0
-LOWEST_FACTOR: Final = 0.2
-HIGHEST_FACTOR: Final = 5.0
 PER_PROMPT: Final = 4
 PER_MESSAGE: Final = 4
 PER_IMAGE: Final = 768
-_WEIGHT: Final = 0.2
-_FEWEST_TOKENS: Final = 32
-"""Below this the template's own tokens outweigh the text, and the factor says nothing."""
-_MAX_MODELS: Final = 10_000
-
 MAX_CHARS: Final = 16 << 20
 """Of all texts of a request: several times the window of any model."""
-_PIECE: Final = 1 << 16
-"""How many characters are looked at in one step, for which nothing else can run."""
 
-_LATIN: Final = 1 / 5.2
-_PUNCTUATION: Final = 0.65
-_HAN: Final = 0.85
-_KANA: Final = 0.75
-_LETTER: Final = 1 / 3.2
+ByKind = tuple[float, ...]
+"""A number for each kind of `Kinds`, in its order."""
 
-_LETTERS: Final = string.ascii_letters.encode()
-_DIGITS: Final = string.digits.encode()
-_SPACE: Final = string.whitespace.encode()
-_BEYOND_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
-_KINDS: Final = (
-    (re.compile(r"[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+"), _HAN),
-    (re.compile(r"[\u3040-\u30ff\u31f0-\u31ff\uff66-\uff9f]+"), _KANA),
-    (re.compile(r"[\u00c0-\u024f\u1e00-\u1eff]+"), _LATIN),
-    (re.compile(r"\s+"), 0.0),
-    (re.compile(r"[^\W\d_]+"), _LETTER),
-)
-"""Looked for in this order; what none of them finds is one token a character."""
+_WEIGHTS: Final = (0.6, 0.096, 0.9, 1.15, 0.35, 0.75, 0.75, 0.8, 1.0, 0.42)
+"""Tokens of one word, letter, digit, mark, line, Han, wide, accent, symbol, other."""
+
+START: Final = (1.0,) * len(_WEIGHTS)
+LOWEST_FACTOR: Final = 0.2
+HIGHEST_FACTOR: Final = 5.0
+_DOUBTS: Final = tuple(d * d for d in (0.1, 0.1, 0.2, 0.1, 0.2, 0.5, 0.5, 0.5, 0.5, 0.5))
+"""Variance of each factor between models: their Latin parts are alike, other scripts are not."""
+_NOISE: Final = 0.12**2
+"""Variance of one prompt's tokens, as a share, around what exact factors would give."""
+_DRIFT: Final = 0.02**2
+"""What each prompt adds to the variance of its factors, so that learning never stops."""
+_TEMPLATE_TOKENS: Final = 8
+"""By how many tokens the model's template may be longer or shorter than is allowed for it."""
+_LARGEST_ERROR: Final = 0.5
+"""What a single count can say at most, as a share of the estimate."""
+_FEWEST_TOKENS: Final = 32
+"""Below this the template's own tokens outweigh the text."""
+_MAX_MODELS: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """What a prompt consists of. `units` are its texts in tokens of a model of factor 1."""
+    """What a prompt consists of. `units` are the tokens of its texts by kind, at factor 1."""
 
-    units: float = 0.0
+    units: ByKind = (0.0,) * len(_WEIGHTS)
     messages: int = 0
     images: int = 0
 
-    @property
-    def countable(self) -> float:
-        """The units `Factors` can learn from; 0 when an image makes the count useless."""
-        return 0.0 if self.images else self.units
-
-    def tokens(self, factor: float = START_FACTOR) -> int:
-        """Return the estimate for a model that needs `factor` tokens a unit; 0 for nothing."""
-        if not (self.units or self.messages or self.images):
+    def tokens(self, factors: ByKind = START) -> int:
+        """Return the estimate for a model of these factors; 0 for nothing."""
+        if not (self.messages or self.images or any(self.units)):
             return 0
         return (
-            math.ceil(self.units * factor)
+            math.ceil(math.fsum(map(mul, self.units, factors)))
             + PER_PROMPT
             + PER_MESSAGE * self.messages
             + PER_IMAGE * self.images
@@ -115,52 +102,64 @@ def size(request: Request | EmbedRequest) -> Size:
     return Size(units("\n".join(texts)), messages, images)
 
 
-def units(text: str) -> float:
-    """Return about how many tokens a text has, by the kinds of its characters."""
-    if len(text) > _PIECE:
-        return sum(units(text[at : at + _PIECE]) for at in range(0, len(text), _PIECE))
-    raw = text.encode("ascii", "ignore")
-    rest = raw.translate(None, _LETTERS)
-    marks = rest.translate(None, _SPACE)
-    punctuation = marks.translate(None, _DIGITS)
-    found = (len(raw) - len(rest)) * _LATIN
-    found += len(marks) - len(punctuation) + len(punctuation) * _PUNCTUATION
-    return found if len(raw) == len(text) else found + _units_beyond_ascii(text)
-
-
-def _units_beyond_ascii(text: str) -> float:
-    text = "".join(_BEYOND_ASCII.findall(text))
-    found = 0.0
-    for pattern, weight in _KINDS:
-        rest = pattern.sub("", text)
-        found += (len(text) - len(rest)) * weight
-        text = rest
-    return found + len(text)
+def units(text: str) -> ByKind:
+    """Return about how many tokens a text has, by kind, in a model of factors 1."""
+    return tuple(map(mul, text_kinds.count(text), _WEIGHTS))
 
 
 class Factors:
-    """Tokens a unit, for each model. Safe for use by many threads."""
+    """How many times the weight a kind takes, for each model. Safe for use by many threads."""
 
     def __init__(self) -> None:
-        self._factors: dict[str, float] = {}
+        self._models: dict[str, _Known] = {}
         self._lock = threading.Lock()
 
-    def of(self, model: str) -> float:
-        """Return the factor of a model by its canonical name."""
-        return self._factors.get(model, START_FACTOR)
+    def of(self, model: str) -> ByKind:
+        """Return the factors of a model by its canonical name."""
+        known = self._models.get(model)
+        return START if known is None else known.factors
 
-    def learn(self, model: str, units: float, prompt_tokens: int) -> None:
-        """Record a prompt that Ollama counted; implausible counts are not believed."""
-        if prompt_tokens < _FEWEST_TOKENS or units <= 0:
+    def learn(self, model: str, prompt: Size, prompt_tokens: int) -> None:
+        """Record a prompt that Ollama counted, those of its tokens included that were in its cache.
+
+        Implausible counts are not believed, and nothing is learned from a prompt with an image:
+        nobody knows what it takes.
+        """
+        tokens = prompt_tokens - PER_PROMPT - PER_MESSAGE * prompt.messages
+        expected = sum(prompt.units)
+        if prompt.images or prompt_tokens < _FEWEST_TOKENS:
             return
-        factor = prompt_tokens / units
-        if not LOWEST_FACTOR <= factor <= HIGHEST_FACTOR:
+        if not expected * LOWEST_FACTOR <= tokens <= expected * HIGHEST_FACTOR or tokens <= 0:
             return
         with self._lock:
-            if len(self._factors) >= _MAX_MODELS and model not in self._factors:
-                self._factors.clear()
-            known = self._factors.get(model)
-            self._factors[model] = factor if known is None else known + _WEIGHT * (factor - known)
+            if len(self._models) >= _MAX_MODELS and model not in self._models:
+                self._models.clear()
+            self._models[model] = self._models.get(model, _Known()).after(prompt.units, tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is known of a model: its factors, and the variance of each."""
+
+    factors: ByKind = START
+    doubts: ByKind = _DOUBTS
+
+    def after(self, units: ByKind, tokens: int) -> _Known:
+        """Return what is known after a prompt with these units took so many tokens."""
+        estimate = math.fsum(map(mul, units, self.factors))
+        error = max(-_LARGEST_ERROR, min(tokens / estimate - 1, _LARGEST_ERROR))
+        shares = [part / estimate for part in units]
+        spread = _NOISE + (_TEMPLATE_TOKENS / tokens) ** 2
+        spread += sum(d * share * share for d, share in zip(self.doubts, shares, strict=True))
+        factors, doubts = list(self.factors), list(self.doubts)
+        for kind, share in enumerate(shares):
+            if share:
+                gain = doubts[kind] * share / spread
+                factor = factors[kind] + gain * error
+                factors[kind] = min(max(factor, LOWEST_FACTOR), HIGHEST_FACTOR)
+                doubt = doubts[kind] * (1 - gain * share) + _DRIFT * min(share, 1.0)
+                doubts[kind] = min(doubt, _DOUBTS[kind])
+        return _Known(tuple(factors), tuple(doubts))
 
 
 def _json(value: Json) -> str:

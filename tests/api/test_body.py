@@ -135,7 +135,7 @@ def test_what_agents_send_is_within_the_bounds() -> None:
     body = _honest()
 
     assert parse_object(json.dumps(body).encode()) == body
-    assert sum(estimate.units(turn["content"]) for turn in body["messages"][:-1]) > 100_000
+    assert sum(sum(estimate.units(turn["content"])) for turn in body["messages"][:-1]) > 100_000
 
 
 @pytest.mark.parametrize(

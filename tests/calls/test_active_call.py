@@ -11,9 +11,10 @@ import pytest
 
 from gateway.calls.active_call import ActiveCall
 from gateway.calls.produce import produce
-from gateway.core.events import Finish, fold
+from gateway.core.events import Finish, Usage, fold
 from gateway.core.usage import Settlement
 from gateway.errors import ClientGone, GatewayError, RateLimited, UpstreamUnreachable
+from gateway.policy.estimate import START
 from gateway.runtime import tasks
 from gateway.runtime.tasks import Task
 from tests.api.apps import application
@@ -279,3 +280,27 @@ def test_a_fault_of_ours_ends_the_call_without_its_frames(
     assert (reason.__cause__, reason.__context__) == (None, None)
     assert "a call failed in the gateway" in caplog.text
     assert is_free(bench)
+
+
+@pytest.mark.parametrize(
+    ("seen", "usage", "learns"),
+    [
+        ({}, {}, True),
+        ({"upstream_calls": 2}, {}, False),
+        ({}, {"estimated": True}, False),
+        ({"window": 128}, {"prompt_tokens": 66}, False),
+        ({"window": 8_192}, {"prompt_tokens": 66}, True),
+    ],
+    ids=["counted", "a sum of passes", "not counted", "cut", "not cut"],
+)
+def test_estimates_learn_what_a_prompt_took(
+    bench: Bench, seen: dict[str, int], usage: dict[str, Any], learns: bool
+) -> None:
+    prepared = bench.chat("quick", "low tide at six " * 50)
+    with bench.call(prepared) as active:
+        for name, value in {"finish": "stop", "upstream_calls": 1, **seen}.items():
+            setattr(active.stats, name, value)
+        active.stats.usage = Usage(**{"prompt_tokens": 300, "cached_tokens": 50, **usage})
+
+    factors = bench.parts.factors.of(prepared.model.name)
+    assert (factors != START) is learns
