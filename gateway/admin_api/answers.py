@@ -16,6 +16,7 @@ from gateway.core.usage import Group, Sums
 from gateway.management.config_transfer import Change
 from gateway.management.model_operations import Done
 from gateway.management.servers import Tried
+from gateway.policy.roles import ModelRole
 from gateway.reports import key_status, usage
 from gateway.reports.time_steps import Step
 from gateway.runtime.tasks import Failures
@@ -61,7 +62,7 @@ Deleted = _object("Deleted", id=int, deleted=Literal[True])
 BudgetUsed: Any = _shown("BudgetUsed", Budget, "limit", used=int)
 KeyAnswer = _shown(
     "Key", Key, state=key_status.State, budgets_used=list[BudgetUsed],
-    unknown_models=list[str],
+    unknown_models=list[str], ignored_roles=list[ModelRole],
 )  # fmt: skip
 NewKey = _shown("NewKey", KeyAnswer, secret=str)
 KeyList = _list(KeyAnswer, total=int)

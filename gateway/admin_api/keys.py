@@ -9,7 +9,7 @@ from flask import Response, g
 from gateway.admin_api import answers, bp
 from gateway.admin_api.operation import answer, body, operation, read_body, read_query
 from gateway.core.chat import Json
-from gateway.policy import access
+from gateway.policy import access, roles
 from gateway.reports.key_status import state
 from gateway.schemas.key import Key
 from gateway.store import key_queries
@@ -77,12 +77,17 @@ def _shown(found: list[Key]) -> list[dict[str, Json]]:
     now = datetime.now(UTC)
     spent = services().store.read(key_queries.spent, found, now)
     shown = []
-    models = services().catalog.models()
+    snapshot = services().catalog.snapshot()
     for key in found:
         used = [
             {"metric": metric, "period": period, "used": units}
             for (metric, period), units in spent[key.id].items()
         ]
-        told = {"state": state(key, now), "budgets_used": used}
-        shown.append({**plain(key), **told, "unknown_models": access.unmatched(key, models)})
+        told = {
+            "state": state(key, now),
+            "budgets_used": used,
+            "unknown_models": access.unmatched(key, snapshot.models),
+            "ignored_roles": roles.ignored(key, snapshot.index),
+        }
+        shown.append({**plain(key), **told})
     return shown

@@ -16,7 +16,7 @@ from gateway.dialects import codex_models
 from gateway.dialects import models as openai_models
 from gateway.dialects.models import MODELS
 from gateway.errors import InvalidRequest
-from gateway.policy import access, routing
+from gateway.policy import access, roles
 from gateway.policy.routing import Index
 from gateway.schemas.key import Key
 from gateway.web.context import services
@@ -56,9 +56,7 @@ def list_models() -> Response:
 def one_model(model_id: str) -> Response:
     """Return one model; names may hold `/` and `:`."""
     access.check_scope(g.key, MODELS.name, MODELS.label)
-    resolved = routing.resolve(model_id, services().catalog.index(), "")
-    access.check_model(g.key, resolved)
-    model = resolved.model
+    model = roles.resolve(model_id, g.key, services().catalog.index()).model
     return as_json(openai_models.render_model(model, _loaded().get(model.name, 0)))
 
 

@@ -27,7 +27,7 @@ from gateway.core.chat import (
 )
 from gateway.core.options import KEYS
 from gateway.errors import ContextOverflow, GatewayError, ModelNotFound, Unavailable
-from gateway.policy import access, context, conversation, estimate, media, routing
+from gateway.policy import access, context, conversation, estimate, media, roles
 from gateway.policy.emulation import capability
 from gateway.policy.estimate import Factors, Size
 from gateway.policy.overrides import apply
@@ -188,7 +188,7 @@ class Preparer:
         server has told its models yet."""
         try:
             index = self.catalog.snapshot().index
-            resolved = routing.resolve(name, index, behaviour.fallback_model)
+            return roles.resolve(name, key, index, behaviour.fallback_model)
         except ModelNotFound as error:
             if not self.catalog.is_awaited():
                 raise
@@ -197,8 +197,6 @@ class Preparer:
                 code="no_upstream_available",
                 retry_after_s=1,
             ) from error
-        access.check_model(key, resolved)
-        return resolved
 
     def _apply_overrides(
         self,

@@ -275,6 +275,7 @@ class _Import:
             base = replace(base, expires_at=convert.read({"expires_at": ends}, Key)["expires_at"])
         fields = {name: raw[name] for name in raw if name not in own}
         key = key_changes.changed(base, fields, self.now)
+        key = key_changes.with_roles(self.session, base, key, fields)
         if "revoked_at" in origin:
             key = replace(key, revoked_at=origin["revoked_at"])
         if before is not None:

@@ -19,12 +19,13 @@ from gateway.core.chat import Json
 from gateway.core.secrets import KEY_PREFIX, digest, new_secret, shown_end, shown_prefix
 from gateway.dialects import SCOPES
 from gateway.errors import InvalidFields, InvalidRequest, Message
+from gateway.policy import roles
 from gateway.policy.overrides import rules
 from gateway.runtime.database import Store
 from gateway.runtime.versions import ChangeVersions
 from gateway.schemas import convert
 from gateway.schemas.key import Key
-from gateway.store import audit, key_queries, keys, responses
+from gateway.store import audit, catalog, key_queries, keys, responses
 
 T = TypeVar("T")
 _MAX_GRACE_HOURS = 24 * 90
@@ -50,7 +51,8 @@ class Keys:
         key = replace(key, prefix=shown_prefix(secret), last4=shown_end(secret))
 
         def change(session: Session) -> Key:
-            stored = keys.insert(session, key, digest(secret))
+            settled = with_roles(session, Key(id=0, name=""), key, raw)
+            stored = keys.insert(session, settled, digest(secret))
             self._record(session, actor, "key.create", None, stored)
             return stored
 
@@ -59,8 +61,11 @@ class Keys:
     def update(self, key_id: int, raw: Mapping[str, Json], actor: Actor) -> Key:
         """Change fields of a key. Raises NotFound, InvalidRequest."""
         now = self.now()
-        word = "key.update"
-        return self._change([key_id], word, actor, lambda key: changed(key, raw, now))[0]
+
+        def change(session: Session, key: Key) -> Key:
+            return with_roles(session, key, changed(key, raw, now), raw)
+
+        return self._change([key_id], "key.update", actor, change)[0]
 
     def rotate(self, key_id: int, grace_hours: float, actor: Actor) -> tuple[Key, str]:
         """Return a new key with the same rights; the old one works `grace_hours` more.
@@ -105,7 +110,7 @@ class Keys:
         """Revoke keys for ever; running calls end within a second. Raises NotFound."""
         now = self.now()
 
-        def revoked(key: Key) -> Key:
+        def revoked(_session: Session, key: Key) -> Key:
             return replace(key, revoked_at=key.revoked_at or now)
 
         return self._change(key_ids, "key.revoke", actor, revoked)
@@ -113,7 +118,7 @@ class Keys:
     def enable(self, key_ids: Iterable[int], enabled: bool, actor: Actor) -> list[Key]:
         """Switch keys on or off together. Raises NotFound."""
         word = "key.enable" if enabled else "key.disable"
-        return self._change(key_ids, word, actor, lambda key: replace(key, enabled=enabled))
+        return self._change(key_ids, word, actor, lambda _, key: replace(key, enabled=enabled))
 
     def delete(self, key_id: int, actor: Actor) -> None:
         """Remove a key; its usage keeps its name. Its stored responses go with it, unless a key of
@@ -148,13 +153,17 @@ class Keys:
         return result
 
     def _change(
-        self, key_ids: Iterable[int], word: str, actor: Actor, changes: Callable[[Key], Key]
+        self,
+        key_ids: Iterable[int],
+        word: str,
+        actor: Actor,
+        changes: Callable[[Session, Key], Key],
     ) -> list[Key]:
         def change(session: Session) -> list[Key]:
             found = []
             for key_id in key_ids:
                 before = keys.get(session, key_id)
-                after = keys.save(session, changes(before))
+                after = keys.save(session, changes(session, before))
                 self._record(session, actor, word, before, after)
                 found.append(after)
             return found
@@ -181,3 +190,10 @@ def changed(key: Key, raw: Mapping[str, Json], now: datetime) -> Key:
     for name in {"default_params", "forced_params"} & fields.keys():
         fields[name] = rules.validate(fields[name], force=False)
     return replace(key, **fields)
+
+
+def with_roles(session: Session, before: Key, after: Key, raw: Mapping[str, Json]) -> Key:
+    """Return a key that was changed by `raw` with the models of its roles settled. Raises
+    InvalidFields for a model that does not exist, or that the key may not use."""
+    given = roles.to_settle(before, after, raw)
+    return roles.settled(after, given, catalog.all_models(session)) if given else after

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pprint import pformat
 from string import Template
@@ -37,15 +37,19 @@ class Snippet:
     text: str
 
 
-def snippets(key: str, model: str, base: str, window: int = 0) -> tuple[Snippet, ...]:
+def snippets(
+    key: str, model: str, base: str, window: int = 0, roles: Collection[str] = ()
+) -> tuple[Snippet, ...]:
     """Return a piece for each client. `base` is the gateway's address without a slash at its end,
-    `window` the tokens of the model's context window (0: not known)."""
+    `window` the tokens of the model's context window (0: not known), `roles` are those for which
+    the key has a model: their names are enough."""
     hello = [{"role": "user", "content": "Hello!"}]
     bare = {
         "key": key,
         "model": model,
         "base": base,
         "api": f"{base}/v1",
+        **{role: role if role in roles else model for role in ("opus", "sonnet", "haiku")},
         "openai_model": f"openai/{model}",
         "authorization": f"Authorization: Bearer {key}",
         "chat": f"{base}/v1/chat/completions",
@@ -177,9 +181,9 @@ for await (const chunk of stream) {
 === claude: Claude Code
 export ANTHROPIC_BASE_URL=$sh_base
 export ANTHROPIC_AUTH_TOKEN=$sh_key
-export ANTHROPIC_DEFAULT_OPUS_MODEL=$sh_model
-export ANTHROPIC_DEFAULT_SONNET_MODEL=$sh_model
-export ANTHROPIC_DEFAULT_HAIKU_MODEL=$sh_model
+export ANTHROPIC_DEFAULT_OPUS_MODEL=$sh_opus
+export ANTHROPIC_DEFAULT_SONNET_MODEL=$sh_sonnet
+export ANTHROPIC_DEFAULT_HAIKU_MODEL=$sh_haiku
 export CLAUDE_CODE_AUTO_COMPACT_WINDOW=$window
 export CLAUDE_AUTOCOMPACT_PCT_OVERRIDE=$percent
 claude --model $sh_model

@@ -8,6 +8,8 @@ Only enabled, available models count. The first step that finds something wins:
     7 a registry prefix removed, then 1 to 6 once more
     8 any spelling Ollama takes for the same model (full registry names, `:local`)
     9 the fallback model of the settings
+
+What a key has for the role in a name goes before alias patterns and all below: `policy/roles.py`.
 """
 
 from __future__ import annotations
@@ -41,12 +43,15 @@ class Index:
         for model in self.models:
             self._keys.setdefault(names.key_of(model.name), []).append(model)
 
-    def find(self, name: str) -> Resolved | None:
-        """Return what a name means; None when nothing has this name."""
+    def find(self, name: str, *, patterns: bool = True) -> Resolved | None:
+        """Return what a name means, if wanted without alias patterns; None when nothing has this
+        name."""
         for prefix in ("", *PREFIXES):
             if name.lower().startswith(prefix):
                 rest = name[len(prefix) :]
-                found = self._exact.find(rest) or self._folded.find(rest.casefold())
+                found = self._exact.find(rest, patterns) or self._folded.find(
+                    rest.casefold(), patterns
+                )
                 if found is not None:
                     return found
         local = name.lower().endswith(":local")  # which forbids the cloud
@@ -79,14 +84,14 @@ class _Tables:
         self._patterns = sorted(patterns, key=lambda entry: (-len(entry[0]), entry[0]))
         self._folded = folded
 
-    def find(self, name: str) -> Resolved | None:
+    def find(self, name: str, patterns: bool) -> Resolved | None:
         """Return the first step's find that is one model."""
-        for found in self._steps(name):
+        for found in self._steps(name, patterns):
             if len({one.model.id for one in found}) == 1:
                 return found[0]
         return None
 
-    def _steps(self, name: str) -> Iterator[list[Resolved]]:
+    def _steps(self, name: str, patterns: bool) -> Iterator[list[Resolved]]:
         nothing: list[Resolved] = []
         yield self._display.get(name, nothing)
         yield self._original.get(name, nothing)
@@ -95,7 +100,7 @@ class _Tables:
         elif name.endswith(_LATEST):
             yield self._display.get(name[: -len(_LATEST)], nothing)
         yield self._alias.get(name, nothing)
-        for pattern, alias, model in self._patterns:
+        for pattern, alias, model in self._patterns if patterns else ():
             if names.matches(pattern, name, case=not self._folded):
                 yield [Resolved(model, alias)]
 

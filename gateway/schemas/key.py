@@ -49,6 +49,10 @@ def _limit(title: str) -> int:
     return field(0, title, "0 is no limit.", ge=0, le=types.MOST_INT)
 
 
+def _role(title: str, description: str) -> str:
+    return field("", title, description, check=types.line, max_length=256)
+
+
 @dataclass(frozen=True, slots=True)
 class Key:
     """One API key. The secret itself is known to nobody: `prefix` and `last4` are what may be
@@ -56,7 +60,8 @@ class Key:
 
     `allow` and `deny` are rules as in docs/contract/names.md: model names, `*` patterns, or `*`
     alone; an empty `allow` allows nothing. `model_ids` are models bound by id, so that a renamed
-    model stays allowed. `lineage_id` is the first key of a chain of rotations, `legacy` a key of
+    model stays allowed. The models of roles (`policy/roles.py`) are aliases or Ollama's names, "":
+    none. `lineage_id` is the first key of a chain of rotations, `legacy` a key of
     another product, without a checksum.
     """
 
@@ -90,6 +95,18 @@ class Key:
     )
     model_ids: tuple[Annotated[int, Meta(ge=0, le=types.MOST_BIG_INT)], ...] = field(
         (), "Chosen models", check=types.unique, max_length=types.MOST_ENTRIES
+    )
+    opus_model: str = _role("Model for opus", "Answers to names such as claude-opus-4-1.")
+    sonnet_model: str = _role("Model for sonnet", "Answers to names such as claude-sonnet-4-5.")
+    haiku_model: str = _role(
+        "Model for haiku",
+        "Answers to names such as claude-3-5-haiku: titles and other small calls.",
+    )
+    small_fast_model: str = _role(
+        "Model for small-fast", "Without it the model for haiku, and the other way round."
+    )
+    sub_agent_model: str = _role(
+        "Model for sub-agent", "For agents that an agent starts, where they ask by this name."
     )
     cidrs: tuple[str, ...] = field(
         (),

@@ -123,6 +123,7 @@ def test_every_limit_of_the_form_reaches_the_key(
 
 
 WRONG = [
+    ({"opus_model": "gone:1"}, "&#39;opus_model&#39; names no model and no alias there is."),
     ({"name": " "}, "&#39;name&#39; must not be empty."),
     ({"name": "a" * 300}, "&#39;name&#39; must be a text of at most 200 characters."),
     ({"access": "some"}, "Choose at least one model"),
@@ -149,6 +150,24 @@ def test_a_wrong_entry_is_explained_and_nothing_typed_is_lost(
     assert words in answer.text
     assert "still here" in answer.text
     assert of(untouched.app).keys.search() == []
+
+
+def test_a_role_whose_model_went_away_is_ignored_with_a_warning(
+    admin: Visitor, parts: Services, served: FakeOllama
+) -> None:
+    make(admin, opus_model="qwen3:8b", haiku_model="llama3.2", small_fast_model="GEMMA3:4b")
+    (key,) = parts.keys.search("Support bot")
+    before = admin.get(f"/admin/keys/{key.id}").text
+    qwen = next(one for one in parts.catalog.models() if one.name == "qwen3:8b")
+    parts.models.enable([qwen.id], False, ACTOR)
+    parts.keys.update(key.id, {"deny": ["gemma*"]}, ACTOR)
+    after = admin.get(f"/admin/keys/{key.id}").text
+
+    assert "opus → qwen3:8b" in before
+    assert "is ignored" not in before
+    assert "The model for opus, “qwen3:8b”, is ignored" in after
+    assert "The model for small-fast, “gemma3:4b”, is ignored" in after
+    assert "The model for haiku" not in after
 
 
 def test_an_edit_keeps_what_the_form_does_not_touch(admin: Visitor, parts: Services) -> None:

@@ -51,12 +51,16 @@ class App:
         path, body = APIS[api]
         return self.post(path, {"model": "llama3.2", **body, **more})
 
-    def post(self, path: str, body: dict[str, Any]) -> TestResponse:
+    def post(self, path: str, body: dict[str, Any], **headers: str) -> TestResponse:
         """Post a body and read the answer to its end."""
-        fields = {"Authorization": f"Bearer {self._key}"}
+        fields = {"Authorization": f"Bearer {self._key}", **headers}
         with self._client.post(path, json=body, headers=fields) as answer:
             answer.get_data()
         return answer
+
+    def get(self, path: str) -> TestResponse:
+        """Get what stands at a path."""
+        return self._client.get(path, headers={"Authorization": f"Bearer {self._key}"})
 
 
 class Address(Protocol):

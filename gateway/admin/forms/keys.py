@@ -11,6 +11,7 @@ from wtforms.validators import Optional, ValidationError
 
 from gateway.admin.forms.fields import CheckList, WholeNumberField, chosen_from, schema_field
 from gateway.dialects import ENDPOINTS
+from gateway.policy.roles import ROLES
 from gateway.schemas import convert
 from gateway.schemas.key import DEFAULT_SCOPES, Key
 from gateway.web.words import _, _l
@@ -36,9 +37,12 @@ BUDGET_WORDS = {
     "tokens_total": _l("Tokens in all"),
 }
 _NO_LIMIT: dict[str, object] = {"min": 0, "inputmode": "numeric", "placeholder": "–"}
+ROLE_FIELDS = tuple(f"{role}_model" for role in ROLES)
 _LIMITS = ("requests_per_minute", "tokens_per_minute", "concurrent")
+_MODEL_NAME: dict[str, object] = {"list": "model-names", "autocomplete": "off"}
 _MARKS: dict[str, dict[str, object]] = {
     **dict.fromkeys(_LIMITS, _NO_LIMIT),
+    **dict.fromkeys(ROLE_FIELDS, _MODEL_NAME),
     "name": {"autofocus": True},
     "tags": {"placeholder": _l("team, project")},
 }

@@ -10,7 +10,9 @@ from flask import request
 from gateway.admin.status import Status
 from gateway.core.catalog import Model
 from gateway.core.requests import CallRow
+from gateway.policy import roles
 from gateway.policy.client_snippets import Snippet, snippets
+from gateway.policy.routing import Index
 from gateway.reports import key_status
 from gateway.reports.examples import example_model
 from gateway.schemas.key import Key
@@ -51,6 +53,16 @@ def model_names(key: Key, models: Mapping[int, Model]) -> tuple[str, ...]:
     return (*chosen, *allowed, *denied)
 
 
+def role_models(key: Key, index: Index) -> tuple[tuple[str, str, bool], ...]:
+    """Return (role, its model, whether it is ignored) for each role the key has a model for."""
+    ignored = roles.ignored(key, index)
+    return tuple(
+        (role.replace("_", "-"), name, role in ignored)
+        for role in roles.ROLES
+        if (name := roles.model_of(key, role))
+    )
+
+
 def rates(key: Key) -> str:
     """Return the limits per minute and at once in one line; "" without any."""
     parts = [
@@ -87,7 +99,8 @@ def example(key: Key | None = None) -> str:
 def pieces(key: Key, secret: str = PLACEHOLDER) -> tuple[Snippet, ...]:
     """Return how the most used clients are set up with a key, each for a tab."""
     name = example(key)
-    return snippets(secret, name, base_url(), window_of(name))[:_SHOWN]
+    made = snippets(secret, name, base_url(), window_of(name), roles.answered(key))
+    return made[:_SHOWN]
 
 
 def window_of(name: str) -> int:

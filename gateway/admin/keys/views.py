@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from gateway.admin import bp
 from gateway.admin.answers import Question, asked, sent
 from gateway.admin.forms.fields import chosen_from
-from gateway.admin.forms.keys import BUDGET_WORDS, KeyForm, RotateForm, filled
+from gateway.admin.forms.keys import BUDGET_WORDS, ROLE_FIELDS, KeyForm, RotateForm, filled
 from gateway.admin.keys import presenters
 from gateway.admin.usage import charts
 from gateway.core.catalog import Model
@@ -121,6 +121,7 @@ def key(key_id: int) -> str:
         key=found,
         status=presenters.state(found, now),
         models=presenters.model_names(found, _models()),
+        roles=presenters.role_models(found, services().catalog.index()),
         report=key_status.report(store, found, now),
         budget_words=BUDGET_WORDS,
         rates=presenters.rates(found),
@@ -245,7 +246,14 @@ def _form(**data: object) -> KeyForm:
 def _form_page(form: KeyForm, key: Key | None = None) -> str:
     """Return the page that changes a key, or makes one."""
     zones, opened = sorted(available_timezones()), _opened(form) if key else ()
-    return render_template("admin/keys/form.html", form=form, key=key, zones=zones, opened=opened)
+    return render_template(
+        "admin/keys/form.html",
+        form=form,
+        key=key,
+        role_fields=ROLE_FIELDS,
+        zones=zones,
+        opened=opened,
+    )
 
 
 def _opened(form: KeyForm) -> tuple[str, ...]:

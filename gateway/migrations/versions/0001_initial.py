@@ -172,6 +172,8 @@ def _keys() -> None:
         _refers("rotated_from", "api_key.id", "SET NULL", nullable=True, index=True),
         *_integer("lineage_id", nullable=True, index=True),
         *_json("allow", "deny", "cidrs", "scopes"),
+        *_text("opus_model", "sonnet_model", "haiku_model", length=256),
+        *_text("small_fast_model", "sub_agent_model", length=256),
         *_json("budgets", "default_params", "forced_params", "tags"),
         *_integer("requests_per_minute", "tokens_per_minute", "concurrent"),
         *_text("priority", length=16),

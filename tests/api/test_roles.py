@@ -1,0 +1,64 @@
+"""Names of roles at the API: who answers, and what the answer, the list and the record say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from werkzeug.test import TestResponse
+
+from fake_ollama import FakeOllama
+from gateway.core.admin import SYSTEM
+from gateway.core.requests import CallDetail
+from gateway.store.usage import request_queries
+from tests.api.apps import APIS, App, application
+from tests.support.asking import asked
+
+
+@pytest.fixture
+def app(tmp_path: Path, ollama: FakeOllama) -> Iterator[App]:
+    with application(tmp_path, ollama) as app:
+        app.use_key(opus_model="qwen3:8b", haiku_model="llama3.2")
+        yield app
+
+
+def record(app: App, answer: TestResponse) -> CallDetail:
+    usage = app.services.usage
+    usage.start()
+    usage.flush(5)
+    usage.stop()
+    return app.services.store.read(request_queries.detail, answer.headers["x-request-id"])
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_the_keys_model_answers_under_the_name_asked_for(
+    app: App, ollama: FakeOllama, api: str
+) -> None:
+    answer = app.ask(api, model="claude-opus-4-1")
+
+    assert answer.get_json()["model"] == "claude-opus-4-1"
+    assert [call.model for call in asked(ollama)] == ["qwen3:8b"]
+
+
+def test_the_record_holds_both_names(app: App) -> None:
+    found = record(app, app.ask("messages", model="claude-3-5-haiku-20241022"))
+
+    assert found.requested_model == "claude-3-5-haiku-20241022"
+    assert found.row.model == "llama3.2"
+
+
+def test_a_model_that_is_not_there_any_more_is_passed_over(app: App) -> None:
+    app.set(fallback_model="llama3.2")
+    qwen = next(one for one in app.services.catalog.models() if one.name == "qwen3:8b")
+    app.services.models.enable([qwen.id], False, SYSTEM)
+
+    assert record(app, app.ask("chat", model="opus")).row.model == "llama3.2"
+
+
+def test_one_model_is_found_by_its_role_and_the_list_stays_that_of_models(app: App) -> None:
+    found = app.get("/v1/models/claude-opus-4-1").get_json()
+    listed = app.get("/v1/models").get_json()
+
+    assert found["id"] == "qwen3:8b"
+    assert not any("opus" in one["id"] for one in listed["data"])
