@@ -40,6 +40,12 @@ def caller(endpoint: Endpoint) -> Caller:
     environ = request.environ
     # what the caller calls the request: logged, never adopted (D4)
     theirs = environ.get("HTTP_X_REQUEST_ID") or environ.get("HTTP_X_CLIENT_REQUEST_ID") or ""
+    session = (
+        environ.get("HTTP_X_CLAUDE_CODE_SESSION_ID")
+        or environ.get("HTTP_SESSION_ID")  # Codex
+        or environ.get("HTTP_X_SESSION_ID")
+        or ""
+    )
     agent = clean(environ.get("HTTP_USER_AGENT", ""), 64)
     return Caller(
         request_id=g.request_id,
@@ -50,4 +56,5 @@ def caller(endpoint: Endpoint) -> Caller:
         sock=environ.get("gunicorn.socket"),
         traceparent=environ.get("HTTP_TRACEPARENT", ""),
         client_request_id=clean(theirs, 128),
+        session=session,
     )

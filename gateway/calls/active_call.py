@@ -23,6 +23,7 @@ from gateway.calls.attempts import Attempt
 from gateway.calls.channel import Channel
 from gateway.calls.prepare import PreparedCall, Preparer, measure
 from gateway.calls.records import Caller, CallRecords, admission_of
+from gateway.calls.sessions import Session
 from gateway.calls.stats import CallStats
 from gateway.core.chat import Envelope, Json
 from gateway.core.events import Batch, Event, Finish, TextDelta
@@ -30,6 +31,7 @@ from gateway.core.usage import Settlement
 from gateway.errors import ClientGone, ContextOverflow, GatewayError, Unavailable, fault
 from gateway.limits.limiter import Lease, Limiter
 from gateway.logs import REQUEST_ID
+from gateway.policy import background
 from gateway.policy.estimate import Factors
 from gateway.runtime import tasks
 from gateway.scheduling.scheduler import Scheduler
@@ -75,6 +77,12 @@ class ActiveCall:
         self.prepared = prepared
         self.caller = caller
         self.behaviour = behaviour = parts.behaviour()
+        self.is_background = background.is_background(prepared.call, caller.application)
+        self.session: Session = (
+            prepared.key.id,
+            background.session_of(prepared.call.body, caller.session, caller.address),
+            prepared.model.weights or prepared.model.name,
+        )
         self.created = int(time.time())
         self.seed = os.urandom(16).hex()
         self.stats = CallStats(
@@ -199,6 +207,8 @@ class ActiveCall:
     def _produce(self, work: Callable[[int], None], rest: Iterator[int]) -> None:
         REQUEST_ID.set(self.caller.request_id)
         try:
+            if self.is_background:
+                self.stats.on_held_back(self.parts.registry.sessions.wait(self.session))
             for choice in rest:
                 work(choice)
                 self._end(choice)

@@ -171,7 +171,12 @@ def _on_a_server(
 ) -> T:
     """Wait for a slot, run `work`, and report to the scheduler how it ended."""
     attempt.ticket = active.parts.scheduler.ticket(
-        prepared.model, prepared.key, num_ctx=num_ctx, prefix=prepared.prefix, exclude=excluded
+        prepared.model,
+        prepared.key,
+        num_ctx=num_ctx,
+        prefix=prepared.prefix,
+        exclude=excluded,
+        is_background=active.is_background,
     )
     with attempt.ticket as slot:
         active.stats.on_slot(slot)

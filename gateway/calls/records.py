@@ -30,7 +30,8 @@ CLIENTS_A_DAY = 50
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who calls what, and over which connection. `sock` is the client's socket where there is one,
-    `client_request_id` what the caller calls the request, `form` that of its rate-limit headers."""
+    `client_request_id` what the caller calls the request, `session` what a header calls the session
+    it belongs to, `form` that of its rate-limit headers."""
 
     request_id: str
     endpoint: str
@@ -39,6 +40,7 @@ class Caller:
     sock: Any = None
     traceparent: str = ""
     client_request_id: str = ""
+    session: str = ""
     form: Form = "openai"
 
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from sqlalchemy.orm import Session
 
+from gateway.calls.sessions import Sessions
 from gateway.core.admin import Actor
 from gateway.errors import GatewayError
 from gateway.runtime.database import Store, StoreUnavailable
@@ -94,6 +95,7 @@ class ActiveCalls:
     clock: Callable[[], float] = time.monotonic
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     name: Callable[[], str] = worker_name
+    sessions: Sessions = field(default_factory=Sessions)
     _calls: dict[str, ActiveCall] = field(default_factory=dict)
     _seen: int = -1
     _first_command: int = 1
@@ -109,10 +111,14 @@ class ActiveCalls:
     def add(self, call: ActiveCall) -> None:
         """Register a call until `remove`."""
         self._calls[call.stats.admission.request_id] = call
+        if not call.is_background:
+            self.sessions.begin(call.session)
 
     def remove(self, call: ActiveCall) -> None:
         """Forget a call; an unknown one is fine."""
-        self._calls.pop(call.stats.admission.request_id, None)
+        found = self._calls.pop(call.stats.admission.request_id, None)
+        if found is not None and not found.is_background:
+            self.sessions.end(found.session)
 
     # -- looking -----------------------------------------------------------------------------------
 

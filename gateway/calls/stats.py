@@ -136,6 +136,11 @@ class CallStats:
         """Remember a field that turned out to have no effect."""
         self.ignored = (*self.ignored, path)
 
+    def on_held_back(self, waited_s: float) -> None:
+        """Remember that the call let others go first, as time in the queue."""
+        if waited_s:
+            self.queued_ms = (self.queued_ms or 0.0) + waited_s * 1000
+
     def on_slot(self, slot: Slot) -> None:
         """Remember where the call runs now; it has left the queue."""
         self.upstream_calls += 1

@@ -51,7 +51,8 @@ def answered(key: Key) -> tuple[ModelRole, ...]:
 def resolve(name: str, key: Key, index: Index, fallback: str = "") -> Resolved:
     """Return the model that a caller with this key means by a name; `fallback` is the model for
     names that nobody has. Raises InvalidRequest, ModelNotFound, Forbidden."""
-    found = _of_role(name.strip(), key, index)
+    has_role = _WORD.search(name[: names.MAX_NAME])
+    found = _of_role(name.strip(), key, index) if has_role else None
     if found is None:
         found = routing.resolve(name, index, fallback)
         access.check_model(key, found)

@@ -92,8 +92,10 @@ class Scheduler:
         num_ctx: int | None = None,
         prefix: str = "",
         exclude: frozenset[int] = NO_SERVERS,
+        is_background: bool = False,
     ) -> Ticket:
-        """Put a call in the queue; it may have its slot already.
+        """Put a call in the queue; it may have its slot already. Background calls go last, whatever
+        the priority of their key.
 
         Raises Unavailable: `no_upstream_available` when every server that has the model is down,
         draining or excluded, `upstream_busy` when the queue is full.
@@ -103,6 +105,8 @@ class Scheduler:
         prefix = prefix if behaviour.prefix_affinity else ""
         key_id = None if key is None else key.id
         priority: Priority = "normal" if key is None else key.priority
+        if is_background:
+            priority = "batch"
         ticket = Ticket(self, model.name, key_id, priority, num_ctx, prefix, exclude, now_s)
         deployments = self._states.deployments_of(model, now_s)
         best = choose(deployments, num_ctx=num_ctx, prefix=prefix, exclude=exclude)

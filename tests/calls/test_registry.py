@@ -32,6 +32,8 @@ class Running:
         self, stats: CallStats, place: tuple[int, int], cancel: Callable[[GatewayError], None]
     ) -> None:
         self.stats = stats
+        self.is_background = False
+        self.session = (1, "", "tern:latest")
         self.queue_position = place
         self.cancel = cancel
 
