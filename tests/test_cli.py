@@ -258,7 +258,10 @@ def record(parts: Services, count: int = 3, **changes: object) -> None:
             client_app=str(changes.get("client_app", "sdk")),
         )
         parts.usage.admit(admission)
-        parts.usage.settle(Settlement(name, 200, prompt_tokens=5, completion_tokens=7))
+        cached = 4 if changes.get("cached") else 0
+        parts.usage.settle(
+            Settlement(name, 200, prompt_tokens=5, completion_tokens=7, cached_tokens=cached)
+        )
     assert parts.usage.flush()
 
 
@@ -271,7 +274,7 @@ def test_usage_is_told_as_sums_and_as_files_safe_for_spreadsheets(
     rows = list(csv.DictReader(io.StringIO(run("usage", "--format", "csv").stdout)))
     lines = [json.loads(line) for line in run("usage", "--format", "jsonl").stdout.splitlines()]
 
-    assert "laptop  3         0       15     21" in told
+    assert "laptop  3         0       15             21" in told
     assert [row["client_app"] for row in rows] == ['\'=HYPERLINK("http://evil")'] * 3
     assert [line["completion_tokens"] for line in lines] == [7, 7, 7]
 

@@ -115,7 +115,7 @@ Health = _object(
     "Health", usage=UsageHealth, limits=dict[str, Any], slots=dict[str, Any],
     failures=dict[str, Failures], draining=bool, running=int,
 )  # fmt: skip
-GroupAnswer: Any = _shown("GroupSums", Sums, group=str, name=str)
+GroupAnswer: Any = _shown("GroupSums", Sums, group=str, name=str, cached_share=float | None)
 Usage = _shown(
     "Usage", usage.Answer, metric=usage.Metric, group=Group, step=Step, since=datetime,
     until=datetime, groups=list[GroupAnswer],

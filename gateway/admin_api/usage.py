@@ -114,7 +114,12 @@ def get_usage() -> Response:
     found = usage.ask(services().store, asked, ZoneInfo("UTC"))
     names_by_id = services().store.read(names.by_id, query.group)
     groups = [
-        {"group": id_, "name": names_by_id.get(id_, id_), **asdict(sums)}
+        {
+            "group": id_,
+            "name": names_by_id.get(id_, id_),
+            **asdict(sums),
+            "cached_share": sums.cached_share,
+        }
         for id_, sums in found.groups
     ]
     told = {name: getattr(asked, name) for name in ("metric", "group", "step", "since", "until")}

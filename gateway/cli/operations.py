@@ -112,7 +112,7 @@ def usage(group: Group, form: str, **given: str | tuple[str, ...]) -> None:
     asked = reports.question(wanted, now, group=group)
     found = reports.ask(parts.store, asked, ZoneInfo("UTC")).groups
     labels = parts.store.read(names.by_id, group)
-    rows = [(group.upper(), "REQUESTS", "ERRORS", "INPUT", "OUTPUT", "TOKENS/S")]
+    rows = [(group.upper(), "REQUESTS", "ERRORS", "INPUT", "CACHED", "OUTPUT", "TOKENS/S")]
     rows += [(labels.get(name, name), *_figures(sums)) for name, sums in found]
     click.echo(table(rows))
 
@@ -161,12 +161,13 @@ def client_config(client: str, key: str, model: str | None, url: str | None) -> 
     click.echo(piece.text)
 
 
-def _figures(sums: Sums) -> tuple[str, str, str, str, str]:
-    speed = sums.tokens_per_s
+def _figures(sums: Sums) -> tuple[str, str, str, str, str, str]:
+    speed, cached = sums.tokens_per_s, sums.cached_share
     return (
         f"{sums.requests:,}",
         f"{sums.errors:,}",
         f"{sums.prompt_tokens:,}",
+        "" if cached is None else f"{cached:.0%}",
         f"{sums.completion_tokens:,}",
         "" if speed is None else f"{speed:.1f}",
     )

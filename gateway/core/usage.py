@@ -155,6 +155,11 @@ class Sums:
         return self.timed_tokens / (self.eval_ms / 1000) if self.eval_ms else None
 
     @property
+    def cached_share(self) -> float | None:
+        """Share of the prompts that Ollama had in its cache; None where it told of none."""
+        return self.cached_tokens / self.prompt_tokens if self.cached_tokens else None
+
+    @property
     def tokens_per_request(self) -> float | None:
         """Average size of a call."""
         return self.tokens / self.requests if self.requests else None

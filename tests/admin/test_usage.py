@@ -17,7 +17,7 @@ from gateway.accounting.export import safe_cell
 from gateway.admin.usage import explorer
 from gateway.core import histogram
 from gateway.core.requests import Filter
-from gateway.core.usage import Admission, Group, Settlement
+from gateway.core.usage import Admission, Group, Settlement, Sums
 from gateway.reports import usage
 from gateway.reports.time_steps import Step, following, steps
 from gateway.store import catalog, names
@@ -89,6 +89,11 @@ def test_the_parts_of_a_chart_add_up_to_the_total(parts: Services) -> None:
 
     assert drawn == answer.total.completion_tokens == 60
     assert {top.label: top.sums.completion_tokens for top in answer.tops} == {"a": 40, "b": 20}
+
+
+def test_a_share_of_the_prompt_cache_is_told_where_there_is_one() -> None:
+    assert Sums(prompt_tokens=200, cached_tokens=150).cached_share == 0.75
+    assert Sums(prompt_tokens=200).cached_share is None
 
 
 def rows(parts: Services, query: str) -> list[Row[Any]]:

@@ -248,6 +248,20 @@ def test_a_model_changes_as_a_whole_or_not_at_all(call: Call, parts: Services) -
     assert [version["alias"] for version in versions] == ["gpt-4o", ""]
 
 
+def test_the_share_of_the_prompt_cache_is_told_where_it_is_known(
+    call: Call, parts: Services
+) -> None:
+    parts.keys.issue({"name": "laptop"}, CLI)
+    shares = []
+    for count, cached in ((2, False), (4, True)):
+        record(parts, count, cached=cached)
+        for group in ("key", "model", "client"):
+            (row,) = call("GET", f"/reports/usage?group={group}").get_json()["groups"]
+            shares.append(row["cached_share"])
+
+    assert shares == [None] * 3 + [0.4] * 3  # calls 0 and 1 keep their first record
+
+
 def test_usage_is_summed_listed_and_exported(call: Call, parts: Services) -> None:
     parts.keys.issue({"name": "laptop"}, CLI)
     record(parts, 5)
