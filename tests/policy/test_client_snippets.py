@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from gateway.policy.client_snippets import CLIENTS, call_snippets, snippet
+from gateway.policy.client_snippets import snippets as client_snippets
 
 PROMPT = (
     'Is {"a": true} or \': false\' right?\n</script> it\'s \\"so\\" $HOME `id` ${x} \u2028 ' * 9
@@ -94,3 +95,12 @@ def test_claude_code_compacts_at_three_quarters(window: int, percent: int) -> No
 
     assert f"CLAUDE_CODE_AUTO_COMPACT_WINDOW={window}\n" in text
     assert f"CLAUDE_AUTOCOMPACT_PCT_OVERRIDE={percent}\n" in text
+
+
+def test_claude_code_asks_by_role_where_the_key_has_a_model_for_it() -> None:
+    roles = ("haiku", "sub_agent")
+    made = client_snippets("sk-o2a-x", "qwen3:8b", "http://gateway:3000", roles=roles)
+    (claude,) = (one.text for one in made if one.id == "claude")
+
+    assert "export ANTHROPIC_DEFAULT_HAIKU_MODEL=haiku\n" in claude
+    assert "export ANTHROPIC_DEFAULT_OPUS_MODEL=qwen3:8b\n" in claude
