@@ -173,7 +173,10 @@ def test_every_key_is_listed_whatever_number_there_is(run: Run, parts: Services)
         (("key", "create", "x", "--budgets", "tokens=5"), "tokens/day=100000"),
         (("key", "create", "x", "--zone", "Mars/Olympus"), "must be a time zone"),
         (("key", "create", "x", "--concurrent", "-1"), "must be a whole number"),
-        (("key", "create", "x", "--opus-model", "gone:1"), "'opus_model' names no model"),
+        (
+            ("key", "create", "x", "--opus-model", "gone:1"),
+            "'opus_model' names a model that",
+        ),
         (("key", "revoke", "99"), "There is no key 99"),
         (("key", "revoke", "sk-…zzzz"), "give its id"),
         (("account", "set-password", "nobody", "--password-stdin"), "There is no account"),

@@ -78,7 +78,7 @@ def settled(key: Key, given: Iterable[ModelRole], models: Iterable[Model]) -> Ke
     for role in given:
         found = index.find(model_of(key, role), patterns=False)
         if found is None:
-            problem = Message("names no model and no alias there is")
+            problem = Message("names a model that does not exist")
         elif not access.may_use(key, found):
             problem = Message("names a model that this key may not use")
         else:

@@ -123,7 +123,7 @@ def test_every_limit_of_the_form_reaches_the_key(
 
 
 WRONG = [
-    ({"opus_model": "gone:1"}, "&#39;opus_model&#39; names no model and no alias there is."),
+    ({"opus_model": "gone:1"}, "&#39;opus_model&#39; names a model that does not exist."),
     ({"name": " "}, "&#39;name&#39; must not be empty."),
     ({"name": "a" * 300}, "&#39;name&#39; must be a text of at most 200 characters."),
     ({"access": "some"}, "Choose at least one model"),

@@ -12,7 +12,7 @@ from gateway.store import catalog
 from gateway.web.context import Services
 from tests.admin_api.conftest import Call
 
-NO_MODEL = "'{}' names no model and no alias there is."
+NO_MODEL = "'{}' names a model that does not exist."
 NOT_ALLOWED = "'{}' names a model that this key may not use."
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from werkzeug.test import TestResponse
 
 from fake_ollama import FakeModel, FakeOllama
 from gateway.core.admin import SYSTEM
+from gateway.core.chat import EMPTY
 from gateway.errors import ClientGone
 from gateway.runtime import tasks
 from gateway.runtime.tasks import Task
@@ -51,11 +52,11 @@ def turn(app: App, *said: str, **more: Any) -> TestResponse:
     return app.post("/v1/messages", {**SESSION, **body, **more}, **AGENT)
 
 
-def title(app: App, **more: Any) -> TestResponse:
+def title(app: App, headers: Mapping[str, str] = EMPTY, **more: Any) -> TestResponse:
     """Ask for a title as an agent does beside its conversation."""
     messages = [{"role": "user", "content": "Name this session."}]
     body = {"model": "tern", "messages": messages, "max_tokens": 60}
-    return app.post("/v1/messages", {**SESSION, **body, **more}, **AGENT)
+    return app.post("/v1/messages", {**SESSION, **body, **more}, **AGENT, **headers)
 
 
 def held(app: App) -> list[Any]:
@@ -123,12 +124,35 @@ def test_a_title_goes_at_once_to_a_model_of_its_own(app: App, ollama: FakeOllama
     assert cached(turn(app, "Go on.")) > 200
 
 
-def test_a_title_of_another_session_waits_for_nobody(app: App, ollama: FakeOllama) -> None:
+NAMED: list[tuple[dict[str, str], dict[str, Any]]] = [
+    ({}, {"metadata": {"user_id": "another"}}),
+    ({"X-Claude-Code-Session-Id": "another"}, {"metadata": None}),
+    ({"Session-Id": "another"}, {"metadata": None}),
+]
+
+
+@pytest.mark.parametrize(("headers", "body"), NAMED, ids=["body", "Claude Code", "Codex"])
+def test_a_title_of_another_session_waits_for_nobody(
+    app: App, ollama: FakeOllama, headers: dict[str, str], body: dict[str, Any]
+) -> None:
     gate = ollama.hold("tern", at=1)
-    main = tasks.spawn(turn, app)
+    main = tasks.spawn(partial(turn, app, metadata=None))  # its session is its address
     gate.wait_reached()
-    beside = tasks.spawn(partial(title, app, metadata={"user_id": "another"}))
+    beside = tasks.spawn(partial(title, app, headers, **body))
     ollama.wait_requests(2, path="/api/chat")
+    gate.release()
+
+    assert main.wait(10)
+    assert beside.wait(10)
+
+
+def test_without_a_name_a_session_is_its_address(app: App, ollama: FakeOllama) -> None:
+    gate = ollama.hold("tern", at=1)
+    main = tasks.spawn(partial(turn, app, metadata=None))
+    gate.wait_reached()
+    beside = tasks.spawn(partial(title, app, metadata=None))
+    until(lambda: held(app), "the title to wait")
+    app.services.live.sessions.pause_s = 0
     gate.release()
 
     assert main.wait(10)

@@ -124,8 +124,8 @@ def test_a_saved_role_names_its_model_so_that_a_new_display_name_does_no_harm() 
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
-    ({"opus_model": "gone:1"}, "'opus_model' names no model and no alias there is."),
-    ({"opus_model": "claude-x"}, "'opus_model' names no model and no alias there is."),
+    ({"opus_model": "gone:1"}, "'opus_model' names a model that does not exist."),
+    ({"opus_model": "claude-x"}, "'opus_model' names a model that does not exist."),
     (
         {"opus_model": "qwen3:4b", "allow": ("qwen3:32b",)},
         "'opus_model' names a model that this key may not use.",
