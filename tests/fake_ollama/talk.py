@@ -124,17 +124,6 @@ def read_to_end(sock: socket.socket) -> bytes:
     return data
 
 
-def read_to_reset(sock: socket.socket) -> tuple[bytes, bool]:
-    """All bytes until the connection ends, and whether it ended with RST."""
-    data = b""
-    try:
-        while piece := sock.recv(65_536):
-            data += piece
-    except ConnectionResetError:
-        return data, True
-    return data, False
-
-
 def read_until(sock: socket.socket, mark: bytes) -> bytes:
     """Bytes until the mark has come. Raises AssertionError when the connection ends before."""
     data = b""

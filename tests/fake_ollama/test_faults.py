@@ -1,267 +1,196 @@
-"""Every fault, seen from the other end of the socket."""
+"""Faults as they look on the wire: those that must go unnoticed, and what no other test shows.
+
+A fault that ends a call as a failure is seen where the gateway names it: `tests/ollama` and
+`tests/integration/faults` would find a whole answer in its place.
+"""
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import json
+import re
+import zlib
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from fake_ollama import FakeOllama, Fault, Script, error, status
-from tests.fake_ollama.fault_talk import MODEL, WORDS, body_lines, raw, scripted
-from tests.fake_ollama.talk import chat, chat_bytes, opened, read_to_reset, read_until
+from fake_ollama import FAULTS, FakeOllama, Fault, Script, error
+from tests.fake_ollama.talk import (
+    TIMEOUT_S,
+    USER,
+    chat,
+    chat_bytes,
+    on,
+    opened,
+    read_to_end,
+    read_until,
+    send,
+)
+
+MODEL = "llama3.2"
+WORDS = ["潮", " two", " three"]
+RED_HERRING = b"HTTP/1.1 200 OK\r\n\r\nbob"
 
 
-def test_an_unknown_fault_is_refused_at_once() -> None:
-    with pytest.raises(ValueError, match="unknown fault 'rest'; known: no_headers"):
-        Fault("rest")
+def scripted(ollama: FakeOllama, *faults: Fault | str) -> None:
+    ollama.script(MODEL, Script(content=WORDS, fault=faults))
 
 
-def test_no_headers_says_nothing_until_the_client_leaves(ollama: FakeOllama) -> None:
-    scripted(ollama, "no_headers")
-
+def raw(ollama: FakeOllama, end: bytes = b"") -> bytes:
+    """Return what the server sends on one connection until these bytes, or until FIN."""
     with opened(ollama, chat_bytes(MODEL)) as sock:
-        ollama.wait_requests(1)
-        sock.settimeout(0.05)
-        with pytest.raises(TimeoutError):
-            sock.recv(1)
-
-    assert ollama.wait_disconnect()[0].status is None
+        return read_until(sock, end) if end else read_to_end(sock)
 
 
-@pytest.mark.parametrize("kind", ["reset", "close"])
-def test_a_connection_can_end_without_an_answer(ollama: FakeOllama, kind: str) -> None:
-    scripted(ollama, kind)
-
-    with pytest.raises(ConnectionResetError if kind == "reset" else http.client.RemoteDisconnected):
-        chat(ollama, MODEL)
+def body(data: bytes) -> bytes:
+    """Return a chunked body without its framing."""
+    return b"".join(data.partition(b"\r\n\r\n")[2].split(b"\r\n")[1::2])
 
 
-def test_what_is_not_http_can_be_sent(ollama: FakeOllama) -> None:
-    scripted(ollama, "garbage_status")
-
-    with pytest.raises(http.client.BadStatusLine):
-        chat(ollama, MODEL)
+def counts(line: bytes) -> list[object]:
+    last = json.loads(line)
+    return [last["prompt_eval_count"], last["eval_count"]]
 
 
-WHOLE: list[tuple[Fault, int, str | None, str]] = [
-    (Fault("queue_full"), 503, "application/json", "server busy, please try again.  maximum"),
-    (error(500, "no luck"), 500, "application/json", '{"error":"no luck"}'),
-    (status(502, "<p>"), 502, "text/plain", "<p>"),
-    (status(429, {"error": "x"}, {"Retry-After": "7"}), 429, "application/json", "x"),
-    (status(418, "{}", {"Content-Type": "application/json"}), 418, "application/json", "{}"),
-    (Fault("nested_error", status=400, message="too long"), 400, "application/json", "{\\\"error"),
-    (Fault("tool_args_error"), 500, "application/json", "invalid tool call arguments"),
-    (Fault("html_200"), 200, "text/html", "<html>"),
-    (Fault("html_500"), 500, "text/html", "<html>"),
-    (Fault("empty_200"), 200, None, ""),
-    (Fault("no_content_204"), 204, None, ""),
-    (Fault("redirect_307"), 307, None, ""),
-]  # fmt: skip
+def is_done(data: bytes) -> list[bool]:
+    return [json.loads(line)["done"] for line in body(data).splitlines()]
 
 
-@pytest.mark.parametrize(("fault", "code", "kind", "text"), WHOLE, ids=[w[0].kind for w in WHOLE])
-@pytest.mark.parametrize("stream", [True, False])
-def test_a_refusal_takes_the_place_of_the_answer(
-    ollama: FakeOllama, fault: Fault, code: int, kind: str | None, text: str, stream: bool
+END = b"\r\n0\r\n\r\n"
+ODDITIES: dict[str, tuple[Fault, bytes, Callable[[bytes], bool]]] = {
+    "head byte by byte": (
+        Fault("drip_headers", interval_s=0.001),
+        END,
+        lambda data: data.startswith(b"HTTP/1.1 200 OK\r\n"),
+    ),
+    "garbage between lines": (
+        Fault("garbage_line", after=1, data=b"\xff\x00<<<"),
+        END,
+        lambda data: body(data).split(b"\n")[1] == b"\xff\x00<<<",
+    ),
+    "byte by byte": (
+        Fault("utf8_split"),
+        END,
+        lambda data: (
+            set(data.partition(b"\r\n\r\n")[2].split(b"\r\n")[:-3:2]) == {b"1"}
+            and "潮" in body(data).decode()
+        ),
+    ),
+    "byte order mark": (
+        Fault("bom"),
+        END,
+        lambda data: body(data).startswith(b'\xef\xbb\xbf{"model"'),
+    ),
+    "CRLF": (Fault("crlf"), END, lambda data: data.count(b"}\r\n\r\n") == 4),
+    "empty lines": (Fault("empty_lines"), END, lambda data: b"\r\n3\r\n\n\r\n\r\n" in data),
+    "counts of no number": (
+        Fault("wrong_types"),
+        END,
+        lambda data: counts(body(data).splitlines()[-1]) == [-3, "seven"],
+    ),
+    "done twice": (Fault("done_twice"), END, lambda data: is_done(data)[-2:] == [True, True]),
+    "lines after done": (
+        Fault("lines_after_done"),
+        END,
+        lambda data: is_done(data)[-2:] == [True, False],
+    ),
+    "one packet": (
+        Fault("one_packet"),
+        END,
+        lambda data: len(data.partition(b"\r\n\r\n")[2].split(b"\r\n")[:-3:2]) == 1,
+    ),
+    "a huge line": (
+        Fault("huge_line", after=1, size=1_000_000),
+        END,
+        lambda data: max(map(len, body(data).splitlines(keepends=True))) == 1_000_000,
+    ),
+    "a flood": (
+        Fault("flood", after=1, size=500),
+        END,
+        lambda data: body(data).count(b'" two"') == 500 and is_done(data)[-1],
+    ),
+    "a known length": (
+        Fault("content_length"),
+        b'"done":true',
+        lambda data: b"Content-Length: " in data and b"chunked" not in data,
+    ),
+    "until close": (
+        Fault("until_close"),
+        b"",
+        lambda data: b"chunked" not in data and b"Content-Length" not in data,
+    ),
+    "bytes behind the answer": (
+        Fault("extra_bytes", data=RED_HERRING),
+        b"bob",
+        lambda data: data.endswith(b"0\r\n\r\n" + RED_HERRING),
+    ),
+    "closed without a word": (
+        Fault("close_after_answer"),
+        b"",
+        lambda data: b"Connection: close" not in data and data.endswith(b"0\r\n\r\n"),
+    ),
+    "a cookie": (
+        Fault("set_cookie"),
+        END,
+        lambda data: b"Set-Cookie: sess=alice; Path=/" in data,
+    ),
+    "packed unasked": (
+        Fault("gzip"),
+        b"0\r\n\r\n",
+        lambda data: b"Content-Encoding: gzip" in data,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("fault", "end", "shows"), ODDITIES.values(), ids=ODDITIES)
+def test_an_oddity_is_on_the_wire(
+    ollama: FakeOllama, fault: Fault, end: bytes, shows: Callable[[bytes], bool]
 ) -> None:
     scripted(ollama, fault)
 
-    answer = chat(ollama, MODEL, stream=stream)
-
-    assert answer.status == code
-    assert (answer.type or "").partition(";")[0] == (kind or "")
-    assert text in answer.body.decode()
-    assert ollama.loads == []
+    assert shows(raw(ollama, end))
 
 
-def test_a_redirect_says_where(ollama: FakeOllama) -> None:
-    scripted(ollama, Fault("redirect_307", location="http://127.0.0.1:9/steal"))
+def test_a_packed_body_is_whole(ollama: FakeOllama) -> None:
+    scripted(ollama, "gzip")
+    packed = chat(ollama, MODEL).body
+    scripted(ollama, Fault("gzip_bomb", size=20_000_000))
+    bomb = chat(ollama, MODEL).body
 
-    assert chat(ollama, MODEL).headers["Location"] == "http://127.0.0.1:9/steal"
-
-
-def test_a_status_brings_its_headers(ollama: FakeOllama) -> None:
-    scripted(ollama, status(429, {"error": "x"}, {"Retry-After": "7"}))
-
-    assert chat(ollama, MODEL).headers["Retry-After"] == "7"
-
-
-def test_a_nested_error_can_be_parsed_twice(ollama: FakeOllama) -> None:
-    scripted(ollama, Fault("nested_error", status=400, message="too long"))
-
-    inner = json.loads(chat(ollama, MODEL).error)["error"]
-
-    assert (inner["code"], inner["message"]) == (400, "too long")
+    assert json.loads(gzip.decompress(packed).splitlines()[-1])["done"] is True
+    assert len(bomb) < 30_000
+    assert len(zlib.decompress(bomb, wbits=31)) == 20_000_000
 
 
-def test_drip_sends_the_head_byte_by_byte(ollama: FakeOllama) -> None:
-    scripted(ollama, Fault("drip_headers", interval_s=0.001))
+def test_a_connection_can_be_reset_on_reuse(ollama: FakeOllama) -> None:
+    ollama.script(MODEL, Script(content="1", fault="close_on_reuse"), Script(content="2"))
+    connection = http.client.HTTPConnection(ollama.host, ollama.port, timeout=TIMEOUT_S)
+    first = on(connection, "POST", "/api/chat", {"model": MODEL, "messages": USER})
 
-    with opened(ollama, chat_bytes(MODEL)) as sock:
-        first = sock.recv(65_536)
-        rest = read_until(sock, b"0\r\n\r\n")
+    with pytest.raises((ConnectionResetError, BrokenPipeError, http.client.RemoteDisconnected)):
+        on(connection, "POST", "/api/chat", {"model": MODEL, "messages": USER})
+    connection.close()
 
-    assert len(first) < 12
-    assert b"".join([first, rest]).startswith(b"HTTP/1.1 200 OK\r\n")
-
-
-def test_reset_mid_line_sends_half_a_line_then_rst(ollama: FakeOllama) -> None:
-    scripted(ollama, Fault("reset_mid_line", after=2))
-
-    with opened(ollama, chat_bytes(MODEL)) as sock:
-        data, was_reset = read_to_reset(sock)
-
-    *whole, torn = body_lines(data)
-    assert was_reset
-    assert [json.loads(line)["message"]["content"] for line in whole] == WORDS[:2]
-    with pytest.raises(json.JSONDecodeError):
-        json.loads(torn)
+    assert first.content == "1"
+    assert len(ollama.requests) == 1
+    assert chat(ollama, MODEL).content == "2"
 
 
-def test_fin_mid_line_ends_without_the_last_chunk(ollama: FakeOllama) -> None:
-    scripted(ollama, Fault("fin_mid_line", after=1))
-
-    data = raw(ollama)
-
-    assert len(body_lines(data)) == 2
-    assert not data.endswith(b"0\r\n\r\n")
-
-
-def test_fin_in_chunk_breaks_the_promised_length(ollama: FakeOllama) -> None:
-    scripted(ollama, Fault("fin_in_chunk", after=1))
-
-    with pytest.raises(http.client.IncompleteRead) as caught:
-        chat(ollama, MODEL)
-
-    assert caught.value.partial.count(b"\n") == 1
-
-
-@pytest.mark.parametrize("kind", ["reset_mid_line", "fin_mid_line", "fin_in_chunk"])
-def test_a_whole_answer_can_be_torn_too(ollama: FakeOllama, kind: str) -> None:
-    scripted(ollama, kind)
-
-    with pytest.raises((http.client.IncompleteRead, ConnectionResetError)):
-        chat(ollama, MODEL, stream=False)
-
-
-def test_nodone_ends_cleanly_without_the_done_line(ollama: FakeOllama) -> None:
-    scripted(ollama, "nodone")
-
-    streamed = chat(ollama, MODEL)
-    whole = chat(ollama, MODEL, stream=False).json
-
-    assert streamed.content == "One two three"
-    assert [line["done"] for line in streamed.lines] == [False] * 3
-    assert (whole["done"], "eval_count" in whole) == (False, False)
-    assert whole["message"]["content"] == "One two three"
-
-
-def test_zero_lines_is_an_empty_stream_or_gos_zero_value(ollama: FakeOllama) -> None:
+def test_a_whole_answer_has_the_faults_of_a_stream(ollama: FakeOllama) -> None:
     scripted(ollama, "zero_lines")
+    nothing = chat(ollama, MODEL, stream=False).json
+    scripted(ollama, Fault("error_line", after=1, message="it broke"))
+    failed = chat(ollama, MODEL, stream=False)
 
-    streamed = chat(ollama, MODEL)
-    whole = chat(ollama, MODEL, stream=False)
-
-    assert (streamed.status, streamed.type, streamed.body) == (200, "application/x-ndjson", b"")
-    assert whole.json == {
+    assert nothing == {
         "model": "",
         "created_at": "0001-01-01T00:00:00Z",
         "message": {"role": "", "content": ""},
         "done": False,
     }
-
-
-@pytest.mark.parametrize(
-    ("kind", "ending"), [("error_line", b'"}\n'), ("error_line_no_newline", b'"}')]
-)
-def test_an_error_line_comes_with_status_200(ollama: FakeOllama, kind: str, ending: bytes) -> None:
-    scripted(ollama, Fault(kind, after=1, message="it broke"))
-
-    streamed = chat(ollama, MODEL)
-    whole = chat(ollama, MODEL, stream=False)
-
-    assert streamed.status == 200
-    assert streamed.lines[1:] == [{"error": "it broke"}]
-    assert streamed.body.endswith(ending)
-    assert (whole.status, whole.error) == (500, "it broke")
-
-
-def test_silence_lasts_until_the_client_leaves(ollama: FakeOllama) -> None:
-    scripted(ollama, Fault("silent_after", after=1))
-
-    with opened(ollama, chat_bytes(MODEL)) as sock:
-        read_until(sock, b'"One"},"done":false}\n')
-        sock.settimeout(0.05)
-        with pytest.raises(TimeoutError):
-            sock.recv(1)
-
-    assert ollama.wait_disconnect()[0].lines == 1
-
-
-def test_garbage_stands_between_the_lines(ollama: FakeOllama) -> None:
-    scripted(ollama, Fault("garbage_line", after=1, data=b"\xff\x00<<<"))
-
-    lines = chat(ollama, MODEL).body.split(b"\n")
-
-    assert lines[1] == b"\xff\x00<<<"
-    assert json.loads(lines[2])["message"]["content"] == " two"
-
-
-def test_every_byte_can_travel_alone(ollama: FakeOllama) -> None:
-    ollama.script(MODEL, Script(content="潮 🌊", fault="utf8_split"))
-
-    with opened(ollama, chat_bytes(MODEL)) as sock:
-        data = read_until(sock, b"\r\n0\r\n\r\n")
-    pieces = data.partition(b"\r\n\r\n")[2].split(b"\r\n")
-
-    assert set(pieces[:-3:2]) == {b"1"}
-    assert "潮" in b"".join(pieces[1:-3:2]).decode()
-    assert chat(ollama, MODEL, stream=False).json["message"]["content"] == "潮 🌊"
-
-
-def test_a_byte_order_mark_crlf_and_empty_lines(ollama: FakeOllama) -> None:
-    scripted(ollama, "bom")
-    marked = chat(ollama, MODEL).body
-    scripted(ollama, "crlf")
-    windows = chat(ollama, MODEL).body
-    scripted(ollama, "empty_lines")
-    airy = chat(ollama, MODEL)
-
-    assert marked.startswith(b'\xef\xbb\xbf{"model"')
-    assert windows.count(b"}\r\n") == 4
-    assert airy.body.startswith(b"\n{")
-    assert b"\n\n\r\n{" in airy.body
-    assert airy.content == "One two three"
-
-
-def test_a_line_can_be_huge_and_still_be_json(ollama: FakeOllama) -> None:
-    scripted(ollama, Fault("huge_line", after=1, size=1_000_000))
-
-    lines = chat(ollama, MODEL).body.splitlines(keepends=True)
-
-    assert [len(line) for line in lines if len(line) > 1000] == [1_000_000]
-    assert set(json.loads(lines[1])["message"]["content"]) == {"x"}
-
-
-def test_a_flood_is_as_long_as_asked_for(ollama: FakeOllama) -> None:
-    scripted(ollama, Fault("flood", after=1, size=500))
-
-    lines = chat(ollama, MODEL).lines
-
-    assert [line["message"]["content"] for line in lines].count(" two") == 500
-    assert lines[-1]["done"] is True
-
-
-def test_a_runner_can_die_before_the_first_line_or_later(ollama: FakeOllama) -> None:
-    text = "an error was encountered while running the model: unexpected EOF"
-    scripted(ollama, "runner_died")
-    before = [chat(ollama, MODEL, stream=stream) for stream in (True, False)]
-    scripted(ollama, Fault("runner_died", after=2))
-    later, whole = chat(ollama, MODEL), chat(ollama, MODEL, stream=False)
-
-    assert [(one.status, one.error) for one in (*before, whole)] == [(500, text)] * 3
-    assert (later.status, len(later.lines), later.last) == (200, 3, {"error": text})
+    assert (failed.status, failed.error) == (500, "it broke")
 
 
 def test_a_runner_that_died_is_loaded_again(ollama: FakeOllama) -> None:
@@ -273,28 +202,48 @@ def test_a_runner_that_died_is_loaded_again(ollama: FakeOllama) -> None:
     assert (dead, ollama.load_count(MODEL), ollama.reload_count(MODEL)) == ([], 2, 0)
 
 
-def test_counters_can_have_wrong_types(ollama: FakeOllama) -> None:
-    scripted(ollama, "wrong_types")
+def test_faults_combine(ollama: FakeOllama) -> None:
+    scripted(ollama, "until_close", "nodone", "crlf")
 
-    for last in (chat(ollama, MODEL).last, chat(ollama, MODEL, stream=False).json):
-        assert (last["prompt_eval_count"], last["eval_count"]) == (-3, "seven")
+    sent = raw(ollama).partition(b"\r\n\r\n")[2]
 
-
-def test_done_can_come_twice_or_too_early(ollama: FakeOllama) -> None:
-    scripted(ollama, "done_twice")
-    twice = chat(ollama, MODEL).lines
-    scripted(ollama, "lines_after_done")
-    early = chat(ollama, MODEL).lines
-
-    assert [line["done"] for line in twice[-2:]] == [True, True]
-    assert [line["done"] for line in early[-2:]] == [True, False]
+    assert sent.count(b"}\r\n") == 3
+    assert b'"done":true' not in sent
 
 
-def test_all_lines_can_come_in_one_chunk(ollama: FakeOllama) -> None:
-    scripted(ollama, "one_packet")
+def test_a_load_uses_up_no_script_but_fails_where_the_model_cannot_load(ollama: FakeOllama) -> None:
+    ollama.script(MODEL, Script(content="1", fault="reset_mid_line"), Script(content="2"))
+    loaded = send(ollama, "POST", "/api/chat", {"model": MODEL}).json
+    with pytest.raises((http.client.IncompleteRead, ConnectionResetError)):
+        chat(ollama, MODEL)
+    scripted(ollama, error(500, "cudaMalloc failed: out of memory"))
 
-    with opened(ollama, chat_bytes(MODEL)) as sock:
-        data = read_until(sock, b"\r\n0\r\n\r\n")
+    assert loaded["done_reason"] == "load"
+    assert send(ollama, "POST", "/api/chat", {"model": MODEL}).status == 500
 
-    assert len(body_lines(data)) == 1
-    assert body_lines(data)[0].count(b"\n") == 3 + 1
+
+def test_a_dead_server_refuses_and_comes_back_on_its_port(ollama: FakeOllama) -> None:
+    port = ollama.port
+    with ollama.hold(MODEL, at=1) as gate, opened(ollama, chat_bytes(MODEL)) as sock:
+        gate.wait_reached()
+        ollama.stop()
+        with pytest.raises(ConnectionResetError):
+            read_to_end(sock)
+    with pytest.raises(ConnectionRefusedError):
+        send(ollama, "GET", "/api/version")
+    ollama.start()
+
+    assert ollama.port == port
+    assert send(ollama, "GET", "/api/version").status == 200
+
+
+def test_an_unknown_fault_is_refused_at_once() -> None:
+    with pytest.raises(ValueError, match="unknown fault 'rest'; known: no_headers"):
+        Fault("rest")
+
+
+def test_every_fault_is_used_by_a_test() -> None:
+    sources = [path.read_text() for path in Path(__file__).parents[1].rglob("*.py")]
+    words = set(re.findall(r'"(\w+)"|\b(\w+)\(', "".join(sources)))
+
+    assert set(FAULTS) <= {quoted or called for quoted, called in words}

@@ -11,7 +11,6 @@ import pytest
 
 from fake_ollama import RECORDINGS, FakeOllama, Script
 from fake_ollama.encoding import encode_line
-from fake_ollama.scripts import recording_path
 from tests.fake_ollama.talk import chat, generate
 
 FILES = sorted(RECORDINGS.glob("*.ndjson"))
@@ -97,12 +96,6 @@ def test_a_recording_fits_the_other_endpoint_too(ollama: FakeOllama) -> None:
     assert (chatted.thinking, chatted.content) == ("A time is wanted.", "06:12.")
 
 
-def test_faults_act_on_recordings(ollama: FakeOllama) -> None:
-    ollama.script("llama3.2", Script(ndjson="plain", fault="crlf"))
-
-    assert chat(ollama, "llama3.2").body.count(b"}\r\n") == len(values(recording_path("plain")))
-
-
 def test_a_file_of_ones_own_can_be_replayed_garbage_included(
     ollama: FakeOllama, tmp_path: Path
 ) -> None:
@@ -111,8 +104,3 @@ def test_a_file_of_ones_own_can_be_replayed_garbage_included(
     ollama.script("llama3.2", Script(ndjson=path))
 
     assert chat(ollama, "llama3.2").body == b'{"model":"llama3.2","done":false}\nnot json\n\n'
-
-
-def test_an_unknown_recording_is_named() -> None:
-    with pytest.raises(ValueError, match="no recording called nothing"):
-        recording_path("nothing")

@@ -5,12 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from fake_ollama import DEFAULT_MODELS, FakeModel, FakeOllama, Script
+from fake_ollama import FakeModel, FakeOllama, Script
 from tests.fake_ollama.talk import USER, Answer, chat, chat_bytes, opened, read_until, send
 
 MODEL = "llama3.2"
@@ -36,20 +35,6 @@ def test_requests_of_one_slot_are_served_one_after_another(ollama: FakeOllama) -
     assert ollama.busiest(MODEL) == 1
 
 
-def test_one_slot_serves_in_the_order_of_arrival(ollama: FakeOllama) -> None:
-    with ollama.hold(MODEL, at=1) as gate, ThreadPoolExecutor(4) as pool:
-        answers = [pool.submit(chat, ollama, MODEL)]
-        gate.wait_reached()
-        (runner,) = ollama.scheduler.running()
-        for count in (1, 2, 3):
-            answers.append(pool.submit(chat, ollama, MODEL))
-            ollama.board.wait_for(lambda n=count: len(runner.line) == n, 5, "a place in the line")
-        gate.release()
-        created = [answer.result().lines[0]["created_at"] for answer in answers]
-
-    assert created == sorted(created)
-
-
 def test_a_model_with_more_slots_serves_as_many_at_once() -> None:
     with (
         FakeOllama([FakeModel("tern", slots=3)]) as ollama,
@@ -64,24 +49,6 @@ def test_a_model_with_more_slots_serves_as_many_at_once() -> None:
 
         assert done == [True] * 5
         assert ollama.busiest("tern") == 3
-
-
-def test_a_full_load_queue_is_a_503() -> None:
-    with (
-        FakeOllama(max_queue=1) as ollama,
-        ollama.hold(MODEL, at="load") as gate,
-        ThreadPoolExecutor(4) as pool,
-    ):
-        first = pool.submit(chat, ollama, MODEL)
-        gate.wait_reached()
-        others = [pool.submit(chat, ollama, MODEL) for _ in range(3)]
-        ollama.wait_requests(2, where=lambda one: one.status == 503)
-        gate.release()
-        answers: list[Answer] = [one.result() for one in (first, *others)]
-
-    assert sorted(answer.status for answer in answers) == [200, 200, 503, 503]
-    busy = next(answer for answer in answers if answer.status == 503)
-    assert busy.error == "server busy, please try again.  maximum pending requests exceeded"
 
 
 def test_a_full_load_queue_is_a_503_for_models_and_contexts_alike() -> None:
@@ -111,24 +78,6 @@ def test_a_loaded_model_has_no_queue_that_could_be_full() -> None:
     assert statuses == [200] * 6
 
 
-def test_a_load_does_not_hold_up_a_loaded_model(ollama: FakeOllama) -> None:
-    chat(ollama, "tinyllama")
-    with ollama.hold(MODEL, at="load") as gate, opened(ollama, chat_bytes(MODEL)):
-        gate.wait_reached()
-
-        assert chat(ollama, "tinyllama").last["done"] is True
-
-
-def test_leaving_during_a_load_aborts_it(ollama: FakeOllama) -> None:
-    with ollama.hold(MODEL, at="load") as gate:
-        with opened(ollama, chat_bytes(MODEL)):
-            gate.wait_reached()
-        ollama.wait_disconnect()
-
-    assert ollama.loads == []
-    assert chat(ollama, MODEL).status == 200
-
-
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("at", [0, 2])
 def test_a_client_that_leaves_is_recorded_and_frees_the_slot(
@@ -154,16 +103,6 @@ def test_a_client_that_leaves_while_waiting_for_a_slot_is_noticed(ollama: FakeOl
         assert gone.number == 1
 
 
-def test_an_endless_answer_ends_with_its_client(ollama: FakeOllama) -> None:
-    ollama.script(MODEL, Script(content="more ", endless=True))
-
-    with opened(ollama, chat_bytes(MODEL)) as sock:
-        read_until(sock, b'"more')
-        ollama.wait_for(lambda one: one.lines > 3, what="four lines")
-
-    assert ollama.wait_disconnect()[0].finished is False
-
-
 def test_an_answered_request_is_finished_and_not_disconnected(ollama: FakeOllama) -> None:
     chat(ollama, MODEL)
     ollama.wait_idle()
@@ -179,25 +118,6 @@ def test_a_client_that_leaves_after_the_done_line_got_its_answer(ollama: FakeOll
     ollama.wait_idle()
 
     assert [one.disconnected for one in ollama.requests] == [False]
-
-
-def test_nothing_is_sent_before_the_first_line_is_due(ollama: FakeOllama) -> None:
-    with ollama.hold(MODEL) as gate, opened(ollama, chat_bytes(MODEL)) as sock:
-        gate.wait_reached()
-        sock.settimeout(0.05)
-        with pytest.raises(TimeoutError):
-            sock.recv(1)
-        sock.settimeout(5)
-        gate.release()
-
-        assert read_until(sock, b"\r\n").startswith(b"HTTP/1.1 200 OK")
-
-
-def test_a_gate_opens_for_all_later_requests_too(ollama: FakeOllama) -> None:
-    with ollama.hold(MODEL) as gate:
-        gate.release()
-
-    assert chat(ollama, MODEL).status == 200
 
 
 def test_a_gate_stands_on_a_path(ollama: FakeOllama) -> None:
@@ -222,21 +142,6 @@ def test_delays_of_a_script_are_taken(ollama: FakeOllama) -> None:
 
     assert last["total_duration"] >= 0.08 * 1e9
     assert last["load_duration"] >= 0.04 * 1e9
-
-
-def test_a_models_own_load_takes_its_time() -> None:
-    slow = replace(DEFAULT_MODELS[1], load_delay_s=0.03)
-    with FakeOllama([slow]) as ollama:
-        first = chat(ollama, MODEL, stream=False).json
-        chat(ollama, MODEL, stream=False)
-
-    assert first["load_duration"] >= 0.03 * 1e9
-    assert ollama.load_count(MODEL) == 1
-
-
-def test_waits_that_fail_say_what_was_awaited(ollama: FakeOllama) -> None:
-    with pytest.raises(TimeoutError, match="2 clients to leave"):
-        ollama.wait_disconnect(2, timeout=0.01)
 
 
 def test_requests_are_recorded_as_they_came(ollama: FakeOllama) -> None:
