@@ -8,7 +8,7 @@ from typing import Any
 
 from fake_ollama import FakeOllama
 from gateway.core.chat import ChatRequest, Message, Params
-from gateway.core.events import Event, Failed, Finish, TextDelta, ThinkingDelta
+from gateway.core.events import Event, Failed, Finish, TextDelta
 from gateway.ollama import wire
 from gateway.ollama.client import OllamaClient, Upstream
 from gateway.schemas.server import Server
@@ -64,10 +64,6 @@ def ask(
 
 def text_of(events: Iterable[Event]) -> str:
     return "".join(event.text for event in events if isinstance(event, TextDelta))
-
-
-def thinking_of(events: Iterable[Event]) -> str:
-    return "".join(event.text for event in events if isinstance(event, ThinkingDelta))
 
 
 def end_of(events: list[Event]) -> Finish | Failed:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
 from typing import Any
 
 import anthropic
@@ -13,7 +11,7 @@ from anthropic import beta_tool
 from pydantic import BaseModel
 
 from fake_ollama import FakeOllama, Script, error
-from tests.integration.clients.things import BREAKS, CLAUDE_TOOL, HELLO, LEFT, RED_DOT, sent
+from tests.integration.clients.things import BREAKS, CLAUDE_TOOL, HELLO, LEFT, sent
 from tests.support.process import Gateway
 
 pytestmark = [pytest.mark.sdk, pytest.mark.process]
@@ -57,20 +55,6 @@ def test_thinking_comes_as_a_signed_block_before_the_text(
     assert thought.signature.startswith("ogw.")
     assert text.text == "Hello."
     assert sent(shared_ollama)["think"] is True
-
-
-def test_effort_beside_thinking_becomes_a_level(
-    claude: anthropic.Anthropic, shared_ollama: FakeOllama
-) -> None:
-    claude.messages.create(
-        model="gpt-oss:20b",
-        max_tokens=2000,
-        messages=HELLO,
-        thinking={"type": "adaptive"},
-        output_config={"effort": "high"},
-    )
-
-    assert sent(shared_ollama)["think"] == "high"
 
 
 def test_the_stream_helper_builds_thinking_text_and_calls(
@@ -175,30 +159,6 @@ def test_a_tool_loop_runs_to_its_answer(
     assert more == {"role": "user", "content": "Go on."}
 
 
-def test_thinking_is_handed_back_in_a_tool_loop(
-    claude: anthropic.Anthropic, shared_ollama: FakeOllama
-) -> None:
-    shared_ollama.script(
-        "gpt-oss:20b",
-        Script(thinking="I need a tool.", tool_calls=[("get_weather", {"city": "Oban"})]),
-        Script(content="Rain."),
-    )
-    messages: list[Any] = [{"role": "user", "content": "Weather in Oban?"}]
-
-    with claude.messages.stream(
-        model="gpt-oss:20b", max_tokens=500, messages=messages, tools=[CLAUDE_TOOL], thinking=THINK
-    ) as stream:
-        first = stream.get_final_message()
-    messages.append({"role": "assistant", "content": first.content})
-    answer = {"type": "tool_result", "tool_use_id": first.content[-1].id, "content": "rain"}
-    messages.append({"role": "user", "content": [answer]})
-    claude.messages.create(
-        model="gpt-oss:20b", max_tokens=500, messages=messages, tools=[CLAUDE_TOOL], thinking=THINK
-    )
-
-    assert sent(shared_ollama)["messages"][1]["thinking"] == "I need a tool."
-
-
 def test_the_tool_runner_loops_by_itself(
     claude: anthropic.Anthropic, shared_ollama: FakeOllama
 ) -> None:
@@ -296,39 +256,6 @@ def test_a_stop_sequence_is_named_and_cut(
     assert "stop" not in sent(shared_ollama)["options"]
 
 
-def test_max_tokens_is_told(claude: anthropic.Anthropic, shared_ollama: FakeOllama) -> None:
-    answer = claude.messages.create(model="llama3.2", max_tokens=2, messages=HELLO)
-
-    assert answer.stop_reason == "max_tokens"
-    assert sent(shared_ollama)["options"]["num_predict"] == 2
-
-
-def test_an_image_reaches_the_model_also_inside_a_tool_result(
-    claude: anthropic.Anthropic, shared_ollama: FakeOllama
-) -> None:
-    image = {
-        "type": "image",
-        "source": {"type": "base64", "media_type": "image/png", "data": RED_DOT},
-    }
-    messages: list[Any] = [
-        {"role": "user", "content": [image, {"type": "text", "text": "What is this?"}]},
-        {"role": "assistant", "content": [
-            {"type": "tool_use", "id": "toolu_1", "name": "look", "input": {}},
-        ]},
-        {"role": "user", "content": [
-            {"type": "tool_result", "tool_use_id": "toolu_1", "content": [image]},
-        ]},
-    ]  # fmt: skip
-
-    answer = claude.messages.create(model="llava:7b", max_tokens=100, messages=messages)
-
-    assert answer.content[0].text
-    asked, _, told = sent(shared_ollama)["messages"]
-    assert asked["images"] == [RED_DOT]
-    assert told["images"] == [RED_DOT]
-    assert told["role"] == "tool"
-
-
 def test_structured_output_is_parsed(
     claude: anthropic.Anthropic, shared_ollama: FakeOllama
 ) -> None:
@@ -378,85 +305,10 @@ def test_text_of_any_kind_arrives_as_it_was_said(
     assert text == LEFT
 
 
-def test_system_notes_inside_the_conversation_stay_in_their_place(
-    claude: anthropic.Anthropic, shared_ollama: FakeOllama
-) -> None:
-    claude.messages.create(
-        model="llama3.2",
-        max_tokens=20,
-        messages=[
-            {"role": "user", "content": "One."},
-            {"role": "system", "content": "9 tokens left"},
-            {"role": "assistant", "content": "Two."},
-            {"role": "user", "content": "Three."},
-        ],
-    )
-
-    messages = sent(shared_ollama)["messages"]
-    assert [message["role"] for message in messages] == ["user", "assistant", "user"]
-    assert "<system-reminder>" in messages[0]["content"]
-    assert "9 tokens left" in messages[0]["content"]
-
-
-def test_the_changing_attribution_block_never_reaches_the_prompt(
-    claude: anthropic.Anthropic, shared_ollama: FakeOllama
-) -> None:
-    rest = [{"type": "text", "text": "You are useful.", "cache_control": {"type": "ephemeral"}}]
-
-    for note in ("x-anthropic-billing-header: v=1; cch=aa;", None):
-        first = [] if note is None else [{"type": "text", "text": note}]
-        claude.messages.create(
-            model="llama3.2", max_tokens=20, messages=HELLO, system=[*first, *rest]
-        )
-
-    with_note, without = (call.body for call in shared_ollama.calls("/api/chat"))
-    assert with_note == without
-
-
-def test_what_a_coding_agent_sends_is_accepted(
-    claude: anthropic.Anthropic, shared_ollama: FakeOllama
-) -> None:
-    with claude.beta.messages.stream(
-        model="qwen3:8b",
-        max_tokens=32_000,
-        messages=HELLO,
-        system=[{"type": "text", "text": "Code.", "cache_control": {"type": "ephemeral"}}],
-        metadata={"user_id": "user_1_account_2"},
-        thinking={"type": "enabled", "budget_tokens": 31_999},
-        tools=[{**CLAUDE_TOOL, "cache_control": {"type": "ephemeral"}},
-               {"type": "web_search_20250305", "name": "web_search", "max_uses": 3}],
-        betas=["interleaved-thinking-2025-05-14", "something-nobody-knows-2031-01-01"],
-        context_management={"edits": [{"type": "clear_tool_uses_20250919"}]},
-        extra_headers={"x-app": "cli"},
-    ) as stream:  # fmt: skip
-        final = stream.get_final_message()
-        ignored = stream.response.headers["x-gateway-ignored"]
-
-    assert final.stop_reason == "end_turn"
-    assert "context_management" in ignored
-    assert "web_search" in ignored
-    body = sent(shared_ollama)
-    assert [tool["function"]["name"] for tool in body["tools"]] == ["get_weather"]
-    assert body["options"]["num_predict"] == 32_000
-    assert "user" not in body["options"]
-
-
 ERRORS = [
     ("unknown model", {"model": "nobody"}, anthropic.NotFoundError, "not_found_error"),
     ("no messages", {"messages": []}, anthropic.BadRequestError, "invalid_request_error"),
     ("zero tokens", {"max_tokens": 0}, anthropic.BadRequestError, "invalid_request_error"),
-    (
-        "tools without capability",
-        {"model": "gemma3:4b", "tools": [CLAUDE_TOOL]},
-        anthropic.BadRequestError,
-        "invalid_request_error",
-    ),
-    (
-        "foreign servers",
-        {"extra_body": {"mcp_servers": [{"type": "url", "url": "http://x", "name": "x"}]}},
-        anthropic.BadRequestError,
-        "invalid_request_error",
-    ),
 ]
 
 
@@ -516,27 +368,6 @@ def test_an_early_failure_of_ollama_is_a_status(
     assert (caught.value.status_code, caught.value.body["error"]["type"]) == (status, word)
 
 
-def test_a_prompt_that_is_too_long_is_said_in_words_agents_know(
-    claude: anthropic.Anthropic, shared_ollama: FakeOllama
-) -> None:
-    inner = {
-        "error": {
-            "code": 400,
-            "message": "the request exceeds the available context size",
-            "type": "exceed_context_size_error",
-            "n_prompt_tokens": 9000,
-            "n_ctx": 4096,
-        }
-    }
-    shared_ollama.script("llama3.2", Script(fault=error(400, json.dumps(inner))))
-
-    with pytest.raises(anthropic.BadRequestError) as caught:
-        claude.messages.create(model="llama3.2", messages=HELLO, max_tokens=10)
-
-    message = caught.value.body["error"]["message"]
-    assert "prompt is too long: 9000 tokens > 4096 maximum" in message
-
-
 def test_a_failure_in_mid_stream_raises_after_the_text(
     claude: anthropic.Anthropic, shared_ollama: FakeOllama
 ) -> None:
@@ -561,18 +392,6 @@ def test_a_failure_in_mid_stream_raises_after_the_text(
     assert caught.value.body["request_id"].startswith("req_")
 
 
-def test_a_stream_that_ends_without_its_last_record_raises(
-    claude: anthropic.Anthropic, shared_ollama: FakeOllama
-) -> None:
-    shared_ollama.script("llama3.2", Script(content="one two three", fault="nodone"))
-
-    with (
-        claude.messages.stream(model="llama3.2", messages=HELLO, max_tokens=10) as stream,
-        pytest.raises(anthropic.APIStatusError),
-    ):
-        stream.get_final_message()
-
-
 def test_silence_is_an_empty_text_block(
     claude: anthropic.Anthropic, shared_ollama: FakeOllama
 ) -> None:
@@ -584,45 +403,6 @@ def test_silence_is_an_empty_text_block(
 
     assert [block.text for block in whole.content] == [""]
     assert [block.text for block in streamed.content] == [""]
-
-
-def test_documents_and_search_results_are_read_as_text(
-    claude: anthropic.Anthropic, shared_ollama: FakeOllama
-) -> None:
-    claude.messages.create(
-        model="llama3.2",
-        max_tokens=10,
-        messages=[
-            {"role": "user", "content": [
-                {"type": "document", "title": "Tides",
-                 "source": {"type": "text", "media_type": "text/plain", "data": "Low at six."}},
-                {"type": "search_result", "source": "https://sea.example", "title": "Sea",
-                 "content": [{"type": "text", "text": "Salty."}]},
-                {"type": "text", "text": "Well?"},
-            ]},
-        ],
-    )  # fmt: skip
-
-    content = sent(shared_ollama)["messages"][0]["content"]
-    assert all(
-        word in content
-        for word in ("Tides", "Low at six.", "https://sea.example", "Salty.", "Well?")
-    )
-
-
-def test_a_pdf_is_refused_with_its_place(claude: anthropic.Anthropic) -> None:
-    pdf = base64.b64encode(b"%PDF-1.4 nothing").decode()
-    block = {
-        "type": "document",
-        "source": {"type": "base64", "media_type": "application/pdf", "data": pdf},
-    }
-
-    with pytest.raises(anthropic.BadRequestError) as caught:
-        claude.messages.create(
-            model="llama3.2", max_tokens=10, messages=[{"role": "user", "content": [block]}]
-        )
-
-    assert "messages[0].content[0]" in caught.value.body["error"]["message"]
 
 
 async def _converse(live: Gateway) -> tuple[str, str, int]:
@@ -643,19 +423,6 @@ def test_the_asynchronous_client_does_the_same(live: Gateway, shared_ollama: Fak
 
     assert whole == streamed == "All is well."
     assert tokens > 0
-
-
-def test_the_older_path_serves_the_same_client(live: Gateway, shared_ollama: FakeOllama) -> None:
-    shared_ollama.script("llama3.2", Script(content="Hello."))
-
-    with anthropic.Anthropic(
-        base_url=f"{live.url}/anthropic", api_key=live.key, max_retries=0
-    ) as client:
-        answer = client.messages.create(model="llama3.2", max_tokens=50, messages=HELLO)
-        models = [model.id for model in client.models.list()]
-
-    assert answer.content[0].text == "Hello."
-    assert "llama3.2" in models
 
 
 def test_an_aborted_stream_ends_the_call_to_ollama(

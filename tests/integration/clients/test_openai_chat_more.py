@@ -12,13 +12,12 @@ import pytest
 from pydantic import BaseModel
 
 from fake_ollama import FakeOllama, Script, error
-from tests.integration.clients.things import CHAT_TOOL, CITY, HELLO, LEFT, RED_DOT, sent
+from tests.integration.clients.things import CITY, HELLO, LEFT, sent
 from tests.support.process import Gateway
 
 pytestmark = [pytest.mark.sdk, pytest.mark.process]
 
 OBAN = ("get_weather", {"city": "Oban"})
-LEITH = ("get_weather", {"city": "Leith"})
 FUNCTION = {"name": "get_weather", "description": "Tell the weather.", "parameters": CITY}
 
 
@@ -48,24 +47,6 @@ def test_the_old_form_of_functions_is_answered_in_the_old_form(
     assert sent(shared_ollama)["tools"][0]["function"]["name"] == "get_weather"
 
 
-def test_an_old_conversation_with_functions_goes_on(
-    client: openai.OpenAI, shared_ollama: FakeOllama
-) -> None:
-    client.chat.completions.create(
-        model="llama3.2",
-        messages=[
-            *HELLO,
-            {"role": "assistant", "content": None,
-             "function_call": {"name": "get_weather", "arguments": '{"city": "Oban"}'}},
-            {"role": "function", "name": "get_weather", "content": "rain"},
-        ],
-    )  # fmt: skip
-
-    _, called, told = sent(shared_ollama)["messages"]
-    assert called["tool_calls"][0]["function"]["arguments"] == {"city": "Oban"}
-    assert (told["role"], told["tool_name"], told["content"]) == ("tool", "get_weather", "rain")
-
-
 def test_log_probabilities_are_those_of_the_text(client: openai.OpenAI) -> None:
     answer = client.chat.completions.create(
         model="qwen3:8b", messages=HELLO, logprobs=True, top_logprobs=3, max_tokens=60
@@ -91,46 +72,6 @@ def test_streamed_log_probabilities_add_up(
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-def test_one_call_at_a_time_when_asked(
-    client: openai.OpenAI, shared_ollama: FakeOllama, stream: bool
-) -> None:
-    shared_ollama.script("qwen3:8b", Script(tool_calls=[OBAN, LEITH]))
-    options: dict[str, Any] = {
-        "model": "qwen3:8b",
-        "messages": HELLO,
-        "tools": [CHAT_TOOL],
-        "parallel_tool_calls": False,
-    }
-
-    if stream:
-        with client.chat.completions.stream(**options) as running:
-            choice = running.get_final_completion().choices[0]
-    else:
-        choice = client.chat.completions.create(**options).choices[0]
-
-    assert [json.loads(call.function.arguments) for call in choice.message.tool_calls] == [OBAN[1]]
-    assert choice.finish_reason == "tool_calls"
-
-
-def test_a_stop_string_does_not_match_inside_the_thinking(
-    client: openai.OpenAI, shared_ollama: FakeOllama
-) -> None:
-    shared_ollama.script(
-        "qwen3:8b", Script(thinking="First\nObservation: none.", content="Act\nObservation: x")
-    )
-
-    answer = client.chat.completions.create(
-        model="qwen3:8b", messages=HELLO, stop=["\nObservation"]
-    )
-
-    message = answer.choices[0].message
-    assert message.content == "Act"
-    assert message.model_extra["reasoning_content"] == "First\nObservation: none."
-    assert answer.choices[0].finish_reason == "stop"
-    assert "stop" not in sent(shared_ollama).get("options", {})
-
-
-@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 def test_hidden_thinking_is_counted_but_not_shown(
     client: openai.OpenAI, shared_ollama: FakeOllama, stream: bool
 ) -> None:
@@ -144,103 +85,6 @@ def test_hidden_thinking_is_counted_but_not_shown(
     assert "thought" not in "".join(part.model_dump_json() for part in parts)
     assert parts[-1].usage.completion_tokens_details.reasoning_tokens > 0
     assert sent(shared_ollama)["think"] is True
-
-
-EFFORTS = [
-    ("gpt-oss:20b", {"reasoning_effort": "minimal"}, "low"),
-    ("qwen3:8b", {"reasoning_effort": "minimal"}, False),
-    ("qwen3:8b", {"reasoning_effort": "none"}, False),
-    ("qwen3:8b", {"extra_body": {"enable_thinking": False}}, False),
-    ("qwen3:8b", {"extra_body": {"chat_template_kwargs": {"enable_thinking": True}}}, True),
-    ("qwen3:8b", {"extra_body": {"think": "high"}, "reasoning_effort": "low"}, "high"),
-    ("qwen3:8b", {"extra_body": {"reasoning": {"max_tokens": 0}}}, False),
-    ("qwen3:8b", {"extra_body": {"reasoning": {"enabled": True}}}, True),
-    ("qwen3:8b", {"extra_body": {"thinking": {"type": "disabled"}}}, False),
-]
-
-
-@pytest.mark.parametrize(("model", "wish", "think"), EFFORTS, ids=range(len(EFFORTS)))
-def test_every_way_to_ask_for_thinking_is_understood(
-    client: openai.OpenAI, shared_ollama: FakeOllama, model: str, wish: dict[str, Any], think: Any
-) -> None:
-    client.chat.completions.create(model=model, messages=HELLO, **wish)
-
-    assert shared_ollama.calls("/api/chat")[0].json["think"] == think
-
-
-def test_thinking_handed_back_reaches_the_model(
-    client: openai.OpenAI, shared_ollama: FakeOllama
-) -> None:
-    for number, field in enumerate(("reasoning_content", "reasoning")):
-        client.chat.completions.create(
-            model="qwen3:8b",
-            messages=[*HELLO, {"role": "assistant", "content": "Hi.", field: "I thought."}, *HELLO],
-        )
-        assert shared_ollama.calls("/api/chat")[number].json["messages"][1]["thinking"] == (
-            "I thought."
-        )
-
-
-def test_a_beginning_of_the_answer_is_continued(
-    client: openai.OpenAI, shared_ollama: FakeOllama
-) -> None:
-    client.chat.completions.create(
-        model="qwen3:8b",
-        messages=[*HELLO, {"role": "assistant", "content": "Well"},
-                  {"role": "assistant", "content": ", "}],
-    )  # fmt: skip
-
-    body = sent(shared_ollama)
-    assert body["messages"][-1] == {"role": "assistant", "content": "Well, "}
-    assert body["think"] is False
-
-
-def test_broken_arguments_in_a_conversation_do_not_end_it(
-    client: openai.OpenAI, shared_ollama: FakeOllama
-) -> None:
-    calls = [
-        {"id": f"call_{number}", "type": "function",
-         "function": {"name": "get_weather", "arguments": arguments}}
-        for number, arguments in enumerate(('{"city": "Ob', "", "[1]"))
-    ]  # fmt: skip
-
-    client.chat.completions.create(
-        model="llama3.2",
-        messages=[
-            *HELLO,
-            {"role": "assistant", "content": None, "tool_calls": calls},
-            *({"role": "tool", "tool_call_id": call["id"], "content": "{not json"}
-              for call in calls),
-        ],
-    )  # fmt: skip
-
-    messages = sent(shared_ollama)["messages"]
-    assert [call["function"]["arguments"] for call in messages[1]["tool_calls"]] == [
-        {"raw_arguments": '{"city": "Ob'}, {}, {"value": [1]},
-    ]  # fmt: skip
-    assert messages[2]["content"] == "{not json"
-
-
-def test_only_allowed_tools_are_offered(client: openai.OpenAI, shared_ollama: FakeOllama) -> None:
-    other = {"type": "function", "function": {"name": "sail", "parameters": CITY}}
-
-    client.chat.completions.create(
-        model="llama3.2",
-        messages=HELLO,
-        tools=[CHAT_TOOL, other],
-        tool_choice={
-            "type": "allowed_tools",
-            "allowed_tools": {"mode": "auto", "tools": [{"type": "function",
-                                                         "function": {"name": "sail"}}]},
-        },
-    )  # fmt: skip
-    client.chat.completions.create(
-        model="llama3.2", messages=HELLO, tools=[CHAT_TOOL], tool_choice="none"
-    )
-
-    offered, none = (call.json.get("tools", []) for call in shared_ollama.calls("/api/chat"))
-    assert [tool["function"]["name"] for tool in offered] == ["sail"]
-    assert none == []
 
 
 def test_custom_tools_take_plain_text(client: openai.OpenAI, shared_ollama: FakeOllama) -> None:
@@ -307,34 +151,6 @@ def test_parse_takes_a_tool_that_holds_itself(
     assert "Node" in parameters["$defs"]
 
 
-@pytest.mark.parametrize("model", ["llama3.2", "qwen3:8b"])
-@pytest.mark.parametrize("calls", [True, False], ids=["called", "answered"])
-def test_tools_and_a_format_go_together(
-    client: openai.OpenAI, shared_ollama: FakeOllama, model: str, calls: bool
-) -> None:
-    if calls:
-        shared_ollama.script(model, Script(tool_calls=[OBAN]))
-    else:
-        shared_ollama.script(
-            model,
-            Script(content="It rains.", when=lambda body: not body.get("format")),
-            Script(content='{"city": "Oban"}', when=lambda body: bool(body.get("format"))),
-        )
-
-    answer = client.chat.completions.create(
-        model=model,
-        messages=HELLO,
-        tools=[CHAT_TOOL],
-        response_format={"type": "json_schema", "json_schema": {"name": "c", "schema": CITY}},
-    )
-
-    message = answer.choices[0].message
-    if calls:
-        assert json.loads(message.tool_calls[0].function.arguments) == {"city": "Oban"}
-    else:
-        assert json.loads(message.content) == {"city": "Oban"}
-
-
 def test_a_json_object_is_asked_for(client: openai.OpenAI, shared_ollama: FakeOllama) -> None:
     answer = client.chat.completions.create(
         model="llama3.2", messages=HELLO, response_format={"type": "json_object"}
@@ -387,16 +203,6 @@ def test_n_answers_fail_together(client: openai.OpenAI, shared_ollama: FakeOllam
 
     with pytest.raises(openai.InternalServerError):
         client.chat.completions.create(model="llama3.2", messages=HELLO, n=2, seed=7)
-
-
-def test_usage_counts_the_prompt_once_and_every_answer(
-    client: openai.OpenAI, shared_ollama: FakeOllama
-) -> None:
-    shared_ollama.script("llama3.2", Script(content="One.", prompt_eval_count=10, eval_count=4))
-
-    answer = client.chat.completions.create(model="llama3.2", messages=HELLO, n=3)
-
-    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (10, 12)
 
 
 @pytest.mark.parametrize("pieces", [list(LEFT), [LEFT]], ids=["by character", "in one"])
@@ -460,23 +266,3 @@ def test_answers_of_many_at_once_are_not_mixed_up(live: Gateway, shared_ollama: 
     shared_ollama.script("llama3.2", echo)
 
     assert asyncio.run(_at_once(live)) == [f"You said: Say {number}." for number in range(20)]
-
-
-def test_a_pinned_image_of_the_conversation_stays_in_its_message(
-    client: openai.OpenAI, shared_ollama: FakeOllama
-) -> None:
-    url = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{RED_DOT}"}}
-
-    client.chat.completions.create(
-        model="llava:7b",
-        messages=[
-            {"role": "user", "content": [url, {"type": "text", "text": "a"}, {"type": "text",
-                                                                            "text": "b"}]},
-            {"role": "assistant", "content": "A dot."},
-            {"role": "user", "content": "Sure?"},
-        ],
-    )  # fmt: skip
-
-    first, _, last = sent(shared_ollama)["messages"]
-    assert (first["images"], first["content"]) == ([RED_DOT], "a\nb")
-    assert "images" not in last

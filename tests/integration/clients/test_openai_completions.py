@@ -123,27 +123,6 @@ def test_no_thinking_is_asked_for_or_shown(
     assert "The user says" not in answer.choices[0].text
 
 
-REFUSED = [
-    ("token ids", {"prompt": [1, 2, 3]}, "unsupported_value", "prompt"),
-    ("nothing", {"prompt": ""}, "missing_required_parameter", "prompt"),
-    ("best of", {"best_of": 3}, "unsupported_parameter", "best_of"),
-    ("echoed log-probabilities", {"echo": True, "logprobs": 1}, "unsupported_parameter", "echo"),
-    ("bias", {"logit_bias": {"50256": -100}}, "unsupported_parameter", "logit_bias"),
-]
-
-
-@pytest.mark.parametrize(
-    ("change", "code", "param"), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED]
-)
-def test_a_refusal_names_its_field(
-    client: openai.OpenAI, change: dict[str, Any], code: str, param: str
-) -> None:
-    with pytest.raises(openai.BadRequestError) as caught:
-        client.completions.create(**{"model": CODER, "prompt": "a", **change})
-
-    assert (caught.value.code, caught.value.param) == (code, param)
-
-
 def test_a_failure_in_mid_stream_raises_after_the_text(
     client: openai.OpenAI, shared_ollama: FakeOllama
 ) -> None:
@@ -198,29 +177,6 @@ def test_dimensions_are_honoured_or_refused(
     assert sent(shared_ollama, 0, "/api/embed")["dimensions"] == 64
     assert (caught.value.code, caught.value.param) == ("invalid_value", "dimensions")
     assert "768" in caught.value.message
-
-
-EMBED_REFUSED = [
-    ("token ids", {"input": [1, 2]}, "unsupported_value", "input"),
-    ("lists of token ids", {"input": [[1, 2], [3]]}, "unsupported_value", "input"),
-    ("nothing", {"input": []}, "missing_required_parameter", "input"),
-    ("mixed", {"input": ["a", 1]}, "invalid_type", "input"),
-    ("encoding", {"encoding_format": "hex"}, "invalid_value", "encoding_format"),
-]
-
-
-@pytest.mark.parametrize(
-    ("change", "code", "param"),
-    [case[1:] for case in EMBED_REFUSED],
-    ids=[case[0] for case in EMBED_REFUSED],
-)
-def test_a_refused_embedding_names_its_field(
-    client: openai.OpenAI, change: dict[str, Any], code: str, param: str
-) -> None:
-    with pytest.raises(openai.BadRequestError) as caught:
-        client.embeddings.create(**{"model": "nomic-embed-text", "input": "a", **change})
-
-    assert (caught.value.code, caught.value.param) == (code, param)
 
 
 def test_a_chat_model_makes_no_vectors(client: openai.OpenAI) -> None:

@@ -16,8 +16,8 @@ from tests.integration.data.corpus import CORPUS, EXTRAS, JUNK, spoilt
 from tests.support.asking import is_refusal
 
 FULL = bool(os.environ.get("FULL"))
-BODIES = 200_000 if FULL else 4_200
-EXAMPLES = 5_000 if FULL else 120
+BODIES = 200_000 if FULL else 2_100
+EXAMPLES = 5_000 if FULL else 60
 UNNAMED = {"invalid_json", "upstream_invalid_request", "model_not_found"}
 """Refusals that are about no field of the body."""
 

@@ -18,7 +18,7 @@ from gateway import openapi
 from tests.integration.data.conftest import Target
 
 FULL = bool(os.environ.get("FULL"))
-EXAMPLES = 2_000 if FULL else 12
+EXAMPLES = 2_000 if FULL else 6
 CHECKS = [
     not_a_server_error,
     content_type_conformance,

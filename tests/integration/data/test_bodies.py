@@ -15,7 +15,7 @@ from fake_ollama import FakeOllama
 from tests.integration.clients.things import RED_DOT, sent
 from tests.integration.conftest import Caller, Operator
 from tests.support.asking import ENDPOINTS, GENERATING, HELLO, is_refusal
-from tests.support.wire import Reply, post
+from tests.support.wire import Reply
 
 pytestmark = pytest.mark.process
 
@@ -241,14 +241,3 @@ def test_the_body_is_never_passed_on_as_it_came(caller: Caller, ollama: FakeOlla
 
     assert caller.post(CHAT, body).status == 200
     assert set(sent(ollama)) <= {"model", "messages", "stream", "options", "truncate"}
-
-
-def test_a_broken_upload_is_refused_or_dropped_but_never_sent_on(
-    caller: Caller, ollama: FakeOllama
-) -> None:
-    wire = caller.wire()
-    wire.send(post(CHAT, BODY, caller.key)[:-5])
-    wire.sock.close()
-
-    assert caller.ask("GET", "/v1/models").status == 200
-    assert ollama.calls("/api/chat") == []

@@ -57,14 +57,6 @@ def test_a_caller_who_closes_ends_the_call(
     _leave(caller, ollama, name, stream, at, "FIN")
 
 
-@pytest.mark.parametrize("how", HOW)
-@pytest.mark.parametrize("stream", SHAPES.values(), ids=SHAPES)
-def test_every_way_to_leave_is_noticed(
-    caller: Caller, ollama: FakeOllama, stream: bool, how: str
-) -> None:
-    _leave(caller, ollama, "chat", stream, 2, how)
-
-
 def test_leaving_ends_every_choice(caller: Caller, ollama: FakeOllama, operator: Operator) -> None:
     ollama.script("llama3.2", Script(content="on and on ", endless=True, delay_s=0.01))
     wire = caller.wire()
@@ -98,40 +90,6 @@ def test_leaving_between_two_passes_ends_the_second(caller: Caller, ollama: Fake
     ollama.wait_disconnect(timeout=LIMIT_S)
 
 
-def test_leaving_the_line_frees_the_place(
-    caller: Caller, ollama: FakeOllama, operator: Operator
-) -> None:
-    """Calls beyond the slots wait in the gateway; one that leaves never reaches Ollama."""
-    body = GENERATING["chat"].with_(model="tinyllama", stream=True)
-    wires = [caller.wire() for _ in range(4)]
-
-    def live() -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = operator.call("GET", "/live")["data"]
-        return found
-
-    def in_line(calls: list[dict[str, Any]]) -> int:
-        return sum(call["position"] > 0 for call in calls)
-
-    with ollama.hold("tinyllama", at=1) as gate:
-        for count, wire in enumerate(wires, 1):  # one after the other, so that their order is known
-            wire.send(post("/v1/chat/completions", body, caller.key))
-            _until(live, lambda calls, count=count: len(calls) == count)
-        gate.wait_reached()
-        known = _until(live, lambda calls: in_line(calls) + len(ollama.calls("/api/chat")) == 4)
-        running = 4 - in_line(known)
-        for wire in wires[running:]:
-            wire.sock.close()
-        left = _until(live, lambda calls: len(calls) == running)
-        for wire in wires[:running]:
-            wire.sock.close()
-        _until(live, lambda calls: not calls)
-
-    ollama.wait_idle(timeout=LIMIT_S)
-    assert 0 < running < 4
-    assert [call["request_id"] for call in left] == [call["request_id"] for call in known[:running]]
-    assert len(ollama.calls("/api/chat")) == running
-
-
 def _until(ask: Callable[[], Any], fits: Callable[[Any], bool]) -> Any:
     """Ask again and again until the answer fits, ten seconds at most."""
     deadline_s = time.monotonic() + 10
@@ -139,42 +97,6 @@ def _until(ask: Callable[[], Any], fits: Callable[[Any], bool]) -> Any:
         assert time.monotonic() < deadline_s, f"never came to be: {found}"
         time.sleep(0.01)
     return found
-
-
-@pytest.mark.parametrize("name", GENERATING)
-def test_who_left_is_recorded_so(
-    caller: Caller, ollama: FakeOllama, operator: Operator, name: str
-) -> None:
-    endpoint = GENERATING[name]
-    with ollama.hold("llama3.2", at=2) as gate:
-        wire = caller.wire()
-        wire.send(post(endpoint.path, endpoint.with_(stream=True), caller.key))
-        _, headers = wire.head()
-        gate.wait_reached()
-        wire.sock.close()
-        ollama.wait_disconnect(timeout=LIMIT_S)
-
-    found = _until(
-        lambda: operator.call("GET", "/requests?limit=50")["data"],
-        lambda rows: any(
-            row["request_id"] == headers["x-request-id"] and row["settled"] for row in rows
-        ),
-    )
-    mine = next(row for row in found if row["request_id"] == headers["x-request-id"])
-    assert (mine["status"], mine["error_code"]) == (499, "client_closed")
-
-
-@pytest.mark.parametrize("cut", [20, 400])
-def test_leaving_during_the_upload_makes_no_call(
-    caller: Caller, ollama: FakeOllama, cut: int
-) -> None:
-    raw = post("/v1/chat/completions", GENERATING["chat"].with_(pad="x" * 500), caller.key)
-    wire = caller.wire()
-    wire.send(raw[:-cut])
-    wire.sock.close()
-
-    assert caller.ask("GET", "/healthz").status == 200
-    assert ollama.calls("/api/chat") == []
 
 
 def test_a_slow_reader_does_not_hold_others_up(caller: Caller, ollama: FakeOllama) -> None:
