@@ -166,13 +166,8 @@ def test_every_key_is_listed_whatever_number_there_is(run: Run, parts: Services)
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (("key", "create", " "), "must not be empty"),
-        (("key", "create", "x" * 300), "at most 200 characters"),
         (("key", "create", "x", "--expires-at", "2001-01-01"), "lies in the past"),
-        (("key", "create", "x", "--cidrs", "300.0.0.1"), "must be an address or network"),
         (("key", "create", "x", "--budgets", "tokens=5"), "tokens/day=100000"),
-        (("key", "create", "x", "--zone", "Mars/Olympus"), "must be a time zone"),
-        (("key", "create", "x", "--concurrent", "-1"), "must be a whole number"),
         (
             ("key", "create", "x", "--opus-model", "gone:1"),
             "'opus_model' names a model that",
@@ -201,12 +196,12 @@ UNUSABLE = {
     "newer": "a newer version of the gateway made",
     "garbage": "is damaged (file is not a database): restore a backup",
 }
-COMMANDS = ("key list", "usage", "prune", "backup", "config export")
+COMMANDS = ("usage", "prune", "backup", "config export")
+CASES = [*((state, "key list") for state in UNUSABLE), *(("missing", name) for name in COMMANDS)]
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-@pytest.mark.parametrize("state", UNUSABLE)
-def test_a_database_that_cannot_be_used_is_explained(tmp_path: Path, name: str, state: str) -> None:
+@pytest.mark.parametrize(("state", "name"), CASES)
+def test_a_database_that_cannot_be_used_is_explained(tmp_path: Path, state: str, name: str) -> None:
     settings = Settings.load({"DATA_DIR": str(tmp_path / "data"), "PORT": "1"}, None)
     path = settings.data_dir / "gateway.db"
     if state == "garbage":
@@ -628,81 +623,38 @@ OLD_KEY = "sk-0123456789abcdef0123456789abcdef"
 
 def old_data(folder: Path) -> Path:
     """Write what the Node product leaves behind."""
-    folder.mkdir()
+    created, used = "2024-01-02T03:04:05.678Z", "2024-05-06T07:08:09.000Z"
+    call = {"model": "llama3.2", "responseTime": 1500, "timestamp": used, "id": "1714979289000"}
+    keyed = {"apiKeyId": "1700000000000", "apiKeyName": "Chat app", "status": "success"}
+    counts = {"tokens": 30, "promptTokens": 10, "completionTokens": 20}
     files = {
         "config.json": {
             "ollamaUrl": "http://192.168.1.5:11434",
-            "adminUsername": "admin",
             "adminPasswordHash": "$2b$10$x",
             "allowUnverifiedOptions": False,
-            "sessionSecret": "old",
             "rateLimit": {"windowMs": 900000, "max": 1000},
         },
         "api_keys.json": [
-            {
-                "id": "1700000000000",
-                "name": "Chat app",
-                "key": OLD_KEY,
-                "allowedModels": ["llama3.2", "Coder"],
-                "created": "2024-01-02T03:04:05.678Z",
-                "usageCount": 12,
-                "lastUsed": "2024-05-06T07:08:09.000Z",
-            },
-            {
-                "id": "1700000000001",
-                "name": "All",
-                "key": "sk-fedcba9876543210fedcba9876543210",
-                "allowedModels": ["*"],
-                "created": "2024-01-02T03:04:05.678Z",
-                "lastUsed": None,
-            },
+            {"id": "1700000000000", "name": "Chat app", "key": OLD_KEY, "created": created,
+             "allowedModels": ["llama3.2", "Coder"], "usageCount": 12, "lastUsed": used},
+            {"id": "1700000000001", "name": "All", "key": f"sk-{'f' * 32}",
+             "allowedModels": ["*"], "created": created, "lastUsed": None},
         ],
         "models.json": [
-            {
-                "id": "llama3.2:latest",
-                "originalName": "llama3.2:latest",
-                "displayName": "llama3.2",
-                "enabled": True,
-                "size": 1,
-                "available": True,
-                "parameterOverrides": {"num_ctx": 8192, "temperature": "hot", "think": True},
-            },
-            {
-                "id": "qwen2.5-coder:7b",
-                "originalName": "qwen2.5-coder:7b",
-                "displayName": "Coder",
-                "enabled": False,
-            },
+            {"id": "llama3.2:latest", "originalName": "llama3.2:latest",
+             "displayName": "llama3.2", "enabled": True,
+             "parameterOverrides": {"num_ctx": 8192, "temperature": "hot", "think": True}},
+            {"id": "qwen2.5-coder:7b", "originalName": "qwen2.5-coder:7b",
+             "displayName": "Coder", "enabled": False},
         ],
         "overrides.json": {"Coder": {"temperature": 0.1}, "llama3.2": {"num_ctx": 1}},
         "logs.json": [
-            {
-                "apiKeyId": "1700000000000",
-                "apiKeyName": "Chat app",
-                "model": "llama3.2",
-                "tokens": 30,
-                "promptTokens": 10,
-                "completionTokens": 20,
-                "responseTime": 1500,
-                "status": "success",
-                "endpoint": "/chat/completions",
-                "userAgent": "curl/8",
-                "ip": "::1",
-                "timestamp": "2024-05-06T07:08:09.000Z",
-                "id": "1714979289000",
-            },
-            {
-                "apiKeyId": "gone",
-                "apiKeyName": "Old",
-                "model": "m",
-                "status": "error",
-                "responseTime": 5,
-                "timestamp": "2024-05-06T07:08:09.000Z",
-                "id": "1714979289000",
-            },
+            {**call, **keyed, **counts, "endpoint": "/chat/completions", "userAgent": "curl/8"},
+            {**call, "apiKeyId": "gone", "apiKeyName": "Old", "status": "error"},
             {"model": "no time"},
         ],
-    }
+    }  # fmt: skip
+    folder.mkdir()
     for name, content in files.items():
         (folder / name).write_text(json.dumps(content, indent=2))
     return folder

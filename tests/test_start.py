@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -59,18 +58,8 @@ def run_start(folder: Path, *arguments: str, **more: str) -> subprocess.Complete
 
 VALUES = [
     ("a port that is no number", {"PORT": "http"}, "PORT: must be a whole number"),
-    ("a port out of range", {"PORT": "70000"}, "PORT: must be a whole number"),
     ("a host nobody has", {"HOST": "192.0.2.1"}, "HOST: cannot listen on 192.0.2.1"),
-    ("an unknown variable of ours", {"GATEWAY_TYPO": "1"}, "GATEWAY_TYPO: is not a setting"),
-    ("no address of Ollama", {"OLLAMA_URL": "ftp://here"}, "OLLAMA_URL: must be addresses"),
-    ("a short secret", {"SESSION_SECRET": "short"}, "SESSION_SECRET: must have at least"),
-    ("another database", {"DATABASE_URL": "mysql://x/y"}, "DATABASE_URL: must start with"),
-    ("no workers", {"WEB_CONCURRENCY": "0"}, "WEB_CONCURRENCY: must be a whole number"),
-    ("proxies that are no number", {"TRUSTED_PROXIES": "yes"}, "TRUSTED_PROXIES: must be"),
-    ("a log level nobody knows", {"LOG_LEVEL": "loud"}, "LOG_LEVEL: must be one of"),
     ("workers without Redis", {"WEB_CONCURRENCY": "4"}, "REDIS_URL: must be set for WEB_CONC"),
-    ("no address of Redis", {"REDIS_URL": "http://x"}, "REDIS_URL: must"),
-    ("a name with spaces", {"ADMIN_USERNAME": "a b"}, "ADMIN_USERNAME: must be"),
     (
         "a PostgreSQL that is not there",
         {"DATABASE_URL": "postgresql://user:hush@127.0.0.1:1/db"},
@@ -81,7 +70,6 @@ VALUES = [
         {"DATABASE_URL": "sqlite:////proc/nowhere/gateway.db"},
         "DATABASE_URL: database /proc/nowhere/gateway.db cannot be opened",
     ),
-    ("a data folder that cannot be", {"DATA_DIR": "/proc/nowhere"}, "DATA_DIR: /proc/nowhere"),
     ("a data folder that is a file", {"DATA_DIR": "/etc/hostname"}, "DATA_DIR: /etc/hostname"),
 ]
 
@@ -132,39 +120,13 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
         check_refusal(run_start(tmp_path, PORT=port), f"PORT: {port} on 127.0.0.1 is in use")
 
 
-def spoil_secret(data: Path) -> None:
-    (data / "session_secret").write_text("x")
-
-
-def spoil_database(data: Path) -> None:
-    (data / "gateway.db").write_bytes(b"no database at all" * 400)
-
-
-def make_newer(data: Path) -> None:
-    schema.upgrade(f"sqlite:///{data / 'gateway.db'}")
-    with closing(sqlite3.connect(data / "gateway.db")) as database, database:
-        database.execute("UPDATE alembic_version SET version_num = '9999'")
-
-
-FILES = [
-    ("a damaged secret", spoil_secret, "SESSION_SECRET: "),
-    ("a damaged database", spoil_database, "DATABASE_URL: database "),
-    ("a database of a newer version", make_newer, "DATABASE_URL: the database has schema 9999"),
-]
-
-
 @pytest.mark.process
-@pytest.mark.parametrize(
-    ("spoil", "expected"), [case[1:] for case in FILES], ids=[case[0] for case in FILES]
-)
-def test_a_spoilt_file_stops_the_start_with_one_line(
-    tmp_path: Path, spoil: Callable[[Path], None], expected: str
-) -> None:
+def test_a_damaged_database_stops_the_start_with_one_line(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir(mode=0o700)
-    spoil(data)
+    (data / "gateway.db").write_bytes(b"no database at all" * 400)
 
-    check_refusal(run_start(tmp_path), expected)
+    check_refusal(run_start(tmp_path), "DATABASE_URL: database ")
 
 
 @pytest.mark.parametrize("port", [1, 1023])
@@ -266,17 +228,17 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Serving]]:
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_it_says_where_it_serves_and_ends_in_order(
-    serve: Callable[..., Serving], ollama: FakeOllama, how: signal.Signals
+def test_it_serves_refuses_a_second_process_and_ends_in_order(
+    tmp_path: Path, serve: Callable[..., Serving], ollama: FakeOllama
 ) -> None:
     serving = serve(OLLAMA_URL=ollama.url)
     banner = serving.banner()
     ready = serving.wait_ready()
 
+    check_refusal(run_start(tmp_path), "REDIS_URL: must be set: process ")
     assert f"http://localhost:{serving.environ['PORT']}/admin/" in banner
     assert ready.status_code == 200
-    assert serving.end(how) == 0
+    assert serving.end() == 0
 
 
 @pytest.mark.process
@@ -321,28 +283,6 @@ def test_a_restart_forgets_the_counts_of_the_run_before(
 
 
 @pytest.mark.process
-def test_a_database_of_before_the_first_release_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "data" / "gateway.db"
-    path.parent.mkdir(mode=0o700)
-    with closing(sqlite3.connect(path)) as database, database:
-        database.execute("CREATE TABLE alembic_version (version_num TEXT)")
-        database.execute("INSERT INTO alembic_version VALUES ('0008')")
-
-    check_refusal(run_start(tmp_path), "DATABASE_URL: the database has schema 0008 of a gateway be")
-
-
-@pytest.mark.process
-def test_a_second_process_without_redis_is_refused(
-    tmp_path: Path, serve: Callable[..., Serving]
-) -> None:
-    first = serve()
-    first.banner()
-    first.wait_ready()
-
-    check_refusal(run_start(tmp_path), "REDIS_URL: must be set: process ")
-
-
-@pytest.mark.process
 def test_a_process_that_was_killed_keeps_none_from_starting(
     tmp_path: Path, serve: Callable[..., Serving]
 ) -> None:
@@ -353,6 +293,7 @@ def test_a_process_that_was_killed_keeps_none_from_starting(
     second = serve()
 
     assert second.wait_ready().ok
+    assert second.end(signal.SIGINT) == 0
 
 
 BEATS = [

@@ -55,24 +55,15 @@ def test_an_old_copy_of_the_cookie_shows_no_secret_again(admin: Visitor, parts: 
     address = admin.post("/admin/keys/new", PLAIN).headers["Location"]
     with admin.client.session_transaction() as session:
         before = dict(session)
-    assert SECRET.search(admin.get(address).text)
+    secret = SECRET.search(admin.get(address).text)
     with admin.client.session_transaction() as session:
         session.update(before)
     again = admin.get(address)
 
+    assert secret is not None
+    assert secret.group() not in str(before)
     assert again.status_code == 303
     assert not SECRET.search(again.text)
-
-
-def test_the_secret_stands_nowhere_but_on_its_page(admin: Visitor, parts: Services) -> None:
-    answer = admin.post("/admin/keys/new", PLAIN)
-    with admin.client.session_transaction() as session:
-        cookie = str(dict(session))
-    secret = SECRET.search(admin.get(answer.headers["Location"]).text)
-    pages = [admin.get(path).text for path in ("/admin/keys/1", "/admin/settings/audit")]
-
-    assert secret is not None
-    assert secret.group() not in cookie + "".join(pages)
 
 
 def test_every_limit_of_the_form_reaches_the_key(
@@ -184,21 +175,6 @@ def test_an_edit_keeps_what_the_form_does_not_touch(admin: Visitor, parts: Servi
     assert (changed.name, changed.expires_at) == ("two", until)
 
 
-def test_extra_fields_change_nothing(admin: Visitor, parts: Services) -> None:
-    key, _ = parts.keys.issue({"name": "one"}, ACTOR)
-    fields = PLAIN | {
-        "id": "7",
-        "digest": "x",
-        "prefix": "sk-o2a-zz",
-        "lineage_id": "9",
-        "used": "0",
-    }
-    admin.post(f"/admin/keys/{key.id}/edit", fields)
-    changed = parts.keys.get(key.id)
-
-    assert (changed.prefix, changed.lineage_id, changed.id) == (key.prefix, None, key.id)
-
-
 def test_rotating_gives_a_new_secret_while_the_old_one_still_works(
     admin: Visitor, parts: Services
 ) -> None:
@@ -211,13 +187,6 @@ def test_rotating_gives_a_new_secret_while_the_old_one_still_works(
     assert (new.owner, new.rotated_from) == ("Mara", key.id)
     assert parts.keyring.find(old).expires_at is not None
     assert "has not been used since" in admin.get(f"/admin/keys/{new.id}").text
-
-
-def test_rotating_a_leaked_key_ends_the_old_one_at_once(admin: Visitor, parts: Services) -> None:
-    key, _ = parts.keys.issue({"name": "one"}, ACTOR)
-    admin.post(f"/admin/keys/{key.id}/rotate", {"grace_hours": "0"})
-
-    assert parts.keys.get(key.id).revoked_at is not None
 
 
 def test_revoking_says_what_it_affects_before_it_does_it(admin: Visitor, parts: Services) -> None:
@@ -331,14 +300,3 @@ def test_each_snippet_has_address_and_key(admin: Visitor) -> None:
     }  # fmt: skip
     assert secret is not None
     assert page.count(secret.group()) == 9
-
-
-def test_names_cannot_break_out_of_snippets(admin: Visitor, parts: Services) -> None:
-    from gateway.policy.client_snippets import snippets
-
-    name = "a'b\"c$(touch x)`y`\\"
-    pieces = {piece.id: piece.text for piece in snippets("sk-o2a-x", name, "http://h")}
-
-    assert "'\"'\"'" in pieces["curl"]
-    assert '"a\'b\\"c$(touch x)`y`\\\\"' in pieces["python"]
-    assert "$(touch x)" not in re.sub(r"'[^']*'|\"'\"", "", pieces["claude"])

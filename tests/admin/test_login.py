@@ -65,14 +65,6 @@ def test_wrong_name_and_wrong_password_get_the_same_words(app: Flask) -> None:
     assert [page.status_code for page in pages] == [200, 200]
 
 
-def test_many_wrong_passwords_have_to_wait(app: Flask) -> None:
-    visitor = Visitor(app)
-    statuses = [visitor.login("admin", "not the password").status_code for _ in range(12)]
-
-    assert statuses[0] == 200
-    assert statuses[-1] == 429
-
-
 def test_a_browser_that_signed_in_before_is_known_by_a_cookie(app: Flask) -> None:
     owner, stranger = Visitor(app), Visitor(app)
     owner.login()

@@ -51,15 +51,6 @@ def test_a_taken_name_is_told_at_its_field(admin: Visitor, parts: Services, mode
     assert named(parts, model.name).display_name == model.display_name
 
 
-def test_a_name_given_to_a_model_outlives_a_refresh(
-    admin: Visitor, parts: Services, model: Model
-) -> None:
-    admin.post(f"/admin/models/{model.id}/names", {"display_name": "kept"})
-    admin.post("/admin/servers/refresh", {"back": "models"})
-
-    assert named(parts, model.name).display_name == "kept"
-
-
 def test_parameters_are_saved_from_json(admin: Visitor, parts: Services, model: Model) -> None:
     text = '{"num_ctx": 16384, "think": false, "force": {"temperature": 0}}'
     answer = admin.post(
@@ -227,11 +218,6 @@ def test_a_model_on_no_server_that_is_on_is_not_loaded(
     assert parts.pulls.all() == []
 
 
-@pytest.mark.parametrize("to", ["", "away"])
-def test_memory_knows_four_words(admin: Visitor, model: Model, to: str) -> None:
-    assert admin.post(f"/admin/models/{model.id}/memory", {"to": to}).status_code == 400
-
-
 def ended(parts: Services, job_id: int) -> None:
     """Wait for the end of a job, ten seconds at most."""
     deadline_s = time.monotonic() + 10
@@ -275,19 +261,6 @@ def test_every_job_that_runs_is_shown(admin: Visitor, parts: Services, served: F
             jobs.open_or_insert(session, 1, f"tern{number}:1b", actor_name="eve", now=now)
 
     assert len(admin.get("/admin/models/pulls.json").json["pulls"]) == 25
-
-
-def test_a_pull_shows_its_progress_and_its_end(
-    admin: Visitor, parts: Services, served: FakeOllama
-) -> None:
-    answer = admin.post("/admin/models/pull", {"model": "smollm2:135m", "servers": ["1"]})
-    job = parts.pulls.all()[0].job
-    parts.pulls._work(job.id)
-    told = admin.get("/admin/models/pulls.json").json["pulls"][0]
-
-    assert answer.status_code == 303
-    assert (told["model"], told["server"]) == ("smollm2:135m", "workstation")
-    assert isinstance(told["figures"], str)
 
 
 @pytest.mark.parametrize("name", ["", "not a name!", "a" * 300])

@@ -23,17 +23,6 @@ def dead_url() -> str:
         return f"http://127.0.0.1:{probe.getsockname()[1]}"
 
 
-def test_a_server_that_answers_is_added(
-    admin: Visitor, parts: Services, shared_ollama: FakeOllama
-) -> None:
-    shared_ollama.reset()
-    answer = admin.post("/admin/servers/new", PLAIN | {"url": shared_ollama.url, "name": "box"})
-
-    assert answer.status_code == 303
-    assert [server.name for server in parts.catalog.servers()] == ["box"]
-    assert len(parts.catalog.models()) > 3
-
-
 def test_a_second_server_of_a_host_is_called_after_its_port(
     admin: Visitor, parts: Services, shared_ollama: FakeOllama
 ) -> None:
@@ -73,12 +62,6 @@ def test_a_server_can_be_kept_although_it_is_away(
 
     assert answer.status_code == 303
     assert [server.url for server in parts.catalog.servers()] == [dead_url]
-
-
-def test_an_unknown_name_is_explained(admin: Visitor, parts: Services) -> None:
-    answer = admin.post("/admin/servers/new", PLAIN | {"url": "http://no-such-host.invalid:11434"})
-
-    assert "The name no-such-host.invalid is unknown." in answer.text
 
 
 WRONG = [
@@ -155,14 +138,6 @@ def test_a_header_can_be_forgotten_while_the_host_changes(
     assert answer.status_code == 303
     assert parts.catalog.server(1).auth_header == ""
     assert all("x-key" not in headers for headers in seen)
-
-
-def test_a_header_can_be_forgotten(admin: Visitor, parts: Services, served: FakeOllama) -> None:
-    parts.servers.update(1, {"auth_header": "X-Key: v"}, ACTOR)
-    fields = PLAIN | {"url": served.url, "name": "workstation", "forget_header": "y"}
-    admin.post("/admin/servers/1", fields)
-
-    assert parts.catalog.server(1).auth_header == ""
 
 
 STATES = [

@@ -112,15 +112,6 @@ def test_an_account_is_added_and_must_choose_a_password(
     assert parts.admins.accounts.find("ada").role == "viewer"  # type: ignore[union-attr]  # just added
 
 
-def test_the_last_owner_stays(admin: Visitor, parts: Services) -> None:
-    admin.post("/admin/settings/security/admins/1", {"to": "viewer"})
-    admin.post("/admin/settings/security/admins/1/delete")
-    page = admin.get("/admin/settings/security").text
-
-    assert parts.admins.accounts.get(1).role == "owner"
-    assert "There must be an owner" in page
-
-
 def test_a_session_is_ended_from_the_list(app: Flask, admin: Visitor, parts: Services) -> None:
     other = Visitor(app)
     other.login()

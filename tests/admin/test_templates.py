@@ -183,11 +183,3 @@ def test_every_icon_that_is_named_is_in_the_sprite() -> None:
 
     assert len(named) > 40
     assert named - known == set()
-
-
-@pytest.mark.parametrize("folder", ["uplot", "icons"])
-def test_vendored_files_have_licence_and_version(folder: str) -> None:
-    path = ROOT / "static" / "vendor" / folder
-
-    assert "MIT" in (path / "LICENSE").read_text()
-    assert re.fullmatch(r"\d+\.\d+\.\d+\n", (path / "VERSION").read_text())

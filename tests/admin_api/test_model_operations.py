@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fake_ollama import FakeModel, FakeOllama, Fault, Script, error
+from fake_ollama import FakeModel, FakeOllama, Fault, Script, error, status
 from gateway.core.admin import CLI
 from gateway.web.context import Services
 from tests.admin_api.conftest import Call
@@ -90,6 +90,7 @@ PULL_FAULTS = {
     "unknown to the registry": ("no-such:1b", None, "registry does not know"),
     "cut off": ("mistral:7b", Fault("reset_mid_line", after=3), "broke in the middle"),
     "refused": ("mistral:7b", error(500, "no space left on device"), "disk of the server is full"),
+    "ended early": ("mistral:7b", status(200, {"status": "pulling"}), "before the model was"),
     "garbage": ("mistral:7b", Fault("garbage_line", after=2), ""),
 }
 

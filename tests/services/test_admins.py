@@ -42,14 +42,6 @@ def test_a_right_login_gives_a_session(admins: Admins) -> None:
     assert admin.id == found[0].id
 
 
-@pytest.mark.parametrize(("name", "password"), [("root", "wrong one here"), ("nobody", PASSWORD)])
-def test_wrong_name_and_wrong_password_read_alike(admins: Admins, name: str, password: str) -> None:
-    with pytest.raises(LoginRefused) as caught:
-        admins.login(name, password)
-
-    assert caught.value.message == "The name or the password is wrong."
-
-
 def test_failures_make_an_account_wait_longer_but_never_lock_it(
     admins: Admins, clock: FakeClock
 ) -> None:
@@ -204,27 +196,6 @@ def test_a_first_password_is_chosen_once(admins: Admins) -> None:
 
     assert len(chosen) == 1
     assert admins.login("first", chosen[0])
-
-
-@pytest.mark.parametrize(
-    "end",
-    [
-        pytest.param(lambda a, admin, secret: a.logout(secret), id="logout"),
-        pytest.param(
-            lambda a, admin, secret: a.change_password(admin.id, PASSWORD, "green lantern 8", CLI),
-            id="password changed",
-        ),
-        pytest.param(
-            lambda a, admin, secret: a.end_session(admin.id, a.sessions(admin.id)[0].id, CLI),
-            id="ended from the list",
-        ),
-    ],
-)
-def test_a_cookie_is_useless_after(admins: Admins, end) -> None:
-    admin, secret = admins.login("root", PASSWORD)
-    end(admins, admin, secret)
-
-    assert admins.session(secret) is None
 
 
 def test_a_session_ends_when_it_is_not_used_for_a_day(admins: Admins, clock: FakeClock) -> None:

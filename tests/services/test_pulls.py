@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from fake_ollama import FakeModel, FakeOllama, Fault, Script, status
+from fake_ollama import FakeModel, FakeOllama
 from gateway.core.admin import Actor
 from gateway.errors import InvalidRequest, NotFound
 from gateway.management.model_jobs import Meter, Pull
@@ -61,19 +61,6 @@ def actions(site: Site) -> list[str]:
     return [entry.action for entry in site.store.read(audit.page) if entry.object_kind == "model"]
 
 
-def test_a_model_is_pulled_and_can_be_called(site: Site, box: FakeOllama):
-    server = site.add(box)
-    (pull,) = site.pulls.begin("mistral:7b", [server.id], EVE)
-
-    pull = ended(site, pull)
-
-    assert (pull.job.state, pull.job.status, pull.job.error) == ("done", "success", "")
-    assert pull.share == 1
-    assert len(pull.job.layers) == 4
-    until(lambda: "mistral:7b" in site.names(), "the model to appear")
-    assert actions(site) == ["model.pull"]
-
-
 def test_names_are_made_canonical_before_they_are_pulled(site: Site, box: FakeOllama):
     server = site.add(box)
     (pull,) = site.pulls.begin("library/tern", [server.id], EVE)
@@ -81,68 +68,6 @@ def test_names_are_made_canonical_before_they_are_pulled(site: Site, box: FakeOl
 
     assert pull.job.model == "tern:latest"
     assert box.calls("/api/pull")[0].json["model"] == "tern:latest"
-
-
-@pytest.mark.parametrize("name", ["", "a b", "../../etc", "x" * 400, "a:b:c"])
-def test_what_is_no_model_name_is_refused(site: Site, box: FakeOllama, name):
-    server = site.add(box)
-
-    with pytest.raises(InvalidRequest) as caught:
-        site.pulls.begin(name, [server.id], EVE)
-
-    assert caught.value.param == "model"
-    assert box.calls("/api/pull") == []
-
-
-def test_an_unknown_server_is_refused(site: Site):
-    with pytest.raises(InvalidRequest, match="no server 9"):
-        site.pulls.begin("tern", [9], EVE)
-    with pytest.raises(NotFound):
-        site.pulls.get(99)
-
-
-def test_one_puller_works_however_often_it_is_asked_for(site: Site, box: FakeOllama):
-    server = site.add(box)
-    with box.hold("/api/pull", at=2) as gate:
-        first = site.pulls.begin("mistral:7b", [server.id], EVE)
-        gate.wait_reached()
-        second = site.pulls.begin("mistral:7b", [server.id], EVE)
-        site.pulls.take_up()
-
-        assert second[0].job.id == first[0].job.id
-        assert len(site.pulls.all()) == 1
-    ended(site, first[0])
-
-    assert len(box.calls("/api/pull")) == 1
-
-
-def test_progress_is_seen_while_it_is_made(site: Site, box: FakeOllama):
-    server = site.add(box)
-    with box.hold("/api/pull", at=6) as gate:
-        (pull,) = site.pulls.begin("mistral:7b", [server.id], EVE)
-        gate.wait_reached()
-        until(lambda: bool(site.pulls.get(pull.job.id).share), "progress")
-        seen = site.pulls.get(pull.job.id)
-
-        assert seen.job.state == "running"
-        assert seen.share is not None
-        assert 0 < seen.share < 1
-        assert seen.job.status.startswith("pulling ")
-    ended(site, pull)
-
-
-def test_a_pull_is_cancelled(site: Site, box: FakeOllama):
-    server = site.add(box)
-    with box.hold("/api/pull", at=3) as gate:
-        (pull,) = site.pulls.begin("mistral:7b", [server.id], EVE)
-        gate.wait_reached()
-        site.pulls.cancel(pull.job.id, EVE)
-        box.wait_disconnect()
-        pull = ended(site, pull)
-
-    assert (pull.job.state, pull.job.error) == ("cancelled", "")
-    assert "mistral:7b" not in site.names()
-    assert actions(site) == ["model.pull_cancel", "model.pull"]
 
 
 def test_a_pull_of_another_worker_is_watched_and_cancelled(site: Site, box: FakeOllama):
@@ -163,6 +88,7 @@ def test_a_pull_of_another_worker_is_watched_and_cancelled(site: Site, box: Fake
     assert seen.bytes_per_s is not None
     assert seen.eta_s is not None
     assert pull.job.state == "cancelled"
+    assert actions(site) == ["model.pull_cancel", "model.pull"]
 
 
 def test_a_pull_left_by_a_dead_worker_is_taken_up(site: Site, box: FakeOllama):
@@ -196,34 +122,6 @@ def test_a_worker_that_stops_leaves_its_pull_to_the_next(store: Store, clock: Fa
 
     assert site.pulls.get(pull.job.id).job.state == "running"
     site.close()
-
-
-FAILURES = {
-    "unknown to the registry": ("no-such-model:1b", None, "registry does not know"),
-    "cut off": (
-        "mistral:7b",
-        Script(fault=Fault("reset_mid_line", after=3)),
-        "broke in the middle",
-    ),
-    "ended early": (
-        "mistral:7b",
-        Script(fault=status(200, {"status": "pulling manifest"})),
-        "before the model was",
-    ),
-}
-
-
-@pytest.mark.parametrize(("name", "script", "words"), FAILURES.values(), ids=FAILURES)
-def test_a_pull_that_fails_says_why(site: Site, box: FakeOllama, name, script, words):
-    server = site.add(box)
-    if script is not None:
-        box.script("/api/pull", script)
-    (pull,) = site.pulls.begin(name, [server.id], EVE)
-
-    pull = ended(site, pull)
-
-    assert pull.job.state == "failed"
-    assert words in pull.job.error
 
 
 def test_a_pull_ends_with_its_server(site: Site, box: FakeOllama):
@@ -275,81 +173,6 @@ def test_what_is_loaded_leaves_when_it_is_idle(site: Site, box: FakeOllama):
     box.advance(3600)
 
     assert (loaded, box.loaded()) == (["nomic:latest"], [])
-
-
-def test_a_load_is_cancelled(site: Site, box: FakeOllama):
-    server = site.add(box)
-    with box.hold("tern", at="load") as gate:
-        (load,) = site.pulls.load("tern:latest", [server.id], EVE)
-        gate.wait_reached()
-        site.pulls.cancel(load.job.id, EVE)
-        box.wait_disconnect()
-        load = ended(site, load)
-
-    assert (load.job.state, load.job.error) == ("cancelled", "")
-    assert box.loaded() == []
-    assert actions(site) == ["model.load_cancel", "model.load"]
-
-
-def test_a_load_of_another_worker_is_watched_and_cancelled(site: Site, box: FakeOllama):
-    server = site.add(box)
-    other = Site(site.store, site.clock)
-    other.catalog.follow()
-    with box.hold("tern", at="load") as gate:
-        (load,) = site.pulls.load("tern:latest", [server.id], EVE)
-        gate.wait_reached()
-        seen = other.pulls.get(load.job.id).job
-        other.pulls.cancel(load.job.id, EVE)
-        box.wait_disconnect()
-        load = ended(site, load)
-
-    other.close()
-    assert seen.state == "running"
-    assert load.job.state == "cancelled"
-
-
-def test_a_model_is_loaded_once_however_often_it_is_asked_for(site: Site, box: FakeOllama):
-    server = site.add(box)
-    with box.hold("tern", at="load") as gate:
-        (first,) = site.pulls.load("tern:latest", [server.id], EVE)
-        gate.wait_reached()
-        (second,) = site.pulls.load("tern:latest", [server.id], EVE)
-        site.pulls.take_up()
-    ended(site, first)
-
-    assert second.job.id == first.job.id
-    assert len(box.calls("/api/generate")) == 1
-
-
-def test_a_load_left_by_a_dead_worker_is_taken_up(site: Site, box: FakeOllama):
-    server = site.add(box)
-    now = site.clock.now()
-
-    def left(session) -> int:
-        job, _ = jobs.open_or_insert(
-            session, server.id, "tern:latest", kind="load", actor_name="eve", now=now
-        )
-        jobs.take(session, job.id, "gone:1", now, now - timedelta(seconds=15))
-        return job.id
-
-    job_id = site.store.write(left)
-    site.clock.tick(20)
-    site.pulls.take_up()
-
-    assert ended(site, site.pulls.get(job_id)).job.state == "done"
-    assert box.loaded() == ["tern:latest"]
-
-
-def test_a_load_that_fails_says_why(site: Site, box: FakeOllama):
-    server = site.add(box)
-    box.script("tern", Script(fault=status(500, {"error": "model requires more system memory"})))
-    (load,) = site.pulls.load("tern:latest", [server.id], EVE)
-
-    load = ended(site, load)
-
-    assert load.job.state == "failed"
-    assert "more system memory" in load.job.error
-    assert box.loaded() == []
 
 
 def test_pulls_and_loads_are_told_apart(site: Site, box: FakeOllama):
@@ -419,64 +242,3 @@ def test_a_hostile_server_cannot_fill_the_memory_with_layers():
 
 
 # Other operations
-
-
-def test_a_model_is_loaded_pinned_and_unloaded(site: Site, box: FakeOllama):
-    server = site.add(box)
-    site.operations.load("tern:latest", [server.id], EVE)
-    assert box.loaded() == ["tern:latest"]
-
-    site.operations.pin("tern:latest", [server.id], EVE)
-    box.advance(365 * 24 * 3600)
-    assert box.loaded() == ["tern:latest"]
-
-    (done,) = site.operations.unload("tern:latest", [server.id], EVE)
-    assert (done.server_name, done.error) == ("box", "")
-    assert box.loaded() == []
-    assert actions(site) == ["model.unload", "model.load", "model.load"]
-
-
-def test_an_embedding_model_is_loaded_as_well(site: Site, box: FakeOllama):
-    server = site.add(box)
-    (done,) = site.operations.pin("nomic:latest", [server.id], EVE)
-
-    assert done.error == ""
-    assert box.loaded() == ["nomic:latest"]
-
-
-def test_a_copy_can_be_called(site: Site, box: FakeOllama):
-    server = site.add(box)
-    (done,) = site.operations.copy("tern:latest", "our-tern", [server.id], EVE)
-
-    assert done.error == ""
-    assert "our-tern:latest" in site.names()
-
-
-def test_a_model_is_deleted_on_every_server(site: Site, box: FakeOllama, other_box: FakeOllama):
-    ids = [site.add(box).id, site.add(other_box, "other").id]
-    site.operations.delete("nomic:latest", ids, EVE)
-    results = site.operations.delete("tern:latest", ids, EVE)
-
-    assert [done.error for done in results] == ["", ""]
-    assert site.names() == set()
-    assert not site.model("tern:latest").available
-
-
-def test_each_server_has_an_outcome_of_its_own(site: Site, box: FakeOllama, other_box: FakeOllama):
-    ids = [site.add(box).id, site.add(other_box, "other").id]
-    other_box.stop()
-
-    good, bad = site.operations.load("tern:latest", ids, EVE)
-
-    assert good.error == ""
-    assert (bad.server_name, "cannot be reached" in bad.error) == ("other", True)
-    assert actions(site) == ["model.load"]
-
-
-def test_a_model_that_is_missing_is_told(site: Site, box: FakeOllama):
-    server = site.add(box)
-    (done,) = site.operations.copy("no-such:1b", "new", [server.id], EVE)
-
-    assert "not found" in done.error
-    with pytest.raises(InvalidRequest):
-        site.operations.copy("tern", "b a d", [server.id], EVE)

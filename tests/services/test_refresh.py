@@ -89,34 +89,6 @@ def test_models_of_the_same_weights_are_known_as_such(site: Site, box: FakeOllam
     assert (tern.reason, tern.context_tokens) == ("idle, must load, 2/2 slots free", 0)
 
 
-def test_what_an_admin_set_survives_absence(site: Site, box: FakeOllama):
-    server = site.add(box)
-    tern = site.model("tern:latest")
-
-    def change(session) -> None:
-        models.change(
-            session,
-            tern.id,
-            display_name="Our bird",
-            enabled=False,
-            override={"temperature": 0.1},
-            aliases={"gpt-4o": {}},
-        )
-
-    site.store.write(change)
-    box.library.remove("tern")
-    site.refresh(server)
-    assert "tern:latest" not in site.names()
-    assert not site.model("tern:latest").available
-
-    box.library.add(TERN)
-    site.refresh(server)
-    back = site.model("tern:latest")
-    assert (back.id, back.display_name, back.enabled) == (tern.id, "Our bird", False)
-    assert back.override == {"temperature": 0.1}
-    assert [alias.name for alias in back.aliases] == ["gpt-4o"]
-
-
 def test_new_models_can_be_kept_off(site: Site, box: FakeOllama):
     site.set(enable_new_models=False)
     site.add(box)

@@ -16,7 +16,6 @@ from gateway.errors import (
     Forbidden,
     GatewayError,
     InvalidRequest,
-    NotFound,
     UpstreamError,
     UpstreamTimeout,
     UpstreamUnreachable,
@@ -115,13 +114,6 @@ def test_names_and_addresses_are_taken_once(site: Site, box: FakeOllama):
     assert (same_url.value.param, same_name.value.param) == ("url", "name")
 
 
-def test_an_unknown_server_cannot_be_changed(site: Site):
-    with pytest.raises(NotFound):
-        site.servers.update(9, {"name": "x"}, EVE)
-    with pytest.raises(NotFound):
-        site.servers.delete(9, EVE)
-
-
 GOOD = {
     "name": ("  box  ", "box"),
     "url": ("box", "http://box:11434"),
@@ -184,19 +176,6 @@ def test_a_wrong_field_is_refused_by_name(field, value):
 
 
 # What is wrong with a server
-
-
-def test_a_good_server_is_told_with_its_models(site: Site, box: FakeOllama):
-    tried = site.servers.attempt(Server(0, "box", box.url))
-
-    assert (tried.version, tried.models, tried.trouble) == ("0.33.0", ("tern:latest",), None)
-    assert tried.latency_ms is not None
-
-
-def test_a_server_is_tried_without_being_stored(site: Site, box: FakeOllama):
-    site.servers.attempt(Server(0, "box", box.url))
-
-    assert site.catalog.servers() == ()
 
 
 class Answering:

@@ -6,14 +6,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
 
 import pytest
 import requests
 
 from fake_ollama import FakeOllama, Script
 from tests.support.process import Gateway, until
-from tests.support.servers import Postgres, running_redis
+from tests.support.servers import running_redis
 
 pytestmark = [pytest.mark.process, pytest.mark.services, pytest.mark.timeout(300)]
 
@@ -22,10 +21,10 @@ WAIT_S = 30.0
 
 
 class Site:
-    """Gateways that serve the same keys, and the administrator's view of them."""
+    """A gateway of several workers, and the administrator's view of it."""
 
-    def __init__(self, urls: list[str], token: str, ollama: FakeOllama) -> None:
-        self._urls = urls
+    def __init__(self, url: str, token: str, ollama: FakeOllama) -> None:
+        self._url = url
         self._headers = {"Authorization": f"Bearer {token}"}
         self.ollama = ollama
         self.begin()
@@ -49,7 +48,7 @@ class Site:
     def ask(self, method: str, path: str, body: object = None) -> dict:
         response = requests.request(
             method,
-            f"{self._urls[0]}/api/admin/v1{path}",
+            f"{self._url}/api/admin/v1{path}",
             json=body,
             headers=self._headers,
             timeout=30,
@@ -70,46 +69,25 @@ class Site:
         waiting: int = self.ask("GET", f"/models/{self._model}/routes")["waiting"]
         return waiting
 
-    def chat(self, number: int, key: str, text: str) -> int:
+    def chat(self, key: str, text: str) -> int:
         """Ask on a connection of its own: some worker takes it."""
         body = {"model": MODEL, "messages": [{"role": "user", "content": text}]}
         return requests.post(
-            f"{self._urls[number % len(self._urls)]}/v1/chat/completions",
+            f"{self._url}/v1/chat/completions",
             json=body,
             headers={"Authorization": f"Bearer {key}", "Connection": "close"},
             timeout=60,
         ).status_code
 
 
-@pytest.fixture(
-    scope="module", params=["workers", pytest.param("instances", marks=pytest.mark.slow)]
-)
-def gateways(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Site]:
+@pytest.fixture(scope="module")
+def gateways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One gateway of three workers."""
     folder = tmp_path_factory.mktemp("shared")
-    with ExitStack() as stack:
-        ollama = stack.enter_context(FakeOllama())
-        redis = stack.enter_context(running_redis())
-        env = {"REDIS_URL": redis.url, "SESSION_SECRET": "s" * 32}
-        workers = {"a": 3}
-        if request.param == "instances":
-            postgres: Postgres = request.getfixturevalue("postgres")
-            env["DATABASE_URL"] = postgres.url()
-            workers = {"a": 2, "b": 2}
-        started = [
-            stack.enter_context(
-                Gateway(
-                    folder / name,
-                    ollama_url=ollama.url,
-                    workers=number,
-                    env=env,
-                    issue_key=False,
-                )
-            )
-            for name, number in workers.items()
-        ]
-        yield Site([one.url for one in started], started[0].issue_token(), ollama)
+    with FakeOllama() as ollama, running_redis() as redis:
+        env = {"REDIS_URL": redis.url}
+        with Gateway(folder, ollama_url=ollama.url, workers=3, env=env, issue_key=False) as started:
+            yield Site(started.url, started.issue_token(), ollama)
 
 
 @pytest.fixture
@@ -118,16 +96,15 @@ def site(gateways: Site) -> Site:
     return gateways
 
 
-@pytest.mark.parametrize("slots", [1, 3])
-def test_never_more_calls_reach_ollama_than_it_has_slots(site: Site, slots: int) -> None:
-    site.allow(slots)
+def test_never_more_calls_reach_ollama_than_it_has_slots(site: Site) -> None:
+    site.allow(3)
     key = site.issue("busy")
 
     with ThreadPoolExecutor(16) as pool:
-        codes = list(pool.map(lambda n: site.chat(n, key, str(n)), range(80)))
+        codes = list(pool.map(lambda n: site.chat(key, str(n)), range(80)))
 
     assert set(codes) == {200}
-    assert site.most == slots
+    assert site.most == 3
 
 
 def test_calls_that_wait_are_counted_over_all_workers_and_answered(site: Site) -> None:
@@ -139,12 +116,12 @@ def test_calls_that_wait_are_counted_over_all_workers_and_answered(site: Site) -
     )
     calls: list[Future[int]] = []
     with ThreadPoolExecutor(64) as pool, site.ollama.hold(MODEL, at=0) as gate:
-        calls.append(pool.submit(site.chat, 0, flood, "flood"))
+        calls.append(pool.submit(site.chat, flood, "flood"))
         gate.wait_reached(WAIT_S)
-        calls += [pool.submit(site.chat, n, flood, "flood") for n in range(40)]
+        calls += [pool.submit(site.chat, flood, "flood") for _ in range(40)]
         until(lambda: site.waiting() == 40, "the flood")
-        calls += [pool.submit(site.chat, n, modest, "modest") for n in range(3)]
-        calls.append(pool.submit(site.chat, 1, urgent, "urgent"))
+        calls += [pool.submit(site.chat, modest, "modest") for _ in range(3)]
+        calls.append(pool.submit(site.chat, urgent, "urgent"))
         until(lambda: site.waiting() == 44, "the other calls")
         assert len(site.ollama.calls("/api/chat")) == 1
         gate.release()

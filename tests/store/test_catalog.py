@@ -37,13 +37,6 @@ def one(session: Session, name: str):
     return next(model for model in catalog.all_models(session) if model.name == name)
 
 
-def test_a_new_model_is_shown_without_latest(session: Session) -> None:
-    assert refresh(session, 1, "llama3.2:latest", "qwen3:8b")
-
-    shown = {model.name: model.display_name for model in catalog.all_models(session)}
-    assert shown == {"llama3.2:latest": "llama3.2", "qwen3:8b": "qwen3:8b"}
-
-
 def test_a_refresh_without_news_says_so(session: Session) -> None:
     refresh(session, 1, "llama3.2:latest")
 
@@ -85,20 +78,6 @@ def test_one_model_on_two_servers_is_one_model(session: Session) -> None:
 
     assert [model.server_ids for model in both] == [(1, 2)]
     assert [model.server_ids for model in left] == [(2,)]
-
-
-def test_a_disabled_server_offers_nothing(session: Session) -> None:
-    refresh(session, 1, "llama3.2:latest")
-    server = servers.get(session, 1)
-    servers.save(session, Server(1, server.name, server.url, enabled=False))
-
-    assert one(session, "llama3.2:latest").available is False
-
-
-def test_cloud_models_wait_for_an_admin(session: Session) -> None:
-    refresh(session, 1, "gpt-oss:120b-cloud", remote=True)
-
-    assert one(session, "gpt-oss:120b-cloud").enabled is False
 
 
 @pytest.mark.parametrize("taken", ["OTHER", "other:latest", "Alias-Of-Other", "alias-of-mine"])

@@ -128,14 +128,6 @@ def test_a_private_address_is_never_asked(
     assert ollama.calls("/api/chat") == []
 
 
-
-
-
-
-
-
-
-
 def newest_turn(url: str) -> dict[str, Any]:
     """Add a file to the user's newest turn."""
     body = read(url)

@@ -45,11 +45,12 @@ def reached(site: Site, phase: str, streamed: bool, stack: ExitStack) -> RawCall
 
 
 PHASES = ("loading", "prefill", "silent after some words", "answering")
+LEAVING = [(phase, True, way) for phase in PHASES for way in WAYS]
+LEAVING += [(phase, False, "fin") for phase in PHASES]
+LEAVING += [("answering", False, way) for way in ("rst", "half")]
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("streamed", [True, False], ids=["streamed", "whole"])
-@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize(("phase", "streamed", "way"), LEAVING)
 def test_a_caller_that_leaves_ends_the_call_upstream(one: Site, phase, streamed, way):
     """K1 to K4."""
     before = len(one.rows())

@@ -1,4 +1,4 @@
-"""What Ollama does wrong, and what the caller sees of it: every row streamed and whole."""
+"""What Ollama does wrong, and what the caller sees of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.process
 TEXT = "Low tide at six."
 SECRET = "<html><body>internal host 10.9.8.7</body></html>"
 
-# Faults that strike before the first record: a status, streamed or not.
+# Faults that strike before the first record: a status, also for a stream.
 EARLY = {
     "U6 reset without an answer": (Fault("reset"), 502, "upstream_unreachable"),
     "U7 closed without an answer": (Fault("close"), 502, "upstream_unreachable"),
@@ -36,12 +36,11 @@ EARLY = {
 }
 
 
-@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize(("fault", "expected", "code"), EARLY.values(), ids=EARLY)
-def test_a_fault_before_the_answer_is_a_status(one: Site, fault, expected, code, streamed):
+def test_a_fault_before_the_answer_is_a_status(one: Site, fault, expected, code):
     one.ollama.script("tern", Script(content=TEXT, fault=fault))
 
-    answer = one.chat(stream=streamed)
+    answer = one.chat(stream=True)
 
     assert (answer.status_code, answer.json()["error"]["code"]) == (expected, code)
     assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
@@ -64,6 +63,10 @@ MIDDLE = {
     "U6 reset": (Fault("reset_mid_line", after=2), "upstream_disconnected"),
     "U7 end inside a line": (Fault("fin_mid_line", after=2), "upstream_disconnected"),
     "U7 end inside a chunk": (Fault("fin_in_chunk", after=2), "upstream_disconnected"),
+    "U7 end before the length": (
+        ("content_length", Fault("fin_mid_line", after=2)),
+        "upstream_disconnected",
+    ),
     "U8 end without done": (Fault("nodone"), "upstream_disconnected"),
     "U9 error line": (Fault("error_line", after=2, message="runner died"), "upstream_error"),
     "U9 error line without newline": (
@@ -128,22 +131,15 @@ HARMLESS = {
 }
 
 
-@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("fault", HARMLESS.values(), ids=HARMLESS)
-def test_an_oddity_is_not_noticed(one: Site, fault, streamed):
+def test_an_oddity_is_not_noticed(one: Site, fault):
     text = "Ebbe ≈ 6 Uhr — 満潮は正午 🌊."
     one.ollama.script("tern", Script(content=text, fault=fault))
 
     for _ in range(3):
-        if streamed:
-            answer = one.stream()
-            assert (answer.text, answer.error, answer.is_complete) == (text, None, True)
-            headers = answer.headers
-        else:
-            whole = one.chat()
-            assert whole.json()["choices"][0]["message"]["content"] == text
-            headers = whole.headers
-        assert "set-cookie" not in headers
+        answer = one.stream()
+        assert (answer.text, answer.error, answer.is_complete) == (text, None, True)
+        assert "set-cookie" not in answer.headers
 
     assert all("cookie" not in request.headers for request in one.ollama.calls("/api/chat"))
 
