@@ -500,10 +500,7 @@ def test_a_configuration_moves_to_another_installation_with_working_keys(
     ("change", "words"),
     [
         (lambda d: d["settings"].update(max_n="many"), "settings.max_n"),
-        (
-            lambda d: d["settings"].update(unknown=1),
-            "'unknown' is not known",
-        ),
+        (lambda d: d["settings"].update(unknown=1), "'unknown' is not known"),
         (lambda d: d["keys"][0].update(cidrs=["x"]), "keys[0].cidrs[0]"),
         (lambda d: d["keys"][0].update(digest="zz"), "keys[0].digest"),
         (lambda d: d["keys"][0].update(colour="red"), "keys[0].colour"),

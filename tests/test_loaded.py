@@ -25,23 +25,21 @@ import sys
 import wsgi
 print(*sys.modules)
 """
-CASES = [
-    pytest.param(
+CASES: dict[str, tuple[object, ...]] = {
+    "master": (
         _MASTER,
         "gateway.server.worker",
         ("gateway.application", "gateway.config", "flask", "requests", "sqlalchemy"),
-        id="master",
     ),
-    pytest.param(
+    "worker on SQLite": (
         _WORKER,
         "sqlalchemy.dialects.sqlite",
         ("sqlalchemy.dialects.postgresql", "psycopg", "alembic", "redis", "limits", "yaml"),
-        id="worker on SQLite",
     ),
-]
+}
 
 
-@pytest.mark.parametrize(("program", "used", "unused"), CASES)
+@pytest.mark.parametrize(("program", "used", "unused"), CASES.values(), ids=CASES)
 def test_a_process_loads_only_what_it_uses(
     program: str, used: str, unused: tuple[str, ...], tmp_path: Path
 ) -> None:

@@ -84,10 +84,7 @@ BODIES: list[tuple[str, str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize("role", ["admin", "owner"])
 def test_no_body_takes_a_field_it_does_not_have(
-    app: Flask,
-    parts: Services,
-    look: Callable[[str], list[Any]],
-    role: Role,
+    app: Flask, parts: Services, look: Callable[[str], list[Any]], role: Role
 ) -> None:
     account(parts, "ada", "admin")
     parts.keys.issue({"name": "one"}, ACTOR)

@@ -27,11 +27,7 @@ def write(parts: Services, number: int, **changes: object) -> str:
     admitted |= {name: changes.pop(name) for name in list(changes) if name in _ADMITTED}
     at = changes.pop("at", NOW - timedelta(seconds=number))
     admission = Admission(
-        request_id=request_id,
-        created_at=at,
-        key_name="one",
-        requested_model="m",
-        **admitted,
+        request_id=request_id, created_at=at, key_name="one", requested_model="m", **admitted
     )  # type: ignore[arg-type]  # a test's shorthand
     settled = Settlement(request_id, **({"status": 200, "duration_ms": 100.0} | changes))  # type: ignore[arg-type]  # as above
     parts.store.write(records.write, [records.Entry(admission, settled)], worker="w", now=NOW)

@@ -140,11 +140,7 @@ def test_a_header_can_be_forgotten_while_the_host_changes(
     assert all("x-key" not in headers for headers in seen)
 
 
-STATES = [
-    ("draining", (True, True)),
-    ("disabled", (False, False)),
-    ("enabled", (True, False)),
-]
+STATES = [("draining", (True, True)), ("disabled", (False, False)), ("enabled", (True, False))]
 
 
 @pytest.mark.parametrize(("state", "wanted"), STATES)

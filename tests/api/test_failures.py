@@ -167,8 +167,7 @@ def test_a_cut_call_counts_what_its_limit_allowed(app: App, ollama: FakeOllama) 
 
 @STREAMED
 @pytest.mark.parametrize(
-    ("api", "param"),
-    [("chat", "messages"), ("completions", "prompt"), ("responses", "input")],
+    ("api", "param"), [("chat", "messages"), ("completions", "prompt"), ("responses", "input")]
 )
 def test_a_conversation_cut_until_no_user_was_left_is_too_long(
     app: App, ollama: FakeOllama, api: str, param: str, stream: bool

@@ -32,11 +32,7 @@ STREAMED = pytest.mark.parametrize("stream", [False, True], ids=["whole", "strea
 
 SYSTEM, USER = {"role": "system", "content": "one"}, {"role": "user", "content": "hi"}
 ANSWER, LATE = {"role": "assistant", "content": "yo"}, {"role": "system", "content": "now short"}
-SCHEMA = {
-    "type": "object",
-    "properties": {"answer": {"type": "string"}},
-    "required": ["answer"],
-}
+SCHEMA = {"type": "object", "properties": {"answer": {"type": "string"}}, "required": ["answer"]}
 
 
 @pytest.fixture(scope="module")

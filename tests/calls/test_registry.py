@@ -59,10 +59,7 @@ class Desk:
 
     def beat(self) -> None:
         self.store.write(
-            workers.record,
-            self.name,
-            started_at=self.clock.now(),
-            now=self.clock.now(),
+            workers.record, self.name, started_at=self.clock.now(), now=self.clock.now()
         )
 
     def call(self, request_id: str, *, key_id: int = 1, place: tuple[int, int] = (0, 0)) -> Running:

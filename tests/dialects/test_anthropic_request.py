@@ -71,147 +71,105 @@ def result(content: Any = "sunny", id: str = "toolu_1", **more: Any) -> dict[str
 
 # --- the field table, 4.1 ---------------------------------------------------------------------
 
-OPTIONS = [
-    pytest.param({"max_tokens": 64000}, {"num_predict": 64000}, id="max_tokens"),
-    pytest.param({"max_tokens": ...}, {}, id="max_tokens missing"),
-    pytest.param({"max_tokens": None}, {}, id="max_tokens null"),
-    pytest.param(
-        {"max_tokens": ..., "max_output_tokens": 9}, {"num_predict": 9}, id="max_output_tokens"
-    ),
-    pytest.param(
-        {"max_tokens": 8, "max_output_tokens": 9}, {"num_predict": 8}, id="max_tokens wins"
-    ),
-    pytest.param(
+OPTIONS: dict[str, Any] = {
+    "max_tokens": ({"max_tokens": 64000}, {"num_predict": 64000}),
+    "max_tokens missing": ({"max_tokens": ...}, {}),
+    "max_tokens null": ({"max_tokens": None}, {}),
+    "max_output_tokens": ({"max_tokens": ..., "max_output_tokens": 9}, {"num_predict": 9}),
+    "max_tokens wins": ({"max_tokens": 8, "max_output_tokens": 9}, {"num_predict": 8}),
+    "temperature, top_p, top_k": (
         {"max_tokens": ..., "temperature": "0.7", "top_p": 0.9, "top_k": 40},
         {"temperature": 0.7, "top_p": 0.9, "top_k": 40},
-        id="temperature, top_p, top_k",
     ),
-    pytest.param(
+    "penalties": (
         {"max_tokens": ..., "presence_penalty": 1, "frequency_penalty": -1},
         {"presence_penalty": 1, "frequency_penalty": -1},
-        id="penalties",
     ),
-    pytest.param(
+    "stop_sequences": (
         {"max_tokens": ..., "stop_sequences": ["</b>", " ", "\n", ""]},
         {"stop": ["</b>"]},
-        id="stop_sequences",
     ),
-    pytest.param({"max_tokens": ..., "stop_sequences": [" "]}, {}, id="only white space"),
-    pytest.param(
+    "only white space": ({"max_tokens": ..., "stop_sequences": [" "]}, {}),
+    "options and Ollama names at the root": (
         {"max_tokens": ..., "options": {"num_ctx": 4096}, "min_p": 0.1},
         {"num_ctx": 4096, "min_p": 0.1},
-        id="options and Ollama names at the root",
     ),
-    pytest.param(
+    "only known keys of extra_body": (
         {"max_tokens": ..., "extra_body": {"num_ctx": 4096, "colour": "red"}},
         {"num_ctx": 4096},
-        id="only known keys of extra_body",
     ),
-    pytest.param({"max_tokens": ...}, {}, id="nothing sent, nothing set"),
-]
+    "nothing sent, nothing set": ({"max_tokens": ...}, {}),
+}
 
 
-@pytest.mark.parametrize(("fields", "options"), OPTIONS)
+@pytest.mark.parametrize(("fields", "options"), OPTIONS.values(), ids=OPTIONS)
 def test_fields_become_options(fields: dict[str, Any], options: dict[str, Any]) -> None:
     assert dict(request(**fields).params.options) == options
 
 
-REFUSED = [
-    pytest.param({"model": ...}, "model", "missing_required_parameter", id="no model"),
-    pytest.param({"model": 5}, "model", "invalid_type", id="model of the wrong type"),
-    pytest.param({"messages": ...}, "messages", "missing_required_parameter", id="no messages"),
-    pytest.param({"messages": []}, "messages", "missing_required_parameter", id="empty messages"),
-    pytest.param({"messages": "hi"}, "messages", "invalid_type", id="messages a string"),
-    pytest.param({"max_tokens": 0}, "max_tokens", "invalid_value", id="max_tokens 0"),
-    pytest.param({"max_tokens": -1}, "max_tokens", "invalid_value", id="max_tokens negative"),
-    pytest.param(
-        {"mcp_servers": [{"url": "x"}]}, "mcp_servers", "unsupported_parameter", id="mcp_servers"
-    ),
-    pytest.param(
-        {"thread": {"type": "create"}}, "thread", "thread_unsupported_request", id="thread"
-    ),
-    pytest.param({"thinking": 5}, "thinking", "invalid_type", id="thinking a number"),
-    pytest.param({"system": 5}, "system", "invalid_type", id="system a number"),
-    pytest.param(
-        {"system": [{"type": "image"}]}, "system[0].type", "invalid_value", id="system image"
-    ),
-    pytest.param(
-        {"messages": [{"role": "tool", "content": "x"}]},
-        "messages[0].role",
-        "invalid_value",
-        id="unknown role",
-    ),
-    pytest.param(
-        {"messages": [{"content": "x"}]},
-        "messages[0].role",
-        "missing_required_parameter",
-        id="no role",
-    ),
-    pytest.param(
-        {"messages": [{"role": "user"}]},
-        "messages[0].content",
-        "missing_required_parameter",
-        id="no content",
-    ),
-    pytest.param(
+MISSING = "missing_required_parameter"
+TYPE, VALUE, UNSUPPORTED = "invalid_type", "invalid_value", "unsupported_value"
+REFUSED: dict[str, Any] = {
+    "no model": ({"model": ...}, "model", MISSING),
+    "model of the wrong type": ({"model": 5}, "model", TYPE),
+    "no messages": ({"messages": ...}, "messages", MISSING),
+    "empty messages": ({"messages": []}, "messages", MISSING),
+    "messages a string": ({"messages": "hi"}, "messages", TYPE),
+    "max_tokens 0": ({"max_tokens": 0}, "max_tokens", VALUE),
+    "max_tokens negative": ({"max_tokens": -1}, "max_tokens", VALUE),
+    "mcp_servers": ({"mcp_servers": [{"url": "x"}]}, "mcp_servers", "unsupported_parameter"),
+    "thread": ({"thread": {"type": "create"}}, "thread", "thread_unsupported_request"),
+    "thinking a number": ({"thinking": 5}, "thinking", TYPE),
+    "system a number": ({"system": 5}, "system", TYPE),
+    "system image": ({"system": [{"type": "image"}]}, "system[0].type", VALUE),
+    "unknown role": ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].role", VALUE),
+    "no role": ({"messages": [{"content": "x"}]}, "messages[0].role", MISSING),
+    "no content": ({"messages": [{"role": "user"}]}, "messages[0].content", MISSING),
+    "block without a type": (
         {"messages": [user({"text": "x"})]},
         "messages[0].content[0].type",
-        "missing_required_parameter",
-        id="block without a type",
+        MISSING,
     ),
-    pytest.param(
+    "format without a schema": (
         {"output_config": {"format": {"type": "json_schema"}}},
         "output_config.format.schema",
-        "missing_required_parameter",
-        id="format without a schema",
+        MISSING,
     ),
-    pytest.param(
+    "unknown format": (
         {"output_config": {"format": {"type": "yaml"}}},
         "output_config.format.type",
-        "invalid_value",
-        id="unknown format",
+        VALUE,
     ),
-    pytest.param({"stream": "perhaps"}, "stream", "invalid_type", id="stream"),
-    pytest.param(
-        {"tools": [{"input_schema": {}}]},
-        "tools[0].name",
-        "missing_required_parameter",
-        id="tool without a name",
-    ),
-    pytest.param(
+    "stream": ({"stream": "perhaps"}, "stream", TYPE),
+    "tool without a name": ({"tools": [{"input_schema": {}}]}, "tools[0].name", MISSING),
+    "computer tool": (
         {"tools": [{"type": "computer_20250124", "name": "computer"}]},
         "tools[0].type",
-        "unsupported_value",
-        id="computer tool",
+        UNSUPPORTED,
     ),
-    pytest.param(
+    "browser tool": (
         {"tools": [{"type": "browser_toolset_20260801", "name": "b"}]},
         "tools[0].type",
-        "unsupported_value",
-        id="browser tool",
+        UNSUPPORTED,
     ),
-    pytest.param(
+    "unknown tool forced": (
         {"tools": [WEATHER], "tool_choice": {"type": "tool", "name": "ghost"}},
         "tool_choice.name",
-        "invalid_value",
-        id="unknown tool forced",
+        VALUE,
     ),
-    pytest.param(
+    "hosted tool forced": (
         {
             "tools": [{"type": "web_search_20250305", "name": "web_search"}],
             "tool_choice": {"type": "tool", "name": "web_search"},
         },
         "tool_choice.name",
-        "unsupported_value",
-        id="hosted tool forced",
+        UNSUPPORTED,
     ),
-    pytest.param(
-        {"tool_choice": {"type": "any"}}, "tool_choice", "invalid_value", id="any without tools"
-    ),
-]
+    "any without tools": ({"tool_choice": {"type": "any"}}, "tool_choice", VALUE),
+}
 
 
-@pytest.mark.parametrize(("fields", "param", "code"), REFUSED)
+@pytest.mark.parametrize(("fields", "param", "code"), REFUSED.values(), ids=REFUSED)
 def test_what_cannot_be_served_is_refused_by_its_path(
     fields: dict[str, Any], param: str, code: str
 ) -> None:
@@ -323,45 +281,40 @@ def test_a_format_is_read_wherever_it_stands(fields: dict[str, Any], format: Any
 
 # --- thinking, 4.6 ----------------------------------------------------------------------------
 
-THINKING = [
-    pytest.param({"thinking": {"type": "enabled", "budget_tokens": 9}}, True, "", id="enabled"),
-    pytest.param({"thinking": {"budget_tokens": 9}}, True, "", id="a budget alone"),
-    pytest.param(
+THINKING: dict[str, Any] = {
+    "enabled": ({"thinking": {"type": "enabled", "budget_tokens": 9}}, True, ""),
+    "a budget alone": ({"thinking": {"budget_tokens": 9}}, True, ""),
+    "enabled with effort": (
         {"thinking": {"type": "enabled"}, "output_config": {"effort": "low"}},
         "low",
         "low",
-        id="enabled with effort",
     ),
-    pytest.param({"thinking": {"type": "adaptive"}}, True, "", id="adaptive"),
-    pytest.param({"thinking": {"type": "between_tools"}}, True, "", id="between_tools"),
-    pytest.param(
+    "adaptive": ({"thinking": {"type": "adaptive"}}, True, ""),
+    "between_tools": ({"thinking": {"type": "between_tools"}}, True, ""),
+    "between_tools with effort": (
         {"thinking": {"type": "between_tools"}, "output_config": {"effort": "xhigh"}},
         "max",
         "xhigh",
-        id="between_tools with effort",
     ),
-    pytest.param(
+    "disabled": (
         {"thinking": {"type": "disabled"}, "output_config": {"effort": "high"}},
         False,
         "",
-        id="disabled",
     ),
-    pytest.param({"output_config": {"effort": "medium"}}, "medium", "medium", id="effort alone"),
-    pytest.param({"output_config": {"effort": None}}, None, "", id="effort null"),
-    pytest.param({"output_config": {"effort": "minimal"}}, False, "minimal", id="minimal"),
-    pytest.param({"thinking": True}, True, "", id="thinking true"),
-    pytest.param({"thinking": False}, False, "", id="thinking false"),
-    pytest.param({"thinking": "high"}, "high", "high", id="thinking high"),
-    pytest.param(
-        {"think": "low", "thinking": {"type": "disabled"}}, "low", "low", id="root think wins"
-    ),
-    pytest.param({"think": False}, False, "", id="root think false"),
-    pytest.param({"reasoning_effort": "high"}, "high", "high", id="reasoning_effort"),
-    pytest.param({}, None, "", id="absent"),
-]
+    "effort alone": ({"output_config": {"effort": "medium"}}, "medium", "medium"),
+    "effort null": ({"output_config": {"effort": None}}, None, ""),
+    "minimal": ({"output_config": {"effort": "minimal"}}, False, "minimal"),
+    "thinking true": ({"thinking": True}, True, ""),
+    "thinking false": ({"thinking": False}, False, ""),
+    "thinking high": ({"thinking": "high"}, "high", "high"),
+    "root think wins": ({"think": "low", "thinking": {"type": "disabled"}}, "low", "low"),
+    "root think false": ({"think": False}, False, ""),
+    "reasoning_effort": ({"reasoning_effort": "high"}, "high", "high"),
+    "absent": ({}, None, ""),
+}
 
 
-@pytest.mark.parametrize(("fields", "think", "effort"), THINKING)
+@pytest.mark.parametrize(("fields", "think", "effort"), THINKING.values(), ids=THINKING)
 def test_thinking_is_asked_for_in_many_words(
     fields: dict[str, Any], think: Any, effort: str
 ) -> None:
@@ -442,27 +395,21 @@ def test_tool_changes_in_a_system_message_are_named() -> None:
 
 NOTE = "<system-reminder>\n900 tokens left\n</system-reminder>"
 LATE = {"role": "system", "content": "900 tokens left"}
-SYSTEMS = [
-    pytest.param(
-        [LATE, HI], [Message("system", "900 tokens left"), Message("user", "hi")], id="leading"
-    ),
-    pytest.param(
-        [HI, LATE], [Message("user", "hi"), Message("system", "900 tokens left")], id="later"
-    ),
-    pytest.param(
+SYSTEMS: dict[str, Any] = {
+    "leading": ([LATE, HI], [Message("system", "900 tokens left"), Message("user", "hi")]),
+    "later": ([HI, LATE], [Message("user", "hi"), Message("system", "900 tokens left")]),
+    "nothing left of it": (
         [HI, {"role": "system", "content": [text(BILLING)]}],
         [Message("user", "hi")],
-        id="nothing left of it",
     ),
-    pytest.param(
+    "without content": (
         [HI, {"role": "system", "output_config": {"effort": "low"}}],
         [Message("user", "hi")],
-        id="without content",
     ),
-]
+}
 
 
-@pytest.mark.parametrize(("entries", "expected"), SYSTEMS)
+@pytest.mark.parametrize(("entries", "expected"), SYSTEMS.values(), ids=SYSTEMS)
 def test_system_messages_stay_where_they_are(entries: list[Any], expected: list[Message]) -> None:
     assert list(messages(*entries)) == expected
 
@@ -471,34 +418,30 @@ def test_system_messages_stay_where_they_are(entries: list[Any], expected: list[
 
 CALL = ToolCall("toolu_1", "get_weather", {"city": "Paris"})
 PICTURE = Media("image", data=PNG, param="messages[0].content[0].source.data")
-USER_BLOCKS = [
-    pytest.param([text("a"), text(""), text("b")], "a\nb", (), id="texts"),
-    pytest.param([{**text("a"), "citations": []}], "a", (), id="citations"),
-    pytest.param(
+USER_BLOCKS: dict[str, Any] = {
+    "texts": ([text("a"), text(""), text("b")], "a\nb", ()),
+    "citations": ([{**text("a"), "citations": []}], "a", ()),
+    "image base64": (
         [{"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}}],
         "",
         (PICTURE,),
-        id="image base64",
     ),
-    pytest.param(
+    "image url": (
         [{"type": "image", "source": {"type": "url", "url": "https://x.test/a.png"}}],
         "",
         (Media("image", url="https://x.test/a.png", param="messages[0].content[0].source.url"),),
-        id="image url",
     ),
-    pytest.param(
+    "OpenAI image_url": (
         [{"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}}],
         "",
         (Media("image", data=PNG, param="messages[0].content[0].image_url"),),
-        id="OpenAI image_url",
     ),
-    pytest.param(
+    "input_image": (
         [{"type": "input_image", "image_url": f"data:image/png;base64,{PNG}"}],
         "",
         (Media("image", data=PNG, param="messages[0].content[0].image_url"),),
-        id="input_image",
     ),
-    pytest.param(
+    "document text": (
         [
             {
                 "type": "document",
@@ -509,32 +452,23 @@ USER_BLOCKS = [
         ],
         "T C\nbody",
         (),
-        id="document text",
     ),
-    pytest.param(
+    "document without a title": (
         [{"type": "document", "source": {"type": "text", "data": "body"}}],
         "body",
         (),
-        id="document without a title",
     ),
-    pytest.param(
+    "document content string": (
         [{"type": "document", "title": "T", "source": {"type": "content", "content": "c"}}],
         "T\nc",
         (),
-        id="document content string",
     ),
-    pytest.param(
-        [
-            {
-                "type": "document",
-                "source": {"type": "content", "content": [text("a"), text("b")]},
-            }
-        ],
+    "document content blocks": (
+        [{"type": "document", "source": {"type": "content", "content": [text("a"), text("b")]}}],
         "a\nb",
         (),
-        id="document content blocks",
     ),
-    pytest.param(
+    "document base64 text": (
         [
             {
                 "type": "document",
@@ -544,15 +478,13 @@ USER_BLOCKS = [
         ],
         "n.txt\nhello",
         (),
-        id="document base64 text",
     ),
-    pytest.param(
+    "document that is a picture": (
         [{"type": "document", "source": {"type": "base64", "data": PNG}}],
         "",
         (PICTURE,),
-        id="document that is a picture",
     ),
-    pytest.param(
+    "search_result": (
         [
             {
                 "type": "search_result",
@@ -563,12 +495,11 @@ USER_BLOCKS = [
         ],
         "T\nhttps://x.test\na\nb",
         (),
-        id="search_result",
     ),
-]
+}
 
 
-@pytest.mark.parametrize(("blocks", "said", "media"), USER_BLOCKS)
+@pytest.mark.parametrize(("blocks", "said", "media"), USER_BLOCKS.values(), ids=USER_BLOCKS)
 def test_user_blocks_become_text_and_media(
     blocks: list[Any], said: str, media: tuple[Media, ...]
 ) -> None:
@@ -579,48 +510,39 @@ def document(**source: Any) -> dict[str, Any]:
     return {"type": "document", "source": source}
 
 
-BLOCKS_REFUSED = [
-    pytest.param(
+BLOCKS_REFUSED: dict[str, Any] = {
+    "image file": (
         {"type": "image", "source": {"type": "file", "file_id": "f"}},
         "source.file_id",
         "unsupported_value",
-        id="image file",
     ),
-    pytest.param(
+    "image not base64": (
         {"type": "image", "source": {"type": "base64", "data": "!"}},
         "source.data",
         "invalid_base64_image",
-        id="image not base64",
     ),
-    pytest.param(
+    "PDF": (
         document(type="base64", media_type="application/pdf", data=PDF),
         "source.data",
         "unsupported_value",
-        id="PDF",
     ),
-    pytest.param(
+    "PDF by URL": (
         document(type="url", url="https://x.test/a.pdf"),
         "source.type",
         "unsupported_value",
-        id="PDF by URL",
     ),
-    pytest.param(
-        document(type="file", file_id="f"), "source.type", "unsupported_value", id="document file"
-    ),
-    pytest.param(document(type="odd"), "source.type", "invalid_value", id="odd source"),
-    pytest.param(
+    "document file": (document(type="file", file_id="f"), "source.type", "unsupported_value"),
+    "odd source": (document(type="odd"), "source.type", "invalid_value"),
+    "odd block in a document": (
         document(type="content", content=[{"type": "tool_use"}]),
         "source.content[0].type",
         "invalid_value",
-        id="odd block in a document",
     ),
-    pytest.param(
-        {"type": "document"}, "source", "missing_required_parameter", id="document without source"
-    ),
-]
+    "document without source": ({"type": "document"}, "source", "missing_required_parameter"),
+}
 
 
-@pytest.mark.parametrize(("block", "where", "code"), BLOCKS_REFUSED)
+@pytest.mark.parametrize(("block", "where", "code"), BLOCKS_REFUSED.values(), ids=BLOCKS_REFUSED)
 def test_blocks_that_cannot_be_read_are_refused(
     block: dict[str, Any], where: str, code: str
 ) -> None:
@@ -647,67 +569,55 @@ def test_tool_results_come_before_the_rest_of_a_user_message() -> None:
 
 def test_the_last_call_of_an_id_names_its_result() -> None:
     read = messages(
-        HI,
-        assistant(use(name="old")),
-        user(result()),
-        assistant(use(name="new")),
-        user(result()),
+        HI, assistant(use(name="old")), user(result()), assistant(use(name="new")), user(result())
     )
 
     assert [m.tool_name for m in read if m.role == "tool"] == ["old", "new"]
 
 
-RESULTS = [
-    pytest.param(result("sunny"), "sunny", [], id="string"),
-    pytest.param(result('{"not json'), '{"not json', [], id="text that looks like JSON"),
-    pytest.param(result([text("a"), text("b")]), "a\nb", [], id="texts"),
-    pytest.param({"type": "tool_result", "tool_use_id": "toolu_1"}, "", [], id="missing content"),
-    pytest.param(result(None), "", [], id="null content"),
-    pytest.param(result("no", is_error=True), "Error: no", [], id="is_error"),
-    pytest.param(
-        result([{"type": "tool_reference", "tool_name": "grep"}]), "grep", [], id="tool_reference"
-    ),
-    pytest.param(
+RESULTS: dict[str, Any] = {
+    "string": (result("sunny"), "sunny", []),
+    "text that looks like JSON": (result('{"not json'), '{"not json', []),
+    "texts": (result([text("a"), text("b")]), "a\nb", []),
+    "missing content": ({"type": "tool_result", "tool_use_id": "toolu_1"}, "", []),
+    "null content": (result(None), "", []),
+    "is_error": (result("no", is_error=True), "Error: no", []),
+    "tool_reference": (result([{"type": "tool_reference", "tool_name": "grep"}]), "grep", []),
+    "search_result": (
         result([{"type": "search_result", "title": "T", "source": "s", "content": []}]),
         "T\ns",
         [],
-        id="search_result",
     ),
-    pytest.param(result([document(type="text", data="body")]), "body", [], id="document text"),
-    pytest.param(
+    "document text": (result([document(type="text", data="body")]), "body", []),
+    "PDF": (
         result([document(type="base64", media_type="application/pdf", data=PDF)]),
         "[PDF document omitted by the gateway]",
         ["messages[0].content[0].content[0]:document"],
-        id="PDF",
     ),
-    pytest.param(
+    "PDF by URL": (
         result([document(type="url", url="https://x.test/a.pdf")]),
         "[PDF document omitted by the gateway]",
         ["messages[0].content[0].content[0]:document"],
-        id="PDF by URL",
     ),
-    pytest.param(
+    "documents of no known kind": (
         result([document(type="odd"), {"type": "document"}]),
         "[document omitted by the gateway]\n[document omitted by the gateway]",
         [f"messages[0].content[0].content[{index}]:document" for index in (0, 1)],
-        id="documents of no known kind",
     ),
-    pytest.param(
+    "others as JSON": (
         result([{"type": "browser_state", "tabs": [], "cache_control": {}}]),
         '{"type":"browser_state","tabs":[]}',
         [],
-        id="others as JSON",
     ),
-    pytest.param(result(["plain"]), "plain", [], id="string in a list"),
-    pytest.param(result([5]), "5", [], id="number in a list"),
-    pytest.param(result({"a": 1}), '{"a":1}', [], id="an object"),
-    pytest.param(
+    "string in a list": (result(["plain"]), "plain", []),
+    "number in a list": (result([5]), "5", []),
+    "an object": (result({"a": 1}), '{"a":1}', []),
+    "mcp_tool_result": (
         {"type": "mcp_tool_result", "tool_use_id": "toolu_1", "content": [text("ok")]},
         "ok",
         [],
-        id="mcp_tool_result",
     ),
-    pytest.param(
+    "web_search_tool_result": (
         {
             "type": "web_search_tool_result",
             "tool_use_id": "toolu_1",
@@ -718,9 +628,8 @@ RESULTS = [
         },
         "A: https://a.test\nhttps://b.test",
         [],
-        id="web_search_tool_result",
     ),
-    pytest.param(
+    "web search error": (
         {
             "type": "web_search_tool_result",
             "tool_use_id": "toolu_1",
@@ -728,9 +637,8 @@ RESULTS = [
         },
         "Error: unavailable",
         [],
-        id="web search error",
     ),
-    pytest.param(
+    "web_fetch_tool_result": (
         {
             "type": "web_fetch_tool_result",
             "tool_use_id": "toolu_1",
@@ -746,9 +654,8 @@ RESULTS = [
         },
         "A: https://a.test\npage",
         [],
-        id="web_fetch_tool_result",
     ),
-    pytest.param(
+    "code_execution_tool_result": (
         {
             "type": "code_execution_tool_result",
             "tool_use_id": "toolu_1",
@@ -756,9 +663,8 @@ RESULTS = [
         },
         "1\n",
         [],
-        id="code_execution_tool_result",
     ),
-    pytest.param(
+    "other vendor result": (
         {
             "type": "tool_search_tool_result",
             "tool_use_id": "toolu_1",
@@ -766,18 +672,16 @@ RESULTS = [
         },
         '{"type":"found","names":["a"]}',
         [],
-        id="other vendor result",
     ),
-    pytest.param(
+    "odd vendor result": (
         {"type": "web_search_tool_result", "tool_use_id": "toolu_1", "content": [None, 5]},
         "5",
         [],
-        id="odd vendor result",
     ),
-]
+}
 
 
-@pytest.mark.parametrize(("block", "said", "ignored"), RESULTS)
+@pytest.mark.parametrize(("block", "said", "ignored"), RESULTS.values(), ids=RESULTS)
 def test_results_become_tool_messages(block: dict[str, Any], said: str, ignored: list[str]) -> None:
     call = parse(messages=[user(block)])
 
@@ -799,24 +703,21 @@ def test_images_in_a_result_stay_with_it() -> None:
 
 
 THINKING_BLOCK = {"type": "thinking", "thinking": "hm", "signature": "whatever"}
-ASSISTANTS = [
-    pytest.param([text("a"), text("b")], [Message("assistant", "ab")], id="texts joined"),
-    pytest.param(
+ASSISTANTS: dict[str, Any] = {
+    "texts joined": ([text("a"), text("b")], [Message("assistant", "ab")]),
+    "thinking, text, call": (
         [THINKING_BLOCK, text("a"), {**THINKING_BLOCK, "thinking": "ha"}, use()],
         [Message("assistant", "a", "hm\nha", tool_calls=(CALL,))],
-        id="thinking, text, call",
     ),
-    pytest.param(
+    "redacted_thinking": (
         [{"type": "redacted_thinking", "data": "x"}, text("a")],
         [Message("assistant", "a")],
-        id="redacted_thinking",
     ),
-    pytest.param(
+    "input as a string": (
         [use(input='{"city":"Paris"}')],
         [Message("assistant", tool_calls=(CALL,))],
-        id="input as a string",
     ),
-    pytest.param(
+    "input that is no JSON": (
         [use(input="not json")],
         [
             Message(
@@ -824,9 +725,8 @@ ASSISTANTS = [
                 tool_calls=(ToolCall("toolu_1", "get_weather", {"raw_arguments": "not json"}),),
             )
         ],
-        id="input that is no JSON",
     ),
-    pytest.param(
+    "server tool in the middle": (
         [
             text("look"),
             {"type": "server_tool_use", "id": "s1", "name": "web_search", "input": {"query": "q"}},
@@ -844,9 +744,8 @@ ASSISTANTS = [
             Message("tool", "A: https://a.test", tool_call_id="s1", tool_name="web_search"),
             Message("assistant", "found"),
         ],
-        id="server tool in the middle",
     ),
-    pytest.param(
+    "mcp call and result at the end": (
         [
             {"type": "mcp_tool_use", "id": "m1", "name": "ask", "server_name": "s", "input": {}},
             {"type": "mcp_tool_result", "tool_use_id": "m1", "content": "ok"},
@@ -855,12 +754,11 @@ ASSISTANTS = [
             Message("assistant", tool_calls=(ToolCall("m1", "ask", {}),)),
             Message("tool", "ok", tool_call_id="m1", tool_name="ask"),
         ],
-        id="mcp call and result at the end",
     ),
-]
+}
 
 
-@pytest.mark.parametrize(("blocks", "expected"), ASSISTANTS)
+@pytest.mark.parametrize(("blocks", "expected"), ASSISTANTS.values(), ids=ASSISTANTS)
 def test_assistant_blocks_become_one_message_or_as_many_as_needed(
     blocks: list[Any], expected: list[Message]
 ) -> None:
@@ -936,17 +834,14 @@ def test_too_many_messages_are_refused() -> None:
 
 # --- tools, 4.3 -------------------------------------------------------------------------------
 
-TOOLS = [
-    pytest.param(WEATHER, Tool("get_weather", "Weather", OBJECT), id="type absent"),
-    pytest.param(
-        {**WEATHER, "type": "custom"}, Tool("get_weather", "Weather", OBJECT), id="custom"
-    ),
-    pytest.param(
+TOOLS: dict[str, Any] = {
+    "type absent": (WEATHER, Tool("get_weather", "Weather", OBJECT)),
+    "custom": ({**WEATHER, "type": "custom"}, Tool("get_weather", "Weather", OBJECT)),
+    "OpenAI form": (
         {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}},
         Tool("f", "", OBJECT),
-        id="OpenAI form",
     ),
-    pytest.param(
+    "extras": (
         {
             **WEATHER,
             "defer_loading": True,
@@ -957,13 +852,12 @@ TOOLS = [
             "eager_input_streaming": True,
         },
         Tool("get_weather", "Weather", OBJECT),
-        id="extras",
     ),
-    pytest.param({"name": "f"}, Tool("f", "", OBJECT), id="without a schema"),
-]
+    "without a schema": ({"name": "f"}, Tool("f", "", OBJECT)),
+}
 
 
-@pytest.mark.parametrize(("declared", "tool"), TOOLS)
+@pytest.mark.parametrize(("declared", "tool"), TOOLS.values(), ids=TOOLS)
 def test_tools_are_offered(declared: dict[str, Any], tool: Tool) -> None:
     assert request(tools=[declared]).tools == (tool,)
 
@@ -1047,21 +941,19 @@ def test_too_many_tools_are_refused() -> None:
         parse(RuntimeSettings(max_tools=1), tools=[WEATHER, WEATHER])
 
 
-CHOICES = [
-    pytest.param(None, ToolChoice(), id="absent"),
-    pytest.param({"type": "auto"}, ToolChoice(), id="auto"),
-    pytest.param({"type": "any"}, ToolChoice("required"), id="any"),
-    pytest.param({"type": "none"}, ToolChoice("none"), id="none"),
-    pytest.param(
-        {"type": "tool", "name": "get_weather"}, ToolChoice("required", ("get_weather",)), id="tool"
-    ),
-    pytest.param("auto", ToolChoice(), id="auto as a string"),
-    pytest.param("any", ToolChoice("required"), id="any as a string"),
-    pytest.param("none", ToolChoice("none"), id="none as a string"),
-]
+CHOICES: dict[str, Any] = {
+    "absent": (None, ToolChoice()),
+    "auto": ({"type": "auto"}, ToolChoice()),
+    "any": ({"type": "any"}, ToolChoice("required")),
+    "none": ({"type": "none"}, ToolChoice("none")),
+    "tool": ({"type": "tool", "name": "get_weather"}, ToolChoice("required", ("get_weather",))),
+    "auto as a string": ("auto", ToolChoice()),
+    "any as a string": ("any", ToolChoice("required")),
+    "none as a string": ("none", ToolChoice("none")),
+}
 
 
-@pytest.mark.parametrize(("choice", "expected"), CHOICES)
+@pytest.mark.parametrize(("choice", "expected"), CHOICES.values(), ids=CHOICES)
 def test_a_tool_choice_is_read(choice: Any, expected: ToolChoice) -> None:
     assert request(tools=[WEATHER], tool_choice=choice).tool_choice == expected
 

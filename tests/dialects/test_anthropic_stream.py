@@ -79,10 +79,10 @@ def short(frame: tuple[str, Any]) -> str:
 
 HEAD = ["message_start", "ping"]
 TAIL = ["message_delta", "message_stop"]
-ORDERS = [
-    pytest.param([TextDelta("Hi")], ["start 0 text", "delta 0 text_delta", "stop 0"], id="text"),
-    pytest.param([], ["start 0 text", "stop 0"], id="nothing at all"),
-    pytest.param(
+ORDERS: dict[str, Any] = {
+    "text": ([TextDelta("Hi")], ["start 0 text", "delta 0 text_delta", "stop 0"]),
+    "nothing at all": ([], ["start 0 text", "stop 0"]),
+    "thinking, text, call": (
         [ThinkingDelta("h"), ThinkingDelta("m"), TextDelta("a"), TextDelta("b"), WEATHER],
         [
             "start 0 thinking",
@@ -99,9 +99,8 @@ ORDERS = [
             "delta 2 input_json_delta",
             "stop 2",
         ],
-        id="thinking, text, call",
     ),
-    pytest.param(
+    "thinking alone ends in an empty text": (
         [ThinkingDelta("h")],
         [
             "start 0 thinking",
@@ -111,9 +110,8 @@ ORDERS = [
             "start 1 text",
             "stop 1",
         ],
-        id="thinking alone ends in an empty text",
     ),
-    pytest.param(
+    "thinking after text opens a new block": (
         [TextDelta("a"), ThinkingDelta("b"), TextDelta("c")],
         [
             "start 0 text",
@@ -127,9 +125,8 @@ ORDERS = [
             "delta 2 text_delta",
             "stop 2",
         ],
-        id="thinking after text opens a new block",
     ),
-    pytest.param(
+    "two calls": (
         [WEATHER, WEATHER],
         [
             "start 0 tool_use",
@@ -141,19 +138,18 @@ ORDERS = [
             "delta 1 input_json_delta",
             "stop 1",
         ],
-        id="two calls",
     ),
-]
+}
 
 
-@pytest.mark.parametrize(("events", "order"), ORDERS)
+@pytest.mark.parametrize(("events", "order"), ORDERS.values(), ids=ORDERS)
 def test_blocks_follow_each_other_one_at_a_time(events: list[Event], order: list[str]) -> None:
     sent = streamed(events, [Finish("stop", USAGE)])
 
     assert [short(frame) for frame in sent] == HEAD + order + TAIL
 
 
-@pytest.mark.parametrize(("events", "order"), ORDERS)
+@pytest.mark.parametrize(("events", "order"), ORDERS.values(), ids=ORDERS)
 def test_the_order_is_the_same_event_by_event(events: list[Event], order: list[str]) -> None:
     sent = streamed(*[[event] for event in events], [Finish("stop", USAGE)])
 
@@ -238,24 +234,23 @@ def test_omitted_thinking_keeps_its_block_and_signature() -> None:
     assert "secret" not in json.dumps(sent)
 
 
-STOPS = [
-    pytest.param([WEATHER], Finish("stop"), "tool_use", None, id="calls present, stop"),
-    pytest.param([WEATHER], Finish("tool_calls"), "tool_use", None, id="cut after the call"),
-    pytest.param(
+STOPS: dict[str, Any] = {
+    "calls present, stop": ([WEATHER], Finish("stop"), "tool_use", None),
+    "cut after the call": ([WEATHER], Finish("tool_calls"), "tool_use", None),
+    "stop sequence": (
         [TextDelta("a")],
         Finish("stop_sequence", stop_sequence="</b>"),
         "stop_sequence",
         "</b>",
-        id="stop sequence",
     ),
-    pytest.param([TextDelta("a")], Finish("stop"), "end_turn", None, id="stop"),
-    pytest.param([TextDelta("a")], Finish("length"), "max_tokens", None, id="length"),
-    pytest.param([WEATHER], Finish("length"), "max_tokens", None, id="length after a call"),
-    pytest.param([TextDelta("a")], Finish("load"), "end_turn", None, id="anything else"),
-]
+    "stop": ([TextDelta("a")], Finish("stop"), "end_turn", None),
+    "length": ([TextDelta("a")], Finish("length"), "max_tokens", None),
+    "length after a call": ([WEATHER], Finish("length"), "max_tokens", None),
+    "anything else": ([TextDelta("a")], Finish("load"), "end_turn", None),
+}
 
 
-@pytest.mark.parametrize(("events", "finish", "reason", "sequence"), STOPS)
+@pytest.mark.parametrize(("events", "finish", "reason", "sequence"), STOPS.values(), ids=STOPS)
 def test_the_stop_reason_is_true_streamed_and_whole(
     events: list[Event], finish: Finish, reason: str, sequence: str | None
 ) -> None:
@@ -267,8 +262,7 @@ def test_the_stop_reason_is_true_streamed_and_whole(
 
 
 @pytest.mark.parametrize(
-    ("mode", "pings"),
-    [("comments_and_chunks", 2), ("comments", 2), ("off", 0)],
+    ("mode", "pings"), [("comments_and_chunks", 2), ("comments", 2), ("off", 0)]
 )
 def test_silence_is_filled_with_pings_unless_switched_off(mode: Any, pings: int) -> None:
     envelope = replace(ENVELOPE, sse_keepalive=mode)
@@ -278,31 +272,28 @@ def test_silence_is_filled_with_pings_unless_switched_off(mode: Any, pings: int)
     assert [name for name, _ in sent].count("ping") == 1 + pings
 
 
-FAILURES: list[Any] = [
-    pytest.param(UpstreamError("it broke"), "api_error", "it broke", id="upstream"),
-    pytest.param(Unavailable("busy"), "overloaded_error", "busy", id="overloaded"),
-    pytest.param(
+FAILURES: dict[str, Any] = {
+    "upstream": (UpstreamError("it broke"), "api_error", "it broke"),
+    "overloaded": (Unavailable("busy"), "overloaded_error", "busy"),
+    "context, figures known": (
         ContextOverflow("too big", detail={"prompt_tokens": 9000, "context_tokens": 4096}),
         "invalid_request_error",
         "prompt is too long: 9000 tokens > 4096 maximum",
-        id="context, figures known",
     ),
-    pytest.param(
+    "context, prompt estimated": (
         ContextOverflow("too big", detail={"context_tokens": 10}),
         "invalid_request_error",
         "prompt is too long: 17 tokens > 10 maximum",
-        id="context, prompt estimated",
     ),
-    pytest.param(
+    "context, nothing known": (
         ContextOverflow("too big"),
         "invalid_request_error",
         "prompt is too long: too big",
-        id="context, nothing known",
     ),
-]
+}
 
 
-@pytest.mark.parametrize(("error", "type", "message"), FAILURES)
+@pytest.mark.parametrize(("error", "type", "message"), FAILURES.values(), ids=FAILURES)
 def test_a_failure_ends_the_stream_without_message_stop(
     error: GatewayError, type: str, message: str
 ) -> None:

@@ -91,10 +91,7 @@ def roles(call: Call) -> list[str]:
     return [message.role for message in call.request.messages]  # type: ignore[union-attr]
 
 
-SAMPLING = {
-    "temperature": option("temperature", 0.5),
-    "top_p": option("top_p", 0.25),
-}
+SAMPLING = {"temperature": option("temperature", 0.5), "top_p": option("top_p", 0.25)}
 PENALTIES = {
     "presence_penalty": option("presence_penalty", -1.5),
     "frequency_penalty": option("frequency_penalty", 1.5),

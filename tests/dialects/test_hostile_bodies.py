@@ -235,18 +235,18 @@ def outcome(dialect: Any, body: Any) -> InvalidRequest | None:
     return None
 
 
-DIALECTS = [
-    pytest.param(dialects.MESSAGES, MESSAGES, id="messages"),
-    pytest.param(dialects.RESPONSES, RESPONSES, id="responses"),
-]
+DIALECTS: dict[str, Any] = {
+    "messages": (dialects.MESSAGES, MESSAGES),
+    "responses": (dialects.RESPONSES, RESPONSES),
+}
 
 
-@pytest.mark.parametrize(("dialect", "body"), DIALECTS)
+@pytest.mark.parametrize(("dialect", "body"), DIALECTS.values(), ids=DIALECTS)
 def test_the_unspoilt_body_is_read(dialect: Any, body: Any) -> None:
     assert outcome(dialect, body) is None
 
 
-@pytest.mark.parametrize(("dialect", "body"), DIALECTS)
+@pytest.mark.parametrize(("dialect", "body"), DIALECTS.values(), ids=DIALECTS)
 def test_a_spoilt_body_is_read_or_refused(dialect: Any, body: Any) -> None:
     @settings(
         deadline=None, max_examples=300, database=None, suppress_health_check=[HealthCheck.too_slow]

@@ -134,11 +134,7 @@ ROWS = {
         lambda call: [tool.name for tool in call.request.tools],
         ["time"],
     ),
-    "functions one call": (
-        {"functions": [{"name": "time"}]},
-        asked("parallel_tool_calls"),
-        False,
-    ),
+    "functions one call": ({"functions": [{"name": "time"}]}, asked("parallel_tool_calls"), False),
     "functions noted": ({"functions": [{"name": "time"}]}, noted("extra"), Shown(legacy=True)),
     "reasoning_effort": ({"reasoning_effort": "high"}, param("think"), "high"),
     "reasoning_effort minimal": ({"reasoning_effort": "minimal"}, param("effort"), "minimal"),
@@ -226,11 +222,7 @@ REFUSED = {
         "web_search_options",
     ),
     "moderation": ({"moderation": {"model": "x"}}, "unsupported_parameter", "moderation"),
-    "parallel_tool_calls": (
-        {"parallel_tool_calls": "x"},
-        "invalid_type",
-        "parallel_tool_calls",
-    ),
+    "parallel_tool_calls": ({"parallel_tool_calls": "x"}, "invalid_type", "parallel_tool_calls"),
     "tool_choice": ({"tool_choice": "required"}, "invalid_value", "tool_choice"),
     "temperature": ({"temperature": 3}, "invalid_value", "temperature"),
     "extra_body refused too": (

@@ -428,10 +428,7 @@ def test_a_loud_ping_speaks_for_a_choice_that_still_runs() -> None:
 NOTES = {
     "none": ("keep-alive", b": keep-alive\n\n"),
     "a place": ("keep-alive, queued 3/7", b": keep-alive\n: queued 3/7\n\n"),
-    "no more than a line": (
-        "position 3\r\ndata: x\n\n",
-        b": keep-alive\n: position 3 data: x\n\n",
-    ),
+    "no more than a line": ("position 3\r\ndata: x\n\n", b": keep-alive\n: position 3 data: x\n\n"),
 }
 
 

@@ -194,8 +194,7 @@ ROWS = {
         [calling('{"city":'), USER],
         (
             Message(
-                "assistant",
-                tool_calls=(ToolCall("c1", "weather", {"raw_arguments": '{"city":'}),),
+                "assistant", tool_calls=(ToolCall("c1", "weather", {"raw_arguments": '{"city":'}),)
             ),
             ASKED,
         ),

@@ -44,10 +44,7 @@ FORMS = {
         WEATHER,
     ),
     "without type": ({"function": {"name": "time"}}, TIME),
-    "Anthropic": (
-        {"name": "weather", "description": "Tells it.", "input_schema": SCHEMA},
-        WEATHER,
-    ),
+    "Anthropic": ({"name": "weather", "description": "Tells it.", "input_schema": SCHEMA}, WEATHER),
     "Anthropic custom": (
         {"type": "custom", "name": "weather", "description": "Tells it.", "input_schema": SCHEMA},
         WEATHER,
@@ -56,10 +53,7 @@ FORMS = {
         {"type": "custom", "custom": {"name": "patch", "description": "Patches."}},
         Tool("patch", "Patches.", INPUT, "custom"),
     ),
-    "custom flat": (
-        {"type": "custom", "name": "patch"},
-        Tool("patch", "", INPUT, "custom"),
-    ),
+    "custom flat": ({"type": "custom", "name": "patch"}, Tool("patch", "", INPUT, "custom")),
     "custom grammar": (
         {
             "type": "custom",
@@ -72,12 +66,7 @@ FORMS = {
                 },
             },
         },
-        Tool(
-            "patch",
-            "Patches.\n\nThe input must match this lark:\nstart: X",
-            INPUT,
-            "custom",
-        ),
+        Tool("patch", "Patches.\n\nThe input must match this lark:\nstart: X", INPUT, "custom"),
     ),
     "custom grammar flat": (
         {

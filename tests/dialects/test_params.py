@@ -13,12 +13,7 @@ from gateway.core import readers
 from gateway.core.chat import Params
 from gateway.core.options import OPTIONS
 from gateway.dialects.shared import params as module
-from gateway.dialects.shared.params import (
-    OPENAI_NAMES,
-    read_format,
-    read_params,
-    root_of,
-)
+from gateway.dialects.shared.params import OPENAI_NAMES, read_format, read_params, root_of
 from gateway.dialects.shared.reading import Fields, checked
 from gateway.errors import InvalidRequest
 
@@ -125,11 +120,7 @@ REFUSALS = {
     "num_thread": ({"num_thread": 1.5}, "invalid_type", "num_thread"),
     "use_mmap": ({"use_mmap": "often"}, "invalid_type", "use_mmap"),
     "extra_body type": ({"extra_body": "x"}, "invalid_type", "extra_body"),
-    "extra_body value": (
-        {"extra_body": {"num_ctx": "x"}},
-        "invalid_type",
-        "extra_body.num_ctx",
-    ),
+    "extra_body value": ({"extra_body": {"num_ctx": "x"}}, "invalid_type", "extra_body.num_ctx"),
     "extra_body.options value": (
         {"extra_body": {"options": {"top_k": "x"}}},
         "invalid_type",
@@ -142,11 +133,7 @@ REFUSALS = {
     "reasoning": ({"reasoning": "high"}, "invalid_type", "reasoning"),
     "reasoning.effort": ({"reasoning": {"effort": 5}}, "invalid_type", "reasoning.effort"),
     "reasoning.enabled": ({"reasoning": {"enabled": 5}}, "invalid_type", "reasoning.enabled"),
-    "chat_template_kwargs": (
-        {"chat_template_kwargs": []},
-        "invalid_type",
-        "chat_template_kwargs",
-    ),
+    "chat_template_kwargs": ({"chat_template_kwargs": []}, "invalid_type", "chat_template_kwargs"),
     "chat_template_kwargs.enable_thinking": (
         {"chat_template_kwargs": {"enable_thinking": "x"}},
         "invalid_type",

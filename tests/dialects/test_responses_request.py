@@ -94,69 +94,60 @@ def text(words: str, type: str = "input_text") -> dict[str, Any]:
 
 # --- the field table, 2.6.1 -------------------------------------------------------------------
 
-OPTIONS = [
-    pytest.param({"max_output_tokens": 9}, {"num_predict": 9}, id="max_output_tokens"),
-    pytest.param({"max_output_tokens": -1}, {"num_predict": -1}, id="max_output_tokens -1"),
-    pytest.param(
+OPTIONS: dict[str, Any] = {
+    "max_output_tokens": ({"max_output_tokens": 9}, {"num_predict": 9}),
+    "max_output_tokens -1": ({"max_output_tokens": -1}, {"num_predict": -1}),
+    "temperature, top_p": (
         {"temperature": 0.7, "top_p": "0.9"},
         {"temperature": 0.7, "top_p": 0.9},
-        id="temperature, top_p",
     ),
-    pytest.param({}, {}, id="nothing sent, nothing set"),
-    pytest.param({"options": {"num_ctx": 4096}}, {"num_ctx": 4096}, id="options"),
-    pytest.param(
+    "nothing sent, nothing set": ({}, {}),
+    "options": ({"options": {"num_ctx": 4096}}, {"num_ctx": 4096}),
+    "extra_body is the weakest": (
         {"extra_body": {"temperature": 1}, "options": {"temperature": 0.5}},
         {"temperature": 0.5},
-        id="extra_body is the weakest",
     ),
-]
+}
 
 
-@pytest.mark.parametrize(("fields", "options"), OPTIONS)
+@pytest.mark.parametrize(("fields", "options"), OPTIONS.values(), ids=OPTIONS)
 def test_fields_become_options(fields: dict[str, Any], options: dict[str, Any]) -> None:
     assert dict(request(**fields).params.options) == options
 
 
-PARAMS = [
-    pytest.param({"reasoning": {"effort": "high"}}, {"think": "high"}, id="reasoning.effort"),
-    pytest.param({"reasoning": {"effort": "none"}}, {"think": False}, id="reasoning.effort none"),
-    pytest.param(
+PARAMS: dict[str, Any] = {
+    "reasoning.effort": ({"reasoning": {"effort": "high"}}, {"think": "high"}),
+    "reasoning.effort none": ({"reasoning": {"effort": "none"}}, {"think": False}),
+    "reasoning.effort minimal": (
         {"reasoning": {"effort": "minimal"}},
         {"think": False, "effort": "minimal"},
-        id="reasoning.effort minimal",
     ),
-    pytest.param({"reasoning": {"summary": "auto"}}, {"think": None}, id="reasoning.summary"),
-    pytest.param({"reasoning": None}, {"think": None}, id="reasoning null"),
-    pytest.param({"text": {"format": {"type": "text"}}}, {"format": None}, id="text.format text"),
-    pytest.param(
-        {"text": {"format": {"type": "json_object"}}}, {"format": "json"}, id="text.format json"
-    ),
-    pytest.param(
+    "reasoning.summary": ({"reasoning": {"summary": "auto"}}, {"think": None}),
+    "reasoning null": ({"reasoning": None}, {"think": None}),
+    "text.format text": ({"text": {"format": {"type": "text"}}}, {"format": None}),
+    "text.format json": ({"text": {"format": {"type": "json_object"}}}, {"format": "json"}),
+    "text.format json_schema": (
         {"text": {"format": {"type": "json_schema", "name": "n", "schema": {"type": "object"}}}},
         {"format": {"type": "object"}},
-        id="text.format json_schema",
     ),
-    pytest.param({"text": {"verbosity": "low"}}, {"format": None}, id="text.verbosity"),
-    pytest.param({"truncation": "auto"}, {"truncate": True}, id="truncation auto"),
-    pytest.param({"truncation": "disabled"}, {"truncate": False}, id="truncation disabled"),
-    pytest.param({}, {"truncate": None, "logprobs": False, "top_logprobs": None}, id="absent"),
-    pytest.param({"top_logprobs": 5}, {"logprobs": True, "top_logprobs": 5}, id="top_logprobs"),
-    pytest.param({"top_logprobs": 0}, {"logprobs": False}, id="top_logprobs 0"),
-    pytest.param(
+    "text.verbosity": ({"text": {"verbosity": "low"}}, {"format": None}),
+    "truncation auto": ({"truncation": "auto"}, {"truncate": True}),
+    "truncation disabled": ({"truncation": "disabled"}, {"truncate": False}),
+    "absent": ({}, {"truncate": None, "logprobs": False, "top_logprobs": None}),
+    "top_logprobs": ({"top_logprobs": 5}, {"logprobs": True, "top_logprobs": 5}),
+    "top_logprobs 0": ({"top_logprobs": 0}, {"logprobs": False}),
+    "include logprobs": (
         {"include": ["message.output_text.logprobs"]},
         {"logprobs": True, "top_logprobs": None},
-        id="include logprobs",
     ),
-    pytest.param(
-        {"include": ["web_search_call.results"]}, {"logprobs": False}, id="include others"
-    ),
-    pytest.param({"metadata": {"timeout_ms": "5000"}}, {"timeout_ms": 5000}, id="metadata timeout"),
-    pytest.param({"keep_alive": "5m"}, {"keep_alive": "5m"}, id="keep_alive"),
-    pytest.param({"think": "low"}, {"think": "low"}, id="think"),
-]
+    "include others": ({"include": ["web_search_call.results"]}, {"logprobs": False}),
+    "metadata timeout": ({"metadata": {"timeout_ms": "5000"}}, {"timeout_ms": 5000}),
+    "keep_alive": ({"keep_alive": "5m"}, {"keep_alive": "5m"}),
+    "think": ({"think": "low"}, {"think": "low"}),
+}
 
 
-@pytest.mark.parametrize(("fields", "expected"), PARAMS)
+@pytest.mark.parametrize(("fields", "expected"), PARAMS.values(), ids=PARAMS)
 def test_fields_become_parameters(fields: dict[str, Any], expected: dict[str, Any]) -> None:
     params = request(**fields).params
 
@@ -167,143 +158,104 @@ def test_fields_become_parameters(fields: dict[str, Any], expected: dict[str, An
     assert found == expected
 
 
-REFUSED = [
-    pytest.param({"model": ...}, "model", "missing_required_parameter", id="no model"),
-    pytest.param({"input": ...}, "input", "missing_required_parameter", id="no input"),
-    pytest.param({"input": None}, "input", "missing_required_parameter", id="input null"),
-    pytest.param({"input": ""}, "input", "missing_required_parameter", id="input empty text"),
-    pytest.param({"input": 5}, "input", "invalid_type", id="input a number"),
-    pytest.param({"input": ["x"]}, "input[0]", "invalid_type", id="item a string"),
-    pytest.param({"background": True}, "background", "unsupported_parameter", id="background"),
-    pytest.param(
-        {"conversation": "conv_1"}, "conversation", "unsupported_parameter", id="conversation"
-    ),
-    pytest.param({"prompt": {"id": "p"}}, "prompt", "unsupported_parameter", id="prompt"),
-    pytest.param({"moderation": {}}, "moderation", "unsupported_parameter", id="moderation"),
-    pytest.param({"truncation": "maybe"}, "truncation", "invalid_value", id="truncation"),
-    pytest.param({"top_logprobs": 21}, "top_logprobs", "invalid_value", id="top_logprobs"),
-    pytest.param({"max_output_tokens": 0}, "max_output_tokens", "invalid_value", id="0 tokens"),
-    pytest.param({"include": [5]}, "include[0]", "invalid_type", id="include"),
-    pytest.param({"instructions": 5}, "instructions", "invalid_type", id="instructions"),
-    pytest.param(
+MISSING = "missing_required_parameter"
+TYPE, VALUE, UNSUPPORTED = "invalid_type", "invalid_value", "unsupported_value"
+REFUSED: dict[str, Any] = {
+    "no model": ({"model": ...}, "model", MISSING),
+    "no input": ({"input": ...}, "input", MISSING),
+    "input null": ({"input": None}, "input", MISSING),
+    "input empty text": ({"input": ""}, "input", MISSING),
+    "input a number": ({"input": 5}, "input", TYPE),
+    "item a string": ({"input": ["x"]}, "input[0]", TYPE),
+    "background": ({"background": True}, "background", "unsupported_parameter"),
+    "conversation": ({"conversation": "conv_1"}, "conversation", "unsupported_parameter"),
+    "prompt": ({"prompt": {"id": "p"}}, "prompt", "unsupported_parameter"),
+    "moderation": ({"moderation": {}}, "moderation", "unsupported_parameter"),
+    "truncation": ({"truncation": "maybe"}, "truncation", VALUE),
+    "top_logprobs": ({"top_logprobs": 21}, "top_logprobs", VALUE),
+    "0 tokens": ({"max_output_tokens": 0}, "max_output_tokens", VALUE),
+    "include": ({"include": [5]}, "include[0]", TYPE),
+    "instructions": ({"instructions": 5}, "instructions", TYPE),
+    "schema missing": (
         {"text": {"format": {"type": "json_schema"}}},
         "text.format.schema",
-        "missing_required_parameter",
-        id="schema missing",
+        MISSING,
     ),
-    pytest.param(
-        {"text": {"format": {"type": "yaml"}}},
-        "text.format.type",
-        "invalid_value",
-        id="format unknown",
-    ),
-    pytest.param(
+    "format unknown": ({"text": {"format": {"type": "yaml"}}}, "text.format.type", VALUE),
+    "previous_response_id unknown": (
         {"previous_response_id": "resp_x"},
         "previous_response_id",
         "previous_response_not_found",
-        id="previous_response_id unknown",
     ),
-    pytest.param(
-        {"metadata": {str(n): "x" for n in range(17)}},
-        "metadata",
-        "invalid_value",
-        id="17 metadata keys",
-    ),
-    pytest.param(
-        {"metadata": {"k" * 65: "x"}}, f"metadata.{'k' * 64}", "invalid_value", id="long key"
-    ),
-    pytest.param({"metadata": {"k": "x" * 513}}, "metadata.k", "invalid_value", id="long value"),
-    pytest.param({"metadata": {"k": {}}}, "metadata.k", "invalid_type", id="nested metadata"),
-    pytest.param(
-        {"input": [{"type": "hologram"}]}, "input[0].type", "invalid_value", id="unknown item"
-    ),
-    pytest.param(
-        {"input": [{}]}, "input[0].type", "missing_required_parameter", id="item of no kind"
-    ),
-    pytest.param(
-        {"input": [{"role": "tool", "content": "x"}]},
-        "input[0].role",
-        "invalid_value",
-        id="unknown role",
-    ),
-    pytest.param(
+    "17 metadata keys": ({"metadata": {str(n): "x" for n in range(17)}}, "metadata", VALUE),
+    "long key": ({"metadata": {"k" * 65: "x"}}, f"metadata.{'k' * 64}", VALUE),
+    "long value": ({"metadata": {"k": "x" * 513}}, "metadata.k", VALUE),
+    "nested metadata": ({"metadata": {"k": {}}}, "metadata.k", TYPE),
+    "unknown item": ({"input": [{"type": "hologram"}]}, "input[0].type", VALUE),
+    "item of no kind": ({"input": [{}]}, "input[0].type", MISSING),
+    "unknown role": ({"input": [{"role": "tool", "content": "x"}]}, "input[0].role", VALUE),
+    "item_reference unknown": (
         {"input": [{"type": "item_reference", "id": "msg_x"}]},
         "input[0].id",
         "item_not_found",
-        id="item_reference unknown",
     ),
-    pytest.param(
+    "image file_id": (
         {"input": [said("user", {"type": "input_image", "file_id": "f"})]},
         "input[0].content[0].file_id",
-        "unsupported_value",
-        id="image file_id",
+        UNSUPPORTED,
     ),
-    pytest.param(
+    "file file_id": (
         {"input": [said("user", {"type": "input_file", "file_id": "f"})]},
         "input[0].content[0].file_id",
-        "unsupported_value",
-        id="file file_id",
+        UNSUPPORTED,
     ),
-    pytest.param(
+    "file_url of another scheme": (
         {"input": [said("user", {"type": "input_file", "file_url": "file:///etc/passwd"})]},
         "input[0].content[0].file_url",
         "invalid_file_url",
-        id="file_url of another scheme",
     ),
-    pytest.param(
+    "file_url empty": (
         {"input": [said("user", {"type": "input_file", "file_url": ""})]},
         "input[0].content[0].file_url",
-        "missing_required_parameter",
-        id="file_url empty",
+        MISSING,
     ),
-    pytest.param(
+    "file_url of the system": (
         {"input": [said("system", {"type": "input_file", "file_url": "https://x.test/a"})]},
         "input[0].content[0].file_url",
-        "unsupported_value",
-        id="file_url of the system",
+        UNSUPPORTED,
     ),
-    pytest.param(
+    "unknown part": (
         {"input": [said("user", {"type": "hologram"})]},
         "input[0].content[0].type",
-        "invalid_value",
-        id="unknown part",
+        VALUE,
     ),
-    pytest.param(
-        {"tools": [{"type": "function"}]},
-        "tools[0].name",
-        "missing_required_parameter",
-        id="tool without a name",
-    ),
-    pytest.param({"tool_choice": "perhaps"}, "tool_choice", "invalid_value", id="choice word"),
-    pytest.param({"tool_choice": "required"}, "tool_choice", "invalid_value", id="no tools"),
-    pytest.param(
+    "tool without a name": ({"tools": [{"type": "function"}]}, "tools[0].name", MISSING),
+    "choice word": ({"tool_choice": "perhaps"}, "tool_choice", VALUE),
+    "no tools": ({"tool_choice": "required"}, "tool_choice", VALUE),
+    "unknown tool": (
         {"tools": [WEATHER], "tool_choice": {"type": "function", "name": "ghost"}},
         "tool_choice.name",
-        "invalid_value",
-        id="unknown tool",
+        VALUE,
     ),
-    pytest.param(
+    "tool of another namespace": (
         {
             "tools": [FILES],
             "tool_choice": {"type": "function", "name": "read", "namespace": "other"},
         },
         "tool_choice.name",
-        "invalid_value",
-        id="tool of another namespace",
+        VALUE,
     ),
-    pytest.param(
+    "hosted tool chosen": (
         {"tools": [WEATHER], "tool_choice": {"type": "web_search_preview"}},
         "tool_choice.type",
-        "unsupported_value",
-        id="hosted tool chosen",
+        UNSUPPORTED,
     ),
-    pytest.param(
+    "mcp chosen": (
         {"tools": [WEATHER], "tool_choice": {"type": "mcp", "server_label": "x"}},
         "tool_choice.type",
-        "unsupported_value",
-        id="mcp chosen",
+        UNSUPPORTED,
     ),
-    pytest.param(
+    "only hosted tools allowed and one required": (
         {
             "tools": [WEATHER],
             "tool_choice": {
@@ -313,13 +265,12 @@ REFUSED = [
             },
         },
         "tool_choice.tools",
-        "invalid_value",
-        id="only hosted tools allowed and one required",
+        VALUE,
     ),
-]
+}
 
 
-@pytest.mark.parametrize(("fields", "param", "code"), REFUSED)
+@pytest.mark.parametrize(("fields", "param", "code"), REFUSED.values(), ids=REFUSED)
 def test_what_cannot_be_served_is_refused_by_its_path(
     fields: dict[str, Any], param: str, code: str
 ) -> None:
@@ -489,50 +440,42 @@ def told(content: str, name: str = "get_weather", **more: Any) -> Message:
     return Message("tool", content, tool_call_id="call_1", tool_name=name, **more)
 
 
-ITEMS = [
-    pytest.param(
-        [{"role": "user", "content": "hi"}], [Message("user", "hi")], id="message without a type"
-    ),
-    pytest.param([said("USER", text("hi"))], [Message("user", "hi")], id="role in capitals"),
-    pytest.param(
+ITEMS: dict[str, Any] = {
+    "message without a type": ([{"role": "user", "content": "hi"}], [Message("user", "hi")]),
+    "role in capitals": ([said("USER", text("hi"))], [Message("user", "hi")]),
+    "developer": (
         [said("developer", text("be kind")), said("system", text("too")), said("user", text("hi"))],
         [Message("system", "be kind"), Message("system", "too"), Message("user", "hi")],
-        id="developer",
     ),
-    pytest.param(
+    "text parts": (
         [said("user", text("a"), text("b", "text"), {"type": "refusal", "refusal": "c"})],
         [Message("user", "a\nb\nc")],
-        id="text parts",
     ),
-    pytest.param(
+    "input_image": (
         [said("user", {"type": "input_image", "image_url": PNG_URL, "detail": "low"})],
         [Message("user", media=(Media("image", PNG, param="input[0].content[0].image_url"),))],
-        id="input_image",
     ),
-    pytest.param(
+    "input_file": (
         [said("user", {"type": "input_file", "file_data": TEXT_URL, "filename": "n.txt"})],
         [Message("user", "n.txt\nhello")],
-        id="input_file",
     ),
-    pytest.param(
+    "input_audio": (
         [said("user", {"type": "input_audio", "input_audio": {"data": PNG, "format": "wav"}})],
         [
             Message(
                 "user", media=(Media("audio", PNG, param="input[0].content[0].input_audio.data"),)
             )
         ],
-        id="input_audio",
     ),
-    pytest.param(
+    "phase, status, id": (
         [
             said("user", text("a"), id="msg_u", status="completed"),
             said("assistant", text("b", "output_text"), phase="commentary", id="msg_a"),
             said("user", text("c")),
         ],
         [Message("user", "a"), Message("assistant", "b"), Message("user", "c")],
-        id="phase, status, id",
     ),
-    pytest.param(
+    "one turn is one message": (
         [
             {"type": "reasoning", "summary": [text("hm", "summary_text")]},
             said("assistant", text("I look", "output_text")),
@@ -544,9 +487,8 @@ ITEMS = [
             Message("assistant", "I look", "hm", tool_calls=(CALL, replace(CALL, id="call_2"))),
             told("sunny"),
         ],
-        id="one turn is one message",
     ),
-    pytest.param(
+    "several messages of one turn": (
         [
             said("assistant", text("a", "output_text"), text("b", "output_text")),
             said("assistant", text("c", "output_text")),
@@ -555,9 +497,8 @@ ITEMS = [
             said("user", text("go on")),
         ],
         [Message("assistant", "ab\nc"), Message("user", "go on")],
-        id="several messages of one turn",
     ),
-    pytest.param(
+    "reasoning: ours, content, summary": (
         [
             {
                 "type": "reasoning",
@@ -580,26 +521,20 @@ ITEMS = [
             FUNCTION_CALL,
             output("x"),
         ],
-        [
-            Message("assistant", "", "sealed\ncontent\none\ntwo", tool_calls=(CALL,)),
-            told("x"),
-        ],
-        id="reasoning: ours, content, summary",
+        [Message("assistant", "", "sealed\ncontent\none\ntwo", tool_calls=(CALL,)), told("x")],
     ),
-    pytest.param(
+    "reasoning that led to nothing": (
         [{"type": "reasoning", "summary": [text("lost", "summary_text")]}, said("user", text("a"))],
         [Message("user", "a")],
-        id="reasoning that led to nothing",
     ),
-    pytest.param(
+    "reasoning inside a message": (
         [
             said("assistant", {"type": "reasoning", "text": "hm"}, text("a")),
             said("user", text("b")),
         ],
         [Message("assistant", "a", "hm"), Message("user", "b")],
-        id="reasoning inside a message",
     ),
-    pytest.param(
+    "broken arguments": (
         [{**FUNCTION_CALL, "arguments": "broken"}, output("x")],
         [
             Message(
@@ -608,23 +543,17 @@ ITEMS = [
             ),
             told("x"),
         ],
-        id="broken arguments",
     ),
-    pytest.param(
-        [
-            {**FUNCTION_CALL, "name": "read", "namespace": "mcp__files"},
-            output("x"),
-        ],
+    "call in a namespace": (
+        [{**FUNCTION_CALL, "name": "read", "namespace": "mcp__files"}, output("x")],
         [
             Message(
-                "assistant",
-                tool_calls=(ToolCall("call_1", "mcp__files__read", {"city": "Paris"}),),
+                "assistant", tool_calls=(ToolCall("call_1", "mcp__files__read", {"city": "Paris"}),)
             ),
             told("x", "mcp__files__read"),
         ],
-        id="call in a namespace",
     ),
-    pytest.param(
+    "custom tool call": (
         [
             {"type": "custom_tool_call", "call_id": "call_1", "name": "patch", "input": "***"},
             output("done", "custom_tool_call_output"),
@@ -633,32 +562,27 @@ ITEMS = [
             Message("assistant", tool_calls=(ToolCall("call_1", "patch", {"input": "***"}),)),
             told("done", "patch"),
         ],
-        id="custom tool call",
     ),
-    pytest.param(
+    "output of parts": (
         [FUNCTION_CALL, output([text("a"), {"type": "input_image", "image_url": PNG_URL}])],
         [
             Message("assistant", tool_calls=(CALL,)),
             told("a", media=(Media("image", PNG, param="input[1].output[1].image_url"),)),
         ],
-        id="output of parts",
     ),
-    pytest.param(
+    "output an object": (
         [FUNCTION_CALL, output({"a": 1})],
         [Message("assistant", tool_calls=(CALL,)), told('{"a":1}')],
-        id="output an object",
     ),
-    pytest.param(
+    "output null": (
         [FUNCTION_CALL, output(None)],
         [Message("assistant", tool_calls=(CALL,)), told("")],
-        id="output null",
     ),
-    pytest.param(
+    "output without its call": (
         [output("x"), said("user", text("a"))],
         [told("x", ""), Message("user", "a")],
-        id="output without its call",
     ),
-    pytest.param(
+    "mcp_call": (
         [
             {"type": "mcp_call", "id": "mcp_1", "name": "ask", "arguments": "{}", "output": "yes"},
             {"type": "mcp_call", "id": "mcp_2", "name": "ask", "arguments": "{}", "error": "no"},
@@ -669,9 +593,8 @@ ITEMS = [
             Message("assistant", tool_calls=(ToolCall("mcp_2", "ask", {}),)),
             Message("tool", "no", tool_call_id="mcp_2", tool_name="ask"),
         ],
-        id="mcp_call",
     ),
-    pytest.param(
+    "local_shell_call": (
         [
             {"type": "local_shell_call", "call_id": "call_1", "action": {"command": ["ls"]}},
             {"type": "local_shell_call_output", "id": "call_1", "output": "a.txt"},
@@ -682,9 +605,8 @@ ITEMS = [
             ),
             told("a.txt", "local_shell"),
         ],
-        id="local_shell_call",
     ),
-    pytest.param(
+    "shell_call": (
         [
             {"type": "shell_call", "call_id": "call_1", "action": {"commands": ["ls"]}},
             output([{"stdout": "a", "stderr": ""}], "shell_call_output"),
@@ -693,9 +615,8 @@ ITEMS = [
             Message("assistant", tool_calls=(ToolCall("call_1", "shell", {"commands": ["ls"]}),)),
             told('{"stdout":"a","stderr":""}', "shell"),
         ],
-        id="shell_call",
     ),
-    pytest.param(
+    "apply_patch_call": (
         [
             {"type": "apply_patch_call", "call_id": "call_1", "operation": {"path": "a"}},
             output("done", "apply_patch_call_output"),
@@ -704,9 +625,8 @@ ITEMS = [
             Message("assistant", tool_calls=(ToolCall("call_1", "apply_patch", {"path": "a"}),)),
             told("done", "apply_patch"),
         ],
-        id="apply_patch_call",
     ),
-    pytest.param(
+    "computer_call": (
         [
             {"type": "computer_call", "call_id": "call_1", "actions": [{"type": "click"}]},
             output({"type": "computer_screenshot", "image_url": PNG_URL}, "computer_call_output"),
@@ -720,26 +640,21 @@ ITEMS = [
                 "", "computer", media=(Media("image", PNG, param="input[1].output[0].image_url"),)
             ),
         ],
-        id="computer_call",
     ),
-    pytest.param(
+    "item_reference": (
         [{"type": "item_reference", "id": "msg_2"}, said("user", text("sure?"))],
         [Message("assistant", "Paris."), Message("user", "sure?")],
-        id="item_reference",
     ),
-    pytest.param(
+    "item_reference without a type": (
         [{"id": "msg_2"}, said("user", text("sure?"))],
         [Message("assistant", "Paris."), Message("user", "sure?")],
-        id="item_reference without a type",
     ),
-    pytest.param([], [Message("user", ".")], id="empty list"),
-    pytest.param(
-        [{"type": "additional_tools", "tools": []}], [Message("user", ".")], id="only tools"
-    ),
-]
+    "empty list": ([], [Message("user", ".")]),
+    "only tools": ([{"type": "additional_tools", "tools": []}], [Message("user", ".")]),
+}
 
 
-@pytest.mark.parametrize(("items", "expected"), ITEMS)
+@pytest.mark.parametrize(("items", "expected"), ITEMS.values(), ids=ITEMS)
 def test_items_become_messages(items: list[Any], expected: list[Message]) -> None:
     assert messages(*items) == expected
 
@@ -868,13 +783,12 @@ def test_too_many_items_are_refused() -> None:
 
 # --- stored form ------------------------------------------------------------------------------
 
-STORED_FORMS = [
-    pytest.param(
+STORED_FORMS: dict[str, Any] = {
+    "a string": (
         "hi",
         {"type": "message", "role": "user", "status": "completed", "content": [text("hi")]},
-        id="a string",
     ),
-    pytest.param(
+    "a message with string content": (
         [{"role": "Assistant", "content": "yes", "id": "msg_9"}],
         {
             "id": "msg_9",
@@ -883,9 +797,8 @@ STORED_FORMS = [
             "status": "completed",
             "content": [{"type": "output_text", "text": "yes", "annotations": []}],
         },
-        id="a message with string content",
     ),
-    pytest.param(
+    "parts get the vendor's names": (
         [said("user", text("a", "text"), "b", text("c"), status="in_progress")],
         {
             "type": "message",
@@ -893,19 +806,17 @@ STORED_FORMS = [
             "status": "in_progress",
             "content": [text("a"), text("b"), text("c")],
         },
-        id="parts get the vendor's names",
     ),
-    pytest.param(
+    "no content": (
         [{"role": "assistant", "content": None}],
         {"type": "message", "role": "assistant", "status": "completed", "content": []},
-        id="no content",
     ),
-    pytest.param([FUNCTION_CALL], FUNCTION_CALL, id="other items as they are"),
-    pytest.param([{"id": "msg_2"}], STORED["resp_2"][0] | {"status": "completed"}, id="reference"),
-]
+    "other items as they are": ([FUNCTION_CALL], FUNCTION_CALL),
+    "reference": ([{"id": "msg_2"}], STORED["resp_2"][0] | {"status": "completed"}),
+}
 
 
-@pytest.mark.parametrize(("given", "stored"), STORED_FORMS)
+@pytest.mark.parametrize(("given", "stored"), STORED_FORMS.values(), ids=STORED_FORMS)
 def test_input_is_kept_in_one_form(given: Any, stored: Any) -> None:
     assert echo(input=given).input_items == (stored,)
 
@@ -988,43 +899,38 @@ def test_too_many_tools_are_refused() -> None:
         parse(RuntimeSettings(max_tools=1), tools=[FILES])
 
 
-CHOICES = [
-    pytest.param(None, ToolChoice(), 4, id="absent"),
-    pytest.param("auto", ToolChoice(), 4, id="auto"),
-    pytest.param("none", ToolChoice("none"), 4, id="none"),
-    pytest.param("required", ToolChoice("required"), 4, id="required"),
-    pytest.param({"type": "auto"}, ToolChoice(), 4, id="auto as an object"),
-    pytest.param(
+CHOICES: dict[str, Any] = {
+    "absent": (None, ToolChoice(), 4),
+    "auto": ("auto", ToolChoice(), 4),
+    "none": ("none", ToolChoice("none"), 4),
+    "required": ("required", ToolChoice("required"), 4),
+    "auto as an object": ({"type": "auto"}, ToolChoice(), 4),
+    "function": (
         {"type": "function", "name": "get_weather"},
         ToolChoice("required", ("get_weather",)),
         4,
-        id="function",
     ),
-    pytest.param(
+    "function, chat form": (
         {"type": "function", "function": {"name": "get_weather"}},
         ToolChoice("required", ("get_weather",)),
         4,
-        id="function, chat form",
     ),
-    pytest.param(
+    "custom": (
         {"type": "custom", "name": "apply_patch"},
         ToolChoice("required", ("apply_patch",)),
         4,
-        id="custom",
     ),
-    pytest.param(
+    "by the caller's name": (
         {"type": "function", "name": "read"},
         ToolChoice("required", ("mcp__files__read",)),
         4,
-        id="by the caller's name",
     ),
-    pytest.param(
+    "by namespace and name": (
         {"type": "function", "name": "read", "namespace": "mcp__files"},
         ToolChoice("required", ("mcp__files__read",)),
         4,
-        id="by namespace and name",
     ),
-    pytest.param(
+    "allowed_tools auto": (
         {
             "type": "allowed_tools",
             "mode": "auto",
@@ -1032,9 +938,8 @@ CHOICES = [
         },
         ToolChoice(),
         1,
-        id="allowed_tools auto",
     ),
-    pytest.param(
+    "allowed_tools required": (
         {
             "type": "allowed_tools",
             "mode": "required",
@@ -1042,18 +947,16 @@ CHOICES = [
         },
         ToolChoice("required"),
         2,
-        id="allowed_tools required",
     ),
-    pytest.param(
+    "only hosted tools allowed": (
         {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "image_generation"}]},
         ToolChoice(),
         0,
-        id="only hosted tools allowed",
     ),
-]
+}
 
 
-@pytest.mark.parametrize(("choice", "expected", "count"), CHOICES)
+@pytest.mark.parametrize(("choice", "expected", "count"), CHOICES.values(), ids=CHOICES)
 def test_a_tool_choice_is_read(choice: Any, expected: ToolChoice, count: int) -> None:
     read = request(tools=[WEATHER, PATCH, FILES], tool_choice=choice)
 

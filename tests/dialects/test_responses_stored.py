@@ -133,20 +133,18 @@ def test_what_was_kept_is_read_back_as_the_same_conversation() -> None:
 
 
 ITEMS = [{"id": f"msg_{n}", "type": "message"} for n in range(1, 31)]
-PAGES = [
-    pytest.param({}, range(30, 10, -1), True, id="newest twenty"),
-    pytest.param({"order": "asc", "limit": "3"}, range(1, 4), True, id="oldest three"),
-    pytest.param({"after": "msg_3"}, range(2, 0, -1), False, id="after, newest first"),
-    pytest.param(
-        {"order": "asc", "after": "msg_28"}, range(29, 31), False, id="after, oldest first"
-    ),
-    pytest.param({"limit": "30"}, range(30, 0, -1), False, id="exactly all"),
-    pytest.param({"limit": "100", "include": "x"}, range(30, 0, -1), False, id="more than all"),
-    pytest.param({"after": "msg_1"}, range(0), False, id="nothing left"),
-]
+PAGES: dict[str, Any] = {
+    "newest twenty": ({}, range(30, 10, -1), True),
+    "oldest three": ({"order": "asc", "limit": "3"}, range(1, 4), True),
+    "after, newest first": ({"after": "msg_3"}, range(2, 0, -1), False),
+    "after, oldest first": ({"order": "asc", "after": "msg_28"}, range(29, 31), False),
+    "exactly all": ({"limit": "30"}, range(30, 0, -1), False),
+    "more than all": ({"limit": "100", "include": "x"}, range(30, 0, -1), False),
+    "nothing left": ({"after": "msg_1"}, range(0), False),
+}
 
 
-@pytest.mark.parametrize(("query", "numbers", "more"), PAGES)
+@pytest.mark.parametrize(("query", "numbers", "more"), PAGES.values(), ids=PAGES)
 def test_items_are_paged(query: dict[str, str], numbers: range, more: bool) -> None:
     page = stored.items_page(ITEMS, query)
 

@@ -117,26 +117,24 @@ CUSTOM = [
     "custom_tool_call_input.done",
     "output_item.done",
 ]
-ORDERS = [
-    pytest.param([TextDelta("a")], MESSAGE, id="message"),
-    pytest.param([], EMPTY_MESSAGE, id="nothing at all"),
-    pytest.param([ThinkingDelta("a")], REASONING + EMPTY_MESSAGE, id="thinking alone"),
-    pytest.param([WEATHER], FUNCTION, id="a call alone"),
-    pytest.param([PATCH], CUSTOM, id="a custom call"),
-    pytest.param(
+ORDERS: dict[str, Any] = {
+    "message": ([TextDelta("a")], MESSAGE),
+    "nothing at all": ([], EMPTY_MESSAGE),
+    "thinking alone": ([ThinkingDelta("a")], REASONING + EMPTY_MESSAGE),
+    "a call alone": ([WEATHER], FUNCTION),
+    "a custom call": ([PATCH], CUSTOM),
+    "all of them": (
         [ThinkingDelta("a"), TextDelta("b"), WEATHER, PATCH],
         REASONING + MESSAGE + FUNCTION + CUSTOM,
-        id="all of them",
     ),
-    pytest.param(
+    "thinking after text": (
         [TextDelta("a"), ThinkingDelta("b"), TextDelta("c")],
         MESSAGE + REASONING + MESSAGE,
-        id="thinking after text",
     ),
-]
+}
 
 
-@pytest.mark.parametrize(("events", "order"), ORDERS)
+@pytest.mark.parametrize(("events", "order"), ORDERS.values(), ids=ORDERS)
 def test_events_come_in_the_order_sdks_check(events: list[Event], order: list[str]) -> None:
     together = streamed([*events, Finish("stop", USAGE)])
     apart = streamed(*[[event] for event in events], [Finish("stop", USAGE)])
@@ -410,20 +408,19 @@ def test_only_the_item_that_was_cut_off_is_incomplete() -> None:
     assert statuses == ["completed", "completed", "completed"]
 
 
-FAILURES: list[Any] = [
-    pytest.param(UpstreamError("it broke"), "server_error", id="upstream"),
-    pytest.param(QuotaExhausted("spent"), "rate_limit_exceeded", id="429"),
-    pytest.param(InvalidRequest("bad"), "invalid_prompt", id="400"),
-    pytest.param(ContextOverflow("long"), "context_length_exceeded", id="context"),
-    pytest.param(
+FAILURES: dict[str, Any] = {
+    "upstream": (UpstreamError("it broke"), "server_error"),
+    "429": (QuotaExhausted("spent"), "rate_limit_exceeded"),
+    "400": (InvalidRequest("bad"), "invalid_prompt"),
+    "context": (ContextOverflow("long"), "context_length_exceeded"),
+    "image word": (
         InvalidRequest("no", code="failed_to_download_image"),
         "failed_to_download_image",
-        id="image word",
     ),
-]
+}
 
 
-@pytest.mark.parametrize(("error", "code"), FAILURES)
+@pytest.mark.parametrize(("error", "code"), FAILURES.values(), ids=FAILURES)
 def test_a_failure_ends_with_the_whole_object(error: GatewayError, code: str) -> None:
     builder = Builder(ENVELOPE)
 

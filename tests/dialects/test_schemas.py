@@ -188,11 +188,7 @@ MOVE = {
 }
 DELETE = {"type": "object", "properties": {"op": {"const": "delete"}, "force": {"type": "boolean"}},
           "required": ["op"]}  # fmt: skip
-BOTH = {
-    "op": {"enum": ["move", "delete"]},
-    "to": {"type": "string"},
-    "force": {"type": "boolean"},
-}
+BOTH = {"op": {"enum": ["move", "delete"]}, "to": {"type": "string"}, "force": {"type": "boolean"}}
 FOLDED = {
     "oneOf": ({"type": "object", "oneOf": [MOVE, DELETE]}, BOTH, ["op"]),
     "anyOf": ({"anyOf": [MOVE, DELETE]}, BOTH, ["op"]),
@@ -267,10 +263,7 @@ REFERENCES = {
         {"anyOf": [{"type": "string"}, {"$ref": "#/anyOf/0"}]},
         {"anyOf": [{"type": "string"}, {"type": "string"}]},
     ),
-    "boolean target": (
-        {"items": {"$ref": "#/$defs/A"}, "$defs": {"A": True}},
-        {"items": {}},
-    ),
+    "boolean target": ({"items": {"$ref": "#/$defs/A"}, "$defs": {"A": True}}, {"items": {}}),
     "nowhere": ({"items": {"$ref": "#/$defs/A"}}, {"items": {"type": "object"}}),
     "no schema": (
         {"items": {"$ref": "#/$defs/A"}, "$defs": {"A": 5}},
@@ -308,9 +301,7 @@ REFERENCES = {
             },
         },
         {
-            "$defs": {
-                "A": {"properties": {"b": {"properties": {"a": {"$ref": "#/$defs/A"}}}}},
-            },
+            "$defs": {"A": {"properties": {"b": {"properties": {"a": {"$ref": "#/$defs/A"}}}}}},
             "items": {"properties": {"b": {"properties": {"a": {"$ref": "#/$defs/A"}}}}},
         },
     ),

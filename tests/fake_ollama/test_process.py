@@ -121,10 +121,7 @@ def test_the_process_prints_its_url_answers_and_ends_on_sigterm(
     assert process.stdout is not None
     url = urlsplit(process.stdout.readline().strip())
     connection = http.client.HTTPConnection(str(url.hostname), url.port or 0, timeout=TIMEOUT_S)
-    body = {
-        "model": "all-minilm",
-        "input": "a",
-    }
+    body = {"model": "all-minilm", "input": "a"}
     embedded = on(connection, "POST", "/api/embed", body)
     connection.close()
     process.send_signal(signal.SIGTERM)

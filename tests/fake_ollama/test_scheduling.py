@@ -134,8 +134,7 @@ def test_a_gate_stands_on_a_path(ollama: FakeOllama) -> None:
 
 def test_delays_of_a_script_are_taken(ollama: FakeOllama) -> None:
     ollama.script(
-        MODEL,
-        Script(content=["a", "b"], load_delay_s=0.02, first_delay_s=0.02, delay_s=0.02),
+        MODEL, Script(content=["a", "b"], load_delay_s=0.02, first_delay_s=0.02, delay_s=0.02)
     )
 
     last = chat(ollama, MODEL).last

@@ -222,9 +222,7 @@ def test_an_abandoned_answer_ends_its_connection(ollama: FakeOllama) -> None:
     assert text_of(again) == TEXT
 
 
-def test_a_whole_answer_closed_after_its_last_line_keeps_its_connection(
-    ollama: FakeOllama,
-) -> None:
+def test_a_whole_answer_closed_after_its_last_line_keeps_its_connection(ollama: FakeOllama) -> None:
     scripted(ollama)
 
     with client_of(ollama) as client:

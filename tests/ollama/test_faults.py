@@ -124,12 +124,7 @@ STATUSES: list[tuple[str, int, str, type[GatewayError], int, str, dict[str, Any]
 @pytest.mark.parametrize(("status", "text", "kind", "public", "code", "more"),
                          [s[1:] for s in STATUSES], ids=[s[0] for s in STATUSES])  # fmt: skip
 def test_a_status_and_its_text_become_an_error(
-    status: int,
-    text: str,
-    kind: type[GatewayError],
-    public: int,
-    code: str,
-    more: dict[str, Any],
+    status: int, text: str, kind: type[GatewayError], public: int, code: str, more: dict[str, Any]
 ) -> None:
     error = faults.from_status(status, json.dumps({"error": text}).encode(), None, "/api/chat")
 

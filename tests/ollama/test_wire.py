@@ -127,11 +127,7 @@ EMBEDS: list[tuple[str, EmbedRequest, dict[str, Any]]] = [
 def test_an_embedding_request_is_encoded(request_: EmbedRequest, wanted: dict[str, Any]) -> None:
     assert (
         json.loads(wire.encode_embed(request_, NAME))
-        == {
-            "model": NAME,
-            "input": ["a", ""],
-        }
-        | wanted
+        == {"model": NAME, "input": ["a", ""]} | wanted
     )
 
 

@@ -157,11 +157,7 @@ def test_a_gateway_that_dies_loses_nothing_but_its_own_streams(
     headers = {"Authorization": f"Bearer {key}"}
     with ollama.hold("tinyllama", at=2) as gate:
         cut = requests.post(
-            f"{victim.url}/v1/chat/completions",
-            json=body,
-            headers=headers,
-            stream=True,
-            timeout=60,
+            f"{victim.url}/v1/chat/completions", json=body, headers=headers, stream=True, timeout=60
         )
         gate.wait_reached()
         lost_id = cut.headers["x-request-id"]

@@ -7,9 +7,7 @@ import threading
 from contextlib import suppress
 from dataclasses import replace
 
-from gateway.errors import (
-    Unavailable,
-)
+from gateway.errors import Unavailable
 from tests.services.fleets import ALICE, BOB, Bench, model, server
 
 

@@ -26,8 +26,7 @@ def test_a_new_key_is_found_by_its_secret(worker: Worker) -> None:
 
 
 @pytest.mark.parametrize(
-    "secret",
-    ["sk-o2a-" + "A" * 49, "sk-o2a-short", "sk-other-product-key", "ключ", "", "x" * 5000],
+    "secret", ["sk-o2a-" + "A" * 49, "sk-o2a-short", "sk-other-product-key", "ключ", "", "x" * 5000]
 )
 def test_an_unknown_key_is_refused_alike(worker: Worker, secret: str) -> None:
     with pytest.raises(Unauthenticated) as caught:

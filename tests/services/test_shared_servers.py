@@ -47,11 +47,7 @@ class Site:
 
     def ask(self, method: str, path: str, body: object = None) -> dict:
         response = requests.request(
-            method,
-            f"{self._url}/api/admin/v1{path}",
-            json=body,
-            headers=self._headers,
-            timeout=30,
+            method, f"{self._url}/api/admin/v1{path}", json=body, headers=self._headers, timeout=30
         )
         assert response.ok, response.text
         return response.json()

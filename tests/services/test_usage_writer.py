@@ -145,11 +145,7 @@ def test_a_settled_call_is_a_row_with_everything_known_of_it(
 
     assert (row.request_id, row.created_at, row.key_name) == ("req_000001", AT, "laptop")
     assert (row.status, row.completion_tokens, row.reasoning_tokens) == (200, 20, 7)
-    assert (row.explain, row.counted, row.has_tools) == (
-        {"options": {"num_ctx": 4096}},
-        True,
-        True,
-    )
+    assert (row.explain, row.counted, row.has_tools) == ({"options": {"num_ctx": 4096}}, True, True)
     assert (body.request_body, body.response_body) == ("ask", "answer")
     assert_sums_agree(any_store)
 

@@ -187,10 +187,7 @@ def test_the_tool_runner_loops_by_itself(
     assert shared_ollama.calls("/api/chat")[0].json["tools"][0]["function"]["name"] == "get_weather"
 
 
-CHOICES = [
-    ("any", {"type": "any"}),
-    ("tool", {"type": "tool", "name": "get_weather"}),
-]
+CHOICES = [("any", {"type": "any"}), ("tool", {"type": "tool", "name": "get_weather"})]
 
 
 @pytest.mark.parametrize("model", ["llama3.2", "gemma3:4b"])

@@ -35,10 +35,7 @@ def test_a_thinking_answer_streams_thought_first(
 
     chunks = list(
         client.chat.completions.create(
-            model="qwen3:8b",
-            messages=HELLO,
-            stream=True,
-            stream_options={"include_usage": True},
+            model="qwen3:8b", messages=HELLO, stream=True, stream_options={"include_usage": True}
         )
     )
 

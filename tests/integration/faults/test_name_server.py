@@ -87,10 +87,7 @@ def test_a_name_server_that_hangs_stops_nobody_else(tmp_path: Path):
         port = named.url.rpartition(":")[2]
         urls = [f"http://gull{number}.internal:{port}" for number in range(NAMED)]
         with Site(
-            tmp_path,
-            urls=lambda found: [found[0].url, *urls],
-            environ=names.environ,
-            **QUICK,
+            tmp_path, urls=lambda found: [found[0].url, *urls], environ=names.environ, **QUICK
         ) as site:
             site.ollama.script("tern", Script(content=TEXT))
             until(lambda: site.chat(model="gull").ok, "the named servers to be known")

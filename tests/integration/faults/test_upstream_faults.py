@@ -75,10 +75,7 @@ MIDDLE = {
     ),
     "U10 silence": (Fault("silent_after", after=2), "upstream_timeout"),
     "U11 garbage": (Fault("garbage_line", after=2, data=b"\x00\xff{"), "upstream_bad_response"),
-    "U13 an endless line": (
-        Fault("huge_line", after=2, size=20 << 20),
-        "upstream_line_too_long",
-    ),
+    "U13 an endless line": (Fault("huge_line", after=2, size=20 << 20), "upstream_line_too_long"),
 }
 
 
