@@ -15,7 +15,6 @@ from gateway.core.chat import Call
 from gateway.core.events import (
     Batch,
     Event,
-    Failed,
     Finish,
     Ping,
     TextDelta,
@@ -25,15 +24,12 @@ from gateway.core.events import (
     Usage,
     fold,
 )
-from gateway.dialects.base import derived_id
 from gateway.dialects.chat.dialect import CHAT
-from gateway.errors import ContextOverflow, UpstreamError
 from gateway.ollama.wire import Decoder
-from tests.dialects.making import HELLO, SEED, batches, envelope, frames, reading, streamed
+from tests.dialects.making import HELLO, batches, envelope, frames, reading, streamed
 
 FULL = os.environ.get("FULL") == "1"
 EXAMPLES = 100_000 if FULL else 200
-ID = "chatcmpl-a17f646c9f5166ab76e0ddbb"
 USAGE = Usage(21, 14, 5, 9)
 USAGE_OBJECT = {
     "prompt_tokens": 21,
@@ -101,75 +97,6 @@ def _join(into: dict[str, Any], part: dict[str, Any]) -> None:
 # -- whole ---------------------------------------------------------------------------------------
 
 
-def test_the_whole_answer_has_every_key_of_the_contract() -> None:
-    found = batches((ThinkingDelta("Hm."), TextDelta("Pa")), (TextDelta("ris."), *DONE))
-
-    assert whole(found, call()) == {
-        "id": ID,
-        "object": "chat.completion",
-        "created": 1_754_000_000,
-        "model": "Qwen3",
-        "system_fingerprint": "fp_ollama",
-        "choices": [
-            {
-                "index": 0,
-                "finish_reason": "stop",
-                "logprobs": None,
-                "message": {
-                    "role": "assistant",
-                    "content": "Paris.",
-                    "refusal": None,
-                    "annotations": [],
-                    "reasoning_content": "Hm.",
-                },
-            }
-        ],
-        "usage": USAGE_OBJECT,
-    }
-
-
-MESSAGES = {
-    "content empty": ((), {"content": ""}),
-    "no thinking": ((TextDelta("a"),), {"content": "a"}),
-    "calls without text": (
-        (TIME,),
-        {
-            "content": None,
-            "tool_calls": [
-                {
-                    "id": "call_1",
-                    "type": "function",
-                    "function": {"name": "time", "arguments": '{"zone":"é"}'},
-                }
-            ],
-        },
-    ),
-    "calls with text": (
-        (TextDelta("a"), PATCH),
-        {
-            "content": "a",
-            "tool_calls": [
-                {
-                    "id": derived_id("call_", SEED, digits=24),
-                    "type": "custom",
-                    "custom": {"name": "patch", "input": "*** Begin"},
-                }
-            ],
-        },
-    ),
-}
-
-
-@pytest.mark.parametrize(("events", "expected"), MESSAGES.values(), ids=MESSAGES)
-def test_a_message_holds_what_there_is(events: Any, expected: Any) -> None:
-    answer = CHAT.render(fold(batches(events, DONE)), envelope(call(tools=TOOLS), choices=1))
-    message = answer["choices"][0]["message"]
-    found = {name: message[name] for name in message if name in {"content", "tool_calls"}}
-
-    assert found == expected
-    assert "reasoning_content" not in message
-
-
 def test_the_service_tier_is_told_when_it_was_asked_for() -> None:
     asked = call(service_tier="auto")
 
@@ -195,28 +122,6 @@ def test_thinking_goes_out_under_the_name_of_the_setting(field: Any, names: set[
 
     assert {name for name in message if name.startswith("reasoning")} == names
     assert delta == dict.fromkeys(names, "Hm.")
-
-
-LOGPROBS = {
-    "content": [
-        {
-            "token": "Paris",
-            "logprob": -0.25,
-            "bytes": [80, 97, 114, 105, 115],
-            "top_logprobs": [{"token": "Rome", "logprob": -2.5, "bytes": None}],
-        }
-    ],
-    "refusal": None,
-}
-
-
-def test_log_probabilities_are_told_when_asked_for() -> None:
-    found = batches((TextDelta("Paris", (PARIS,)), *DONE))
-    asked = call(logprobs=True, top_logprobs=1)
-
-    assert whole(found, asked)["choices"][0]["logprobs"] == LOGPROBS
-    piece = chunks(found, asked)[1]["choices"][0]
-    assert (piece["delta"], piece["logprobs"]) == ({"content": "Paris"}, LOGPROBS)
 
 
 def test_log_probabilities_an_old_server_lacks_are_null() -> None:
@@ -266,67 +171,6 @@ def test_the_older_form_of_tools_has_the_older_answer() -> None:
 # -- streamed ------------------------------------------------------------------------------------
 
 
-def test_chunks_come_in_the_order_of_the_contract() -> None:
-    found = batches((ThinkingDelta("Hm."), TextDelta("a")), (TIME, *DONE))
-
-    pieces = chunks(found, call(tools=TOOLS))
-
-    assert deltas(pieces) == [
-        {"role": "assistant", "content": ""},
-        {"reasoning_content": "Hm."},
-        {"content": "a"},
-        {
-            "tool_calls": [
-                {
-                    "index": 0,
-                    "id": "call_1",
-                    "type": "function",
-                    "function": {"name": "time", "arguments": ""},
-                }
-            ]
-        },
-        {"tool_calls": [{"index": 0, "function": {"arguments": '{"zone":"é"}'}}]},
-        {},
-    ]
-    assert pieces[-1] == "[DONE]"
-
-
-def test_every_chunk_carries_the_same_head() -> None:
-    found = chunks(batches((TextDelta("a"),), DONE), call())[:-1]
-
-    for chunk in found:
-        choices, usage = chunk.pop("choices"), chunk.pop("usage", None)
-        assert chunk == {
-            "id": ID,
-            "object": "chat.completion.chunk",
-            "created": 1_754_000_000,
-            "model": "Qwen3",
-            "system_fingerprint": "fp_ollama",
-        }
-        assert choices[0]["logprobs"] is None
-        assert set(choices[0]) == {"index", "delta", "logprobs", "finish_reason"}
-        assert (usage is not None) == (choices[0]["finish_reason"] is not None)
-
-
-def test_one_batch_is_one_piece() -> None:
-    found = batches((TextDelta("a"), TextDelta("b")), (TextDelta("c"),), DONE)
-
-    pieces = streamed(CHAT, found, envelope(call()))
-
-    assert len(pieces) == 1 + len(found)
-    assert [chunk["choices"][0]["delta"] for chunk in frames(pieces[1:2])] == [
-        {"content": "a"},
-        {"content": "b"},
-    ]
-
-
-def test_no_frame_has_an_id_retry_or_event_line() -> None:
-    text = b"".join(streamed(CHAT, batches((Ping(),), (TextDelta("a"), *DONE)), envelope(call())))
-
-    for line in text.splitlines():
-        assert line == b"" or line.startswith((b"data: ", b": "))
-
-
 def test_roles_open_every_choice_in_order_and_never_again() -> None:
     found = [(1, (TextDelta("b"), *DONE)), (0, (TextDelta("a"),)), (2, DONE), (0, DONE)]
 
@@ -360,18 +204,6 @@ def test_calls_are_counted_over_the_whole_stream() -> None:
     ids = [entry["id"] for entry in calls.values()]
     assert len(set(ids)) == 3
     assert all(entry.startswith("call_") for entry in ids)
-
-
-def test_ids_of_calls_are_unique_over_all_choices() -> None:
-    found = [(0, (TIME, *DONE)), (1, (TIME, *DONE))]
-
-    streamed_ids = [
-        entry["id"]
-        for choice in assembled(chunks(found, call(n=2, tools=TOOLS))).values()
-        for entry in choice["tool_calls"].values()
-    ]
-
-    assert len(set(streamed_ids)) == 2
 
 
 def test_usage_comes_in_a_chunk_of_its_own_when_asked_for() -> None:
@@ -437,33 +269,6 @@ def test_a_note_stands_on_a_line_of_its_own(note: str, expected: bytes) -> None:
     found = batches((Ping(note=note),), DONE)
 
     assert streamed(CHAT, found, envelope(call()))[1] == expected
-
-
-def test_a_failure_ends_the_stream_without_done() -> None:
-    failure = UpstreamError("model runner has unexpectedly stopped")
-    found = batches((TextDelta("a"),), (TextDelta("b"), Failed(failure), TextDelta("c")), DONE)
-
-    pieces = chunks(found, call())
-
-    assert pieces[-1] == {
-        "error": {
-            "message": "model runner has unexpectedly stopped",
-            "type": "server_error",
-            "param": None,
-            "code": "upstream_error",
-        }
-    }
-    assert deltas(pieces[:-1])[-1] == {"content": "b"}
-    assert "error" not in pieces[0]
-
-
-def test_the_first_failing_choice_ends_all() -> None:
-    found = [(1, (Failed(ContextOverflow("Too long.")),)), (0, (TextDelta("a"), *DONE))]
-
-    pieces = chunks(found, call(n=2))
-
-    assert pieces[-1]["error"]["param"] == "messages"
-    assert len(pieces) == 3
 
 
 def test_a_stream_that_breaks_off_has_no_done() -> None:

@@ -14,13 +14,11 @@ from gateway.core.chat import Call, Media
 from gateway.core.events import (
     Batch,
     Event,
-    Failed,
     Finish,
     Ping,
     TextDelta,
     ThinkingDelta,
     TokenLogprob,
-    ToolCallDone,
     Usage,
     fold,
 )
@@ -67,34 +65,20 @@ def noted(name: str) -> Any:
 ROWS = {
     "model": ({}, noted("model"), "Coder"),
     "prompt": ({}, asked_for("prompts"), ("def f",)),
-    "prompt list": ({"prompt": ["a", "b"]}, asked_for("prompts"), ("a", "b")),
     "prompt list choices": ({"prompt": ["a", "b"], "n": 2}, asked_for("choices"), 4),
-    "suffix": ({"suffix": "end"}, asked_for("suffix"), "end"),
-    "suffix empty": ({"suffix": ""}, asked_for("suffix"), ""),
     "suffix without raw": ({"suffix": "end", "raw": True}, param("raw"), None),
     "max_tokens": ({"max_tokens": 5}, lambda c: dict(c.request.params.options), {"num_predict": 5}),
-    "max_tokens absent": ({}, lambda c: dict(c.request.params.options), {}),
     "sampling": (
         {"temperature": 0, "top_p": 1, "presence_penalty": 1, "frequency_penalty": 1, "seed": 1},
         lambda c: dict(c.request.params.options),
         {"temperature": 0, "top_p": 1, "presence_penalty": 1, "frequency_penalty": 1, "seed": 1},
     ),
     "stop": ({"stop": "\n"}, lambda c: dict(c.request.params.options), {"stop": ["\n"]}),
-    "n": ({"n": 2}, asked_for("choices"), 2),
     "best_of 1": ({"best_of": 1, "n": 3}, asked_for("n"), 3),
     "best_of n": ({"best_of": 3, "n": 3}, asked_for("n"), 3),
-    "echo": ({"echo": True}, lambda c: c.extra, "echo"),
     "logprobs": ({"logprobs": 3}, param("top_logprobs"), 3),
     "logprobs on": ({"logprobs": 0}, param("logprobs"), True),
-    "logprobs absent": ({}, param("logprobs"), False),
-    "logit_bias empty": ({"logit_bias": {}}, noted("ignored"), ()),
     "stream": ({"stream": True}, noted("stream"), True),
-    "stream_options": (
-        {"stream": True, "stream_options": {"include_usage": True}},
-        noted("include_usage"),
-        True,
-    ),
-    "user": ({"user": "ann"}, noted("end_user"), "ann"),
     "raw": ({"raw": True}, param("raw"), True),
     "raw false": ({"raw": False}, param("raw"), False),
     "template": ({"template": "{{ .Prompt }}"}, asked_for("template"), "{{ .Prompt }}"),
@@ -120,10 +104,7 @@ REFUSED = {
     "prompt tokens": ({"prompt": [1, 2]}, "unsupported_value", "prompt"),
     "prompt token lists": ({"prompt": [[1], [2]]}, "unsupported_value", "prompt"),
     "prompts too many": ({"prompt": ["a"] * 129}, "invalid_value", "prompt"),
-    "suffix": ({"suffix": 5}, "invalid_type", "suffix"),
     "max_tokens 0": ({"max_tokens": 0}, "invalid_value", "max_tokens"),
-    "n": ({"n": 9}, "invalid_value", "n"),
-    "best_of": ({"best_of": 3}, "unsupported_parameter", "best_of"),
     "best_of type": ({"best_of": "x"}, "invalid_type", "best_of"),
     "echo with logprobs": ({"echo": True, "logprobs": 0}, "unsupported_parameter", "echo"),
     "logprobs high": ({"logprobs": 6}, "invalid_value", "logprobs"),
@@ -154,7 +135,6 @@ MARKED = [
 RAW = {
     "plain": ("auto", {}, None),
     "one of several": ("auto", {"prompt": ["a", "[INST] b"]}, True),
-    "suffix": ("auto", {"prompt": "[INST]", "suffix": "x"}, None),
     "system": ("auto", {"prompt": "[INST]", "system": "x"}, None),
     "template": ("auto", {"prompt": "[INST]", "template": "x"}, None),
     "always": ("always", {}, True),
@@ -180,38 +160,6 @@ def test_tokens_are_refused(prompt: Any) -> None:
     assert refusal({"model": "m", "prompt": prompt}, COMPLETIONS) == ("unsupported_value", "prompt")
 
 
-def test_the_whole_answer_has_every_key_of_the_contract() -> None:
-    found = batches((ThinkingDelta("Hm."), TextDelta("return "), TextDelta("a + b"), *DONE))
-
-    assert whole(found, parse()) == {
-        "id": "cmpl-5b1cf241fe56d4430b081abe",
-        "object": "text_completion",
-        "created": 1_754_000_000,
-        "model": "Coder",
-        "system_fingerprint": "fp_ollama",
-        "choices": [
-            {"index": 0, "text": "return a + b", "logprobs": None, "finish_reason": "stop"}
-        ],
-        "usage": {"prompt_tokens": 12, "completion_tokens": 5, "total_tokens": 17},
-    }
-
-
-def test_the_stream_has_no_roles_and_no_thinking() -> None:
-    found = batches(
-        (ThinkingDelta("Hm."),), (TextDelta("a"),), (ToolCallDone("", "x", "{}"),), DONE
-    )
-
-    pieces = chunks(found, parse())
-
-    assert [piece["choices"][0] for piece in pieces[:-1]] == [
-        {"index": 0, "text": "a", "logprobs": None, "finish_reason": None},
-        {"index": 0, "text": "", "logprobs": None, "finish_reason": "stop"},
-    ]
-    assert pieces[1]["usage"] == {"prompt_tokens": 12, "completion_tokens": 5, "total_tokens": 17}
-    assert {piece["object"] for piece in pieces[:-1]} == {"text_completion"}
-    assert pieces[-1] == "[DONE]"
-
-
 def test_the_prompt_is_put_before_each_text() -> None:
     asked = parse(prompt=["p", "q"], n=2, echo=True)
     found = [(choice, (TextDelta(str(choice)), *DONE)) for choice in range(4)]
@@ -232,29 +180,6 @@ def test_a_prompt_answered_twice_costs_once() -> None:
     assert chunks(found, asked)[-2]["usage"] == usage
 
 
-LISTS = {
-    "tokens": ["re", "turn"],
-    "token_logprobs": [-0.1, -0.2],
-    "top_logprobs": [{"re": -0.1, "x": -3.0}, {}],
-    "text_offset": [0, 2],
-}
-
-
-def test_log_probabilities_are_parallel_lists() -> None:
-    asked = parse(logprobs=2)
-    apart = batches((TextDelta("re", TOKENS[:1]),), (TextDelta("turn", TOKENS[1:]), *DONE))
-
-    pieces = [piece["choices"][0]["logprobs"] for piece in chunks(apart, asked)[:2]]
-
-    assert whole(apart, asked)["choices"][0]["logprobs"] == LISTS
-    assert pieces[1] == {
-        "tokens": ["turn"],
-        "token_logprobs": [-0.2],
-        "top_logprobs": [{}],
-        "text_offset": [2],
-    }
-
-
 def test_usage_has_its_own_chunk_when_asked_for() -> None:
     asked = parse(stream=True, stream_options={"include_usage": True})
 
@@ -268,31 +193,6 @@ def test_usage_has_its_own_chunk_when_asked_for() -> None:
 
 def test_usage_may_be_switched_off() -> None:
     assert "usage" not in chunks(batches(DONE), parse(), usage_on_finish_chunk=False)[0]
-
-
-@pytest.mark.parametrize(
-    ("setting", "loud", "expected"),
-    [
-        ("comments_and_chunks", False, [": keep-alive"]),
-        ("comments_and_chunks", True, [""]),
-        ("comments", True, [": keep-alive"]),
-        ("off", True, []),
-    ],
-)
-def test_a_long_wait_is_bridged(setting: Any, loud: bool, expected: list[str]) -> None:
-    found = chunks(batches((Ping(loud),)), parse(), sse_keepalive=setting)
-
-    said = [piece if isinstance(piece, str) else piece["choices"][0]["text"] for piece in found]
-    assert said == expected
-
-
-def test_a_failure_ends_the_stream_without_done() -> None:
-    found = batches((TextDelta("a"),), (Failed(ContextOverflow("Too long.")), TextDelta("b")), DONE)
-
-    pieces = chunks(found, parse())
-
-    assert len(pieces) == 2
-    assert pieces[1]["error"]["param"] == "prompt"
 
 
 def test_an_error_names_the_prompt() -> None:

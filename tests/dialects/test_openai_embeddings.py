@@ -34,11 +34,8 @@ ROWS = {
     "input": ({}, asked("inputs"), ("a",)),
     "input empty text": ({"input": ""}, asked("inputs"), ("",)),
     "input list": ({"input": ["a", ""]}, asked("inputs"), ("a", "")),
-    "encoding_format absent": ({}, asked("encoding"), "float"),
     "encoding_format float": ({"encoding_format": "float"}, asked("encoding"), "float"),
     "encoding_format base64": ({"encoding_format": "base64"}, asked("encoding"), "base64"),
-    "dimensions": ({"dimensions": "256"}, asked("dimensions"), 256),
-    "user": ({"user": "ann"}, asked("end_user"), "ann"),
     "keep_alive": ({"keep_alive": "300"}, param("keep_alive"), 300),
     "options": (
         {"options": {"num_ctx": 5, "x": 1}, "num_gpu": 1},
@@ -46,8 +43,6 @@ ROWS = {
         {"num_ctx": 5, "x": 1, "num_gpu": 1},
     ),
     "truncate": ({"truncate": False}, param("truncate"), False),
-    "timeout": ({"request_timeout": 5}, param("timeout_ms"), 5),
-    "extra_body": ({"extra_body": {"truncate": "no", "dimensions": 3}}, param("truncate"), False),
     "input_type": ({"input_type": "query"}, asked("ignored"), ("input_type",)),
     "task prompt_name": (
         {"task": "x", "prompt_name": "y", "late_chunking": None},
@@ -70,7 +65,6 @@ REFUSED = {
     "input token lists": ({"input": [[1, 2], [3]]}, "unsupported_value", "input"),
     "input booleans": ({"input": [True]}, "invalid_type", "input"),
     "encoding_format": ({"encoding_format": "int8"}, "invalid_value", "encoding_format"),
-    "dimensions": ({"dimensions": 0}, "invalid_value", "dimensions"),
     "dimensions type": ({"dimensions": "big"}, "invalid_type", "dimensions"),
     "keep_alive": ({"keep_alive": "soon"}, "invalid_value", "keep_alive"),
     "options": ({"options": 5}, "invalid_type", "options"),

@@ -317,26 +317,3 @@ def test_what_is_no_conversation_is_refused(messages: Any, code: str, param: str
         read_messages(Fields({"messages": messages}), 100)
 
     assert (caught.value.code, caught.value.param) == (code, param)
-
-
-UNREADABLE = {
-    "unknown": ({"type": "video"}, "content of type 'video'"),
-    "tool_use of a user": ({"type": "tool_use"}, "content of type 'tool_use'"),
-    "picture": ({"type": "image_url", "image_url": {"url": "data:image/png;base64,eA=="}}, "image"),
-    "PDF": ({"type": "file", "file": {"file_data": "JVBERi0xLjc="}}, "PDF document"),
-}
-
-
-@pytest.mark.parametrize(("part", "noun"), UNREADABLE.values(), ids=UNREADABLE)
-@pytest.mark.parametrize("role", ["user", "tool", "assistant"])
-def test_a_part_that_cannot_be_read_is_kept_for_judging(role: str, part: Any, noun: str) -> None:
-    (found,) = read({"role": role, "content": ["a", part]})
-    if part["type"] == "tool_use" and role == "assistant":
-        assert not found.unreadable
-        return
-
-    (problem,) = found.unreadable
-    assert found.content == "a"
-    assert problem.note == f"[{noun} omitted by the gateway]"
-    assert problem.path == f"messages[0].content[1]:{part['type']}"
-    assert (problem.error.param or "").startswith("messages[0].content[1]")

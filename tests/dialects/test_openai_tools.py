@@ -91,20 +91,6 @@ def test_every_declaration_is_understood(declared: Any, tool: Tool) -> None:
     assert found.ignored == ()
 
 
-def test_what_the_gateway_cannot_run_is_named() -> None:
-    found = offer(
-        tools=[
-            function("weather"),
-            {"type": "web_search"},
-            function("weather", description="again"),
-            {"type": "x, y\n"},
-        ]
-    )
-
-    assert [tool.description for tool in found.tools] == [""]
-    assert found.ignored == ("tools[1]:web_search", "tools[2]:weather", "tools[3]:x_y_")
-
-
 TOOLS = [function("weather"), function("time"), {"type": "custom", "custom": {"name": "patch"}}]
 CHOICES = {
     "absent": (None, ToolChoice(), 3),

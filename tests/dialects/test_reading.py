@@ -175,23 +175,6 @@ def test_a_limit_counts_tokens_or_is_none(value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("raw", "code"),
-    [
-        ({}, "missing_required_parameter"),
-        ({"model": None}, "missing_required_parameter"),
-        ({"model": ""}, "missing_required_parameter"),
-        ({"model": "  "}, "missing_required_parameter"),
-        ({"model": 5}, "invalid_type"),
-    ],
-)
-def test_a_model_must_be_named(raw: Any, code: str) -> None:
-    with pytest.raises(InvalidRequest) as caught:
-        reading.read_model(Fields(raw))
-
-    assert (caught.value.code, caught.value.param) == (code, "model")
-
-
-@pytest.mark.parametrize(
     ("raw", "user"),
     [
         ({}, ""),

@@ -12,7 +12,7 @@ import pytest
 
 from gateway.core.chat import ChatRequest, Envelope, Message
 from gateway.core.events import Event, Failed, Finish, Reply, TextDelta, ThinkingDelta, ToolCallDone
-from gateway.dialects.base import Reading, frames
+from gateway.dialects.base import Reading
 from gateway.dialects.responses import stored
 from gateway.dialects.responses.dialect import RESPONSES
 from gateway.dialects.responses.stream import Builder
@@ -43,23 +43,6 @@ def envelope(**fields: Any) -> Envelope:
 
 
 REPLY = Reply("Paris.", "hm", (ToolCallDone("c1", "f", "{}"),))
-
-
-def test_a_whole_answer_is_kept_with_its_items() -> None:
-    given = envelope()
-    response = RESPONSES.render([REPLY], given)
-
-    kept = stored.to_keep(given, response)
-
-    assert kept is not None
-    assert kept.id == response["id"]
-    assert kept.response is response
-    assert (kept.model, kept.status, kept.created) == ("m", "completed", 1_754_000_000)
-    assert kept.previous_id is None
-    assert kept.output_items == tuple(response["output"])
-    assert [item["type"] for item in kept.input_items] == [
-        item.get("type", "message") for item in INPUT
-    ]
 
 
 def test_items_keep_good_ids_and_get_missing_ones() -> None:
@@ -220,15 +203,3 @@ def test_an_error_before_the_head_names_the_input() -> None:
     body = RESPONSES.error_body(UpstreamError("it broke"), "req_1")
 
     assert body["error"]["message"] == "it broke"
-
-
-def test_the_plain_stream_is_the_builder_s() -> None:
-    given = envelope()
-    batches = [(0, [TextDelta("a")]), (0, []), (0, [Finish("stop")])]
-    builder = Builder(given)
-
-    pieces = list(frames(RESPONSES.writer(given), [[], *([one] for one in batches)]))
-
-    expected = builder.preamble() + b"".join(builder.write(batch) for batch in batches)
-    assert b"".join(pieces) == expected
-    assert len(pieces) == 3
