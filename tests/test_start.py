@@ -56,22 +56,20 @@ def run_start(folder: Path, *arguments: str, **more: str) -> subprocess.Complete
     )
 
 
-VALUES = [
-    ("a port that is no number", {"PORT": "http"}, "PORT: must be a whole number"),
-    ("a host nobody has", {"HOST": "192.0.2.1"}, "HOST: cannot listen on 192.0.2.1"),
-    ("workers without Redis", {"WEB_CONCURRENCY": "4"}, "REDIS_URL: must be set for WEB_CONC"),
-    (
-        "a PostgreSQL that is not there",
+VALUES = {
+    "a port that is no number": ({"PORT": "http"}, "PORT: must be a whole number"),
+    "a host nobody has": ({"HOST": "192.0.2.1"}, "HOST: cannot listen on 192.0.2.1"),
+    "workers without Redis": ({"WEB_CONCURRENCY": "4"}, "REDIS_URL: must be set for WEB_CONC"),
+    "a PostgreSQL that is not there": (
         {"DATABASE_URL": "postgresql://user:hush@127.0.0.1:1/db"},
         "DATABASE_URL: database postgresql",
     ),
-    (
-        "a folder that is not there",
+    "a folder that is not there": (
         {"DATABASE_URL": "sqlite:////proc/nowhere/gateway.db"},
         "DATABASE_URL: database /proc/nowhere/gateway.db cannot be opened",
     ),
-    ("a data folder that is a file", {"DATA_DIR": "/etc/hostname"}, "DATA_DIR: /etc/hostname"),
-]
+    "a data folder that is a file": ({"DATA_DIR": "/etc/hostname"}, "DATA_DIR: /etc/hostname"),
+}
 
 
 def check_refusal(done: subprocess.CompletedProcess[str], expected: str) -> None:
@@ -84,9 +82,7 @@ def check_refusal(done: subprocess.CompletedProcess[str], expected: str) -> None
 
 
 @pytest.mark.process
-@pytest.mark.parametrize(
-    ("more", "expected"), [case[1:] for case in VALUES], ids=[case[0] for case in VALUES]
-)
+@pytest.mark.parametrize(("more", "expected"), VALUES.values(), ids=VALUES)
 def test_a_wrong_value_stops_the_start_with_one_line(
     tmp_path: Path, more: dict[str, str], expected: str
 ) -> None:
@@ -296,17 +292,15 @@ def test_a_process_that_was_killed_keeps_none_from_starting(
     assert second.end(signal.SIGINT) == 0
 
 
-BEATS = [
-    ("serving elsewhere", "there:1", [0, 3, 6, 9], "there:1"),
-    ("draining", "there:1", [0, 12], ""),
-    ("killed on another machine", "there:1", [0], ""),
-    ("ended on this machine", "here:1", [0, 3, 6, 9], ""),
-]
+BEATS = {
+    "serving elsewhere": ("there:1", [0, 3, 6, 9], "there:1"),
+    "draining": ("there:1", [0, 12], ""),
+    "killed on another machine": ("there:1", [0], ""),
+    "ended on this machine": ("here:1", [0, 3, 6, 9], ""),
+}
 
 
-@pytest.mark.parametrize(
-    ("worker", "beats", "expected"), [case[1:] for case in BEATS], ids=[case[0] for case in BEATS]
-)
+@pytest.mark.parametrize(("worker", "beats", "expected"), BEATS.values(), ids=BEATS)
 def test_a_process_that_goes_on_is_told_from_one_that_ends(
     tmp_path: Path, worker: str, beats: list[int], expected: str
 ) -> None:

@@ -44,19 +44,19 @@ def test_many_brackets_side_by_side_are_not_depth() -> None:
     assert len(parse_object(raw)["a"]) == 500
 
 
-MANY: list[tuple[str, bytes]] = [
-    ("numbers", b'{"a":[' + b"1," * MAX_VALUES + b"1]}"),
-    ("lists", b'{"a":[' + b"[]," * (MAX_VALUES // 2) + b"1]}"),
-    ("objects", b'{"a":[' + b"{}," * (MAX_VALUES // 2) + b"1]}"),
-    ("members", b'{"a":{' + b'"b":1,' * MAX_VALUES + b'"b":1}}'),
-    ("in a text", b'{"a":"' + b"1," * MAX_VALUES + b'1"}'),
-    ("commas that are escaped", b'{"a":"' + rb"1\u002c" * (MAX_VALUES + 100) + b',"}'),
-    ("brackets that are escaped", b'{"a":"' + rb"\u005B\u007b" * (MAX_VALUES // 2 + 100) + b',"}'),
-    ("at the end", b'{"a":"' + b"x" * (1 << 20) + b'","b":[' + b"1," * MAX_VALUES + b"1]}"),
-]
+MANY: dict[str, Any] = {
+    "numbers": b'{"a":[' + b"1," * MAX_VALUES + b"1]}",
+    "lists": b'{"a":[' + b"[]," * (MAX_VALUES // 2) + b"1]}",
+    "objects": b'{"a":[' + b"{}," * (MAX_VALUES // 2) + b"1]}",
+    "members": b'{"a":{' + b'"b":1,' * MAX_VALUES + b'"b":1}}',
+    "in a text": b'{"a":"' + b"1," * MAX_VALUES + b'1"}',
+    "commas that are escaped": b'{"a":"' + rb"1\u002c" * (MAX_VALUES + 100) + b',"}',
+    "brackets that are escaped": b'{"a":"' + rb"\u005B\u007b" * (MAX_VALUES // 2 + 100) + b',"}',
+    "at the end": b'{"a":"' + b"x" * (1 << 20) + b'","b":[' + b"1," * MAX_VALUES + b"1]}",
+}
 
 
-@pytest.mark.parametrize("raw", [case[1] for case in MANY], ids=[case[0] for case in MANY])
+@pytest.mark.parametrize("raw", MANY.values(), ids=MANY)
 def test_too_many_values_are_refused_before_they_are_parsed(
     monkeypatch: pytest.MonkeyPatch, raw: bytes
 ) -> None:

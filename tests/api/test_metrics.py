@@ -22,24 +22,24 @@ TOKEN = Settings(metrics_token=Secret("hush"))
 OPEN = Settings()
 BEHIND = replace(OPEN, trusted_proxies=1)
 
-CASES = [
-    ("from this machine", OPEN, LOCAL, {}, None),
-    ("from this machine by IPv6", OPEN, IPV6, {}, None),
-    ("from elsewhere", OPEN, AFAR, {}, Forbidden),
-    ("from nowhere", OPEN, "", {}, Forbidden),
-    ("an unknown proxy here", OPEN, LOCAL, {"X-Forwarded-For": LOCAL}, Forbidden),
-    ("an unknown proxy, other header", OPEN, LOCAL, {"X-Real-Ip": LOCAL}, Forbidden),
-    ("an unknown proxy, standard header", OPEN, LOCAL, {"Forwarded": "for=::1"}, Forbidden),
-    ("a trusted proxy speaks for this machine", BEHIND, LOCAL, {"X-Forwarded-For": LOCAL}, None),
-    ("a trusted proxy speaks for others", BEHIND, AFAR, {"X-Forwarded-For": AFAR}, Forbidden),
-    ("the token", TOKEN, AFAR, {"Authorization": "Bearer hush"}, None),
-    ("the token, other case", TOKEN, AFAR, {"Authorization": "bearer  hush "}, None),
-    ("a wrong token", TOKEN, AFAR, {"Authorization": "Bearer husk"}, Unauthenticated),
-    ("a wrong token from here", TOKEN, LOCAL, {"Authorization": "Bearer x"}, Unauthenticated),
-    ("no token from here", TOKEN, LOCAL, {}, Unauthenticated),
-    ("the token as a name", TOKEN, LOCAL, {"Authorization": "Basic hush"}, Unauthenticated),
-    ("a token that is no ASCII", TOKEN, LOCAL, {"Authorization": "Bearer ü"}, Unauthenticated),
-]
+CASES = {
+    "from this machine": (OPEN, LOCAL, {}, None),
+    "from this machine by IPv6": (OPEN, IPV6, {}, None),
+    "from elsewhere": (OPEN, AFAR, {}, Forbidden),
+    "from nowhere": (OPEN, "", {}, Forbidden),
+    "an unknown proxy here": (OPEN, LOCAL, {"X-Forwarded-For": LOCAL}, Forbidden),
+    "an unknown proxy, other header": (OPEN, LOCAL, {"X-Real-Ip": LOCAL}, Forbidden),
+    "an unknown proxy, standard header": (OPEN, LOCAL, {"Forwarded": "for=::1"}, Forbidden),
+    "a trusted proxy speaks for this machine": (BEHIND, LOCAL, {"X-Forwarded-For": LOCAL}, None),
+    "a trusted proxy speaks for others": (BEHIND, AFAR, {"X-Forwarded-For": AFAR}, Forbidden),
+    "the token": (TOKEN, AFAR, {"Authorization": "Bearer hush"}, None),
+    "the token, other case": (TOKEN, AFAR, {"Authorization": "bearer  hush "}, None),
+    "a wrong token": (TOKEN, AFAR, {"Authorization": "Bearer husk"}, Unauthenticated),
+    "a wrong token from here": (TOKEN, LOCAL, {"Authorization": "Bearer x"}, Unauthenticated),
+    "no token from here": (TOKEN, LOCAL, {}, Unauthenticated),
+    "the token as a name": (TOKEN, LOCAL, {"Authorization": "Basic hush"}, Unauthenticated),
+    "a token that is no ASCII": (TOKEN, LOCAL, {"Authorization": "Bearer ü"}, Unauthenticated),
+}
 
 
 def _outcome(settings: Settings, address: str, headers: dict[str, str]) -> type | None:
@@ -51,11 +51,7 @@ def _outcome(settings: Settings, address: str, headers: dict[str, str]) -> type 
     return None
 
 
-@pytest.mark.parametrize(
-    ("settings", "address", "headers", "expected"),
-    [c[1:] for c in CASES],
-    ids=[c[0] for c in CASES],
-)
+@pytest.mark.parametrize(("settings", "address", "headers", "expected"), CASES.values(), ids=CASES)
 def test_who_may_read_the_metrics(
     settings: Settings, address: str, headers: dict[str, str], expected: type | None
 ) -> None:

@@ -126,43 +126,41 @@ WEATHER = {
         "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
     },
 }
-ANSWERS = [
-    ("chat", "/v1/chat/completions", "ChatRequest", {**CHAT, "model": "llama3.2"},
+ANSWERS = {
+    "chat": ("/v1/chat/completions", "ChatRequest", {**CHAT, "model": "llama3.2"},
      "ChatCompletion"),
-    ("chat that thinks", "/v1/chat/completions", "ChatRequest",
+    "chat that thinks": ("/v1/chat/completions", "ChatRequest",
      {**CHAT, "model": "qwen3:8b", "think": True, "n": 2, "options": {"num_ctx": 2048}},
      "ChatCompletion"),
-    ("chat with a tool", "/v1/chat/completions", "ChatRequest",
+    "chat with a tool": ("/v1/chat/completions", "ChatRequest",
      {**CHAT, "model": "qwen3:8b", "tools": [WEATHER], "tool_choice": "required"},
      "ChatCompletion"),
-    ("chat with log-probabilities", "/v1/chat/completions", "ChatRequest",
+    "chat with log-probabilities": ("/v1/chat/completions", "ChatRequest",
      {**CHAT, "model": "llama3.2", "logprobs": True, "top_logprobs": 2}, "ChatCompletion"),
-    ("completion", "/v1/completions", "CompletionRequest",
+    "completion": ("/v1/completions", "CompletionRequest",
      {"model": "llama3.2", "prompt": ["Once", "Twice"], "logprobs": 1}, "Completion"),
-    ("embeddings", "/v1/embeddings", "EmbeddingRequest",
+    "embeddings": ("/v1/embeddings", "EmbeddingRequest",
      {"model": "nomic-embed-text", "input": ["a", "b"]}, "EmbeddingList"),
-    ("embeddings as base64", "/v1/embeddings", "EmbeddingRequest",
+    "embeddings as base64": ("/v1/embeddings", "EmbeddingRequest",
      {"model": "nomic-embed-text", "input": "a", "encoding_format": "base64"}, "EmbeddingList"),
-    ("response", "/v1/responses", "ResponseRequest",
+    "response": ("/v1/responses", "ResponseRequest",
      {"model": "qwen3:8b", "input": "Low tide?", "reasoning": {"effort": "low"}}, "Response"),
-    ("response with a tool", "/v1/responses", "ResponseRequest",
+    "response with a tool": ("/v1/responses", "ResponseRequest",
      {"model": "qwen3:8b", "input": "Weather?", "tool_choice": "required",
       "tools": [{"type": "function", **WEATHER["function"]}]}, "Response"),
-    ("message", "/v1/messages", "MessagesRequest",
+    "message": ("/v1/messages", "MessagesRequest",
      {**CHAT, "model": "qwen3:8b", "max_tokens": 64,
       "thinking": {"type": "enabled", "budget_tokens": 1024}}, "Message"),
-    ("count", "/v1/messages/count_tokens", "MessagesRequest", {**CHAT, "model": "qwen3:8b"},
+    "count": ("/v1/messages/count_tokens", "MessagesRequest", {**CHAT, "model": "qwen3:8b"},
      "TokenCount"),
-    ("count for responses", "/v1/responses/input_tokens", "ResponseRequest",
+    "count for responses": ("/v1/responses/input_tokens", "ResponseRequest",
      {"model": "qwen3:8b", "input": "Low tide?"}, "InputTokens"),
-]  # fmt: skip
+}  # fmt: skip
 
 
 @pytest.mark.process
 @pytest.mark.parametrize(
-    ("path", "request_schema", "body", "answer_schema"),
-    [case[1:] for case in ANSWERS],
-    ids=[case[0] for case in ANSWERS],
+    ("path", "request_schema", "body", "answer_schema"), ANSWERS.values(), ids=ANSWERS
 )
 def test_an_answer_is_as_described(
     live: Gateway, path: str, request_schema: str, body: Any, answer_schema: str
@@ -175,25 +173,23 @@ def test_an_answer_is_as_described(
     _strict(answer_schema)
 
 
-STREAMS = [
-    ("chat", "/v1/chat/completions",
+STREAMS = {
+    "chat": ("/v1/chat/completions",
      {**CHAT, "model": "qwen3:8b", "think": True, "stream_options": {"include_usage": True}},
      "ChatCompletionChunk"),
-    ("chat with a tool", "/v1/chat/completions",
+    "chat with a tool": ("/v1/chat/completions",
      {**CHAT, "model": "qwen3:8b", "tools": [WEATHER], "tool_choice": "required"},
      "ChatCompletionChunk"),
-    ("completion", "/v1/completions", {"model": "llama3.2", "prompt": "Once"}, "Completion"),
-    ("response", "/v1/responses", {"model": "qwen3:8b", "input": "Low tide?"}, "ResponseEvent"),
-    ("message", "/v1/messages",
+    "completion": ("/v1/completions", {"model": "llama3.2", "prompt": "Once"}, "Completion"),
+    "response": ("/v1/responses", {"model": "qwen3:8b", "input": "Low tide?"}, "ResponseEvent"),
+    "message": ("/v1/messages",
      {**CHAT, "model": "qwen3:8b", "max_tokens": 64, "thinking": {"type": "enabled"}},
      "MessageEvent"),
-]  # fmt: skip
+}  # fmt: skip
 
 
 @pytest.mark.process
-@pytest.mark.parametrize(
-    ("path", "body", "event_schema"), [c[1:] for c in STREAMS], ids=[c[0] for c in STREAMS]
-)
+@pytest.mark.parametrize(("path", "body", "event_schema"), STREAMS.values(), ids=STREAMS)
 def test_every_event_of_a_stream_is_as_described(
     live: Gateway, path: str, body: Any, event_schema: str
 ) -> None:
@@ -207,20 +203,18 @@ def test_every_event_of_a_stream_is_as_described(
     _strict(event_schema)
 
 
-ERRORS = [
-    ("no such model", "/v1/chat/completions", {**CHAT, "model": "none"}, 404, "Error"),
-    ("no messages", "/v1/chat/completions", {"model": "llama3.2", "messages": []}, 400, "Error"),
-    ("no such model for Anthropic", "/v1/messages", {**CHAT, "model": "none"}, 404,
+ERRORS = {
+    "no such model": ("/v1/chat/completions", {**CHAT, "model": "none"}, 404, "Error"),
+    "no messages": ("/v1/chat/completions", {"model": "llama3.2", "messages": []}, 400, "Error"),
+    "no such model for Anthropic": ("/v1/messages", {**CHAT, "model": "none"}, 404,
      "AnthropicError"),
-    ("an unsupported field", "/v1/responses",
+    "an unsupported field": ("/v1/responses",
      {"model": "llama3.2", "input": "x", "background": True}, 400, "Error"),
-]  # fmt: skip
+}  # fmt: skip
 
 
 @pytest.mark.process
-@pytest.mark.parametrize(
-    ("path", "body", "status", "schema"), [c[1:] for c in ERRORS], ids=[c[0] for c in ERRORS]
-)
+@pytest.mark.parametrize(("path", "body", "status", "schema"), ERRORS.values(), ids=ERRORS)
 def test_an_error_is_as_described(
     live: Gateway, path: str, body: Any, status: int, schema: str
 ) -> None:

@@ -104,19 +104,19 @@ def _replace(tab: Visit) -> None:
     expect(tab.page.locator(".note-info")).to_contain_text("does not work any more")
 
 
-JOBS: list[tuple[str, Job, int]] = [
-    ("pull a model", _pull, 4),
-    ("set num_ctx", _num_ctx, 5),
-    ("rename a model", _rename, 5),
-    ("give a key to an app", _give, 5),
-    ("limit it", _limit, 6),
-    ("see who used most", _most, 1),
-    ("find why a call failed", _failed, 3),
-    ("replace a leaked key", _replace, 5),
-]
+JOBS = {
+    "pull a model": (_pull, 4),
+    "set num_ctx": (_num_ctx, 5),
+    "rename a model": (_rename, 5),
+    "give a key to an app": (_give, 5),
+    "limit it": (_limit, 6),
+    "see who used most": (_most, 1),
+    "find why a call failed": (_failed, 3),
+    "replace a leaked key": (_replace, 5),
+}
 
 
-@pytest.mark.parametrize(("job", "most"), [row[1:] for row in JOBS], ids=[row[0] for row in JOBS])
+@pytest.mark.parametrize(("job", "most"), JOBS.values(), ids=JOBS)
 def test_a_daily_job_takes_few_clicks(tab: Visit, job: Job, most: int) -> None:
     job(tab)
 

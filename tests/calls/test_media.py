@@ -211,17 +211,15 @@ def test_a_failure_names_its_reason(pictures, path: str, code: str) -> None:
     assert caught.value.code == code
 
 
-FILES = [
-    ("by its type", "/tides.csv", "", "tides.csv\nsix,low"),
-    ("with a name of its own", "/notes", "notes.txt", "notes.txt\nGröße"),
-    ("by its ending", "/gr%C3%B6%C3%9Fe.md", "", "größe.md\n# Size"),
-    ("after a redirect", "/moved", "", "moved\nsix,low"),
-]
+FILES = {
+    "by its type": ("/tides.csv", "", "tides.csv\nsix,low"),
+    "with a name of its own": ("/notes", "notes.txt", "notes.txt\nGröße"),
+    "by its ending": ("/gr%C3%B6%C3%9Fe.md", "", "größe.md\n# Size"),
+    "after a redirect": ("/moved", "", "moved\nsix,low"),
+}
 
 
-@pytest.mark.parametrize(
-    ("path", "name", "text"), [case[1:] for case in FILES], ids=[case[0] for case in FILES]
-)
+@pytest.mark.parametrize(("path", "name", "text"), FILES.values(), ids=FILES)
 def test_a_text_file_is_fetched(pictures, path: str, name: str, text: str) -> None:
     file = Media("file", url=_url(pictures, path), name=name)
 

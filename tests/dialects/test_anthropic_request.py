@@ -817,18 +817,8 @@ def test_tools_are_offered(declared: dict[str, Any], tool: Tool) -> None:
     assert request(tools=[declared]).tools == (tool,)
 
 
-EDITOR = set(
-    [
-        "command",
-        "path",
-        "file_text",
-        "old_str",
-        "new_str",
-        "insert_line",
-        "insert_text",
-        "view_range",
-    ]
-)
+EDITOR = {"command", "path", "file_text", "old_str", "new_str", "insert_line", "insert_text"}
+EDITOR |= {"view_range"}
 OWN_TOOLS = {
     "bash_20250124": ("bash", {"command", "restart"}),
     "text_editor_20250728": ("str_replace_based_edit_tool", EDITOR),
@@ -837,9 +827,7 @@ OWN_TOOLS = {
 
 
 @pytest.mark.parametrize("type", OWN_TOOLS)
-def test_tools_the_caller_runs_get_their_published_parameters(
-    type: str,
-) -> None:
+def test_tools_the_caller_runs_get_their_published_parameters(type: str) -> None:
     name, parameters = OWN_TOOLS[type]
     (tool,) = request(tools=[{"type": type, "name": name}]).tools
 

@@ -29,24 +29,23 @@ def scripted(ollama: FakeOllama, *faults: Fault | str, **fields: Any) -> None:
     ollama.script(MODEL, Script(content=WORDS, fault=faults, **fields))
 
 
-REFUSED: list[tuple[str, tuple[Fault | str, ...], type[GatewayError], str]] = [
-    ("U3 garbage", ("garbage_status",), UpstreamError, "upstream_bad_response"),
-    ("U3 redirect", ("redirect_307",), UpstreamError, "upstream_bad_response"),
-    ("U6 close", ("close",), UpstreamUnreachable, "upstream_unreachable"),
-    ("U14 html 200", ("html_200",), UpstreamError, "upstream_bad_response"),
-    ("U14 204", ("no_content_204",), UpstreamError, "upstream_bad_response"),
-    ("U15 nested", (Fault("nested_error", status=400,
+REFUSED: dict[str, Any] = {
+    "U3 garbage": (("garbage_status",), UpstreamError, "upstream_bad_response"),
+    "U3 redirect": (("redirect_307",), UpstreamError, "upstream_bad_response"),
+    "U6 close": (("close",), UpstreamUnreachable, "upstream_unreachable"),
+    "U14 html 200": (("html_200",), UpstreamError, "upstream_bad_response"),
+    "U14 204": (("no_content_204",), UpstreamError, "upstream_bad_response"),
+    "U15 nested": ((Fault("nested_error", status=400,
                           message="request (9120 tokens) exceeds the available context size"),),
      ContextOverflow, "context_length_exceeded"),
-    ("U18 gzip bomb", (Fault("gzip_bomb", size=64 << 20),), UpstreamError,
+    "U18 gzip bomb": ((Fault("gzip_bomb", size=64 << 20),), UpstreamError,
      "upstream_bad_response"),
-]  # fmt: skip
+}  # fmt: skip
 """All statuses are in `test_faults.py`, and what a caller sees of every fault in
 `tests/integration/faults`."""
 
 
-@pytest.mark.parametrize(("faults", "kind", "code"), [c[1:] for c in REFUSED],
-                         ids=[c[0] for c in REFUSED])  # fmt: skip
+@pytest.mark.parametrize(("faults", "kind", "code"), REFUSED.values(), ids=REFUSED)
 def test_a_refusal_is_mapped_before_anything_is_read(
     ollama: FakeOllama, faults: tuple[Fault | str, ...], kind: type[GatewayError], code: str
 ) -> None:

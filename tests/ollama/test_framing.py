@@ -33,22 +33,22 @@ def chunked(payloads: list[bytes], trailers: bytes = b"") -> bytes:
     return b"".join(parts) + b"0\r\n" + trailers + b"\r\n"
 
 
-HEADS: list[tuple[str, bytes, Head]] = [
-    ("plain", b"HTTP/1.1 200 OK\r\nContent-Type: text/plain",
+HEADS = {
+    "plain": (b"HTTP/1.1 200 OK\r\nContent-Type: text/plain",
      Head(200, "OK", {"content-type": "text/plain"}, True)),
-    ("no reason", b"HTTP/1.1 204", Head(204, "", {}, True)),
-    ("no fields", b"HTTP/1.1 200 OK", Head(200, "OK", {}, True)),
-    ("close", b"HTTP/1.1 200 OK\r\nConnection: close",
+    "no reason": (b"HTTP/1.1 204", Head(204, "", {}, True)),
+    "no fields": (b"HTTP/1.1 200 OK", Head(200, "OK", {}, True)),
+    "close": (b"HTTP/1.1 200 OK\r\nConnection: close",
      Head(200, "OK", {"connection": "close"}, False)),
-    ("1.0", b"HTTP/1.0 200 OK", Head(200, "OK", {}, False)),
-    ("1.0 kept", b"HTTP/1.0 200 OK\r\nConnection: Keep-Alive",
+    "1.0": (b"HTTP/1.0 200 OK", Head(200, "OK", {}, False)),
+    "1.0 kept": (b"HTTP/1.0 200 OK\r\nConnection: Keep-Alive",
      Head(200, "OK", {"connection": "Keep-Alive"}, True)),
-    ("repeated", b"HTTP/1.1 200 OK\r\nX-A: 1\r\nx-a: 2 \t", Head(200, "OK", {"x-a": "1, 2"}, True)),
-    ("latin", b"HTTP/1.1 200 \xe9\r\nX-A: \xe9", Head(200, "é", {"x-a": "é"}, True)),
-]  # fmt: skip
+    "repeated": (b"HTTP/1.1 200 OK\r\nX-A: 1\r\nx-a: 2 \t", Head(200, "OK", {"x-a": "1, 2"}, True)),
+    "latin": (b"HTTP/1.1 200 \xe9\r\nX-A: \xe9", Head(200, "é", {"x-a": "é"}, True)),
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(("data", "head"), [h[1:] for h in HEADS], ids=[h[0] for h in HEADS])
+@pytest.mark.parametrize(("data", "head"), HEADS.values(), ids=HEADS)
 def test_a_head_is_read(data: bytes, head: Head) -> None:
     assert parse_head(data) == head
 
@@ -79,19 +79,18 @@ def head(status: int = 200, **fields: str) -> Head:
     return Head(status, "", {name.replace("_", "-"): value for name, value in fields.items()}, True)
 
 
-FRAMINGS: list[tuple[str, Head, str, type[Framing]]] = [
-    ("chunked", head(transfer_encoding=" Chunked"), "POST", Chunked),
-    ("length", head(content_length="5"), "POST", Sized),
-    ("length twice the same", head(content_length="5, 5"), "POST", Sized),
-    ("until close", head(), "POST", UntilClose),
-    ("no content", head(204), "POST", Sized),
-    ("not modified", head(304, content_length="5"), "POST", Sized),
-    ("head", head(content_length="5"), "HEAD", Sized),
-]
+FRAMINGS = {
+    "chunked": (head(transfer_encoding=" Chunked"), "POST", Chunked),
+    "length": (head(content_length="5"), "POST", Sized),
+    "length twice the same": (head(content_length="5, 5"), "POST", Sized),
+    "until close": (head(), "POST", UntilClose),
+    "no content": (head(204), "POST", Sized),
+    "not modified": (head(304, content_length="5"), "POST", Sized),
+    "head": (head(content_length="5"), "HEAD", Sized),
+}
 
 
-@pytest.mark.parametrize(("of", "method", "kind"), [f[1:] for f in FRAMINGS],
-                         ids=[f[0] for f in FRAMINGS])  # fmt: skip
+@pytest.mark.parametrize(("of", "method", "kind"), FRAMINGS.values(), ids=FRAMINGS)
 def test_a_head_says_how_its_body_ends(of: Head, method: str, kind: type[Framing]) -> None:
     assert type(framing_of(of, method)) is kind
 
@@ -158,13 +157,10 @@ def test_bad_chunks_are_refused(data: bytes) -> None:
         Chunked().feed(data)
 
 
-MAKERS: list[tuple[str, Callable[[], Framing], bytes]] = [
-    ("chunked", Chunked, b"3\r\nabc\r\n0\r\n\r\n"),
-    ("sized", lambda: Sized(3), b"abc"),
-]
+MAKERS = {"chunked": (Chunked, b"3\r\nabc\r\n0\r\n\r\n"), "sized": (lambda: Sized(3), b"abc")}
 
 
-@pytest.mark.parametrize(("make", "whole"), [m[1:] for m in MAKERS], ids=[m[0] for m in MAKERS])
+@pytest.mark.parametrize(("make", "whole"), MAKERS.values(), ids=MAKERS)
 def test_an_end_inside_a_body_is_told(make: Callable[[], Framing], whole: bytes) -> None:
     body = make()
     body.feed(whole[:-1])
@@ -177,7 +173,7 @@ def test_an_end_inside_a_body_is_told(make: Callable[[], Framing], whole: bytes)
     assert (body.finished, body.extra) == (True, False)
 
 
-@pytest.mark.parametrize(("make", "whole"), [m[1:] for m in MAKERS], ids=[m[0] for m in MAKERS])
+@pytest.mark.parametrize(("make", "whole"), MAKERS.values(), ids=MAKERS)
 def test_bytes_beyond_a_body_are_noticed(make: Callable[[], Framing], whole: bytes) -> None:
     body = make()
 

@@ -104,17 +104,17 @@ def test_an_embedding_comes_back_as_bytes(ollama: FakeOllama) -> None:
     assert len(json.loads(body)["embeddings"]) == 2
 
 
-FAULTY: list[tuple[str, Fault | str, type[GatewayError]]] = [
-    ("500", "tags_500", UpstreamError),
-    ("html", "html_200", UpstreamError),
-    ("not JSON", status(200, "hello"), UpstreamError),
-    ("no list", status(200, {"x": 1}), UpstreamError),
-    ("an array", status(200, []), UpstreamError),
-    ("401", error(401, "unauthorized"), UpstreamError),
-]
+FAULTY: dict[str, Any] = {
+    "500": ("tags_500", UpstreamError),
+    "html": ("html_200", UpstreamError),
+    "not JSON": (status(200, "hello"), UpstreamError),
+    "no list": (status(200, {"x": 1}), UpstreamError),
+    "an array": (status(200, []), UpstreamError),
+    "401": (error(401, "unauthorized"), UpstreamError),
+}
 
 
-@pytest.mark.parametrize(("fault", "kind"), [f[1:] for f in FAULTY], ids=[f[0] for f in FAULTY])
+@pytest.mark.parametrize(("fault", "kind"), FAULTY.values(), ids=FAULTY)
 def test_a_list_that_cannot_be_read_is_an_error(
     ollama: FakeOllama, fault: Fault | str, kind: type[GatewayError]
 ) -> None:
@@ -230,9 +230,9 @@ def test_a_loaded_model_is_read_leniently() -> None:
     )
 
 
-SHOWN: list[tuple[str, dict[str, Any], Shown]] = [
-    ("empty", {}, Shown(None)),
-    ("whole", {
+SHOWN: dict[str, Any] = {
+    "empty": ({}, Shown(None)),
+    "whole": ({
         "capabilities": ["tools"], "modelfile": "FROM x", "parameters": "stop x",
         "template": "t", "system": "s", "license": ["a", "b"], "remote_model": "r",
         "details": {"family": "qwen3", "parameter_size": "8B", "quantization_level": "Q4"},
@@ -240,13 +240,13 @@ SHOWN: list[tuple[str, dict[str, Any], Shown]] = [
                        "qwen3.embedding_length": 4096}},
      Shown(frozenset({"tools"}), 40960, 4096, "qwen3", "8B", "Q4", "FROM x", "stop x", "t", "s",
            "a\nb", True)),
-    ("no family", {"model_info": {"general.architecture": "bert"}}, Shown(None, family="bert")),
-    ("odd length", {"model_info": {"general.architecture": "x", "x.context_length": True}},
+    "no family": ({"model_info": {"general.architecture": "bert"}}, Shown(None, family="bert")),
+    "odd length": ({"model_info": {"general.architecture": "x", "x.context_length": True}},
      Shown(None, family="x")),
-]  # fmt: skip
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(("answer", "shown"), [s[1:] for s in SHOWN], ids=[s[0] for s in SHOWN])
+@pytest.mark.parametrize(("answer", "shown"), SHOWN.values(), ids=SHOWN)
 def test_a_description_is_read_leniently(answer: dict[str, Any], shown: Shown) -> None:
     assert capabilities.read_show(answer) == shown
 

@@ -42,27 +42,27 @@ def chat(*messages: Message, tools: tuple[Tool, ...] = (), **params: Any) -> Cha
     return ChatRequest("any", messages or (USER,), Params(**params), tools=tools)
 
 
-CHATS: list[tuple[str, ChatRequest, int, dict[str, Any]]] = [
-    ("plain", chat(), 0, {}),
-    ("options", chat(options={"temperature": 0.5, "stop": ["x"]}), 0,
+CHATS: dict[str, Any] = {
+    "plain": (chat(), 0, {}),
+    "options": (chat(options={"temperature": 0.5, "stop": ["x"]}), 0,
      {"options": {"temperature": 0.5, "stop": ["x"]}}),
-    ("think", chat(think=False), 0, {"think": False}),
-    ("level", chat(think="high", effort="high"), 0, {"think": "high"}),
-    ("format", chat(format={"type": "object"}), 0, {"format": {"type": "object"}}),
-    ("any object", chat(format="json"), 0, {"format": {"type": "object"}}),
-    ("keep alive", chat(keep_alive="5m"), 0, {"keep_alive": "5m"}),
-    ("keep alive as text", chat(keep_alive=" -1 "), 0, {"keep_alive": -1}),
-    ("keep alive 0", chat(keep_alive=0), 0, {"keep_alive": 0}),
-    ("flags", chat(truncate=False, shift=True), 0, {"truncate": False, "shift": True}),
-    ("logprobs", chat(logprobs=True, top_logprobs=0), 0, {"logprobs": True, "top_logprobs": 0}),
-    ("not for chat", chat(raw=True, timeout_ms=5, hide_thinking=True), 0, {}),
-    ("seed", chat(options={"seed": 7}), 2, {"options": {"seed": 9}}),
-    ("random seed", chat(options={"seed": -1}), 2, {"options": {"seed": -1}}),
-    ("no seed", chat(options={"top_k": 1}), 2, {"options": {"top_k": 1}}),
-    ("tools", chat(tools=(Tool("f", "does", {"type": "object"}),)), 0,
+    "think": (chat(think=False), 0, {"think": False}),
+    "level": (chat(think="high", effort="high"), 0, {"think": "high"}),
+    "format": (chat(format={"type": "object"}), 0, {"format": {"type": "object"}}),
+    "any object": (chat(format="json"), 0, {"format": {"type": "object"}}),
+    "keep alive": (chat(keep_alive="5m"), 0, {"keep_alive": "5m"}),
+    "keep alive as text": (chat(keep_alive=" -1 "), 0, {"keep_alive": -1}),
+    "keep alive 0": (chat(keep_alive=0), 0, {"keep_alive": 0}),
+    "flags": (chat(truncate=False, shift=True), 0, {"truncate": False, "shift": True}),
+    "logprobs": (chat(logprobs=True, top_logprobs=0), 0, {"logprobs": True, "top_logprobs": 0}),
+    "not for chat": (chat(raw=True, timeout_ms=5, hide_thinking=True), 0, {}),
+    "seed": (chat(options={"seed": 7}), 2, {"options": {"seed": 9}}),
+    "random seed": (chat(options={"seed": -1}), 2, {"options": {"seed": -1}}),
+    "no seed": (chat(options={"top_k": 1}), 2, {"options": {"top_k": 1}}),
+    "tools": (chat(tools=(Tool("f", "does", {"type": "object"}),)), 0,
      {"tools": [{"type": "function", "function":
                  {"name": "f", "description": "does", "parameters": {"type": "object"}}}]}),
-    ("history", chat(
+    "history": (chat(
         Message("assistant", "a", thinking="t",
                 tool_calls=(ToolCall("c1", "f", {"x": 1}), ToolCall("c2", "g", {}))),
         Message("tool", "r", tool_call_id="c1", tool_name="f"),
@@ -73,18 +73,17 @@ CHATS: list[tuple[str, ChatRequest, int, dict[str, Any]]] = [
             {"id": "c2", "function": {"index": 1, "name": "g", "arguments": {}}}]},
         {"role": "tool", "content": "r", "tool_name": "f", "tool_call_id": "c1"},
         {"role": "user", "content": "see", "images": ["QUJD"]}]}),
-    ("read-only values", chat(Message("assistant", tool_calls=(
+    "read-only values": (chat(Message("assistant", tool_calls=(
         ToolCall("", "f", MappingProxyType({"n": 1})),))), 0,
      {"messages": [{"role": "assistant", "content": "", "tool_calls": [
          {"id": "", "function": {"index": 0, "name": "f", "arguments": {"n": 1}}}]}]}),
-    ("big number", chat(Message("assistant", tool_calls=(ToolCall("", "f", {"n": 2**80}),))), 0,
+    "big number": (chat(Message("assistant", tool_calls=(ToolCall("", "f", {"n": 2**80}),))), 0,
      {"messages": [{"role": "assistant", "content": "", "tool_calls": [
          {"id": "", "function": {"index": 0, "name": "f", "arguments": {"n": 2**80}}}]}]}),
-]  # fmt: skip
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(("request_", "offset", "wanted"), [c[1:] for c in CHATS],
-                         ids=[c[0] for c in CHATS])  # fmt: skip
+@pytest.mark.parametrize(("request_", "offset", "wanted"), CHATS.values(), ids=CHATS)
 def test_a_chat_request_is_encoded(
     request_: ChatRequest, offset: int, wanted: dict[str, Any]
 ) -> None:
@@ -93,18 +92,17 @@ def test_a_chat_request_is_encoded(
     assert body == {"model": NAME, "messages": [USER_WIRE], "stream": True} | wanted
 
 
-GENERATES: list[tuple[str, CompletionRequest, dict[str, Any]]] = [
-    ("plain", CompletionRequest("m", ("p",)), {}),
-    ("everything", CompletionRequest(
+GENERATES: dict[str, Any] = {
+    "plain": (CompletionRequest("m", ("p",)), {}),
+    "everything": (CompletionRequest(
         "m", ("p",), Params(options={"seed": 1}, raw=True, think=False), suffix="s", system="",
         template="t", media=(Media("image", "QQ=="),)),
      {"suffix": "s", "system": "", "template": "t", "images": ["QQ=="], "raw": True,
       "think": False, "options": {"seed": 4}}),
-]  # fmt: skip
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(("request_", "wanted"), [c[1:] for c in GENERATES],
-                         ids=[c[0] for c in GENERATES])  # fmt: skip
+@pytest.mark.parametrize(("request_", "wanted"), GENERATES.values(), ids=GENERATES)
 def test_a_completion_request_is_encoded(
     request_: CompletionRequest, wanted: dict[str, Any]
 ) -> None:
@@ -113,17 +111,16 @@ def test_a_completion_request_is_encoded(
     assert body == {"model": NAME, "prompt": "p", "stream": True} | wanted
 
 
-EMBEDS: list[tuple[str, EmbedRequest, dict[str, Any]]] = [
-    ("plain", EmbedRequest("m", ("a", "")), {}),
-    ("everything", EmbedRequest(
+EMBEDS: dict[str, Any] = {
+    "plain": (EmbedRequest("m", ("a", "")), {}),
+    "everything": (EmbedRequest(
         "m", ("a", ""), Params(options={"num_ctx": 8}, keep_alive="60", truncate=False,
                                think=True, format="json"), dimensions=4),
      {"dimensions": 4, "truncate": False, "keep_alive": 60, "options": {"num_ctx": 8}}),
-]  # fmt: skip
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(("request_", "wanted"), [c[1:] for c in EMBEDS],
-                         ids=[c[0] for c in EMBEDS])  # fmt: skip
+@pytest.mark.parametrize(("request_", "wanted"), EMBEDS.values(), ids=EMBEDS)
 def test_an_embedding_request_is_encoded(request_: EmbedRequest, wanted: dict[str, Any]) -> None:
     assert (
         json.loads(wire.encode_embed(request_, NAME))
@@ -174,82 +171,81 @@ def usage(prompt: int = 10, completion: int = 4, **more: Any) -> Usage:
 
 
 STOP = Finish("stop", usage())
-STREAMS: list[tuple[str, list[bytes], list[Event]]] = [
-    ("plain", [said("Hel"), said("lo"), said(done=DONE)],
+STREAMS: dict[str, Any] = {
+    "plain": ([said("Hel"), said("lo"), said(done=DONE)],
      [TextDelta("Hel"), TextDelta("lo"), STOP]),
-    ("text in the last line", [said("Hi", done=DONE)], [TextDelta("Hi"), STOP]),
-    ("null text", [line(message={"role": "assistant", "content": None}), said(done=DONE)], [STOP]),
-    ("thinking", [said(thinking="Hm"), said("Yes"), said(done=DONE)],
+    "text in the last line": ([said("Hi", done=DONE)], [TextDelta("Hi"), STOP]),
+    "null text": ([line(message={"role": "assistant", "content": None}), said(done=DONE)], [STOP]),
+    "thinking": ([said(thinking="Hm"), said("Yes"), said(done=DONE)],
      [ThinkingDelta("Hm"), TextDelta("Yes"), Finish("stop", usage(reasoning_tokens=2))]),
-    ("thinking and text in one line", [said("ab", thinking="cd"), said(done=DONE)],
+    "thinking and text in one line": ([said("ab", thinking="cd"), said(done=DONE)],
      [ThinkingDelta("cd"), TextDelta("ab"), Finish("stop", usage(reasoning_tokens=2))]),
-    ("calls in two lines",
-     [said(tool_calls=calls(("f", {"x": 1}))), said(tool_calls=calls(("g", {}))), said(done=DONE)],
+    "calls in two lines": ([said(tool_calls=calls(("f", {"x": 1}))),
+                            said(tool_calls=calls(("g", {}))), said(done=DONE)],
      [ToolCallDone("c0", "f", '{"x":1}'), ToolCallDone("c0", "g", "{}"), STOP]),
-    ("calls in the last line", [said("Now", tool_calls=calls(("f", {}), ("g", {})), done=DONE)],
+    "calls in the last line": ([said("Now", tool_calls=calls(("f", {}), ("g", {})), done=DONE)],
      [TextDelta("Now"), ToolCallDone("c0", "f", "{}"), ToolCallDone("c1", "g", "{}"), STOP]),
-    ("call without id or arguments", [said(tool_calls=[{"function": {"name": "f"}}], done=DONE)],
+    "call without id or arguments": ([said(tool_calls=[{"function": {"name": "f"}}], done=DONE)],
      [ToolCallDone("", "f", "{}"), STOP]),
-    ("length", [said("x", done=DONE | {"done_reason": "length"})],
+    "length": ([said("x", done=DONE | {"done_reason": "length"})],
      [TextDelta("x"), Finish("length", usage())]),
-    ("load", [said(done={"done": True, "done_reason": "load"})], [Finish("stop")]),
-    ("odd reason", [said(done=DONE | {"done_reason": 5})], [STOP]),
-    ("no reason", [said(done={"done": True, "eval_count": 1})], [Finish("stop", usage(0, 1))]),
-    ("generate", [line(response="a"), line(response="b", thinking="t"),
+    "load": ([said(done={"done": True, "done_reason": "load"})], [Finish("stop")]),
+    "odd reason": ([said(done=DONE | {"done_reason": 5})], [STOP]),
+    "no reason": ([said(done={"done": True, "eval_count": 1})], [Finish("stop", usage(0, 1))]),
+    "generate": ([line(response="a"), line(response="b", thinking="t"),
                   line(response="", tool_calls=calls(("f", {})), **DONE)],
      [TextDelta("a"), ThinkingDelta("t"), TextDelta("b"), ToolCallDone("c0", "f", "{}"),
       Finish("stop", usage(reasoning_tokens=1))]),
-    ("nothing after the end", [said("a", done=DONE), said("b"), said(done=DONE)],
+    "nothing after the end": ([said("a", done=DONE), said("b"), said(done=DONE)],
      [TextDelta("a"), STOP]),
-    ("byte order mark", [b"\xef\xbb\xbf" + said("a"), said(done=DONE)], [TextDelta("a"), STOP]),
-    ("carriage return", [said("a") + b"\r", said(done=DONE) + b"\r"], [TextDelta("a"), STOP]),
-    ("a line that is no record", [b'{"status":"x"}', said("a", done=DONE)], [TextDelta("a"), STOP]),
-    ("no error", [said("a", error=None, done=DONE)], [TextDelta("a"), STOP]),
-    ("times", [said(done=DONE | {"total_duration": 9, "load_duration": 1,
+    "byte order mark": ([b"\xef\xbb\xbf" + said("a"), said(done=DONE)], [TextDelta("a"), STOP]),
+    "carriage return": ([said("a") + b"\r", said(done=DONE) + b"\r"], [TextDelta("a"), STOP]),
+    "a line that is no record": ([b'{"status":"x"}', said("a", done=DONE)], [TextDelta("a"), STOP]),
+    "no error": ([said("a", error=None, done=DONE)], [TextDelta("a"), STOP]),
+    "times": ([said(done=DONE | {"total_duration": 9, "load_duration": 1,
                                  "prompt_eval_duration": 3, "eval_duration": 4,
                                  "prompt_eval_cached_count": 6})],
      [Finish("stop", usage(cached_tokens=6, total_ns=9, load_ns=1, prompt_ns=3, eval_ns=4))]),
-    ("more cached than read", [said(done=DONE | {"prompt_eval_cached_count": 60})],
+    "more cached than read": ([said(done=DONE | {"prompt_eval_cached_count": 60})],
      [Finish("stop", usage(cached_tokens=10))]),
-    ("text without count", [said("a"), said("b", done={"done": True, "prompt_eval_count": 10})],
+    "text without count": ([said("a"), said("b", done={"done": True, "prompt_eval_count": 10})],
      [TextDelta("a"), TextDelta("b"), Finish("stop", usage(10, 2, estimated=True))]),
-    ("odd message", [line(message=5), said(done=DONE)], [STOP]),
-    ("odd text", [said(5), said("a", done=DONE)], [TextDelta("a"), STOP]),
-    ("odd thinking, sound calls",
-     [line(message={"content": "a", "thinking": 5, "tool_calls": [
+    "odd message": ([line(message=5), said(done=DONE)], [STOP]),
+    "odd text": ([said(5), said("a", done=DONE)], [TextDelta("a"), STOP]),
+    "odd thinking, sound calls": ([line(message={"content": "a", "thinking": 5, "tool_calls": [
          3, {"function": 3}, {"function": {"name": 3}}, {"id": 3, "function": {"name": "f"}},
          {"id": "x", "function": {"name": "g", "arguments": {"y": 2}}}]}), said(done=DONE)],
      [TextDelta("a"), ToolCallDone("", "f", "{}"), ToolCallDone("x", "g", '{"y":2}'), STOP]),
-    ("odd response", [line(response=5), line(response="a", thinking=5, **DONE)],
+    "odd response": ([line(response=5), line(response="a", thinking=5, **DONE)],
      [TextDelta("a"), STOP]),
-    ("done as text", [said("a", done={"done": "yes"}), said(done=DONE)], [TextDelta("a"), STOP]),
-]  # fmt: skip
+    "done as text": ([said("a", done={"done": "yes"}), said(done=DONE)], [TextDelta("a"), STOP]),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("together", [True, False], ids=["together", "one by one"])
-@pytest.mark.parametrize(("lines", "events"), [s[1:] for s in STREAMS], ids=[s[0] for s in STREAMS])
+@pytest.mark.parametrize(("lines", "events"), STREAMS.values(), ids=STREAMS)
 def test_lines_become_events(lines: list[bytes], events: list[Event], together: bool) -> None:
     assert decode(*lines, together=together) == events
 
 
-FAILURES: list[tuple[str, list[bytes], str]] = [
-    ("no line", [], "upstream_bad_response"),
-    ("only what is no record", [b"{}"], "upstream_bad_response"),
-    ("garbage", [b"\x00\xff{"], "upstream_bad_response"),
-    ("not UTF-8", [b'{"message":{"content":"\xff"}}'], "upstream_bad_response"),
-    ("an array", [b"[]"], "upstream_bad_response"),
-    ("a text", [b'"x"'], "upstream_bad_response"),
-    ("null", [b"null"], "upstream_bad_response"),
-    ("too deep", [b'{"x":' + b"[" * 100_000], "upstream_bad_response"),
-    ("error", [line(error="runner died")], "upstream_error"),
-    ("error object", [line(error={"message": "context length exceeded"})],
+FAILURES: dict[str, Any] = {
+    "no line": ([], "upstream_bad_response"),
+    "only what is no record": ([b"{}"], "upstream_bad_response"),
+    "garbage": ([b"\x00\xff{"], "upstream_bad_response"),
+    "not UTF-8": ([b'{"message":{"content":"\xff"}}'], "upstream_bad_response"),
+    "an array": ([b"[]"], "upstream_bad_response"),
+    "a text": ([b'"x"'], "upstream_bad_response"),
+    "null": ([b"null"], "upstream_bad_response"),
+    "too deep": ([b'{"x":' + b"[" * 100_000], "upstream_bad_response"),
+    "error": ([line(error="runner died")], "upstream_error"),
+    "error object": ([line(error={"message": "context length exceeded"})],
      "context_length_exceeded"),
-    ("error beside odd types", [line(error="server busy", message=5)], "upstream_busy"),
-    ("empty error", [line(error="")], "upstream_error"),
-]  # fmt: skip
+    "error beside odd types": ([line(error="server busy", message=5)], "upstream_busy"),
+    "empty error": ([line(error="")], "upstream_error"),
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(("lines", "code"), [f[1:] for f in FAILURES], ids=[f[0] for f in FAILURES])
+@pytest.mark.parametrize(("lines", "code"), FAILURES.values(), ids=FAILURES)
 def test_what_is_no_answer_fails(lines: list[bytes], code: str) -> None:
     events = decode(*lines)
 
@@ -381,19 +377,18 @@ TOKEN = {
     ],
 }
 READ = TokenLogprob("a", -0.5, (97,), (TokenLogprob("a", -0.5), TokenLogprob("b", -1.0)))
-LOGPROBS: list[tuple[str, dict[str, Any], tuple[TokenLogprob, ...]]] = [
-    ("tokens", {"logprobs": [TOKEN]}, (READ,)),
-    ("no list", {"logprobs": {"x": 1}}, ()),
-    ("odd entries", {"logprobs": [5, {"token": 1}, {"token": "x", "logprob": "y"},
+LOGPROBS: dict[str, Any] = {
+    "tokens": ({"logprobs": [TOKEN]}, (READ,)),
+    "no list": ({"logprobs": {"x": 1}}, ()),
+    "odd entries": ({"logprobs": [5, {"token": 1}, {"token": "x", "logprob": "y"},
                                   {"token": "z", "logprob": 0, "bytes": ["q"]}]},
      (TokenLogprob("z", 0.0),)),
-    ("with thinking", {"logprobs": [TOKEN], "thinking": "t"}, ()),
-    ("with calls", {"logprobs": [TOKEN], "tool_calls": calls(("f", {}))}, ()),
-]  # fmt: skip
+    "with thinking": ({"logprobs": [TOKEN], "thinking": "t"}, ()),
+    "with calls": ({"logprobs": [TOKEN], "tool_calls": calls(("f", {}))}, ()),
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(("fields", "tokens"), [c[1:] for c in LOGPROBS],
-                         ids=[c[0] for c in LOGPROBS])  # fmt: skip
+@pytest.mark.parametrize(("fields", "tokens"), LOGPROBS.values(), ids=LOGPROBS)
 def test_logprobs_are_of_visible_text_only(
     fields: dict[str, Any], tokens: tuple[TokenLogprob, ...]
 ) -> None:

@@ -19,34 +19,33 @@ LLAMA = model("llama3.2:latest", id=1, display_name="Llama", aliases=("gpt-4o", 
 QWEN = model("qwen3:8b", id=2)
 VIA = Resolved(LLAMA, Alias("gpt-4o"))
 
-RULES: list[tuple[str, dict[str, Any], Resolved, bool]] = [
-    ("star", {"allow": ("*",)}, Resolved(LLAMA), True),
-    ("nothing", {"allow": ()}, Resolved(LLAMA), False),
-    ("display", {"allow": ("llama",)}, Resolved(LLAMA), True),
-    ("display with latest", {"allow": ("Llama:latest",)}, Resolved(LLAMA), True),
-    ("original", {"allow": ("LLAMA3.2:latest",)}, Resolved(LLAMA), True),
-    ("original without latest", {"allow": (" llama3.2 ",)}, Resolved(LLAMA), True),
-    ("any spelling", {"allow": ("registry.ollama.ai/library/llama3.2",)}, Resolved(LLAMA), True),
-    ("another tag", {"allow": ("qwen3",)}, Resolved(QWEN), False),
-    ("pattern", {"allow": ("qwen*",)}, Resolved(QWEN), True),
-    ("pattern that does not fit", {"allow": ("qwen*",)}, Resolved(LLAMA), False),
-    ("alias used", {"allow": ("gpt-4o",)}, VIA, True),
-    ("alias not used", {"allow": ("gpt-4o",)}, Resolved(LLAMA), False),
-    ("model behind an alias", {"allow": ("llama3.2",)}, VIA, True),
-    ("id", {"allow": (), "model_ids": (1,)}, Resolved(LLAMA), True),
-    ("another id", {"allow": (), "model_ids": (2,)}, Resolved(LLAMA), False),
-    ("denied", {"allow": ("*",), "deny": ("llama*",)}, Resolved(LLAMA), False),
-    ("denied in another spelling", {"deny": ("library/llama3.2",)}, VIA, False),
-    ("denied beats an id", {"allow": (), "model_ids": (1,), "deny": ("llama",)}, VIA, False),
-    ("denied alias", {"deny": ("gpt-4o",)}, VIA, False),
-    ("denied alias not used", {"deny": ("gpt-4o",)}, Resolved(LLAMA), True),
-    ("all denied", {"deny": ("*",)}, Resolved(LLAMA), False),
-    ("another denied", {"deny": ("qwen*",)}, Resolved(LLAMA), True),
-]
+RULES: dict[str, Any] = {
+    "star": ({"allow": ("*",)}, Resolved(LLAMA), True),
+    "nothing": ({"allow": ()}, Resolved(LLAMA), False),
+    "display": ({"allow": ("llama",)}, Resolved(LLAMA), True),
+    "display with latest": ({"allow": ("Llama:latest",)}, Resolved(LLAMA), True),
+    "original": ({"allow": ("LLAMA3.2:latest",)}, Resolved(LLAMA), True),
+    "original without latest": ({"allow": (" llama3.2 ",)}, Resolved(LLAMA), True),
+    "any spelling": ({"allow": ("registry.ollama.ai/library/llama3.2",)}, Resolved(LLAMA), True),
+    "another tag": ({"allow": ("qwen3",)}, Resolved(QWEN), False),
+    "pattern": ({"allow": ("qwen*",)}, Resolved(QWEN), True),
+    "pattern that does not fit": ({"allow": ("qwen*",)}, Resolved(LLAMA), False),
+    "alias used": ({"allow": ("gpt-4o",)}, VIA, True),
+    "alias not used": ({"allow": ("gpt-4o",)}, Resolved(LLAMA), False),
+    "model behind an alias": ({"allow": ("llama3.2",)}, VIA, True),
+    "id": ({"allow": (), "model_ids": (1,)}, Resolved(LLAMA), True),
+    "another id": ({"allow": (), "model_ids": (2,)}, Resolved(LLAMA), False),
+    "denied": ({"allow": ("*",), "deny": ("llama*",)}, Resolved(LLAMA), False),
+    "denied in another spelling": ({"deny": ("library/llama3.2",)}, VIA, False),
+    "denied beats an id": ({"allow": (), "model_ids": (1,), "deny": ("llama",)}, VIA, False),
+    "denied alias": ({"deny": ("gpt-4o",)}, VIA, False),
+    "denied alias not used": ({"deny": ("gpt-4o",)}, Resolved(LLAMA), True),
+    "all denied": ({"deny": ("*",)}, Resolved(LLAMA), False),
+    "another denied": ({"deny": ("qwen*",)}, Resolved(LLAMA), True),
+}
 
 
-@pytest.mark.parametrize(("fields", "resolved", "allowed"), [r[1:] for r in RULES],
-                         ids=[r[0] for r in RULES])  # fmt: skip
+@pytest.mark.parametrize(("fields", "resolved", "allowed"), RULES.values(), ids=RULES)
 def test_a_rule_is_checked_on_the_resolved_model(
     fields: dict[str, Any], resolved: Resolved, allowed: bool
 ) -> None:

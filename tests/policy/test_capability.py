@@ -15,20 +15,21 @@ from tests.policy.values import chat, model
 F, G = Tool("f"), Tool("g")
 REQUIRED = ToolChoice("required")
 
-REFUSED: list[tuple[str, str, Any, RuntimeSettings, str, str]] = [
-    ("tools", "completion", chat(tools=[F]), RuntimeSettings(), "tools_not_supported", "tools"),
-    ("tools, asked for", "completion", chat(tools=[F], tool_choice=REQUIRED),
+REFUSED: dict[str, Any] = {
+    "tools": ("completion", chat(tools=[F]), RuntimeSettings(), "tools_not_supported", "tools"),
+    "tools, asked for": ("completion", chat(tools=[F], tool_choice=REQUIRED),
      RuntimeSettings(forced_tool_choice="best_effort"), "tools_not_supported", "tools"),
-    ("suffix", "completion", CompletionRequest("m", ("p",), suffix="s"), RuntimeSettings(),
+    "suffix": ("completion", CompletionRequest("m", ("p",), suffix="s"), RuntimeSettings(),
      "insert_not_supported", "suffix"),
-    ("chat", "embedding", chat(), RuntimeSettings(), "chat_not_supported", "model"),
-    ("completion", "embedding", CompletionRequest("m", ("p",)), RuntimeSettings(),
+    "chat": ("embedding", chat(), RuntimeSettings(), "chat_not_supported", "model"),
+    "completion": ("embedding", CompletionRequest("m", ("p",)), RuntimeSettings(),
      "chat_not_supported", "model"),
-]  # fmt: skip
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(("can", "request_", "behaviour", "code", "param"),
-                         [r[1:] for r in REFUSED], ids=[r[0] for r in REFUSED])  # fmt: skip
+@pytest.mark.parametrize(
+    ("can", "request_", "behaviour", "code", "param"), REFUSED.values(), ids=REFUSED
+)
 def test_what_cannot_be_done_is_refused(
     can: str, request_: Any, behaviour: RuntimeSettings, code: str, param: str
 ) -> None:
@@ -41,19 +42,18 @@ def test_what_cannot_be_done_is_refused(
     assert "'Em'" in caught.value.message
 
 
-ACCEPTED: list[tuple[str, str | None, Any]] = [
-    ("tools of a model that can", "completion tools", chat(tools=[F])),
-    ("tools nobody wants called", "completion", chat(tools=[F], tool_choice=ToolChoice("none"))),
-    ("tools made with format", "completion", chat(tools=[F], tool_choice=REQUIRED)),
-    ("suffix", "completion insert", CompletionRequest("m", ("p",), suffix="s")),
-    ("no suffix", "completion", CompletionRequest("m", ("p",))),
-    ("nothing known", None, chat(tools=[F])),
-    ("neither completion nor embedding", "", chat()),
-]
+ACCEPTED: dict[str, Any] = {
+    "tools of a model that can": ("completion tools", chat(tools=[F])),
+    "tools nobody wants called": ("completion", chat(tools=[F], tool_choice=ToolChoice("none"))),
+    "tools made with format": ("completion", chat(tools=[F], tool_choice=REQUIRED)),
+    "suffix": ("completion insert", CompletionRequest("m", ("p",), suffix="s")),
+    "no suffix": ("completion", CompletionRequest("m", ("p",))),
+    "nothing known": (None, chat(tools=[F])),
+    "neither completion nor embedding": ("", chat()),
+}
 
 
-@pytest.mark.parametrize(("can", "request_"), [a[1:] for a in ACCEPTED],
-                         ids=[a[0] for a in ACCEPTED])  # fmt: skip
+@pytest.mark.parametrize(("can", "request_"), ACCEPTED.values(), ids=ACCEPTED)
 def test_what_may_work_is_let_through(can: str | None, request_: Any) -> None:
     capability.check(request_, model("m:1", capabilities=can), RuntimeSettings())
 

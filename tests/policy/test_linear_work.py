@@ -53,42 +53,42 @@ def feeds(look: Any, text: str) -> Callable[[], object]:
     return lambda: [*map(look.feed, [text] * PIECES), look.flush()]
 
 
-WORK: list[tuple[str, Callable[[], object]]] = [
-    ("JSON after white space", answers(" \n")),
-    ("whole JSON after white space", answers(" \n", stream=False)),
-    ("JSON, white space, think tags", answers(" \n", parse_think_tags=True)),
-    ("JSON, white space, stops", answers(" \n", params={"options": {"stop": [" \n \t"]}})),
-    ("think tags after white space", feeds(ThinkTags(), " \n")),
-    ("whole think tags", feeds(ThinkTags(whole=True), "ab")),
-    ("a turn that is repeated", feeds(PrefillFilter("ab" * PIECES), "ab")),
-    ("white space before that turn", feeds(PrefillFilter("ab"), " \n")),
-    ("stops", feeds(StopFilter(["aba", "bb"]), "ab")),
-]
+WORK: dict[str, Any] = {
+    "JSON after white space": answers(" \n"),
+    "whole JSON after white space": answers(" \n", stream=False),
+    "JSON, white space, think tags": answers(" \n", parse_think_tags=True),
+    "JSON, white space, stops": answers(" \n", params={"options": {"stop": [" \n \t"]}}),
+    "think tags after white space": feeds(ThinkTags(), " \n"),
+    "whole think tags": feeds(ThinkTags(whole=True), "ab"),
+    "a turn that is repeated": feeds(PrefillFilter("ab" * PIECES), "ab"),
+    "white space before that turn": feeds(PrefillFilter("ab"), " \n"),
+    "stops": feeds(StopFilter(["aba", "bb"]), "ab"),
+}
 
 
-@pytest.mark.parametrize("work", [case[1] for case in WORK], ids=[case[0] for case in WORK])
+@pytest.mark.parametrize("work", WORK.values(), ids=WORK)
 def test_no_piece_is_looked_at_again_with_each_that_follows(work: Callable[[], object]) -> None:
     assert looked_at(work) <= 40 * PIECES
 
 
-FENCED: list[tuple[str, str, str | None]] = [
-    ("plain", "```json\n{}\n```", "{}"),
-    ("without a word", " ```\n{}```\n", "{}"),
-    ("indented end", "```\n{}\n  ```", "{}"),
-    ("blank end", "```\n{} \t```", "{}"),
-    ("empty", "```\n```", ""),
-    ("one more mark", "```\n````", "`"),
-    ("a fence inside", "```\na\n```\nb\n```", "a\n```\nb"),
-    ("text before", "a ```\n{}\n```", None),
-    ("text after", "```\n{}\n``` a", None),
-    ("no end", "```json\n{}", None),
-    ("one line", "```json```", None),
-    ("half an end", "```\n``", None),
-    ("other words", "```two words\n{}\n```", None),
-    ("long white space", "```\n" + " " * 100_000 + "a", None),
-]
+FENCED: dict[str, Any] = {
+    "plain": ("```json\n{}\n```", "{}"),
+    "without a word": (" ```\n{}```\n", "{}"),
+    "indented end": ("```\n{}\n  ```", "{}"),
+    "blank end": ("```\n{} \t```", "{}"),
+    "empty": ("```\n```", ""),
+    "one more mark": ("```\n````", "`"),
+    "a fence inside": ("```\na\n```\nb\n```", "a\n```\nb"),
+    "text before": ("a ```\n{}\n```", None),
+    "text after": ("```\n{}\n``` a", None),
+    "no end": ("```json\n{}", None),
+    "one line": ("```json```", None),
+    "half an end": ("```\n``", None),
+    "other words": ("```two words\n{}\n```", None),
+    "long white space": ("```\n" + " " * 100_000 + "a", None),
+}
 
 
-@pytest.mark.parametrize(("text", "bare"), [c[1:] for c in FENCED], ids=[c[0] for c in FENCED])
+@pytest.mark.parametrize(("text", "bare"), FENCED.values(), ids=FENCED)
 def test_a_fence_around_all_of_a_text_is_taken_off(text: str, bare: str | None) -> None:
     assert without_fence(text) == bare

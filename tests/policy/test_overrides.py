@@ -154,31 +154,30 @@ def test_the_endpoints_default_is_weakest(
     assert found.request.params.effort == effort
 
 
-CAPS: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any], tuple[str, ...]]] = [
-    ("none asked", {}, {"model": {"max_tokens_cap": 100}}, {"num_predict": 100}, ()),
-    ("less asked", {"num_predict": 50}, {"model": {"max_tokens_cap": 100}}, {"num_predict": 50},
+CAPS: dict[str, Any] = {
+    "none asked": ({}, {"model": {"max_tokens_cap": 100}}, {"num_predict": 100}, ()),
+    "less asked": ({"num_predict": 50}, {"model": {"max_tokens_cap": 100}}, {"num_predict": 50},
      ()),
-    ("more asked", {"num_predict": 500}, {"model": {"max_tokens_cap": 100}}, {"num_predict": 100},
+    "more asked": ({"num_predict": 500}, {"model": {"max_tokens_cap": 100}}, {"num_predict": 100},
      ("max_tokens(capped)",)),
-    ("no limit asked", {"num_predict": -1}, {"model": {"max_tokens_cap": 100}},
+    "no limit asked": ({"num_predict": -1}, {"model": {"max_tokens_cap": 100}},
      {"num_predict": 100}, ("max_tokens(capped)",)),
-    ("the smallest holds", {}, {"model": {"max_tokens_cap": 100}, "key": {"max_tokens_cap": 30},
+    "the smallest holds": ({}, {"model": {"max_tokens_cap": 100}, "key": {"max_tokens_cap": 30},
                                 "force_key": {"max_tokens_cap": 60}}, {"num_predict": 30}, ()),
-    ("an override above it", {}, {"model": {"max_tokens_cap": 100, "num_predict": 200}},
+    "an override above it": ({}, {"model": {"max_tokens_cap": 100, "num_predict": 200}},
      {"num_predict": 100}, ()),
-    ("a forced value above it", {}, {"model": {"max_tokens_cap": 9},
+    "a forced value above it": ({}, {"model": {"max_tokens_cap": 9},
                                      "force_model": {"num_predict": 20}}, {"num_predict": 9}, ()),
-    ("more context asked", {"num_ctx": 9999}, {"model": {"max_num_ctx": 4096}},
+    "more context asked": ({"num_ctx": 9999}, {"model": {"max_num_ctx": 4096}},
      {"num_ctx": 4096}, ("num_ctx(capped)",)),
-    ("less context asked", {"num_ctx": 99}, {"model": {"max_num_ctx": 4096}}, {"num_ctx": 99}, ()),
-    ("the override's own context", {}, {"model": {"max_num_ctx": 4096, "num_ctx": 8192}},
+    "less context asked": ({"num_ctx": 99}, {"model": {"max_num_ctx": 4096}}, {"num_ctx": 99}, ()),
+    "the override's own context": ({}, {"model": {"max_num_ctx": 4096, "num_ctx": 8192}},
      {"num_ctx": 8192}, ()),
-    ("no context asked", {}, {"model": {"max_num_ctx": 4096}}, {}, ()),
-]  # fmt: skip
+    "no context asked": ({}, {"model": {"max_num_ctx": 4096}}, {}, ()),
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(("asked", "said", "options", "ignored"), [c[1:] for c in CAPS],
-                         ids=[c[0] for c in CAPS])  # fmt: skip
+@pytest.mark.parametrize(("asked", "said", "options", "ignored"), CAPS.values(), ids=CAPS)
 def test_lengths_are_cut_to_their_limits(
     asked: dict[str, Any], said: dict[str, Any], options: dict[str, Any], ignored: tuple[str, ...]
 ) -> None:
@@ -225,29 +224,28 @@ def test_a_forced_value_is_noted_for_the_log_only() -> None:
 # -- system prompts --------------------------------------------------------------------------------
 
 S, U = Message("system", "theirs"), Message("user", "Hi")
-SYSTEMS: list[tuple[str, tuple[Message, ...], dict[str, Any], list[str]]] = [
-    ("none", (U,), {}, ["user:Hi"]),
-    ("given, none asked", (U,), {"model": {"system": "ours"}}, ["system:ours", "user:Hi"]),
-    ("default", (S, U), {"model": {"system": "ours"}}, ["system:theirs", "user:Hi"]),
-    ("prepend", (S, U), {"model": {"system": "ours", "system_mode": "prepend"}},
+SYSTEMS: dict[str, Any] = {
+    "none": ((U,), {}, ["user:Hi"]),
+    "given, none asked": ((U,), {"model": {"system": "ours"}}, ["system:ours", "user:Hi"]),
+    "default": ((S, U), {"model": {"system": "ours"}}, ["system:theirs", "user:Hi"]),
+    "prepend": ((S, U), {"model": {"system": "ours", "system_mode": "prepend"}},
      ["system:ours\n\ntheirs", "user:Hi"]),
-    ("append", (S, U), {"model": {"system": "ours", "system_mode": "append"}},
+    "append": ((S, U), {"model": {"system": "ours", "system_mode": "append"}},
      ["system:theirs\n\nours", "user:Hi"]),
-    ("append, none asked", (U,), {"model": {"system": "ours", "system_mode": "append"}},
+    "append, none asked": ((U,), {"model": {"system": "ours", "system_mode": "append"}},
      ["system:ours", "user:Hi"]),
-    ("replace", (S, U, S), {"model": {"system": "ours", "system_mode": "replace"}},
+    "replace": ((S, U, S), {"model": {"system": "ours", "system_mode": "replace"}},
      ["system:ours", "user:Hi"]),
-    ("the alias's, not the model's", (U,),
+    "the alias's, not the model's": ((U,),
      {"model": {"system": "a"}, "alias": {"system": "b"}}, ["system:b", "user:Hi"]),
-    ("forced", (S, U), {"force_model": {"system": "ours"}}, ["system:ours", "user:Hi"]),
-    ("forced, prepended", (S, U), {"force_key": {"system": "ours", "system_mode": "prepend"}},
+    "forced": ((S, U), {"force_model": {"system": "ours"}}, ["system:ours", "user:Hi"]),
+    "forced, prepended": ((S, U), {"force_key": {"system": "ours", "system_mode": "prepend"}},
      ["system:ours\n\ntheirs", "user:Hi"]),
-    ("not leading", (U, S), {"model": {"system": "ours"}}, ["user:Hi", "system:theirs"]),
-]  # fmt: skip
+    "not leading": ((U, S), {"model": {"system": "ours"}}, ["user:Hi", "system:theirs"]),
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(("messages", "said", "wanted"), [s[1:] for s in SYSTEMS],
-                         ids=[s[0] for s in SYSTEMS])  # fmt: skip
+@pytest.mark.parametrize(("messages", "said", "wanted"), SYSTEMS.values(), ids=SYSTEMS)
 def test_a_system_prompt_is_laid_over_a_chat(
     messages: tuple[Message, ...], said: dict[str, Any], wanted: list[str]
 ) -> None:

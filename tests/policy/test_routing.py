@@ -27,35 +27,34 @@ REMOTE = model("far:1", id=9, remote=True)
 ALL = (LLAMA, QWEN, HF, BIG, SMALL, OFF, GONE, CLOUD, REMOTE)
 INDEX = Index(ALL)
 
-FOUND: list[tuple[str, str, Model, str | None]] = [
-    ("1 display name", "Qwen three", QWEN, None),
-    ("1 the tagless original", "llama3.2", LLAMA, None),
-    ("2 original", "qwen3:8b", QWEN, None),
-    ("3 latest added", "llama3.2", LLAMA, None),
-    ("2 with latest", "llama3.2:latest", LLAMA, None),
-    ("4 latest taken away", "Qwen three:latest", QWEN, None),
-    ("5 alias", "gpt-4o", LLAMA, "gpt-4o"),
-    ("5 the longest pattern", "claude-3-haiku", QWEN, "claude-*haiku*"),
-    ("5 pattern", "claude-3-opus", LLAMA, "claude-*"),
-    ("6 case", "QWEN THREE", QWEN, None),
-    ("6 case of the original", "HF.CO/User/model-gguf:q4_k_m", HF, None),
-    ("6 case of an alias", "GPT-4o-MINI", QWEN, "Gpt-4O-mini"),
-    ("6 case of a pattern", "Claude-3-Opus", LLAMA, "claude-*"),
-    ("1 exact beats case", "same", SMALL, None),
-    ("7 prefix", "ollama/qwen3:8b", QWEN, None),
-    ("7 prefix, case", "OpenAI/gpt-4o", LLAMA, "gpt-4o"),
-    ("7 library", "library/llama3.2", LLAMA, None),
-    ("8 registry", "registry.ollama.ai/library/llama3.2", LLAMA, None),
-    ("8 scheme", "https://registry.ollama.ai/library/llama3.2:latest", LLAMA, None),
-    ("8 local", "llama3.2:local", LLAMA, None),
-    ("8 local with tag", "qwen3:8b:local", QWEN, None),
-    ("white space", " \t llama3.2\n", LLAMA, None),
-    ("cloud", "gpt-oss:120b-cloud", CLOUD, None),
-]
+FOUND: dict[str, Any] = {
+    "1 display name": ("Qwen three", QWEN, None),
+    "1 the tagless original": ("llama3.2", LLAMA, None),
+    "2 original": ("qwen3:8b", QWEN, None),
+    "3 latest added": ("llama3.2", LLAMA, None),
+    "2 with latest": ("llama3.2:latest", LLAMA, None),
+    "4 latest taken away": ("Qwen three:latest", QWEN, None),
+    "5 alias": ("gpt-4o", LLAMA, "gpt-4o"),
+    "5 the longest pattern": ("claude-3-haiku", QWEN, "claude-*haiku*"),
+    "5 pattern": ("claude-3-opus", LLAMA, "claude-*"),
+    "6 case": ("QWEN THREE", QWEN, None),
+    "6 case of the original": ("HF.CO/User/model-gguf:q4_k_m", HF, None),
+    "6 case of an alias": ("GPT-4o-MINI", QWEN, "Gpt-4O-mini"),
+    "6 case of a pattern": ("Claude-3-Opus", LLAMA, "claude-*"),
+    "1 exact beats case": ("same", SMALL, None),
+    "7 prefix": ("ollama/qwen3:8b", QWEN, None),
+    "7 prefix, case": ("OpenAI/gpt-4o", LLAMA, "gpt-4o"),
+    "7 library": ("library/llama3.2", LLAMA, None),
+    "8 registry": ("registry.ollama.ai/library/llama3.2", LLAMA, None),
+    "8 scheme": ("https://registry.ollama.ai/library/llama3.2:latest", LLAMA, None),
+    "8 local": ("llama3.2:local", LLAMA, None),
+    "8 local with tag": ("qwen3:8b:local", QWEN, None),
+    "white space": (" \t llama3.2\n", LLAMA, None),
+    "cloud": ("gpt-oss:120b-cloud", CLOUD, None),
+}
 
 
-@pytest.mark.parametrize(("name", "wanted", "alias"), [f[1:] for f in FOUND],
-                         ids=[f[0] for f in FOUND])  # fmt: skip
+@pytest.mark.parametrize(("name", "wanted", "alias"), FOUND.values(), ids=FOUND)
 def test_a_name_finds_its_model(name: str, wanted: Model, alias: str | None) -> None:
     found = routing.resolve(name, INDEX)
 

@@ -23,31 +23,29 @@ def cut(text: str, size: int) -> list[str]:
     return [text[at : at + size] for at in range(0, len(text), size)]
 
 
-TAGS: list[tuple[str, str, str, str]] = [
-    ("none", "Hello", "", "Hello"),
-    ("tag", "<think>Hm</think>Yes", "Hm", "Yes"),
-    ("longer tag", "<thinking>Hm</thinking>Yes", "Hm", "Yes"),
-    ("brackets", "[THINK]Hm[/THINK]Yes", "Hm", "Yes"),
-    ("the other closing", "<think>a</thinking>b</think>c", "a</thinking>b", "c"),
-    ("white space before", "\n <think>Hm</think>Yes", "Hm", "Yes"),
-    ("white space between", "<think>Hm</think>\n\n Yes", "Hm", "Yes"),
-    ("never closed", "<think>Hm</thi", "Hm</thi", ""),
-    ("not at the beginning of a line", "a<think>b</think>", "", "a<think>b</think>"),
-    ("nearly a tag", "<thing>", "", "<thing>"),
-    ("the beginning of a tag", " <thi", "", " <thi"),
-    ("opened twice", "<think>a</think><think>b</think>", "ab", ""),
-    ("a second time, later", "<think>a</think>b\n<think>c</think>\nd", "ac", "b\nd"),
-    ("empty", "<think></think>Yes", "", "Yes"),
-    ("only thinking", "<think>a</think>", "a", ""),
-    ("a tag inside", "<think>a<b></think>c", "a<b>", "c"),
-    ("only white space", "  ", "", "  "),
-    ("nothing", "", "", ""),
-]
+TAGS = {
+    "none": ("Hello", "", "Hello"),
+    "tag": ("<think>Hm</think>Yes", "Hm", "Yes"),
+    "longer tag": ("<thinking>Hm</thinking>Yes", "Hm", "Yes"),
+    "brackets": ("[THINK]Hm[/THINK]Yes", "Hm", "Yes"),
+    "the other closing": ("<think>a</thinking>b</think>c", "a</thinking>b", "c"),
+    "white space before": ("\n <think>Hm</think>Yes", "Hm", "Yes"),
+    "white space between": ("<think>Hm</think>\n\n Yes", "Hm", "Yes"),
+    "never closed": ("<think>Hm</thi", "Hm</thi", ""),
+    "not at the beginning of a line": ("a<think>b</think>", "", "a<think>b</think>"),
+    "nearly a tag": ("<thing>", "", "<thing>"),
+    "the beginning of a tag": (" <thi", "", " <thi"),
+    "opened twice": ("<think>a</think><think>b</think>", "ab", ""),
+    "a second time, later": ("<think>a</think>b\n<think>c</think>\nd", "ac", "b\nd"),
+    "empty": ("<think></think>Yes", "", "Yes"),
+    "only thinking": ("<think>a</think>", "a", ""),
+    "a tag inside": ("<think>a<b></think>c", "a<b>", "c"),
+    "only white space": ("  ", "", "  "),
+    "nothing": ("", "", ""),
+}
 
 
-@pytest.mark.parametrize(
-    ("text", "thought", "rest"), [t[1:] for t in TAGS], ids=[t[0] for t in TAGS]
-)
+@pytest.mark.parametrize(("text", "thought", "rest"), TAGS.values(), ids=TAGS)
 @pytest.mark.parametrize("whole", [False, True], ids=["stream", "whole"])
 @pytest.mark.parametrize("size", [1, 2, 3, 100])
 def test_tagged_thinking_is_split_off(

@@ -121,16 +121,16 @@ def test_models_beyond_a_bound_share_one_series(metrics: Metrics) -> None:
     )
 
 
-GAPS = [
-    ("two tokens", {"completion_tokens": 2}, 1.0),
-    ("one token", {"completion_tokens": 1}, None),
-    ("none at all", {"completion_tokens": 0, "first_token_ms": None}, None),
-    ("never a first token", {"first_token_ms": None}, None),
-    ("a clock that went backwards", {"duration_ms": 400.0}, 0.0),
-]
+GAPS = {
+    "two tokens": ({"completion_tokens": 2}, 1.0),
+    "one token": ({"completion_tokens": 1}, None),
+    "none at all": ({"completion_tokens": 0, "first_token_ms": None}, None),
+    "never a first token": ({"first_token_ms": None}, None),
+    "a clock that went backwards": ({"duration_ms": 400.0}, 0.0),
+}
 
 
-@pytest.mark.parametrize(("changes", "expected"), [c[1:] for c in GAPS], ids=[c[0] for c in GAPS])
+@pytest.mark.parametrize(("changes", "expected"), GAPS.values(), ids=GAPS)
 def test_the_gap_between_tokens(changes: dict[str, float], expected: float | None) -> None:
     assert mean_gap_s(replace(DONE, **changes)) == expected
 

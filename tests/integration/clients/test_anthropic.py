@@ -187,11 +187,11 @@ def test_the_tool_runner_loops_by_itself(
     assert shared_ollama.calls("/api/chat")[0].json["tools"][0]["function"]["name"] == "get_weather"
 
 
-CHOICES = [("any", {"type": "any"}), ("tool", {"type": "tool", "name": "get_weather"})]
+CHOICES = {"any": {"type": "any"}, "tool": {"type": "tool", "name": "get_weather"}}
 
 
 @pytest.mark.parametrize("model", ["llama3.2", "gemma3:4b"])
-@pytest.mark.parametrize("choice", [case[1] for case in CHOICES], ids=[case[0] for case in CHOICES])
+@pytest.mark.parametrize("choice", CHOICES.values(), ids=CHOICES)
 def test_a_forced_call_comes_even_from_a_model_that_would_chat(
     claude: anthropic.Anthropic, shared_ollama: FakeOllama, model: str, choice: dict[str, str]
 ) -> None:
@@ -302,16 +302,14 @@ def test_text_of_any_kind_arrives_as_it_was_said(
     assert text == LEFT
 
 
-ERRORS = [
-    ("unknown model", {"model": "nobody"}, anthropic.NotFoundError, "not_found_error"),
-    ("no messages", {"messages": []}, anthropic.BadRequestError, "invalid_request_error"),
-    ("zero tokens", {"max_tokens": 0}, anthropic.BadRequestError, "invalid_request_error"),
-]
+ERRORS = {
+    "unknown model": ({"model": "nobody"}, anthropic.NotFoundError, "not_found_error"),
+    "no messages": ({"messages": []}, anthropic.BadRequestError, "invalid_request_error"),
+    "zero tokens": ({"max_tokens": 0}, anthropic.BadRequestError, "invalid_request_error"),
+}
 
 
-@pytest.mark.parametrize(
-    ("change", "kind", "word"), [case[1:] for case in ERRORS], ids=[case[0] for case in ERRORS]
-)
+@pytest.mark.parametrize(("change", "kind", "word"), ERRORS.values(), ids=ERRORS)
 def test_a_bad_request_raises_its_exception(
     claude: anthropic.Anthropic, change: dict[str, Any], kind: type[Exception], word: str
 ) -> None:
@@ -337,18 +335,16 @@ def test_a_wrong_key_is_an_authentication_error(live: Gateway) -> None:
     assert caught.value.body["error"]["type"] == "authentication_error"
 
 
-UPSTREAM = [
-    ("crashed", error(500, "model runner has unexpectedly stopped"), 502, "api_error"),
-    ("busy", error(503, "Service Unavailable"), 503,
+UPSTREAM = {
+    "crashed": (error(500, "model runner has unexpectedly stopped"), 502, "api_error"),
+    "busy": (error(503, "Service Unavailable"), 503,
      "overloaded_error"),
-    ("signed out", error(401, "unauthorized"), 502, "api_error"),
-]  # fmt: skip
+    "signed out": (error(401, "unauthorized"), 502, "api_error"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-@pytest.mark.parametrize(
-    ("fault", "status", "word"), [case[1:] for case in UPSTREAM], ids=[c[0] for c in UPSTREAM]
-)
+@pytest.mark.parametrize(("fault", "status", "word"), UPSTREAM.values(), ids=UPSTREAM)
 def test_an_early_failure_of_ollama_is_a_status(
     claude: anthropic.Anthropic,
     shared_ollama: FakeOllama,

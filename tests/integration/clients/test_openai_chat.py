@@ -139,15 +139,13 @@ def test_parse_gives_a_nested_model(client: openai.OpenAI, shared_ollama: FakeOl
     assert "$ref" not in json.dumps(shared_ollama.calls("/api/chat")[-1].json["format"])
 
 
-ERRORS = [
-    ("unknown model", {"model": "nobody"}, openai.NotFoundError, "model_not_found"),
-    ("no messages", {"messages": []}, openai.BadRequestError, "missing_required_parameter"),
-]
+ERRORS = {
+    "unknown model": ({"model": "nobody"}, openai.NotFoundError, "model_not_found"),
+    "no messages": ({"messages": []}, openai.BadRequestError, "missing_required_parameter"),
+}
 
 
-@pytest.mark.parametrize(
-    ("change", "kind", "code"), [case[1:] for case in ERRORS], ids=[case[0] for case in ERRORS]
-)
+@pytest.mark.parametrize(("change", "kind", "code"), ERRORS.values(), ids=ERRORS)
 def test_a_bad_request_raises_its_exception(
     client: openai.OpenAI, change: dict, kind: type[openai.APIStatusError], code: str
 ) -> None:
@@ -167,18 +165,16 @@ def test_a_wrong_key_is_an_authentication_error(live: Gateway) -> None:
     assert caught.value.code == "invalid_api_key"
 
 
-UPSTREAM = [
-    ("crashed", error(500, "model runner has unexpectedly stopped"), 502, "upstream_error"),
-    ("busy", error(503, "Service Unavailable"), 503,
+UPSTREAM = {
+    "crashed": (error(500, "model runner has unexpectedly stopped"), 502, "upstream_error"),
+    "busy": (error(503, "Service Unavailable"), 503,
      "upstream_busy"),
-    ("gone", error(404, "model 'llama3.2' not found"), 404, "model_not_found"),
-]  # fmt: skip
+    "gone": (error(404, "model 'llama3.2' not found"), 404, "model_not_found"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize(
-    ("fault", "status", "code"), [case[1:] for case in UPSTREAM], ids=[c[0] for c in UPSTREAM]
-)
+@pytest.mark.parametrize(("fault", "status", "code"), UPSTREAM.values(), ids=UPSTREAM)
 def test_an_early_failure_of_ollama_is_a_status(
     client: openai.OpenAI, shared_ollama: FakeOllama, stream: bool, fault, status: int, code: str
 ) -> None:

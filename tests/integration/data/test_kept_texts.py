@@ -36,16 +36,14 @@ def test_nothing_is_kept_by_itself(
     assert _texts(records, reply) == (None, None)
 
 
-CASES = [
-    ("switched on for all", True, None, True),
-    ("on for all but this key", True, False, False),
-    ("on for this key alone", False, True, True),
-]
+CASES = {
+    "switched on for all": (True, None, True),
+    "on for all but this key": (True, False, False),
+    "on for this key alone": (False, True, True),
+}
 
 
-@pytest.mark.parametrize(
-    ("everybody", "this_key", "kept"), [case[1:] for case in CASES], ids=[c[0] for c in CASES]
-)
+@pytest.mark.parametrize(("everybody", "this_key", "kept"), CASES.values(), ids=CASES)
 def test_a_key_may_differ_from_the_rest(
     caller: Caller, operator: Operator, ollama: FakeOllama, records: Records,
     everybody: bool, this_key: bool | None, kept: bool,

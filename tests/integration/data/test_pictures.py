@@ -73,17 +73,15 @@ def look(url: str) -> dict[str, Any]:
 
 
 PLACE = "messages[2].content[1].image_url"
-REFUSED = [
-    ("missing", "/nothing", "failed_to_download_image"),
-    ("text", "/text", "unsupported_image_media_type"),
-    ("too large", "/large.png", "image_too_large"),
-    ("led to a file", "/inside", "invalid_image_url"),
-]
+REFUSED = {
+    "missing": ("/nothing", "failed_to_download_image"),
+    "text": ("/text", "unsupported_image_media_type"),
+    "too large": ("/large.png", "image_too_large"),
+    "led to a file": ("/inside", "invalid_image_url"),
+}
 
 
-@pytest.mark.parametrize(
-    ("path", "code"), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED]
-)
+@pytest.mark.parametrize(("path", "code"), REFUSED.values(), ids=REFUSED)
 def test_a_bad_picture_is_a_refusal(
     caller: Caller,
     operator: Operator,

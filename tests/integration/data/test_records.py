@@ -19,17 +19,15 @@ pytestmark = pytest.mark.process
 CHAT = GENERATING["chat"]
 RECORDED = [name for name, one in ENDPOINTS.items() if one.upstream]
 
-REFUSED = [
-    ("an unknown model", {"model": "nobody"}, 404, "model_not_found"),
-    ("no model", {"model": None}, 400, "missing_required_parameter"),
-    ("a wrong type", {"keep_alive": []}, 400, "invalid_value"),
-]
+REFUSED = {
+    "an unknown model": ({"model": "nobody"}, 404, "model_not_found"),
+    "no model": ({"model": None}, 400, "missing_required_parameter"),
+    "a wrong type": ({"keep_alive": []}, 400, "invalid_value"),
+}
 
 
 @pytest.mark.parametrize("name", RECORDED)
-@pytest.mark.parametrize(
-    ("changes", "status", "code"), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED]
-)
+@pytest.mark.parametrize(("changes", "status", "code"), REFUSED.values(), ids=REFUSED)
 def test_a_call_refused_before_it_began_is_recorded(
     caller: Caller, records: Records, name: str, changes: Any, status: int, code: str
 ) -> None:

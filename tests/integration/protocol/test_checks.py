@@ -141,18 +141,18 @@ def test_a_disabled_model_does_not_exist(caller: Caller, operator: Operator) -> 
     assert "tinyllama" not in [model["id"] for model in listed]
 
 
-NAMES = [
-    ("other case", "LLAMA3.2"),
-    ("with its tag", "llama3.2:latest"),
-    ("with a registry", "library/llama3.2"),
-    ("with a vendor", "openai/llama3.2"),
-    ("with spaces", "  llama3.2 "),
-    ("an alias", "gpt-4o"),
-    ("a pattern", "claude-9-haiku-20300101"),
-]
+NAMES = {
+    "other case": "LLAMA3.2",
+    "with its tag": "llama3.2:latest",
+    "with a registry": "library/llama3.2",
+    "with a vendor": "openai/llama3.2",
+    "with spaces": "  llama3.2 ",
+    "an alias": "gpt-4o",
+    "a pattern": "claude-9-haiku-20300101",
+}
 
 
-@pytest.mark.parametrize("name", [case[1] for case in NAMES], ids=[case[0] for case in NAMES])
+@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
 def test_a_key_for_one_model_may_use_all_its_names(
     caller: Caller, operator: Operator, ollama: FakeOllama, name: str
 ) -> None:

@@ -117,18 +117,16 @@ def test_a_place_in_line_is_told(caller: Caller, operator: Operator, ollama: Fak
     assert said[said.index(b": keep-alive\n") + 1] == f": queued {places[-1]}\n".encode()
 
 
-TOLD = [
-    ("an unknown model", "POST", "/v1/chat/completions", {"model": "nobody", "messages": HELLO}),
-    ("no JSON", "POST", "/v1/messages", b"{"),
-    ("the models", "GET", "/v1/models", None),
-    ("a count", "POST", "/v1/messages/count_tokens", {"model": "llama3.2", "messages": HELLO}),
-    ("a response that is not there", "GET", "/v1/responses/resp_1", None),
-]
+TOLD = {
+    "an unknown model": ("POST", "/v1/chat/completions", {"model": "nobody", "messages": HELLO}),
+    "no JSON": ("POST", "/v1/messages", b"{"),
+    "the models": ("GET", "/v1/models", None),
+    "a count": ("POST", "/v1/messages/count_tokens", {"model": "llama3.2", "messages": HELLO}),
+    "a response that is not there": ("GET", "/v1/responses/resp_1", None),
+}
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "body"), [case[1:] for case in TOLD], ids=[case[0] for case in TOLD]
-)
+@pytest.mark.parametrize(("method", "path", "body"), TOLD.values(), ids=TOLD)
 def test_what_is_left_is_told_where_nothing_is_taken(
     caller: Caller, operator: Operator, method: str, path: str, body: Any
 ) -> None:

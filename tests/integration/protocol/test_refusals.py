@@ -181,26 +181,22 @@ def test_a_limit_is_told_in_the_dialect(
     _check(refusal, ENDPOINTS[name], refusal.send(caller, operator, ENDPOINTS[name]))
 
 
-UPSTREAM: list[tuple[str, Any, int, str, str]] = [
-    ("busy", error(503, "Service Unavailable"), 503, "upstream_busy", "overloaded_error"),
-    ("a page", Fault("html_500"), 502, "upstream_error", "api_error"),
-    ("closed", Fault("close"), 502, "upstream_unreachable", "api_error"),
-    ("forbidden", error(403, "cloud is off"), 403, "upstream_forbidden", "permission_error"),
-    ("model gone", error(404, "model 'x' not found"), 404, "model_not_found", "not_found_error"),
-    ("limited", error(429, "slow down"), 429, "upstream_rate_limited", "rate_limit_error"),
-    ("bad request", error(400, "no such thing"), 400, "upstream_invalid_request",
+UPSTREAM: dict[str, Any] = {
+    "busy": (error(503, "Service Unavailable"), 503, "upstream_busy", "overloaded_error"),
+    "a page": (Fault("html_500"), 502, "upstream_error", "api_error"),
+    "closed": (Fault("close"), 502, "upstream_unreachable", "api_error"),
+    "forbidden": (error(403, "cloud is off"), 403, "upstream_forbidden", "permission_error"),
+    "model gone": (error(404, "model 'x' not found"), 404, "model_not_found", "not_found_error"),
+    "limited": (error(429, "slow down"), 429, "upstream_rate_limited", "rate_limit_error"),
+    "bad request": (error(400, "no such thing"), 400, "upstream_invalid_request",
      "invalid_request_error"),
-]  # fmt: skip
+}  # fmt: skip
 """A failure of each type that the dialects know; how each is told from others is tried in
 `tests/integration/faults/test_upstream_faults.py`."""
 
 
 @pytest.mark.parametrize("name", CALLING)
-@pytest.mark.parametrize(
-    ("fault", "status", "code", "anthropic"),
-    [case[1:] for case in UPSTREAM],
-    ids=[case[0] for case in UPSTREAM],
-)
+@pytest.mark.parametrize(("fault", "status", "code", "anthropic"), UPSTREAM.values(), ids=UPSTREAM)
 def test_a_failure_of_ollama_is_told_in_the_dialect(
     caller: Caller, ollama: FakeOllama, name: str, fault: Any, status: int, code: str,
     anthropic: str,

@@ -14,35 +14,35 @@ pytestmark = pytest.mark.process
 WRONG = "sk-o2a-" + "A" * 49
 """Of the right shape, but nobody's."""
 
-GOOD = [
-    ("bearer", {"Authorization": "Bearer KEY"}),
-    ("bearer in lower case", {"Authorization": "bearer KEY"}),
-    ("bearer in upper case", {"Authorization": "BEARER KEY"}),
-    ("two spaces", {"Authorization": "Bearer   KEY"}),
-    ("quotes", {"Authorization": 'Bearer "KEY"'}),
-    ("no scheme", {"Authorization": "KEY"}),
-    ("x-api-key", {"x-api-key": "KEY"}),
-    ("x-api-key in other case", {"X-API-Key": " KEY "}),
-    ("api-key", {"api-key": "KEY"}),
-    ("a stale bearer", {"Authorization": f"Bearer {WRONG}", "x-api-key": "KEY"}),
-    ("a stale x-api-key", {"x-api-key": WRONG, "api-key": "KEY"}),
-    ("a placeholder bearer", {"Authorization": "Bearer null", "api-key": "KEY"}),
-    ("an empty bearer", {"Authorization": "Bearer ", "x-api-key": "KEY"}),
-]
-BAD = [
-    ("nothing", {}, "missing_api_key"),
-    ("empty", {"Authorization": ""}, "missing_api_key"),
-    ("unknown", {"Authorization": f"Bearer {WRONG}"}, "invalid_api_key"),
-    ("unknown twice", {"Authorization": f"Bearer {WRONG}", "x-api-key": WRONG[::-1]},
+GOOD = {
+    "bearer": {"Authorization": "Bearer KEY"},
+    "bearer in lower case": {"Authorization": "bearer KEY"},
+    "bearer in upper case": {"Authorization": "BEARER KEY"},
+    "two spaces": {"Authorization": "Bearer   KEY"},
+    "quotes": {"Authorization": 'Bearer "KEY"'},
+    "no scheme": {"Authorization": "KEY"},
+    "x-api-key": {"x-api-key": "KEY"},
+    "x-api-key in other case": {"X-API-Key": " KEY "},
+    "api-key": {"api-key": "KEY"},
+    "a stale bearer": {"Authorization": f"Bearer {WRONG}", "x-api-key": "KEY"},
+    "a stale x-api-key": {"x-api-key": WRONG, "api-key": "KEY"},
+    "a placeholder bearer": {"Authorization": "Bearer null", "api-key": "KEY"},
+    "an empty bearer": {"Authorization": "Bearer ", "x-api-key": "KEY"},
+}
+BAD = {
+    "nothing": ({}, "missing_api_key"),
+    "empty": ({"Authorization": ""}, "missing_api_key"),
+    "unknown": ({"Authorization": f"Bearer {WRONG}"}, "invalid_api_key"),
+    "unknown twice": ({"Authorization": f"Bearer {WRONG}", "x-api-key": WRONG[::-1]},
      "invalid_api_key"),
-    ("basic", {"Authorization": "Basic dXNlcjpwYXNz"}, "invalid_api_key"),
-    ("short", {"Authorization": "Bearer x"}, "invalid_api_key"),
-    ("long", {"Authorization": "Bearer " + "k" * 8000}, "invalid_api_key"),
-    ("not ASCII", {"Authorization": "Bearer sk-\xe9\xff" + "k" * 40}, "invalid_api_key"),
-    ("in a cookie", {"Cookie": "api_key=KEY; session=KEY"}, "missing_api_key"),
-    ("in another header", {"x-goog-api-key": "KEY", "Proxy-Authorization": "Bearer KEY"},
+    "basic": ({"Authorization": "Basic dXNlcjpwYXNz"}, "invalid_api_key"),
+    "short": ({"Authorization": "Bearer x"}, "invalid_api_key"),
+    "long": ({"Authorization": "Bearer " + "k" * 8000}, "invalid_api_key"),
+    "not ASCII": ({"Authorization": "Bearer sk-\xe9\xff" + "k" * 40}, "invalid_api_key"),
+    "in a cookie": ({"Cookie": "api_key=KEY; session=KEY"}, "missing_api_key"),
+    "in another header": ({"x-goog-api-key": "KEY", "Proxy-Authorization": "Bearer KEY"},
      "missing_api_key"),
-]  # fmt: skip
+}  # fmt: skip
 
 
 def _get(caller: Caller, path: str, headers: dict[str, str]) -> Reply:
@@ -52,7 +52,7 @@ def _get(caller: Caller, path: str, headers: dict[str, str]) -> Reply:
     return wire.reply()
 
 
-@pytest.mark.parametrize("headers", [case[1] for case in GOOD], ids=[case[0] for case in GOOD])
+@pytest.mark.parametrize("headers", GOOD.values(), ids=GOOD)
 @pytest.mark.parametrize("path", ["/v1/models", "/anthropic/v1/models"])
 def test_a_key_is_found_in_any_header_and_the_first_valid_one_wins(
     caller: Caller, path: str, headers: dict[str, str]
@@ -62,9 +62,7 @@ def test_a_key_is_found_in_any_header_and_the_first_valid_one_wins(
     assert reply.status == 200
 
 
-@pytest.mark.parametrize(
-    ("headers", "code"), [case[1:] for case in BAD], ids=[case[0] for case in BAD]
-)
+@pytest.mark.parametrize(("headers", "code"), BAD.values(), ids=BAD)
 @pytest.mark.parametrize("path", ["/v1/models", "/anthropic/v1/models"])
 def test_without_a_valid_key_the_answer_says_what_is_wrong(
     caller: Caller, operator: Operator, path: str, headers: dict[str, str], code: str
