@@ -33,4 +33,4 @@ def test_a_thousand_lines_are_decoded(benchmark: BenchmarkFixture, together: int
 def test_a_small_request_is_encoded(benchmark: BenchmarkFixture) -> None:
     request = ChatRequest("quick", (Message("user", "When is low tide at the harbour?"),))
 
-    assert benchmark(wire.encode_chat, request, "quick:latest")
+    assert benchmark(wire.encode, request, "quick:latest")

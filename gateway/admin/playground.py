@@ -19,7 +19,7 @@ from flask import Response, render_template, request, stream_with_context, url_f
 
 from gateway.admin import bp
 from gateway.admin.keys.presenters import base_url, example
-from gateway.admin.usage.requests import parts_of
+from gateway.admin.usage.explained import parts_of
 from gateway.calls.active_call import ActiveCall
 from gateway.calls.produce import produce
 from gateway.calls.records import Caller
@@ -159,7 +159,7 @@ def _shown(event: Event, active: ActiveCall) -> dict[str, Json]:
 def _done(finish: Finish, active: ActiveCall) -> dict[str, Json]:
     usage, stats = finish.usage, active.stats
     first_s = None if stats.first_token_s is None else stats.first_token_s - stats.started_s
-    parameters, changes = parts_of(stats.explain)
+    parameters, changes = parts_of(active.explanation())
     seconds = usage.eval_ns / 1e9
     return {
         "type": "done",

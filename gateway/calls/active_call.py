@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from gateway.calls.attempts import Attempt
 from gateway.calls.channel import Channel
+from gateway.calls.explanation import explain
 from gateway.calls.prepare import PreparedCall, Preparer, measure
 from gateway.calls.records import Caller, CallRecords, admission_of
 from gateway.calls.sessions import Session
@@ -90,7 +91,6 @@ class ActiveCall:
             choices_a_prompt=prepared.request.n,
             prompt_estimate=prepared.estimate,
             has_one_prompt=prepared.has_one_prompt,
-            explain=prepared.explain,
         )
         log_bodies = prepared.key.log_bodies
         if behaviour.log_bodies if log_bodies is None else log_bodies:
@@ -284,6 +284,10 @@ class ActiveCall:
             found["x-gateway-queue"] = f"{position}/{length}"
         return found
 
+    def explanation(self) -> Mapping[str, Json]:
+        """Return which parameters are in force, who decided them, and what went to Ollama."""
+        return explain(self.prepared, self.stats.sent)
+
     @property
     def queue_position(self) -> tuple[int, int]:
         """The place in the queue and its length; (0, 0) while the call does not wait."""
@@ -307,8 +311,12 @@ class ActiveCall:
         asked = request.params.options.get("num_predict")
         if not isinstance(asked, int) or asked < 0 or asked > limit:
             options = {**request.params.options, "num_predict": limit}
-            request = replace(request, params=replace(request.params, options=options))
-        return replace(prepared, request=request, most_tokens=limit)
+            params = replace(request.params, options=options)
+            provenance = {**prepared.provenance, "num_predict": "budget"}
+            prepared = replace(
+                prepared, request=replace(request, params=params), provenance=provenance
+            )
+        return replace(prepared, most_tokens=limit)
 
     # -- settling --------------------------------------------------------------------------------
 
@@ -340,7 +348,11 @@ class ActiveCall:
             self.parts.factors.learn(prepared.model.name, prepared.size, usage.prompt_tokens)
 
     def _report(self, settlement: Settlement) -> None:
-        self.parts.records.settle(self.stats.admission, settlement, self.caller)
+        stats = self.stats
+        explained = replace(
+            settlement, explain=self.explanation(), upstream_body=stats.upstream_body
+        )
+        self.parts.records.settle(stats.admission, explained, self.caller)
 
 
 def _header(text: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from gateway.calls import attempts
 from gateway.calls.active_call import ActiveCall
 from gateway.calls.attempts import Attempt
+from gateway.calls.explanation import Sent
 from gateway.core.chat import Embeddings, EmbedRequest
 from gateway.core.events import Finish, Usage
 from gateway.ollama import wire
@@ -32,9 +33,9 @@ def embed(active: ActiveCall, request: EmbedRequest) -> Embeddings:
         if prepared.may_be_pinned:
             params = kept(request.params, prepared.model, slot.server.id)
             effective = replace(request, params=params)
-        active.stats.on_sent(slot, effective.params)
-        body = prepared.run(wire.encode_embed, effective, prepared.model.name)
-        with slot.client.post("/api/embed", body) as upstream:
+        active.stats.on_sent(slot, Sent(prepared, effective))
+        body = prepared.run(wire.encode, effective, prepared.model.name)
+        with slot.client.post(wire.path_of(effective), body) as upstream:
             answer = upstream.read()
             return run_for(len(answer))(wire.decode_embeddings, answer)
 

@@ -10,7 +10,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Literal
 
 from gateway.calls.media import MediaFetcher
 from gateway.core.catalog import Alias, Model, Resolved
@@ -20,12 +20,9 @@ from gateway.core.chat import (
     ChatRequest,
     CompletionRequest,
     EmbedRequest,
-    Json,
     Message,
-    Params,
     Request,
 )
-from gateway.core.options import KEYS
 from gateway.errors import ContextOverflow, GatewayError, ModelNotFound, Unavailable
 from gateway.policy import access, context, conversation, estimate, media, roles
 from gateway.policy.emulation import capability
@@ -61,7 +58,8 @@ class PreparedCall:
     first record, `may_be_pinned` that no admin said how long the model stays in memory after a
     call. `run` runs what reads or writes all of the request, `most_tokens` is what a budget leaves
     for each choice, 0 where none bounds it. `context_policy`, `context_steps` and
-    `context_cap` (0: none) decide the window (`policy/context.py`).
+    `context_cap` (0: none) decide the window (`policy/context.py`). `provenance` and `changes` are
+    those of `apply.Applied`.
     """
 
     call: Call
@@ -82,7 +80,8 @@ class PreparedCall:
     context_steps: tuple[int, ...] = ()
     context_cap: int = 0
     ignored: tuple[str, ...] = ()
-    explain: Mapping[str, Json] = field(default_factory=lambda: EMPTY)
+    provenance: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    changes: tuple[apply.Change, ...] = ()
     alias: Alias | None = None
     fallback_of: int | None = None
     most_tokens: int = 0
@@ -149,7 +148,8 @@ class Preparer:
             timeout_ms=applied.timeout_ms,
             may_be_pinned=applied.provenance.get("keep_alive", "request") == "request",
             ignored=applied.ignored,
-            explain=_explain(applied, effective.params),
+            provenance=applied.provenance,
+            changes=applied.changes,
             run=run,
             alias=resolved.alias,
         )
@@ -245,7 +245,8 @@ class Preparer:
             context_steps=applied.context_steps,
             context_cap=applied.max_num_ctx or model.context_tokens or 0,
             ignored=(*left_out, *applied.ignored),
-            explain=_explain(applied, request.params),
+            provenance=applied.provenance,
+            changes=applied.changes,
             run=run,
             alias=resolved.alias,
         )
@@ -281,28 +282,6 @@ def measure(error: ContextOverflow, prepared: PreparedCall, window: int) -> None
 
 def _with_messages(request: ChatRequest, messages: tuple[Message, ...]) -> ChatRequest:
     return request if messages is request.messages else replace(request, messages=messages)
-
-
-def _explain(applied: apply.Applied[Any], params: Params) -> Mapping[str, Json]:
-    """Return which values were in force and who set them, for the request page: numbers and words
-    of known options, never texts or names a caller made up, so it is bounded."""
-    changes = {change.name if change.name in KEYS else "…": change for change in applied.changes}
-    return {
-        "from": {name: layer for name, layer in applied.provenance.items() if name in KEYS},
-        "options": {name: _shown(value) for name, value in params.options.items() if name in KEYS},
-        "think": params.think,
-        "keep_alive": params.keep_alive,
-        "format": params.format if params.format in (None, "json") else "schema",
-        "changes": [[name, change.reason] for name, change in changes.items()],
-    }
-
-
-def _shown(value: Json) -> Json:
-    """Return the value of an option, or how long its texts are."""
-    texts = value if isinstance(value, list | tuple) else [value]
-    if not any(isinstance(text, str) for text in texts):
-        return value
-    return f"{len(texts)} × “…”, {sum(len(str(text)) for text in texts)}"
 
 
 def _asked_for(request: Request) -> int:

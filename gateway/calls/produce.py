@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 from gateway.calls import attempts, failures
 from gateway.calls.attempts import Attempt
+from gateway.calls.explanation import Sent
 from gateway.calls.prepare import PreparedCall
-from gateway.core.chat import ChatRequest, Request
+from gateway.core.chat import Request
 from gateway.core.events import Event, Failed, Finish, Usage
 from gateway.errors import ContextOverflow, GatewayError
 from gateway.ollama import wire
@@ -72,10 +73,11 @@ def _run(
             sent = slot.deployment.use_window(
                 wish, time.monotonic(), active.behaviour.context_shrink_after_s
             )
-            active.stats.on_step(sent)
             params = replace(request.params, options={**options, "num_ctx": sent})
             asked = replace(request, params=params)
-        active.stats.on_sent(slot, asked.params)
+        if prepared.may_be_pinned:
+            asked = replace(asked, params=kept(asked.params, prepared.model, slot.server.id))
+        active.stats.on_sent(slot, Sent(prepared, asked, choice, took_step=wish is not None))
         _ask(prepared, choice, asked, sink, attempt, slot)
 
     try:
@@ -105,11 +107,11 @@ def _ask(
     slot: Slot,
 ) -> None:
     """Ask one server."""
-    path, body = _encode(prepared, choice, request, slot)
+    body = prepared.run(wire.encode, request, prepared.model.name, choice)
     decoder = wire.Decoder()
     feed = decoder.feed
     most = prepared.most_tokens + 1 if prepared.most_tokens else sys.maxsize  # and the last record
-    with slot.client.post(path, body) as upstream:
+    with slot.client.post(wire.path_of(request), body) as upstream:
         for lines in upstream.lines():
             if not attempt.records:
                 slot.on_first_token()
@@ -140,15 +142,3 @@ def _fail(events: list[Event], sink: Sink, attempt: Attempt) -> NoReturn:
         sink(events)
     assert isinstance(failed, Failed)
     raise failed.error
-
-
-def _encode(prepared: PreparedCall, choice: int, request: Request, slot: Slot) -> tuple[str, bytes]:
-    """Return path and body of the request for this server."""
-    name = prepared.model.name
-    if prepared.may_be_pinned:
-        request = replace(request, params=kept(request.params, prepared.model, slot.server.id))
-    if isinstance(request, ChatRequest):
-        return "/api/chat", prepared.run(wire.encode_chat, request, name, choice)
-    prompt = request.prompts[choice // request.n]
-    seed = choice % request.n
-    return "/api/generate", prepared.run(wire.encode_generate, request, name, prompt, seed)

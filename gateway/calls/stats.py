@@ -3,14 +3,14 @@ record."""
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from gateway.core.chat import EMPTY, Json, Params
+from gateway.calls.explanation import Sent, as_text, body_text
+from gateway.core.chat import Json
 from gateway.core.events import Event, Failed, Finish, Ping, TextDelta, ThinkingDelta, ToolCallDone
 from gateway.core.events import Usage as TokenUsage
 from gateway.core.usage import Admission, Settlement
@@ -36,7 +36,8 @@ class CallStats:
     the prompt where Ollama could not count it, `has_one_prompt` tells that it is of one alone,
     `head_sent` that a stream has begun. `answers` tells that text has come and nothing but its
     records is left to count. `window` is the context window the call runs with, 0 where it is not
-    known. `sent` is what the call said of how its model is loaded, and what was known before.
+    known. `sent` is the last request that went to Ollama, `before` what was known of its model
+    there. `kept_chars` bounds each text that is kept, 0 where none is.
     """
 
     admission: Admission
@@ -57,30 +58,33 @@ class CallStats:
     route_reason: str = ""
     upstream_calls: int = 0
     window: int = 0
-    sent: tuple[Params, loads.Before] | None = None
+    sent: Sent | None = None
+    before: loads.Before | None = None
     usage: TokenUsage | None = None
     finish: str = ""
     error: GatewayError | None = None
-    explain: Mapping[str, Json] = field(default_factory=lambda: EMPTY)
     ignored: tuple[str, ...] = ()
     request_body: str | None = None
     texts: list[str] | None = None
     answers: bool = False
+    kept_chars: int = 0
     _room: int = 0
     _prompts: set[int] = field(default_factory=set)
     _took_over: bool = False
 
-    def keep_bodies(self, body: Mapping[str, Json], limit_bytes: int) -> None:
-        """Keep what is asked and answered, each up to `limit_bytes`: an admin switched that on."""
-        pieces, room = [], limit_bytes
-        for piece in json.JSONEncoder(ensure_ascii=False, default=str).iterencode(body):
-            pieces.append(piece)
-            room -= len(piece)
-            if room <= 0:
-                break
-        self.request_body = "".join(pieces)[:limit_bytes]
+    def keep_bodies(self, body: Mapping[str, Json], limit: int) -> None:
+        """Keep what is asked, sent and answered, each up to `limit` characters: an admin switched
+        that on."""
+        self.request_body = as_text(body, limit)
         self.texts = []
-        self._room = limit_bytes
+        self.kept_chars = self._room = limit
+
+    @property
+    def upstream_body(self) -> str | None:
+        """The JSON that went to Ollama, where texts are kept."""
+        if self.sent is None or not self.kept_chars:
+            return None
+        return body_text(self.sent, self.kept_chars)
 
     def on_events(self, events: Sequence[Event], choice: int = 0) -> None:
         """Count events of a choice."""
@@ -151,23 +155,15 @@ class CallStats:
         if self.phase == "queued":
             self.phase = "loading"
 
-    def on_sent(self, slot: Slot, params: Params) -> None:
-        """Remember what the call says about how its model is loaded."""
-        here = slot.deployment
+    def on_sent(self, slot: Slot, sent: Sent) -> None:
+        """Remember what goes to Ollama, and what is known of the model there."""
+        here, params = slot.deployment, sent.request.params
         loaded = here.context_tokens
         self.window = params.options.get("num_ctx") or (loaded if loaded > 1 else 0)
         is_shared = here.in_flight - here.remote_in_flight > 1
-        self.sent = params, loads.Before(here.sent, loaded, here.gone, is_shared)
+        self.sent = sent
+        self.before = loads.Before(here.sent, loaded, here.gone, is_shared)
         here.sent = params
-
-    def on_step(self, tokens: int) -> None:
-        """Remember the step that was chosen as the context window."""
-        known: Mapping[str, Any] = self.explain
-        self.explain = {
-            **known,
-            "options": {**known.get("options", {}), "num_ctx": tokens},
-            "from": {**known.get("from", {}), "num_ctx": "steps"},
-        }
 
     def fail(self, error: GatewayError) -> None:
         """Remember why the call failed."""
@@ -212,7 +208,6 @@ class CallStats:
             load_reason=self._load_reason(load_ms),
             cut=self._looks_cut(usage),
             had_thinking=self.had_thinking,
-            explain=self.explain,
             request_body=self.request_body,
             response_body=None if self.texts is None else "".join(self.texts),
             model_id=admission.model_id if self._took_over else None,
@@ -220,10 +215,9 @@ class CallStats:
         )
 
     def _load_reason(self, load_ms: float) -> str:
-        if load_ms <= loads.LOAD_MS or self.sent is None:
+        if load_ms <= loads.LOAD_MS or self.sent is None or self.before is None:
             return ""
-        params, before = self.sent
-        return before.reason(params) or ""
+        return self.before.reason(self.sent.request.params) or ""
 
     def _looks_cut(self, usage: TokenUsage) -> bool:
         is_known = self.has_one_prompt and not usage.estimated

@@ -111,4 +111,5 @@ class CallDetail:
     context_tokens: int
     explain: Mapping[str, Json] = field(default_factory=lambda: EMPTY)
     request_body: str | None = None
+    upstream_body: str | None = None
     response_body: str | None = None

@@ -45,8 +45,9 @@ class Settlement:
     another than was asked for. `finish` is stop, length, tool_calls, stop_sequence, error,
     client_closed, cancelled, worker_lost. `ollama_*_ms` are Ollama's own. `context_tokens` is the
     window it ran with (0: not known), `load_reason` why the model was loaded for it ("": it was
-    not), `cut` that Ollama seems to have dropped a part of the prompt. `explain` holds effective
-    parameters with where each came from, and the route with its reason: never texts.
+    not), `cut` that Ollama seems to have dropped a part of the prompt. `explain` is what
+    `calls/explanation.py` says: never texts. The bodies are what was asked, what went to Ollama in
+    the last try, and the answer, where they are kept.
     """
 
     request_id: str
@@ -76,6 +77,7 @@ class Settlement:
     had_thinking: bool = False
     explain: Mapping[str, Json] = field(default_factory=lambda: EMPTY)
     request_body: str | None = None
+    upstream_body: str | None = None
     response_body: str | None = None
     model_id: int | None = None
     model: str = ""

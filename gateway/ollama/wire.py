@@ -31,6 +31,7 @@ from gateway.core.chat import (
     Json,
     Message,
     Params,
+    Request,
     Tool,
 )
 from gateway.core.events import Event, Failed, Finish, TextDelta, ThinkingDelta, ToolCallDone, Usage
@@ -46,53 +47,65 @@ _BOM: Final = b"\xef\xbb\xbf"
 # -- requests --------------------------------------------------------------------------------------
 
 
-def encode_chat(request: ChatRequest, name: str, seed_offset: int = 0) -> bytes:
-    """Return the body for `POST /api/chat`; `name` is Ollama's own tag of the model.
-
-    `seed_offset` makes the choices of one request differ. Raises InvalidRequest for a value JSON
-    cannot hold.
-    """
-    body: dict[str, Json] = {
-        "model": name,
-        "messages": [_message(message) for message in request.messages],
-    }
-    if request.tools:
-        body["tools"] = [_tool(tool) for tool in request.tools]
-    _add_params(body, request.params, seed_offset)
-    return _dump(body)
+def path_of(request: Request | EmbedRequest) -> str:
+    """Return where a request goes at Ollama."""
+    match request:
+        case ChatRequest():
+            return "/api/chat"
+        case CompletionRequest():
+            return "/api/generate"
+        case EmbedRequest():
+            return "/api/embed"
 
 
-def encode_generate(
-    request: CompletionRequest, name: str, prompt: str, seed_offset: int = 0
-) -> bytes:
-    """Return the body for `POST /api/generate` with one of the request's prompts."""
-    body: dict[str, Json] = {"model": name, "prompt": prompt}
+def encode(request: Request | EmbedRequest, name: str, choice: int = 0) -> bytes:
+    """Return the bytes of `body`. Raises InvalidRequest for a value JSON cannot hold."""
+    return _dump(body(request, name, choice))
+
+
+def body(request: Request | EmbedRequest, name: str, choice: int = 0) -> dict[str, Json]:
+    """Return what is posted to `path_of(request)` for one choice of a request; `name` is Ollama's
+    own tag of the model."""
+    match request:
+        case ChatRequest():
+            found: dict[str, Json] = {
+                "model": name,
+                "messages": [_message(message) for message in request.messages],
+            }
+            if request.tools:
+                found["tools"] = [_tool(tool) for tool in request.tools]
+            return found | fields_of(request.params, choice)
+        case CompletionRequest():
+            return _generate_body(request, name, choice)
+        case EmbedRequest():
+            return _embed_body(request, name)
+
+
+def fields_of(params: Params, seed_offset: int = 0) -> dict[str, Json]:
+    """Return the fields of a body that say how to answer. `seed_offset` makes the choices of one
+    request differ."""
+    found: dict[str, Json] = {"stream": True}
+    if params.options:
+        options = dict(params.options)
+        seed = options.get("seed")
+        if seed_offset and isinstance(seed, int) and seed >= 0:  # a negative seed is "random"
+            options["seed"] = seed + seed_offset
+        found["options"] = options
     for key, value in (
-        ("suffix", request.suffix or None),
-        ("system", request.system),
-        ("template", request.template),
-        ("images", [media.data for media in request.media] or None),
-        ("raw", request.params.raw),
+        ("think", params.think),
+        # Ollama's native template path does not apply "json" at all, but it applies this.
+        ("format", {"type": "object"} if params.format == "json" else params.format),
+        ("truncate", params.truncate),
+        ("shift", params.shift),
+        ("top_logprobs", params.top_logprobs),
     ):
         if value is not None:
-            body[key] = value
-    _add_params(body, request.params, seed_offset)
-    return _dump(body)
-
-
-def encode_embed(request: EmbedRequest, name: str) -> bytes:
-    """Return the body for `POST /api/embed`."""
-    params = request.params
-    body: dict[str, Json] = {"model": name, "input": list(request.inputs)}
-    if request.dimensions is not None:
-        body["dimensions"] = request.dimensions
-    if params.truncate is not None:
-        body["truncate"] = params.truncate
+            found[key] = value
     if params.keep_alive is not None:
-        body["keep_alive"] = _keep_alive(params.keep_alive)
-    if params.options:
-        body["options"] = dict(params.options)
-    return _dump(body)
+        found["keep_alive"] = _keep_alive(params.keep_alive)
+    if params.logprobs:
+        found["logprobs"] = True
+    return found
 
 
 def load_body(name: str, params: Params) -> dict[str, Json]:
@@ -105,6 +118,35 @@ def load_body(name: str, params: Params) -> dict[str, Json]:
     if params.keep_alive is not None:
         body["keep_alive"] = _keep_alive(params.keep_alive)
     return body
+
+
+def _generate_body(request: CompletionRequest, name: str, choice: int) -> dict[str, Json]:
+    number, seed_offset = divmod(choice, request.n)
+    found: dict[str, Json] = {"model": name, "prompt": request.prompts[number]}
+    for key, value in (
+        ("suffix", request.suffix or None),
+        ("system", request.system),
+        ("template", request.template),
+        ("images", [media.data for media in request.media] or None),
+        ("raw", request.params.raw),
+    ):
+        if value is not None:
+            found[key] = value
+    return found | fields_of(request.params, seed_offset)
+
+
+def _embed_body(request: EmbedRequest, name: str) -> dict[str, Json]:
+    params = request.params
+    found: dict[str, Json] = {"model": name, "input": list(request.inputs)}
+    if request.dimensions is not None:
+        found["dimensions"] = request.dimensions
+    if params.truncate is not None:
+        found["truncate"] = params.truncate
+    if params.keep_alive is not None:
+        found["keep_alive"] = _keep_alive(params.keep_alive)
+    if params.options:
+        found["options"] = dict(params.options)
+    return found
 
 
 def _message(message: Message) -> dict[str, Json]:
@@ -137,30 +179,6 @@ def _tool(tool: Tool) -> dict[str, Json]:
             "parameters": tool.parameters,
         },
     }
-
-
-def _add_params(body: dict[str, Json], params: Params, seed_offset: int) -> None:
-    body["stream"] = True
-    if params.options:
-        options = dict(params.options)
-        seed = options.get("seed")
-        if seed_offset and isinstance(seed, int) and seed >= 0:  # a negative seed is "random"
-            options["seed"] = seed + seed_offset
-        body["options"] = options
-    for key, value in (
-        ("think", params.think),
-        # Ollama's native template path does not apply "json" at all, but it applies this.
-        ("format", {"type": "object"} if params.format == "json" else params.format),
-        ("truncate", params.truncate),
-        ("shift", params.shift),
-        ("top_logprobs", params.top_logprobs),
-    ):
-        if value is not None:
-            body[key] = value
-    if params.keep_alive is not None:
-        body["keep_alive"] = _keep_alive(params.keep_alive)
-    if params.logprobs:
-        body["logprobs"] = True
 
 
 def _keep_alive(value: float | str) -> float | str:

@@ -62,7 +62,7 @@ class Loading:
             client.load(name, self.params(name, server_id, keep_alive))
         except CapabilityMissing:  # an embedding model is loaded by embedding something
             params = self.params(name, server_id, keep_alive, embeds=True)
-            client.embed(wire.encode_embed(EmbedRequest(name, ("",), params), name))
+            client.embed(wire.encode(EmbedRequest(name, ("",), params), name))
 
     def pin(self, name: str, server_ids: Sequence[int], pinned: bool) -> None:
         """Remember that a model stays in the memory of servers, or no longer."""

@@ -175,8 +175,13 @@ def _entry(number: int, text: str, key_id: int, model_id: int) -> records.Entry:
         error_message=text,
         server_name=text,
         route_reason=text[:60],
-        explain={"from": {text: text}, "options": {text: text}, "changes": [[text, text]]},
+        explain={
+            "params": {text: [text, text], "num_ctx": [text, text]},
+            "changes": [[text, text]],
+            "sent": {"path": text, "model": text, "messages": {text: 1}},
+        },
         request_body=text,
+        upstream_body=text,
         response_body=text,
     )
     return records.Entry(admission, settled)

@@ -148,9 +148,13 @@ def test_a_failure_nobody_knows_gets_no_advice(admin: Visitor, parts: Services) 
 
 def test_a_call_is_explained(admin: Visitor, parts: Services) -> None:
     explain = {
-        "from": {"num_ctx": "force:model", "temperature": "request"},
-        "options": {"num_ctx": 8192, "temperature": 0.5},
+        "params": {
+            "num_ctx": [8192, "force:model"],
+            "temperature": [0.5, "request"],
+            "stop": [{"texts": 2, "characters": 9}, "request"],
+        },
         "changes": [["num_ctx", "forced"]],
+        "sent": {"model": "llama3.2:latest", "path": "/api/chat", "messages": {"user": 3}},
     }
     request_id = write(
         parts,
@@ -175,6 +179,7 @@ def test_a_call_is_explained(admin: Visitor, parts: Services) -> None:
     for words in (
         "Queue", "Load", "Prompt", "Thinking", "Answer", "workstation", "fixed by the model",
         "the request", "another value is fixed", "hello &lt;b&gt;", "good &lt;i&gt;day", "40 tok/s",
+        "2 texts, 9 characters", "/api/chat", "llama3.2:latest", "3 <code>user</code>",
     ):  # fmt: skip
         assert words in page
 

@@ -146,10 +146,20 @@ def _answered(
         upstream_calls=1,
         had_thinking=thinks,
         explain={
-            "from": {"temperature": "request", "num_ctx": "force:model", "think": "model"},
-            "options": {"temperature": 0.2, "num_ctx": 16_384},
-            "think": thinks,
+            "params": {
+                "think": [thinks, "model"],
+                "temperature": [0.2, "request"],
+                "num_ctx": [16_384, "force:model"],
+            },
             "changes": [["num_ctx", "forced"]],
+            "sent": {
+                "model": admission.model,
+                "path": "/api/chat",
+                "messages": {"system": 1, "user": 3, "assistant": 2},
+                "tools": 4 if admission.has_tools else 0,
+                "images": 0,
+                "characters": prompt * 4,
+            },
         },
     )
 

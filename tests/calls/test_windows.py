@@ -82,8 +82,7 @@ def test_the_window_that_was_chosen_is_told(tmp_path: Path, ollama: FakeOllama) 
         (record,) = bench.records.settled
 
     assert headers["x-gateway-context"] == f"{record.prompt_tokens}/4096"
-    assert record.explain["options"] == {"num_ctx": 4_096}
-    assert record.explain["from"]["num_ctx"] == "steps"
+    assert record.explain["params"]["num_ctx"] == [4_096, "steps"]
 
 
 def test_a_long_prompt_is_refused_unless_the_policy_allows_to_cut_it(

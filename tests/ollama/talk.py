@@ -36,7 +36,7 @@ def client_of(
 
 def body(model: str = MODEL, text: str = "Count.", **params: Any) -> bytes:
     request = ChatRequest(model, (Message("user", text),), Params(**params))
-    return wire.encode_chat(request, model)
+    return wire.encode(request, model)
 
 
 def call(

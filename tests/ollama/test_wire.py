@@ -87,16 +87,16 @@ CHATS: dict[str, Any] = {
 def test_a_chat_request_is_encoded(
     request_: ChatRequest, offset: int, wanted: dict[str, Any]
 ) -> None:
-    body = json.loads(wire.encode_chat(request_, NAME, offset))
+    body = json.loads(wire.encode(request_, NAME, offset))
 
     assert body == {"model": NAME, "messages": [USER_WIRE], "stream": True} | wanted
 
 
 GENERATES: dict[str, Any] = {
-    "plain": (CompletionRequest("m", ("p",)), {}),
+    "plain": (CompletionRequest("m", ("o", "p"), n=4), {}),
     "everything": (CompletionRequest(
-        "m", ("p",), Params(options={"seed": 1}, raw=True, think=False), suffix="s", system="",
-        template="t", media=(Media("image", "QQ=="),)),
+        "m", ("o", "p"), Params(options={"seed": 1}, raw=True, think=False), suffix="s", system="",
+        template="t", media=(Media("image", "QQ=="),), n=4),
      {"suffix": "s", "system": "", "template": "t", "images": ["QQ=="], "raw": True,
       "think": False, "options": {"seed": 4}}),
 }  # fmt: skip
@@ -106,7 +106,7 @@ GENERATES: dict[str, Any] = {
 def test_a_completion_request_is_encoded(
     request_: CompletionRequest, wanted: dict[str, Any]
 ) -> None:
-    body = json.loads(wire.encode_generate(request_, NAME, "p", 3))
+    body = json.loads(wire.encode(request_, NAME, 7))
 
     assert body == {"model": NAME, "prompt": "p", "stream": True} | wanted
 
@@ -122,16 +122,13 @@ EMBEDS: dict[str, Any] = {
 
 @pytest.mark.parametrize(("request_", "wanted"), EMBEDS.values(), ids=EMBEDS)
 def test_an_embedding_request_is_encoded(request_: EmbedRequest, wanted: dict[str, Any]) -> None:
-    assert (
-        json.loads(wire.encode_embed(request_, NAME))
-        == {"model": NAME, "input": ["a", ""]} | wanted
-    )
+    assert json.loads(wire.encode(request_, NAME)) == {"model": NAME, "input": ["a", ""]} | wanted
 
 
 @pytest.mark.parametrize("value", ["\ud800", object()])
 def test_what_json_cannot_hold_is_the_callers_fault(value: Any) -> None:
     with pytest.raises(InvalidRequest):
-        wire.encode_chat(chat(format={"x": value}), NAME)
+        wire.encode(chat(format={"x": value}), NAME)
 
 
 # -- answers -------------------------------------------------------------------------------------

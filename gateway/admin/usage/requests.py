@@ -3,24 +3,24 @@ parameter came from, and what helps when it failed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from flask import Response, jsonify, render_template, request, url_for
 
 from gateway.admin import bp
+from gateway.admin.keys.presenters import base_url
 from gateway.admin.models.context import LOAD_WORDS
+from gateway.admin.usage import commands
+from gateway.admin.usage.explained import parts_of, upstream_of
 from gateway.admin.usage.explorer import filter_choices, page_filter
-from gateway.core.chat import Json
 from gateway.core.requests import CallDetail, CallRow, Filter
 from gateway.dialects import SCOPES
 from gateway.dialects.models import MODELS
 from gateway.reports.filters import cursor, read_cursor
 from gateway.store.usage import request_queries
 from gateway.web.context import services
-from gateway.web.words import _, _l
+from gateway.web.words import _
 
 LIMIT = 50
 SLOW_DAYS = 30
@@ -31,24 +31,6 @@ _LEAST_MS = 0.05
 _LIMITS = frozenset({"rate_limit_exceeded", "insufficient_quota", "concurrency_limit_exceeded"})
 _AWAY = frozenset({"upstream_unreachable", "upstream_disconnected", "no_upstream_available"})
 _SLOW = frozenset({"upstream_timeout", "upstream_busy"})
-_LAYERS: Mapping[str, str] = {
-    "force:key": _l("fixed by the key"),
-    "force:alias": _l("fixed by the name"),
-    "force:model": _l("fixed by the model"),
-    "request": _l("the request"),
-    "alias": _l("the name's parameters"),
-    "model": _l("the model's parameters"),
-    "key": _l("the key's defaults"),
-    "default": _l("the gateway's settings"),
-    "steps": _l("the steps of the context window"),
-}
-_REASONS: Mapping[str, str] = {
-    "forced": _l("another value is fixed"),
-    "capped": _l("cut to the upper limit"),
-    "not allowed": _l("clients may not set this"),
-    "unknown": _l("not known to Ollama"),
-    "no use": _l("no use for this model"),
-}
 
 
 @bp.get("/requests")
@@ -91,12 +73,16 @@ def requests_newer() -> Response:
 def request_detail(request_id: str) -> str:
     """Explain one call."""
     call = services().store.read(request_queries.detail, request_id[:64])
+    upstream = upstream_of(call.explain)
     return render_template(
         "admin/requests/detail.html",
         call=call,
         row=call.row,
         timeline=timeline(call),
         explained=parts_of(call.explain),
+        upstream=upstream,
+        to_gateway=commands.for_gateway(call, base_url()),
+        to_ollama=upstream and commands.for_ollama(call, upstream),
         advice=advice(call.row) if call.row.failed else None,
         load_words=LOAD_WORDS.get(call.row.load_reason, call.row.load_reason),
     )
@@ -153,35 +139,6 @@ def timeline(call: CallDetail) -> list[Segment]:
         for words, hint, ms, colour in parts
         if ms >= _LEAST_MS
     ]
-
-
-def parts_of(
-    explain: Mapping[str, Json],
-) -> tuple[Sequence[tuple[str, Json, str]], Sequence[tuple[str, str]]]:
-    """Return the parameters in force as (name, value, the layer that decided it), by name; and what
-    the caller asked for and did not get, as (name, reason)."""
-    layers, values = _mapping(explain.get("from")), dict(_mapping(explain.get("options")))
-    for name in ("think", "format", "keep_alive"):
-        if explain.get(name) is not None:
-            values[name] = explain[name]
-    names = sorted({*values, *layers})
-    found = [
-        (name, values.get(name), _in_words(layers.get(name) or "–", _LAYERS)) for name in names
-    ]
-    changes = [
-        (str(entry[0]), _in_words(entry[1], _REASONS))
-        for entry in explain.get("changes") or ()
-        if isinstance(entry, list | tuple) and len(entry) == 2
-    ]
-    return found, changes
-
-
-def _in_words(word: Json, known: Mapping[str, str]) -> str:
-    return str(known.get(str(word), word))
-
-
-def _mapping(value: Any) -> Mapping[str, Json]:
-    return value if isinstance(value, Mapping) else {}
 
 
 def advice(call: CallRow) -> tuple[str, str, str] | None:

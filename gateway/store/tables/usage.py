@@ -86,7 +86,8 @@ class RequestLogRow(Base):
 
 
 class RequestLogBodyRow(Base):
-    """Prompt and answer of a call whose key keeps them; its retention is its own."""
+    """What was asked, what went to Ollama in the last try, and the answer, of a call whose key
+    keeps them; its retention is its own."""
 
     __tablename__ = "request_log_body"
 
@@ -95,6 +96,7 @@ class RequestLogBodyRow(Base):
     )
     created_at: Mapped[datetime] = mapped_column(index=True)
     request_body: Mapped[str | None]
+    upstream_body: Mapped[str | None]
     response_body: Mapped[str | None]
 
 

@@ -33,10 +33,11 @@ _calls = cast(Table, RequestLogRow.__table__)
 _LIMITS: dict[str, int] = {
     column.name: getattr(column.type, "length", None) or 2_000 for column in _calls.columns
 }
+_BODIES = ("request_body", "upstream_body", "response_body")
 _SETTLED = tuple(
     field.name
     for field in fields(Settlement)
-    if field.name not in {"request_id", "request_body", "response_body", "model_id", "model"}
+    if field.name not in {"request_id", *_BODIES, "model_id", "model"}
 )
 _NUMBERS = tuple(
     name for name in _SETTLED if name.endswith(("_tokens", "_ms")) or name == "upstream_calls"
@@ -196,7 +197,7 @@ def _write_bodies(session: Session, entries: Sequence[Entry], now: datetime) -> 
     bodies = {
         entry.settlement.request_id: entry.settlement
         for entry in entries
-        if entry.settlement and (entry.settlement.request_body or entry.settlement.response_body)
+        if entry.settlement and any(getattr(entry.settlement, name) for name in _BODIES)
     }
     if not bodies:
         return
@@ -207,8 +208,7 @@ def _write_bodies(session: Session, entries: Sequence[Entry], now: datetime) -> 
         {
             "request_log_id": row.id,
             "created_at": row.created_at,
-            "request_body": _text(bodies[row.request_id].request_body),
-            "response_body": _text(bodies[row.request_id].response_body),
+            **{name: _text(getattr(bodies[row.request_id], name)) for name in _BODIES},
         }
         for row in session.execute(query)
     ]

@@ -60,6 +60,7 @@ def detail(session: Session, request_id: str) -> CallDetail:
         load_ms=row.ollama_load_ms,
         prompt_ms=row.ollama_prompt_ms,
         request_body=bodies.request_body,
+        upstream_body=bodies.upstream_body,
         response_body=bodies.response_body,
     )
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from fake_ollama import FakeOllama, Script, error
+from gateway.admin.usage import commands
 from tests.integration.conftest import Caller, Operator, Records
 from tests.support.asking import GENERATING
 
@@ -78,3 +82,23 @@ def test_a_failure_keeps_what_was_asked(
     asked, answered = _texts(records, reply)
     assert "low tide" in asked
     assert not answered
+
+
+def test_a_kept_request_can_be_repeated_from_a_shell(
+    caller: Caller, operator: Operator, ollama: FakeOllama, records: Records
+) -> None:
+    awkward = [{"role": "user", "content": 'it\'s "low"\n tide, $KEY `id` \\ 漢'}]
+    with operator.settings(log_bodies=True):
+        found = records.detail(caller.post(CHAT.path, CHAT.with_(messages=awkward, seed=3)))
+    call: Any = SimpleNamespace(**{**found, "row": SimpleNamespace(**found["row"])})
+    command = commands.for_gateway(call, caller.gateway.url)
+    assert command is not None
+    environ = {**os.environ, "KEY": caller.key, "no_proxy": "*"}
+    said = subprocess.run(
+        ["bash"], input=command.text.encode(), env=environ, check=True, capture_output=True
+    )
+    first, second = (call.json for call in ollama.calls("/api/chat"))
+
+    assert b"At six." in said.stdout
+    assert first == second
+    assert second["messages"] == awkward
