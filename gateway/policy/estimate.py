@@ -22,9 +22,9 @@ from typing import Final
 
 import orjson
 
+from gateway.core import text_kinds
 from gateway.core.chat import ChatRequest, EmbedRequest, Json, Request
 from gateway.errors import InvalidRequest
-from gateway.policy import text_kinds
 
 PER_PROMPT: Final = 4
 PER_MESSAGE: Final = 4

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.policy import text_kinds
-from gateway.policy.text_kinds import Kinds, count
+from gateway.core import text_kinds
+from gateway.core.text_kinds import Kinds, count
 
 TEXTS = {
     "": Kinds(),
