@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import http.server
 import socket
 import threading
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from gateway.calls.media import MediaFetcher, is_public
 from gateway.core.chat import ChatRequest, Media, Message
 from gateway.errors import InvalidRequest
 from gateway.schemas.settings import RuntimeSettings
+from tests.support.pictures import serving
 
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQ"
@@ -129,26 +129,9 @@ def test_a_name_server_that_hangs_is_not_waited_for(monkeypatch) -> None:
         answer.set()
 
 
-class _Pictures(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        status, headers, body = self.server.answers[self.path]  # type: ignore[attr-defined]
-        self.server.seen.append(self.path)  # type: ignore[attr-defined]
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(body)), **headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *args: object) -> None:
-        """Keep the test output clean."""
-
-
 ANSWERS = {
     "/a.png": (200, {"Content-Type": "image/png"}, PNG),
     "/typeless": (200, {}, PNG),
-    "/missing": (404, {}, b"no"),
     "/text": (200, {"Content-Type": "image/png"}, b"I am text."),
     "/svg": (200, {"Content-Type": "image/svg+xml"}, b"<svg/>"),
     "/big": (200, {"Content-Type": "image/png"}, PNG + b"x" * (1 << 20)),
@@ -166,27 +149,18 @@ ANSWERS = {
 }
 
 
+Pictures = tuple[str, list[str]]
+
+
 @pytest.fixture
-def pictures() -> Iterator[http.server.ThreadingHTTPServer]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Pictures)
-    server.daemon_threads = True
-    server.answers = ANSWERS  # type: ignore[attr-defined]
-    server.seen = []  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join(5)
-
-
-def _url(server: http.server.ThreadingHTTPServer, path: str) -> str:
-    return f"http://127.0.0.1:{server.server_address[1]}{path}"
+def pictures() -> Iterator[Pictures]:
+    with serving(ANSWERS) as found:
+        yield found
 
 
 @pytest.mark.parametrize("path", ["/a.png", "/typeless", "/once"])
-def test_an_image_is_fetched(pictures, path: str) -> None:
-    found = MediaFetcher(lambda: PRIVATE).fetch(image(_url(pictures, path)))
+def test_an_image_is_fetched(pictures: Pictures, path: str) -> None:
+    found = MediaFetcher(lambda: PRIVATE).fetch(image(pictures[0] + path))
 
     assert base64.b64decode(found) == PNG
 
@@ -204,9 +178,9 @@ FAILURES = [
 
 
 @pytest.mark.parametrize(("path", "code"), FAILURES)
-def test_a_failure_names_its_reason(pictures, path: str, code: str) -> None:
+def test_a_failure_names_its_reason(pictures: Pictures, path: str, code: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        MediaFetcher(lambda: PRIVATE).fetch(image(_url(pictures, path), "messages[0]"))
+        MediaFetcher(lambda: PRIVATE).fetch(image(pictures[0] + path, "messages[0]"))
 
     assert caught.value.code == code
 
@@ -220,8 +194,8 @@ FILES = {
 
 
 @pytest.mark.parametrize(("path", "name", "text"), FILES.values(), ids=FILES)
-def test_a_text_file_is_fetched(pictures, path: str, name: str, text: str) -> None:
-    file = Media("file", url=_url(pictures, path), name=name)
+def test_a_text_file_is_fetched(pictures: Pictures, path: str, name: str, text: str) -> None:
+    file = Media("file", url=pictures[0] + path, name=name)
 
     assert MediaFetcher(lambda: PRIVATE).fetch_file(file) == text
 
@@ -238,8 +212,10 @@ FILE_FAILURES = [
 
 
 @pytest.mark.parametrize(("path", "code"), FILE_FAILURES)
-def test_a_file_that_cannot_be_read_names_its_reason(pictures, path: str, code: str) -> None:
-    file = Media("file", url=_url(pictures, path), param="input[0].content[0].file_url")
+def test_a_file_that_cannot_be_read_names_its_reason(
+    pictures: Pictures, path: str, code: str
+) -> None:
+    file = Media("file", url=pictures[0] + path, param="input[0].content[0].file_url")
 
     with pytest.raises(InvalidRequest) as caught:
         MediaFetcher(lambda: PRIVATE).fetch_file(file)
@@ -247,12 +223,12 @@ def test_a_file_that_cannot_be_read_names_its_reason(pictures, path: str, code: 
     assert (caught.value.code, caught.value.param) == (code, "input[0].content[0].file_url")
 
 
-def test_a_file_of_the_inside_is_never_asked_for(pictures) -> None:
+def test_a_file_of_the_inside_is_never_asked_for(pictures: Pictures) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        MediaFetcher(RuntimeSettings).fetch_file(Media("file", url=_url(pictures, "/notes")))
+        MediaFetcher(RuntimeSettings).fetch_file(Media("file", url=pictures[0] + "/notes"))
 
     assert caught.value.code == "invalid_file_url"
-    assert pictures.seen == []
+    assert pictures[1] == []
 
 
 def test_fetching_files_can_be_switched_off() -> None:
@@ -263,11 +239,11 @@ def test_fetching_files_can_be_switched_off() -> None:
     assert caught.value.code == "remote_files_disabled"
 
 
-def test_files_stand_where_they_were_among_the_texts(pictures) -> None:
+def test_files_stand_where_they_were_among_the_texts(pictures: Pictures) -> None:
     def file(at: int) -> Media:
-        return Media("file", url=_url(pictures, "/notes"), name="n", at=at)
+        return Media("file", url=pictures[0] + "/notes", name="n", at=at)
 
-    picture = image(_url(pictures, "/a.png"))
+    picture = image(pictures[0] + "/a.png")
     text = "\none\ntwo"  # the first text begins with a newline of its own
     media = (file(0), file(0), picture, file(4), file(8))
     request = ChatRequest("m", (Message("user", text, media=media),))
@@ -277,11 +253,11 @@ def test_files_stand_where_they_were_among_the_texts(pictures) -> None:
     whole = "n\nGröße"
     assert filled.content == f"{whole}\n{whole}\n\none\n{whole}\ntwo\n{whole}"
     assert [item.kind for item in filled.media] == ["image"]
-    assert pictures.seen == ["/notes", "/a.png"]
+    assert pictures[1] == ["/notes", "/a.png"]
 
 
-def test_a_message_may_be_nothing_but_a_file(pictures) -> None:
-    alone = Media("file", url=_url(pictures, "/notes"), name="n")
+def test_a_message_may_be_nothing_but_a_file(pictures: Pictures) -> None:
+    alone = Media("file", url=pictures[0] + "/notes", name="n")
     request = ChatRequest("m", (Message("user", "", media=(alone,)),))
 
     assert MediaFetcher(lambda: PRIVATE).fetch_all(request)[0].messages == (
@@ -289,19 +265,19 @@ def test_a_message_may_be_nothing_but_a_file(pictures) -> None:
     )
 
 
-def test_all_downloads_of_a_request_have_one_limit(pictures) -> None:
+def test_all_downloads_of_a_request_have_one_limit(pictures: Pictures) -> None:
     with pytest.raises(InvalidRequest, match="too long") as caught:
-        MediaFetcher(lambda: PRIVATE).fetch(image(_url(pictures, "/a.png")), until_s=0.0)
+        MediaFetcher(lambda: PRIVATE).fetch(image(pictures[0] + "/a.png"), until_s=0.0)
 
     assert caught.value.code == "failed_to_download_image"
-    assert pictures.seen == []
+    assert pictures[1] == []
 
 
-def test_a_redirect_to_the_inside_is_refused(pictures) -> None:
+def test_a_redirect_to_the_inside_is_refused(pictures: Pictures) -> None:
     with pytest.raises(InvalidRequest):
-        MediaFetcher(RuntimeSettings).fetch(image(_url(pictures, "/a.png")))
+        MediaFetcher(RuntimeSettings).fetch(image(pictures[0] + "/a.png"))
 
-    assert pictures.seen == []
+    assert pictures[1] == []
 
 
 def test_fetching_can_be_switched_off() -> None:
@@ -313,11 +289,11 @@ def test_fetching_can_be_switched_off() -> None:
     assert caught.value.code == "remote_images_disabled"
 
 
-def test_the_same_url_is_fetched_once_a_request(pictures) -> None:
-    picture = Media("image", url=_url(pictures, "/a.png"))
+def test_the_same_url_is_fetched_once_a_request(pictures: Pictures) -> None:
+    picture = Media("image", url=pictures[0] + "/a.png")
     request = ChatRequest("m", (Message("user", "?", media=(picture, picture)),))
 
     filled, _ = MediaFetcher(lambda: PRIVATE).fetch_all(request)
 
     assert [base64.b64decode(item.data) for item in filled.messages[0].media] == [PNG, PNG]
-    assert pictures.seen == ["/a.png"]
+    assert pictures[1] == ["/a.png"]

@@ -374,21 +374,6 @@ def test_a_client_is_not_slow_while_there_is_nothing_to_take(
     assert consumer.wait(10)
 
 
-def test_a_client_that_takes_something_now_and_then_is_not_too_slow(
-    monitor: Still, clock: Seconds
-) -> None:
-    call = Call()
-    call.committed = True
-    monitor.watch(call)  # type: ignore[arg-type]
-    for _ in range(10):
-        clock.tick(50)
-        call.channel.put(BATCH)
-        call.channel.get()
-        monitor.look()
-
-    assert call.reason is None
-
-
 def test_a_cancelled_call_whose_client_takes_nothing_is_shut_down(
     monitor: Still, pair: Pair
 ) -> None:
@@ -457,18 +442,6 @@ def test_a_producer_that_does_not_end_is_interrupted_again(monitor: Still) -> No
 def test_a_call_whose_consumer_is_dead_is_closed(monitor: Still) -> None:
     call = Call()
     call.consumer.dead = True
-    monitor.watch(call)  # type: ignore[arg-type]
-
-    monitor.look()
-
-    assert call.closed.wait(10)
-
-
-def test_a_dead_consumer_is_noticed_by_its_greenlet(monitor: Still) -> None:
-    call = Call()
-    consumer = tasks.spawn(lambda: setattr(call, "consumer", tasks.getcurrent()))
-    assert consumer.wait(10)
-    until(lambda: call.consumer.dead, "the greenlet to end")
     monitor.watch(call)  # type: ignore[arg-type]
 
     monitor.look()
@@ -552,21 +525,6 @@ def test_it_is_late_when_it_has_not_looked_at_its_calls(monitor: Still, clock: S
     assert not monitor.is_late
     clock.tick(STALE_S + 0.1)
     monitor.unwatch(call)  # type: ignore[arg-type]
-    assert not monitor.is_late
-
-
-def test_calls_that_come_after_a_quiet_time_do_not_make_it_late(
-    monitor: Still, clock: Seconds
-) -> None:
-    first = Call()
-    monitor.watch(first)  # type: ignore[arg-type]
-    monitor.look()
-    monitor.unwatch(first)  # type: ignore[arg-type]
-    clock.tick(1_000)
-    monitor.look()
-
-    monitor.watch(Call())  # type: ignore[arg-type]
-
     assert not monitor.is_late
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from contextvars import ContextVar
 
 import gevent
@@ -23,14 +22,6 @@ def started(work: object) -> Task[object]:
     task: Task[object] = tasks.spawn(work)  # type: ignore[arg-type]
     until(lambda: task._begun, "the work to begin")
     return task
-
-
-def test_a_result_is_handed_over() -> None:
-    task = tasks.spawn(lambda: 5)
-
-    assert task.wait(10)
-    assert task.ended
-    assert task.result() == 5
 
 
 def test_what_the_work_raises_is_raised_by_its_result() -> None:
@@ -62,15 +53,6 @@ def test_an_interrupt_is_raised_where_the_work_waits() -> None:
     assert task.reason == "enough"
     with pytest.raises(Cancelled):
         task.result()
-
-
-def test_an_interrupt_never_waits_for_the_work() -> None:
-    task = started(Event().wait)
-
-    task.interrupt("enough")
-
-    assert not task.ended  # it is delivered by the event loop
-    assert task.wait(10)
 
 
 def test_work_interrupted_before_it_begins_never_runs() -> None:
@@ -129,18 +111,6 @@ def test_a_kick_raises_again_in_work_that_swallowed_it() -> None:
         task.kick()
 
     assert task.wait(10)
-
-
-def test_a_kick_without_an_interrupt_does_nothing() -> None:
-    go = Event()
-    task = started(go.wait)
-
-    task.kick()
-    gevent.sleep(0)
-    go.set()
-
-    assert task.wait(10)
-    assert task.result() is True
 
 
 def test_what_has_ended_is_not_interrupted() -> None:
@@ -287,18 +257,6 @@ def test_an_error_inside_a_shield_is_raised_as_it_is() -> None:
         task.result()
 
 
-def test_a_shield_without_an_interrupt_changes_nothing() -> None:
-    def work() -> str:
-        with tasks.shield():
-            Event().wait(0.001)
-        return "went on"
-
-    task = tasks.spawn(work)
-
-    assert task.wait(10)
-    assert task.result() == "went on"
-
-
 def test_a_shield_outside_a_task_changes_nothing() -> None:
     with tasks.shield():
         found = tasks.current()
@@ -319,25 +277,6 @@ def test_check_raises_what_could_not_be_delivered() -> None:
     assert task.wait(10)
     with pytest.raises(Cancelled):
         task.result()
-
-
-def test_work_goes_on_after_resume() -> None:
-    def work() -> str:
-        task = tasks.current()
-        assert task is not None
-        with pytest.raises(Cancelled):
-            Event().wait()
-        task.resume()
-        task.kick()
-        Event().wait(0.001)
-        task.check()
-        return "went on"
-
-    task = started(work)
-    task.interrupt("enough")
-
-    assert task.wait(10)
-    assert task.result() == "went on"
 
 
 def test_a_task_can_be_interrupted_again_after_resume() -> None:
@@ -373,13 +312,6 @@ def test_a_task_has_a_context_of_its_own() -> None:
         WORD.set("none")
 
     assert found.result() == "none"
-
-
-def test_what_a_task_sets_stays_in_it() -> None:
-    task = tasks.spawn(lambda: WORD.set("theirs"))
-    assert task.wait(10)
-
-    assert WORD.get() == "none"
 
 
 def test_a_task_knows_itself() -> None:
@@ -436,23 +368,12 @@ def test_a_job_goes_on_after_failures_and_says_once_that_it_must_wait(
     ]
 
 
-def test_blocking_work_runs_in_a_real_thread() -> None:
-    ident = monkey.get_original("_thread", "get_ident")
-
-    assert tasks.run_blocking(ident) != ident()
-
-
 def test_what_blocking_work_raises_is_raised_here() -> None:
     def work() -> None:
         raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
         tasks.run_blocking(work)
-
-
-def test_the_library_is_patched_here() -> None:
-    assert tasks.patched()
-    assert threading.Event is Event
 
 
 def test_long_work_takes_turns_in_a_real_thread() -> None:

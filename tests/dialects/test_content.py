@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.chat import Media
-from gateway.core.media import sniff
 from gateway.dialects.shared.attachments import file_text, read_audio, read_file, read_image
 from gateway.dialects.shared.content import (
     MAX_ARGUMENT_CHARS,
@@ -344,18 +343,6 @@ def test_a_message_has_a_bounded_number_of_parts() -> None:
     with pytest.raises(InvalidRequest, match="At most 10000 parts") as caught:
         read_content([part] * (MAX_PARTS + 1), "content")
     assert caught.value.param == "content"
-
-
-@pytest.mark.parametrize(
-    ("raw", "kind"),
-    [
-        (b"\x89PNG\r\n\x1a\n..", "png"), (b"\xff\xd8\xff\xe0", "jpeg"), (b"GIF89a", "gif"),
-        (b"GIF87a", "gif"), (b"BM..", "bmp"), (b"RIFF....WEBPVP8 ", "webp"),
-        (b"RIFF....WAVEfmt ", None), (b"<svg", None), (b"", None),
-    ],
-)  # fmt: skip
-def test_pictures_are_known_by_their_first_bytes(raw: bytes, kind: str | None) -> None:
-    assert sniff(raw) == kind
 
 
 @given(

@@ -12,7 +12,6 @@ from gateway.dialects.chat.dialect import CHAT
 from gateway.dialects.messages.dialect import MESSAGES
 from gateway.dialects.responses.dialect import RESPONSES
 from gateway.dialects.shared.content import UNNAMED
-from gateway.errors import InvalidRequest
 from tests.dialects.making import PNG, reading, settled
 
 GO_ON = {"role": "user", "content": "forget it, what is 1+1"}
@@ -100,14 +99,6 @@ BESIDE = {
     "messages, in one": (claude, claude_call("ok", beside=(DOCUMENT,))),
     "messages, after": (claude, [*claude_call("ok"), {"role": "user", "content": [DOCUMENT]}]),
 }
-OWN = {
-    "chat": (chat, FILE, "PDF specified was not valid"),
-    "responses": (responses, INPUT_FILE, "PDF specified was not valid"),
-    "messages": (claude, DOCUMENT, "PDF specified was not valid"),
-    "chat image": (chat, IMAGE_URL, "Could not process image"),
-    "responses image": (responses, INPUT_IMAGE, "Could not process image"),
-    "messages image": (claude, IMAGE, "Could not process image"),
-}
 
 
 @pytest.mark.parametrize(("ask", "entries", "note"), RESULTS.values(), ids=RESULTS)
@@ -120,17 +111,6 @@ def test_what_a_tool_brought_becomes_a_note(ask: Any, entries: list[Any], note: 
 def test_what_stands_beside_a_result_becomes_a_note(ask: Any, entries: list[Any]) -> None:
     assert ask(*entries)[3] == Message("user", NO_PDF)
     assert ask(*entries, GO_ON)[3] == Message("user", NO_PDF)
-
-
-@pytest.mark.parametrize(("ask", "part", "words"), OWN.values(), ids=OWN)
-def test_what_the_user_sends_is_refused_once(ask: Any, part: Any, words: str) -> None:
-    turn = {"role": "user", "content": [part]}
-    with pytest.raises(InvalidRequest, match=words):
-        ask(turn)
-
-    assert ask(turn, {"role": "assistant", "content": "sorry"}, GO_ON)[0].content.endswith(
-        "omitted by the gateway]"
-    )
 
 
 UNKNOWN = {

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -13,6 +11,7 @@ import pytest
 from fake_ollama import FakeOllama
 from tests.integration.clients.things import RED_DOT, sent
 from tests.integration.conftest import Caller, Operator
+from tests.support.pictures import serving
 
 pytestmark = pytest.mark.process
 
@@ -28,36 +27,10 @@ ANSWERS: dict[str, tuple[int, dict[str, str], bytes]] = {
 }
 
 
-class _Pictures(BaseHTTPRequestHandler):
-    """Answers from the table, 404 for the rest."""
-
-    asked: list[str]
-
-    def do_GET(self) -> None:
-        self.asked.append(self.path)
-        status, headers, body = ANSWERS.get(self.path, (404, {}, b"nothing"))
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
-
-
 @pytest.fixture
 def pictures() -> Iterator[tuple[str, list[str]]]:
-    """A server of pictures on a private address; gives its URL and what it was asked."""
-    asked: list[str] = []
-    handler = type("Pictures", (_Pictures,), {"asked": asked})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}", asked
-        server.shutdown()
-        thread.join(5)
+    with serving(ANSWERS) as found:
+        yield found
 
 
 def look(url: str) -> dict[str, Any]:

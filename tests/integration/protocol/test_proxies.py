@@ -6,6 +6,7 @@ redirects, cookies and files keep the path the proxy shows us under.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import signal
@@ -19,7 +20,7 @@ import pytest
 import requests
 
 from fake_ollama import FakeOllama, Script
-from tests.support.process import ADMIN_PASSWORD, Gateway
+from tests.support.process import ADMIN_PASSWORD, Gateway, until
 from tests.support.servers import Process, free_port
 
 pytestmark = [pytest.mark.process, pytest.mark.services]
@@ -181,13 +182,21 @@ def site(
     process = Process([str(program), *command[1:]], None, folder)
     process.start(port)
     try:
+        made = Site(f"http://127.0.0.1:{port}{request.param}", request.param, gateway.key)
         if proxy is caddy_with_tls:
             root = str(folder / "store" / "pki" / "authorities" / "local" / "root.crt")
-            yield Site(f"https://localhost:{port}{request.param}", request.param, gateway.key, root)
-        else:
-            yield Site(f"http://127.0.0.1:{port}{request.param}", request.param, gateway.key)
+            url = f"https://localhost:{port}{request.param}"
+            made = Site(url, request.param, gateway.key, root)
+            until(lambda: _answers(made), "the certificate")
+        yield made
     finally:
         process.stop(signal.SIGTERM)
+
+
+def _answers(site: Site) -> bool:
+    with contextlib.suppress(OSError):  # it listens before it has a certificate, and its root
+        return requests.get(f"{site.url}/healthz", verify=site.verify, timeout=5).ok
+    return False
 
 
 def chat(site: Site) -> requests.Response:
