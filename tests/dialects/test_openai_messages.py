@@ -20,30 +20,31 @@ def read(*messages: Any) -> tuple[Message, ...]:
     return read_messages(Fields({"messages": list(messages)}), 100)
 
 
+def turn(role: str, *content: Any, **more: Any) -> dict[str, Any]:
+    """Return a message, its content left out unless it is given."""
+    return {"role": role, **({"content": content[0]} if content else {}), **more}
+
+
+def part(kind: str, **more: Any) -> dict[str, Any]:
+    return {"type": kind, **more}
+
+
+def text(said: str) -> dict[str, Any]:
+    return part("text", text=said)
+
+
 def calling(arguments: Any) -> dict[str, Any]:
     function = {"name": "weather", "arguments": arguments}
-    return {"role": "assistant", "tool_calls": [{"id": "c1", "function": function}]}
+    return turn("assistant", tool_calls=[{"id": "c1", "function": function}])
 
 
 ROWS = {
-    "system": ([{"role": "system", "content": "S"}, USER], (Message("system", "S"), ASKED)),
-    "developer": ([{"role": "developer", "content": "S"}, USER], (Message("system", "S"), ASKED)),
-    "any case": ([{"role": " User ", "content": "Hi"}], (ASKED,)),
-    "system parts": (
-        [{"role": "system", "content": [{"type": "text", "text": "a"}, "b"]}],
-        (Message("system", "a\nb"),),
-    ),
+    "system": ([turn("system", "S"), USER], (Message("system", "S"), ASKED)),
+    "developer": ([turn("developer", "S"), USER], (Message("system", "S"), ASKED)),
+    "any case": ([turn(" User ", "Hi")], (ASKED,)),
+    "system parts": ([turn("system", [text("a"), "b"])], (Message("system", "a\nb"),)),
     "user parts stay together": (
-        [
-            {
-                "role": "user",
-                "content": [
-                    {"type": "text", "text": "a"},
-                    {"type": "image_url", "image_url": {"url": PNG}},
-                    {"type": "text", "text": "b"},
-                ],
-            }
-        ],
+        [turn("user", [text("a"), part("image_url", image_url={"url": PNG}), text("b")])],
         (
             Message(
                 "user",
@@ -52,61 +53,58 @@ ROWS = {
             ),
         ),
     ),
-    "user empty": ([{"role": "user", "content": ""}], (Message("user"),)),
-    "user empty list": ([{"role": "user", "content": []}], (Message("user"),)),
+    "user empty": ([turn("user", "")], (Message("user"),)),
+    "user empty list": ([turn("user", [])], (Message("user"),)),
     "name ignored": ([{**USER, "name": "ann"}], (ASKED,)),
-    "assistant null": (
-        [USER, {"role": "assistant", "content": None}, USER],
-        (ASKED, Message("assistant"), ASKED),
-    ),
+    "assistant null": ([USER, turn("assistant", None), USER], (ASKED, Message("assistant"), ASKED)),
     "assistant parts": (
-        [{"role": "assistant", "content": [{"type": "text", "text": "a"}, "b"]}, USER],
+        [turn("assistant", [text("a"), "b"]), USER],
         (Message("assistant", "ab"), ASKED),
     ),
     "assistant refusal": (
-        [{"role": "assistant", "content": "a", "refusal": "No."}, USER],
+        [turn("assistant", "a", refusal="No."), USER],
         (Message("assistant", "aNo."), ASKED),
     ),
     "assistant refusal part": (
-        [{"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]}, USER],
+        [turn("assistant", [part("refusal", refusal="No.")]), USER],
         (Message("assistant", "No."), ASKED),
     ),
     "assistant audio": (
-        [{"role": "assistant", "content": "a", "audio": {"id": "x"}}, USER],
+        [turn("assistant", "a", audio={"id": "x"}), USER],
         (Message("assistant", "a"), ASKED),
     ),
     "reasoning_content": (
-        [{"role": "assistant", "reasoning_content": "Hm.", "reasoning": "x"}, USER],
+        [turn("assistant", reasoning_content="Hm.", reasoning="x"), USER],
         (Message("assistant", thinking="Hm."), ASKED),
     ),
     "reasoning": (
-        [{"role": "assistant", "reasoning_content": "", "reasoning": "Hm.", "thinking": "x"}, USER],
+        [turn("assistant", reasoning_content="", reasoning="Hm.", thinking="x"), USER],
         (Message("assistant", thinking="Hm."), ASKED),
     ),
     "thinking": (
-        [{"role": "assistant", "reasoning": {"effort": 1}, "thinking": "Hm."}, USER],
+        [turn("assistant", reasoning={"effort": 1}, thinking="Hm."), USER],
         (Message("assistant", thinking="Hm."), ASKED),
     ),
     "reasoning_details": (
         [
-            {
-                "role": "assistant",
-                "reasoning_details": [{"text": "H"}, {"summary": "m."}, {"data": "x"}, "y"],
-            },
+            turn(
+                "assistant",
+                reasoning_details=[{"text": "H"}, {"summary": "m."}, {"data": "x"}, "y"],
+            ),
             USER,
         ],
         (Message("assistant", thinking="Hm."), ASKED),
     ),
     "reasoning_details last": (
-        [{"role": "assistant", "reasoning": "Hm.", "reasoning_details": [{"text": "x"}]}, USER],
+        [turn("assistant", reasoning="Hm.", reasoning_details=[{"text": "x"}]), USER],
         (Message("assistant", thinking="Hm."), ASKED),
     ),
     "thinking part": (
-        [{"role": "assistant", "content": [{"type": "thinking", "thinking": "Hm."}, "a"]}, USER],
+        [turn("assistant", [part("thinking", thinking="Hm."), "a"]), USER],
         (Message("assistant", "a", "Hm."), ASKED),
     ),
     "tool_calls and tool": (
-        [calling('{"city":"Paris"}'), {"role": "tool", "tool_call_id": "c1", "content": "mild"}],
+        [calling('{"city":"Paris"}'), turn("tool", "mild", tool_call_id="c1")],
         (
             Message("assistant", tool_calls=(ToolCall("c1", "weather", {"city": "Paris"}),)),
             Message("tool", "mild", tool_call_id="c1", tool_name="weather"),
@@ -115,11 +113,11 @@ ROWS = {
     "tool name by the last match": (
         [
             calling("{}"),
-            {
-                "role": "assistant",
-                "tool_calls": [{"id": "c1", "function": {"name": "time", "arguments": ""}}],
-            },
-            {"role": "tool", "tool_call_id": "c1", "name": "other", "content": "noon"},
+            turn(
+                "assistant",
+                tool_calls=[{"id": "c1", "function": {"name": "time", "arguments": ""}}],
+            ),
+            turn("tool", "noon", tool_call_id="c1", name="other"),
         ],
         (
             Message("assistant", tool_calls=(ToolCall("c1", "weather", {}),)),
@@ -128,24 +126,12 @@ ROWS = {
         ),
     ),
     "tool name of its own": (
-        [{"role": "tool", "tool_call_id": "c9", "name": "time", "content": "noon"}],
+        [turn("tool", "noon", tool_call_id="c9", name="time")],
         (Message("tool", "noon", tool_call_id="c9", tool_name="time"),),
     ),
-    "tool like JSON": (
-        [{"role": "tool", "content": '{"broken":'}],
-        (Message("tool", '{"broken":'),),
-    ),
+    "tool like JSON": ([turn("tool", '{"broken":')], (Message("tool", '{"broken":'),)),
     "tool parts": (
-        [
-            {
-                "role": "tool",
-                "content": [
-                    {"type": "text", "text": "a"},
-                    {"type": "image_url", "image_url": PNG},
-                    {"type": "text", "text": "b"},
-                ],
-            }
-        ],
+        [turn("tool", [text("a"), part("image_url", image_url=PNG), text("b")])],
         (
             Message(
                 "tool",
@@ -155,17 +141,13 @@ ROWS = {
         ),
     ),
     "function role": (
-        [{"role": "function", "name": "time", "content": "noon"}],
+        [turn("function", "noon", name="time")],
         (Message("tool", "noon", tool_name="time"),),
     ),
     "function_call": (
         [
             USER,
-            {
-                "role": "assistant",
-                "content": None,
-                "function_call": {"name": "time", "arguments": '{"zone":1}'},
-            },
+            turn("assistant", None, function_call={"name": "time", "arguments": '{"zone":1}'}),
             USER,
         ],
         (
@@ -176,18 +158,18 @@ ROWS = {
     ),
     "custom call": (
         [
-            {
-                "role": "assistant",
-                "tool_calls": [
+            turn(
+                "assistant",
+                tool_calls=[
                     {"id": "c1", "type": "custom", "custom": {"name": "patch", "input": "***"}}
                 ],
-            },
+            ),
             USER,
         ],
         (Message("assistant", tool_calls=(ToolCall("c1", "patch", {"input": "***"}),)), ASKED),
     ),
     "flat call": (
-        [{"role": "assistant", "tool_calls": [{"name": "time", "arguments": {"a": 1}}]}, USER],
+        [turn("assistant", tool_calls=[{"name": "time", "arguments": {"a": 1}}]), USER],
         (Message("assistant", tool_calls=(ToolCall("", "time", {"a": 1}),)), ASKED),
     ),
     "broken arguments": (
@@ -201,30 +183,17 @@ ROWS = {
     ),
     "Anthropic tool_use": (
         [
-            {
-                "role": "assistant",
-                "content": [
-                    {"type": "text", "text": "a"},
-                    {"type": "tool_use", "id": "t1", "name": "time", "input": {"zone": 1}},
-                ],
-            },
+            turn(
+                "assistant", [text("a"), part("tool_use", id="t1", name="time", input={"zone": 1})]
+            ),
             USER,
         ],
         (Message("assistant", "a", tool_calls=(ToolCall("t1", "time", {"zone": 1}),)), ASKED),
     ),
     "Anthropic tool_result": (
         [
-            {
-                "role": "assistant",
-                "content": [{"type": "tool_use", "id": "t1", "name": "time", "input": {}}],
-            },
-            {
-                "role": "user",
-                "content": [
-                    {"type": "text", "text": "and?"},
-                    {"type": "tool_result", "tool_use_id": "t1", "content": "noon"},
-                ],
-            },
+            turn("assistant", [part("tool_use", id="t1", name="time", input={})]),
+            turn("user", [text("and?"), part("tool_result", tool_use_id="t1", content="noon")]),
         ],
         (
             Message("assistant", tool_calls=(ToolCall("t1", "time", {}),)),
@@ -233,25 +202,15 @@ ROWS = {
         ),
     ),
     "Anthropic tool_result alone": (
-        [
-            {
-                "role": "user",
-                "content": [{"type": "tool_result", "tool_use_id": "t1", "is_error": True}],
-            }
-        ],
+        [turn("user", [part("tool_result", tool_use_id="t1", is_error=True)])],
         (Message("tool", "Error: ", tool_call_id="t1"),),
     ),
     "Anthropic image": (
         [
-            {
-                "role": "user",
-                "content": [
-                    {
-                        "type": "image",
-                        "source": {"type": "base64", "media_type": "image/png", "data": PNG},
-                    }
-                ],
-            }
+            turn(
+                "user",
+                [part("image", source={"type": "base64", "media_type": "image/png", "data": PNG})],
+            )
         ],
         (
             Message(
@@ -259,20 +218,17 @@ ROWS = {
             ),
         ),
     ),
-    "one assistant last": (
-        [USER, {"role": "assistant", "content": "a"}],
-        (ASKED, Message("assistant", "a")),
-    ),
+    "one assistant last": ([USER, turn("assistant", "a")], (ASKED, Message("assistant", "a"))),
     "call no name": (
-        [{"role": "assistant", "tool_calls": [{"id": "c1", "function": {"name": " "}}]}],
+        [turn("assistant", tool_calls=[{"id": "c1", "function": {"name": " "}}])],
         (Message("assistant", tool_calls=(ToolCall("c1", "unnamed_tool", {}),)),),
     ),
     "function_call no name": (
-        [{"role": "assistant", "function_call": {"arguments": ""}}],
+        [turn("assistant", function_call={"arguments": ""})],
         (Message("assistant", tool_calls=(ToolCall("call_legacy_0", "unnamed_tool", {}),)),),
     ),
     "function no name": (
-        [{"role": "function", "content": "a"}],
+        [turn("function", "a")],
         (Message("tool", "a", tool_name="unnamed_tool"),),
     ),
 }
@@ -283,23 +239,15 @@ REFUSED = {
     "too many": ([USER] * 101, "invalid_value", "messages"),
     "no object": (["Hi"], "invalid_type", "messages[0]"),
     "no role": ([USER, {"content": "a"}], "missing_required_parameter", "messages[1].role"),
-    "role": ([{"role": "oracle", "content": "a"}], "invalid_value", "messages[0].role"),
-    "role type": ([{"role": 5, "content": "a"}], "invalid_type", "messages[0].role"),
-    "user null": (
-        [{"role": "user", "content": None}],
-        "missing_required_parameter",
-        "messages[0].content",
-    ),
-    "system missing": ([{"role": "system"}], "missing_required_parameter", "messages[0].content"),
-    "tool missing": ([{"role": "tool"}], "missing_required_parameter", "messages[0].content"),
-    "content": ([{"role": "user", "content": 5}], "invalid_type", "messages[0].content"),
-    "tool_calls": (
-        [{"role": "assistant", "tool_calls": 5}],
-        "invalid_type",
-        "messages[0].tool_calls",
-    ),
+    "role": ([turn("oracle", "a")], "invalid_value", "messages[0].role"),
+    "role type": ([turn(5, "a")], "invalid_type", "messages[0].role"),
+    "user null": ([turn("user", None)], "missing_required_parameter", "messages[0].content"),
+    "system missing": ([turn("system")], "missing_required_parameter", "messages[0].content"),
+    "tool missing": ([turn("tool")], "missing_required_parameter", "messages[0].content"),
+    "content": ([turn("user", 5)], "invalid_type", "messages[0].content"),
+    "tool_calls": ([turn("assistant", tool_calls=5)], "invalid_type", "messages[0].tool_calls"),
     "custom call input": (
-        [{"role": "assistant", "tool_calls": [{"custom": {"name": "a", "input": 5}}]}],
+        [turn("assistant", tool_calls=[{"custom": {"name": "a", "input": 5}}])],
         "invalid_type",
         "messages[0].tool_calls[0].custom.input",
     ),
