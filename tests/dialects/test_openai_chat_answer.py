@@ -15,6 +15,7 @@ from gateway.core.chat import Call
 from gateway.core.events import (
     Batch,
     Event,
+    Failed,
     Finish,
     Ping,
     TextDelta,
@@ -24,9 +25,11 @@ from gateway.core.events import (
     Usage,
     fold,
 )
+from gateway.dialects.base import derived_id
 from gateway.dialects.chat.dialect import CHAT
+from gateway.errors import UpstreamError
 from gateway.ollama.wire import Decoder
-from tests.dialects.making import HELLO, batches, envelope, frames, reading, streamed
+from tests.dialects.making import HELLO, SEED, batches, envelope, frames, reading, streamed
 
 FULL = os.environ.get("FULL") == "1"
 EXAMPLES = 100_000 if FULL else 200
@@ -269,6 +272,30 @@ def test_a_note_stands_on_a_line_of_its_own(note: str, expected: bytes) -> None:
     found = batches((Ping(note=note),), DONE)
 
     assert streamed(CHAT, found, envelope(call()))[1] == expected
+
+
+def test_a_failure_ends_the_stream_without_done() -> None:
+    failure = UpstreamError("model runner has unexpectedly stopped")
+    found = batches((TextDelta("a"),), (TextDelta("b"), Failed(failure), TextDelta("c")), DONE)
+
+    pieces = chunks(found, call())
+
+    assert pieces[-1] == {
+        "error": {
+            "message": "model runner has unexpectedly stopped",
+            "type": "server_error",
+            "param": None,
+            "code": "upstream_error",
+        }
+    }
+    assert deltas(pieces[:-1])[-1] == {"content": "b"}
+    assert "error" not in pieces[0]
+
+
+def test_a_call_without_an_id_is_given_one() -> None:
+    (made,) = whole(batches((PATCH,), DONE), call())["choices"][0]["message"]["tool_calls"]
+
+    assert made["id"] == derived_id("call_", SEED, digits=24)
 
 
 def test_a_stream_that_breaks_off_has_no_done() -> None:

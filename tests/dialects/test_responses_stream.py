@@ -23,6 +23,7 @@ from gateway.core.events import (
     Ping,
     TextDelta,
     ThinkingDelta,
+    TokenLogprob,
     ToolCallDone,
     Usage,
     fold,
@@ -143,6 +144,13 @@ def test_call_ids_never_repeat_within_a_response() -> None:
     assert first == "call_x"
     assert second.startswith("call_")
     assert second != first
+
+
+def test_the_bytes_of_a_token_are_those_of_its_text() -> None:
+    events = streamed([TextDelta("é", (TokenLogprob("é", -0.2),)), Finish("stop")])
+
+    (token,) = events[-1]["response"]["output"][0]["content"][0]["logprobs"]
+    assert token == {"token": "é", "bytes": [0xC3, 0xA9], "logprob": -0.2, "top_logprobs": []}
 
 
 def test_only_the_item_that_was_cut_off_is_incomplete() -> None:
