@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Protocol
@@ -45,6 +46,13 @@ class App:
     def set(self, **changes: Any) -> None:
         """Change settings."""
         self.services.settings.update(changes, SYSTEM)
+
+    def rest(self) -> None:
+        """Forget what was noted against the servers, as if they had been started again."""
+        scheduler, now = self.services.scheduler, datetime.now(UTC)
+        for server in scheduler.servers.values():
+            scheduler.on_probe_failure(server, now, "rest", certain=True)
+            scheduler.on_probe_success(server, now, {}, 1.0, "0.33.0")
 
     def ask(self, api: str, **more: Any) -> TestResponse:
         """Call a generating API and read its answer to the end."""

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from fake_ollama import FakeOllama, Fault, Script, error
-from tests.api.apps import APIS, App, application, told
+from tests.api.apps import App, application, told
 
 KILLED = "an error was encountered while running the model: unexpected EOF"
 DIES = Script(fault=error(500, KILLED))
 DIES_IN_STREAM = Script(content="Low tide.", fault=Fault("error_line", message=KILLED))
 WELL = Script(content="Low tide at six.")
 STREAMED = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+KINDS = [("chat", DIES), ("chat", DIES_IN_STREAM), ("completions", DIES), ("responses", DIES)]
 EMBEDDING = {"model": "nomic-embed-text", "input": "Hello?"}
 
 
@@ -22,12 +23,6 @@ EMBEDDING = {"model": "nomic-embed-text", "input": "Hello?"}
 def two() -> Iterator[tuple[FakeOllama, FakeOllama]]:
     with FakeOllama() as first, FakeOllama() as second:
         yield first, second
-
-
-@pytest.fixture
-def one_app(tmp_path: Path, ollama: FakeOllama) -> Iterator[App]:
-    with application(tmp_path, ollama) as app:
-        yield app
 
 
 @pytest.fixture
@@ -43,22 +38,20 @@ def served(*ollamas: FakeOllama) -> list[int]:
 
 
 @STREAMED
-@pytest.mark.parametrize("api", APIS)
-@pytest.mark.parametrize("dies", [DIES, DIES_IN_STREAM], ids=["as status", "as record"])
+@pytest.mark.parametrize(("api", "dies"), [*KINDS, ("messages", DIES_IN_STREAM)])
 def test_the_only_server_is_asked_once_more(
-    one_app: App, ollama: FakeOllama, api: str, stream: bool, dies: Script
+    app: App, ollama: FakeOllama, api: str, stream: bool, dies: Script
 ) -> None:
     ollama.script("llama3.2", dies, WELL)
 
-    answer = one_app.ask(api, stream=stream)
+    answer = app.ask(api, stream=stream)
 
     assert answer.status_code == 200
     assert "six" in answer.get_data(as_text=True)
     assert served(ollama) == [2]
 
 
-@STREAMED
-@pytest.mark.parametrize("api", APIS)
+@pytest.mark.parametrize(("api", "stream"), [("chat", False), ("messages", True)])
 def test_another_server_is_asked_first(
     two_app: App, two: tuple[FakeOllama, FakeOllama], api: str, stream: bool
 ) -> None:
@@ -73,13 +66,13 @@ def test_another_server_is_asked_first(
     assert served(*two) == [1, 1]
 
 
-@pytest.mark.parametrize("api", APIS)
+@pytest.mark.parametrize("api", ["chat", "messages"])
 def test_a_runner_that_dies_again_is_told_and_worth_a_retry(
-    one_app: App, ollama: FakeOllama, api: str
+    app: App, ollama: FakeOllama, api: str
 ) -> None:
     ollama.script("llama3.2", DIES)
 
-    answer = one_app.ask(api)
+    answer = app.ask(api)
 
     assert answer.status_code == 502
     assert told(answer)["message"] == KILLED
@@ -101,21 +94,21 @@ def test_another_failure_of_the_model_is_not_repeated(
     assert sum(served(*two)) == 1
 
 
-def test_an_answer_that_had_begun_is_not_repeated(one_app: App, ollama: FakeOllama) -> None:
+def test_an_answer_that_had_begun_is_not_repeated(app: App, ollama: FakeOllama) -> None:
     fault = Fault("error_line", after=1, message=KILLED)
     ollama.script("llama3.2", Script(content="Low tide at six.", fault=fault), WELL)
 
-    answer = one_app.ask("chat", stream=True)
+    answer = app.ask("chat", stream=True)
 
     assert "Low" in answer.get_data(as_text=True)
     assert told(answer)["message"] == KILLED
     assert served(ollama) == [1]
 
 
-def test_embeddings_are_tried_again_as_well(one_app: App, ollama: FakeOllama) -> None:
+def test_embeddings_are_tried_again_as_well(app: App, ollama: FakeOllama) -> None:
     ollama.script("nomic-embed-text", DIES, Script())
 
-    answer = one_app.post("/v1/embeddings", EMBEDDING)
+    answer = app.post("/v1/embeddings", EMBEDDING)
 
     assert answer.status_code == 200
     assert served(ollama) == [2]
@@ -131,11 +124,11 @@ def test_embeddings_go_to_another_server(two_app: App, two: tuple[FakeOllama, Fa
 
 
 def test_a_model_whose_runner_keeps_dying_is_left_alone_and_tried_again(
-    one_app: App, ollama: FakeOllama
+    app: App, ollama: FakeOllama
 ) -> None:
     ollama.script("llama3.2", DIES)
-    failed = [one_app.ask("chat").status_code for _ in range(3)]
+    failed = [app.ask("chat").status_code for _ in range(3)]
     ollama.script("llama3.2", WELL)
 
     assert failed == [502] * 3
-    assert one_app.ask("chat").status_code == 200
+    assert app.ask("chat").status_code == 200

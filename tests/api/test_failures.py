@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -11,7 +9,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from fake_ollama import FakeOllama, Fault, Script, error
-from tests.api.apps import App, application, told
+from tests.api.apps import App, told
 
 STREAMED = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 CHATS = ("chat", "responses", "messages")
@@ -28,12 +26,6 @@ ENDS = {
     "messages": lambda value: value["stop_reason"],
 }
 CUT_ENDS = {"chat": "length", "responses": "incomplete", "messages": "max_tokens"}
-
-
-@pytest.fixture
-def app(tmp_path: Path, ollama: FakeOllama) -> Iterator[App]:
-    with application(tmp_path, ollama) as app:
-        yield app
 
 
 def tools(api: str) -> dict[str, Any]:

@@ -28,8 +28,7 @@ def app(tmp_path: Path, ollama: FakeOllama) -> Iterator[App]:
         yield app
 
 
-@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-@pytest.mark.parametrize("api", APIS)
+@pytest.mark.parametrize(("api", "stream"), [("chat", True), *((api, False) for api in APIS)])
 def test_the_only_server_is_waited_for(
     app: App, ollama: FakeOllama, api: str, stream: bool
 ) -> None:

@@ -84,8 +84,7 @@ def test_an_embedding_model_is_loaded_as_its_calls_want_it(app: App, ollama: Fak
     assert "shift" not in loaded
 
 
-@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-@pytest.mark.parametrize("api", APIS)
+@pytest.mark.parametrize(("api", "stream"), [("chat", True), *((api, False) for api in APIS)])
 def test_every_call_keeps_a_pinned_model(
     app: App, ollama: FakeOllama, api: str, stream: bool
 ) -> None:
