@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-import pytest
 from flask import Flask
 from werkzeug.routing import Rule
 
@@ -67,24 +66,23 @@ def test_a_form_without_the_token_is_refused(app: Flask, admin: Visitor, parts: 
     assert [key.enabled for key in parts.keys.search()] == [True]
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"Sec-Fetch-Site": "cross-site"},
-        {"Sec-Fetch-Site": "same-site"},
-        {"Origin": "https://evil.example"},
-        {"Origin": "null"},
-    ],
-    ids=["cross-site", "same-site", "origin", "null"],
-)
+ELSEWHERE = [
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site"},
+    {"Origin": "https://evil.example"},
+    {"Origin": "null"},
+]
+
+
 def test_another_site_cannot_send_a_form_even_with_the_token(
-    admin: Visitor, parts: Services, headers: dict[str, str]
+    admin: Visitor, parts: Services
 ) -> None:
     key, _ = parts.keys.issue({"name": "one"}, ACTOR)
-    answer = admin.post(f"/admin/keys/{key.id}/enabled", {"to": "off"}, headers=headers)
+    for headers in ELSEWHERE:
+        answer = admin.post(f"/admin/keys/{key.id}/enabled", {"to": "off"}, headers=headers)
 
-    assert answer.status_code == 400
-    assert parts.keys.get(key.id).enabled
+        assert answer.status_code == 400, headers
+        assert parts.keys.get(key.id).enabled, headers
 
 
 def test_an_api_key_opens_no_page(app: Flask, parts: Services) -> None:

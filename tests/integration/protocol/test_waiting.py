@@ -48,8 +48,7 @@ def _read_until(wire: Wire, word: str, times: int = 1) -> list[str]:
     raise AssertionError(f"{word} never came: {lines[-20:]}")
 
 
-@pytest.mark.parametrize("at", [0, "load"], ids=["silent", "loading"])
-@pytest.mark.parametrize("name", GENERATING)
+@pytest.mark.parametrize(("name", "at"), [("chat", "load"), *((name, 0) for name in GENERATING)])
 def test_a_silent_stream_is_kept_alive(
     caller: Caller, operator: Operator, ollama: FakeOllama, name: str, at: Any
 ) -> None:
@@ -78,7 +77,7 @@ def _rest(wire: Wire) -> str:
     return "\n".join(lines)
 
 
-@pytest.mark.parametrize("name", ["chat", "completions", "responses"])
+@pytest.mark.parametrize("name", ["chat", "responses"])
 def test_timers_of_applications_are_reset_by_an_event(
     caller: Caller, operator: Operator, ollama: FakeOllama, name: str
 ) -> None:
