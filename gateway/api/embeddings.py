@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Response, g
+from flask import Response, g, request
 
 from gateway.api import bp, storing
 from gateway.api.answers import Complete
@@ -31,16 +31,18 @@ def embeddings() -> Response:
     try:
         access.check_scope(g.key, EMBEDDINGS.name, EMBEDDINGS.label)
         body, run = read_body(parts)
-        request = run(openai_embeddings.parse, body, storing.reading(parts, g.key))
-        prepared, effective = parts.calls.preparer.prepare_embedding(request, g.key, run)
+        asked = run(openai_embeddings.parse, body, storing.reading(parts, g.key))
+        prepared, effective = parts.calls.preparer.prepare_embedding(asked, g.key, run)
     except GatewayError as error:
         record_rejection(EMBEDDINGS, body, error)
         raise
-    with ActiveCall(parts.calls, prepared, caller(EMBEDDINGS), body) as active:
+    active = ActiveCall(parts.calls, prepared, caller(EMBEDDINGS), body)
+    request.environ["gateway.active"] = active
+    with active:
         try:
             found = embed(active, effective)
         finally:
             g.headers = active.headers()
         size = len(found.vectors) * len(found.vectors[0]) * _NUMBER_BYTES
-        vectors = run_for(size)(openai_embeddings.render, found, request)
+        vectors = run_for(size)(openai_embeddings.render, found, asked)
         return Complete(vectors, content_type="application/json")

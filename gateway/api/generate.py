@@ -41,10 +41,9 @@ def serve(dialect: Dialect) -> Response:
     except GatewayError as error:
         record_rejection(dialect, body, error)
         raise
-    active = ActiveCall(parts.calls, prepared, caller(dialect), body)
+    active = environ["gateway.active"] = ActiveCall(parts.calls, prepared, caller(dialect), body)
     with ExitStack() as stack:
         stack.enter_context(active)
-        environ["gateway.active"] = active
         try:
             active.start(partial(produce, active), prepared.request.choices)
             if not call.stream:

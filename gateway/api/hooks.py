@@ -42,6 +42,7 @@ EXPOSED = ", ".join(
     (
         "x-request-id", "request-id", "retry-after", "x-should-retry", "x-gateway-ignored",
         "x-gateway-server", "x-gateway-fallback", "x-gateway-queue", "x-gateway-context",
+        "x-gateway-explain-params", "x-gateway-explain-route",
         "openai-processing-ms",
         *_LIMITS, *_ANTHROPIC_LIMITS,
     )
@@ -118,6 +119,8 @@ def finish(response: Response) -> Response:
     has_own = response.status_code >= HTTPStatus.BAD_REQUEST  # a refusal may bring its limits
     for name, value in _of_the_call(vendor.name).items():
         (headers.setdefault if has_own else add)(name, value)
+    if environ.get("HTTP_X_GATEWAY_EXPLAIN") == "1" and "gateway.active" in environ:
+        headers.update(environ["gateway.active"].reasons())
     if "HTTP_ORIGIN" in environ:
         _allow_origin(response)
     return response

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from gateway.calls.attempts import Attempt
 from gateway.calls.channel import Channel
-from gateway.calls.explanation import explain
+from gateway.calls.explanation import explain, header_of, params_of
 from gateway.calls.prepare import PreparedCall, Preparer, measure
 from gateway.calls.records import Caller, CallRecords, admission_of
 from gateway.calls.sessions import Session
@@ -283,6 +283,15 @@ class ActiveCall:
         if position:
             found["x-gateway-queue"] = f"{position}/{length}"
         return found
+
+    def reasons(self) -> dict[str, str]:
+        """Return the headers for a client that asks why: parameters, and the choice of the server
+        as far as it is made."""
+        found = {
+            "x-gateway-explain-params": header_of(params_of(self.prepared, self.stats.sent)),
+            "x-gateway-explain-route": _header(self.stats.route_reason),
+        }
+        return {name: value for name, value in found.items() if value}
 
     def explanation(self) -> Mapping[str, Json]:
         """Return which parameters are in force, who decided them, and what went to Ollama."""

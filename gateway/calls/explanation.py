@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
@@ -87,6 +87,21 @@ def params_of(prepared: PreparedCall, sent: Sent | None) -> dict[str, list[Json]
     return found
 
 
+def header_of(params: Mapping[str, Sequence[Json]]) -> str:
+    """Return parameters that went to Ollama as `name=value (layer)`, separated by commas: ASCII, at
+    most MAX_CHARS."""
+    found, room = [], MAX_CHARS
+    for name, (value, layer) in params.items():
+        if value is None:
+            continue
+        entry = f"{name}={_word(value)}" + (f" ({layer})" if layer else "")
+        room -= len(entry) + len(", ")
+        if room < 0:
+            break
+        found.append(entry)
+    return ", ".join(found).encode("ascii", "replace").decode()
+
+
 def body_text(sent: Sent, limit: int) -> str:
     """Return the first `limit` characters of the JSON that went to Ollama; the size of a picture or
     sound stands in its place."""
@@ -126,6 +141,13 @@ def _shown(value: Json) -> Json:
     if not any(isinstance(text, str) for text in texts):
         return value
     return {"texts": len(texts), "characters": sum(len(str(text)) for text in texts)}
+
+
+def _word(value: Json) -> str:
+    if isinstance(value, dict):
+        texts = value["texts"]
+        return f"{texts} text{'s' * (texts != 1)} of {value['characters']} characters"
+    return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def _known(name: str) -> str:

@@ -62,6 +62,7 @@ def _with_key() -> dict[str, Schema]:
             "ChatRequest",
             "ChatCompletion",
             "ChatCompletionChunk",
+            explains=True,
         ),
         "post /v1/completions": _operation(
             "createCompletion",
@@ -69,9 +70,14 @@ def _with_key() -> dict[str, Schema]:
             "CompletionRequest",
             "Completion",
             "Completion",
+            explains=True,
         ),
         "post /v1/embeddings": _operation(
-            "createEmbedding", "Turn texts into vectors.", "EmbeddingRequest", "EmbeddingList"
+            "createEmbedding",
+            "Turn texts into vectors.",
+            "EmbeddingRequest",
+            "EmbeddingList",
+            explains=True,
         ),
         "post /v1/responses": _operation(
             "createResponse",
@@ -79,6 +85,7 @@ def _with_key() -> dict[str, Schema]:
             "ResponseRequest",
             "Response",
             "ResponseEvent",
+            explains=True,
         ),
         "get /v1/responses": _operation(
             "refuseSocket",
@@ -126,6 +133,7 @@ def _with_key() -> dict[str, Schema]:
             "Message",
             "MessageEvent",
             error="AnthropicError",
+            explains=True,
         ),
         "post /v1/messages/count_tokens": _operation(
             "countTokens",
@@ -204,8 +212,10 @@ def _operation(
     error: str = "Error",
     errors: tuple[str, ...] = tuple(_ERRORS),
     query: Mapping[str, Schema] | None = None,
+    explains: bool = False,
 ) -> Schema:
-    """Return an operation; with an `event` it also answers as a stream of them."""
+    """Return an operation; with an `event` it also answers as a stream of them. `explains` tells
+    that it takes `x-gateway-explain`."""
     found: Schema = {"operationId": name, "summary": summary}
     if query:
         found["parameters"] = parameters("query", query)
@@ -218,6 +228,13 @@ def _operation(
             "x-request-id": {"schema": text("Also in the log and on the request's page.")},
             "x-gateway-ignored": {"schema": text("Fields that had no effect, by commas.")},
             "x-gateway-context": {"schema": text("Tokens of the prompt and of the window.")},
+        }
+    if explains:
+        asked = {"x-gateway-explain": text("1 asks for the two headers that say why.")}
+        found["parameters"] = parameters("header", asked)
+        responses["200"]["headers"] |= {
+            "x-gateway-explain-params": {"schema": text("Parameters in force, with who set each.")},
+            "x-gateway-explain-route": {"schema": text("Why this server was chosen.")},
         }
     if event:
         responses["200"]["content"]["text/event-stream"] = {"schema": ref(event)}

@@ -4,8 +4,8 @@
 would read on to find the next request. Here the response is told to close, and what the client
 still sends is dropped for a moment first (`sockets.linger`).
 
-A call that is streamed outlives its view. Until the server iterates it, the entry is its owner: the
-view leaves the call in `environ["gateway.active"]` and the iterator it returned in
+A call that is streamed outlives its view. Until the server iterates it, the entry is its owner: a
+view leaves its call in `environ["gateway.active"]` and the iterator it returned in
 `environ["gateway.stream"]`. When the application raises, or something on the way (an error handler,
 a hook, a HEAD request) put another body in that iterator's place, the call is closed here; in every
 other case the server closes the iterator, and with it the call.
