@@ -13,19 +13,19 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.admin import bp
 from gateway.admin.keys.presenters import pieces
-from gateway.admin.models.context import sentence
+from gateway.admin.models.context import summary
 from gateway.admin.models.list import report
 from gateway.admin.status import of
 from gateway.admin.usage.charts import Chart, Line
 from gateway.calls.registry import LiveCall
 from gateway.core.requests import Filter
-from gateway.reports import context, dashboard
+from gateway.reports import dashboard
 from gateway.reports.time_steps import steps
 from gateway.store.usage import request_queries, usage_queries
 from gateway.web import language
 from gateway.web.context import Services, actor, services
 from gateway.web.security import to_page
-from gateway.web.words import _, ngettext
+from gateway.web.words import _
 
 TICK_S = 1.0
 STREAM_S = 300.0
@@ -46,7 +46,7 @@ def now() -> str:
         failures=store.read_slow(request_queries.page, failed, limit=8),
         has_calls=bool(store.read(request_queries.page, Filter(), limit=1)),
         start=_getting_started(),
-        loads=_loads(at),
+        loads=summary(at),
     )
 
 
@@ -141,19 +141,6 @@ def _per_minute(at: datetime) -> Chart:
         if kind == 2 or any(tracks[kind])
     )
     return Chart("bars", "count", _("Requests per minute, last hour"), starts, lines)
-
-
-def _loads(at: datetime) -> str:
-    """Return the loads of the week and the prompts that were cut, "" where all was well."""
-    found = context.totals(services().store, at)
-    words = [sentence(found)] if found.reloads else []
-    if found.cut:
-        words.append(
-            ngettext(
-                "%(num)d prompt was probably cut.", "%(num)d prompts were probably cut.", found.cut
-            )
-        )
-    return " ".join(words)
 
 
 def _getting_started() -> dict[str, Any]:

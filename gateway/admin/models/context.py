@@ -105,6 +105,19 @@ def context_apply(model_id: int) -> AnyResponse:
     return to_page("admin.context", words)
 
 
+def summary(at: datetime) -> str:
+    """Return the loads of the week and the prompts that were cut, "" where all was well."""
+    found = reports.totals(services().store, at)
+    words = [sentence(found)] if found.reloads else []
+    if found.cut:
+        words.append(
+            ngettext(
+                "%(num)d prompt was probably cut.", "%(num)d prompts were probably cut.", found.cut
+            )
+        )
+    return " ".join(words)
+
+
 def sentence(found: Totals) -> str:
     """Return the loads of the week in one sentence."""
     if not found.loads:

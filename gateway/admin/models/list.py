@@ -14,6 +14,7 @@ from gateway.admin import bp
 from gateway.admin.answers import sent
 from gateway.admin.forms.fields import chosen_from
 from gateway.admin.forms.models import PullForm
+from gateway.admin.models.context import summary
 from gateway.core.catalog import Model
 from gateway.core.requests import Filter
 from gateway.core.usage import Sums
@@ -114,6 +115,7 @@ def _page(form: PullForm, *, is_pulling: bool) -> str:
     return render_template(
         "admin/models/list.html",
         rows=_rows(),
+        loads=summary(datetime.now(UTC)),
         form=form,
         pulls=jobs(),
         servers=services().catalog.servers(),
