@@ -16,8 +16,9 @@ from typing import Any
 
 import orjson
 from flask import Response, render_template, request, stream_with_context, url_for
+from flask_login import current_user
 
-from gateway.admin import bp
+from gateway.admin import bp, repeat
 from gateway.admin.keys.presenters import base_url, example
 from gateway.admin.usage.explained import parts_of
 from gateway.calls.active_call import ActiveCall
@@ -33,8 +34,9 @@ from gateway.policy import access, client_snippets
 from gateway.reports.examples import chat_models
 from gateway.schemas.key import Key
 from gateway.store import key_queries
+from gateway.store.usage import request_queries
 from gateway.web.context import Services, services
-from gateway.web.words import _
+from gateway.web.words import _, translated
 
 _APPLICATION = "playground"
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -42,15 +44,22 @@ _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 @bp.get("/playground")
 def playground() -> str:
-    """Show the page; the rest happens in the browser."""
+    """Show the page, empty or with what repeats a call; the rest happens in the browser."""
     now, known = datetime.now(UTC), services().store.read(key_queries.brief)
     usable = [key for key in known if refusal(key, now) is None]
+    models = chat_models(services().catalog.models())
+    start, key_id, trouble = _start(request.args.get("repeat", "")[:64])
+    names, keys = {model.display_name for model in models}, {key.id for key in usable}
+    wanted = request.args.get("model", "") or (start.model if start.model in names else "")
+    wanted_key = request.args.get("key", 0, int) or (key_id if key_id in keys else 0)
     return render_template(
         "admin/playground/index.html",
         keys=usable,
-        models=chat_models(services().catalog.models()),
-        chosen=request.args.get("model", "") or example(),
-        chosen_key=request.args.get("key", 0, int) or _likely_key(usable),
+        models=models,
+        chosen=wanted or example(),
+        chosen_key=wanted_key or _likely_key(usable),
+        start=start,
+        trouble=trouble,
     )
 
 
@@ -80,6 +89,22 @@ def playground_run() -> Response:
         response.headers["X-Accel-Buffering"] = "no"
         response.call_on_close(stack.pop_all().close)
         return response
+
+
+def _start(request_id: str) -> tuple[repeat.Start, int | None, str]:
+    """Return what the page begins with, the key of the call it repeats, and why it cannot."""
+    if not request_id:
+        return repeat.Start(), None, ""
+    if current_user.role == "viewer":
+        return repeat.Start(), None, _("Your account may only look: it cannot repeat requests.")
+    try:
+        call = services().store.read(request_queries.detail, request_id)
+        return repeat.start_of(call, _reading(services())), call.row.key_id, ""
+    except NotFound:
+        words = _("The request %(id)s does not exist, or was removed.", id=request_id)
+    except GatewayError as error:
+        words = translated(error.message)
+    return repeat.Start(), None, words
 
 
 def _likely_key(keys: Sequence[Key]) -> int:
@@ -124,7 +149,7 @@ def _key(parts: Services, key_id: Any) -> Key:
 
 def _reading(parts: Services) -> Reading:
     def nothing(_id: str) -> Any:
-        raise InvalidRequest("Stored responses are not available here.")
+        raise InvalidRequest(_("Stored responses are not available here."))
 
     return Reading(parts.settings.behaviour(), nothing, nothing)
 

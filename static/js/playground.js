@@ -9,6 +9,7 @@ let pictures = [];
 let running = [];
 let turns = [];
 let copies = {};
+let before = null;
 
 class Mistake extends Error {}
 
@@ -41,6 +42,7 @@ function bodyFor(model, messages) {
 
 function message() {
   const text = field("prompt").value;
+  if (!text.trim() && turns.at(-1)?.role === "tool") return null;
   if (!text.trim()) throw new Mistake(words.empty);
   if (!pictures.length) return { role: "user", content: text };
   return { role: "user", content: [{ type: "text", text }, ...pictures.map((url) => ({ type: "image_url", image_url: { url } }))] };
@@ -156,22 +158,44 @@ async function send(event) {
   }
   const models = [field("model").value, field("second").value].filter(Boolean);
   const system = field("system").value.trim() ? [{ role: "system", content: field("system").value }] : [];
-  const messages = [...system, ...turns, asked];
-  const shown = typeof asked.content === "string" ? asked.content : asked.content[0].text;
+  const messages = [...system, ...turns, ...(asked ? [asked] : [])];
+  const shown = !asked ? "…" : typeof asked.content === "string" ? asked.content : asked.content[0].text;
   const group = field("answers");
   const cards = models.map((model) => new Card(model));
-  if (cards.length === 1) cards[0].box.classList.add("turn");
+  const boxes = [...(before ? [before.box] : []), ...cards.map((card) => card.box)];
+  boxes.forEach((box) => box.classList.toggle("turn", boxes.length === 1));
+  before = null;
   field("examples").hidden = true;
-  group.prepend(element("div", { class: "muted small turn" }, element("b", {}, `${words.you}: `), shown), ...cards.map((card) => card.box));
+  group.prepend(element("div", { class: "muted small turn" }, element("b", {}, `${words.you}: `), shown), ...boxes);
   busy(true);
   await Promise.all(models.map((model, i) => run(model, messages, cards[i])));
   busy(false);
-  if (models.length === 1 && cards[0].text) turns = [...turns, asked, { role: "assistant", content: cards[0].text }];
+  if (models.length === 1 && cards[0].text) turns = [...messages.slice(system.length), { role: "assistant", content: cards[0].text }];
   field("prompt").value = "";
   pictures = [];
   field("images").value = "";
   field("previews").replaceChildren();
   field("fresh").hidden = turns.length === 0;
+}
+
+// What a recorded request asked, and the answer it got: the next answer comes beside it.
+function repeat(start) {
+  turns = start.turns;
+  pictures = start.images;
+  preview();
+  before = new Card(`${start.model} · ${words.before}`);
+  before.text = start.answer;
+  before.bubble.replaceChildren(start.answer);
+  before.foot.replaceChildren(element("a", { href: start.url, class: "ms-auto" }, words.request));
+  before.foot.hidden = false;
+  before.box.classList.add("turn");
+  field("answers").append(before.box);
+  field("examples").hidden = true;
+  field("fresh").hidden = false;
+}
+
+function preview() {
+  field("previews").replaceChildren(...pictures.map((url) => element("img", { src: url, alt: "", width: "72", height: "72", class: "preview" })));
 }
 
 function busy(on) {
@@ -193,7 +217,7 @@ if (form) {
   form.addEventListener("submit", send);
   field("prompt").addEventListener("keydown", (event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); if (!field("send").disabled) form.requestSubmit(); } });
   field("stop").addEventListener("click", () => running.forEach((control) => control.abort()));
-  field("fresh").addEventListener("click", () => { turns = []; field("answers").replaceChildren(); field("fresh").hidden = true; field("prompt").focus(); });
+  field("fresh").addEventListener("click", () => { turns = []; before = null; field("answers").replaceChildren(); field("fresh").hidden = true; field("prompt").focus(); });
   for (const button of document.querySelectorAll("[data-prompt]")) {
     button.addEventListener("click", () => { field("prompt").value = button.textContent; field("prompt").focus(); });
   }
@@ -207,6 +231,8 @@ if (form) {
   field("images").addEventListener("change", async () => {
     const read = (file) => new Promise((resolve) => { const reader = new FileReader(); reader.onload = () => resolve(reader.result); reader.readAsDataURL(file); });
     pictures = await Promise.all([...field("images").files].map(read));
-    field("previews").replaceChildren(...pictures.map((url) => element("img", { src: url, alt: "", width: "72", height: "72", class: "preview" })));
+    preview();
   });
+  const start = document.getElementById("play-repeat");
+  if (start) repeat(JSON.parse(start.textContent));
 }

@@ -11,6 +11,7 @@ from playwright.sync_api import expect
 from fake_ollama import FakeOllama
 from gateway.web.context import Services
 from tests.admin.conftest import ACTOR
+from tests.admin.test_requests import write
 from tests.browser.conftest import Visit
 from tests.support.process import Gateway
 
@@ -128,6 +129,34 @@ def test_two_models_answer_side_by_side_and_stop(tab: Visit, parts: Services) ->
     copied = tab.page.inner_text("#copy-text")
 
     assert "Tell me a very long story" in copied
+
+
+def test_a_request_is_repeated_beside_its_old_answer(tab: Visit, parts: Services) -> None:
+    made, _ = parts.keys.issue({"name": "again"}, ACTOR)
+    messages = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Hello?"},
+        {"role": "assistant", "content": "Aye."},
+        {"role": "user", "content": "Why is the sky blue?"},
+    ]
+    body = {"model": "llama3.2", "messages": messages, "temperature": 0.5}
+    kept = {"request_body": json.dumps(body), "response_body": "Because of the sea."}
+    request_id = write(parts, 10**9, key_id=made.id, **kept)
+    tab.open(f"/admin/requests/{request_id}")
+    tab.page.click("text=Repeat in the playground")
+    expect(tab.page.locator("#prompt")).to_have_value("Why is the sky blue?")
+    expect(tab.page.locator("#answers")).to_contain_text("Because of the sea.")
+    tab.page.select_option("#model", "qwen3:8b")
+    tab.page.click("#send")
+    cards = tab.page.locator("#answers section")
+    expect(cards).to_have_count(2)
+    expect(cards.nth(0)).to_contain_text("Because of the sea.")
+    expect(cards.nth(1).locator(".card-foot")).to_contain_text("tok/s", timeout=30_000)
+    tab.page.click("summary:has-text('The same from your own program')")
+    copied = tab.page.inner_text("#copy-text")
+
+    assert all(message["content"] in copied for message in messages)
+    assert '"temperature": 0.5' in copied
 
 
 def test_theme_and_language_change_at_once_and_last(tab: Visit) -> None:

@@ -11,6 +11,7 @@ from flask import Response, jsonify, render_template, request, url_for
 from gateway.admin import bp
 from gateway.admin.keys.presenters import base_url
 from gateway.admin.models.context import LOAD_WORDS
+from gateway.admin.repeat import can_repeat
 from gateway.admin.usage import commands
 from gateway.admin.usage.explained import parts_of, upstream_of
 from gateway.admin.usage.explorer import filter_choices, page_filter
@@ -81,6 +82,7 @@ def request_detail(request_id: str) -> str:
         timeline=timeline(call),
         explained=parts_of(call.explain),
         upstream=upstream,
+        can_repeat=can_repeat(call),
         to_gateway=commands.for_gateway(call, base_url()),
         to_ollama=upstream and commands.for_ollama(call, upstream),
         advice=advice(call.row) if call.row.failed else None,
