@@ -26,7 +26,7 @@ from gateway.calls.prepare import PreparedCall, Preparer, measure
 from gateway.calls.records import Caller, CallRecords, admission_of
 from gateway.calls.sessions import Session
 from gateway.calls.stats import CallStats
-from gateway.core.chat import Envelope, Json
+from gateway.core.chat import EMPTY, Envelope, Json
 from gateway.core.events import Batch, Event, Finish, TextDelta
 from gateway.core.usage import Settlement
 from gateway.errors import ClientGone, ContextOverflow, GatewayError, Unavailable, fault
@@ -337,7 +337,12 @@ class ActiveCall:
         stats, error = self.stats, self.channel.error
         if stats.error is None and (error is not None or not stats.finish):
             stats.fail(error or ClientGone("The client closed the connection."))
-        settlement = stats.settlement(time.monotonic())
+        explained, body = EMPTY, None
+        try:
+            explained, body = self.explanation(), stats.upstream_body
+        except Exception:
+            log.exception("explaining a call failed")
+        settlement = stats.settlement(time.monotonic(), explained, body)
         for report in (self._report, self._learn, self._give_back):
             try:
                 report(settlement)
@@ -357,11 +362,7 @@ class ActiveCall:
             self.parts.factors.learn(prepared.model.name, prepared.size, usage.prompt_tokens)
 
     def _report(self, settlement: Settlement) -> None:
-        stats = self.stats
-        explained = replace(
-            settlement, explain=self.explanation(), upstream_body=stats.upstream_body
-        )
-        self.parts.records.settle(stats.admission, explained, self.caller)
+        self.parts.records.settle(self.stats.admission, settlement, self.caller)
 
 
 def _header(text: str) -> str:

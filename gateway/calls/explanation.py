@@ -18,6 +18,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
+import orjson
+
 from gateway.calls.prepare import PreparedCall
 from gateway.core.chat import ChatRequest, CompletionRequest, EmbedRequest, Json, Media, Request
 from gateway.core.options import KEYS, OPTIONS
@@ -46,7 +48,7 @@ class Sent:
 
 
 def explain(prepared: PreparedCall, sent: Sent | None) -> dict[str, Json]:
-    """Return what is described above of a call, at most MAX_CHARS as JSON. `sent` is the last
+    """Return what is described above of a call, at most MAX_CHARS bytes of JSON. `sent` is the last
     request that went to Ollama."""
     params = params_of(prepared, sent)
     asked = (prepared if sent is None else sent.prepared).changes
@@ -57,7 +59,7 @@ def explain(prepared: PreparedCall, sent: Sent | None) -> dict[str, Json]:
     if sent is not None:
         model = sent.prepared.model.name[:_MAX_NAME]
         found["sent"] = {"model": model, **_counts(sent.request, sent.choice)}
-    while len(json.dumps(found, default=str)) > MAX_CHARS:
+    while len(orjson.dumps(found, default=str)) > MAX_CHARS:
         found["left_out"] = found.get("left_out", 0) + 1
         if len(found.get("changes", ())) > len(params):
             found["changes"].pop()

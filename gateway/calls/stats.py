@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from gateway.calls.explanation import Sent, as_text, body_text
-from gateway.core.chat import Json
+from gateway.core.chat import EMPTY, Json
 from gateway.core.events import Event, Failed, Finish, Ping, TextDelta, ThinkingDelta, ToolCallDone
 from gateway.core.events import Usage as TokenUsage
 from gateway.core.usage import Admission, Settlement
@@ -170,8 +170,11 @@ class CallStats:
         self.error = error
         self.finish = finish_of(error)
 
-    def settlement(self, now_s: float) -> Settlement:
-        """Return the record's second half. `now_s` is monotonic."""
+    def settlement(
+        self, now_s: float, explained: Mapping[str, Json] = EMPTY, sent: str | None = None
+    ) -> Settlement:
+        """Return the record's second half. `now_s` is monotonic, `explained` what the record says
+        of parameters, `sent` the JSON that went to Ollama where texts are kept."""
         usage, admission, error = self.usage, self.admission, self.error
         if usage is None:  # its counts never came: nothing was taken, if it never began
             usage = TokenUsage()
@@ -208,7 +211,9 @@ class CallStats:
             load_reason=self._load_reason(load_ms),
             cut=self._looks_cut(usage),
             had_thinking=self.had_thinking,
+            explain=explained,
             request_body=self.request_body,
+            upstream_body=sent,
             response_body=None if self.texts is None else "".join(self.texts),
             model_id=admission.model_id if self._took_over else None,
             model=admission.model if self._took_over else "",

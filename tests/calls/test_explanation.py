@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from fake_ollama import FakeOllama
@@ -73,7 +74,7 @@ def test_a_record_stays_small_whatever_was_asked() -> None:
     changes = [Change(name, "forced") for name in (*KEYS, *made_up)]
     call = replace(call, model=model("n" * 5_000), changes=tuple(changes))
     found = explain(call, Sent(call, request))
-    text = json.dumps(found)
+    text = orjson.dumps(found).decode()
 
     assert len(text) <= MAX_CHARS
     assert found["left_out"] > 10
