@@ -33,6 +33,7 @@ _ROOT: Final = (
 )  # fmt: skip
 _NAMES: Final = (*_ROOT, *OPTIONS, *(name for name in KEYS if name not in {*_ROOT, *OPTIONS}))
 _MAX_WORD: Final = 24
+_as_stored: Final = json.JSONEncoder(default=str).encode
 _MAX_NAME: Final = 128
 
 
@@ -59,7 +60,7 @@ def explain(prepared: PreparedCall, sent: Sent | None) -> dict[str, Json]:
     if sent is not None:
         model = sent.prepared.model.name[:_MAX_NAME]
         found["sent"] = {"model": model, **_counts(sent.request, sent.choice)}
-    while len(orjson.dumps(found, default=str)) > MAX_CHARS:
+    while len(_as_stored(found)) > MAX_CHARS:
         found["left_out"] = found.get("left_out", 0) + 1
         if len(found.get("changes", ())) > len(params):
             found["changes"].pop()

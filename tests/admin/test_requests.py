@@ -148,6 +148,7 @@ def test_a_call_is_explained(admin: Visitor, parts: Services) -> None:
         },
         "changes": [["num_ctx", "forced"]],
         "sent": {"model": "llama3.2:latest", "path": "/api/chat", "messages": {"user": 3}},
+        "left_out": 3,
     }
     request_id = write(
         parts,
@@ -172,7 +173,8 @@ def test_a_call_is_explained(admin: Visitor, parts: Services) -> None:
     for words in (
         "Queue", "Load", "Prompt", "Thinking", "Answer", "workstation", "fixed by the model",
         "the request", "another value is fixed", "hello &lt;b&gt;", "good &lt;i&gt;day", "40 tok/s",
-        "2 texts, 9 characters", "/api/chat", "llama3.2:latest", "3 <code>user</code>",
+        "texts: 2, characters: 9", "3 more had no room", "/api/chat", "llama3.2:latest",
+        "3 <code>user</code>",
     ):  # fmt: skip
         assert words in page
 

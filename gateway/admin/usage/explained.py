@@ -112,7 +112,7 @@ def _shown(value: Json) -> Json:
     if not isinstance(value, Mapping):
         return value
     return _(
-        "%(texts)s texts, %(characters)s characters",
+        "texts: %(texts)s, characters: %(characters)s",
         texts=value.get("texts"),
         characters=value.get("characters"),
     )
