@@ -29,7 +29,7 @@ from gateway.schemas.key import Key
 log = logging.getLogger(__name__)
 
 LOOK_S = 0.25
-_LABELS = {endpoint.name: endpoint.label for endpoint in ENDPOINTS}
+_ENDPOINTS = {endpoint.name: endpoint for endpoint in ENDPOINTS}
 
 
 class Revocation:
@@ -81,10 +81,10 @@ class Revocation:
 
 def _narrowed(key: Key, call: ActiveCall) -> GatewayError | None:
     """Return why a key does not allow a call that it allowed when the call began, or None."""
-    scope, prepared = call.stats.admission.endpoint, call.prepared
+    endpoint, prepared = _ENDPOINTS[call.stats.admission.endpoint], call.prepared
     resolved = Resolved(prepared.model, prepared.alias)
     for check in (
-        partial(access.check_scope, scope=scope, label=_LABELS.get(scope, scope)),
+        partial(access.check_scope, scope=endpoint.scope, label=endpoint.label),
         partial(access.check_address, address=call.caller.address),
         partial(access.check_model, resolved=resolved),
     ):

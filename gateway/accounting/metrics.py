@@ -37,7 +37,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from gateway.accounting.usage_writer import UsageWriter
 from gateway.core.usage import Admission, Settlement
-from gateway.dialects import SCOPES
+from gateway.dialects import ENDPOINTS
 from gateway.runtime import tasks
 from gateway.schemas.server import ServerView
 
@@ -54,7 +54,7 @@ TRIM_S: Final = 30.0
 
 _malloc_trim: Any = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc alone
 _STATM = "/proc/self/statm"  # Linux
-_ENDPOINTS = frozenset(SCOPES)
+_ENDPOINTS = frozenset(endpoint.name for endpoint in ENDPOINTS)
 _LIMITS = frozenset({"rate_limit_exceeded", "concurrency_limit_exceeded", "insufficient_quota"})
 _MAX_MODELS = 1_000
 _WAITS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)

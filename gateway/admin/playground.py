@@ -127,7 +127,7 @@ def _begin(parts: Services, request_id: str, key_id: Json, body: dict[str, Json]
         request.environ.get("gunicorn.socket"),
     )
     try:
-        access.check_scope(key, CHAT.name, CHAT.label)
+        access.check_scope(key, CHAT.scope, CHAT.label)
         call = CHAT.parse(body, _reading(parts))
         prepared = parts.calls.preparer.prepare(call, key)
         return ActiveCall(parts.calls, prepared, caller, body)

@@ -1,4 +1,4 @@
-"""The blueprint for machines: OpenAI and Anthropic endpoints, health, metrics."""
+"""The blueprint for machines: OpenAI's, Anthropic's and Ollama's endpoints, health, metrics."""
 
 from __future__ import annotations
 
@@ -15,5 +15,6 @@ from gateway.api import (  # noqa: E402,F401
     hooks,
     metrics,
     models,
+    native,
     responses,
 )

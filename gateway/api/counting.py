@@ -36,7 +36,7 @@ def input_tokens() -> Response:
 
 
 def _measured(dialect: Dialect) -> int:
-    access.check_scope(g.key, dialect.name, dialect.label)
+    access.check_scope(g.key, dialect.scope, dialect.label)
     parts = services()
     body, run = read_body(parts)
     call = run(dialect.parse, body, storing.reading(parts, g.key))

@@ -29,7 +29,7 @@ def embeddings() -> Response:
     parts = services()
     body: dict[str, Json] = {}
     try:
-        access.check_scope(g.key, EMBEDDINGS.name, EMBEDDINGS.label)
+        access.check_scope(g.key, EMBEDDINGS.scope, EMBEDDINGS.label)
         body, run = read_body(parts)
         asked = run(openai_embeddings.parse, body, storing.reading(parts, g.key))
         prepared, effective = parts.calls.preparer.prepare_embedding(asked, g.key, run)

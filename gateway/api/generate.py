@@ -34,7 +34,7 @@ def serve(dialect: Dialect) -> Response:
     parts, key, environ = services(), g.key, request.environ
     body: dict[str, Json] = {}
     try:
-        access.check_scope(key, dialect.name, dialect.label)
+        access.check_scope(key, dialect.scope, dialect.label)
         body, run = read_body(parts)
         call = run(dialect.parse, body, storing.reading(parts, key))
         prepared = parts.calls.preparer.prepare(call, key, run)

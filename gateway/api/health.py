@@ -15,10 +15,11 @@ from gateway.web.context import Services, services
 @bp.get("/")
 @open_to_all
 def front_door() -> AnyResponse:
-    """Send browsers to the console; answer probes such as Claude Code's `HEAD /`."""
+    """Send browsers to the console; answer probes such as Claude Code's `HEAD /` in the words
+    that clients of Ollama look for."""
     if "text/html" in request.headers.get("Accept", ""):
         return redirect("/admin/", 302)
-    return Response("Ollama2OpenAI is running", mimetype="text/plain")
+    return Response("Ollama is running", mimetype="text/plain")
 
 
 @bp.get("/healthz")

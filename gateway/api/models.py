@@ -31,7 +31,7 @@ _lists: WeakKeyDictionary[Index, dict[Hashable, bytes]] = WeakKeyDictionary()
 @speaks(MODELS)
 def list_models() -> Response:
     """List the models of the key, in one shape for both SDKs (D7)."""
-    access.check_scope(g.key, MODELS.name, MODELS.label)
+    access.check_scope(g.key, MODELS.scope, MODELS.label)
     index = services().catalog.index()
     loaded = _loaded()
     if not request.query_string:
@@ -55,7 +55,7 @@ def list_models() -> Response:
 @speaks(MODELS)
 def one_model(model_id: str) -> Response:
     """Return one model; names may hold `/` and `:`."""
-    access.check_scope(g.key, MODELS.name, MODELS.label)
+    access.check_scope(g.key, MODELS.scope, MODELS.label)
     model = roles.resolve(model_id, g.key, services().catalog.index()).model
     return as_json(openai_models.render_model(model, _loaded().get(model.name, 0)))
 

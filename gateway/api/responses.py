@@ -36,7 +36,7 @@ def compact() -> Response:
 @speaks(RESPONSES)
 def get_response(response_id: str) -> Response:
     """Return a stored response of this key."""
-    access.check_scope(g.key, RESPONSES.name, RESPONSES.label)
+    access.check_scope(g.key, RESPONSES.scope, RESPONSES.label)
     responses_stored.check_retrieval(request.args)
     return as_json(services().responses.get(g.key, response_id))
 
@@ -46,7 +46,7 @@ def get_response(response_id: str) -> Response:
 @speaks(RESPONSES)
 def delete_response(response_id: str) -> Response:
     """Forget a stored response of this key."""
-    access.check_scope(g.key, RESPONSES.name, RESPONSES.label)
+    access.check_scope(g.key, RESPONSES.scope, RESPONSES.label)
     services().responses.delete(g.key, response_id)
     return as_json(responses_stored.deletion(response_id))
 
@@ -56,7 +56,7 @@ def delete_response(response_id: str) -> Response:
 @speaks(RESPONSES)
 def input_items(response_id: str) -> Response:
     """List what a stored response was asked."""
-    access.check_scope(g.key, RESPONSES.name, RESPONSES.label)
+    access.check_scope(g.key, RESPONSES.scope, RESPONSES.label)
     items = services().responses.items(g.key, response_id)
     return as_json(responses_stored.items_page(items, request.args))
 
@@ -66,6 +66,6 @@ def input_items(response_id: str) -> Response:
 @speaks(RESPONSES)
 def cancel_response(response_id: str) -> Response:
     """Refuse: only background responses can be cancelled, and there are none."""
-    access.check_scope(g.key, RESPONSES.name, RESPONSES.label)
+    access.check_scope(g.key, RESPONSES.scope, RESPONSES.label)
     services().responses.get(g.key, response_id)
     raise responses_stored.cancellation_refused()

@@ -11,16 +11,24 @@ from gateway.dialects.embeddings import EMBEDDINGS
 from gateway.dialects.messages.answer import ANTHROPIC
 from gateway.dialects.messages.dialect import MESSAGES
 from gateway.dialects.models import MODELS
+from gateway.dialects.native.models import PS, SHOW, TAGS, VERSION
+from gateway.dialects.native.words import NATIVE
 from gateway.dialects.responses.dialect import RESPONSES
 
 DIALECTS = (CHAT, COMPLETIONS, RESPONSES, MESSAGES)
-ENDPOINTS: tuple[Endpoint, ...] = (CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES, MESSAGES, MODELS)
-SCOPES = tuple(endpoint.name for endpoint in ENDPOINTS)
+ENDPOINTS: tuple[Endpoint, ...] = (
+    CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES, MESSAGES, MODELS, TAGS, SHOW, PS, VERSION,
+)  # fmt: skip
+SCOPES = tuple(dict.fromkeys(endpoint.scope for endpoint in ENDPOINTS))
+_ADMIN_API = "/api/admin/"
+"""Below Ollama's own paths, and no part of its API."""
 
 
 def spoken(endpoint: Endpoint | None, path: str, anthropic_version: str | None) -> Endpoint:
     """Return the endpoint of a path, or the one most like it, in the form its caller understands.
     The list of models is read by the SDKs of both vendors."""
+    if endpoint is None and path.startswith(NATIVE.roots) and not path.startswith(_ADMIN_API):
+        return VERSION
     known = endpoint or next((d for d in DIALECTS if any(p in path for p in d.paths)), CHAT)
     is_anthropic = path.startswith(ANTHROPIC.roots)
     if known is MODELS and anthropic_version is not None:

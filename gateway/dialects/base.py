@@ -64,7 +64,7 @@ class Vendor:
     vendor's form.
     """
 
-    name: Literal["openai", "anthropic"]
+    name: Literal["openai", "anthropic", "ollama"]
     error_body: Callable[[GatewayError, str, str | None], Json]
     headers: Callable[[str, str | None, int], Iterable[tuple[str, str]]]
     roots: tuple[str, ...] = ()
@@ -72,15 +72,21 @@ class Vendor:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """What clients call. `name` is the scope of keys and the `endpoint` of usage records, `label`
-    what people call it, `prompt_param` the field that holds the prompt; the first of `paths` is
-    the one to show."""
+    """What clients call. `name` is the `endpoint` of usage records, `label` what people call it,
+    `prompt_param` the field that holds the prompt; the first of `paths` is the one to show.
+    `scope_of` names the endpoint whose scope opens this one too; "" has a scope of its own."""
 
     name: str
     label: str
     vendor: Vendor
     paths: tuple[str, ...]
     prompt_param: str | None = None
+    scope_of: str = ""
+
+    @property
+    def scope(self) -> str:
+        """What a key needs to call this endpoint."""
+        return self.scope_of or self.name
 
     def error_body(self, error: GatewayError, request_id: str) -> Json:
         """Return an error as JSON in this endpoint's form."""

@@ -79,10 +79,8 @@ def read_ps(answer: Json) -> tuple[Loaded, ...]:
     )
 
 
-def read_show(answer: Json) -> Shown:
-    """Read `/api/show`. Raises UpstreamError when it is no object."""
-    if not isinstance(answer, dict):
-        raise faults.bad_response("a description of a model that is no object")
+def read_show(answer: Mapping[str, Json]) -> Shown:
+    """Read `/api/show`."""
     info = _mapping(answer.get("model_info"))
     architecture = _text(info.get("general.architecture"))
     details = _mapping(answer.get("details"))

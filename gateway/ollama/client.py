@@ -227,7 +227,14 @@ class OllamaClient:
 
     def show(self, name: str) -> Shown:
         """Return what a model can do. Raises ModelNotFound."""
-        return capabilities.read_show(self._ask("POST", "/api/show", {"model": name}))
+        return capabilities.read_show(self.description(name))
+
+    def description(self, name: str) -> Json:
+        """Return all that the server says of a model, an object. Raises ModelNotFound."""
+        answer = self._ask("POST", "/api/show", {"model": name})
+        if not isinstance(answer, dict):
+            raise faults.bad_response("a description of a model that is no object")
+        return answer
 
     def copy(self, source: str, destination: str) -> None:
         """Copy a model to a second name. Raises ModelNotFound."""

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.dialects import ENDPOINTS
-from gateway.openapi import chat, messages, paths, responses, shared
+from gateway.dialects import SCOPES
+from gateway.openapi import chat, messages, native, paths, responses, shared
 from gateway.openapi.parts import Schema
 from gateway.version import VERSION
 
 ABOUT = """\
-OpenAI- and Anthropic-compatible endpoints in front of Ollama's native API.
+OpenAI- and Anthropic-compatible endpoints in front of Ollama's native API, and that API itself.
 
 Every endpoint takes the key as `Authorization: Bearer`, `x-api-key` or `api-key`; the first valid \
-one counts. Every path also answers without `/v1` and with a trailing slash; `x-aliases` lists \
-further paths. `null` equals absent for optional fields; booleans and numbers may come as strings; \
-unknown fields at the root are ignored. What is accepted but has no effect is named in the header \
-`x-gateway-ignored`. Every answer carries `x-request-id`.
+one counts. Every path also answers with a trailing slash and, where it has `/v1`, without; \
+`x-aliases` lists further paths. `null` equals absent for optional fields; booleans and numbers \
+may come as strings; unknown fields at the root are ignored. What is accepted but has no effect is \
+named in the header `x-gateway-ignored`. Every answer carries `x-request-id`.
 """
 
 
@@ -34,7 +34,7 @@ def document(*fragments: Mapping[str, Any]) -> Schema:
         "servers": [{"url": "."}],
         "security": [{"bearer": []}, {"x-api-key": []}, {"api-key": []}],
         "tags": [
-            *({"name": endpoint.name.capitalize()} for endpoint in ENDPOINTS),
+            *({"name": scope.capitalize()} for scope in SCOPES),
             {"name": "Operation"},
         ],
         "paths": paths.paths(),
@@ -45,7 +45,13 @@ def document(*fragments: Mapping[str, Any]) -> Schema:
                 "api-key": {"type": "apiKey", "in": "header", "name": "api-key"},
                 "metrics": {"type": "http", "scheme": "bearer"},
             },
-            "schemas": shared.SCHEMAS | chat.SCHEMAS | responses.SCHEMAS | messages.SCHEMAS,
+            "schemas": {
+                **shared.SCHEMAS,
+                **chat.SCHEMAS,
+                **responses.SCHEMAS,
+                **messages.SCHEMAS,
+                **native.SCHEMAS,
+            },
         },
     }
     for fragment in fragments:

@@ -42,12 +42,12 @@ _PLACES = {
 def paths() -> dict[str, Schema]:
     """Return `paths` of the document; `x-aliases` lists other paths of the same route."""
     found: dict[str, Schema] = {}
-    for route, operation in _with_key().items():
+    for route, operation in (_with_key() | _native()).items():
         method, path = route.split()
         endpoint = next(one for one in ENDPOINTS if f"{path}/".startswith(f"{one.paths[0]}/"))
         first, *others = endpoint.paths
         item = found.setdefault(path, {})
-        item[method] = operation | {"tags": [endpoint.name.capitalize()]}
+        item[method] = operation | {"tags": [endpoint.scope.capitalize()]}
         item["x-aliases"] = [f"{other}{path.removeprefix(first)}" for other in others]
         if names := re.findall(r"{(\w+)}", path):
             item["parameters"] = parameters("path", {name: text(_PLACES[name]) for name in names})
@@ -160,6 +160,39 @@ def _with_key() -> dict[str, Schema]:
             "refuseDeleteModel",
             "Refused: models are managed in the console.",
             errors=("401", "404"),
+        ),
+    }
+
+
+def _native() -> dict[str, Schema]:
+    return {
+        "get /api/version": _operation(
+            "ollamaVersion",
+            "Give Ollama's version.",
+            answer="OllamaVersion",
+            error="OllamaError",
+            errors=_READING,
+        ),
+        "get /api/tags": _operation(
+            "ollamaTags",
+            "List the models this key may call.",
+            answer="OllamaTags",
+            error="OllamaError",
+            errors=_READING,
+        ),
+        "get /api/ps": _operation(
+            "ollamaLoaded",
+            "List the models of this key that are in memory.",
+            answer="OllamaLoaded",
+            error="OllamaError",
+            errors=_READING,
+        ),
+        "post /api/show": _operation(
+            "ollamaShow",
+            "Describe a model of this key.",
+            "OllamaShowRequest",
+            "OllamaModel",
+            error="OllamaError",
         ),
     }
 

@@ -16,7 +16,7 @@ from typing import Literal, TypeAlias
 
 WINDOW_S = 60.0
 
-Form: TypeAlias = Literal["openai", "anthropic"]
+Form: TypeAlias = Literal["openai", "anthropic", "ollama"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +55,19 @@ def window(previous: float, current: float, elapsed_s: float, limit: int) -> Rat
 
 
 def headers(windows: Mapping[str, RateWindow], form: Form, now: datetime) -> dict[str, str]:
-    """Return the headers of `requests` and `tokens` windows in a vendor's own form (D5)."""
+    """Return the headers of `requests` and `tokens` windows in a vendor's own form (D5);
+    Ollama has none, so its clients get OpenAI's."""
     found: dict[str, str] = {}
     for name, seen in windows.items():
-        if form == "openai":
-            found[f"x-ratelimit-limit-{name}"] = str(seen.limit)
-            found[f"x-ratelimit-remaining-{name}"] = str(seen.remaining)
-            found[f"x-ratelimit-reset-{name}"] = duration(seen.reset_s)
-        else:
+        if form == "anthropic":
             at = now + timedelta(seconds=math.ceil(seen.reset_s))
             found[f"anthropic-ratelimit-{name}-limit"] = str(seen.limit)
             found[f"anthropic-ratelimit-{name}-remaining"] = str(seen.remaining)
             found[f"anthropic-ratelimit-{name}-reset"] = at.strftime("%Y-%m-%dT%H:%M:%SZ")
+        else:
+            found[f"x-ratelimit-limit-{name}"] = str(seen.limit)
+            found[f"x-ratelimit-remaining-{name}"] = str(seen.remaining)
+            found[f"x-ratelimit-reset-{name}"] = duration(seen.reset_s)
     return found
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any, Protocol
 
 import orjson
 from flask import Flask
+from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from gateway import create_app
@@ -19,6 +20,7 @@ from gateway.core.admin import SYSTEM
 from gateway.web.context import Services, of
 from tests.support.database import prepare
 
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 APIS: dict[str, tuple[str, dict[str, Any]]] = {
     "chat": ("/v1/chat/completions", {"messages": [{"role": "user", "content": "Hello?"}]}),
     "completions": ("/v1/completions", {"prompt": "Hello?"}),
@@ -36,12 +38,17 @@ class App:
     def __init__(self, flask: Flask) -> None:
         self.services: Services = of(flask)
         self.wsgi = flask.wsgi_app
+        self._flask = flask
         self._client = flask.test_client()
         self.use_key()
 
     def use_key(self, **fields: Any) -> None:
         """Call with a new key from here on."""
         _, self._key = self.services.keys.issue({"name": "test", **fields}, SYSTEM)
+
+    def stranger(self) -> FlaskClient:
+        """Return a caller without a key."""
+        return self._flask.test_client()
 
     def set(self, **changes: Any) -> None:
         """Change settings."""
@@ -61,14 +68,20 @@ class App:
 
     def post(self, path: str, body: dict[str, Any], **headers: str) -> TestResponse:
         """Post a body and read the answer to its end."""
+        return self.send("POST", path, json=body, headers=headers)
+
+    def send(
+        self, method: str, path: str, headers: Mapping[str, str] = NO_HEADERS, **sent: Any
+    ) -> TestResponse:
+        """Send a request with the key and read the answer to its end."""
         fields = {"Authorization": f"Bearer {self._key}", **headers}
-        with self._client.post(path, json=body, headers=fields) as answer:
+        with self._client.open(path, method=method, headers=fields, **sent) as answer:
             answer.get_data()
         return answer
 
     def get(self, path: str) -> TestResponse:
         """Get what stands at a path."""
-        return self._client.get(path, headers={"Authorization": f"Bearer {self._key}"})
+        return self.send("GET", path)
 
 
 class Address(Protocol):

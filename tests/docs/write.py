@@ -46,7 +46,8 @@ Ollama's words, taken by every generating endpoint; embeddings take the time lim
 and `truncate`. What each one means stands in [parameters](parameters.md)."""
 _ABOUT_ERRORS = """\
 OpenAI's form: `{"error": {"message", "type", "param", "code"}}`. Anthropic's form, on paths with
-`/messages`: `{"type": "error", "error": {"type", "message"}, "request_id"}`. `Retry-After` is at
+`/messages`: `{"type": "error", "error": {"type", "message"}, "request_id"}`. Ollama's, on paths
+below `/api/`: `{"error": "a sentence"}`. `Retry-After` is at
 most 60; `x-should-retry: false` says that repeating does not help. A failure in the middle of a
 stream is its last event, and there is no `[DONE]` after it."""
 

@@ -251,11 +251,6 @@ def test_a_description_is_read_leniently(answer: dict[str, Any], shown: Shown) -
     assert capabilities.read_show(answer) == shown
 
 
-def test_a_description_that_is_none_is_an_error() -> None:
-    with pytest.raises(UpstreamError):
-        capabilities.read_show([])
-
-
 @pytest.mark.parametrize(
     ("line", "step"),
     [

@@ -10,7 +10,7 @@ from wtforms import DateField, Field, RadioField, SelectField, SubmitField
 from wtforms.validators import Optional, ValidationError
 
 from gateway.admin.forms.fields import CheckList, WholeNumberField, chosen_from, schema_field
-from gateway.dialects import ENDPOINTS
+from gateway.dialects import ENDPOINTS, SCOPES
 from gateway.policy.roles import ROLES
 from gateway.schemas import convert
 from gateway.schemas.key import DEFAULT_SCOPES, Key
@@ -25,7 +25,9 @@ LIFETIMES = {
     "365": _l("In a year"),
     "date": _l("On a date …"),
 }
-SCOPE_WORDS = {endpoint.name: endpoint.paths[0] for endpoint in ENDPOINTS}
+SCOPE_WORDS = {
+    scope: ", ".join(one.paths[0] for one in ENDPOINTS if one.scope == scope) for scope in SCOPES
+}
 BUDGET_WORDS = {
     "requests_day": _l("Requests per day"),
     "requests_week": _l("Requests per week"),

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from flask import Response, jsonify, render_template, request, url_for
 
+from gateway import dialects
 from gateway.admin import bp
 from gateway.admin.keys.presenters import base_url
 from gateway.admin.models.context import LOAD_WORDS
@@ -16,7 +17,6 @@ from gateway.admin.usage import commands
 from gateway.admin.usage.explained import parts_of, upstream_of
 from gateway.admin.usage.explorer import filter_choices, page_filter
 from gateway.core.requests import CallDetail, CallRow, Filter
-from gateway.dialects import SCOPES
 from gateway.dialects.models import MODELS
 from gateway.reports.filters import cursor, read_cursor
 from gateway.store.usage import request_queries
@@ -27,7 +27,7 @@ LIMIT = 50
 SLOW_DAYS = 30
 """How far back is looked for what no index knows, unless a time is chosen."""
 _LIVE_LIMIT = 100
-ENDPOINTS = tuple(name for name in SCOPES if name != MODELS.name)
+ENDPOINTS = tuple(one.name for one in dialects.ENDPOINTS if one.scope != MODELS.name)
 _LEAST_MS = 0.05
 _LIMITS = frozenset({"rate_limit_exceeded", "insufficient_quota", "concurrency_limit_exceeded"})
 _AWAY = frozenset({"upstream_unreachable", "upstream_disconnected", "no_upstream_available"})

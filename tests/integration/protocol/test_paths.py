@@ -139,7 +139,7 @@ def test_what_ollama_cannot_serve_is_an_honest_404(
 
 
 UNKNOWN = ["/v1/nothing", "/v2/chat/completions", "/v1", "/v1/chat", "/v1/chat/completion",
-           "/api/chat", "/api/generate", "/api/tags", "/v1/engines/x/completions", "/.env",
+           "/v1/engines/x/completions", "/.env",
            "/data/gateway.db", "/v1/responses/a/b/c", "/openapi.yaml"]  # fmt: skip
 
 
