@@ -18,8 +18,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
-import orjson
-
 from gateway.calls.prepare import PreparedCall
 from gateway.core.chat import ChatRequest, CompletionRequest, EmbedRequest, Json, Media, Request
 from gateway.core.options import KEYS, OPTIONS
