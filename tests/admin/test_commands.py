@@ -14,6 +14,7 @@ from fake_ollama import FakeOllama
 from gateway.admin.usage import commands
 from gateway.admin.usage.explained import Upstream
 from gateway.core.chat import Json
+from gateway.dialects import DIALECTS
 from tests.support.asking import ENDPOINTS
 
 AWKWARD = "it's \"two\"\n lines, $HOME `id` \\ \\n $(id) é 漢字 \u2028 'x'' ! %s"
@@ -21,6 +22,7 @@ PARAMS = {
     "think": [False, "key"],
     "format": ["schema", "request"],
     "num_ctx": [8_192, "model"],
+    "num_predict": [300, "request"],
     "stop": [{"texts": 1, "characters": 3}, "request"],
     "timeout_ms": [None, "key"],
 }
@@ -81,7 +83,7 @@ def test_without_texts_parameters_and_a_placeholder_stand_there(
         "model": "my model",
         "messages": messages,
         "think": False,
-        "options": {"num_ctx": 8_192},
+        "options": {"num_ctx": 8_192, "num_predict": 300},
         "stream": True,
     }
     assert ran(to_ollama, shared_ollama).json == {
@@ -91,7 +93,7 @@ def test_without_texts_parameters_and_a_placeholder_stand_there(
     }
 
 
-@pytest.mark.parametrize("name", ["chat", "completions", "responses", "messages", "embeddings"])
+@pytest.mark.parametrize("name", [*(dialect.name for dialect in DIALECTS), "embeddings"])
 def test_every_api_has_its_command(shared_ollama: FakeOllama, name: str) -> None:
     call = recorded(name)
     arrived = ran(commands.for_gateway(call, shared_ollama.url), shared_ollama)
@@ -99,6 +101,7 @@ def test_every_api_has_its_command(shared_ollama: FakeOllama, name: str) -> None
     assert arrived.path == ENDPOINTS[name].path
     assert ENDPOINTS[name].prompt in arrived.json
     assert ("anthropic-version" in arrived.headers) == ENDPOINTS[name].anthropic
+    assert arrived.json.get("max_tokens") == (300 if ENDPOINTS[name].anthropic else None)
 
 
 def test_what_is_no_endpoint_has_no_command() -> None:

@@ -15,23 +15,17 @@ from typing import Final
 from gateway.admin.usage.explained import Upstream, fields_of
 from gateway.core.chat import Json
 from gateway.core.requests import CallDetail
-from gateway.dialects import ENDPOINTS
+from gateway.dialects import DIALECTS
+from gateway.dialects.embeddings import EMBEDDINGS
+from gateway.dialects.messages.answer import ANTHROPIC
 
 PLACEHOLDER: Final = "YOUR PROMPT"
 _MAX_ARGUMENT: Final = 100_000
 """A longer argument may be refused by the system (128 KB on Linux)."""
-_HELLO: Final = [{"role": "user", "content": PLACEHOLDER}]
-_PROMPTS: Final[Mapping[str, Json]] = {
-    "chat": {"messages": _HELLO},
-    "completions": {"prompt": PLACEHOLDER},
-    "embeddings": {"input": PLACEHOLDER},
-    "responses": {"input": PLACEHOLDER},
-    "messages": {"messages": _HELLO, "max_tokens": 1_024},
-    "/api/chat": {"messages": _HELLO},
-    "/api/generate": {"prompt": PLACEHOLDER},
-    "/api/embed": {"input": PLACEHOLDER},
-}
-_PATHS: Final = {endpoint.name: endpoint.paths[0] for endpoint in ENDPOINTS}
+_OLLAMAS: Final = {"/api/chat": "messages", "/api/generate": "prompt", "/api/embed": "input"}
+"""The field that holds the prompt."""
+_ENDPOINTS: Final = {endpoint.name: endpoint for endpoint in (*DIALECTS, EMBEDDINGS)}
+_MAX_TOKENS: Final = 1_024
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,31 +47,41 @@ def whole(kept: str | None) -> Mapping[str, Json] | None:
 
 def for_gateway(call: CallDetail, base: str) -> Command | None:
     """Return the client's own request to the gateway at `base`; None for what is no endpoint."""
-    name = call.row.endpoint
-    if name not in _PROMPTS or name not in _PATHS:
+    endpoint = _ENDPOINTS.get(call.row.endpoint)
+    if endpoint is None:
         return None
     body = whole(call.request_body)
     has_texts = body is not None
     if body is None:
-        body = {"model": call.requested_model, **_PROMPTS[name], **fields_of(call.explain)}
-        if call.row.streamed:
-            body["stream"] = True
+        body = {
+            **_placeholder(call.requested_model, endpoint.prompt_param or "input"),
+            **fields_of(call.explain),
+        }
+        if endpoint is not EMBEDDINGS:
+            body["stream"] = call.row.streamed
+        if endpoint.vendor is ANTHROPIC:  # required there, and stronger than the option
+            body["max_tokens"] = body.get("options", {}).get("num_predict", _MAX_TOKENS)
     fields = ['"Authorization: Bearer $KEY"']
-    if name == "messages":
+    if endpoint.vendor is ANTHROPIC:
         fields.append("'anthropic-version: 2023-06-01'")
-    return Command(_curl(shlex.quote(base + _PATHS[name]), body, *fields), has_texts)
+    return Command(_curl(shlex.quote(base + endpoint.paths[0]), body, *fields), has_texts)
 
 
 def for_ollama(call: CallDetail, upstream: Upstream) -> Command | None:
     """Return what went to Ollama; None for a path Ollama does not have."""
-    path = upstream.path
-    if path not in _PROMPTS:
+    field = _OLLAMAS.get(upstream.path)
+    if field is None:
         return None
     body = whole(call.upstream_body)
     has_texts = body is not None
     if body is None:
-        body = {"model": upstream.model, **_PROMPTS[path], **upstream.fields}
-    return Command(_curl(f'"$OLLAMA{path}"', body), has_texts)
+        body = {**_placeholder(upstream.model, field), **upstream.fields}
+    return Command(_curl(f'"$OLLAMA{upstream.path}"', body), has_texts)
+
+
+def _placeholder(model: str, field: str) -> dict[str, Json]:
+    hello = [{"role": "user", "content": PLACEHOLDER}]
+    return {"model": model, field: hello if field == "messages" else PLACEHOLDER}
 
 
 def _curl(url: str, body: Mapping[str, Json], *fields: str) -> str:
