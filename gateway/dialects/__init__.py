@@ -11,13 +11,15 @@ from gateway.dialects.embeddings import EMBEDDINGS
 from gateway.dialects.messages.answer import ANTHROPIC
 from gateway.dialects.messages.dialect import MESSAGES
 from gateway.dialects.models import MODELS
+from gateway.dialects.native.chat import API_CHAT
 from gateway.dialects.native.models import PS, SHOW, TAGS, VERSION
 from gateway.dialects.native.words import NATIVE
 from gateway.dialects.responses.dialect import RESPONSES
 
-DIALECTS = (CHAT, COMPLETIONS, RESPONSES, MESSAGES)
+DIALECTS = (CHAT, COMPLETIONS, RESPONSES, MESSAGES, API_CHAT)
 ENDPOINTS: tuple[Endpoint, ...] = (
-    CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES, MESSAGES, MODELS, TAGS, SHOW, PS, VERSION,
+    CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES, MESSAGES, MODELS,
+    API_CHAT, TAGS, SHOW, PS, VERSION,
 )  # fmt: skip
 SCOPES = tuple(dict.fromkeys(endpoint.scope for endpoint in ENDPOINTS))
 _ADMIN_API = "/api/admin/"

@@ -30,7 +30,7 @@ class Reading:
 
 
 class Writer(Protocol):
-    """Turns the batches of one answer into server-sent events. Holds nothing that must be
+    """Turns the batches of one answer into frames of a stream. Holds nothing that must be
     released."""
 
     ended: bool

@@ -6,14 +6,19 @@ from gateway.openapi.parts import (
     Schema,
     alike,
     answer,
+    constant,
     either,
+    flag,
     integer,
     listed,
     nullable,
+    number,
+    ref,
     request,
     text,
+    word,
 )
-from gateway.openapi.shared import OBJECT
+from gateway.openapi.shared import OBJECT, WAITING
 
 _DETAILS = answer(
     {
@@ -26,7 +31,76 @@ _DETAILS = answer(
 )
 _HEAD = {**alike(text(), "name", "model", "digest"), "size": integer("Bytes.")}
 
+_COUNTERS = alike(
+    integer(),
+    *("total_duration", "load_duration", "prompt_eval_count", "prompt_eval_cached_count"),
+    *("prompt_eval_duration", "eval_count", "eval_duration"),
+)
+_TOKEN = {"token": text(), "logprob": number(), "bytes": listed(integer())}
+_LINE = {
+    **alike(text(), "model", "created_at"),
+    "done": flag(),
+    "done_reason": word("stop", "length"),
+    "logprobs": listed(
+        answer(
+            {**_TOKEN, "top_logprobs": listed(answer(_TOKEN, optional="bytes"))},
+            optional="bytes top_logprobs",
+        )
+    ),
+    **_COUNTERS,
+}
+"""What a line, or a whole answer, has beside the model's words; times are nanoseconds."""
+_OPTIONAL = " ".join(("done_reason", "logprobs", *_COUNTERS))
+_STEERING = {
+    "model": text("Name, alias or pattern of a model."),
+    "stream": flag("True when absent."),
+    "options": ref("Options"),
+    "format": either({"const": "json"}, OBJECT),
+    "think": either(flag(), word("low", "medium", "high", "max")),
+    **alike(flag(), "shift", "logprobs"),
+    "top_logprobs": integer("", 0, 20),
+    **{name: WAITING[name] for name in ("keep_alive", "truncate")},
+}
+"""What the generating endpoints take alike."""
+_CALL = {
+    "id": text(),
+    "function": answer({"index": integer(), "name": text(), "arguments": OBJECT}, optional="index"),
+}
+
 SCHEMAS: dict[str, Schema] = {
+    "OllamaChatRequest": request(
+        {
+            **_STEERING,
+            "messages": listed(
+                request(
+                    {
+                        "role": word("system", "user", "assistant", "tool"),
+                        **alike(text(), "content", "thinking", "tool_name", "tool_call_id"),
+                        "images": listed(text("base64")),
+                        "tool_calls": listed(request(_CALL, "function")),
+                    },
+                    "role",
+                ),
+                minItems=1,
+            ),
+            "tools": listed(ref("Tool")),
+        },
+        "model messages",
+    ),
+    "OllamaChat": answer(
+        {
+            **_LINE,
+            "message": answer(
+                {
+                    "role": constant("assistant"),
+                    **alike(text(), "content", "thinking"),
+                    "tool_calls": listed(answer(_CALL, optional="id")),
+                },
+                optional="thinking tool_calls",
+            ),
+        },
+        optional=_OPTIONAL,
+    ),
     "OllamaError": answer({"error": text("A sentence.")}),
     "OllamaVersion": answer({"version": text("The oldest among the servers.")}),
     "OllamaTags": answer(

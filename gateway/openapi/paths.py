@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from gateway.dialects import ENDPOINTS
+from gateway.dialects.native.answer import MEDIA_TYPE
 from gateway.openapi.parts import (
     Schema,
     content,
@@ -166,6 +167,16 @@ def _with_key() -> dict[str, Schema]:
 
 def _native() -> dict[str, Schema]:
     return {
+        "post /api/chat": _operation(
+            "ollamaChat",
+            "Answer a conversation.",
+            "OllamaChatRequest",
+            "OllamaChat",
+            "OllamaChat",
+            kind=MEDIA_TYPE,
+            error="OllamaError",
+            explains=True,
+        ),
         "get /api/version": _operation(
             "ollamaVersion",
             "Give Ollama's version.",
@@ -242,12 +253,14 @@ def _operation(
     answer: str = "",
     event: str = "",
     *,
+    kind: str = "text/event-stream",
     error: str = "Error",
     errors: tuple[str, ...] = tuple(_ERRORS),
     query: Mapping[str, Schema] | None = None,
     explains: bool = False,
 ) -> Schema:
-    """Return an operation; with an `event` it also answers as a stream of them. `explains` tells
+    """Return an operation; with an `event` it also answers as a stream of them, of
+    a media type `kind`. `explains` tells
     that it takes `x-gateway-explain`."""
     found: Schema = {"operationId": name, "summary": summary}
     if query:
@@ -270,7 +283,7 @@ def _operation(
             "x-gateway-explain-route": {"schema": text("Why this server was chosen.")},
         }
     if event:
-        responses["200"]["content"]["text/event-stream"] = {"schema": ref(event)}
+        responses["200"]["content"][kind] = {"schema": ref(event)}
     for status in errors:
         about = _ERRORS.get(status, "This method is not allowed here.")
         responses[status] = _answer(about, ref(error))

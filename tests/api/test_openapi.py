@@ -151,6 +151,11 @@ ANSWERS = {
     "message": ("/v1/messages", "MessagesRequest",
      {**CHAT, "model": "qwen3:8b", "max_tokens": 64,
       "thinking": {"type": "enabled", "budget_tokens": 1024}}, "Message"),
+    "Ollama's chat": ("/api/chat", "OllamaChatRequest",
+     {**CHAT, "model": "qwen3:8b", "think": True, "stream": False, "tools": [WEATHER]},
+     "OllamaChat"),
+    "Ollama's description": ("/api/show", "OllamaShowRequest", {"model": "qwen3:8b"},
+     "OllamaModel"),
     "count": ("/v1/messages/count_tokens", "MessagesRequest", {**CHAT, "model": "qwen3:8b"},
      "TokenCount"),
     "count for responses": ("/v1/responses/input_tokens", "ResponseRequest",
@@ -174,6 +179,8 @@ def test_an_answer_is_as_described(
 
 
 STREAMS = {
+    "Ollama's chat": ("/api/chat",
+     {**CHAT, "model": "llama3.2", "logprobs": True, "top_logprobs": 2}, "OllamaChat"),
     "chat": ("/v1/chat/completions",
      {**CHAT, "model": "qwen3:8b", "think": True, "stream_options": {"include_usage": True}},
      "ChatCompletionChunk"),
@@ -194,7 +201,7 @@ def test_every_event_of_a_stream_is_as_described(
     live: Gateway, path: str, body: Any, event_schema: str
 ) -> None:
     answer = _post(live, path, {**body, "stream": True})
-    data = re.findall(r"^data: (.+)$", answer.text, re.M)
+    data = re.findall(r"^(?:data: )?(\{.+|\[DONE\])$", answer.text, re.M)
     events = [json.loads(line) for line in data if line != "[DONE]"]
 
     assert len(events) > 2, answer.text
@@ -204,6 +211,7 @@ def test_every_event_of_a_stream_is_as_described(
 
 
 ERRORS = {
+    "no such model for Ollama": ("/api/chat", {**CHAT, "model": "none"}, 404, "OllamaError"),
     "no such model": ("/v1/chat/completions", {**CHAT, "model": "none"}, 404, "Error"),
     "no messages": ("/v1/chat/completions", {"model": "llama3.2", "messages": []}, 400, "Error"),
     "no such model for Anthropic": ("/v1/messages", {**CHAT, "model": "none"}, 404,
@@ -231,6 +239,8 @@ def test_models_and_stored_responses_are_as_described(live: Gateway) -> None:
     place = f"/v1/responses/{made['id']}"
 
     _check(_get(live, "/v1/models"), "ModelList")
+    for path, schema in (("tags", "Tags"), ("ps", "Loaded"), ("version", "Version")):
+        _check(_get(live, f"/api/{path}"), f"Ollama{schema}")
     _check(_get(live, "/v1/models/llama3.2"), "Model")
     _check(_get(live, place), "Response")
     _check(_get(live, f"{place}/input_items"), "ResponseItems")

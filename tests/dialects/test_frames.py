@@ -22,6 +22,7 @@ DIALECTS = {
     "completions": (COMPLETIONS, {"model": "m", "prompt": "Hi"}),
     "responses": (RESPONSES, {"model": "m", "input": "Hi"}),
     "messages": (dialects.MESSAGES, MESSAGES),
+    "Ollama's chat": (dialects.API_CHAT, MESSAGES),
 }
 START: list[Batch] = [(0, [Ping()]), (0, [ThinkingDelta("hm")]), (0, [TextDelta("Low")])]
 END: list[Batch] = [

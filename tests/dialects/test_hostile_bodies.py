@@ -235,7 +235,26 @@ def outcome(dialect: Any, body: Any) -> InvalidRequest | None:
     return None
 
 
+API_CHAT = {
+    "model": "m",
+    "stream": False,
+    "options": {"temperature": 0.5, "stop": ["x"], "num_ctx": 2048},
+    "format": {"type": "object", "properties": {"a": {"$ref": "#/$defs/a"}}, "$defs": {"a": {}}},
+    "think": "high",
+    "keep_alive": "5m",
+    "logprobs": True,
+    "top_logprobs": 2,
+    "messages": [
+        {"role": "system", "content": "Be short."},
+        {"role": "user", "content": "What is this?", "images": [PNG]},
+        {"role": "assistant", "thinking": "Hm.", "tool_calls": [
+            {"id": "c", "function": {"name": "tide", "arguments": {"port": "Oban"}}}]},
+        {"role": "tool", "tool_name": "tide", "content": "06:12"},
+    ],
+    "tools": [{"type": "function", "function": {"name": "tide", "parameters": {"type": "object"}}}],
+}  # fmt: skip
 DIALECTS: dict[str, Any] = {
+    "Ollama's chat": (dialects.API_CHAT, API_CHAT),
     "messages": (dialects.MESSAGES, MESSAGES),
     "responses": (dialects.RESPONSES, RESPONSES),
 }

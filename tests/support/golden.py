@@ -3,8 +3,8 @@
     python -m tests.support.golden           write them again; then read the diff
     python -m tests.support.golden --check   tell which ones differ
 
-`data/golden/<dialect>/<recording>.sse` is the stream, `.json` the whole answer or the error in its
-place. A dialect joins by an entry in `DIALECTS`.
+`data/golden/<dialect>/<recording>.sse` (or `.ndjson`) is the stream, `.json` the whole answer or
+the error in its place. A dialect joins by an entry in `DIALECTS`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import orjson
 
 from gateway.core.chat import Envelope
 from gateway.core.events import Batch, fold
-from gateway.dialects import CHAT, COMPLETIONS, MESSAGES, RESPONSES
+from gateway.dialects import API_CHAT, CHAT, COMPLETIONS, MESSAGES, RESPONSES
 from gateway.dialects.base import Dialect, Reading, frames
 from gateway.errors import GatewayError, InvalidRequest
 from gateway.ollama.wire import Decoder
@@ -85,6 +85,17 @@ DIALECTS: tuple[Sample, ...] = (
         },
         {},
     ),
+    Sample(
+        API_CHAT,
+        {
+            "model": "Tern",
+            "messages": _TURN,
+            "tools": [
+                {"type": "function", "function": {"name": "get_weather", "parameters": _SCHEMA}}
+            ],
+        },
+        {"logprobs": True, "top_logprobs": 2},
+    ),
 )
 
 
@@ -111,7 +122,8 @@ def files(sample: Sample, recording: Path) -> Iterator[tuple[Path, bytes]]:
     envelope = Envelope(SEED, CREATED, call, REQUEST_ID, prompt_estimate=17)
     found = batches(recording)
     path = GOLDEN / dialect.name / recording.stem
-    yield path.with_suffix(".sse"), b"".join(frames(dialect.writer(envelope), [found]))
+    suffix = ".ndjson" if "ndjson" in dialect.media_type else ".sse"
+    yield path.with_suffix(suffix), b"".join(frames(dialect.writer(envelope), [found]))
     try:
         whole = dialect.render(fold(found), envelope)
     except GatewayError as error:

@@ -1,0 +1,180 @@
+"""What Ollama answers reaches a client of its own API as it is: the same request to the fake and
+through the gateway, compared line by line (docs/contract/native.md says what differs)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import pytest
+import requests
+
+from fake_ollama import FakeOllama, Fault, Script, error
+from tests.api.apps import App, application
+
+TURN = [{"role": "user", "content": "When is low tide?"}]
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "tide",
+        "description": "Tide times",
+        "parameters": {"type": "object", "properties": {"port": {"type": "string"}}},
+    },
+}
+CALLS = [
+    {"name": "tide", "arguments": {"port": "Oban"}, "id": "call_1"},
+    {"name": "tide", "arguments": {}, "id": ""},
+]
+HISTORY = [
+    {"role": "SYSTEM", "content": "Be short."},
+    *TURN,
+    {"role": "assistant", "thinking": "Hm.", "tool_calls": [
+        {"id": "c1", "function": {"index": 0, "name": "tide", "arguments": {"port": "Oban"}}}]},
+    {"role": "tool", "content": "06:12", "tool_name": "tide", "tool_call_id": "c1"},
+]  # fmt: skip
+CHATS: dict[str, tuple[str, Script, dict[str, Any]]] = {
+    "text": ("llama3.2", Script(content="Low tide at <six> & more ☂"), {}),
+    "nothing": ("llama3.2", Script(content=""), {}),
+    "cut short": ("llama3.2", Script(content="Low", done_reason="length"), {}),
+    "cached": ("llama3.2", Script(content="Low", cached_count=7), {}),
+    "thinking": ("qwen3:8b", Script(thinking="Hm, a time.", content="Six."), {"think": True}),
+    "a level": ("qwen3:8b", Script(thinking="Hm.", content="Six."), {"think": "high"}),
+    "no thinking": ("qwen3:8b", Script(content="Six."), {"think": False}),
+    "calls": ("qwen3:8b", Script(content="See: ", tool_calls=CALLS), {"tools": [TOOL]}),
+    "a history": ("qwen3:8b", Script(content="Six."), {"messages": HISTORY, "tools": [TOOL]}),
+    "a schema": ("llama3.2", Script(content='{"at": 6}'), {"format": {"type": "object"}}),
+    "any object": ("llama3.2", Script(content='{"at": 6}'), {"format": "json"}),
+    "log-probabilities": (
+        "llama3.2", Script(content="Low tide"), {"logprobs": True, "top_logprobs": 2}),
+    "options": (
+        "llama3.2", Script(content="Low"),
+        {"options": {"temperature": 0, "stop": ["x"], "num_predict": 9}, "keep_alive": "5m",
+         "truncate": True, "shift": True}),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory, shared_ollama: FakeOllama) -> Iterator[App]:
+    """The application as Ollama is by itself: it cuts prompts and has no overrides."""
+    shared_ollama.reset()
+    with application(tmp_path_factory.mktemp("native"), shared_ollama) as made:
+        made.set(context_policy="allow")
+        yield made
+
+
+@pytest.mark.parametrize("stream", [True, False, None], ids=["streamed", "whole", "by default"])
+@pytest.mark.parametrize("case", CHATS)
+def test_a_chat_is_answered_as_by_ollama(
+    app: App, ollama: FakeOllama, case: str, stream: bool | None
+) -> None:
+    model, script, more = CHATS[case]
+    body = {"model": model, "messages": TURN, "stream": stream, **more}
+
+    assert_same(app, ollama, "/api/chat", script, body)
+
+
+def test_a_failure_in_mid_stream_is_the_last_line(app: App, ollama: FakeOllama) -> None:
+    ollama.script("llama3.2", Script(content="Low tide", fault=Fault("error_line", after=2)))
+
+    answer = app.post("/api/chat", {"model": "llama3.2", "messages": TURN})
+    *lines, last = [orjson.loads(line) for line in answer.get_data().splitlines()]
+
+    assert answer.status_code == 200
+    assert [line["done"] for line in lines] == [False, False]
+    assert list(last) == ["error"]
+
+
+def test_a_failure_before_the_first_line_is_a_status(app: App, ollama: FakeOllama) -> None:
+    ollama.script("llama3.2", Script(fault=error(400, "no such thing")))
+
+    answer = app.post("/api/chat", {"model": "llama3.2", "messages": TURN})
+
+    assert answer.status_code == 400
+    assert answer.get_json() == {"error": "no such thing"}
+
+
+def test_a_chat_is_recorded_and_needs_the_scope_of_chat(app: App, ollama: FakeOllama) -> None:
+    body = {"model": "llama3.2", "messages": TURN, "stream": False}
+    app.use_key(scopes=["completions"])
+    refused = app.post("/api/chat", body)
+    app.use_key(scopes=["chat"])
+
+    assert refused.status_code == 403
+    assert app.post("/api/chat", body).status_code == 200
+
+
+BAD: dict[str, dict[str, Any]] = {
+    "no messages": {},
+    "an empty list": {"messages": []},
+    "messages of a wrong type": {"messages": "hello"},
+    "a message that is none": {"messages": ["hello"]},
+    "parts": {"messages": [{"role": "user", "content": [{"type": "text", "text": "hello"}]}]},
+    "a number for a text": {"messages": [{"role": "user", "content": 3}]},
+    "no role": {"messages": [{"content": "hello"}]},
+    "a role nobody has": {"messages": [{"role": "king", "content": "hello"}]},
+    "an image that is none": {"messages": [{**TURN[0], "images": ["tide"]}]},
+    "an image of a wrong type": {"messages": [{**TURN[0], "images": [3]}]},
+    "images of a wrong type": {"messages": [{**TURN[0], "images": "tide"}]},
+    "a call without a function": {"messages": [{**TURN[0], "tool_calls": [{}]}]},
+    "tools of a wrong type": {"messages": TURN, "tools": "all"},
+    "a tool without a name": {"messages": TURN, "tools": [{"function": {}}]},
+    "options of a wrong type": {"messages": TURN, "options": "hot"},
+    "an option of a wrong type": {"messages": TURN, "options": {"temperature": "hot"}},
+    "think of a wrong type": {"messages": TURN, "think": 3},
+    "a format nobody knows": {"messages": TURN, "format": "yaml"},
+    "a format of a wrong type": {"messages": TURN, "format": [1]},
+    "a keep_alive of a wrong type": {"messages": TURN, "keep_alive": {}},
+    "stream of a wrong type": {"messages": TURN, "stream": "perhaps"},
+    "too many alternatives": {"messages": TURN, "logprobs": True, "top_logprobs": 21},
+    "a model of a wrong type": {"messages": TURN, "model": ["llama3.2"]},
+    "an empty model": {"messages": TURN, "model": ""},
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_chat_is_refused_in_one_sentence(app: App, case: str) -> None:
+    answer = app.post("/api/chat", {"model": "llama3.2", **BAD[case]})
+
+    assert answer.status_code == 400
+    assert list(answer.get_json()) == ["error"]
+
+
+def assert_same(
+    app: App, ollama: FakeOllama, path: str, script: Script, body: dict[str, Any]
+) -> None:
+    """Send a body to the fake and through the gateway, and compare what comes."""
+    ollama.script(body["model"], script, script)
+    theirs = requests.post(ollama.url + path, json=body, timeout=20)
+    ours = app.post(path, body)
+
+    assert ours.status_code == theirs.status_code == 200, ours.get_data()
+    assert ours.mimetype == theirs.headers["Content-Type"].partition(";")[0]
+    expected = [part for line in theirs.content.splitlines() for part in parts(line)]
+    assert [part for line in ours.get_data().splitlines() for part in parts(line)] == expected
+
+
+def parts(line: bytes) -> Iterator[dict[str, Any]]:
+    """Yield what a line says: thinking, text, each call and the end on their own, as the gateway
+    writes them, without times, durations and the numbers of calls that have no id."""
+    said = orjson.loads(line)
+    assert said.pop("created_at").endswith("Z")
+    for name in tuple(said):
+        if name.endswith("_duration"):
+            assert said.pop(name) > 0
+    if not said["done"] and "message" in said:
+        message = said.pop("message")
+        assert message.pop("role") == "assistant"
+        calls = message.pop("tool_calls", [])
+        yield from ({**said, name: text} for name, text in sorted(message.items()) if text)
+        yield from ({**said, "call": call} for call in calls)
+        return
+    calls = said.get("message", {}).pop("tool_calls", []) if is_streamed(said) else []
+    head = {"model": said["model"], "done": False}
+    yield from ({**head, "call": call} for call in calls)
+    yield said
+
+
+def is_streamed(said: dict[str, Any]) -> bool:
+    """Whether a last line is one of several."""
+    return not said.get("message", said).get("content")
