@@ -161,17 +161,6 @@ def test_an_empty_stream_has_a_head_and_an_end(connection: Connection) -> None:
     assert body == b"0\r\n\r\n"
 
 
-def test_an_old_client_gets_no_chunks(connection: Connection) -> None:
-    response = connection.response(STREAM, version=(1, 0))
-    for piece in (b"one", b"two"):
-        response.write(piece)
-    response.close()
-    head, body = connection.arrived()
-
-    assert b"Transfer-Encoding" not in head
-    assert body == b"onetwo"
-
-
 def test_a_file_follows_its_head(connection: Connection, tmp_path: Any) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"ok")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import threading
 from contextlib import suppress
 from dataclasses import replace
 
@@ -53,20 +52,6 @@ def test_models_have_slots_of_their_own():
     bench.run()
 
     assert bench.ask(model(1, name="heron:latest")).wait(0) is not None
-
-
-def test_waiting_ends_when_the_slot_comes():
-    bench = Bench(server(1, slots=1))
-    slot, ticket = bench.run(), bench.ask()
-    got = []
-    waiter = threading.Thread(target=lambda: got.append(ticket.wait(10)))
-    waiter.start()
-
-    slot.release()
-    waiter.join(10)
-
-    assert got[0] is not None
-    assert got[0].server.name == "s1"
 
 
 def test_whoever_leaves_frees_the_place_at_once():
@@ -261,31 +246,3 @@ def test_ten_thousand_calls_leave_nothing_behind():
     assert bench.scheduler.in_flight() == {}
     assert bench.scheduler.waiting() == {}
     assert capacity(bench) == 6
-
-
-def test_threads_never_hold_more_slots_than_there_are():
-    bench = Bench(server(1, slots=2), server(2, slots=3))
-    lock, running, most, done = threading.Lock(), [0, 0, 0], [0, 0, 0], []
-
-    def work(number: int) -> None:
-        for _ in range(40):
-            slot = bench.ask(key=ALICE if number % 2 else BOB).wait(20)
-            assert slot is not None
-            with lock:
-                running[slot.server.id] += 1
-                most[slot.server.id] = max(most[slot.server.id], running[slot.server.id])
-            with lock:
-                running[slot.server.id] -= 1
-            slot.release()
-        done.append(number)
-
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(16)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-
-    assert len(done) == 16
-    assert most[1] <= 2
-    assert most[2] <= 3
-    assert bench.scheduler.in_flight() == {}

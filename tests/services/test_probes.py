@@ -10,7 +10,6 @@ from fake_ollama import FakeModel, FakeOllama, Script, error, status
 from gateway.core.admin import SYSTEM
 from gateway.errors import GatewayError
 from gateway.runtime.database import Store
-from gateway.runtime.tasks import Every
 from tests.services.conftest import FakeClock
 from tests.services.sites import Site
 
@@ -169,19 +168,3 @@ def test_the_prober_outlives_a_fault_of_its_own(site: Site, box: FakeOllama, mon
     site.clock.tick(6)
     site.probe()
     assert view(site).state == "ready"
-
-
-def test_loops_start_and_end(store: Store, box: FakeOllama, clock: FakeClock):
-    site = Site(store, clock)
-    site.add(box)
-    probing = Every(0.01, site.prober.run_once, "probing")
-    jobs = (probing, site.refresher, site.pulls)
-    before = len(box.calls("/api/ps"))
-
-    for job in jobs:
-        job.start()
-    box.wait_requests(before + 1, "/api/ps")
-    for job in jobs:
-        job.stop()
-
-    site.close()

@@ -257,27 +257,6 @@ def test_slots_are_learned_over_all_processes(join: Join) -> None:
     assert one.scheduler.views()[0].slots == 2
 
 
-@redis_only
-def test_a_restarted_server_is_learned_anew_by_all(join: Join) -> None:
-    bench = join()
-    bench.well(1)
-    slots = [bench.ask().wait(10) for _ in range(2)]
-    for slot in slots:
-        assert slot is not None
-        slot.on_first_token()
-    until(lambda: bench.scheduler.views()[0].slots == 2)
-    for slot in slots:
-        assert slot is not None
-        slot.release()
-    assert counts_of(bench).flush(10)
-    bench.dead(1)
-    bench.well(1)
-    assert counts_of(bench).flush(10)
-
-    assert bench.ask().wait(10) is not None
-    assert bench.scheduler.views()[0].slots == 1
-
-
 @pytest.mark.parametrize("kind", ["memory", pytest.param("redis", marks=redis_only)])
 def test_a_thousand_cancelled_calls_leave_nothing_held(
     kind: str, request: pytest.FixtureRequest
