@@ -21,6 +21,7 @@ from typing import Any, Final, TypeAlias
 import requests
 
 from gateway.core.usage import Admission, Settlement
+from gateway.dialects import ENDPOINTS
 from gateway.runtime.tasks import note_failure
 
 SEND_S: Final = 2.0
@@ -33,7 +34,8 @@ _OPERATIONS: Final[Mapping[str, str]] = {
     "completions": "text_completion",
     "embeddings": "embeddings",
 }
-"""Names of the semantic conventions for generative AI; everything else is `chat`."""
+"""Names of the semantic conventions for generative AI, by scope; everything else is `chat`."""
+_SCOPES: Final[Mapping[str, str]] = {endpoint.name: endpoint.scope for endpoint in ENDPOINTS}
 
 Span: TypeAlias = dict[str, Any]
 
@@ -148,13 +150,17 @@ def _span(trace_id: str, name: str, start_ns: int, from_ms: float, to_ms: float)
     }
 
 
+def _operation(admission: Admission) -> str:
+    return _OPERATIONS.get(_SCOPES.get(admission.endpoint, ""), "chat")
+
+
 def _name(admission: Admission) -> str:
-    return f"{_OPERATIONS.get(admission.endpoint, 'chat')} {admission.model}".strip()
+    return f"{_operation(admission)} {admission.model}".strip()
 
 
 def _facts(admission: Admission, settlement: Settlement) -> dict[str, Any]:
     return {
-        "gen_ai.operation.name": _OPERATIONS.get(admission.endpoint, "chat"),
+        "gen_ai.operation.name": _operation(admission),
         "gen_ai.provider.name": "ollama",
         "gen_ai.request.model": admission.requested_model,
         "gen_ai.response.model": admission.model,

@@ -195,7 +195,7 @@ def _left_out(request: Request, options: Mapping[str, Json], prompt: Turn) -> li
     if request.n > 1:
         found.append("n")
     if isinstance(request, CompletionRequest):
-        found += [name for name in ("suffix", "template") if getattr(request, name)]
+        found += [name for name in ("suffix", "template", "context") if getattr(request, name)]
         found += [f"prompt[{number}]" for number in range(1, len(request.prompts))]
         return found
     if request.tool_choice.mode != "auto" or request.tool_choice.names:

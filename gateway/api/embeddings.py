@@ -1,6 +1,8 @@
-"""`POST /v1/embeddings`."""
+"""Texts to vectors: one view serves every dialect."""
 
 from __future__ import annotations
+
+from functools import partial
 
 from flask import Response, g, request
 
@@ -11,8 +13,8 @@ from gateway.api.inbound import caller, read_body, record_rejection
 from gateway.calls.active_call import ActiveCall
 from gateway.calls.embeddings import embed
 from gateway.core.chat import Json
-from gateway.dialects import embeddings as openai_embeddings
-from gateway.dialects.embeddings import EMBEDDINGS
+from gateway.dialects import EMBEDDING_DIALECTS
+from gateway.dialects.base import EmbeddingDialect
 from gateway.errors import GatewayError
 from gateway.policy import access
 from gateway.runtime.tasks import run_for
@@ -21,22 +23,19 @@ from gateway.web.context import services
 _NUMBER_BYTES = 10
 
 
-@bp.post("/v1/embeddings", strict_slashes=False)
-@bp.post("/embeddings", strict_slashes=False)
-@speaks(EMBEDDINGS)
-def embeddings() -> Response:
+def serve(dialect: EmbeddingDialect) -> Response:
     """Return one vector a text, in input order."""
     parts = services()
     body: dict[str, Json] = {}
     try:
-        access.check_scope(g.key, EMBEDDINGS.scope, EMBEDDINGS.label)
+        access.check_scope(g.key, dialect.scope, dialect.label)
         body, run = read_body(parts)
-        asked = run(openai_embeddings.parse, body, storing.reading(parts, g.key))
+        asked = run(dialect.parse, body, storing.reading(parts, g.key))
         prepared, effective = parts.calls.preparer.prepare_embedding(asked, g.key, run)
     except GatewayError as error:
-        record_rejection(EMBEDDINGS, body, error)
+        record_rejection(dialect, body, error)
         raise
-    active = ActiveCall(parts.calls, prepared, caller(EMBEDDINGS), body)
+    active = ActiveCall(parts.calls, prepared, caller(dialect), body)
     request.environ["gateway.active"] = active
     with active:
         try:
@@ -44,5 +43,11 @@ def embeddings() -> Response:
         finally:
             g.headers = active.headers()
         size = len(found.vectors) * len(found.vectors[0]) * _NUMBER_BYTES
-        vectors = run_for(size)(openai_embeddings.render, found, asked)
+        vectors = run_for(size)(dialect.render, found, asked)
         return Complete(vectors, content_type="application/json")
+
+
+for _dialect in EMBEDDING_DIALECTS:
+    _serve = speaks(_dialect)(partial(serve, _dialect))
+    for _path in _dialect.paths:
+        bp.add_url_rule(_path, _dialect.name, _serve, methods=["POST"], strict_slashes=False)

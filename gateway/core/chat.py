@@ -152,7 +152,8 @@ class ChatRequest:
 
 @dataclass(frozen=True, slots=True)
 class CompletionRequest:
-    """A text to complete (`/api/generate`), once a prompt, `n` times each."""
+    """A text to complete (`/api/generate`), once a prompt, `n` times each. `context` is what
+    Ollama gave back of an earlier answer: tokens that go before the prompt."""
 
     model: str
     prompts: tuple[str, ...]
@@ -161,6 +162,7 @@ class CompletionRequest:
     system: str | None = None
     template: str | None = None
     media: tuple[Media, ...] = ()
+    context: tuple[int, ...] = ()
     n: int = 1
 
     @property

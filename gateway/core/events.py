@@ -89,12 +89,14 @@ class Finish:
 
     `reason` is `stop` (natural end), `length` (token limit), `stop_sequence` (the gateway matched
     one, named in `stop_sequence`), or `tool_calls` (the gateway ended the answer after a call, or
-    made the call itself). Whether calls were made is for the dialect to see.
+    made the call itself). Whether calls were made is for the dialect to see. `context` is the JSON
+    of the tokens that `/api/generate` gives back, b"" where there are none.
     """
 
     reason: str
     usage: Usage = Usage()
     stop_sequence: str | None = None
+    context: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

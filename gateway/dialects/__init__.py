@@ -12,14 +12,17 @@ from gateway.dialects.messages.answer import ANTHROPIC
 from gateway.dialects.messages.dialect import MESSAGES
 from gateway.dialects.models import MODELS
 from gateway.dialects.native.chat import API_CHAT
+from gateway.dialects.native.embed import API_EMBED, API_EMBEDDINGS
+from gateway.dialects.native.generate import API_GENERATE
 from gateway.dialects.native.models import PS, SHOW, TAGS, VERSION
 from gateway.dialects.native.words import NATIVE
 from gateway.dialects.responses.dialect import RESPONSES
 
-DIALECTS = (CHAT, COMPLETIONS, RESPONSES, MESSAGES, API_CHAT)
+DIALECTS = (CHAT, COMPLETIONS, RESPONSES, MESSAGES, API_CHAT, API_GENERATE)
+EMBEDDING_DIALECTS = (EMBEDDINGS, API_EMBED, API_EMBEDDINGS)
 ENDPOINTS: tuple[Endpoint, ...] = (
     CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES, MESSAGES, MODELS,
-    API_CHAT, TAGS, SHOW, PS, VERSION,
+    API_CHAT, API_GENERATE, API_EMBED, API_EMBEDDINGS, TAGS, SHOW, PS, VERSION,
 )  # fmt: skip
 SCOPES = tuple(dict.fromkeys(endpoint.scope for endpoint in ENDPOINTS))
 _ADMIN_API = "/api/admin/"

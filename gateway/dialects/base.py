@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Literal, Protocol
 
-from gateway.core.chat import Call, Envelope, Json
+from gateway.core.chat import Call, Embeddings, EmbedRequest, Envelope, Json
 from gateway.core.events import Batch, Reply
 from gateway.dialects.shared.sse import MEDIA_TYPE
 from gateway.errors import GatewayError
@@ -109,6 +109,18 @@ class Dialect(Endpoint):
     error_event: Callable[[GatewayError, str], bytes]
     on_complete: Callable[[Envelope, Json], Any] | None = None
     media_type: str = MEDIA_TYPE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddingDialect(Endpoint):
+    """An endpoint that turns texts into vectors, and the language it is spoken to in.
+
+    `parse` reads a decoded JSON body and raises InvalidRequest; `render` returns the whole answer
+    as JSON and raises what the vectors turn out to lack.
+    """
+
+    parse: Callable[[Json, Reading], EmbedRequest]
+    render: Callable[[Embeddings, EmbedRequest], bytes]
 
 
 def frames(

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import orjson
 
 from gateway.core.chat import Embeddings, EmbedRequest, Json, Params
-from gateway.dialects.base import Endpoint, Reading
+from gateway.dialects.base import EmbeddingDialect, Reading
 from gateway.dialects.shared.openai import OPENAI
 from gateway.dialects.shared.params import FOR_ANSWERS, read_params, root_of
 from gateway.dialects.shared.prompts import read_texts
@@ -51,12 +51,7 @@ def render(embeddings: Embeddings, request: EmbedRequest) -> bytes:
     UpstreamError when there is not one for each text.
     """
     vectors: Iterable[Json] = embeddings.vectors
-    count = len(embeddings.vectors)
-    if count != len(request.inputs):
-        raise UpstreamError(
-            f"Ollama gave {count} vectors for {len(request.inputs)} texts.",
-            code="upstream_bad_response",
-        )
+    check_count(embeddings, request)
     size = len(embeddings.vectors[0])
     if request.dimensions is not None and size != request.dimensions:
         raise invalid(
@@ -79,6 +74,16 @@ def render(embeddings: Embeddings, request: EmbedRequest) -> bytes:
     )
 
 
+def check_count(embeddings: Embeddings, request: EmbedRequest) -> None:
+    """Raise UpstreamError unless there is a vector for each text."""
+    count = len(embeddings.vectors)
+    if count != len(request.inputs):
+        raise UpstreamError(
+            f"Ollama gave {count} vectors for {len(request.inputs)} texts.",
+            code="upstream_bad_response",
+        )
+
+
 def _base64(vector: Sequence[float]) -> str:
     """Return float32, little-endian, as base64: what openai-python asks for by itself."""
     try:
@@ -90,6 +95,12 @@ def _base64(vector: Sequence[float]) -> str:
     return b64encode(packed).decode("ascii")
 
 
-EMBEDDINGS = Endpoint(
-    "embeddings", "embeddings", OPENAI, ("/v1/embeddings", "/embeddings"), "input"
+EMBEDDINGS = EmbeddingDialect(
+    name="embeddings",
+    label="embeddings",
+    vendor=OPENAI,
+    paths=("/v1/embeddings", "/embeddings"),
+    prompt_param="input",
+    parse=parse,
+    render=render,
 )

@@ -55,6 +55,7 @@ class Last(msgspec.Struct):
     load_duration: Any = None
     prompt_eval_duration: Any = None
     eval_duration: Any = None
+    context: msgspec.Raw = ABSENT
 
 
 class Vectors(msgspec.Struct):

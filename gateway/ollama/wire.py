@@ -129,6 +129,7 @@ def _generate_body(request: CompletionRequest, name: str, choice: int) -> dict[s
         ("template", request.template),
         ("images", [media.data for media in request.media] or None),
         ("raw", request.params.raw),
+        ("context", list(request.context) or None),
     ):
         if value is not None:
             found[key] = value
@@ -332,7 +333,8 @@ class Decoder:
             prompt_ns=counts.read(last.prompt_eval_duration),
             eval_ns=counts.read(last.eval_duration),
         )
-        return Finish("length" if last.done_reason == "length" else "stop", usage)
+        reason = "length" if last.done_reason == "length" else "stop"
+        return Finish(reason, usage, context=_context(last))
 
     def _reasoning(self, completion_tokens: int) -> int:
         """Ollama does not count thinking apart, so it gets its share of characters (D35)."""
@@ -351,6 +353,11 @@ class Decoder:
         if line is None:
             return self._fail(faults.bad_response("a line that is not a record"), events)
         return self._read(line, raw, events)
+
+
+def _context(last: Last) -> bytes:
+    found = bytes(last.context)
+    return found if found.startswith(b"[") else b""
 
 
 def decode_embeddings(body: bytes) -> Embeddings:

@@ -62,6 +62,7 @@ _STEERING = {
     **{name: WAITING[name] for name in ("keep_alive", "truncate")},
 }
 """What the generating endpoints take alike."""
+_EMBEDDING = {name: _STEERING[name] for name in ("model", "options", "keep_alive")}
 _CALL = {
     "id": text(),
     "function": answer({"index": integer(), "name": text(), "arguments": OBJECT}, optional="index"),
@@ -101,6 +102,45 @@ SCHEMAS: dict[str, Schema] = {
         },
         optional=_OPTIONAL,
     ),
+    "OllamaGenerateRequest": request(
+        {
+            **_STEERING,
+            "prompt": text(),
+            **alike(text(), "suffix", "system", "template"),
+            "raw": flag("Past the model's template."),
+            "images": listed(text("base64")),
+            "context": listed(integer(), "What an earlier answer gave."),
+        },
+        "model prompt",
+    ),
+    "OllamaGeneration": answer(
+        {
+            **_LINE,
+            **alike(text(), "response", "thinking"),
+            "tool_calls": listed(answer(_CALL, optional="id")),
+            "context": listed(integer()),
+        },
+        optional=f"{_OPTIONAL} thinking tool_calls context",
+    ),
+    "OllamaEmbedRequest": request(
+        {
+            **_EMBEDDING,
+            "input": either(text(), listed(text(), minItems=1)),
+            "dimensions": integer("0 is all.", 0),
+            "truncate": WAITING["truncate"],
+        },
+        "model input",
+    ),
+    "OllamaEmbeddings": answer(
+        {
+            "model": text(),
+            "embeddings": listed(listed(number())),
+            **alike(integer(), "total_duration", "load_duration", "prompt_eval_count"),
+        },
+        optional="total_duration load_duration prompt_eval_count",
+    ),
+    "OllamaOlderEmbedRequest": request({**_EMBEDDING, "prompt": text()}, "model prompt"),
+    "OllamaEmbedding": answer({"embedding": listed(number())}),
     "OllamaError": answer({"error": text("A sentence.")}),
     "OllamaVersion": answer({"version": text("The oldest among the servers.")}),
     "OllamaTags": answer(

@@ -14,8 +14,9 @@ from fake_ollama import FakeOllama
 from gateway.admin.usage import commands
 from gateway.admin.usage.explained import Upstream
 from gateway.core.chat import Json
-from gateway.dialects import DIALECTS
-from tests.support.asking import ENDPOINTS
+from gateway.dialects import DIALECTS, EMBEDDING_DIALECTS
+from gateway.dialects.base import Endpoint
+from gateway.dialects.messages.answer import ANTHROPIC
 
 AWKWARD = "it's \"two\"\n lines, $HOME `id` \\ \\n $(id) é 漢字 \u2028 'x'' ! %s"
 PARAMS = {
@@ -93,15 +94,18 @@ def test_without_texts_parameters_and_a_placeholder_stand_there(
     }
 
 
-@pytest.mark.parametrize("name", [*(dialect.name for dialect in DIALECTS), "embeddings"])
-def test_every_api_has_its_command(shared_ollama: FakeOllama, name: str) -> None:
-    call = recorded(name)
+@pytest.mark.parametrize(
+    "endpoint", [*DIALECTS, *EMBEDDING_DIALECTS], ids=lambda endpoint: endpoint.name
+)
+def test_every_api_has_its_command(shared_ollama: FakeOllama, endpoint: Endpoint) -> None:
+    call = recorded(endpoint.name)
     arrived = ran(commands.for_gateway(call, shared_ollama.url), shared_ollama)
+    is_anthropic = endpoint.vendor is ANTHROPIC
 
-    assert arrived.path == ENDPOINTS[name].path
-    assert ENDPOINTS[name].prompt in arrived.json
-    assert ("anthropic-version" in arrived.headers) == ENDPOINTS[name].anthropic
-    assert arrived.json.get("max_tokens") == (300 if ENDPOINTS[name].anthropic else None)
+    assert arrived.path == endpoint.paths[0]
+    assert endpoint.prompt_param in arrived.json
+    assert ("anthropic-version" in arrived.headers) == is_anthropic
+    assert arrived.json.get("max_tokens") == (300 if is_anthropic else None)
 
 
 def test_what_is_no_endpoint_has_no_command() -> None:

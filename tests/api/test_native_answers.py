@@ -12,6 +12,7 @@ import requests
 
 from fake_ollama import FakeOllama, Fault, Script, error
 from tests.api.apps import App, application
+from tests.integration.clients.things import RED_DOT
 
 TURN = [{"role": "user", "content": "When is low tide?"}]
 TOOL = {
@@ -74,6 +75,57 @@ def test_a_chat_is_answered_as_by_ollama(
     assert_same(app, ollama, "/api/chat", script, body)
 
 
+GENERATED: dict[str, tuple[str, Script, dict[str, Any]]] = {
+    "text": ("llama3.2", Script(content="Low tide"), {"system": "Be short."}),
+    "a template": ("llama3.2", Script(content="Low"), {"template": "{{ .Prompt }}"}),
+    "raw": ("llama3.2", Script(content="Low"), {"raw": True}),
+    "a middle": ("qwen2.5-coder:7b", Script(content="x"), {"suffix": "return x"}),
+    "thinking": ("qwen3:8b", Script(thinking="Hm.", content="Six."), {"think": True}),
+    "tokens of before": ("llama3.2", Script(content="Low"), {"context": [1, 2, 3]}),
+    "a picture": ("gemma3:4b", Script(content="A dot"), {"images": [RED_DOT]}),
+    "log-probabilities": ("llama3.2", Script(content="Low tide"), {"logprobs": True}),
+    "a schema": ("llama3.2", Script(content="{}"), {"format": {"type": "object"}}),
+}
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
+@pytest.mark.parametrize("case", GENERATED)
+def test_a_text_is_continued_as_by_ollama(
+    app: App, ollama: FakeOllama, case: str, stream: bool
+) -> None:
+    model, script, more = GENERATED[case]
+    body = {"model": model, "prompt": "When is low tide?", "stream": stream, **more}
+
+    assert_same(app, ollama, "/api/generate", script, body)
+
+
+EMBEDDED: dict[str, dict[str, Any]] = {
+    "one text": {"input": "tide"},
+    "several texts": {"input": ["tide", "", "sea"], "truncate": True},
+    "shorter vectors": {"input": "tide", "dimensions": 8},
+    "options": {"input": "tide", "options": {"num_ctx": 512}, "keep_alive": 60},
+}
+
+
+@pytest.mark.parametrize("case", EMBEDDED)
+def test_vectors_are_those_of_ollama(app: App, ollama: FakeOllama, case: str) -> None:
+    body = {"model": "nomic-embed-text", **EMBEDDED[case]}
+    theirs = requests.post(f"{ollama.url}/api/embed", json=body, timeout=20).json()
+    ours = app.post("/api/embed", body).get_json()
+
+    assert ours["embeddings"] == theirs["embeddings"]
+    assert ours["prompt_eval_count"] == theirs["prompt_eval_count"]
+    assert ours.keys() == theirs.keys()
+
+
+def test_the_older_path_gives_one_vector(app: App, ollama: FakeOllama) -> None:
+    body = {"model": "nomic-embed-text", "prompt": "tide"}
+    found = app.post("/api/embeddings", body).get_json()
+    newer = app.post("/api/embed", {"model": "nomic-embed-text", "input": "tide"}).get_json()
+
+    assert found == {"embedding": newer["embeddings"][0]}
+
+
 def test_a_failure_in_mid_stream_is_the_last_line(app: App, ollama: FakeOllama) -> None:
     ollama.script("llama3.2", Script(content="Low tide", fault=Fault("error_line", after=2)))
 
@@ -100,8 +152,11 @@ def test_a_chat_is_recorded_and_needs_the_scope_of_chat(app: App, ollama: FakeOl
     refused = app.post("/api/chat", body)
     app.use_key(scopes=["chat"])
 
+    answer = app.post("/api/chat", body)
+    app.use_key()
+
     assert refused.status_code == 403
-    assert app.post("/api/chat", body).status_code == 200
+    assert answer.status_code == 200
 
 
 BAD: dict[str, dict[str, Any]] = {
@@ -132,6 +187,37 @@ BAD: dict[str, dict[str, Any]] = {
 }
 
 
+WRONG: dict[str, tuple[str, dict[str, Any]]] = {
+    "no prompt": ("generate", {}),
+    "an empty prompt": ("generate", {"prompt": ""}),
+    "a prompt of a wrong type": ("generate", {"prompt": ["hello"]}),
+    "a suffix of a wrong type": ("generate", {"prompt": "hello", "suffix": 3}),
+    "a system of a wrong type": ("generate", {"prompt": "hello", "system": {}}),
+    "tokens that are none": ("generate", {"prompt": "hello", "context": ["a"]}),
+    "tokens of a wrong type": ("generate", {"prompt": "hello", "context": "a"}),
+    "raw and a template": ("generate", {"prompt": "a", "raw": True, "template": "b"}),
+    "an image that is none": ("generate", {"prompt": "hello", "images": ["tide"]}),
+    "no input": ("embed", {}),
+    "an empty input": ("embed", {"input": []}),
+    "no text": ("embed", {"input": ""}),
+    "an input of a wrong type": ("embed", {"input": {"text": "hello"}}),
+    "numbers": ("embed", {"input": [1, 2]}),
+    "dimensions of a wrong type": ("embed", {"input": "hello", "dimensions": "many"}),
+    "no prompt to embed": ("embeddings", {}),
+    "a list to embed": ("embeddings", {"prompt": ["hello"]}),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_bad_request_is_refused_in_one_sentence(app: App, case: str) -> None:
+    name, body = WRONG[case]
+    model = "llama3.2" if name == "generate" else "nomic-embed-text"
+    answer = app.post(f"/api/{name}", {"model": model, **body})
+
+    assert answer.status_code == 400
+    assert list(answer.get_json()) == ["error"]
+
+
 @pytest.mark.parametrize("case", BAD)
 def test_a_bad_chat_is_refused_in_one_sentence(app: App, case: str) -> None:
     answer = app.post("/api/chat", {"model": "llama3.2", **BAD[case]})
@@ -155,26 +241,20 @@ def assert_same(
 
 
 def parts(line: bytes) -> Iterator[dict[str, Any]]:
-    """Yield what a line says: thinking, text, each call and the end on their own, as the gateway
-    writes them, without times, durations and the numbers of calls that have no id."""
+    """Yield what a line says without times and durations: thinking, text and each call on their
+    own, then the end, as the gateway writes them."""
     said = orjson.loads(line)
     assert said.pop("created_at").endswith("Z")
     for name in tuple(said):
         if name.endswith("_duration"):
             assert said.pop(name) > 0
-    if not said["done"] and "message" in said:
-        message = said.pop("message")
-        assert message.pop("role") == "assistant"
-        calls = message.pop("tool_calls", [])
-        yield from ({**said, name: text} for name, text in sorted(message.items()) if text)
-        yield from ({**said, "call": call} for call in calls)
+    if said["done"]:
+        message = said.get("message", {})
+        if not message.get("content"):  # the end of a stream
+            yield from ({"call": call} for call in message.pop("tool_calls", []))
+        yield said
         return
-    calls = said.get("message", {}).pop("tool_calls", []) if is_streamed(said) else []
-    head = {"model": said["model"], "done": False}
-    yield from ({**head, "call": call} for call in calls)
-    yield said
-
-
-def is_streamed(said: dict[str, Any]) -> bool:
-    """Whether a last line is one of several."""
-    return not said.get("message", said).get("content")
+    message = said.pop("message", said)
+    texts = {name: message.pop(name, "") for name in ("thinking", "content", "response")}
+    yield from ({**said, name: text} for name, text in texts.items() if text)
+    yield from ({"call": call} for call in message.pop("tool_calls", []))

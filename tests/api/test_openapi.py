@@ -154,6 +154,12 @@ ANSWERS = {
     "Ollama's chat": ("/api/chat", "OllamaChatRequest",
      {**CHAT, "model": "qwen3:8b", "think": True, "stream": False, "tools": [WEATHER]},
      "OllamaChat"),
+    "Ollama's generation": ("/api/generate", "OllamaGenerateRequest",
+     {"model": "qwen3:8b", "prompt": "Low tide?", "stream": False}, "OllamaGeneration"),
+    "Ollama's vectors": ("/api/embed", "OllamaEmbedRequest",
+     {"model": "nomic-embed-text", "input": ["a", "b"]}, "OllamaEmbeddings"),
+    "Ollama's vector": ("/api/embeddings", "OllamaOlderEmbedRequest",
+     {"model": "nomic-embed-text", "prompt": "a"}, "OllamaEmbedding"),
     "Ollama's description": ("/api/show", "OllamaShowRequest", {"model": "qwen3:8b"},
      "OllamaModel"),
     "count": ("/v1/messages/count_tokens", "MessagesRequest", {**CHAT, "model": "qwen3:8b"},
@@ -179,6 +185,8 @@ def test_an_answer_is_as_described(
 
 
 STREAMS = {
+    "Ollama's generation": ("/api/generate", {"model": "qwen3:8b", "prompt": "Low tide?"},
+     "OllamaGeneration"),
     "Ollama's chat": ("/api/chat",
      {**CHAT, "model": "llama3.2", "logprobs": True, "top_logprobs": 2}, "OllamaChat"),
     "chat": ("/v1/chat/completions",

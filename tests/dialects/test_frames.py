@@ -23,6 +23,7 @@ DIALECTS = {
     "responses": (RESPONSES, {"model": "m", "input": "Hi"}),
     "messages": (dialects.MESSAGES, MESSAGES),
     "Ollama's chat": (dialects.API_CHAT, MESSAGES),
+    "Ollama's generate": (dialects.API_GENERATE, {"model": "m", "prompt": "Hi"}),
 }
 START: list[Batch] = [(0, [Ping()]), (0, [ThinkingDelta("hm")]), (0, [TextDelta("Low")])]
 END: list[Batch] = [

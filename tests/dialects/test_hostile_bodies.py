@@ -253,7 +253,18 @@ API_CHAT = {
     ],
     "tools": [{"type": "function", "function": {"name": "tide", "parameters": {"type": "object"}}}],
 }  # fmt: skip
+API_GENERATE = {
+    "model": "m",
+    "prompt": "What is this?",
+    "suffix": "x",
+    "system": "Be short.",
+    "template": "{{ .Prompt }}",
+    "images": [PNG],
+    "context": [1, 2],
+    "options": {"seed": 3},
+}
 DIALECTS: dict[str, Any] = {
+    "Ollama's generate": (dialects.API_GENERATE, API_GENERATE),
     "Ollama's chat": (dialects.API_CHAT, API_CHAT),
     "messages": (dialects.MESSAGES, MESSAGES),
     "responses": (dialects.RESPONSES, RESPONSES),

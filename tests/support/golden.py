@@ -19,7 +19,7 @@ import orjson
 
 from gateway.core.chat import Envelope
 from gateway.core.events import Batch, fold
-from gateway.dialects import API_CHAT, CHAT, COMPLETIONS, MESSAGES, RESPONSES
+from gateway.dialects import API_CHAT, API_GENERATE, CHAT, COMPLETIONS, MESSAGES, RESPONSES
 from gateway.dialects.base import Dialect, Reading, frames
 from gateway.errors import GatewayError, InvalidRequest
 from gateway.ollama.wire import Decoder
@@ -94,6 +94,11 @@ DIALECTS: tuple[Sample, ...] = (
                 {"type": "function", "function": {"name": "get_weather", "parameters": _SCHEMA}}
             ],
         },
+        {"logprobs": True, "top_logprobs": 2},
+    ),
+    Sample(
+        API_GENERATE,
+        {"model": "Tern", "prompt": "What is the weather in Paris?"},
         {"logprobs": True, "top_logprobs": 2},
     ),
 )

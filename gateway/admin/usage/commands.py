@@ -15,8 +15,8 @@ from typing import Final
 from gateway.admin.usage.explained import Upstream, fields_of
 from gateway.core.chat import Json
 from gateway.core.requests import CallDetail
-from gateway.dialects import DIALECTS
-from gateway.dialects.embeddings import EMBEDDINGS
+from gateway.dialects import DIALECTS, EMBEDDING_DIALECTS
+from gateway.dialects.base import Dialect
 from gateway.dialects.messages.answer import ANTHROPIC
 
 PLACEHOLDER: Final = "YOUR PROMPT"
@@ -24,7 +24,7 @@ _MAX_ARGUMENT: Final = 100_000
 """A longer argument may be refused by the system (128 KB on Linux)."""
 _OLLAMAS: Final = {"/api/chat": "messages", "/api/generate": "prompt", "/api/embed": "input"}
 """The field that holds the prompt."""
-_ENDPOINTS: Final = {endpoint.name: endpoint for endpoint in (*DIALECTS, EMBEDDINGS)}
+_ENDPOINTS: Final = {endpoint.name: endpoint for endpoint in (*DIALECTS, *EMBEDDING_DIALECTS)}
 _MAX_TOKENS: Final = 1_024
 
 
@@ -57,7 +57,7 @@ def for_gateway(call: CallDetail, base: str) -> Command | None:
             **_placeholder(call.requested_model, endpoint.prompt_param or "input"),
             **fields_of(call.explain),
         }
-        if endpoint is not EMBEDDINGS:
+        if isinstance(endpoint, Dialect):
             body["stream"] = call.row.streamed
         if endpoint.vendor is ANTHROPIC:  # required there, and stronger than the option
             body["max_tokens"] = body.get("options", {}).get("num_predict", _MAX_TOKENS)

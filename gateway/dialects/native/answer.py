@@ -158,7 +158,10 @@ def _head(envelope: Envelope) -> dict[str, Json]:
 
 def _end(finish: Finish) -> dict[str, Json]:
     reason = "length" if finish.reason == "length" else "stop"
-    return {"done": True, "done_reason": reason, **counters(finish.usage)}
+    end = {"done": True, "done_reason": reason, **counters(finish.usage)}
+    if finish.context:
+        end["context"] = orjson.Fragment(finish.context)
+    return end
 
 
 def counters(usage: Usage) -> dict[str, Json]:

@@ -84,6 +84,30 @@ def test_a_schema_and_a_picture_go_along(ollama_client: Any, shared_ollama: Fake
     assert sent(shared_ollama)["format"] == CITY
 
 
+def test_a_text_is_continued_whole_and_streamed(
+    ollama_client: Any, shared_ollama: FakeOllama
+) -> None:
+    shared_ollama.script("llama3.2", Script(content="Low tide."))
+
+    whole = ollama_client.generate("llama3.2", "When?", system="Be short.")
+    lines = list(ollama_client.generate("llama3.2", "When?", stream=True, context=whole.context))
+
+    assert whole.response == "Low tide."
+    assert whole.context
+    assert "".join(line.response for line in lines) == "Low tide."
+    asked = sent(shared_ollama, path="/api/generate")
+    assert asked["context"] == list(whole.context)
+
+
+def test_vectors_come_by_both_paths(ollama_client: Any) -> None:
+    newer = ollama_client.embed("nomic-embed-text", ["tide", "sea"], dimensions=8)
+    older = ollama_client.embeddings("nomic-embed-text", "tide")
+
+    assert [len(vector) for vector in newer.embeddings] == [8, 8]
+    assert newer.prompt_eval_count > 0
+    assert len(older.embedding) > 8
+
+
 def test_failures_are_raised_as_the_client_raises_them(
     ollama_client: Any, live: Gateway, shared_ollama: FakeOllama
 ) -> None:
