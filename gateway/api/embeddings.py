@@ -13,7 +13,7 @@ from gateway.api.inbound import caller, read_body, record_rejection
 from gateway.calls.active_call import ActiveCall
 from gateway.calls.embeddings import embed
 from gateway.core.chat import Json
-from gateway.dialects import EMBEDDING_DIALECTS
+from gateway.dialects import EMBEDDING_DIALECTS, LOAD
 from gateway.dialects.base import EmbeddingDialect
 from gateway.errors import GatewayError
 from gateway.policy import access
@@ -31,6 +31,8 @@ def serve(dialect: EmbeddingDialect) -> Response:
         access.check_scope(g.key, dialect.scope, dialect.label)
         body, run = read_body(parts)
         asked = run(dialect.parse, body, storing.reading(parts, g.key))
+        if asked.loads:
+            access.check_scope(g.key, LOAD, "requests without a text, which only load a model")
         prepared, effective = parts.calls.preparer.prepare_embedding(asked, g.key, run)
     except GatewayError as error:
         record_rejection(dialect, body, error)

@@ -20,7 +20,7 @@ from gateway.calls.active_call import ActiveCall
 from gateway.calls.produce import produce
 from gateway.core.chat import Json
 from gateway.core.events import Batch, Failed, fold
-from gateway.dialects import DIALECTS
+from gateway.dialects import DIALECTS, LOAD
 from gateway.dialects.base import Dialect, StoredWriter, Writer, frames
 from gateway.errors import ClientGone, GatewayError
 from gateway.policy import access
@@ -37,6 +37,8 @@ def serve(dialect: Dialect) -> Response:
         access.check_scope(key, dialect.scope, dialect.label)
         body, run = read_body(parts)
         call = run(dialect.parse, body, storing.reading(parts, key))
+        if call.loads:
+            access.check_scope(key, LOAD, "requests without a prompt, which only load a model")
         prepared = parts.calls.preparer.prepare(call, key, run)
     except GatewayError as error:
         record_rejection(dialect, body, error)

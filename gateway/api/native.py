@@ -11,7 +11,7 @@ from gateway.api.inbound import read_body
 from gateway.core.catalog import Loaded
 from gateway.core.chat import Json
 from gateway.dialects.native import models
-from gateway.errors import GatewayError, Unavailable
+from gateway.errors import Forbidden, GatewayError, Unavailable
 from gateway.policy import access, roles
 from gateway.web.context import services
 
@@ -50,6 +50,18 @@ def native_show() -> Response:
     body, _ = read_body(services())
     model = roles.resolve(models.read_name(body), g.key, services().catalog.index()).model
     return as_json(models.render_show(_described(model.name, model.server_ids), model))
+
+
+@bp.post("/api/pull", strict_slashes=False)
+@bp.post("/api/push", strict_slashes=False)
+@bp.post("/api/create", strict_slashes=False)
+@bp.post("/api/copy", strict_slashes=False)
+@bp.delete("/api/delete", strict_slashes=False)
+@bp.route("/api/blobs/<digest>", methods=["HEAD", "POST"], strict_slashes=False)
+@speaks(models.TAGS)
+def native_refused(digest: str = "") -> Response:
+    """Refuse: models are managed in the console."""
+    raise Forbidden("A key may not change what models there are: they are managed in the console.")
 
 
 def _loaded() -> dict[str, Loaded]:

@@ -183,7 +183,7 @@ class Call:
     `stop_here` tells that the gateway, not Ollama, must match stop strings (`/v1/messages`, D41).
     `default_think` is used when neither request nor override says anything (D25, D38), and so are
     `default_raw` (D24) and `default_truncate`. `format_param` is where the caller wrote the format
-    of the answer.
+    of the answer. `loads` tells that there is no prompt: the model is only brought into memory.
     """
 
     request: Request
@@ -196,6 +196,7 @@ class Call:
     default_truncate: bool | None = None
     format_param: str = "response_format"
     stop_here: bool = False
+    loads: bool = False
     extra: Any = None
     body: Mapping[str, Json] = field(default_factory=lambda: EMPTY)
 
@@ -230,7 +231,8 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class EmbedRequest:
-    """Texts to embed (`/api/embed`)."""
+    """Texts to embed (`/api/embed`). `loads` tells that the caller gave none, and only wants the
+    model in memory."""
 
     model: str
     inputs: tuple[str, ...]
@@ -239,6 +241,7 @@ class EmbedRequest:
     encoding: Literal["float", "base64"] = "float"
     ignored: tuple[str, ...] = ()
     end_user: str = ""
+    loads: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,9 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES, MESSAGES, MODELS,
     API_CHAT, API_GENERATE, API_EMBED, API_EMBEDDINGS, TAGS, SHOW, PS, VERSION,
 )  # fmt: skip
-SCOPES = tuple(dict.fromkeys(endpoint.scope for endpoint in ENDPOINTS))
+LOAD = "load"
+"""The scope of requests without a prompt, which only bring a model into memory."""
+SCOPES = (*dict.fromkeys(endpoint.scope for endpoint in ENDPOINTS), LOAD)
 _ADMIN_API = "/api/admin/"
 """Below Ollama's own paths, and no part of its API."""
 

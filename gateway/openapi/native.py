@@ -40,7 +40,7 @@ _TOKEN = {"token": text(), "logprob": number(), "bytes": listed(integer())}
 _LINE = {
     **alike(text(), "model", "created_at"),
     "done": flag(),
-    "done_reason": word("stop", "length"),
+    "done_reason": word("stop", "length", "load"),
     "logprobs": listed(
         answer(
             {**_TOKEN, "top_logprobs": listed(answer(_TOKEN, optional="bytes"))},
@@ -62,6 +62,8 @@ _STEERING = {
     **{name: WAITING[name] for name in ("keep_alive", "truncate")},
 }
 """What the generating endpoints take alike."""
+_LOADS = "Empty: only load the model, with the scope `load`."
+_PROMPT = text(_LOADS)
 _EMBEDDING = {name: _STEERING[name] for name in ("model", "options", "keep_alive")}
 _CALL = {
     "id": text(),
@@ -82,11 +84,11 @@ SCHEMAS: dict[str, Schema] = {
                     },
                     "role",
                 ),
-                minItems=1,
+                "None: only load the model, with the scope `load`.",
             ),
             "tools": listed(ref("Tool")),
         },
-        "model messages",
+        "model",
     ),
     "OllamaChat": answer(
         {
@@ -105,13 +107,13 @@ SCHEMAS: dict[str, Schema] = {
     "OllamaGenerateRequest": request(
         {
             **_STEERING,
-            "prompt": text(),
+            "prompt": _PROMPT,
             **alike(text(), "suffix", "system", "template"),
             "raw": flag("Past the model's template."),
             "images": listed(text("base64")),
             "context": listed(integer(), "What an earlier answer gave."),
         },
-        "model prompt",
+        "model",
     ),
     "OllamaGeneration": answer(
         {
@@ -125,11 +127,11 @@ SCHEMAS: dict[str, Schema] = {
     "OllamaEmbedRequest": request(
         {
             **_EMBEDDING,
-            "input": either(text(), listed(text(), minItems=1)),
+            "input": either(text(), listed(text()), about=_LOADS),
             "dimensions": integer("0 is all.", 0),
             "truncate": WAITING["truncate"],
         },
-        "model input",
+        "model",
     ),
     "OllamaEmbeddings": answer(
         {
@@ -139,7 +141,7 @@ SCHEMAS: dict[str, Schema] = {
         },
         optional="total_duration load_duration prompt_eval_count",
     ),
-    "OllamaOlderEmbedRequest": request({**_EMBEDDING, "prompt": text()}, "model prompt"),
+    "OllamaOlderEmbedRequest": request({**_EMBEDDING, "prompt": _PROMPT}, "model"),
     "OllamaEmbedding": answer({"embedding": listed(number())}),
     "OllamaError": answer({"error": text("A sentence.")}),
     "OllamaVersion": answer({"version": text("The oldest among the servers.")}),

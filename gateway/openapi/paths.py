@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from gateway.dialects import ENDPOINTS
+from gateway.dialects.models import MODELS
 from gateway.dialects.native.answer import MEDIA_TYPE
 from gateway.openapi.parts import (
     Schema,
@@ -52,7 +53,7 @@ def paths() -> dict[str, Schema]:
         item["x-aliases"] = [f"{other}{path.removeprefix(first)}" for other in others]
         if names := re.findall(r"{(\w+)}", path):
             item["parameters"] = parameters("path", {name: text(_PLACES[name]) for name in names})
-    return found | _without_key()
+    return found | _refused() | _without_key()
 
 
 def _with_key() -> dict[str, Schema]:
@@ -232,6 +233,22 @@ def _native() -> dict[str, Schema]:
             error="OllamaError",
         ),
     }
+
+
+def _refused() -> dict[str, Schema]:
+    routes = {"blobs/{digest}": "post", "copy": "post", "create": "post", "delete": "delete"}
+    routes |= {"pull": "post", "push": "post"}
+    found: dict[str, Schema] = {}
+    for path, method in routes.items():
+        operation = _operation(
+            f"refuseOllama{path.partition('/')[0].capitalize()}",
+            "Refused: models are managed in the console.",
+            error="OllamaError",
+            errors=("401", "403"),
+        )
+        found[f"/api/{path}"] = {method: operation | {"tags": [MODELS.scope.capitalize()]}}
+    found["/api/blobs/{digest}"]["parameters"] = parameters("path", {"digest": text()})
+    return found
 
 
 def _without_key() -> dict[str, Schema]:

@@ -123,6 +123,25 @@ def test_a_refusal_is_one_sentence(
     assert 5 < len(answer.get_json()["error"]) < 1_000
 
 
+REFUSED = {
+    "pull": "POST",
+    "push": "POST",
+    "create": "POST",
+    "copy": "POST",
+    "delete": "DELETE",
+    "blobs/sha256:00": "POST",
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_models_are_not_changed_by_keys(app: App, ollama: FakeOllama, name: str) -> None:
+    answer = app.send(REFUSED[name], f"/api/{name}", json={"model": "llama3.2"})
+
+    assert answer.status_code == 403
+    assert list(answer.get_json()) == ["error"]
+    assert not ollama.calls(f"/api/{name}")
+
+
 def test_without_a_key_there_is_only_a_greeting(app: App) -> None:
     caller = app.stranger()
     refused = caller.get("/api/tags")

@@ -11,6 +11,9 @@ import pytest
 import requests
 
 from fake_ollama import FakeOllama, Fault, Script, error
+from gateway.core.admin import SYSTEM
+from gateway.scheduling.servers import ServerState
+from gateway.schemas.key import DEFAULT_SCOPES
 from tests.api.apps import App, application
 from tests.integration.clients.things import RED_DOT
 
@@ -126,6 +129,53 @@ def test_the_older_path_gives_one_vector(app: App, ollama: FakeOllama) -> None:
     assert found == {"embedding": newer["embeddings"][0]}
 
 
+LOADS: dict[str, tuple[str, dict[str, Any]]] = {
+    "chat": ("chat", {}),
+    "chat with an empty list": ("chat", {"messages": [], "keep_alive": "5m", "stream": True}),
+    "generate": ("generate", {}),
+    "generate with an empty prompt": ("generate", {"prompt": "", "options": {"num_ctx": 2048}}),
+    "embed": ("embed", {}),
+    "embed with an empty list": ("embed", {"input": []}),
+    "embed with an empty text": ("embed", {"input": "", "keep_alive": 60}),
+    "embeddings": ("embeddings", {"prompt": ""}),
+}
+
+
+@pytest.mark.parametrize("case", LOADS)
+def test_without_a_prompt_a_model_is_loaded_where_the_key_may(
+    app: App, ollama: FakeOllama, case: str
+) -> None:
+    name, more = LOADS[case]
+    model = "nomic-embed-text" if "embed" in name else "qwen3:8b"
+    body = {"model": model, **more}
+    refused = app.post(f"/api/{name}", body)
+    app.use_key(scopes=[*DEFAULT_SCOPES, "load"])
+    ours = app.post(f"/api/{name}", body)
+    loaded = {one.name.removesuffix(":latest") for one in server_of(app).client.ps()}
+    unloading = app.post(f"/api/{name}", {**body, "keep_alive": "0s"})
+    app.use_key()
+    theirs = requests.post(f"{ollama.url}/api/{name}", json=body, timeout=20)
+
+    assert refused.status_code == unloading.status_code == 403
+    assert list(refused.get_json()) == list(unloading.get_json()) == ["error"]
+    assert ours.mimetype == "application/json"
+    assert without_time(ours.get_json()) == without_time(theirs.json())
+    assert loaded == {model}
+
+
+def test_a_load_is_none_that_answers(app: App, ollama: FakeOllama) -> None:
+    model = next(one for one in app.services.catalog.models() if one.name == "gemma3:4b")
+    override = {"system": "Say hello.", "think": False, "format": "json"}
+    app.services.models.update(model.id, {"override": override}, SYSTEM)
+    app.use_key(scopes=["chat", "load"])
+
+    answer = app.post("/api/chat", {"model": "gemma3:4b"})
+    app.use_key()
+
+    assert answer.get_json()["done_reason"] == "load"
+    assert all(not call.json["messages"] for call in ollama.calls("/api/chat"))
+
+
 def test_a_failure_in_mid_stream_is_the_last_line(app: App, ollama: FakeOllama) -> None:
     ollama.script("llama3.2", Script(content="Low tide", fault=Fault("error_line", after=2)))
 
@@ -160,8 +210,6 @@ def test_a_chat_is_recorded_and_needs_the_scope_of_chat(app: App, ollama: FakeOl
 
 
 BAD: dict[str, dict[str, Any]] = {
-    "no messages": {},
-    "an empty list": {"messages": []},
     "messages of a wrong type": {"messages": "hello"},
     "a message that is none": {"messages": ["hello"]},
     "parts": {"messages": [{"role": "user", "content": [{"type": "text", "text": "hello"}]}]},
@@ -188,8 +236,6 @@ BAD: dict[str, dict[str, Any]] = {
 
 
 WRONG: dict[str, tuple[str, dict[str, Any]]] = {
-    "no prompt": ("generate", {}),
-    "an empty prompt": ("generate", {"prompt": ""}),
     "a prompt of a wrong type": ("generate", {"prompt": ["hello"]}),
     "a suffix of a wrong type": ("generate", {"prompt": "hello", "suffix": 3}),
     "a system of a wrong type": ("generate", {"prompt": "hello", "system": {}}),
@@ -197,13 +243,9 @@ WRONG: dict[str, tuple[str, dict[str, Any]]] = {
     "tokens of a wrong type": ("generate", {"prompt": "hello", "context": "a"}),
     "raw and a template": ("generate", {"prompt": "a", "raw": True, "template": "b"}),
     "an image that is none": ("generate", {"prompt": "hello", "images": ["tide"]}),
-    "no input": ("embed", {}),
-    "an empty input": ("embed", {"input": []}),
-    "no text": ("embed", {"input": ""}),
     "an input of a wrong type": ("embed", {"input": {"text": "hello"}}),
     "numbers": ("embed", {"input": [1, 2]}),
     "dimensions of a wrong type": ("embed", {"input": "hello", "dimensions": "many"}),
-    "no prompt to embed": ("embeddings", {}),
     "a list to embed": ("embeddings", {"prompt": ["hello"]}),
 }
 
@@ -224,6 +266,16 @@ def test_a_bad_chat_is_refused_in_one_sentence(app: App, case: str) -> None:
 
     assert answer.status_code == 400
     assert list(answer.get_json()) == ["error"]
+
+
+def server_of(app: App) -> ServerState:
+    """Return the one server."""
+    return next(iter(app.services.scheduler.servers.values()))
+
+
+def without_time(said: dict[str, Any]) -> dict[str, Any]:
+    """Return an answer without the time it was made at."""
+    return {name: value for name, value in said.items() if name != "created_at"}
 
 
 def assert_same(

@@ -10,7 +10,7 @@ from wtforms import DateField, Field, RadioField, SelectField, SubmitField
 from wtforms.validators import Optional, ValidationError
 
 from gateway.admin.forms.fields import CheckList, WholeNumberField, chosen_from, schema_field
-from gateway.dialects import ENDPOINTS, SCOPES
+from gateway.dialects import ENDPOINTS, LOAD
 from gateway.policy.roles import ROLES
 from gateway.schemas import convert
 from gateway.schemas.key import DEFAULT_SCOPES, Key
@@ -26,8 +26,9 @@ LIFETIMES = {
     "date": _l("On a date …"),
 }
 SCOPE_WORDS = {
-    scope: ", ".join(one.paths[0] for one in ENDPOINTS if one.scope == scope) for scope in SCOPES
-}
+    scope: ", ".join(one.paths[0] for one in ENDPOINTS if one.scope == scope)
+    for scope in dict.fromkeys(one.scope for one in ENDPOINTS)
+} | {LOAD: _l("Load models without a prompt, as Ollama's own API can")}
 BUDGET_WORDS = {
     "requests_day": _l("Requests per day"),
     "requests_week": _l("Requests per week"),

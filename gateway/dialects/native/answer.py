@@ -56,6 +56,8 @@ def render(replies: Sequence[Reply], envelope: Envelope, said: Said) -> Json:
     reply = replies[0]
     calls = [call_object(call, index) for index, call in enumerate(reply.tool_calls)]
     answer = {**_head(envelope), **said(reply.text, reply.thinking, calls), **_end(reply.finish)}
+    if envelope.call.loads:
+        answer["done_reason"] = "load"
     if reply.logprobs:
         answer["logprobs"] = [token_object(token) for token in reply.logprobs]
     return answer

@@ -10,7 +10,7 @@ from gateway.dialects.base import Dialect, Reading
 from gateway.dialects.chat.dialect import CHAT
 from gateway.dialects.native.answer import MEDIA_TYPE, LineWriter, error_line
 from gateway.dialects.native.answer import render as render_answer
-from gateway.dialects.native.request import read_media, read_steering, read_stream
+from gateway.dialects.native.request import for_loading, read_media, read_steering, read_stream
 from gateway.dialects.native.words import NATIVE
 from gateway.dialects.shared.content import (
     MAX_PARTS,
@@ -24,7 +24,6 @@ from gateway.dialects.shared.reading import (
     check_count,
     invalid,
     label,
-    missing,
     read_model,
 )
 from gateway.dialects.shared.tool_choice import read_offer
@@ -39,10 +38,13 @@ _ROLES: dict[str, Role] = {
 
 
 def parse(body: Json, reading: Reading) -> Call:
-    """Read a chat request. Raises InvalidRequest."""
+    """Read a chat request; one without messages only loads its model, and is answered in one
+    piece. Raises InvalidRequest, and Forbidden for unloading."""
     root = Fields(body)
     model = read_model(root)
     params, ignored = read_steering(body)
+    if not root.items("messages"):
+        return Call(ChatRequest(model, (), for_loading(params)), loads=True, body=body)
     offer = read_offer(Fields({"tools": root.get("tools")}), reading.behaviour.max_tools)
     return Call(
         request=ChatRequest(
@@ -78,11 +80,7 @@ def _said(text: Json, thinking: Json, calls: Sequence[Json]) -> dict[str, Json]:
 
 
 def _messages(root: Fields, most: int) -> tuple[Message, ...]:
-    """Return the conversation, never empty."""
-    entries = root.items("messages")
-    if not entries:
-        raise missing("messages")
-    check_count(len(entries), "messages", most)
+    check_count(len(root.items("messages")), "messages", most)
     return tuple(_message(fields) for fields in root.objects("messages"))
 
 

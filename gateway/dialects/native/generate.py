@@ -11,18 +11,23 @@ from gateway.dialects.base import Dialect, Reading
 from gateway.dialects.completions.dialect import COMPLETIONS
 from gateway.dialects.native.answer import MEDIA_TYPE, LineWriter, error_line
 from gateway.dialects.native.answer import render as render_answer
-from gateway.dialects.native.request import read_media, read_steering, read_stream
+from gateway.dialects.native.request import for_loading, read_media, read_steering, read_stream
 from gateway.dialects.native.words import NATIVE
 from gateway.dialects.shared.reading import Fields, as_text, checked, read_model
 
 
 def parse(body: Json, reading: Reading) -> Call:
-    """Read a generate request. Raises InvalidRequest."""
+    """Read a generate request; one without a prompt only loads its model, and is answered in one
+    piece. Raises InvalidRequest, and Forbidden for unloading."""
     root = Fields(body)
+    model = read_model(root)
     params, ignored = read_steering(body)
+    prompt = root.text("prompt")
+    if not prompt:
+        return Call(CompletionRequest(model, ("",), for_loading(params)), loads=True, body=body)
     request = CompletionRequest(
-        model=read_model(root),
-        prompts=(root.required_text("prompt"),),
+        model=model,
+        prompts=(prompt,),
         params=params,
         suffix=root.text("suffix") or "",
         system=root.text("system"),

@@ -10,6 +10,7 @@ from gateway.core.chat import Json, Media, Params
 from gateway.dialects.shared.attachments import read_audio, read_image
 from gateway.dialects.shared.params import read_params
 from gateway.dialects.shared.reading import Fields
+from gateway.errors import Forbidden
 
 _PARAMS = ("options", "think", "format", "keep_alive", "truncate", "shift", "raw")
 """All that Ollama reads at the root to steer an answer; its options there mean nothing to it."""
@@ -32,6 +33,15 @@ def read_steering(body: Mapping[str, Json]) -> tuple[Params, tuple[str, ...]]:
 def read_stream(body: Mapping[str, Json]) -> bool:
     """Return whether the answer shall be streamed, which is Ollama's default."""
     return Fields(body).flag("stream") is not False
+
+
+def for_loading(params: Params) -> Params:
+    """Return what a request without a prompt says of how its model is loaded. Raises Forbidden
+    where it shall be unloaded, which is what Ollama does when it shall stay for no time."""
+    stays = params.keep_alive
+    if stays is not None and not any(digit in "123456789" for digit in str(stays)):
+        raise Forbidden("A key may not unload models: others may be using them.")
+    return Params(params.options, keep_alive=stays, shift=params.shift)
 
 
 def read_media(data: str, param: str) -> Media:

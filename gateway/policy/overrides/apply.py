@@ -318,6 +318,8 @@ def _with_system(request: R, merge: _Merge) -> R:
             return request  # a raw prompt has no place for it
         return replace(request, system=_joined(system, request.system or "", mode))
     assert isinstance(request, ChatRequest)  # embeddings have no use for a system prompt
+    if not request.messages:
+        return request  # it only loads the model; a message would be answered
     return replace(request, messages=_messages(request.messages, system, mode))
 
 
