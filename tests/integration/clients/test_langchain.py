@@ -1,4 +1,4 @@
-"""LangChain's clients of both vendors, against the gateway."""
+"""LangChain's clients of both vendors and of Ollama, against the gateway."""
 
 from __future__ import annotations
 
@@ -193,3 +193,20 @@ def test_vectors_are_made_of_text(live: Gateway, shared_ollama: FakeOllama) -> N
 
     assert [len(vector) for vector in embeddings.embed_documents(["a", "b"])] == [768, 768]
     assert sent(shared_ollama, path="/api/embed")["input"] == ["a", "b"]
+
+
+def test_its_client_of_ollama_is_answered(live: Gateway, shared_ollama: FakeOllama) -> None:
+    from langchain_ollama import ChatOllama, OllamaEmbeddings
+
+    headers = {"Authorization": f"Bearer {live.key}"}
+    place: dict[str, Any] = {"base_url": live.url, "client_kwargs": {"headers": headers}}
+    shared_ollama.script("qwen3:8b", Script(thinking="Hm.", content="Rain."))
+    chat = ChatOllama(model="qwen3:8b", reasoning=True, validate_model_on_init=True, **place)
+
+    whole = chat.invoke("Weather?")
+    streamed = "".join(str(chunk.content) for chunk in chat.stream("Weather?"))
+    vectors = OllamaEmbeddings(model="nomic-embed-text", **place).embed_documents(["a", "b"])
+
+    assert (whole.content, streamed) == ("Rain.", "Rain.")
+    assert whole.additional_kwargs["reasoning_content"] == "Hm."
+    assert len(vectors) == 2
