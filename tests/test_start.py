@@ -257,6 +257,7 @@ def test_without_an_ollama_the_start_says_what_to_do(tmp_path: Path) -> None:
     assert done.returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.services
 def test_a_restart_forgets_the_counts_of_the_run_before(
@@ -278,6 +279,7 @@ def test_a_restart_forgets_the_counts_of_the_run_before(
     assert not before & {file.name for file in folder.iterdir()}
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_a_process_that_was_killed_keeps_none_from_starting(
     tmp_path: Path, serve: Callable[..., Serving]
