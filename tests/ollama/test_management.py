@@ -18,33 +18,6 @@ from gateway.ollama.client import OllamaClient
 from tests.ollama.talk import MODEL, client_of, server
 
 
-def test_version_tags_and_show_agree_with_the_server(ollama: FakeOllama) -> None:
-    with client_of(ollama) as client:
-        listed = {model.name: model for model in client.tags()}
-        shown = client.show("qwen3:8b")
-
-        assert client.version() == ollama.version
-        assert MODEL in listed
-        assert listed[MODEL].size_bytes > 0
-        assert listed[MODEL].modified_at is not None
-        assert shown.capabilities is not None
-        assert {"completion", "tools", "thinking"} <= shown.capabilities
-        assert shown.context_tokens
-
-
-def test_a_model_is_loaded_listed_and_unloaded(ollama: FakeOllama) -> None:
-    with client_of(ollama) as client:
-        client.load(MODEL, Params())
-        client.load(MODEL, Params(keep_alive="10m"))
-        loaded = client.ps()
-        client.unload(MODEL)
-
-        assert [model.name for model in loaded] == [MODEL]
-        assert loaded[0].context_tokens == ollama.default_num_ctx
-        assert loaded[0].expires_at is not None
-        assert client.ps() == ()
-
-
 def test_loading_for_ever_is_a_far_day(ollama: FakeOllama) -> None:
     with client_of(ollama) as client:
         client.load(MODEL, Params(keep_alive=-1))
@@ -95,13 +68,6 @@ def test_copies_and_deletions(ollama: FakeOllama) -> None:
             client.delete("twin:1")
         with pytest.raises(ModelNotFound):
             client.copy("nobody:1", "x:1")
-
-
-def test_an_embedding_comes_back_as_bytes(ollama: FakeOllama) -> None:
-    with client_of(ollama) as client:
-        body = client.embed(b'{"model":"nomic-embed-text","input":["a","b"]}', timeout_s=5)
-
-    assert len(json.loads(body)["embeddings"]) == 2
 
 
 FAULTY: dict[str, Any] = {

@@ -31,7 +31,6 @@ from gateway.core.events import (
 )
 from gateway.errors import CapabilityMissing, GatewayError, InvalidRequest, UpstreamError
 from gateway.policy.emulation import answer, structured_output, tool_choice
-from gateway.policy.emulation.plans import Enough
 from gateway.policy.emulation.thinking import Memory
 from gateway.schemas.settings import RuntimeSettings
 from tests.policy.values import Plan, Upstreams, chat, flat, model
@@ -76,7 +75,6 @@ class Run:
         *scripts: Sequence[Sequence[Event]],
         behaviour: RuntimeSettings | None = None,
         memory: Memory | None = None,
-        take: int | None = None,
         **plan: Any,
     ) -> None:
         self.upstreams = Upstreams(*scripts)
@@ -84,18 +82,13 @@ class Run:
         self.plan = Plan(request, **plan)
         self.batches: list[Sequence[Event]] = []
 
-        def sink(events: Sequence[Event]) -> None:
-            self.batches.append(events)
-            if take is not None and len(self.batches) == take:
-                raise Enough
-
         try:
             answer.produce(
                 request,
                 self.plan,
                 behaviour or RuntimeSettings(),
                 self.upstreams,
-                sink,
+                self.batches.append,
                 self.notices.append,
                 memory or Memory(),
             )
@@ -558,13 +551,6 @@ def test_an_empty_answer_passes() -> None:
     assert run.events == [t(" "), Finish("length", USAGE)]
 
 
-def test_a_failure_passes() -> None:
-    run = Run(JSON, [[t(" ")], [Failed(UpstreamError("died"))]], model=THINKER)
-
-    assert run.error.message == "died"
-    assert run.calls == 1
-
-
 def test_a_completion_is_checked_too() -> None:
     request = CompletionRequest("m", ("p",), Params(format="json"))
 
@@ -857,15 +843,6 @@ def test_best_effort_asks_only_once(script: Any, events: list[Event]) -> None:
     assert run.events == events
 
 
-def test_a_failure_of_best_effort_is_told() -> None:
-    failure = [Failed(UpstreamError("odd", code="tool_call_parse_error"))]
-
-    run = Run(forcing(), [failure], behaviour=RuntimeSettings(forced_tool_choice="best_effort"),
-              model=PLAIN)  # fmt: skip
-
-    assert run.error.message == "odd"
-
-
 def test_the_demand_stands_at_the_last_user_or_tool_turn() -> None:
     history = chat(
         Message("user", "q"), Message("tool", "r"), Message("assistant", "a"),
@@ -919,16 +896,6 @@ KINDS = {
     "tools and format": BOTH,
     "forced": forcing(),
 }
-
-
-@pytest.mark.parametrize("request_", KINDS.values(), ids=list(KINDS))
-@pytest.mark.parametrize("take", [1, 2])
-def test_whatever_is_abandoned_is_closed(request_: ChatRequest, take: int) -> None:
-    script = [[th("x")], [th("y")], [t("a")], [STOP]]
-
-    run = Run(request_, script, script, take=take, model=PLAIN)
-
-    assert run.upstreams.closed == [0]
 
 
 events_of_an_answer = st.lists(

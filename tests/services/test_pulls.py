@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -17,6 +16,7 @@ from gateway.runtime.database import Store
 from gateway.store import audit, jobs
 from tests.services.conftest import FakeClock
 from tests.services.sites import Site
+from tests.support.process import until
 
 EVE = Actor("admin", "eve", 7)
 TERN = FakeModel("tern:latest", ("completion",))
@@ -41,14 +41,6 @@ def box() -> Iterator[FakeOllama]:
 def other_box() -> Iterator[FakeOllama]:
     with FakeOllama([TERN]) as ollama:
         yield ollama
-
-
-def until(look: Callable[[], bool], what: str) -> None:
-    """Look again and again, at most ten seconds."""
-    deadline_s = time.monotonic() + 10
-    while not look():
-        assert time.monotonic() < deadline_s, what
-        time.sleep(0.01)
 
 
 def ended(site: Site, pull: Pull) -> Pull:
