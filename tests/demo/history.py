@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from gateway.core.catalog import Model
+from gateway.core.catalog import Loaded, Model
 from gateway.core.usage import Admission, Settlement
 from gateway.schemas.key import Key
 from gateway.schemas.server import Server
+from gateway.store.usage import memory
 from gateway.store.usage.records import Entry
 
 DAYS = 14
@@ -25,6 +26,10 @@ _FAILURES = (
     (504, "upstream_timeout", "Ollama was silent for too long."),
     (499, "client_closed", "The client closed the connection."),
 )
+
+
+_WINDOWS = (8_192, 32_768)
+_REASONS = ("window", "idle", "evicted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,22 @@ def entries(
             if at < now - timedelta(minutes=1):
                 yield _entry(callers, servers, at, dice)
         hour += timedelta(hours=1)
+
+
+def stays(
+    models: Sequence[Model], now: datetime, dice: random.Random
+) -> Iterator[tuple[datetime, dict[str, Loaded]]]:
+    """Give what was in the memory of a server over the last days, at each change."""
+    at = now - memory.KEPT
+    while at < now:
+        held = dice.sample(models, dice.randint(0, min(2, len(models))))
+        yield at, {one.name: _loaded(one, dice.choice(_WINDOWS)) for one in held}
+        at += timedelta(hours=dice.uniform(1, 8))
+
+
+def _loaded(model: Model, window: int) -> Loaded:
+    size = model.size_bytes + window * 100_000
+    return Loaded(model.name, size, size, window)
 
 
 def _entry(
@@ -91,7 +112,8 @@ def _answered(
     thinks = bool(model.can("thinking"))
     reasoning = int(completion * dice.uniform(0.3, 0.7)) if thinks else 0
     speed = max(6.0, 9e10 / max(model.size_bytes, 1e9) * dice.uniform(0.8, 1.1))
-    load_ms = dice.uniform(1_500, 9_000) if dice.random() < 0.05 else dice.uniform(20, 60)
+    is_load = dice.random() < 0.05
+    load_ms = dice.uniform(1_500, 9_000) if is_load else dice.uniform(20, 60)
     prompt_ms = prompt / dice.uniform(600, 1_400) * 1000
     queue_ms = dice.expovariate(1 / 900) if dice.random() < 0.2 else 0.0
     eval_ms = completion / speed * 1000
@@ -115,6 +137,8 @@ def _answered(
         ollama_prompt_ms=prompt_ms,
         ollama_eval_ms=eval_ms,
         upstream_calls=1,
+        context_tokens=dice.choice(_WINDOWS),
+        load_reason=dice.choices(_REASONS, (5, 3, 2))[0] if is_load else "",
         had_thinking=reasoning > 0,
     )
 

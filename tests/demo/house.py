@@ -13,7 +13,7 @@ from gateway import services
 from gateway.config import Settings
 from gateway.core.admin import SYSTEM
 from gateway.core.catalog import Model
-from gateway.store.usage import records
+from gateway.store.usage import memory, records
 from gateway.web.context import Services
 from tests.demo import history
 
@@ -71,6 +71,11 @@ def furnish(settings: Settings, ollamas: dict[str, str]) -> Made:
         past = history.entries(callers, parts.catalog.servers(), now, random.Random(7))
         while batch := list(islice(past, _BATCH)):
             parts.store.write(records.write, batch, worker="demo", now=now)
+        for server in parts.catalog.servers():
+            own = [model for model in everyday if server.id in model.server_ids]
+            for at, loaded in history.stays(own, now, random.Random(server.id)):
+                gone = dict.fromkeys((model.name for model in own), "evicted" if loaded else "idle")
+                parts.store.write(memory.note, server.id, loaded, gone, at)
     return Made(secrets, "llama3.2")
 
 
