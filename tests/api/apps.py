@@ -17,6 +17,8 @@ from werkzeug.test import TestResponse
 from gateway import create_app
 from gateway.config import Settings
 from gateway.core.admin import SYSTEM
+from gateway.core.requests import CallDetail
+from gateway.store.usage import request_queries
 from gateway.web.context import Services, of
 from tests.support.database import prepare
 
@@ -82,6 +84,15 @@ class App:
     def get(self, path: str) -> TestResponse:
         """Get what stands at a path."""
         return self.send("GET", path)
+
+    def record(self, answer: TestResponse) -> CallDetail:
+        """Return what is kept of the call that got this answer."""
+        usage = self.services.usage
+        usage.start()
+        usage.flush(5)
+        usage.stop()
+        request_id = answer.headers["x-request-id"]
+        return self.services.store.read(request_queries.detail, request_id)
 
 
 class Address(Protocol):

@@ -196,17 +196,35 @@ def test_a_failure_before_the_first_line_is_a_status(app: App, ollama: FakeOllam
     assert answer.get_json() == {"error": "no such thing"}
 
 
-def test_a_chat_is_recorded_and_needs_the_scope_of_chat(app: App, ollama: FakeOllama) -> None:
-    body = {"model": "llama3.2", "messages": TURN, "stream": False}
-    app.use_key(scopes=["completions"])
-    refused = app.post("/api/chat", body)
-    app.use_key(scopes=["chat"])
+ASKED: dict[str, tuple[str, dict[str, Any]]] = {
+    "chat": ("chat", {"model": "llama3.2", "messages": TURN}),
+    "generate": ("completions", {"model": "llama3.2", "prompt": "When?"}),
+    "embed": ("embeddings", {"model": "nomic-embed-text", "input": "tide"}),
+    "embeddings": ("embeddings", {"model": "nomic-embed-text", "prompt": "tide"}),
+}
 
-    answer = app.post("/api/chat", body)
+
+@pytest.mark.parametrize("name", ASKED)
+def test_a_call_has_the_scope_forced_values_limits_and_record_of_every_call(
+    app: App, ollama: FakeOllama, name: str
+) -> None:
+    scope, body = ASKED[name]
+    path = f"/api/{name}"
+    app.use_key(scopes=[other for other in DEFAULT_SCOPES if other != scope])
+    refused = app.post(path, body)
+    app.use_key(scopes=[scope], requests_per_minute=1, forced_params={"num_ctx": 1024})
+    answer = app.post(path, body)
+    limited = app.post(path, body)
     app.use_key()
+    found, sent = app.record(answer), ollama.requests[-1]
 
     assert refused.status_code == 403
-    assert answer.status_code == 200
+    assert limited.status_code == 429
+    assert list(limited.get_json()) == ["error"]
+    assert limited.headers["x-ratelimit-limit-requests"] == "1"
+    assert sent.json["options"]["num_ctx"] == 1024
+    assert (found.row.endpoint, found.row.status) == (f"api_{name}", 200)
+    assert found.row.prompt_tokens > 0
 
 
 BAD: dict[str, dict[str, Any]] = {

@@ -6,12 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from werkzeug.test import TestResponse
 
 from fake_ollama import FakeOllama
 from gateway.core.admin import SYSTEM
-from gateway.core.requests import CallDetail
-from gateway.store.usage import request_queries
 from tests.api.apps import APIS, App, application
 from tests.support.asking import asked
 
@@ -21,14 +18,6 @@ def app(tmp_path: Path, ollama: FakeOllama) -> Iterator[App]:
     with application(tmp_path, ollama) as app:
         app.use_key(opus_model="qwen3:8b", haiku_model="llama3.2")
         yield app
-
-
-def record(app: App, answer: TestResponse) -> CallDetail:
-    usage = app.services.usage
-    usage.start()
-    usage.flush(5)
-    usage.stop()
-    return app.services.store.read(request_queries.detail, answer.headers["x-request-id"])
 
 
 @pytest.mark.parametrize("api", APIS)
@@ -42,7 +31,7 @@ def test_the_keys_model_answers_under_the_name_asked_for(
 
 
 def test_the_record_holds_both_names(app: App) -> None:
-    found = record(app, app.ask("messages", model="claude-3-5-haiku-20241022"))
+    found = app.record(app.ask("messages", model="claude-3-5-haiku-20241022"))
 
     assert found.requested_model == "claude-3-5-haiku-20241022"
     assert found.row.model == "llama3.2"
@@ -53,7 +42,7 @@ def test_a_model_that_is_not_there_any_more_is_passed_over(app: App) -> None:
     qwen = next(one for one in app.services.catalog.models() if one.name == "qwen3:8b")
     app.services.models.enable([qwen.id], False, SYSTEM)
 
-    assert record(app, app.ask("chat", model="opus")).row.model == "llama3.2"
+    assert app.record(app.ask("chat", model="opus")).row.model == "llama3.2"
 
 
 def test_one_model_is_found_by_its_role_and_the_list_stays_that_of_models(app: App) -> None:
