@@ -21,7 +21,8 @@ from gateway.web.context import services
 def native_version() -> Response:
     """Return the version of Ollama behind the gateway."""
     servers = services().scheduler.servers.values()
-    return as_json(models.render_version(server.version for server in servers))
+    enabled = [server.version for server in servers if server.server.enabled]
+    return as_json(models.render_version(enabled))
 
 
 @bp.get("/api/tags", strict_slashes=False)
