@@ -41,6 +41,7 @@ GENERATE: Fields = {
     "images": "[]api.ImageData",
 }
 EMBED: Fields = {**_LOAD_FIELDS, "input": "any", "truncate": "bool", "dimensions": "int"}
+SYSTEMONE: Fields = {**_LOAD_FIELDS, "state": "any", "questions": "any"}
 EMBEDDING: Fields = {**_LOAD_FIELDS, "prompt": "string"}
 SHOW: Fields = {
     "model": "string",

@@ -223,6 +223,16 @@ MINILM = FakeModel(
     parameter_count=22_565_376,
     quantization="F16",
 )
+NIMBLE = FakeModel(
+    "nimble:latest",
+    ("decision",),
+    context_length=8192,
+    embedding_length=1536,
+    size=986_061_892,
+    family="qwen2",
+    parameter_size="1.5B",
+    parameter_count=1_543_714_304,
+)
 HF = FakeModel(
     "hf.co/user/Model-GGUF:Q4_K_M",
     ("completion",),
@@ -277,6 +287,7 @@ DEFAULT_MODELS: tuple[FakeModel, ...] = (
     GEMMA,
     NOMIC,
     MINILM,
+    NIMBLE,
     HF,
     CLOUD,
     VOXTRAL,

@@ -18,6 +18,7 @@ from fake_ollama import (
     routes_inference,
     routes_models,
     routes_pull,
+    routes_systemone,
 )
 from fake_ollama.bending import play
 from fake_ollama.exchange import Exchange
@@ -72,6 +73,7 @@ ROUTES: Mapping[str, Mapping[str, Handler]] = {
     "/api/generate": {"POST": routes_inference.generate_text},
     "/api/embed": {"POST": routes_embed.embed},
     "/api/embeddings": {"POST": routes_embed.embeddings},
+    "/v1/systemone": {"POST": routes_systemone.systemone},
     "/api/tags": {"GET": routes_models.tags, "HEAD": routes_models.tags},
     "/api/show": {"POST": routes_models.show},
     "/api/ps": {"GET": routes_models.ps},
@@ -85,7 +87,7 @@ ROUTES: Mapping[str, Mapping[str, Handler]] = {
 }
 _SCRIPTED_HERE = frozenset(
     {"/api/chat", "/api/generate", "/api/embed", "/api/embeddings", "/api/pull", "/api/push"}
-    | {"/api/create"}
+    | {"/api/create", "/v1/systemone"}
 )
 """These take their scripts themselves, once the request has passed their checks."""
 

@@ -215,9 +215,13 @@ class FakeOllama(Witness):
         return self.rng.uniform(low, high) if high else 0.0
 
     @property
-    def counts_cached(self) -> bool:
+    def version_numbers(self) -> tuple[int, ...]:
         parts = self.version.split("-")[0].split(".")
-        return tuple(int(part) for part in parts if part.isdigit()) >= _CACHED_SINCE
+        return tuple(int(part) for part in parts if part.isdigit())
+
+    @property
+    def counts_cached(self) -> bool:
+        return self.version_numbers >= _CACHED_SINCE
 
     def offered(self, name: str) -> FakeModel | None:
         """The model the fake registry has under a name."""

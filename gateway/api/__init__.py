@@ -9,7 +9,6 @@ bp = Blueprint("api", __name__)
 from gateway.api import (  # noqa: E402,F401
     counting,
     description,
-    embeddings,
     generate,
     health,
     hooks,
@@ -17,4 +16,5 @@ from gateway.api import (  # noqa: E402,F401
     models,
     native,
     responses,
+    whole,
 )

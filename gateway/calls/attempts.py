@@ -134,8 +134,9 @@ def run(
     prepared: PreparedCall,
     num_ctx: int | None,
     work: Callable[[Attempt, Slot], T],
+    unfit: frozenset[int] = frozenset(),
 ) -> T:
-    """Return what `work` returns for the first server that does not fail.
+    """Return what `work` returns for the first server that does not fail and is not `unfit`.
 
     It holds the slot while it runs. Raises the error of the last try, unless that only says that no
     other server is left.
@@ -147,7 +148,8 @@ def run(
         attempt = Attempt(active, limits_of(prepared, active.behaviour))
         try:
             with attempt:
-                return _on_a_server(active, attempt, prepared, num_ctx, retries.excluded, work)
+                excluded = retries.excluded | unfit
+                return _on_a_server(active, attempt, prepared, num_ctx, excluded, work)
         except tasks.Cancelled:
             if active.reason is not None or attempt.error is None:
                 raise

@@ -19,11 +19,20 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 from gateway.calls.prepare import PreparedCall
-from gateway.core.chat import ChatRequest, CompletionRequest, EmbedRequest, Json, Media, Request
+from gateway.core.chat import (
+    ChatRequest,
+    CompletionRequest,
+    DecisionRequest,
+    EmbedRequest,
+    Json,
+    Media,
+    Sendable,
+)
 from gateway.core.options import KEYS, OPTIONS
 from gateway.ollama import wire
+from gateway.policy import estimate
 
-R = TypeVar("R", bound=ChatRequest | CompletionRequest | EmbedRequest)
+R = TypeVar("R", bound=Sendable)
 
 MAX_CHARS: Final = 1_000
 _ROOT: Final = (
@@ -41,7 +50,7 @@ class Sent:
     window is one of the model's steps."""
 
     prepared: PreparedCall
-    request: Request | EmbedRequest
+    request: Sendable
     choice: int = 0
     took_step: bool = False
 
@@ -121,9 +130,11 @@ def as_text(body: Mapping[str, Json], limit: int) -> str:
     return "".join(pieces)[:limit]
 
 
-def _values(request: Request | EmbedRequest, choice: int) -> dict[str, Json]:
+def _values(request: Sendable, choice: int) -> dict[str, Json]:
     """Return what a request says at the root and in its options, texts by their size."""
-    seed_offset = 0 if isinstance(request, EmbedRequest) else choice % request.n
+    seed_offset = 0
+    if isinstance(request, ChatRequest | CompletionRequest):
+        seed_offset = choice % request.n
     fields = wire.fields_of(request.params, seed_offset)
     values = {name: _shown(value) for name, value in fields.get("options", {}).items()}
     values |= {name: fields[name] for name in _ROOT if name in fields}
@@ -157,7 +168,7 @@ def _known(name: str) -> str:
     return name if plain in KEYS or plain == "max_tokens" else "…"
 
 
-def _counts(request: Request | EmbedRequest, choice: int) -> dict[str, Json]:
+def _counts(request: Sendable, choice: int) -> dict[str, Json]:
     counts: dict[str, Json] = {"path": wire.path_of(request)}
     match request:
         case ChatRequest(messages=messages):
@@ -172,6 +183,9 @@ def _counts(request: Request | EmbedRequest, choice: int) -> dict[str, Json]:
         case EmbedRequest(inputs=inputs):
             counts["texts"] = len(inputs)
             texts = list(inputs)
+        case DecisionRequest(questions=questions):
+            counts["questions"] = len(questions)
+            texts = list(estimate.texts_of(request))
     counts["characters"] = sum(map(len, texts))
     return counts
 

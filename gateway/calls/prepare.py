@@ -10,7 +10,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, TypeVar
 
 from gateway.calls.media import MediaFetcher
 from gateway.core.catalog import Alias, Model, Resolved
@@ -19,6 +19,7 @@ from gateway.core.chat import (
     Call,
     ChatRequest,
     CompletionRequest,
+    DecisionRequest,
     EmbedRequest,
     Message,
     Request,
@@ -34,6 +35,7 @@ from gateway.schemas.key import Key
 from gateway.schemas.settings import RuntimeSettings
 
 log = logging.getLogger(__name__)
+R = TypeVar("R", EmbedRequest, DecisionRequest)
 
 _PREFIX_CHARS = 2_000
 _FALLBACK_CODES = frozenset(
@@ -125,15 +127,42 @@ class Preparer:
     def prepare_embedding(
         self, request: EmbedRequest, key: Key, run: Run = run_here
     ) -> tuple[PreparedCall, EmbedRequest]:
-        """Prepare an embedding request; returns the effective request beside it.
+        """Prepare an embedding request; returns the effective request beside it. Raises as
+        `prepare` does."""
+        behaviour = self.behaviour()
+        resolved = self._resolve(request.model, key, behaviour)
+        return self._prepare_whole(request, request.inputs, key, resolved, behaviour, run)
 
-        In `PreparedCall` the texts stand as prompts, for records and estimates.
+    def prepare_decision(
+        self, request: DecisionRequest, key: Key, run: Run = run_here
+    ) -> tuple[PreparedCall, DecisionRequest]:
+        """Prepare questions for a decision model; returns the effective request beside it. Raises
+        as `prepare` does.
+
+        What Ollama counts does not teach the estimates: some models read the state once for each
+        question.
         """
         behaviour = self.behaviour()
         resolved = self._resolve(request.model, key, behaviour)
+        capability.check_decisions(resolved.model)
+        texts = run(estimate.texts_of, request)
+        prepared, effective = self._prepare_whole(request, texts, key, resolved, behaviour, run)
+        return replace(prepared, size=Size(), prefix=_prefix(prepared.request)), effective
+
+    def _prepare_whole(
+        self,
+        request: R,
+        prompts: tuple[str, ...],
+        key: Key,
+        resolved: Resolved,
+        behaviour: RuntimeSettings,
+        run: Run,
+    ) -> tuple[PreparedCall, R]:
+        """Prepare what is answered as a whole. In `PreparedCall` its texts stand as prompts, for
+        records and estimates."""
         applied = apply.apply(request, apply.layers_of(key, resolved), behaviour)
         effective = applied.request
-        texts = CompletionRequest(request.model, request.inputs, effective.params)
+        texts = CompletionRequest(request.model, prompts, effective.params)
         call = Call(texts, ignored=request.ignored, end_user=request.end_user)
         measured = run(estimate.size, texts)
         tokens = measured.tokens(self.factors.of(resolved.model.name))

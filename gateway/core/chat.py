@@ -252,3 +252,54 @@ class Embeddings:
     prompt_tokens: int
     total_ns: int = 0
     load_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One typed question. `instructions` is a text, or JSON that the model reads as text.
+
+    `criteria` are of a `choice` its options, each with what it means or None where its name says
+    it; of a `noul` (how likely is it true?) what `false` and `true` mean, None for nothing in
+    particular; of a `score` its levels, from the lowest to the highest.
+    """
+
+    kind: Literal["choice", "noul", "score"]
+    instructions: Json
+    criteria: Mapping[str, str | None] | tuple[str, ...] | None = None
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Under which keys the answer has probabilities: options, or numbers of levels."""
+        if isinstance(self.criteria, tuple):
+            return tuple(map(str, range(len(self.criteria))))
+        return tuple(self.criteria or ())
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionRequest:
+    """Questions about one state, by name (`/v1/systemone`).
+
+    `state` is a text, or JSON that the model reads as text. `extra` is the dialect's own.
+    """
+
+    model: str
+    state: Json
+    questions: Mapping[str, Question]
+    params: Params = field(default_factory=Params)
+    ignored: tuple[str, ...] = ()
+    end_user: str = ""
+    extra: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """The answers by the name of their question, in the order of the questions: as Ollama gave
+    them, each found to fit its question."""
+
+    answers: Mapping[str, Mapping[str, Json]]
+    prompt_tokens: int
+    completion_tokens: int
+
+
+Sendable: TypeAlias = Request | EmbedRequest | DecisionRequest
+"""What can be sent to Ollama."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from gateway.dialects.base import Endpoint
 from gateway.dialects.chat.dialect import CHAT
 from gateway.dialects.completions.dialect import COMPLETIONS
+from gateway.dialects.decisions.dialect import DECISIONS
 from gateway.dialects.embeddings import EMBEDDINGS
 from gateway.dialects.messages.answer import ANTHROPIC
 from gateway.dialects.messages.dialect import MESSAGES
@@ -17,12 +18,15 @@ from gateway.dialects.native.generate import API_GENERATE
 from gateway.dialects.native.models import PS, SHOW, TAGS, VERSION
 from gateway.dialects.native.words import NATIVE
 from gateway.dialects.responses.dialect import RESPONSES
+from gateway.dialects.systemone.dialect import SYSTEMONE
 
 DIALECTS = (CHAT, COMPLETIONS, RESPONSES, MESSAGES, API_CHAT, API_GENERATE)
 EMBEDDING_DIALECTS = (EMBEDDINGS, API_EMBED, API_EMBEDDINGS)
+DECISION_DIALECTS = (DECISIONS, SYSTEMONE)
 ENDPOINTS: tuple[Endpoint, ...] = (
     CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES, MESSAGES, MODELS,
     API_CHAT, API_GENERATE, API_EMBED, API_EMBEDDINGS, TAGS, SHOW, PS, VERSION,
+    DECISIONS, SYSTEMONE,
 )  # fmt: skip
 LOAD = "load"
 """The scope of requests without a prompt, which only bring a model into memory."""

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Literal, Protocol
 
-from gateway.core.chat import Call, Embeddings, EmbedRequest, Envelope, Json
+from gateway.core.chat import (
+    Call,
+    DecisionRequest,
+    Decisions,
+    Embeddings,
+    EmbedRequest,
+    Envelope,
+    Json,
+)
 from gateway.core.events import Batch, Reply
 from gateway.dialects.shared.sse import MEDIA_TYPE
 from gateway.errors import GatewayError
@@ -121,6 +129,18 @@ class EmbeddingDialect(Endpoint):
 
     parse: Callable[[Json, Reading], EmbedRequest]
     render: Callable[[Embeddings, EmbedRequest], bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionDialect(Endpoint):
+    """An endpoint that answers typed questions, and the language it is spoken to in.
+
+    `parse` reads a decoded JSON body and raises InvalidRequest; `render` returns the whole answer
+    as JSON.
+    """
+
+    parse: Callable[[Json, Reading], DecisionRequest]
+    render: Callable[[Decisions, DecisionRequest], bytes]
 
 
 def frames(

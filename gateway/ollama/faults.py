@@ -45,6 +45,7 @@ _PROMPT_PARAM: Final = {
     "/api/chat": "messages",
     "/api/generate": "prompt",
     "/api/embed": "input",
+    "/v1/systemone": "state",
 }
 
 _OVERFLOW: Final = re.compile(
@@ -157,6 +158,8 @@ def _of_status(status: int, said: Said, retry_after: str | None, endpoint: str) 
             return Forbidden(text, code="upstream_forbidden")
         case 404 if _MODEL_GONE.search(text):
             return ModelNotFound(text, param="model")
+        case 404 | 405 if endpoint == "/v1/systemone":
+            return too_old_for_decisions()
         case 404 | 405:
             return UpstreamError(
                 "The Ollama server does not know this endpoint; it may be too old.",
@@ -204,6 +207,15 @@ def is_bad_schema(error: GatewayError) -> bool:
 def is_cut_call(error: GatewayError) -> bool:
     """Whether a tool call ended before it was whole."""
     return error.code == "tool_call_parse_error" and _CUT_CALL in error.message
+
+
+def too_old_for_decisions() -> CapabilityMissing:
+    """Return the error for decisions on a server that does not know them yet."""
+    return CapabilityMissing(
+        "Decisions need Ollama 0.35 or later, and the server of this model is older.",
+        code="decisions_not_supported",
+        param="model",
+    )
 
 
 def bad_response(what: str) -> UpstreamError:

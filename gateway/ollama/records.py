@@ -66,10 +66,17 @@ class Vectors(msgspec.Struct):
     error: Any = None
 
 
+class Decided(msgspec.Struct):
+    answers: dict[str, dict[str, Any]] | None = None
+    usage: Any = None
+    error: Any = None
+
+
 UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 read_line: Final = msgspec.json.Decoder(Line).decode
 _read_last: Final = msgspec.json.Decoder(Last).decode
 read_vectors: Final = msgspec.json.Decoder(Vectors).decode
+read_decided: Final = msgspec.json.Decoder(Decided).decode
 
 
 class Counts:

@@ -26,12 +26,14 @@ import orjson
 from gateway.core.chat import (
     ChatRequest,
     CompletionRequest,
+    DecisionRequest,
     Embeddings,
     EmbedRequest,
     Json,
     Message,
     Params,
-    Request,
+    Question,
+    Sendable,
     Tool,
 )
 from gateway.core.events import Event, Failed, Finish, TextDelta, ThinkingDelta, ToolCallDone, Usage
@@ -47,7 +49,7 @@ _BOM: Final = b"\xef\xbb\xbf"
 # -- requests --------------------------------------------------------------------------------------
 
 
-def path_of(request: Request | EmbedRequest) -> str:
+def path_of(request: Sendable) -> str:
     """Return where a request goes at Ollama."""
     match request:
         case ChatRequest():
@@ -56,14 +58,16 @@ def path_of(request: Request | EmbedRequest) -> str:
             return "/api/generate"
         case EmbedRequest():
             return "/api/embed"
+        case DecisionRequest():
+            return "/v1/systemone"
 
 
-def encode(request: Request | EmbedRequest, name: str, choice: int = 0) -> bytes:
+def encode(request: Sendable, name: str, choice: int = 0) -> bytes:
     """Return the bytes of `body`. Raises InvalidRequest for a value JSON cannot hold."""
     return _dump(body(request, name, choice))
 
 
-def body(request: Request | EmbedRequest, name: str, choice: int = 0) -> dict[str, Json]:
+def body(request: Sendable, name: str, choice: int = 0) -> dict[str, Json]:
     """Return what is posted to `path_of(request)` for one choice of a request; `name` is Ollama's
     own tag of the model."""
     match request:
@@ -79,6 +83,8 @@ def body(request: Request | EmbedRequest, name: str, choice: int = 0) -> dict[st
             return _generate_body(request, name, choice)
         case EmbedRequest():
             return _embed_body(request, name)
+        case DecisionRequest():
+            return _decision_body(request, name)
 
 
 def fields_of(params: Params, seed_offset: int = 0) -> dict[str, Json]:
@@ -148,6 +154,25 @@ def _embed_body(request: EmbedRequest, name: str) -> dict[str, Json]:
     if params.options:
         found["options"] = dict(params.options)
     return found
+
+
+def _decision_body(request: DecisionRequest, name: str) -> dict[str, Json]:
+    params = request.params
+    found: dict[str, Json] = {
+        "model": name,
+        "state": request.state,
+        "questions": {name: _question(question) for name, question in request.questions.items()},
+    }
+    if params.keep_alive is not None:
+        found["keep_alive"] = _keep_alive(params.keep_alive)
+    if params.options:
+        found["options"] = dict(params.options)
+    return found
+
+
+def _question(question: Question) -> dict[str, Json]:
+    found = {"type": question.kind, "instructions": question.instructions}
+    return found if question.criteria is None else {**found, "criteria": question.criteria}
 
 
 def _message(message: Message) -> dict[str, Json]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.dialects import SCOPES
-from gateway.openapi import chat, messages, native, paths, responses, shared
+from gateway.openapi import chat, decisions, messages, native, paths, responses, shared
 from gateway.openapi.parts import Schema
 from gateway.version import VERSION
 
@@ -51,6 +51,7 @@ def document(*fragments: Mapping[str, Any]) -> Schema:
                 **responses.SCHEMAS,
                 **messages.SCHEMAS,
                 **native.SCHEMAS,
+                **decisions.SCHEMAS,
             },
         },
     }

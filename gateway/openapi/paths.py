@@ -81,6 +81,20 @@ def _with_key() -> dict[str, Schema]:
             "EmbeddingList",
             explains=True,
         ),
+        "post /v1/decisions": _operation(
+            "createDecision",
+            "Answer typed questions with probabilities.",
+            "DecisionRequest",
+            "Decision",
+            explains=True,
+        ),
+        "post /v1/systemone": _operation(
+            "systemOne",
+            "Answer typed questions with probabilities, as Ollama does.",
+            "SystemOneRequest",
+            "SystemOneResponse",
+            explains=True,
+        ),
         "post /v1/responses": _operation(
             "createResponse",
             "Answer an input, keeping the response for later turns.",

@@ -23,7 +23,7 @@ from typing import Final
 import orjson
 
 from gateway.core import text_kinds
-from gateway.core.chat import ChatRequest, EmbedRequest, Json, Request
+from gateway.core.chat import ChatRequest, DecisionRequest, EmbedRequest, Json, Request
 from gateway.errors import InvalidRequest
 
 PER_PROMPT: Final = 4
@@ -100,6 +100,16 @@ def size(request: Request | EmbedRequest) -> Size:
             f"The texts of a request may have at most {MAX_CHARS:,} characters together."
         )
     return Size(units("\n".join(texts)), messages, images)
+
+
+def texts_of(request: DecisionRequest) -> tuple[str, ...]:
+    """Return what a decision model reads: the state, then each question."""
+    state = request.state if isinstance(request.state, str) else _json(request.state)
+    questions = (
+        _json([name, question.instructions, question.criteria])
+        for name, question in request.questions.items()
+    )
+    return (state, *questions)
 
 
 def units(text: str) -> ByKind:

@@ -14,7 +14,7 @@ from fake_ollama import FakeOllama
 from gateway.admin.usage import commands
 from gateway.admin.usage.explained import Upstream
 from gateway.core.chat import Json
-from gateway.dialects import DIALECTS, EMBEDDING_DIALECTS
+from gateway.dialects import DECISION_DIALECTS, DIALECTS, EMBEDDING_DIALECTS
 from gateway.dialects.base import Endpoint
 from gateway.dialects.messages.answer import ANTHROPIC
 
@@ -111,3 +111,14 @@ def test_every_api_has_its_command(shared_ollama: FakeOllama, endpoint: Endpoint
 def test_what_is_no_endpoint_has_no_command() -> None:
     assert commands.for_gateway(recorded("models"), "http://gateway") is None
     assert commands.for_ollama(recorded(), Upstream("m", "/api/'; rm", {})) is None
+
+
+@pytest.mark.parametrize("name", [dialect.name for dialect in DECISION_DIALECTS])
+def test_questions_have_a_placeholder(name: str) -> None:
+    to_gateway = commands.for_gateway(recorded(name), "http://gateway")
+    to_ollama = commands.for_ollama(recorded(name), Upstream("m", "/v1/systemone", {}))
+
+    for command in (to_gateway, to_ollama):
+        assert command is not None
+        assert "questions" in command.text
+        assert '"stream"' not in command.text

@@ -9,10 +9,10 @@ from typing import Any
 
 from gateway.api import storing
 from gateway.calls.active_call import ActiveCall, CallParts
-from gateway.calls.embeddings import embed
 from gateway.calls.prepare import PreparedCall
 from gateway.calls.produce import produce
 from gateway.calls.records import Caller
+from gateway.calls.whole import embed
 from gateway.core.admin import SYSTEM
 from gateway.core.chat import EmbedRequest
 from gateway.core.events import fold

@@ -43,7 +43,8 @@ what it does differently. Rules, decisions and their reasons are in the
 [contract](contract/README.md), terms in the [glossary](glossary.md)."""
 _ABOUT_COMMON = """\
 Ollama's words, taken by every generating endpoint; embeddings take the time limits, `keep_alive`
-and `truncate`. What each one means stands in [parameters](parameters.md)."""
+and `truncate`, decisions the time limits and `keep_alive`. What each one means stands in
+[parameters](parameters.md)."""
 _ABOUT_ERRORS = """\
 OpenAI's form: `{"error": {"message", "type", "param", "code"}}`. Anthropic's form, on paths with
 `/messages`: `{"type": "error", "error": {"type", "message"}, "request_id"}`. Ollama's, on paths

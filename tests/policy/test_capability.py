@@ -24,6 +24,7 @@ REFUSED: dict[str, Any] = {
     "chat": ("embedding", chat(), RuntimeSettings(), "chat_not_supported", "model"),
     "completion": ("embedding", CompletionRequest("m", ("p",)), RuntimeSettings(),
      "chat_not_supported", "model"),
+    "chat of decisions": ("decision", chat(), RuntimeSettings(), "chat_not_supported", "model"),
 }  # fmt: skip
 
 
@@ -110,3 +111,27 @@ def test_a_completion_is_settled_too() -> None:
     settled = capability.settle(request, model("m:1", capabilities="completion"))
 
     assert settled == CompletionRequest("m", ("p",))
+
+
+@pytest.mark.parametrize("can", ["completion", "embedding", ""])
+def test_a_model_without_the_capability_decides_nothing(can: str) -> None:
+    with pytest.raises(CapabilityMissing) as caught:
+        capability.check_decisions(model("m:1", capabilities=can))
+
+    assert (caught.value.code, caught.value.param) == ("decisions_not_supported", "model")
+
+
+@pytest.mark.parametrize("can", ["decision", "completion decision", None])
+def test_a_model_that_may_decide_is_asked(can: str | None) -> None:
+    capability.check_decisions(model("m:1", capabilities=can))
+
+
+VERSIONS = {
+    "": True, "0.34.9": False, "0.35.0": True, "0.35.0-rc1": True, "0.4.1": False, "1.0.0": True,
+    "0.0.0": True, "main": True,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("version", "knows"), VERSIONS.items(), ids=VERSIONS)
+def test_an_old_server_knows_no_decisions(version: str, knows: bool) -> None:
+    assert capability.knows_decisions(version) is knows

@@ -15,16 +15,27 @@ from typing import Final
 from gateway.admin.usage.explained import Upstream, fields_of
 from gateway.core.chat import Json
 from gateway.core.requests import CallDetail
-from gateway.dialects import DIALECTS, EMBEDDING_DIALECTS
+from gateway.dialects import DECISION_DIALECTS, DIALECTS, EMBEDDING_DIALECTS
 from gateway.dialects.base import Dialect
 from gateway.dialects.messages.answer import ANTHROPIC
 
 PLACEHOLDER: Final = "YOUR PROMPT"
 _MAX_ARGUMENT: Final = 100_000
 """A longer argument may be refused by the system (128 KB on Linux)."""
-_OLLAMAS: Final = {"/api/chat": "messages", "/api/generate": "prompt", "/api/embed": "input"}
+_OLLAMAS: Final = {
+    "/api/chat": "messages",
+    "/api/generate": "prompt",
+    "/api/embed": "input",
+    "/v1/systemone": "state",
+}
 """The field that holds the prompt."""
-_ENDPOINTS: Final = {endpoint.name: endpoint for endpoint in (*DIALECTS, *EMBEDDING_DIALECTS)}
+_ENDPOINTS: Final = {
+    endpoint.name: endpoint for endpoint in (*DIALECTS, *EMBEDDING_DIALECTS, *DECISION_DIALECTS)
+}
+_QUESTIONS: Final[Mapping[str, Json]] = {
+    "decisions": [{"type": "predicate", "instructions": PLACEHOLDER}],
+    "systemone": {"question": {"type": "noul", "instructions": PLACEHOLDER}},
+}
 _MAX_TOKENS: Final = 1_024
 
 
@@ -57,6 +68,8 @@ def for_gateway(call: CallDetail, base: str) -> Command | None:
             **_placeholder(call.requested_model, endpoint.prompt_param or "input"),
             **fields_of(call.explain),
         }
+        if endpoint.name in _QUESTIONS:
+            body["questions"] = _QUESTIONS[endpoint.name]
         if isinstance(endpoint, Dialect):
             body["stream"] = call.row.streamed
         if endpoint.vendor is ANTHROPIC:  # required there, and stronger than the option
@@ -76,6 +89,8 @@ def for_ollama(call: CallDetail, upstream: Upstream) -> Command | None:
     has_texts = body is not None
     if body is None:
         body = {**_placeholder(upstream.model, field), **upstream.fields}
+        if field == "state":
+            body["questions"] = _QUESTIONS["systemone"]
     return Command(_curl(f'"$OLLAMA{upstream.path}"', body), has_texts)
 
 

@@ -88,6 +88,7 @@ def upstream_of(explain: Mapping[str, Json]) -> Upstream | None:
         "tools": _("Tools"),
         "images": _("Images"),
         "texts": _("Texts"),
+        "questions": _("Questions"),
         "characters": _("Characters"),
     }
     return Upstream(

@@ -8,13 +8,18 @@ decides.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from typing import Final
 
 from gateway.core.catalog import Model
 from gateway.core.chat import ChatRequest, Request
 from gateway.errors import CapabilityMissing, InvalidRequest
 from gateway.policy.emulation import thinking
 from gateway.schemas.settings import RuntimeSettings
+
+_VERSION: Final = re.compile(r"(\d{1,9})\.(\d{1,9})")
+_DECISIONS_SINCE: Final = (0, 35)
 
 
 def settle(request: Request, model: Model, think_from: str = "") -> Request:
@@ -34,10 +39,26 @@ def check(request: Request, model: Model, behaviour: RuntimeSettings) -> None:
     where settings forbid those."""
     if model.can("completion") is False and model.can("embedding"):
         raise _missing(model, "chat", "only makes embeddings", "model")
+    if model.can("completion") is False and model.can("decision"):
+        raise _missing(model, "chat", "only answers decisions (/v1/decisions)", "model")
     if isinstance(request, ChatRequest):
         _check_tools(request, model, behaviour)
     elif request.suffix and model.can("insert") is False:
         raise _missing(model, "insert", "cannot fill in the middle", "suffix")
+
+
+def check_decisions(model: Model) -> None:
+    """Raise CapabilityMissing for a model that answers no typed questions."""
+    if model.can("decision") is False:
+        raise _missing(model, "decisions", "answers no decisions: choose a decision model", "model")
+
+
+def knows_decisions(version: str) -> bool:
+    """Whether an Ollama of this version answers decisions; one that does not tell may. Builds of
+    developers are called 0.0.0."""
+    found = _VERSION.match(version)
+    numbers = tuple(map(int, found.groups())) if found else (0, 0)
+    return numbers == (0, 0) or numbers >= _DECISIONS_SINCE
 
 
 def without_unwanted_tools(request: ChatRequest) -> ChatRequest:

@@ -27,17 +27,19 @@ from gateway.core.chat import (
     Call,
     ChatRequest,
     CompletionRequest,
+    DecisionRequest,
     EmbedRequest,
     Json,
     Message,
     Params,
+    Sendable,
 )
 from gateway.core.options import KEYS, OPTIONS, SPELLINGS
 from gateway.policy import context
 from gateway.schemas.key import Key
 from gateway.schemas.settings import RuntimeSettings
 
-R = TypeVar("R", bound=ChatRequest | CompletionRequest | EmbedRequest)
+R = TypeVar("R", bound=Sendable)
 Reason: TypeAlias = Literal["forced", "capped", "not allowed", "unknown", "no use"]
 ReasoningField: TypeAlias = Literal["reasoning_content", "reasoning", "both"]
 
@@ -47,6 +49,8 @@ _RUNNER: Final = frozenset(name for name in KEYS if KEYS[name].runner) - {"num_c
 are steps for the window, requests may not set them either."""
 _CAPS: Final = ("max_tokens_cap", "max_num_ctx")
 _REQUEST: Final = "request"
+_FOR_EMBEDDINGS: Final = frozenset(name for name, rule in KEYS.items() if rule.embeddings)
+_FOR_DECISIONS: Final = frozenset({"keep_alive", "timeout_ms", "num_ctx", "max_num_ctx"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +185,7 @@ class _Merge:
         self.won: dict[str, Json] = {}
         self.sources: dict[str, str] = {}
         self.caps: dict[str, int] = {}
-        self._for_embeddings = isinstance(request, EmbedRequest)
+        self._useful = _useful(request)
         asked = _asked(request.params)
         self._layers = layers
         layered = (
@@ -205,7 +209,7 @@ class _Merge:
                 else:
                     self._decide(name, source, value)
         policy = self.won.get("context_policy", behaviour.context_policy)
-        if policy != "allow" and not self._for_embeddings:
+        if policy != "allow" and self._useful is None:
             self.won.setdefault("truncate", False)
         self._drop_useless(behaviour)
         for name, value in asked.items():
@@ -245,7 +249,7 @@ class _Merge:
     def _cap(self, caps: Mapping[str, int]) -> None:
         """Cut lengths to the limits of the layers."""
         most = caps.get("max_tokens_cap")
-        if most is not None and not self._for_embeddings:
+        if most is not None and self._useful is None:
             wanted = self.won.get("num_predict", -1)
             if wanted < 0 or wanted > most:
                 if self.sources.get("num_predict") == _REQUEST:
@@ -275,14 +279,14 @@ class _Merge:
         return any("context_steps" in override for override in (*plain, *forced) if override)
 
     def _drop_useless(self, behaviour: RuntimeSettings) -> None:
-        """Remove options nobody knows, if the settings say so, and what embeddings have no use
-        for."""
+        """Remove options nobody knows, if the settings say so, and what embeddings and decisions
+        have no use for."""
         for name, source in list(self.sources.items()):
             rule = KEYS.get(name)
             if rule is None and not behaviour.allow_unverified_options:
                 del self.won[name], self.sources[name]
                 self._change(f"options.{name}"[:80], "unknown", told=True)
-            elif self._for_embeddings and (rule is None or not rule.embeddings):
+            elif self._useful is not None and name not in self._useful:
                 del self.won[name], self.sources[name]
                 if source == _REQUEST:
                     self._change(name, "no use")
@@ -291,6 +295,17 @@ class _Merge:
         self.changes.append(Change(name, reason))
         if told:
             self.ignored.append(name)
+
+
+def _useful(request: Sendable) -> frozenset[str] | None:
+    """Return the keys that mean something for a request; None where all may."""
+    match request:
+        case EmbedRequest():
+            return _FOR_EMBEDDINGS
+        case DecisionRequest():
+            return _FOR_DECISIONS
+        case ChatRequest() | CompletionRequest():
+            return None
 
 
 def _asked(params: Params) -> dict[str, Json]:
@@ -317,7 +332,7 @@ def _with_system(request: R, merge: _Merge) -> R:
         if request.params.raw:
             return request  # a raw prompt has no place for it
         return replace(request, system=_joined(system, request.system or "", mode))
-    assert isinstance(request, ChatRequest)  # embeddings have no use for a system prompt
+    assert isinstance(request, ChatRequest)  # the others have no use for a system prompt
     if not request.messages:
         return request  # it only loads the model; a message would be answered
     return replace(request, messages=_messages(request.messages, system, mode))

@@ -1,0 +1,1 @@
+"""OpenAI's `POST /v1/decisions`: typed questions, answered with probabilities."""

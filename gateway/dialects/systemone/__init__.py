@@ -1,0 +1,1 @@
+"""Ollama's `POST /v1/systemone`: typed questions, answered with probabilities."""
