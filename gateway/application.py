@@ -17,7 +17,6 @@ from gateway.server.middleware import ServerMiddleware
 from gateway.web import context
 
 PAGES = ("/admin", "/auth", "/static", "/bootstrap")
-ADMIN_API = "/api/admin"
 _BUFFERED_BYTES = 64 * 1024
 
 
