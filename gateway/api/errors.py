@@ -26,7 +26,7 @@ MAX_RETRY_AFTER_S = 60
 _KNOWN_UNSUPPORTED = (
     "moderations", "images", "audio", "files", "batches", "fine_tuning", "vector_stores",
     "assistants", "threads", "realtime", "conversations", "videos", "evals", "containers",
-    "uploads", "skills", "chatkit", "organization",
+    "uploads", "skills", "chatkit", "organization", "rerank", "live", "edits",
 )  # fmt: skip
 
 

@@ -100,6 +100,7 @@ def test_the_front_door_answers_probes(caller: Caller, method: str) -> None:
 
 UNSUPPORTED = [
     ("POST", "/v1/moderations"),
+    ("POST", "/v1/rerank"),
     ("POST", "/v1/images/generations"),
     ("POST", "/v1/images/edits"),
     ("POST", "/v1/audio/transcriptions"),
