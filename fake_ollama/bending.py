@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fake_ollama.encoding import encode_json, encode_line
 from fake_ollama.faults import REFUSALS, Fault
-from fake_ollama.refusals import ConnectionOver, Refused, nested, tool_call_cut
+from fake_ollama.refusals import ConnectionOver, Refused, nested
 from fake_ollama.wire import Cut, Dress
 
 if TYPE_CHECKING:
@@ -150,7 +150,6 @@ _PLAYS: dict[str, Callable[[Exchange, Fault], None]] = {
     "nested_error": _refusal(
         lambda fault: nested(fault.status, fault.message, fault.data.decode() or "server_error")
     ),
-    "tool_args_error": _refusal(lambda fault: tool_call_cut("f")),
     "html_200": _plain(200, "text/html", HTML),
     "html_500": _plain(500, "text/html", HTML),
     "empty_200": _plain(200, "", b""),

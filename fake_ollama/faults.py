@@ -23,7 +23,6 @@ REFUSALS: Mapping[str, str] = {
     "status": "`status` with `body` (JSON value, text or bytes) and `headers`",
     "queue_full": "503 as when the load queue is full",
     "nested_error": "`status` with the runner's JSON nested in the error string",
-    "tool_args_error": "500 for a tool call the runner could not read",
     "html_200": "200 with an HTML page",
     "html_500": "500 with an HTML page",
     "empty_200": "200 with no body and no content type",
