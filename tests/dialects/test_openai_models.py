@@ -102,8 +102,9 @@ def test_callers_are_told_the_window_a_model_is_loaded_with(override: Any, windo
 def test_codex_is_told_what_it_must_know() -> None:
     seeing = Model(2, "b", "b", capabilities=frozenset({"completion", "vision"}))
     vectors = Model(3, "c", "c", capabilities=frozenset({"embedding"}))
+    decides = Model(4, "d", "d", capabilities=frozenset({"decision"}))
     able = replace(QWEN, capabilities=frozenset({"completion", "thinking"}))
-    thinking, plain = codex_models.render([able, seeing, vectors], {QWEN.name: 16_384})
+    thinking, plain = codex_models.render([able, seeing, vectors, decides], {QWEN.name: 16_384})
 
     assert thinking["slug"] == "qwen3:8b"
     assert thinking["context_window"] == 16_384
