@@ -26,7 +26,7 @@ import requests
 from requests.structures import CaseInsensitiveDict
 
 from gateway.core.catalog import Listed, Loaded
-from gateway.core.chat import Json, Params
+from gateway.core.chat import DecisionRequest, EmbedRequest, Json, Params
 from gateway.errors import GatewayError, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from gateway.ollama import capabilities, faults, wire
 from gateway.ollama.addresses import AddressBook
@@ -252,9 +252,13 @@ class OllamaClient:
         """Unload a model from memory, as soon as it is idle."""
         self._do("POST", "/api/generate", {"model": name, "keep_alive": 0})
 
-    def embed(self, body: bytes, *, timeout_s: float = 600) -> bytes:
-        """Send an encoded `/api/embed` request; returns the answer's body."""
-        with self.post("/api/embed", body, read_timeout_s=timeout_s) as upstream:
+    def ask_whole(
+        self, request: EmbedRequest | DecisionRequest, name: str, *, timeout_s: float = 600
+    ) -> bytes:
+        """Send a request that is answered as a whole; returns the answer's body. `name` is
+        Ollama's own tag of the model."""
+        body = wire.encode(request, name)
+        with self.post(wire.path_of(request), body, read_timeout_s=timeout_s) as upstream:
             return upstream.read(timeout_s)
 
     def _ask(

@@ -15,9 +15,15 @@ from typing import Final
 from sqlalchemy.orm import Session
 
 from gateway.core.catalog import Model
-from gateway.core.chat import EmbedRequest, Params
+from gateway.core.chat import (
+    ChatRequest,
+    DecisionRequest,
+    EmbedRequest,
+    Params,
+    Question,
+    Sendable,
+)
 from gateway.errors import CapabilityMissing
-from gateway.ollama import wire
 from gateway.ollama.client import OllamaClient
 from gateway.policy.overrides import apply
 from gateway.runtime.database import Store
@@ -38,18 +44,13 @@ class Loading:
     behaviour: Callable[[], RuntimeSettings]
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
-    def params(
-        self, name: str, server_id: int, keep_alive: float | str | None, *, embeds: bool = False
-    ) -> Params:
-        """Return what a load of a model on a server sends; `embeds` if it is done by embedding."""
-        model = next((one for one in self.known.models() if one.name == name), None)
+    def params(self, request: Sendable, server_id: int, keep_alive: float | str | None) -> Params:
+        """Return what a load of a model on a server sends, when it is done by a `request`."""
+        model = self._model(request.model)
         if model is None:
             return Params(keep_alive=keep_alive)
         params = apply.for_loading(
-            model.override,
-            self.behaviour(),
-            embeds=embeds,
-            trained_tokens=model.context_tokens or 0,
+            model.override, self.behaviour(), request, model.context_tokens or 0
         )
         if keep_alive is None and server_id in model.pinned_on:
             keep_alive = FOREVER
@@ -59,10 +60,16 @@ class Loading:
         """Bring a model into memory; returns when it is there."""
         server_id = client.server.id
         try:
-            client.load(name, self.params(name, server_id, keep_alive))
-        except CapabilityMissing:  # an embedding model is loaded by embedding something
-            params = self.params(name, server_id, keep_alive, embeds=True)
-            client.embed(wire.encode(EmbedRequest(name, ("",), params), name))
+            client.load(name, self.params(ChatRequest(name, ()), server_id, keep_alive))
+        except CapabilityMissing:  # it does not write: it is loaded by what it does
+            model = self._model(name)
+            decides = model is not None and model.can("decision")
+            request = _decision(name) if decides else EmbedRequest(name, ("",))
+            params = self.params(request, server_id, keep_alive)
+            client.ask_whole(replace(request, params=params), name)
+
+    def _model(self, name: str) -> Model | None:
+        return next((one for one in self.known.models() if one.name == name), None)
 
     def pin(self, name: str, server_ids: Sequence[int], pinned: bool) -> None:
         """Remember that a model stays in the memory of servers, or no longer."""
@@ -74,6 +81,11 @@ class Loading:
         if server_ids:
             self.store.write(change)
             self.known.reload()
+
+
+def _decision(name: str) -> DecisionRequest:
+    """Return the least that can be asked."""
+    return DecisionRequest(name, "?", {"loads": Question("noul", "?")})
 
 
 def kept(params: Params, model: Model, server_id: int) -> Params:

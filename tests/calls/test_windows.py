@@ -12,6 +12,7 @@ import pytest
 
 from fake_ollama import FakeOllama, Script
 from gateway.core.admin import SYSTEM
+from gateway.core.chat import ChatRequest
 from gateway.errors import InvalidRequest
 from tests.api.apps import APIS, App, application, told
 from tests.calls.bench import Bench, read, start
@@ -164,7 +165,7 @@ def test_a_load_sends_the_window_that_calls_get(
 ) -> None:
     with application(tmp_path, ollama) as app:
         with_policy(app, context_steps=list(STEPS), **override)
-        params = app.services.operations.loading.params(MODEL, 1, None)
+        params = app.services.operations.loading.params(ChatRequest(MODEL, ()), 1, None)
 
     assert params.options["num_ctx"] == window
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from gateway.core.chat import EmbedRequest
 from gateway.errors import GatewayError, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from gateway.ollama import client as client_module
 from gateway.ollama import framing, http
@@ -167,6 +168,8 @@ def test_a_closed_client_keeps_no_connection() -> None:
 
 # -- whole bodies and refusals ---------------------------------------------------------------------
 
+TEXT = EmbedRequest("m", ("x",))
+
 
 def test_an_answer_that_is_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_module, "MAX_ANSWER_BYTES", 10)
@@ -176,7 +179,7 @@ def test_an_answer_that_is_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) 
         client_of(raw.url) as client,
         pytest.raises(UpstreamError) as caught,
     ):
-        client.embed(b"{}")
+        client.ask_whole(TEXT, "m")
 
     assert caught.value.code == "upstream_line_too_long"
 
@@ -193,7 +196,7 @@ def test_a_whole_answer_has_one_limit(how: str) -> None:
     with RawServer([slow]) as raw, client_of(raw.url) as client:
         try:
             with pytest.raises(UpstreamTimeout):
-                client.embed(b"{}", timeout_s=0.05)
+                client.ask_whole(TEXT, "m", timeout_s=0.05)
         finally:
             over.set()
 

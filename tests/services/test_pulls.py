@@ -21,6 +21,8 @@ from tests.support.process import until
 EVE = Actor("admin", "eve", 7)
 TERN = FakeModel("tern:latest", ("completion",))
 NOMIC = FakeModel("nomic:latest", ("embedding",), dims=8)
+NIMBLE = FakeModel("nimble:latest", ("decision",))
+MODELS = {"words": TERN.name, "vectors": NOMIC.name, "decisions": NIMBLE.name}
 
 
 @pytest.fixture
@@ -33,7 +35,7 @@ def site(store: Store, clock: FakeClock) -> Iterator[Site]:
 
 @pytest.fixture
 def box() -> Iterator[FakeOllama]:
-    with FakeOllama([TERN, NOMIC]) as ollama:
+    with FakeOllama([TERN, NOMIC, NIMBLE], version="0.35.0") as ollama:
         yield ollama
 
 
@@ -145,7 +147,7 @@ def test_a_model_is_loaded_beside_whoever_asked(site: Site, box: FakeOllama):
     assert actions(site) == ["model.load"]
 
 
-@pytest.mark.parametrize("name", ["tern:latest", "nomic:latest"], ids=["words", "vectors"])
+@pytest.mark.parametrize("name", MODELS.values(), ids=MODELS)
 def test_what_is_pinned_stays_in_memory(site: Site, box: FakeOllama, name: str):
     server = site.add(box)
     (pin,) = site.pulls.load(name, [server.id], EVE, for_good=True)

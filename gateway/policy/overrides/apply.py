@@ -134,15 +134,13 @@ def apply(request: R, layers: Layers, behaviour: RuntimeSettings) -> Applied[R]:
 def for_loading(
     override: Mapping[str, Json],
     behaviour: RuntimeSettings,
-    *,
-    embeds: bool = False,
+    request: Sendable,
     trained_tokens: int = 0,
 ) -> Params:
-    """Return what a call without wishes of its own sends of all that decides how a model is loaded:
-    loaded otherwise, the model would be loaded again for its first call."""
-    request: Any = EmbedRequest("", ()) if embeds else ChatRequest("", ())
+    """Return what a call like `request`, without wishes of its own, sends of all that decides how a
+    model is loaded: loaded otherwise, the model would be loaded again for its first call."""
     applied = apply(request, Layers(model=override), behaviour)
-    params: Params = applied.request.params
+    params = applied.request.params
     options = {
         name: value
         for name, value in params.options.items()
@@ -160,7 +158,7 @@ def for_loading(
         options["num_ctx"] = wish.window(0)
     return Params(
         options=options or EMPTY,
-        shift=None if embeds else params.shift,
+        shift=params.shift if isinstance(request, ChatRequest) else None,
         keep_alive=params.keep_alive,
     )
 
