@@ -178,6 +178,38 @@ def test_a_model_is_asked_for_what_it_can(
     assert (answer.status_code, told(answer)["code"], told(answer)["param"]) == (400, code, "model")
 
 
+PREDICATE = {"type": "predicate", "instructions": "It is safe."}
+FORMS: dict[str, dict[str, Any]] = {
+    "decisions": {"model": "nimble", "input": CANARY, "questions": [PREDICATE] * 70},
+    "systemone": {
+        "model": "nimble",
+        "state": CANARY,
+        "questions": {f"q{number}": NOUL for number in range(70)},
+    },
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_call_has_the_limits_and_record_of_every_call(
+    app: App, ollama: FakeOllama, name: str
+) -> None:
+    app.use_key(scopes=["decisions"], requests_per_minute=1)
+    answer = app.post(f"/v1/{name}", FORMS[name], **{"x-gateway-explain": "1"})
+    limited = app.post(f"/v1/{name}", FORMS[name])
+    app.use_key(scopes=["decisions", "chat", "embeddings"])
+    found = app.record(answer)
+
+    assert answer.status_code == 200
+    assert answer.headers["x-ratelimit-limit-requests"] == "1"
+    assert "x-gateway-explain-route" in answer.headers
+    assert (limited.status_code, told(limited)["code"]) == (429, "rate_limit_exceeded")
+    assert (found.row.endpoint, found.row.status) == (name, 200)
+    assert found.row.prompt_tokens == answer.get_json()["usage"]["input_tokens"]
+    assert found.row.completion_tokens == 70
+    assert found.explain["sent"]["path"] == "/v1/systemone"
+    assert CANARY not in str(found)
+
+
 def test_a_key_without_the_scope_is_refused(tmp_path: Path, ollama: FakeOllama) -> None:
     with application(tmp_path, ollama) as app:
         answer = ask(app)

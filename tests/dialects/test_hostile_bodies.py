@@ -7,6 +7,7 @@ corner of the parsers.
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,11 +17,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway import dialects
-from gateway.core.chat import Envelope
+from gateway.core.chat import DecisionRequest, Envelope
 from gateway.core.events import Finish, Reply, ToolCallDone
 from gateway.dialects.base import Reading, frames
 from gateway.dialects.responses import stored as responses_stored
 from gateway.errors import InvalidRequest
+from gateway.ollama import wire
+from gateway.policy import estimate
 from gateway.schemas.settings import RuntimeSettings
 
 PNG = "iVBORw0KGgoAAAAAAAAAAA=="
@@ -225,6 +228,10 @@ def outcome(dialect: Any, body: Any) -> InvalidRequest | None:
     except InvalidRequest as error:
         orjson.dumps(dialect.error_body(error, "req_1"))
         return error
+    if isinstance(call, DecisionRequest):
+        json.loads(wire.encode(call, "m"))
+        assert len(estimate.texts_of(call)) == len(call.questions) + 1
+        return None
     envelope = Envelope("0123456789abcdef01234567", 1, call, "req_1")
     answer = dialect.render([REPLY], envelope)
     orjson.dumps(answer)
@@ -263,7 +270,33 @@ API_GENERATE = {
     "context": [1, 2],
     "options": {"seed": 3},
 }
+PART = {"type": "input_text", "text": "x"}
+DECISIONS = {
+    **COMMON,
+    "input": [
+        {"type": "message", "role": "user", "content": [PART, {"type": "input_json", "data": {}}]},
+        {"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}]},
+        {"type": "function_call", "call_id": "1", "name": "f", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "1", "output": [PART]},
+    ],
+    "questions": [
+        {"type": "predicate", "name": "a", "instructions": [PART]},
+        {"type": "choice", "instructions": "b", "choices": [{"value": True}, {"value": "true"}]},
+        {"type": "score", "instructions": "c", "levels": [{"label": "x"}, {"label": "y"}]},
+    ],
+}
+SYSTEMONE = {
+    **COMMON,
+    "state": {"a": ["b"]},
+    "questions": {
+        "a": {"type": "noul", "instructions": ["x"], "criteria": {"false": "x", "true": "y"}},
+        "b": {"type": "choice", "instructions": "y", "criteria": {"x": None, "y": "z"}},
+        "c": {"type": "score", "instructions": {"z": 1}, "criteria": ["x", "y"]},
+    },
+}
 DIALECTS: dict[str, Any] = {
+    "decisions": (dialects.DECISIONS, DECISIONS),
+    "Ollama's decisions": (dialects.SYSTEMONE, SYSTEMONE),
     "Ollama's generate": (dialects.API_GENERATE, API_GENERATE),
     "Ollama's chat": (dialects.API_CHAT, API_CHAT),
     "messages": (dialects.MESSAGES, MESSAGES),
