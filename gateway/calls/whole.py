@@ -15,7 +15,7 @@ from gateway.calls.attempts import Attempt
 from gateway.calls.explanation import Sent
 from gateway.core.chat import DecisionRequest, Decisions, Embeddings, EmbedRequest
 from gateway.core.events import Finish, Usage
-from gateway.ollama import decisions, faults, wire
+from gateway.ollama import faults, whole, wire
 from gateway.policy.emulation import capability
 from gateway.runtime.tasks import run_for
 from gateway.scheduling.loading import kept
@@ -33,7 +33,7 @@ def embed(active: ActiveCall, request: EmbedRequest) -> Embeddings:
     vectors: list[Embeddings] = []
 
     def produce(choice: int) -> None:
-        found = _ask(active, request, wire.decode_embeddings)
+        found = _ask(active, request, whole.decode_embeddings)
         vectors.append(found)
         usage = Usage(found.prompt_tokens, total_ns=found.total_ns, load_ns=found.load_ns)
         active.put(choice, (Finish("stop", usage),))
@@ -51,7 +51,7 @@ def decide(active: ActiveCall, request: DecisionRequest) -> Decisions:
     def produce(choice: int) -> None:
         unfit = _too_old(active)
         for part in _parts(request):
-            decode = partial(decisions.decode, questions=part.questions)
+            decode = partial(whole.decode_decisions, questions=part.questions)
             parts.append(_ask(active, part, decode, unfit))
         usage = [Usage(part.prompt_tokens, part.completion_tokens) for part in parts]
         active.put(choice, (Finish("stop", sum(usage, Usage())),))

@@ -27,7 +27,6 @@ from gateway.core.chat import (
     ChatRequest,
     CompletionRequest,
     DecisionRequest,
-    Embeddings,
     EmbedRequest,
     Json,
     Message,
@@ -383,22 +382,3 @@ class Decoder:
 def _context(last: Last) -> bytes:
     found = bytes(last.context)
     return found if found.startswith(b"[") else b""
-
-
-def decode_embeddings(body: bytes) -> Embeddings:
-    """Return the vectors of an `/api/embed` answer. Raises UpstreamError when there are none."""
-    try:
-        answer = records.read_vectors(body)
-    except records.UNREADABLE as exc:
-        raise faults.bad_response("embeddings that cannot be read") from exc
-    if answer.error is not None:
-        raise faults.from_line(answer.error, "/api/embed")
-    if not answer.embeddings or not all(answer.embeddings):
-        raise faults.bad_response("an answer without vectors")
-    counts = Counts()
-    return Embeddings(
-        vectors=answer.embeddings,
-        prompt_tokens=counts.read(answer.prompt_eval_count),
-        total_ns=counts.read(answer.total_duration),
-        load_ns=counts.read(answer.load_duration),
-    )

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.core.chat import Question
 from gateway.errors import GatewayError
-from gateway.ollama import decisions, faults
+from gateway.ollama import faults, whole
 
 QUESTIONS = {
     "safe": Question("noul", "Is it safe?"),
@@ -32,7 +32,7 @@ def body(**answers: Any) -> bytes:
 
 
 def test_answers_stand_in_the_order_of_the_questions() -> None:
-    found = decisions.decode(body(), QUESTIONS)
+    found = whole.decode_decisions(body(), QUESTIONS)
 
     assert list(found.answers.items()) == [(name, ANSWERS[name]) for name in QUESTIONS]
     assert (found.prompt_tokens, found.completion_tokens) == (12, 3)
@@ -65,14 +65,14 @@ ODD = {
 @pytest.mark.parametrize("answer", ODD.values(), ids=ODD)
 def test_nothing_is_guessed(answer: bytes) -> None:
     with pytest.raises(GatewayError) as caught:
-        decisions.decode(answer, QUESTIONS)
+        whole.decode_decisions(answer, QUESTIONS)
 
     assert (caught.value.status, caught.value.code) == (502, "upstream_bad_response")
 
 
 def test_an_error_in_the_body_is_told() -> None:
     with pytest.raises(GatewayError, match="out of memory"):
-        decisions.decode(b'{"error": "out of memory"}', QUESTIONS)
+        whole.decode_decisions(b'{"error": "out of memory"}', QUESTIONS)
 
 
 def test_a_server_without_the_path_is_too_old() -> None:

@@ -31,7 +31,7 @@ from gateway.core.events import (
     Usage,
 )
 from gateway.errors import GatewayError, InvalidRequest
-from gateway.ollama import wire
+from gateway.ollama import whole, wire
 
 NAME = "qwen3:8b"
 USER = Message("user", "Hi")
@@ -429,7 +429,7 @@ def test_text_comes_through_untouched(text: str) -> None:
 def test_embeddings_are_decoded() -> None:
     body = b'{"embeddings":[[0.6,0.8],[0,1]],"prompt_eval_count":9,"total_duration":5}'
 
-    found = wire.decode_embeddings(body)
+    found = whole.decode_embeddings(body)
 
     assert found.vectors == [[0.6, 0.8], [0.0, 1.0]]
     assert (found.prompt_tokens, found.total_ns, found.load_ns) == (9, 5, 0)
@@ -448,6 +448,6 @@ def test_embeddings_are_decoded() -> None:
 )
 def test_an_answer_without_vectors_is_an_error(body: bytes, code: str) -> None:
     with pytest.raises(GatewayError) as caught:
-        wire.decode_embeddings(body)
+        whole.decode_embeddings(body)
 
     assert caught.value.code == code

@@ -1,4 +1,4 @@
-"""Reads the answers of `/v1/systemone`.
+"""Reads what Ollama answers as a whole: vectors, and the answers to typed questions.
 
 An answer that is missing, is of another kind than its question or has a number that is no
 probability fails the whole: a guess would be taken for a decision.
@@ -9,14 +9,33 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from gateway.core.chat import Decisions, Json, Question
+from gateway.core.chat import Decisions, Embeddings, Json, Question
 from gateway.ollama import faults, records
 from gateway.ollama.records import Counts
 
 _ROUNDING: Final = 1e-6
 
 
-def decode(body: bytes, questions: Mapping[str, Question]) -> Decisions:
+def decode_embeddings(body: bytes) -> Embeddings:
+    """Return the vectors of an `/api/embed` answer. Raises UpstreamError when there are none."""
+    try:
+        answer = records.read_vectors(body)
+    except records.UNREADABLE as exc:
+        raise faults.bad_response("embeddings that cannot be read") from exc
+    if answer.error is not None:
+        raise faults.from_line(answer.error, "/api/embed")
+    if not answer.embeddings or not all(answer.embeddings):
+        raise faults.bad_response("an answer without vectors")
+    counts = Counts()
+    return Embeddings(
+        vectors=answer.embeddings,
+        prompt_tokens=counts.read(answer.prompt_eval_count),
+        total_ns=counts.read(answer.total_duration),
+        load_ns=counts.read(answer.load_duration),
+    )
+
+
+def decode_decisions(body: bytes, questions: Mapping[str, Question]) -> Decisions:
     """Return the answers to `questions`, in their order. Raises UpstreamError."""
     try:
         answer = records.read_decided(body)
