@@ -23,8 +23,8 @@ WAIT_S = 30.0
 class Site:
     """A gateway of several workers, and the administrator's view of it."""
 
-    def __init__(self, url: str, token: str, ollama: FakeOllama) -> None:
-        self._url = url
+    def __init__(self, gateway: Gateway, ollama: FakeOllama) -> None:
+        self._gateway, self._url, token = gateway, gateway.url, gateway.issue_token()
         self._headers = {"Authorization": f"Bearer {token}"}
         self.ollama = ollama
         self.begin()
@@ -32,6 +32,10 @@ class Site:
         self._server = f"/servers/{found['id']}"
         models = self.ask("GET", "/models")["data"]
         self._model = next(one["id"] for one in models if one["name"].startswith(MODEL))
+
+    def errors(self) -> str:
+        """Give what the gateway logged as an error."""
+        return "".join(line for line in self._gateway.log if "ERROR" in line)
 
     def begin(self) -> None:
         """Forget what Ollama was asked."""
@@ -83,7 +87,7 @@ def gateways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with FakeOllama() as ollama, running_redis() as redis:
         env = {"REDIS_URL": redis.url}
         with Gateway(folder, ollama_url=ollama.url, workers=3, env=env, issue_key=False) as started:
-            yield Site(started.url, started.issue_token(), ollama)
+            yield Site(started, ollama)
 
 
 @pytest.fixture
@@ -99,7 +103,7 @@ def test_never_more_calls_reach_ollama_than_it_has_slots(site: Site) -> None:
     with ThreadPoolExecutor(16) as pool:
         codes = list(pool.map(lambda n: site.chat(key, str(n)), range(80)))
 
-    assert set(codes) == {200}
+    assert set(codes) == {200}, site.errors()
     assert site.most == 3
 
 
