@@ -69,7 +69,7 @@ def test_a_key_is_the_beginning_of_a_table_without_rowid(tmp_path: Path) -> None
         assert places[:length] == list(range(1, length + 1)), name
 
 
-@pytest.mark.parametrize("revision", ["0001", "0008"])
+@pytest.mark.parametrize("revision", ["0001", "0008", "initial"])
 def test_a_database_of_before_the_first_release_is_refused(
     database: Database, any_url: str, revision: str
 ) -> None:
@@ -92,13 +92,13 @@ def test_an_old_database_is_copied_before_it_is_migrated(
     migrations = tmp_path / "migrations"
     shutil.copytree(schema.MIGRATIONS, migrations)
     (migrations / "versions" / "0002_next.py").write_text(
-        "from alembic import op\nrevision, down_revision = 'next', 'initial'\n"
+        "from alembic import op\nrevision, down_revision = 'next', 'release_1'\n"
         "def upgrade(): op.execute('CREATE TABLE more (id INTEGER)')\n"
     )
     monkeypatch.setattr(schema, "MIGRATIONS", migrations)
     monkeypatch.setattr(schema, "HEAD", "next")
     schema.upgrade(f"sqlite:///{path}")
-    copy = tmp_path / "gateway.db.before-initial"
+    copy = tmp_path / "gateway.db.before-release_1"
     tables = []
     for file in (path, copy):
         with closing(sqlite3.connect(file)) as database:

@@ -26,11 +26,11 @@ from gateway.store.database.engine import create_private, make_engine
 from gateway.store.tables import Base
 
 MIGRATIONS = Path(__file__).resolve().parent.parent.parent / "migrations"
-HEAD = "initial"
+HEAD = "release_1"
 """The revision this version works with: the newest of `migrations/versions`."""
 LOCK_WAIT_S = 30.0
 _ADVISORY_LOCK = 0x6F326F61
-_BEFORE_RELEASE = frozenset(f"000{number}" for number in range(1, 9))
+_BEFORE_RELEASE = frozenset(("initial", *(f"000{number}" for number in range(1, 9))))
 _QUICK_CHECK_BYTES = 64 << 20
 _HOW_TO_MIGRATE = "start the gateway once (ollama2openai serve --prepare only migrates)"
 _HOW_TO_REPAIR = (
@@ -88,9 +88,9 @@ def check_known(revision: str | None) -> None:
     if revision in _BEFORE_RELEASE:
         raise SchemaError(
             f"the database has schema {revision} of a gateway before the first release: carry keys"
-            " and models over into a new database, with 'flask --app wsgi export-config"
-            " --with-digests FILE' of that gateway and 'ollama2openai config import FILE' of"
-            " this one"
+            " and models over into a new database, with 'config export --with-digests FILE' of that"
+            " gateway ('flask --app wsgi export-config --with-digests FILE' of older ones) and"
+            " 'ollama2openai config import FILE' of this one"
         )
     known = {script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()}
     if revision is not None and revision not in known:
