@@ -99,7 +99,7 @@ def _answer(state: Any, question: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _shares(state: Any, question: Mapping[str, Any], keys: list[str]) -> dict[str, float]:
-    """Give each key a probability; together they are 1."""
+    """Return a probability for each key; together they are 1."""
     asked = json.dumps([state, question["instructions"]], sort_keys=True)
     weights = {
         key: 1 + hashlib.sha256(f"{asked}/{key}".encode("utf-8", "replace")).digest()[0]

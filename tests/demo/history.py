@@ -63,7 +63,7 @@ def entries(
 def stays(
     models: Sequence[Model], now: datetime, dice: random.Random
 ) -> Iterator[tuple[datetime, dict[str, Loaded]]]:
-    """Give what was in the memory of a server over the last days, at each change."""
+    """Yield what was in the memory of a server over the last days, at each change."""
     at = now - memory.KEPT
     while at < now:
         held = dice.sample(models, dice.randint(0, min(2, len(models))))

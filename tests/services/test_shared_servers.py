@@ -34,7 +34,7 @@ class Site:
         self._model = next(one["id"] for one in models if one["name"].startswith(MODEL))
 
     def errors(self) -> str:
-        """Give what the gateway logged as an error."""
+        """Return what the gateway logged as an error."""
         return "".join(line for line in self._gateway.log if "ERROR" in line)
 
     def begin(self) -> None:

@@ -89,7 +89,7 @@ def context() -> str:
 
 @bp.post("/models/<id:model_id>/context")
 def context_apply(model_id: int) -> AnyResponse:
-    """Give a model the steps that are proposed for it."""
+    """Set the steps that are proposed for a model."""
     parts = services()
     found = parts.catalog.model(model_id)
     steps = reports.proposal(parts.store, found, parts.settings.behaviour(), datetime.now(UTC))
