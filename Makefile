@@ -3,6 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+NODE := tests/integration/clients/node/node_modules/.bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
@@ -39,9 +40,11 @@ test: setup-dev  ## lint, types, and the tests (installs Chromium, Node packages
 	@$(MAKE) --no-print-directory lint types
 	@bash .ci/tests "not slow"
 
-lint: setup-dev  ## ruff, import contracts
+lint: setup-dev  ## ruff, djlint, Biome where npm is there, import contracts
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/djlint templates --lint --quiet
+	@if test -x $(NODE)/biome; then $(NODE)/biome check --error-on-warnings static; else echo "Biome is missing: bash .ci/prepare"; fi
 	@$(BIN)/lint-imports --no-cache
 
 types: setup-dev  ## mypy --strict on gateway/

@@ -108,13 +108,13 @@ def _ticks(parts: Services) -> Iterator[bytes]:
 
 def _phase(call: LiveCall) -> tuple[str, str, str]:
     words = {
-        "queued": ("warn", _("Queued"), "hourglass-split"),
+        "queued": ("warning", _("Queued"), "hourglass-split"),
         "loading": ("info", _("Loading"), "memory"),
         "prefill": ("info", _("Reading the prompt"), "book"),
         "thinking": ("info", _("Thinking"), "lightbulb"),
-        "answering": ("good", _("Answering"), "chat-square-text"),
+        "answering": ("success", _("Answering"), "chat-square-text"),
     }
-    kind, name, icon = words.get(call.phase, ("idle", call.phase, "activity"))
+    kind, name, icon = words.get(call.phase, ("secondary", call.phase, "activity"))
     if call.phase == "queued" and call.position:
         name = _("Queued, place %(place)s", place=call.position)
     return kind, name, icon

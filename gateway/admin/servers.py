@@ -226,13 +226,13 @@ def _order(route: Route) -> tuple[bool, int, float, int]:
 def _class_of(route: Route) -> tuple[str, str]:
     """Return the colour and the words of the class a server is in."""
     if route.choice is None:
-        return "bad", translated(route.reason)
+        return "danger", translated(route.reason)
     return {
-        Rank.WARM: ("good", _("Loaded, a slot is free")),
+        Rank.WARM: ("success", _("Loaded, a slot is free")),
         Rank.IDLE: ("info", _("Idle, must load the model")),
         Rank.CONTENDED: ("info", _("Must load it beside other models")),
-        Rank.FULL: ("warn", _("Every slot is taken")),
-        Rank.COOLDOWN: ("warn", _("Failed just now")),
+        Rank.FULL: ("warning", _("Every slot is taken")),
+        Rank.COOLDOWN: ("warning", _("Failed just now")),
     }[route.choice.rank]
 
 

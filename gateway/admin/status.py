@@ -16,7 +16,8 @@ _ROOM = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A state as people see it: `kind` (good, warn, bad, info, idle) gives colour and icon."""
+    """A state as people see it: `kind`, one of Bootstrap's (success, warning, danger, info,
+    secondary), gives colour and icon."""
 
     kind: str
     words: str
@@ -31,17 +32,19 @@ def overall() -> Status:
     in_flight = len(parts.live.everywhere())
     ready = [view for view in views if view.healthy]
     if not views:
-        return Status("warn", _("No server"), _("Connect an Ollama server first."), in_flight)
+        return Status("warning", _("No server"), _("Connect an Ollama server first."), in_flight)
     away = [view for view in views if not view.healthy]
     reasons = " · ".join(f"{view.server.name}: {view.reason or of(view).words}" for view in away)
     if not ready:
-        return Status("bad", _("Ollama unreachable"), reasons, in_flight)
+        return Status("danger", _("Ollama unreachable"), reasons, in_flight)
     if away:
         words = ngettext("%(num)d server down", "%(num)d servers down", len(away))
-        return Status("warn", words, reasons, in_flight)
+        return Status("warning", words, reasons, in_flight)
     words = ngettext("Ollama ready", "%(num)d servers ready", len(views))
     versions = ", ".join(sorted({view.version for view in ready if view.version}))
-    return Status("good", words, versions and _("Ollama %(version)s", version=versions), in_flight)
+    return Status(
+        "success", words, versions and _("Ollama %(version)s", version=versions), in_flight
+    )
 
 
 def store_trouble() -> str:
@@ -64,16 +67,16 @@ def _is_full(folder: Path) -> bool:
 def of(view: ServerView) -> Status:
     """Return the state of one server."""
     if not view.server.enabled:
-        return Status("idle", _("Disabled"), _("Gets no calls until you enable it."))
+        return Status("secondary", _("Disabled"), _("Gets no calls until you enable it."))
     if view.server.draining or view.state == "draining":
         return Status("info", _("Draining"), _("Finishes its calls and gets no new ones."))
     words = {
-        "ready": ("good", _("Ready")),
+        "ready": ("success", _("Ready")),
         "loading": ("info", _("Loading a model")),
         "busy": ("info", _("Busy")),
-        "degraded": ("warn", _("Degraded")),
-        "down": ("bad", _("Unreachable")),
-        "unknown": ("idle", _("Not checked yet")),
+        "degraded": ("warning", _("Degraded")),
+        "down": ("danger", _("Unreachable")),
+        "unknown": ("secondary", _("Not checked yet")),
     }
-    kind, name = words.get(view.state, ("idle", view.state))
+    kind, name = words.get(view.state, ("secondary", view.state))
     return Status(kind, name, "" if view.state == "ready" else translated(view.reason))

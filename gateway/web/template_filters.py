@@ -28,7 +28,9 @@ def init_app(app: Flask) -> None:
     named = (num, short, percent, rate, when, ago, pretty, translated, browser)
     app.jinja_env.filters.update({one.__name__: one for one in named})
     app.jinja_env.filters.update(bytes=size, ms=duration, list_pair=lambda value: (value, value))
-    app.jinja_env.globals.update(asset=asset, here_with=here_with, linked=linked)
+    in_demo = app.config["GATEWAY_DEMO"]
+    helpers = {"asset": asset, "here_with": here_with, "linked": linked, "in_demo": in_demo}
+    app.jinja_env.globals.update(helpers)
     app.jinja_env.trim_blocks = True
     app.jinja_env.lstrip_blocks = True
 

@@ -5,14 +5,20 @@ const meta = (name) => document.querySelector(`meta[name="${name}"]`)?.content ?
 
 export function post(url, fields) {
   const body = fields instanceof FormData ? fields : new URLSearchParams(fields);
-  return fetch(url, { method: "POST", body, headers: { "X-CSRFToken": meta("csrf-token") }, credentials: "same-origin", redirect: "manual" });
+  return fetch(url, {
+    method: "POST",
+    body,
+    headers: { "X-CSRFToken": meta("csrf-token") },
+    credentials: "same-origin",
+    redirect: "manual",
+  });
 }
 
 export function icon(name) {
-  const source = document.querySelector("svg.i use")?.getAttribute("href").split("#")[0] ?? "";
+  const source = document.querySelector("svg.icon use")?.getAttribute("href").split("#")[0] ?? "";
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   const use = document.createElementNS("http://www.w3.org/2000/svg", "use");
-  svg.setAttribute("class", "i");
+  svg.setAttribute("class", "icon");
   svg.setAttribute("aria-hidden", "true");
   use.setAttribute("href", `${source}#${name}`);
   svg.append(use);
@@ -30,12 +36,45 @@ export function element(tag, attributes = {}, ...children) {
   return node;
 }
 
-export function toast(message, kind = "good") {
-  const names = { good: "check-circle-fill", bad: "x-circle-fill", warn: "exclamation-triangle-fill", info: "info-circle-fill" };
-  const close = element("button", { type: "button", class: "toast-close", "data-close": true, "aria-label": words.close }, "✕");
-  const box = element("div", { class: `toast-note toast-${kind}` }, icon(names[kind]), element("div", {}, message), close);
+const KIND_ICONS = {
+  success: "check-circle-fill",
+  warning: "exclamation-triangle-fill",
+  danger: "x-circle-fill",
+  info: "info-circle-fill",
+};
+
+/** Return the icon of a kind: success, warning, danger, info or secondary. */
+export const kindIcon = (kind) => icon(KIND_ICONS[kind] ?? "dash-circle-fill");
+
+/** Return a state as macros.html draws it: colour, icon and words. */
+export function state(kind, label, iconName = "", bare = false) {
+  const classes = `badge rounded-pill text-${kind}-emphasis ${bare ? "p-0" : `bg-${kind}-subtle`}`;
+  return element("span", { class: classes }, iconName ? icon(iconName) : kindIcon(kind), label);
+}
+
+export function toast(message, kind = "success") {
+  const close = element("button", {
+    type: "button",
+    class: "btn-close btn-sm",
+    "data-bs-dismiss": "toast",
+    "aria-label": words.close,
+  });
+  const text = element("div", { class: "flex-grow-1" }, message);
+  const body = element(
+    "div",
+    { class: "toast-body d-flex gap-2 align-items-start" },
+    kindIcon(kind),
+    text,
+    close,
+  );
+  const box = element("div", { class: `toast text-bg-${kind}` }, body);
   document.getElementById("toasts").append(box);
-  if (kind !== "bad") setTimeout(() => box.remove(), 5000);
+  showToast(box, kind);
+}
+
+function showToast(box, kind) {
+  box.addEventListener("hidden.bs.toast", () => box.remove());
+  bootstrap.Toast.getOrCreateInstance(box, { autohide: !["danger", "warning"].includes(kind) }).show();
 }
 
 // ---- server-sent events: one stream a page, paused while nobody looks ------------------------------
@@ -49,7 +88,10 @@ export function listen(url, handlers) {
       source.addEventListener(name, (event) => handler(JSON.parse(event.data)));
     }
   };
-  const close = () => { source?.close(); source = null; };
+  const close = () => {
+    source?.close();
+    source = null;
+  };
   document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
   addEventListener("pagehide", close);
   open();
@@ -61,13 +103,22 @@ export function listen(url, handlers) {
 const locale = document.documentElement.lang;
 const plain = new Intl.NumberFormat(locale);
 export const num = (value, digits = 0) =>
-  value === null || value === undefined ? "–" : new Intl.NumberFormat(locale, { maximumFractionDigits: digits }).format(value);
+  value === null || value === undefined
+    ? "–"
+    : new Intl.NumberFormat(locale, { maximumFractionDigits: digits }).format(value);
 export const short = (value) =>
-  value === null || value === undefined ? "–" : Math.abs(value) < 10000 ? plain.format(Math.round(value * 10) / 10) : new Intl.NumberFormat(locale, { notation: "compact", maximumFractionDigits: 1 }).format(value);
+  value === null || value === undefined
+    ? "–"
+    : Math.abs(value) < 10000
+      ? plain.format(Math.round(value * 10) / 10)
+      : new Intl.NumberFormat(locale, { notation: "compact", maximumFractionDigits: 1 }).format(value);
 export function size(value) {
   const units = ["B", "KB", "MB", "GB", "TB"];
   let unit = 0;
-  while (Math.abs(value) >= 1000 && unit < units.length - 1) { value /= 1000; unit += 1; }
+  while (Math.abs(value) >= 1000 && unit < units.length - 1) {
+    value /= 1000;
+    unit += 1;
+  }
   return `${num(value, unit && value < 100 ? 1 : 0)} ${units[unit]}`;
 }
 export function duration(ms) {
@@ -81,27 +132,17 @@ export function duration(ms) {
 
 // ---- parts of every page -------------------------------------------------------------------------------
 
-function menus() {
-  const close = (except) => document.querySelectorAll("details.menu[open]").forEach((menu) => { if (menu !== except) menu.open = false; });
-  document.addEventListener("click", (event) => close(event.target.closest("details.menu")));
-  document.addEventListener("keydown", (event) => {
-    if (event.key !== "Escape") return;
-    const open = document.querySelector("details.menu[open]");
-    close(null);
-    open?.querySelector("summary").focus();
-  });
-}
-
 function themes() {
   for (const form of document.querySelectorAll("[data-theme-form]")) {
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       const chosen = event.submitter.value;
       document.documentElement.applyTheme(chosen);
-      form.querySelectorAll("button").forEach((button) => button.setAttribute("aria-pressed", String(button === event.submitter)));
-      const use = form.parentElement.querySelector("summary use");
-      use.setAttribute("href", event.submitter.querySelector("use").getAttribute("href"));
-      form.parentElement.open = false;
+      for (const button of form.querySelectorAll("button"))
+        button.classList.toggle("active", button === event.submitter);
+      const shown = form.parentElement.querySelector("[data-bs-toggle] use");
+      shown.setAttribute("href", event.submitter.querySelector("use").getAttribute("href"));
+      bootstrap.Dropdown.getInstance(form.previousElementSibling)?.hide();
       post(form.action, { theme: chosen });
     });
   }
@@ -112,7 +153,13 @@ function zone() {
   const root = document.documentElement;
   if (!here || here === root.dataset.zone) return;
   post(meta("preferences"), { zone: here });
-  const twelve = new Intl.DateTimeFormat(locale, { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hour12: false });
+  const twelve = new Intl.DateTimeFormat(locale, {
+    month: "short",
+    day: "numeric",
+    hour: "2-digit",
+    minute: "2-digit",
+    hour12: false,
+  });
   for (const time of document.querySelectorAll("time[datetime]")) {
     if (/\d\d:\d\d$/.test(time.textContent)) time.textContent = twelve.format(new Date(time.dateTime));
   }
@@ -131,16 +178,16 @@ async function copyText(text) {
 
 function clicks() {
   document.addEventListener("click", async (event) => {
-    const closer = event.target.closest("[data-close]");
-    if (closer) closer.closest(".toast-note")?.remove();
     const copy = event.target.closest("[data-copy]");
     if (!copy) return;
-    const source = copy.dataset.copy ? document.getElementById(copy.dataset.copy) : copy.closest("[data-copy-box]").querySelector("code");
+    const source = copy.dataset.copy
+      ? document.getElementById(copy.dataset.copy)
+      : copy.closest("[data-copy-box]").querySelector("code");
     try {
       await copyText(source.textContent);
       toast(words.copied);
     } catch {
-      toast(words.copy_failed, "warn");
+      toast(words.copy_failed, "warning");
     }
   });
 }
@@ -148,17 +195,28 @@ function clicks() {
 function forms() {
   // A filter applies itself; the button stays for those without scripts.
   for (const form of document.querySelectorAll("form[data-auto]")) {
-    form.addEventListener("change", (event) => { if (event.target.type !== "text" && event.target.type !== "search") form.requestSubmit(); });
+    form.addEventListener("change", (event) => {
+      if (event.target.type !== "text" && event.target.type !== "search") form.requestSubmit();
+    });
     form.addEventListener("submit", () => {
       for (const input of form.elements) if (input.name && !input.value) input.disabled = true;
     });
   }
-  for (const form of document.querySelectorAll("form[method='post']:not([data-theme-form]):not([data-live])")) {
+  for (const form of document.querySelectorAll(
+    "form[method='post']:not([data-theme-form]):not([data-live])",
+  )) {
     form.addEventListener("submit", (event) => {
-      if (form.dataset.sent) { event.preventDefault(); return; }
+      if (form.dataset.sent) {
+        event.preventDefault();
+        return;
+      }
       form.dataset.sent = "1";
       const button = event.submitter;
-      if (button?.dataset.busy) setTimeout(() => { button.disabled = true; button.textContent = button.dataset.busy; });
+      if (button?.dataset.busy)
+        setTimeout(() => {
+          button.disabled = true;
+          button.textContent = button.dataset.busy;
+        });
     });
   }
   addEventListener("pageshow", (event) => {
@@ -166,14 +224,20 @@ function forms() {
   });
   for (const box of document.querySelectorAll("[data-check-all]")) {
     box.addEventListener("change", () => {
-      document.querySelectorAll(`input[type=checkbox][name="${box.dataset.checkAll}"]`).forEach((other) => { other.checked = box.checked; });
+      document.querySelectorAll(`input[type=checkbox][name="${box.dataset.checkAll}"]`).forEach((other) => {
+        other.checked = box.checked;
+      });
     });
   }
   document.querySelector(".is-invalid")?.focus();
 }
 
+/** Let what the server had to say go as its toasts do. */
 function toasts() {
-  for (const box of document.querySelectorAll(".toast-note:not(.toast-bad):not(.toast-warn)")) setTimeout(() => box.remove(), 6000);
+  for (const box of document.querySelectorAll(".toast.show")) {
+    const kind = ["danger", "warning"].find((one) => box.classList.contains(`text-bg-${one}`));
+    showToast(box, kind);
+  }
 }
 
 async function status() {
@@ -181,18 +245,18 @@ async function status() {
   if (!box) return;
   const look = async () => {
     if (document.hidden) return;
-    const answer = await fetch(box.dataset.url, { credentials: "same-origin", redirect: "manual" }).catch(() => null);
+    const answer = await fetch(box.dataset.url, { credentials: "same-origin", redirect: "manual" }).catch(
+      () => null,
+    );
     if (!answer?.ok) return;
-    const state = await answer.json();
-    const names = { good: "check-circle-fill", warn: "exclamation-triangle-fill", bad: "x-circle-fill" };
-    box.title = state.reason;
-    box.replaceChildren(element("span", { class: `state state-bare state-${state.kind}` }, icon(names[state.kind] ?? "dash-circle-fill"), state.words));
-    document.getElementById("in-flight-count").textContent = plain.format(state.in_flight);
+    const told = await answer.json();
+    box.title = told.reason;
+    box.replaceChildren(state(told.kind, told.words, "", true));
+    document.getElementById("in-flight-count").textContent = plain.format(told.in_flight);
   };
   setInterval(look, 5000);
 }
 
-menus();
 themes();
 zone();
 clicks();

@@ -1,5 +1,5 @@
 // Keys: parts of the form that only matter for one choice, and the wait for a key's first call.
-import { element, icon } from "./gateway.js";
+import { element, kindIcon } from "./gateway.js";
 
 for (const part of document.querySelectorAll("[data-shown-if]")) {
   const [name, value] = part.dataset.shownIf.split("=");
@@ -8,7 +8,7 @@ for (const part of document.querySelectorAll("[data-shown-if]")) {
     const chosen = [...inputs].find((input) => input.type !== "radio" || input.checked)?.value;
     part.hidden = chosen !== value;
   };
-  inputs.forEach((input) => input.addEventListener("change", look));
+  for (const input of inputs) input.addEventListener("change", look);
   look();
 }
 
@@ -20,12 +20,14 @@ if (waiting) {
     if (!answer?.ok) return;
     const call = await answer.json();
     if (!call.arrived) return;
-    waiting.className = `note note-${call.kind} mt-3`;
+    waiting.className = `alert alert-${call.kind} d-flex gap-3 mt-3`;
     const line = element("p", {}, element("b", {}, call.title));
     const more = element("p", { class: "small" }, call.words);
-    const link = call.url ? element("p", { class: "small" }, element("a", { href: call.url }, call.link)) : null;
-    waiting.replaceChildren(icon(call.kind === "good" ? "check-circle-fill" : "exclamation-triangle-fill"), element("div", {}, line, more, link));
-    if (call.kind === "good") clearInterval(timer);
+    const link = call.url
+      ? element("p", { class: "small" }, element("a", { href: call.url }, call.link))
+      : null;
+    waiting.replaceChildren(kindIcon(call.kind), element("div", {}, line, more, link));
+    if (call.kind === "success") clearInterval(timer);
   };
   const timer = setInterval(look, 1000);
   look();

@@ -1,5 +1,5 @@
 // The table of running calls, renewed once a second.
-import { duration, element, icon, listen, num, post, toast } from "./gateway.js";
+import { duration, element, icon, listen, num, post, state, toast } from "./gateway.js";
 
 const box = document.querySelector("[data-live]");
 const body = box.querySelector("[data-rows]");
@@ -11,13 +11,20 @@ function make(call) {
   const cells = {};
   for (const name of ["key", "model", "phase", "server", "tokens", "speed", "elapsed", "actions"]) {
     const isNumber = ["tokens", "speed", "elapsed"].includes(name);
-    cells[name] = element("td", { class: isNumber ? "num" : name === "actions" ? "actions" : null });
+    cells[name] = element("td", {
+      class: isNumber ? "text-end text-nowrap" : name === "actions" ? "actions" : null,
+    });
     row.append(cells[name]);
   }
-  cells.key.append(call.key, element("div", { class: "tiny muted" }, call.client));
+  cells.key.append(call.key, element("div", { class: "small text-body-secondary" }, call.client));
   cells.model.textContent = call.model;
   if (body.dataset.cancel) {
-    const button = element("button", { type: "button", class: "btn btn-plain btn-sm" }, icon("stop-fill"), body.dataset.cancel);
+    const button = element(
+      "button",
+      { type: "button", class: "btn btn-outline-secondary btn-sm" },
+      icon("stop-fill"),
+      body.dataset.cancel,
+    );
     button.addEventListener("click", async () => {
       button.disabled = true;
       const answer = await post(call.cancel, {});
@@ -41,7 +48,7 @@ function show({ calls }) {
     const { cells } = known;
     if (cells.phase.dataset.phase !== call.phase) {
       cells.phase.dataset.phase = call.phase;
-      cells.phase.replaceChildren(element("span", { class: `state state-${call.kind}` }, icon(call.icon), call.phase));
+      cells.phase.replaceChildren(state(call.kind, call.phase, call.icon));
     }
     cells.server.textContent = call.server;
     cells.tokens.textContent = num(call.tokens);

@@ -3,7 +3,10 @@ const text = document.querySelector("#override-json textarea");
 const form = document.getElementById("override-fields");
 
 const READ = {
-  number: Number, integer: Number, limit: Number, milliseconds: Number,
+  number: Number,
+  integer: Number,
+  limit: Number,
+  milliseconds: Number,
   flag: (value) => value === "true",
   think: (value) => (value === "true" ? true : value === "false" ? false : value),
   stop: (value) => value.split("\n").filter(Boolean),
@@ -31,7 +34,8 @@ function current() {
 function toForm() {
   const value = current();
   if (!value) return;
-  for (const field of form.querySelectorAll("[data-kind]")) field.value = shown(field, value[field.name.slice(2)]);
+  for (const field of form.querySelectorAll("[data-kind]"))
+    field.value = shown(field, value[field.name.slice(2)]);
 }
 
 function toJson(field) {

@@ -45,17 +45,39 @@ function message() {
   if (!text.trim() && turns.at(-1)?.role === "tool") return null;
   if (!text.trim()) throw new Mistake(words.empty);
   if (!pictures.length) return { role: "user", content: text };
-  return { role: "user", content: [{ type: "text", text }, ...pictures.map((url) => ({ type: "image_url", image_url: { url } }))] };
+  return {
+    role: "user",
+    content: [{ type: "text", text }, ...pictures.map((url) => ({ type: "image_url", image_url: { url } }))],
+  };
 }
 
 class Card {
   constructor(model) {
     this.text = "";
-    this.thoughts = element("details", { class: "fold mb-3", hidden: true }, element("summary", {}, words.thinking), element("div", { class: "fold-body" }, element("div", { class: "thought" })));
-    this.bubble = element("div", { class: "bubble" }, element("span", { class: "muted" }, words.waiting));
-    this.extra = element("div", { class: "stack" });
-    this.foot = element("div", { class: "card-foot small muted", hidden: true });
-    this.box = element("section", { class: "card" }, element("div", { class: "card-head" }, element("h2", {}, model)), element("div", { class: "card-body" }, this.thoughts, this.bubble, this.extra), this.foot);
+    this.thoughts = element(
+      "details",
+      { class: "accordion accordion-item mb-3", hidden: true },
+      element("summary", { class: "accordion-button" }, words.thinking),
+      element(
+        "div",
+        { class: "accordion-body" },
+        element("div", { class: "answer border-start ps-3 text-body-secondary small", "data-thought": true }),
+      ),
+    );
+    this.bubble = element(
+      "div",
+      { class: "answer", "data-answer": true },
+      element("span", { class: "text-body-secondary" }, words.waiting),
+    );
+    this.extra = element("div", { class: "vstack gap-3" });
+    this.foot = element("div", { class: "card-footer small text-body-secondary", hidden: true });
+    this.box = element(
+      "section",
+      { class: "card" },
+      element("div", { class: "card-header" }, element("h2", {}, model)),
+      element("div", { class: "card-body" }, this.thoughts, this.bubble, this.extra),
+      this.foot,
+    );
   }
 
   take(event) {
@@ -65,20 +87,32 @@ class Card {
     } else if (event.type === "thinking") {
       this.thoughts.hidden = false;
       if (!this.text) this.thoughts.open = true;
-      this.thoughts.querySelector(".thought").append(event.text);
+      this.thoughts.querySelector("[data-thought]").append(event.text);
     } else if (event.type === "text") {
-      if (!this.text) { this.bubble.replaceChildren(); this.thoughts.open = false; }
+      if (!this.text) {
+        this.bubble.replaceChildren();
+        this.thoughts.open = false;
+      }
       this.text += event.text;
       this.bubble.append(event.text);
     } else if (event.type === "tool") {
       this.begin();
-      const code = element("pre", { class: "wrap m-0 p-3" }, `${event.name}(${event.arguments})`);
-      this.extra.append(element("div", {}, element("div", { class: "small muted mb-1" }, words.tool), element("div", { class: "code-box" }, code)));
+      const code = element("pre", { class: "m-0" }, `${event.name}(${event.arguments})`);
+      this.extra.append(
+        element(
+          "div",
+          {},
+          element("div", { class: "small text-body-secondary mb-1" }, words.tool),
+          element("div", { class: "code-box" }, code),
+        ),
+      );
     } else if (event.type === "done") this.done(event);
     else if (event.type === "failed") this.failed(event);
   }
 
-  begin() { if (!this.text) this.bubble.replaceChildren(); }
+  begin() {
+    if (!this.text) this.bubble.replaceChildren();
+  }
 
   done(event) {
     this.begin();
@@ -90,25 +124,71 @@ class Card {
       event.server,
       event.reason,
     ].filter(Boolean);
-    this.foot.replaceChildren(element("span", {}, parts.join(" · ")), element("a", { href: event.url, class: "ms-auto" }, words.request));
+    this.foot.replaceChildren(
+      element("span", {}, parts.join(" · ")),
+      element("a", { href: event.url, class: "ms-auto" }, words.request),
+    );
     this.foot.hidden = false;
     if (event.parameters.length || event.changes.length) {
       const body = element("tbody");
-      for (const [name, value, layer] of event.parameters) body.append(element("tr", {}, element("td", { class: "mono small" }, name), element("td", { class: "mono small" }, value === null ? "" : JSON.stringify(value)), element("td", {}, layer)));
-      for (const [name, reason] of event.changes) body.append(element("tr", {}, element("td", { class: "mono small" }, name), element("td", { class: "text-warn", colspan: "2" }, reason)));
-      this.extra.append(element("details", { class: "fold" }, element("summary", {}, words.details), element("div", { class: "table-box border-0" }, element("table", { class: "t" }, body))));
+      for (const [name, value, layer] of event.parameters)
+        body.append(
+          element(
+            "tr",
+            {},
+            element("td", { class: "font-monospace small" }, name),
+            element("td", { class: "font-monospace small" }, value === null ? "" : JSON.stringify(value)),
+            element("td", {}, layer),
+          ),
+        );
+      for (const [name, reason] of event.changes)
+        body.append(
+          element(
+            "tr",
+            {},
+            element("td", { class: "font-monospace small" }, name),
+            element("td", { class: "text-warning-emphasis", colspan: "2" }, reason),
+          ),
+        );
+      this.extra.append(
+        element(
+          "details",
+          { class: "accordion accordion-item" },
+          element("summary", { class: "accordion-button" }, words.details),
+          element(
+            "div",
+            { class: "table-responsive border-0" },
+            element("table", { class: "table table-hover" }, body),
+          ),
+        ),
+      );
     }
   }
 
   failed(event) {
     this.begin();
-    const link = event.url ? element("p", { class: "small" }, element("a", { href: event.url }, words.request)) : "";
-    this.extra.append(element("div", { class: "note note-bad" }, icon("x-circle-fill"), element("div", {}, element("p", {}, element("b", {}, `${event.status} · ${event.code}`)), element("p", {}, event.message), link)));
+    const link = event.url
+      ? element("p", { class: "small" }, element("a", { href: event.url }, words.request))
+      : "";
+    this.extra.append(
+      element(
+        "div",
+        { class: "alert alert-danger d-flex gap-3" },
+        icon("x-circle-fill"),
+        element(
+          "div",
+          {},
+          element("p", {}, element("b", {}, `${event.status} · ${event.code}`)),
+          element("p", {}, event.message),
+          link,
+        ),
+      ),
+    );
   }
 
   stopped() {
     this.begin();
-    this.extra.append(element("p", { class: "muted small m-0" }, words.stopped));
+    this.extra.append(element("p", { class: "text-body-secondary small m-0" }, words.stopped));
   }
 }
 
@@ -163,14 +243,23 @@ async function send(event) {
   const group = field("answers");
   const cards = models.map((model) => new Card(model));
   const boxes = [...(before ? [before.box] : []), ...cards.map((card) => card.box)];
-  boxes.forEach((box) => box.classList.toggle("turn", boxes.length === 1));
+  for (const box of boxes) box.classList.toggle("grid-all", boxes.length === 1);
   before = null;
   field("examples").hidden = true;
-  group.prepend(element("div", { class: "muted small turn" }, element("b", {}, `${words.you}: `), shown), ...boxes);
+  group.prepend(
+    element(
+      "div",
+      { class: "text-body-secondary small grid-all" },
+      element("b", {}, `${words.you}: `),
+      shown,
+    ),
+    ...boxes,
+  );
   busy(true);
   await Promise.all(models.map((model, i) => run(model, messages, cards[i])));
   busy(false);
-  if (models.length === 1 && cards[0].text) turns = [...messages.slice(system.length), { role: "assistant", content: cards[0].text }];
+  if (models.length === 1 && cards[0].text)
+    turns = [...messages.slice(system.length), { role: "assistant", content: cards[0].text }];
   field("prompt").value = "";
   pictures = [];
   field("images").value = "";
@@ -195,7 +284,17 @@ function repeat(start) {
 }
 
 function preview() {
-  field("previews").replaceChildren(...pictures.map((url) => element("img", { src: url, alt: "", width: "72", height: "72", class: "preview" })));
+  field("previews").replaceChildren(
+    ...pictures.map((url) =>
+      element("img", {
+        src: url,
+        alt: "",
+        width: "72",
+        height: "72",
+        class: "rounded border object-fit-cover",
+      }),
+    ),
+  );
 }
 
 function busy(on) {
@@ -215,21 +314,45 @@ function showCopy() {
 
 if (form) {
   form.addEventListener("submit", send);
-  field("prompt").addEventListener("keydown", (event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); if (!field("send").disabled) form.requestSubmit(); } });
-  field("stop").addEventListener("click", () => running.forEach((control) => control.abort()));
-  field("fresh").addEventListener("click", () => { turns = []; before = null; field("answers").replaceChildren(); field("fresh").hidden = true; field("prompt").focus(); });
+  field("prompt").addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+      event.preventDefault();
+      if (!field("send").disabled) form.requestSubmit();
+    }
+  });
+  field("stop").addEventListener("click", () => {
+    for (const control of running) control.abort();
+  });
+  field("fresh").addEventListener("click", () => {
+    turns = [];
+    before = null;
+    field("answers").replaceChildren();
+    field("fresh").hidden = true;
+    field("prompt").focus();
+  });
   for (const button of document.querySelectorAll("[data-prompt]")) {
-    button.addEventListener("click", () => { field("prompt").value = button.textContent; field("prompt").focus(); });
+    button.addEventListener("click", () => {
+      field("prompt").value = button.textContent;
+      field("prompt").focus();
+    });
   }
   for (const button of document.querySelectorAll("[data-copy-as]")) {
     button.addEventListener("click", () => {
       copyAs = button.dataset.copyAs;
-      document.querySelectorAll("[data-copy-as]").forEach((other) => other.setAttribute("aria-pressed", String(other === button)));
+      for (const other of document.querySelectorAll("[data-copy-as]")) {
+        other.classList.toggle("active", other === button);
+        other.setAttribute("aria-pressed", String(other === button));
+      }
       showCopy();
     });
   }
   field("images").addEventListener("change", async () => {
-    const read = (file) => new Promise((resolve) => { const reader = new FileReader(); reader.onload = () => resolve(reader.result); reader.readAsDataURL(file); });
+    const read = (file) =>
+      new Promise((resolve) => {
+        const reader = new FileReader();
+        reader.onload = () => resolve(reader.result);
+        reader.readAsDataURL(file);
+      });
     pictures = await Promise.all([...field("images").files].map(read));
     preview();
   });

@@ -9,6 +9,9 @@
   };
   root.classList.add("js");
   dark.addEventListener("change", apply);
-  root.applyTheme = (name) => { root.dataset.theme = name; apply(); };
+  root.applyTheme = (name) => {
+    root.dataset.theme = name;
+    apply();
+  };
   apply();
 })();

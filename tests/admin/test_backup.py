@@ -108,7 +108,7 @@ def test_a_broken_file_changes_nothing(
     page = admin.get("/admin/settings/backup").text if answer.status_code == 303 else answer.text
 
     assert answer.status_code == 303
-    assert "toast-bad" in page
+    assert "text-bg-danger" in page
     assert parts.settings.behaviour() == before
     assert parts.keys.search() == []
 

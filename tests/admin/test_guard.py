@@ -115,7 +115,7 @@ def test_a_viewer_sees_all_and_changes_nothing(app: Flask, parts: Services) -> N
 
     assert set(pages.values()) == {200}
     assert {name for name, status in changes.items() if status != 403} == set()
-    assert "btn-primary" not in vera.get("/admin/keys").text
+    assert "btn btn-primary" not in vera.get("/admin/keys").text
 
 
 def test_only_owners_manage_accounts(app: Flask, parts: Services) -> None:

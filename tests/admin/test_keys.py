@@ -262,7 +262,7 @@ def test_the_wait_ends_with_the_first_call(admin: Visitor, parts: Services) -> N
     after = admin.get(path).json
 
     assert before == {"arrived": False}
-    assert (after["arrived"], after["kind"]) == (True, "good")
+    assert (after["arrived"], after["kind"]) == (True, "success")
     assert "llama3.2 · first token 120 ms · 40 tok/s · 40 tokens" in after["words"]
 
 
@@ -272,7 +272,7 @@ def test_the_wait_explains_a_refusal(admin: Visitor, parts: Services) -> None:
     call(parts, key, status=404, error_code="model_not_found", error_message=words)
     told = admin.get(f"/admin/keys/{key.id}/first-call?since=0").json
 
-    assert (told["kind"], told["words"]) == ("warn", words)
+    assert (told["kind"], told["words"]) == ("warning", words)
 
 
 def test_every_change_is_in_the_audit_log_without_the_secret(

@@ -59,7 +59,7 @@ def test_wrong_name_and_wrong_password_get_the_same_words(app: Flask) -> None:
         Visitor(app, f"10.0.0.{number}").login(name, "not the password")
         for number, name in enumerate(("admin", "nobody"))
     ]
-    told = [page.text.split('class="note note-bad"')[1].split("</div>")[0] for page in pages]
+    told = [page.text.split('class="alert alert-danger')[1].split("</div>")[0] for page in pages]
 
     assert told[0] == told[1]
     assert [page.status_code for page in pages] == [200, 200]

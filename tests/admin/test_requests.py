@@ -133,7 +133,7 @@ def test_a_failure_says_where_it_can_be_helped(admin: Visitor, parts: Services) 
     for number, (code, status, place) in enumerate(ADVICE):
         request_id = write(parts, number, status=status, error_code=code, error_message="So.")
         page = admin.get(f"/admin/requests/{request_id}").text
-        note = page[page.index("note-bad") : page.index("tiles mb-4")]
+        note = page[page.index("alert-danger") : page.index("tiles mb-4")]
 
         assert (f'<a href="{place}">' if place else "So.") in note, code
         assert bool(place) is ("<a " in note), code

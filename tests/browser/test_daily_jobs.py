@@ -45,8 +45,8 @@ def _pull(tab: Visit) -> None:
 
 def _num_ctx(tab: Visit) -> None:
     _go(tab, "Models")
-    tab.click("a.t-name:has-text('gemma3')")
-    tab.click("a.tab:has-text('Parameters')")
+    tab.click("a.fw-semibold:has-text('gemma3')")
+    tab.click("a.nav-link:has-text('Parameters')")
     tab.type("#p-num_ctx", "16384")
     tab.click("button:has-text('Save parameters')")
     _told(tab)
@@ -54,8 +54,8 @@ def _num_ctx(tab: Visit) -> None:
 
 def _rename(tab: Visit) -> None:
     _go(tab, "Models")
-    tab.click("a.t-name:has-text('gemma3')")
-    tab.click("a.tab:has-text('Names')")
+    tab.click("a.fw-semibold:has-text('gemma3')")
+    tab.click("a.nav-link:has-text('Names')")
     tab.type("#display_name", "gemma3-at-home")
     tab.click("button:has-text('Save names')")
     _told(tab)
@@ -68,12 +68,12 @@ def _give(tab: Visit) -> None:
     tab.click("button:has-text('Create key')")
     tab.click("label:has-text('Open WebUI')")
     secret = tab.page.inner_text("#secret")
-    expect(tab.page.locator(".snip-panel:visible")).to_contain_text(secret)
+    expect(tab.page.locator(".tab-pane:visible")).to_contain_text(secret)
 
 
 def _limit(tab: Visit) -> None:
     _go(tab, "Keys")
-    tab.click("a.t-name:has-text('Support bot')")
+    tab.click("a.fw-semibold:has-text('Support bot')")
     tab.click("a:has-text('Change')")
     tab.type("#requests_per_minute", "20")
     tab.type("#tokens_day", "100000")
@@ -92,16 +92,16 @@ def _failed(tab: Visit) -> None:
     _choose(tab, "#f-status", "failed")
     tab.page.wait_for_url("**status=failed**")
     tab.click("[data-calls] tr td a >> nth=0")
-    expect(tab.page.locator(".note-bad a")).to_be_visible()
+    expect(tab.page.locator(".alert-danger a")).to_be_visible()
 
 
 def _replace(tab: Visit) -> None:
     _go(tab, "Keys")
-    tab.click("a.t-name:has-text('Guest')")
+    tab.click("a.fw-semibold:has-text('Guest')")
     tab.click("a:has-text('Rotate')")
     _choose(tab, "#grace_hours", "0")
     tab.click("main button.btn-primary")
-    expect(tab.page.locator(".note-info")).to_contain_text("does not work any more")
+    expect(tab.page.locator(".alert-info")).to_contain_text("does not work any more")
 
 
 JOBS = {
@@ -131,7 +131,7 @@ def test_a_server_is_connected_after_a_wrong_address_was_explained(
         tab.click("a:has-text('Add server')")
         tab.type("#url", "http://127.0.0.1:1")
         tab.click("button:has-text('Save server')")
-        expect(tab.page.locator(".note-bad")).to_contain_text("ollama serve")
+        expect(tab.page.locator(".alert-danger")).to_contain_text("ollama serve")
         tab.type("#url", second.url)
         tab.click("button:has-text('Save server')")
         expect(tab.page.locator(".toast-good")).to_be_visible()

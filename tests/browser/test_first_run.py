@@ -55,7 +55,7 @@ def test_a_new_owner_reaches_the_first_answer(
             model="llama3.2", messages=[{"role": "user", "content": "Hello!"}], stream=True
         )
         answer = "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
-    expect(tab.page.locator("#waiting.note-good")).to_be_visible(timeout=15_000)
+    expect(tab.page.locator("#waiting.alert-success")).to_be_visible(timeout=15_000)
     told = tab.page.inner_text("#waiting")
     complaints, actions = tab.complaints, tab.actions
     tab.context.close()
@@ -84,5 +84,5 @@ def test_a_refused_first_call_is_explained_on_the_same_page(
         client.chat.completions.create(
             model="gpt-4o", messages=[{"role": "user", "content": "Hello!"}]
         )
-    expect(tab.page.locator("#waiting.note-warn")).to_contain_text("gpt-4o", timeout=15_000)
+    expect(tab.page.locator("#waiting.alert-warning")).to_contain_text("gpt-4o", timeout=15_000)
     tab.context.close()

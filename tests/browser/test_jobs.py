@@ -55,7 +55,7 @@ def test_a_key_with_limits_is_made_for_an_app(tab: Visit, parts: Services, busy:
     tab.page.click("main .form-actions button.btn-primary")
     secret = tab.page.inner_text("#secret")
     tab.page.click("label:has-text('Claude Code')")
-    snippet = tab.page.locator(".snip-panel:visible").inner_text()
+    snippet = tab.page.locator(".tab-pane:visible").inner_text()
     made = next(key for key in parts.keys.search("limited app"))
     with openai.OpenAI(base_url=f"{busy.url}/v1", api_key=secret, max_retries=0) as client:
         allowed = [model.id for model in client.models.list()]
@@ -70,11 +70,11 @@ def test_a_key_with_limits_is_made_for_an_app(tab: Visit, parts: Services, busy:
 def test_a_slow_load_goes_on_without_its_page_and_can_be_stopped(
     tab: Visit, ollama_with_models: FakeOllama
 ) -> None:
-    row = tab.page.locator("main tr", has=tab.page.locator("a.t-name", has_text="tinyllama"))
+    row = tab.page.locator("main tr", has=tab.page.locator("a.fw-semibold", has_text="tinyllama"))
     with ollama_with_models.hold("tinyllama", at="load") as gate:
         tab.open("/admin/models")
         row.get_by_role("button", name="Load").click()
-        expect(row.locator(".state")).to_have_text("Loading")
+        expect(row.locator(".badge")).to_have_text("Loading")
         gate.wait_reached()
         tab.open("/admin/keys")
         tab.open("/admin/models")
@@ -83,7 +83,7 @@ def test_a_slow_load_goes_on_without_its_page_and_can_be_stopped(
         expect(job.locator("progress")).to_be_visible()
         row.get_by_role("button", name="Stop loading").click()
         expect(job.locator("[data-state]")).to_have_text("Stopped")
-        expect(row.locator(".state")).to_have_text("On disk")
+        expect(row.locator(".badge")).to_have_text("On disk")
 
     assert "tinyllama:latest" not in ollama_with_models.loaded()
 
@@ -99,7 +99,7 @@ def test_the_page_of_a_model_tells_by_itself_when_it_is_loaded(
         expect(job.locator("[data-figures]")).to_contain_text("for ")
         gate.wait_reached()
     expect(job.locator("[data-state]")).to_have_text("Loaded")
-    expect(tab.page.locator(".facts .state", has_text="in memory")).to_be_visible()
+    expect(tab.page.locator(".facts .badge", has_text="in memory")).to_be_visible()
     tab.page.get_by_role("button", name="Unload").click()
     expect(tab.page.locator(".toast-good")).to_be_visible()
 
@@ -120,7 +120,7 @@ def test_two_models_answer_side_by_side_and_stop(tab: Visit, parts: Services) ->
     expect(cards.nth(1).locator(".card-foot")).to_contain_text("tok/s", timeout=30_000)
     tab.page.fill("#prompt", "Tell me a very long story")
     tab.page.click("#send")
-    expect(tab.page.locator("#answers section .bubble").first).not_to_contain_text(
+    expect(tab.page.locator("#answers section [data-answer]").first).not_to_contain_text(
         "…", timeout=15_000
     )
     tab.page.click("#stop")
@@ -161,18 +161,18 @@ def test_a_request_is_repeated_beside_its_old_answer(tab: Visit, parts: Services
 
 def test_theme_and_language_change_at_once_and_last(tab: Visit) -> None:
     tab.open("/admin/keys")
-    tab.page.click("details.menu >> nth=0")
+    tab.page.click("header .dropdown > button >> nth=0")
     tab.page.click("button[value=dark]")
     dark = tab.page.get_attribute("html", "data-bs-theme")
     tab.page.wait_for_load_state("networkidle")
-    tab.page.click("details.menu >> nth=1")
+    tab.page.click("header .dropdown > button >> nth=1")
     tab.page.click("button[value=zh]")
     tab.page.wait_for_load_state("load")
     after = tab.page.get_attribute("html", "data-bs-theme"), tab.page.inner_text("h1")
-    tab.page.click("details.menu >> nth=1")
+    tab.page.click("header .dropdown > button >> nth=1")
     tab.page.click("button[value=en]")
     tab.page.wait_for_load_state("load")
-    tab.page.click("details.menu >> nth=0")
+    tab.page.click("header .dropdown > button >> nth=0")
     tab.page.click("button[value=auto]")
     tab.page.wait_for_load_state("networkidle")
 
@@ -183,17 +183,17 @@ def test_theme_and_language_change_at_once_and_last(tab: Visit) -> None:
 def test_the_keyboard_reaches_everything(tab: Visit) -> None:
     tab.open("/admin/keys")
     tab.page.keyboard.press("Tab")
-    skip = tab.page.evaluate("document.activeElement.className")
+    skip = tab.page.evaluate("document.activeElement.getAttribute('href')")
     tab.page.keyboard.press("Enter")
     reached = tab.page.evaluate("document.activeElement.id")
-    menu = tab.page.locator("details.menu summary").first
+    menu = tab.page.locator("header .dropdown > button").first
     menu.focus()
     tab.page.keyboard.press("Enter")
-    opened = tab.page.locator("details.menu[open]").count()
+    opened = tab.page.locator(".dropdown-menu.show").count()
     tab.page.keyboard.press("Escape")
-    closed = tab.page.locator("details.menu[open]").count()
+    closed = tab.page.locator(".dropdown-menu.show").count()
 
-    assert (skip, reached, opened, closed) == ("skip", "main", 1, 0)
+    assert (skip, reached, opened, closed) == ("#main", "main", 1, 0)
 
 
 def test_the_newest_calls_appear_by_themselves(tab: Visit, busy: Gateway, key: str) -> None:

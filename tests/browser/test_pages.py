@@ -119,7 +119,7 @@ def test_pages_work_without_scripts(browser: Browser, busy: Gateway) -> None:
     tab.page.select_option("#f-metric", "tokens")
     tab.page.click("main .filters button")
     table = tab.page.locator(".chart-text")
-    tab.page.click("details.menu >> nth=1")
+    tab.page.click("header .dropdown > button >> nth=1")
     tab.page.click("button[value=zh]")
     heading = tab.page.inner_text("h1")
     tab.context.close()

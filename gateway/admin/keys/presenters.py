@@ -29,18 +29,18 @@ def state(key: Key, now: datetime) -> Status:
     """Return whether a key works, and if not, why."""
     match key_status.state(key, now):
         case "revoked":
-            return Status("bad", _("Revoked"), _("It can never be used again."))
+            return Status("danger", _("Revoked"), _("It can never be used again."))
         case "disabled":
-            return Status("idle", _("Disabled"), _("Somebody switched it off."))
+            return Status("secondary", _("Disabled"), _("Somebody switched it off."))
         case "expired":
-            return Status("bad", _("Expired"))
+            return Status("danger", _("Expired"))
         case "active":
             pass
     if key.expires_at is not None and key.expires_at - now < _SOON:
-        return Status("warn", _("Expires soon"))
+        return Status("warning", _("Expires soon"))
     if key.last_used_at is None:
         return Status("info", _("Not used yet"))
-    return Status("good", _("Active"))
+    return Status("success", _("Active"))
 
 
 def model_names(key: Key, models: Mapping[int, Model]) -> tuple[str, ...]:

@@ -225,10 +225,10 @@ def key_first_call(key_id: int) -> Response:
     call = services().store.read(request_queries.first_of_key, key_id, since)
     if call is None or not call.settled:
         return jsonify(arrived=False)
-    told = {"kind": "good", "title": _("Received. It works."), "words": presenters.figures(call)}
+    told = {"kind": "success", "title": _("Received. It works."), "words": presenters.figures(call)}
     if call.failed:
         title = _("A request arrived and was refused (%(status)s).", status=call.status)
-        told = {"kind": "warn", "title": title, "words": call.error_message or call.error_code}
+        told = {"kind": "warning", "title": title, "words": call.error_message or call.error_code}
     url = url_for("admin.request_detail", request_id=call.request_id)
     return jsonify(arrived=True, url=url, link=_("See the request"), **told)
 

@@ -244,11 +244,11 @@ def _state(job: Job) -> tuple[str, str]:
     """Return the colour and the word for how a job stands."""
     is_pull = job.kind == "pull"
     return {
-        "queued": ("idle", _("Waiting")),
+        "queued": ("secondary", _("Waiting")),
         "running": ("info", _("Pulling") if is_pull else _("Loading")),
-        "done": ("good", _("Done") if is_pull else _("Loaded")),
-        "failed": ("bad", _("Failed")),
-        "cancelled": ("idle", _("Stopped")),
+        "done": ("success", _("Done") if is_pull else _("Loaded")),
+        "failed": ("danger", _("Failed")),
+        "cancelled": ("secondary", _("Stopped")),
     }[job.state]
 
 
