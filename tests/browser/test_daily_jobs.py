@@ -32,7 +32,7 @@ def _choose(tab: Visit, selector: str, value: str) -> None:
 
 
 def _told(tab: Visit) -> None:
-    expect(tab.page.locator(".toast-good").last).to_be_visible()
+    expect(tab.page.locator(".toast.text-bg-success").last).to_be_visible()
 
 
 def _pull(tab: Visit) -> None:
@@ -66,7 +66,7 @@ def _give(tab: Visit) -> None:
     tab.click("a:has-text('New key')")
     tab.type("#name", "Family chat")
     tab.click("button:has-text('Create key')")
-    tab.click("label:has-text('Open WebUI')")
+    tab.click("[role=tab]:has-text('Open WebUI')")
     secret = tab.page.inner_text("#secret")
     expect(tab.page.locator(".tab-pane:visible")).to_contain_text(secret)
 
@@ -77,13 +77,13 @@ def _limit(tab: Visit) -> None:
     tab.click("a:has-text('Change')")
     tab.type("#requests_per_minute", "20")
     tab.type("#tokens_day", "100000")
-    tab.click("main .form-actions button.btn-primary")
+    tab.click("main form button.btn-primary")
     expect(tab.page.locator("dl.facts").first).to_contain_text("100,000")
 
 
 def _most(tab: Visit) -> None:
     _go(tab, "Usage")
-    first = tab.page.locator("main .grid-2 table.t tbody tr td a").first
+    first = tab.page.locator("main .grid-2 table tbody tr td a").first
     expect(first).to_have_text("Claude Code, laptop")
 
 
@@ -134,7 +134,7 @@ def test_a_server_is_connected_after_a_wrong_address_was_explained(
         expect(tab.page.locator(".alert-danger")).to_contain_text("ollama serve")
         tab.type("#url", second.url)
         tab.click("button:has-text('Save server')")
-        expect(tab.page.locator(".toast-good")).to_be_visible()
+        expect(tab.page.locator(".toast.text-bg-success")).to_be_visible()
         added = next(server for server in parts.catalog.servers() if server.url == second.url)
         parts.servers.delete(added.id, ACTOR)
 

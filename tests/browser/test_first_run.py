@@ -48,7 +48,7 @@ def test_a_new_owner_reaches_the_first_answer(
     tab.click("main button.btn-primary")
     tab.click("main button.btn-primary")
     secret = tab.page.inner_text("#secret")
-    expect(tab.page.locator("#waiting .ring")).to_be_visible()
+    expect(tab.page.locator("#waiting .spinner-border")).to_be_visible()
     client = openai.OpenAI(base_url=f"{untouched.url}/v1", api_key=secret, max_retries=0)
     with client:
         stream = client.chat.completions.create(

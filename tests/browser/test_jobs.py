@@ -33,7 +33,7 @@ def test_a_models_parameters_are_set_by_form_and_json_alike(tab: Visit, parts: S
     tab.page.locator("#override").dispatch_event("input")
     shown = tab.page.input_value("#p-num_ctx"), tab.page.input_value("#p-think")
     tab.page.click("#override-json button.btn-primary")
-    expect(tab.page.locator(".toast-good")).to_be_visible()
+    expect(tab.page.locator(".toast.text-bg-success")).to_be_visible()
     parts.catalog.drop()
 
     assert first == {"temperature": 0.3}
@@ -52,9 +52,9 @@ def test_a_key_with_limits_is_made_for_an_app(tab: Visit, parts: Services, busy:
     tab.page.check("#models input >> nth=0")
     tab.page.click("summary:has-text('Limits')")
     tab.page.fill("#requests_per_minute", "7")
-    tab.page.click("main .form-actions button.btn-primary")
+    tab.page.click("main form button.btn-primary")
     secret = tab.page.inner_text("#secret")
-    tab.page.click("label:has-text('Claude Code')")
+    tab.page.click("[role=tab]:has-text('Claude Code')")
     snippet = tab.page.locator(".tab-pane:visible").inner_text()
     made = next(key for key in parts.keys.search("limited app"))
     with openai.OpenAI(base_url=f"{busy.url}/v1", api_key=secret, max_retries=0) as client:
@@ -101,7 +101,7 @@ def test_the_page_of_a_model_tells_by_itself_when_it_is_loaded(
     expect(job.locator("[data-state]")).to_have_text("Loaded")
     expect(tab.page.locator(".facts .badge", has_text="in memory")).to_be_visible()
     tab.page.get_by_role("button", name="Unload").click()
-    expect(tab.page.locator(".toast-good")).to_be_visible()
+    expect(tab.page.locator(".toast.text-bg-success")).to_be_visible()
 
 
 def test_two_models_answer_side_by_side_and_stop(tab: Visit, parts: Services) -> None:
@@ -116,8 +116,8 @@ def test_two_models_answer_side_by_side_and_stop(tab: Visit, parts: Services) ->
     tab.page.keyboard.press("Control+Enter")
     cards = tab.page.locator("#answers section")
     expect(cards).to_have_count(2)
-    expect(cards.nth(0).locator(".card-foot")).to_contain_text("tok/s", timeout=30_000)
-    expect(cards.nth(1).locator(".card-foot")).to_contain_text("tok/s", timeout=30_000)
+    expect(cards.nth(0).locator(".card-footer")).to_contain_text("tok/s", timeout=30_000)
+    expect(cards.nth(1).locator(".card-footer")).to_contain_text("tok/s", timeout=30_000)
     tab.page.fill("#prompt", "Tell me a very long story")
     tab.page.click("#send")
     expect(tab.page.locator("#answers section [data-answer]").first).not_to_contain_text(
@@ -151,7 +151,7 @@ def test_a_request_is_repeated_beside_its_old_answer(tab: Visit, parts: Services
     cards = tab.page.locator("#answers section")
     expect(cards).to_have_count(2)
     expect(cards.nth(0)).to_contain_text("Because of the sea.")
-    expect(cards.nth(1).locator(".card-foot")).to_contain_text("tok/s", timeout=30_000)
+    expect(cards.nth(1).locator(".card-footer")).to_contain_text("tok/s", timeout=30_000)
     tab.page.click("summary:has-text('The same from your own program')")
     copied = tab.page.inner_text("#copy-text")
 
