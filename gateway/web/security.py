@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
 
 from flask import Response, flash, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
@@ -59,7 +58,12 @@ def comes_from_elsewhere() -> bool:
     if site is not None:
         return site not in {"same-origin", "none"}
     origin = request.headers.get("Origin")
-    return origin is not None and urlsplit(origin).netloc != request.host
+    return origin is not None and not is_own_origin(origin, request.host)
+
+
+def is_own_origin(origin: str, host: str) -> bool:
+    """Whether an `Origin` header names the host, and port, that a request was sent to."""
+    return origin.partition("://")[2] == host
 
 
 def safe_next(target: str | None, default: str) -> str:

@@ -71,6 +71,7 @@ ELSEWHERE = [
     {"Sec-Fetch-Site": "same-site"},
     {"Origin": "https://evil.example"},
     {"Origin": "null"},
+    {"Origin": "http://["},
 ]
 
 
