@@ -318,6 +318,15 @@ def test_prune_deletes_what_is_over_and_keeps_the_sums(run: Run, parts: Services
     assert total == 3
 
 
+def test_a_key_is_issued_for_requests_without_one(run: Run, parts: Services) -> None:
+    refused = run("key", "create", "home", "--anonymous")
+    issued = run("key", "create", "home", "--anonymous", "--cidrs", "192.168.1.0/24")
+
+    assert "'cidrs' must say which addresses need no key." in refused.stderr
+    assert issued.exit_code == 0
+    assert parts.keyring.anonymous("192.168.1.20") == parts.keyring.find(issued.stdout.strip())
+
+
 def test_doctor_explains_an_installation(run: Run, app: Flask) -> None:
     result = run("doctor", "--offline")
 
@@ -325,6 +334,19 @@ def test_doctor_explains_an_installation(run: Run, app: Flask) -> None:
     assert "XX  servers: no Ollama server" in result.stdout
     assert "!   accounts: the first password was never changed" in result.stdout
     assert "ok  database: " in result.stdout
+
+
+def test_doctor_warns_of_who_needs_no_key(parts: Services) -> None:
+    for name, network in (("Home", "192.168.1.0/24"), ("World", "::/0"), ("Old", "10.0.0.0/8")):
+        fields = {"name": name, "cidrs": [network], "anonymous": True, "enabled": name != "Old"}
+        parts.keys.issue(fields, SYSTEM)
+
+    found = [(one.level, one.words) for one in examine(parts.config, None) if one.fix]
+
+    accepted = "requests without a key are accepted from"
+    assert ("odd", f"{accepted} 192.168.1.0/24 (key 'Home')") in found
+    assert ("bad", f"{accepted} ::/0, which is everybody (key 'World')") in found
+    assert not any("Old" in words for _, words in found)
 
 
 def test_doctor_finds_several_processes_without_redis(parts: Services) -> None:
@@ -448,6 +470,8 @@ def configured(parts: Services) -> str:
             "name": "app",
             "allow": ["m"],
             "budgets": [{"metric": "tokens", "period": "day", "limit": 500}],
+            "cidrs": ["10.0.0.0/8"],
+            "anonymous": True,
         },
         SYSTEM,
     )

@@ -1,7 +1,7 @@
 """What happens around every API call: its id, its key, CORS, and the headers each dialect expects.
 
-The guard is stated here once: every route of the blueprint needs a key, unless its view is marked
-`open_to_all`.
+The guard is stated here once: every route of the blueprint needs a key, its own or the anonymous
+one of its address, unless its view is marked `open_to_all`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from flask import Response, current_app, g, request
 from werkzeug.exceptions import HTTPException
 
 from gateway.api import bp
-from gateway.api.auth import Failures, authenticate
+from gateway.api.auth import Failures, authenticate, named_origins
 from gateway.api.errors import from_http, logged_fault, response_for
 from gateway.dialects import spoken
 from gateway.dialects.base import Endpoint
@@ -93,11 +93,8 @@ def begin() -> Response | None:
     parts = services()
     if parts.draining.is_set():
         raise Unavailable("The gateway is shutting down; try again.", code="shutting_down")
-    address = request.remote_addr or ""
-    key = authenticate(
-        request, parts.keyring, _failures, address, parts.config.wrong_keys_per_minute
-    )
-    access.check_address(key, address)
+    key = authenticate(request, parts, _failures)
+    access.check_address(key, request.remote_addr or "")
     g.key = key
     return None
 
@@ -150,7 +147,7 @@ def _allow_origin(response: Response) -> None:
     else:
         headers.add("Vary", "Origin")
         origin = request.headers["Origin"]
-        if origin not in allowed.replace(",", " ").split():
+        if origin not in named_origins(allowed):
             return
         headers["Access-Control-Allow-Origin"] = origin
     headers["Access-Control-Expose-Headers"] = EXPOSED

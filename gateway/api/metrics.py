@@ -9,12 +9,11 @@ from flask import Request, Response, request
 
 from gateway.accounting import metrics as series
 from gateway.api import bp
+from gateway.api.auth import is_relayed
 from gateway.api.hooks import open_to_all
 from gateway.config import Settings
 from gateway.errors import Forbidden, Unauthenticated
 from gateway.web.context import services
-
-_FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-Ip")
 
 
 @bp.get("/metrics")
@@ -40,8 +39,7 @@ def check(asked: Request, config: Settings) -> None:
         ):
             raise Unauthenticated("Send METRICS_TOKEN as 'Authorization: Bearer TOKEN'.")
         return
-    is_relayed = not config.trusted_proxies and any(name in asked.headers for name in _FORWARDED)
-    if is_relayed or not _is_local(asked.remote_addr or ""):
+    if is_relayed(asked, config) or not _is_local(asked.remote_addr or ""):
         raise Forbidden("Metrics are for this machine only; set METRICS_TOKEN to read them afar.")
 
 

@@ -7,7 +7,7 @@ import socket
 import sqlite3
 import stat
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,8 +19,11 @@ from gateway.config import Settings
 from gateway.errors import GatewayError
 from gateway.management.admins import is_first_password
 from gateway.management.servers import Servers
+from gateway.policy import access
+from gateway.reports.key_status import state
+from gateway.schemas.key import Key
 from gateway.schemas.server import Server
-from gateway.store import admins, catalog, key_queries, servers
+from gateway.store import admins, catalog, key_queries, keys, servers
 from gateway.store.coordination import workers
 from gateway.store.database import schema
 from gateway.store.database.engine import Database
@@ -125,6 +128,7 @@ def _contents(settings: Settings, attempts: Servers | None) -> Iterator[Finding]
             known = servers.all_servers(session)
             models = catalog.all_models(session)
             key_count = key_queries.count(session, datetime.now(UTC))
+            anonymous = keys.anonymous(session)
             beats = workers.last_heard(session)
     finally:
         database.close()
@@ -141,6 +145,7 @@ def _contents(settings: Settings, attempts: Servers | None) -> Iterator[Finding]
         "" if owners else "ollama2openai account create NAME --role owner",
     )
     yield Finding("good" if key_count else "odd", "keys", f"{key_count} API keys")
+    yield from _anonymous(anonymous)
     callable_ones = sum(model.enabled and model.available for model in models)
     yield Finding(
         "good" if callable_ones else "odd",
@@ -152,6 +157,22 @@ def _contents(settings: Settings, attempts: Servers | None) -> Iterator[Finding]
         yield Finding("bad", "servers", "no Ollama server", "add one in the console, or OLLAMA_URL")
     for server in known if attempts is not None else ():
         yield _server(server, attempts)
+
+
+def _anonymous(found: Iterable[Key]) -> Iterator[Finding]:
+    """Yield who needs no key: a warning, a severe one where that is everybody."""
+    for key in found:
+        if state(key, datetime.now(UTC)) != "active":
+            continue
+        is_open = access.is_for_everybody(key)
+        networks = ", ".join(key.cidrs[:5]) + (" and more" if key.cidrs[5:] else "")
+        who = f"{networks}, which is everybody" if is_open else networks
+        yield Finding(
+            "bad" if is_open else "odd",
+            "keys",
+            f"requests without a key are accepted from {who} (key {key.name!r})",
+            "give it the addresses of your own network only",
+        )
 
 
 def _workers(settings: Settings, heard: Mapping[str, datetime]) -> Finding:

@@ -1,7 +1,8 @@
 """Finds the key a caller presents: in memory, while the store says that nothing has changed.
 
 Found keys and unknown digests are kept until the topic `keys` changes, so a warm key costs no
-query and a revoked one is refused by every worker within a second (SQLite: a twentieth of one).
+query and a revoked one is refused by every worker within a second (SQLite: a twentieth of one). So
+are the anonymous keys, of which the first request without a key after a change reads all.
 
 When the store is away: a key that was verified less than STALE_S ago is honoured, also if some key
 was changed meanwhile; anything else is 503, never 401: a caller must not throw away a good key
@@ -11,6 +12,7 @@ because our database is down.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -19,6 +21,8 @@ from datetime import UTC, datetime
 
 from gateway.core.secrets import KEY_PREFIX, digest, is_well_formed
 from gateway.errors import NotFound, Unauthenticated
+from gateway.policy import access
+from gateway.policy.access import Network
 from gateway.runtime.database import UNAVAILABLE, Store, StoreUnavailable
 from gateway.runtime.versions import ChangeVersions
 from gateway.schemas.key import Key
@@ -46,7 +50,7 @@ def refusal(key: Key | None, now: datetime) -> Unauthenticated | None:
 
 @dataclass(eq=False)
 class Keyring:
-    """The keys of this worker. `find` is called once a request."""
+    """The keys of this worker. `find` is called once a request, `anonymous` where none came."""
 
     store: Store
     versions: ChangeVersions
@@ -56,6 +60,9 @@ class Keyring:
     _known: OrderedDict[bytes, Key] = field(default_factory=OrderedDict)
     _unknown: OrderedDict[bytes, None] = field(default_factory=OrderedDict)
     _before: dict[bytes, tuple[Key, float]] = field(default_factory=dict)
+    _anonymous: tuple[tuple[Network, Key], ...] = ()
+    _anonymous_seen: int = -1
+    _anonymous_verified_s: float = -math.inf
 
     def find(self, secret: str) -> Key:
         """Return the usable key with this secret.
@@ -74,6 +81,16 @@ class Keyring:
             raise error
         return key
 
+    def anonymous(self, address: str) -> Key | None:
+        """Return the usable key for requests without one from an address: the one with the most
+        specific network, of equal ones the oldest. None where there is none.
+
+        Raises StoreUnavailable when that cannot be known.
+        """
+        now = self.now()
+        found = access.matching(self._anonymous_keys(), address)
+        return next((key for key in found if refusal(key, now) is None), None)
+
     def get(self, key_id: int) -> Key | None:
         """Return a key as it is stored now, None for a deleted one. Raises StoreUnavailable."""
         try:
@@ -86,7 +103,8 @@ class Keyring:
         self._known.clear()
         self._unknown.clear()
         self._before = {}
-        self._seen = -1
+        self._seen = self._anonymous_seen = -1
+        self._anonymous_verified_s = -math.inf
 
     def _look_up(self, wanted: bytes) -> Key | None:
         version = self.versions.of("keys")
@@ -100,6 +118,27 @@ class Keyring:
         if self.versions.age_s() > STALE_S:
             raise StoreUnavailable(UNAVAILABLE)
         return key
+
+    def _anonymous_keys(self) -> tuple[tuple[Network, Key], ...]:
+        version = self.versions.of("keys")
+        if version != self._anonymous_seen:
+            return self._load_anonymous(version)
+        age_s = self.versions.age_s()
+        if age_s > STALE_S:
+            raise StoreUnavailable(UNAVAILABLE)
+        self._anonymous_verified_s = self.clock() - age_s
+        return self._anonymous
+
+    def _load_anonymous(self, version: int) -> tuple[tuple[Network, Key], ...]:
+        try:
+            found = self.store.read(keys.anonymous)
+        except StoreUnavailable:
+            if self.clock() - self._anonymous_verified_s > STALE_S:
+                raise
+            return self._anonymous
+        self._anonymous, self._anonymous_seen = access.by_network(found), version
+        self._anonymous_verified_s = self.clock()
+        return self._anonymous
 
     def _set_aside(self) -> None:
         """Remember keys as they were before a change, with when that was."""

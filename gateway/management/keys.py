@@ -183,6 +183,8 @@ def changed(key: Key, raw: Mapping[str, Json], now: datetime) -> Key:
     ends = fields.get("expires_at")
     if ends is not None and ends <= now and ends != key.expires_at:
         problems.append(("expires_at", Message("lies in the past")))
+    if fields.get("anonymous", key.anonymous) and not fields.get("cidrs", key.cidrs):
+        problems.append(("cidrs", Message("must say which addresses need no key")))
     if problems:
         raise InvalidFields(problems)
     if "scopes" in fields:

@@ -66,14 +66,28 @@ def check_address(key: Key, address: str) -> None:
     """Raise Forbidden when the key may not be used from an address. Cannot be read: not allowed."""
     if not key.cidrs:
         return
-    try:
-        ip = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        ip = None
-    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
-        ip = ip.ipv4_mapped
+    ip = _ip(address)
     if ip is None or not any(ip in network for network in _networks(key.cidrs)):
         raise Forbidden("This API key may not be used from this address.")
+
+
+def by_network(keys: Iterable[Key]) -> tuple[tuple[Network, Key], ...]:
+    """Return every network of the keys with its key: the most specific network first, of equal ones
+    that of the key with the lowest id."""
+    found = [(network, key) for key in keys for network in _networks(key.cidrs)]
+    return tuple(sorted(found, key=lambda pair: (-pair[0].prefixlen, pair[1].id)))
+
+
+def matching(networks: Iterable[tuple[Network, Key]], address: str) -> Iterator[Key]:
+    """Yield the keys whose network has the address, in the order of `networks`."""
+    ip = _ip(address)
+    if ip is not None:
+        yield from (key for network, key in networks if ip in network)
+
+
+def is_for_everybody(key: Key) -> bool:
+    """Whether the addresses of a key include every address there is, of IPv4 or IPv6."""
+    return any(network.prefixlen == 0 for network in _networks(key.cidrs))
 
 
 def visible(key: Key, models: Iterable[Model]) -> tuple[Model, ...]:
@@ -112,6 +126,16 @@ def _any_fits(entries: tuple[str, ...], spellings: tuple[str, ...], canonical: s
         if "*" not in rule and names.key_of(rule) == canonical:
             return True
     return False
+
+
+def _ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Return a client's address, None for one that cannot be read; IPv4 in IPv6 is IPv4."""
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return None
+    mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
+    return mapped or ip
 
 
 @lru_cache(maxsize=1024)

@@ -61,8 +61,9 @@ class Key:
     `allow` and `deny` are rules as in docs/contract/names.md: model names, `*` patterns, or `*`
     alone; an empty `allow` allows nothing. `model_ids` are models bound by id, so that a renamed
     model stays allowed. The models of roles (`policy/roles.py`) are aliases or Ollama's names, "":
-    none. `lineage_id` is the first key of a chain of rotations, `legacy` a key of
-    another product, without a checksum.
+    none. An `anonymous` key is that of requests which bring none, from its `cidrs` (D62).
+    `lineage_id` is the first key of a chain of rotations, `legacy` a key of another product,
+    without a checksum.
     """
 
     id: int
@@ -114,6 +115,11 @@ class Key:
         "One a line, such as 192.168.1.0/24. Empty: from anywhere.",
         check=types.each(types.network),
         max_length=types.MOST_ENTRIES,
+    )
+    anonymous: bool = field(
+        False,
+        "Use for requests without a key",
+        "Clients at the addresses of this key then need none. Requests with a key keep theirs.",
     )
     scopes: tuple[str, ...] = field(DEFAULT_SCOPES, "Endpoints", max_length=64)
     requests_per_minute: int = _limit("Requests per minute")

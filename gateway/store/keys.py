@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from gateway.errors import InvalidRequest, Message
 from gateway.schemas.key import Key
 from gateway.store import names
-from gateway.store.mapping import add, columns, fill, find, row_of, value_of
+from gateway.store.mapping import add, columns, fill, find, row_of, value_of, values
 from gateway.store.tables import ApiKeyRow, CounterLeaseRow, KeyCounterRow, ModelRow
 
 _api_key = cast(Table, ApiKeyRow.__table__)
@@ -31,6 +31,12 @@ _TOUCH = (
 def find_by_digest(session: Session, digest: bytes) -> Key | None:
     """Return the key with this digest, usable or not."""
     return find(session, select(ApiKeyRow).where(ApiKeyRow.digest == digest), Key)
+
+
+def anonymous(session: Session) -> list[Key]:
+    """Return the keys for requests that bring none, by id; revoked ones are left out."""
+    query = select(ApiKeyRow).where(ApiKeyRow.anonymous, ApiKeyRow.revoked_at.is_(None))
+    return values(session, query.order_by(ApiKeyRow.id), Key)
 
 
 def get(session: Session, key_id: int) -> Key:

@@ -123,6 +123,7 @@ WRONG = [
     ({"requests_per_minute": "-1"}, "must be a whole number from 0 to 2147483647."),
     ({"tokens_day": "many"}, "must be a whole number from 1 to"),
     ({"cidrs": "10.0.0.0/99"}, "&#39;cidrs[0]&#39; must be an address or network"),
+    ({"anonymous": "y"}, "&#39;cidrs&#39; must say which addresses need no key."),
     ({"scopes": []}, "Choose at least one endpoint."),
     ({"zone": "Mars/Olympus"}, "must be a time zone such as"),
     ({"default_params": '{\n"temperature": "hot"\n}'}, "Line 2: temperature: must be a number"),
@@ -141,6 +142,29 @@ def test_a_wrong_entry_is_explained_and_nothing_typed_is_lost(
     assert words in answer.text
     assert "still here" in answer.text
     assert of(untouched.app).keys.search() == []
+
+
+def test_a_key_for_requests_without_one_is_made_and_warned_of(
+    admin: Visitor, parts: Services
+) -> None:
+    make(admin, anonymous="y", cidrs="192.168.1.0/24")
+    (key,) = parts.keys.search()
+    page = f"/admin/keys/{key.id}"
+    warned, listed = admin.get(page).text, admin.get("/admin/keys").text
+    form = admin.get(f"{page}/edit").text
+    admin.post(f"{page}/edit", PLAIN | {"enabled": "y", "anonymous": "y", "cidrs": "0.0.0.0/0"})
+    severe = admin.get(page).text
+    admin.post(f"{page}/edit", PLAIN | {"enabled": "y", "cidrs": "0.0.0.0/0"})
+
+    accepted = "Requests without a key are accepted from"
+    assert key.anonymous
+    assert f"{accepted} 192.168.1.0/24, as this key. Whoever is there" in warned
+    assert f"{accepted} 0.0.0.0/0, as this key. That is everybody" in severe
+    assert "Anonymous" in listed
+    assert re.search(r'<input checked[^>]* name="anonymous"', form)
+    assert accepted not in admin.get(page).text
+    assert "Anonymous" not in admin.get("/admin/keys").text
+    assert not parts.keys.get(key.id).anonymous
 
 
 def test_a_role_whose_model_went_away_is_ignored_with_a_warning(

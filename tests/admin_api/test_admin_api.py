@@ -13,7 +13,7 @@ from flask import Flask
 
 from gateway.core.admin import CLI, Role
 from gateway.errors import InvalidRequest, Unauthenticated
-from gateway.store import catalog
+from gateway.store import audit, catalog
 from gateway.web.context import Services, of
 from tests.admin_api.conftest import ROLES, Call
 from tests.support.document import document
@@ -143,6 +143,22 @@ def test_a_key_lives_from_issue_to_deletion(call: Call, parts: Services) -> None
         parts.keyring.find(secret)
 
 
+def test_a_key_is_marked_for_requests_without_one(call: Call, parts: Services) -> None:
+    made = call("POST", "/keys", {"name": "home", "cidrs": ["10.0.0.0/8"], "anonymous": True})
+    key_id = made.get_json()["id"]
+    bare = call("PATCH", f"/keys/{key_id}", {"cidrs": []})
+    served = parts.keyring.anonymous("10.0.0.1")
+    changed = call("PATCH", f"/keys/{key_id}", {"anonymous": False}).get_json()
+    (entry, *_) = parts.store.read(audit.page)
+
+    assert (made.get_json()["anonymous"], changed["anonymous"]) == (True, False)
+    assert (bare.status_code, bare.get_json()["error"]["param"]) == (400, "cidrs")
+    assert served is not None
+    assert served.id == key_id
+    assert parts.keyring.anonymous("10.0.0.1") is None
+    assert (entry.action, entry.before["anonymous"]) == ("key.update", True)
+
+
 WRONG_KEYS: list[tuple[str, Any, str]] = [
     ("name", "", "name"),
     ("is_admin", True, "is_admin"),
@@ -162,6 +178,8 @@ WRONG_KEYS: list[tuple[str, Any, str]] = [
     ("priority", "first", "priority"),
     ("log_bodies", "yes", "log_bodies"),
     ("forced_params", [], "forced_params"),
+    ("anonymous", True, "cidrs"),
+    ("anonymous", "yes", "anonymous"),
 ]
 
 

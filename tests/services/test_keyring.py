@@ -139,6 +139,59 @@ def test_a_change_of_another_key_just_before_an_outage_cools_no_warm_key(
         worker.keyring.find(warm)
 
 
+def test_who_needs_no_key_is_known_without_a_query(worker: Worker, clock: FakeClock) -> None:
+    fields = {"name": "home", "cidrs": ["192.168.1.0/24"], "anonymous": True}
+    key, _ = worker.keys.issue(fields, SYSTEM)
+    worker.keyring.anonymous("192.168.1.20")
+    statements: list[str] = []
+    engine = worker.store.database.engine
+    event.listen(engine, "before_cursor_execute", lambda c, cur, sql, *rest: statements.append(sql))
+    found = [worker.keyring.anonymous(address) for address in ("192.168.1.20", "10.0.0.1")]
+
+    assert found == [key, None]
+    assert statements == []
+
+
+def test_another_worker_hears_within_a_second_who_needs_no_key(
+    worker: Worker, other: Worker, clock: FakeClock
+) -> None:
+    before = other.keyring.anonymous("10.0.0.1")
+    fields = {"name": "home", "cidrs": ["10.0.0.0/8"], "anonymous": True}
+    key, _ = worker.keys.issue(fields, SYSTEM)
+    clock.tick(1.0)
+    while_enabled = other.keyring.anonymous("10.0.0.1")
+    worker.keys.enable([key.id], False, SYSTEM)
+    clock.tick(1.0)
+
+    assert (before, while_enabled) == (None, key)
+    assert other.keyring.anonymous("10.0.0.1") is None
+
+
+@pytest.mark.parametrize("is_changed", [False, True], ids=["unchanged", "changed just before"])
+def test_an_anonymous_key_outlives_an_outage_of_a_minute(
+    worker: Worker, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, is_changed: bool
+) -> None:
+    fields = {"name": "home", "cidrs": ["10.0.0.0/8"], "anonymous": True}
+    key, _ = worker.keys.issue(fields, SYSTEM)
+    worker.keyring.anonymous("10.0.0.1")
+    if is_changed:
+        worker.keys.issue({"name": "another"}, SYSTEM)
+    clock.tick(1)
+    worker.versions.look()
+
+    def away(*args: object, **kwargs: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(FileWatch, "look", away)
+    monkeypatch.setattr(worker.store, "_off_loop", away)
+    clock.tick(50)
+
+    assert worker.keyring.anonymous("10.0.0.1") == key
+    clock.tick(20)
+    with pytest.raises(StoreUnavailable):
+        worker.keyring.anonymous("10.0.0.1")
+
+
 def test_every_change_of_a_key_is_in_the_audit_log_without_its_secret(worker: Worker) -> None:
     from gateway.store import audit
 

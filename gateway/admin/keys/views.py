@@ -17,6 +17,7 @@ from gateway.admin.usage import charts
 from gateway.core.catalog import Model
 from gateway.core.requests import Filter
 from gateway.errors import NotFound
+from gateway.policy import access
 from gateway.reports import key_status
 from gateway.reports.key_status import DAYS
 from gateway.schemas.key import Key
@@ -126,6 +127,7 @@ def key(key_id: int) -> str:
         budget_words=BUDGET_WORDS,
         rates=presenters.rates(found),
         predecessor=_predecessor(found),
+        is_for_everybody=access.is_for_everybody(found),
         chart=charts.per_day(DAYS, key_id=key_id),
         calls=store.read(request_queries.page, Filter(key_id=key_id), limit=10),
         log=store.read(audit.page, object_kind="key", object_id=str(key_id), limit=20),

@@ -167,6 +167,7 @@ def _keys() -> None:
         *_text("prefix", "zone", length=64),
         *_text("last4", length=4),
         *_flag("enabled", "legacy"),
+        *_flag("anonymous", index=True),
         *_at("created_at"),
         *_at("expires_at", "revoked_at", "last_used_at", nullable=True),
         _refers("rotated_from", "api_key.id", "SET NULL", nullable=True, index=True),

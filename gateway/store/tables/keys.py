@@ -58,6 +58,7 @@ class ApiKeyRow(Base):
     small_fast_model: Mapped[Name] = mapped_column(default="")
     sub_agent_model: Mapped[Name] = mapped_column(default="")
     cidrs: Mapped[list[str]] = mapped_column(default=list)
+    anonymous: Mapped[bool] = mapped_column(default=False, index=True)
     scopes: Mapped[list[str]] = mapped_column(default=list)
     requests_per_minute: Mapped[int] = mapped_column(default=0)
     tokens_per_minute: Mapped[int] = mapped_column(default=0)

@@ -9,6 +9,7 @@ import pytest
 
 from fake_ollama import FakeOllama, Script
 from tests.integration.clients.things import BREAKS, CHAT_TOOL, CITY, HELLO, RED_DOT, sent
+from tests.integration.conftest import Operator
 from tests.support.process import Gateway
 
 pytestmark = [pytest.mark.sdk, pytest.mark.process]
@@ -128,6 +129,34 @@ def test_failures_are_raised_as_the_client_raises_them(
     assert unknown.value.status_code == 404
     assert refused.value.status_code == 401
     assert "{" not in unknown.value.error
+
+
+def test_at_home_no_key_is_needed(
+    live: Gateway, operator: Operator, shared_ollama: FakeOllama, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ollama
+
+    shared_ollama.script("llama3.2", Script(content="Hello there."))
+    monkeypatch.delenv("OLLAMA_API_KEY", raising=False)
+    secret = operator.key(cidrs=["127.0.0.0/8"], anonymous=True)
+    with ollama.Client(host=live.url) as client:
+        whole = client.chat("llama3.2", HELLO)
+        lines = list(client.chat("llama3.2", HELLO, stream=True))
+        text = client.generate("llama3.2", "Hello?").response
+        listed = {model.model for model in client.list().models}
+        described = client.show("qwen3:8b").capabilities
+        vectors = client.embed("nomic-embed-text", "tide").embeddings
+        operator.call("DELETE", f"/keys/{operator.key_id(secret)}")
+        with pytest.raises(ollama.ResponseError) as refused:
+            client.list()
+
+    assert whole.message.content == "Hello there."
+    assert "".join(line.message.content for line in lines) == "Hello there."
+    assert text
+    assert "llama3.2" in listed
+    assert "tools" in described
+    assert len(vectors) == 1
+    assert refused.value.status_code == 401
 
 
 def test_models_are_listed_and_described(ollama_client: Any, shared_ollama: FakeOllama) -> None:
