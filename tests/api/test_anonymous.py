@@ -1,29 +1,21 @@
-"""Requests that bring no key: whose they are, and from where they are not let in (D62)."""
+"""Requests that bring no key: whose they are, and what holds for them (D62)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask
-from werkzeug.test import TestResponse
 
-from fake_ollama import FakeOllama
-from gateway import create_app
-from gateway.config import Settings
 from gateway.core.admin import SYSTEM
 from gateway.errors import InvalidFields
 from gateway.schemas.key import Key
 from gateway.store.usage import request_queries
-from gateway.web.context import Services, of
+from gateway.web.context import Services
+from tests.api.homes import INSIDE, OUTSIDE, Home
 from tests.support.asking import ENDPOINTS, HELLO
-from tests.support.database import prepare
 
-INSIDE, OUTSIDE = "192.168.1.20", "198.51.100.7"
-HOME = "192.168.1.0/24"
 NATIVE: dict[str, dict[str, Any]] = {
     "/api/chat": {"model": "llama3.2", "messages": HELLO},
     "/api/generate": {"model": "llama3.2", "prompt": "Hello?"},
@@ -34,98 +26,13 @@ LISTS = ["/v1/models", "/models", "/api/tags", "/api/version", "/api/ps"]
 CALLS = {one.path: one.body for one in ENDPOINTS.values()} | NATIVE
 
 
-class Home:
-    """A gateway at home, and its clients, which have no key."""
-
-    def __init__(self, app: Flask) -> None:
-        self.app = app
-        self.parts: Services = of(app)
-
-    def issue(self, name: str = "Home", cidrs: tuple[str, ...] = (HOME,), **more: Any) -> Key:
-        """Issue an anonymous key."""
-        return self.issued(name, cidrs, **more)[0]
-
-    def issued(
-        self, name: str = "Home", cidrs: tuple[str, ...] = (HOME,), **more: Any
-    ) -> tuple[Key, str]:
-        """Issue an anonymous key; return it with its secret."""
-        fields = {"name": name, "cidrs": list(cidrs), "anonymous": True, **more}
-        return self.parts.keys.issue(fields, SYSTEM)
-
-    def send(
-        self, path: str = "/v1/models", address: str = INSIDE, body: Any = None, **headers: str
-    ) -> TestResponse:
-        """Send a request without a key; read its answer to the end. `x_api_key` is `x-api-key`."""
-        with self.app.test_client().open(
-            path,
-            method="GET" if body is None else "POST",
-            json=body,
-            headers={name.replace("_", "-"): value for name, value in headers.items()},
-            environ_base={"REMOTE_ADDR": address},
-        ) as answer:
-            answer.get_data()
-        return answer
-
-    def status(self, address: str = INSIDE, **headers: str) -> int:
-        """Return the status of a request for the models."""
-        return self.send("/v1/models", address, **headers).status_code
-
-
-def opened(folder: Path, ollama_url: str, **environ: str) -> Home:
-    settings = Settings.load({"DATA_DIR": str(folder), "OLLAMA_URL": ollama_url, **environ}, None)
-    prepare(settings)
-    return Home(create_app(settings))
-
-
-def close(home: Home) -> None:
-    for server in home.parts.scheduler.servers.values():
-        server.client.close()
-    home.parts.store.database.close()
-
-
-@pytest.fixture(scope="module")
-def open_home(
-    tmp_path_factory: pytest.TempPathFactory, shared_ollama: FakeOllama
-) -> Iterator[Home]:
-    """A home with one anonymous key; no test may change a key or setting."""
-    shared_ollama.reset()
-    home = opened(tmp_path_factory.mktemp("home"), shared_ollama.url)
-    home.parts.refresher.refresh()
-    home.issue(scopes=["chat", "completions", "embeddings", "responses", "messages", "models"])
-    yield home
-    close(home)
-
-
-@pytest.fixture
-def home(tmp_path: Path, ollama: FakeOllama) -> Iterator[Home]:
-    """A home with models and without keys."""
-    home = opened(tmp_path / "data", ollama.url)
-    home.parts.refresher.refresh()
-    yield home
-    close(home)
-
-
-@pytest.fixture
-def guarded(tmp_path: Path) -> Iterator[Callable[..., Home]]:
-    """Open a home with an anonymous key and environment variables."""
-    homes: list[Home] = []
-
-    def make(**environ: str) -> Home:
-        homes.append(opened(tmp_path / "data", "", **environ))
-        homes[0].issue()
-        return homes[0]
-
-    yield make
-    for home in homes:
-        close(home)
-
-
 @pytest.mark.parametrize("path", LISTS)
 def test_what_is_listed_needs_no_key(open_home: Home, path: str) -> None:
     assert open_home.send(path).status_code == 200
     assert open_home.send(path, OUTSIDE).status_code == 401
 
 
+@pytest.mark.usefixtures("ollama")
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("path", CALLS)
 def test_a_call_needs_no_key(open_home: Home, path: str, stream: bool) -> None:
@@ -322,103 +229,6 @@ def test_the_console_wants_a_session(home: Home) -> None:
 
     assert answer.status_code == 303
     assert "/auth/login" in answer.headers["Location"]
-
-
-SITES: dict[str, tuple[dict[str, str], int]] = {
-    "a program": ({}, 200),
-    "a page of the gateway": ({"Host": "gateway:3000", "Origin": "http://gateway:3000"}, 200),
-    "the same, by fetch metadata": ({"Sec-Fetch-Site": "same-origin"}, 200),
-    "an address typed in": ({"Sec-Fetch-Site": "none"}, 200),
-    "another site": ({"Host": "gateway:3000", "Origin": "https://evil.example"}, 401),
-    "another port": ({"Host": "gateway:3000", "Origin": "http://gateway:8080"}, 401),
-    "a name that ends alike": ({"Host": "gateway:3000", "Origin": "http://a.gateway:3000"}, 401),
-    "a page without an origin": ({"Origin": "null"}, 401),
-    "no origin at all": ({"Origin": "http://["}, 401),
-    "an empty one": ({"Origin": ""}, 401),
-    "an image on another site": ({"Sec-Fetch-Site": "cross-site"}, 401),
-    "both": ({"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}, 401),
-    "a lie about the site": ({"Origin": "http://evil.example", "Sec-Fetch-Site": "none"}, 401),
-}
-
-
-@pytest.mark.parametrize(("headers", "status"), SITES.values(), ids=SITES)
-def test_pages_of_other_sites_are_refused(
-    open_home: Home, headers: dict[str, str], status: int
-) -> None:
-    answer = open_home.send("/v1/models", INSIDE, **headers)
-
-    assert answer.status_code == status
-
-
-HOSTS = {
-    "an address": ("192.168.1.5:3000", 200),
-    "an address of IPv6": ("[fd00::5]:3000", 200),
-    "this machine": ("localhost:3000", 200),
-    "a name of one label": ("gateway", 200),
-    "a name of the public DNS": ("evil.example:3000", 401),
-    "a name in brackets": ("[evil.example]:3000", 401),
-    "half an address": ("192.168.1:3000", 401),
-    "a name of one label with a dot": ("evil.", 401),
-}
-
-
-@pytest.mark.parametrize(("host", "status"), HOSTS.values(), ids=HOSTS)
-def test_a_name_that_anybody_could_lead_here_is_refused(
-    open_home: Home, host: str, status: int
-) -> None:
-    answer = open_home.send("/v1/models", INSIDE, Host=host, Origin=f"http://{host}")
-
-    assert answer.status_code == status
-
-
-def test_a_name_of_trusted_hosts_is_let_in(guarded: Callable[..., Home]) -> None:
-    home = guarded(TRUSTED_HOSTS="ai.example.org")
-
-    assert home.status(Host="ai.example.org", Origin="https://ai.example.org") == 200
-    assert home.status(Host="ai.example.org", Origin="https://evil.example") == 401
-    assert home.status(Host="evil.example") == 400
-
-
-@pytest.mark.parametrize(
-    ("setting", "status"),
-    [("*", 401), ("https://other.example", 401), ("https://chat.example.org", 200)],
-)
-def test_an_origin_that_is_named_is_let_in(
-    guarded: Callable[..., Home], setting: str, status: int
-) -> None:
-    home = guarded()
-    home.parts.settings.update({"cors_allow_origins": setting}, SYSTEM)
-    site = {"Origin": "https://chat.example.org", "Sec-Fetch-Site": "cross-site"}
-
-    assert home.status(**site) == status
-    assert home.status(Host="evil.example", **site) == 401
-
-
-@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-Ip"])
-def test_a_proxy_nobody_told_of_speaks_for_nobody(open_home: Home, header: str) -> None:
-    assert open_home.status(**{header: INSIDE}) == 401
-
-
-def test_behind_a_trusted_proxy_the_address_of_the_client_counts(
-    guarded: Callable[..., Home],
-) -> None:
-    home = guarded(TRUSTED_PROXIES="1")
-    proxy = "203.0.113.1"
-
-    assert home.status(proxy, X_Forwarded_For=INSIDE) == 200
-    assert home.status(proxy, X_Forwarded_For=f"{INSIDE}, {OUTSIDE}") == 401
-    assert home.status(INSIDE, X_Forwarded_For=OUTSIDE) == 401
-
-
-def test_why_a_page_was_refused_stands_in_the_log_only(
-    open_home: Home, caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level("INFO", "gateway.api.auth"):
-        answer = open_home.send("/v1/models", INSIDE, Origin="https://evil.example")
-
-    assert "cors_allow_origins does not name" in caplog.text
-    assert "evil.example" not in caplog.text
-    assert answer.get_json()["error"]["code"] == "missing_api_key"
 
 
 def test_an_anonymous_key_needs_addresses(home: Home) -> None:
