@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import time
+from weakref import WeakKeyDictionary
+
 from flask import Response, g
 
 from gateway.api import bp
 from gateway.api.answers import as_json
 from gateway.api.hooks import speaks
 from gateway.api.inbound import read_body
-from gateway.core.catalog import Loaded
+from gateway.core.catalog import Loaded, Model
 from gateway.core.chat import Json
 from gateway.dialects.native import models
 from gateway.errors import Forbidden, GatewayError, Unavailable
 from gateway.policy import access, roles
+from gateway.policy.routing import Index
 from gateway.web.context import services
+
+_KEPT_FOR_S = 60.0
+_KEPT = 64
+_descriptions: WeakKeyDictionary[Index, dict[int, tuple[float, Json]]] = WeakKeyDictionary()
+"""What servers said of models, by model id, with the time it was said. A model whose files change
+is one of another index."""
 
 
 @bp.get("/api/version", strict_slashes=False)
@@ -49,8 +59,10 @@ def native_show() -> Response:
     """Describe a model of the key, as the first server describes it that can be asked."""
     access.check_scope(g.key, models.SHOW.scope, models.SHOW.label)
     body, _ = read_body(services())
-    model = roles.resolve(models.read_name(body), g.key, services().catalog.index()).model
-    return as_json(models.render_show(_described(model.name, model.server_ids), model))
+    index = services().catalog.index()
+    model = roles.resolve(models.read_name(body), g.key, index).model
+    services().limiter.count(g.key, models.SHOW.vendor.name)
+    return as_json(models.render_show(_description(model, index), model))
 
 
 @bp.post("/api/pull", strict_slashes=False)
@@ -74,6 +86,18 @@ def _loaded() -> dict[str, Loaded]:
             known = found.get(name)
             if known is None or known.context_tokens < one.context_tokens:
                 found[name] = one
+    return found
+
+
+def _description(model: Model, index: Index) -> Json:
+    """Return what a server says of a model, or said within the last minute. Raises GatewayError."""
+    known = _descriptions.setdefault(index, {})
+    asked_s, found = known.get(model.id, (0.0, None))
+    if found is None or time.monotonic() - asked_s > _KEPT_FOR_S:
+        found = _described(model.name, model.server_ids)
+        if len(known) >= _KEPT:
+            known.clear()
+        known[model.id] = (time.monotonic(), found)
     return found
 
 

@@ -101,6 +101,15 @@ class Limiter:
             raise
         return Lease(self, reservation, holds, key.concurrent or 0)
 
+    def count(self, key: Key, form: Form) -> None:
+        """Count a request that calls no model, of which only those per minute are limited. Raises
+        RateLimited with the headers of `form`."""
+        key = replace(key, tokens_per_minute=0, concurrent=0)
+        try:
+            self._windows.leave(self._windows.enter(key, 0), 0)
+        except LimitReached as reached:
+            raise self._with_headers(reached.error, reached.windows, form) from None
+
     @contextmanager
     def reading(self, key: Key) -> Iterator[None]:
         """Count a body that is being read, in this process: a key may send as many at once as it

@@ -80,6 +80,21 @@ def test_a_model_is_described_as_its_server_does(app: App, ollama: FakeOllama) -
     assert "tensors" not in ours
 
 
+def test_a_description_is_asked_for_once_a_minute_and_counts_as_a_request(
+    app: App, ollama: FakeOllama
+) -> None:
+    asked = len(ollama.calls("/api/show"))
+    app.use_key(requests_per_minute=2, concurrent=1)
+    *served, limited = [app.post("/api/show", {"model": "qwen3:8b"}) for _ in range(3)]
+
+    assert [answer.status_code for answer in served] == [200, 200]
+    assert served[0].get_json() == served[1].get_json()
+    assert len(ollama.calls("/api/show")) == asked + 1
+    assert limited.status_code == 429
+    assert list(limited.get_json()) == ["error"]
+    assert limited.headers["x-ratelimit-remaining-requests"] == "0"
+
+
 def test_a_model_the_key_may_not_use_is_not_described(app: App) -> None:
     app.use_key(allow=["llama3.2"])
 
