@@ -11,6 +11,8 @@ from werkzeug.datastructures import Headers
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
+STREAM_HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
+
 
 class Complete(Response):
     """An answer whose headers say all there is to say.

@@ -12,7 +12,7 @@ import orjson
 from flask import Response, g, request
 
 from gateway.api import bp, storing
-from gateway.api.answers import Complete
+from gateway.api.answers import STREAM_HEADERS, Complete
 from gateway.api.errors import logged_fault
 from gateway.api.hooks import speaks
 from gateway.api.inbound import caller, read_body, record_rejection
@@ -25,8 +25,6 @@ from gateway.dialects.base import Dialect, StoredWriter, Writer, frames
 from gateway.errors import ClientGone, GatewayError
 from gateway.policy import access
 from gateway.web.context import services
-
-STREAM_HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 
 
 def serve(dialect: Dialect) -> Response:

@@ -1,24 +1,37 @@
-"""Ollama's own API beside its generating endpoints: what there is, and in which version."""
+"""Ollama's own API beside its generating endpoints: what there is, in which version, and pulls."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from dataclasses import replace
 from weakref import WeakKeyDictionary
 
-from flask import Response, g
+import orjson
+from flask import Response, g, request
 
 from gateway.api import bp
-from gateway.api.answers import as_json
+from gateway.api.answers import STREAM_HEADERS, Complete, as_json
 from gateway.api.hooks import speaks
 from gateway.api.inbound import read_body
-from gateway.core.catalog import Loaded, Model
+from gateway.core.admin import Actor
+from gateway.core.catalog import Loaded, Model, Resolved
 from gateway.core.chat import Json
 from gateway.dialects.native import models
-from gateway.errors import Forbidden, GatewayError, Unavailable
+from gateway.dialects.native.answer import MEDIA_TYPE
+from gateway.dialects.native.pull import PULL, SUCCESS, Progress
+from gateway.dialects.native.request import read_stream
+from gateway.dialects.native.words import error_body
+from gateway.errors import Forbidden, GatewayError, Unavailable, UpstreamError
+from gateway.management.model_jobs import GB
+from gateway.management.model_operations import valid_name
 from gateway.policy import access, roles
 from gateway.policy.routing import Index
-from gateway.web.context import services
+from gateway.schemas.key import Key
+from gateway.store.jobs import Job
+from gateway.web.context import Services, services
 
+_CANCELLED = "The pull was cancelled."
 _KEPT_FOR_S = 60.0
 _KEPT = 64
 _descriptions: WeakKeyDictionary[Index, dict[int, tuple[float, Json]]] = WeakKeyDictionary()
@@ -66,6 +79,29 @@ def native_show() -> Response:
 
 
 @bp.post("/api/pull", strict_slashes=False)
+@speaks(PULL)
+def native_pull() -> Response:
+    """Have a server pull a model, as a job of the console that goes on when the caller leaves."""
+    parts, key = services(), g.key
+    access.check_scope(key, PULL.scope, PULL.label)
+    body, _ = read_body(parts)
+    name = _to_pull(models.read_name(body), key, parts)
+    is_streamed = read_stream(body)
+    parts.limiter.count(key, PULL.vendor.name)
+    limit_gb = parts.settings.behaviour().pull_limit_gb
+    actor = Actor("key", key.name, key.id, ip=request.remote_addr or "")
+    (pull,) = parts.pulls.begin(name, [_server_for(name)], actor, max_bytes=limit_gb * GB)
+    if is_streamed:
+        lines = _progress(parts, pull.job.id)
+        return Complete(
+            lines, content_type=MEDIA_TYPE, headers=STREAM_HEADERS, direct_passthrough=True
+        )
+    *_, job = parts.pulls.watch(pull.job.id)
+    if job.state != "done":
+        raise UpstreamError(job.error or _CANCELLED)
+    return as_json(SUCCESS)
+
+
 @bp.post("/api/push", strict_slashes=False)
 @bp.post("/api/create", strict_slashes=False)
 @bp.post("/api/copy", strict_slashes=False)
@@ -114,3 +150,43 @@ def _described(name: str, server_ids: tuple[int, ...]) -> Json:
         except GatewayError as failure:
             error = failure
     raise error
+
+
+def _to_pull(asked: str, key: Key, parts: Services) -> str:
+    """Return Ollama's name of a model that a key wants to have pulled: one that there is, by any of
+    its names, or a new one. Raises InvalidRequest, Forbidden."""
+    known = Index(replace(one, enabled=True, available=True) for one in parts.catalog.models())
+    found = known.find(asked, patterns=False)
+    if found is None:
+        name = valid_name(asked)
+        found = Resolved(Model(0, name, name))
+    access.check_model(key, found)
+    return found.model.name
+
+
+def _server_for(name: str) -> int:
+    """Return the id of the first server that has the model, or else of the first one; of those
+    that can be asked. Raises Unavailable."""
+    servers = [one for one in services().scheduler.servers.values() if one.open]
+    if not servers:
+        raise Unavailable("No server can be asked to pull now; try again.")
+    having = [one for one in servers if name in one.names]
+    return (having or servers)[0].server.id
+
+
+def _progress(parts: Services, job_id: int) -> Iterator[bytes]:
+    """Yield the lines of a pull, at least one a second, so that a caller who left is noticed."""
+    progress = Progress()
+    try:
+        for job in parts.pulls.watch(job_id):
+            if parts.draining.is_set():
+                raise Unavailable("The gateway is shutting down; the pull goes on after it.")
+            lines = progress.lines(job.status, job.layers) if job.is_open else [_end(job)]
+            yield b"".join(orjson.dumps(line) + b"\n" for line in lines)
+    except GatewayError as error:
+        yield orjson.dumps(error_body(error)) + b"\n"
+
+
+def _end(job: Job) -> Json:
+    """Return the last line of a pull."""
+    return SUCCESS if job.state == "done" else {"error": job.error or _CANCELLED}

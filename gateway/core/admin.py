@@ -22,9 +22,10 @@ def role_allows(role: Role, needed: Role) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who makes a change, as the audit log names them. `kind` is admin, token, cli or system."""
+    """Who makes a change, as the audit log names them. `kind` is admin, token, key, cli or
+    system."""
 
-    kind: Literal["admin", "token", "cli", "system"]
+    kind: Literal["admin", "token", "key", "cli", "system"]
     name: str
     id: int | None = None
     role: Role = "owner"

@@ -16,6 +16,7 @@ from gateway.dialects.native.chat import API_CHAT
 from gateway.dialects.native.embed import API_EMBED, API_EMBEDDINGS
 from gateway.dialects.native.generate import API_GENERATE
 from gateway.dialects.native.models import PS, SHOW, TAGS, VERSION
+from gateway.dialects.native.pull import PULL
 from gateway.dialects.native.words import NATIVE
 from gateway.dialects.responses.dialect import RESPONSES
 from gateway.dialects.systemone.dialect import SYSTEMONE
@@ -25,7 +26,7 @@ EMBEDDING_DIALECTS = (EMBEDDINGS, API_EMBED, API_EMBEDDINGS)
 DECISION_DIALECTS = (DECISIONS, SYSTEMONE)
 ENDPOINTS: tuple[Endpoint, ...] = (
     CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES, MESSAGES, MODELS,
-    API_CHAT, API_GENERATE, API_EMBED, API_EMBEDDINGS, TAGS, SHOW, PS, VERSION,
+    API_CHAT, API_GENERATE, API_EMBED, API_EMBEDDINGS, TAGS, SHOW, PS, VERSION, PULL,
     DECISIONS, SYSTEMONE,
 )  # fmt: skip
 LOAD = "load"

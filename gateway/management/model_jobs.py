@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -20,7 +20,7 @@ import orjson
 from sqlalchemy.orm import Session
 
 from gateway.core.admin import Actor
-from gateway.errors import GatewayError, Message
+from gateway.errors import Forbidden, GatewayError, Message
 from gateway.management.model_operations import client_of, in_words, record, valid_name
 from gateway.ollama.capabilities import Progress, read_progress
 from gateway.ollama.client import OllamaClient
@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 
 WRITE_S: Final = 1.0
 LOOK_S: Final = 2.0
+GB: Final = 10**9
 STALE: Final = timedelta(seconds=15)
 IDLE_S: Final = 300.0
 _AUDITED: Final[Mapping[pulls.Kind, str]] = {"pull": "pull", "load": "load", "pin": "load"}
@@ -75,9 +76,12 @@ class ModelJobs:
 
     # -- orders ------------------------------------------------------------------------------------
 
-    def begin(self, model: str, server_ids: Sequence[int], actor: Actor) -> list[Pull]:
-        """Have servers fetch a model; joins pulls that run already. Raises InvalidRequest."""
-        return self._begin("pull", valid_name(model), server_ids, actor)
+    def begin(
+        self, model: str, server_ids: Sequence[int], actor: Actor, *, max_bytes: int = 0
+    ) -> list[Pull]:
+        """Have servers fetch a model of at most `max_bytes`, 0 is any; joins pulls that run
+        already, with their limit. Raises InvalidRequest."""
+        return self._begin("pull", valid_name(model), server_ids, actor, max_bytes)
 
     def load(
         self, model: str, server_ids: Sequence[int], actor: Actor, *, for_good: bool = False
@@ -87,7 +91,12 @@ class ModelJobs:
         return self._begin("pin" if for_good else "load", model, server_ids, actor)
 
     def _begin(
-        self, kind: pulls.Kind, name: str, server_ids: Sequence[int], actor: Actor
+        self,
+        kind: pulls.Kind,
+        name: str,
+        server_ids: Sequence[int],
+        actor: Actor,
+        max_bytes: int = 0,
     ) -> list[Pull]:
         for server_id in server_ids:
             client_of(self.scheduler, server_id)
@@ -97,7 +106,13 @@ class ModelJobs:
             jobs = []
             for server_id in server_ids:
                 job, is_new = pulls.open_or_insert(
-                    session, server_id, name, kind=kind, actor_name=actor.name, now=now
+                    session,
+                    server_id,
+                    name,
+                    kind=kind,
+                    max_bytes=max_bytes,
+                    actor_name=actor.name,
+                    now=now,
                 )
                 jobs.append(job)
                 if is_new:
@@ -116,6 +131,14 @@ class ModelJobs:
     def get(self, job_id: int, kind: pulls.Kind | None = None) -> Pull:
         """Return a job. Raises NotFound."""
         return self._seen(self.store.read(pulls.get, job_id, kind))
+
+    def watch(self, job_id: int) -> Iterator[Job]:
+        """Yield a job as it is, once a second until it has ended. Raises NotFound when it is
+        gone with its server, StoreUnavailable."""
+        while (job := self.get(job_id).job).is_open:
+            yield job
+            time.sleep(WRITE_S)
+        yield job
 
     def cancel(self, job_id: int, actor: Actor, kind: pulls.Kind | None = None) -> Pull:
         """Stop a job, whichever worker runs it. What is there of a pull is kept by Ollama; what is
@@ -207,6 +230,13 @@ class ModelJobs:
             for lines in upstream.lines():
                 for line in lines:
                     meter.see(read_progress(line), self.clock())
+                if 0 < job.max_bytes < meter.total_bytes:
+                    raise Forbidden(
+                        Message(
+                            "The model is larger than the %(limit)s GB that keys may pull.",
+                            limit=job.max_bytes // GB,
+                        )
+                    )
 
     def _load(self, job: Job, client: OllamaClient, meter: Meter) -> None:
         """Bring a model into memory; Ollama gives it up when its caller, cancelled, leaves."""
@@ -253,7 +283,7 @@ class ModelJobs:
             status=meter.status,
             layers=layers,
             completed_bytes=sum(done for done, _ in layers.values()),
-            total_bytes=sum(total for _, total in layers.values()),
+            total_bytes=meter.total_bytes,
         )
         return Pull(fresh, meter.bytes_per_s, meter.eta_s)
 
@@ -281,6 +311,11 @@ class Meter:
         self._seen.append((now_s, done))
         while now_s - self._seen[0][0] > _SPEED_OVER_S:
             self._seen.popleft()
+
+    @property
+    def total_bytes(self) -> int:
+        """The size of the layers that are known so far."""
+        return sum(total for _, total in self.layers.values())
 
     @property
     def bytes_per_s(self) -> float | None:

@@ -51,9 +51,10 @@ _LINE = {
 }
 """What a line, or a whole answer, has beside the model's words; times are nanoseconds."""
 _OPTIONAL = " ".join(("done_reason", "logprobs", *_COUNTERS))
+_STREAM = {"stream": flag("True when absent.")}
 _STEERING = {
     "model": text("Name, alias or pattern of a model."),
-    "stream": flag("True when absent."),
+    **_STREAM,
     "options": ref("Options"),
     "format": either({"const": "json"}, OBJECT),
     "think": either(flag(), word("low", "medium", "high", "max")),
@@ -174,6 +175,17 @@ SCHEMAS: dict[str, Schema] = {
                 )
             )
         }
+    ),
+    "OllamaPullRequest": either(
+        request({"model": text("A model of the registry, or one there is."), **_STREAM}, "model"),
+        request({"name": text("Older."), **_STREAM}, "name"),
+    ),
+    "OllamaProgress": answer(
+        {
+            **alike(text(), "status", "digest", "error"),
+            **alike(integer("Bytes."), "total", "completed"),
+        },
+        optional="status digest error total completed",
     ),
     "OllamaShowRequest": either(
         request({"model": text()}, "model"), request({"name": text("Older.")}, "name")

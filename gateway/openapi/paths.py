@@ -246,12 +246,21 @@ def _native() -> dict[str, Schema]:
             "OllamaModel",
             error="OllamaError",
         ),
+        "post /api/pull": _operation(
+            "ollamaPull",
+            "Have a server pull a model, with the scope `pull`.",
+            "OllamaPullRequest",
+            "OllamaProgress",
+            "OllamaProgress",
+            kind=MEDIA_TYPE,
+            error="OllamaError",
+        ),
     }
 
 
 def _refused() -> dict[str, Schema]:
-    routes = {"blobs/{digest}": "post", "copy": "post", "create": "post", "delete": "delete"}
-    routes |= {"pull": "post", "push": "post"}
+    routes = {"blobs/{digest}": "post", "copy": "post", "create": "post", "push": "post"}
+    routes |= {"delete": "delete"}
     found: dict[str, Schema] = {}
     for path, method in routes.items():
         operation = _operation(

@@ -296,6 +296,13 @@ class RuntimeSettings:
     max_image_mb: int = _limits(20, "Size of an image (MB)", ge=1, le=1_024)
     max_embedding_inputs: int = _limits(2048, "Texts in an embeddings request", ge=1, le=100_000)
     max_n: int = _limits(8, "Answers in one request (n)", ge=1, le=128)
+    pull_limit_gb: int = _limits(
+        20,
+        "Model that a key may pull (GB)",
+        "Larger ones are ended. Only for keys with the endpoint pull. 0 is no limit.",
+        ge=0,
+        le=100_000,
+    )
 
 
 DEFAULTS = {one.name: one.default for one in fields(RuntimeSettings)}

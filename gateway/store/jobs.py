@@ -22,7 +22,8 @@ _KEPT_CLOSED = 200
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job; `layers` maps digest to completed and total bytes. A `pin` is a load for good."""
+    """A job; `layers` maps digest to completed and total bytes. A `pin` is a load for good. A pull
+    of more than `max_bytes` is ended; 0 is no limit."""
 
     id: int
     kind: Kind
@@ -32,6 +33,7 @@ class Job:
     status: str
     completed_bytes: int
     total_bytes: int
+    max_bytes: int
     layers: Mapping[str, Sequence[int]]
     error: str
     cancel_requested: bool
@@ -54,6 +56,7 @@ def open_or_insert(
     model: str,
     *,
     kind: Kind = "pull",
+    max_bytes: int = 0,
     actor_name: str,
     now: datetime,
 ) -> tuple[Job, bool]:
@@ -62,7 +65,9 @@ def open_or_insert(
     query = select(JobRow).filter_by(**wanted).where(JobRow.state.in_(OPEN))
     if (known := find(session, query, Job)) is not None:
         return known, False
-    row = JobRow(**wanted, state="queued", actor_name=actor_name[:256], created_at=now)
+    row = JobRow(
+        **wanted, state="queued", max_bytes=max_bytes, actor_name=actor_name[:256], created_at=now
+    )
     return add(session, row, Job), True
 
 

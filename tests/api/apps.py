@@ -81,6 +81,10 @@ class App:
             answer.get_data()
         return answer
 
+    def open(self, path: str, body: dict[str, Any]) -> TestResponse:
+        """Post a body and leave the answer to be read, and to be closed."""
+        return self._client.post(path, json=body, headers={"Authorization": f"Bearer {self._key}"})
+
     def get(self, path: str) -> TestResponse:
         """Get what stands at a path."""
         return self.send("GET", path)

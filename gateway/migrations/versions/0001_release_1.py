@@ -289,7 +289,7 @@ def _work() -> None:
         *_text("model", "actor_name", length=256),
         *_text("state", length=64, index=True),
         *_text("status", "error"),
-        *_integer("completed_bytes", "total_bytes"),
+        *_integer("completed_bytes", "total_bytes", "max_bytes"),
         *_json("layers"),
         *_flag("cancel_requested"),
         *_at("created_at"),

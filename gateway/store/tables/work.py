@@ -68,7 +68,7 @@ class JobRow(Base):
     """A model being pulled or loaded by a server on our order; survives the page and the worker.
 
     `kind` is pull, load or pin; `state` is queued, running, done, failed or cancelled; `layers`
-    maps digest to [completed, total] bytes.
+    maps digest to [completed, total] bytes; a pull of more than `max_bytes` is ended, 0 is any.
     """
 
     __tablename__ = "job"
@@ -81,6 +81,7 @@ class JobRow(Base):
     status: Mapped[str] = mapped_column(default="")
     completed_bytes: Mapped[int] = mapped_column(default=0)
     total_bytes: Mapped[int] = mapped_column(default=0)
+    max_bytes: Mapped[int] = mapped_column(default=0)
     layers: Mapped[dict[str, Any]] = mapped_column(default=dict)
     error: Mapped[str] = mapped_column(default="")
     cancel_requested: Mapped[bool] = mapped_column(default=False)
