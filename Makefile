@@ -88,7 +88,8 @@ translations: setup-dev  ## collect the console's texts into the catalogue
 requirements: setup-dev  ## pin all packages again, with hashes
 	@$(BIN)/uv pip compile -q pyproject.toml --extra all --no-strip-extras --generate-hashes --no-header --python-version 3.11 -o requirements.txt
 	@$(BIN)/uv pip compile -q pyproject.toml --extra all --no-strip-extras --group dev -c requirements.txt --generate-hashes --no-header --python-version 3.11 -o requirements-dev.txt
-	@$(BIN)/uv pip compile -q pyproject.toml --extra all --no-strip-extras --group sdk -c requirements.txt --generate-hashes --no-header --no-annotate --python-version 3.11 -o requirements-sdk.txt
+	@$(BIN)/uv pip compile -q pyproject.toml --extra all --no-strip-extras --group sdk -c requirements-dev.txt --generate-hashes --no-header --no-annotate --python-version 3.11 -o requirements-sdk.txt
+	@$(BIN)/uv pip compile -q --group sdk-older --generate-hashes --no-header --no-annotate --python-version 3.11 -o requirements-sdk-older.txt
 
 dist: setup-dev  ## build the source distribution and the wheel into dist/
 	@$(BIN)/uv build --quiet --out-dir dist

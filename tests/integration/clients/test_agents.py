@@ -1,4 +1,4 @@
-"""Agent frameworks against the gateway: OpenAI Agents, pydantic-ai, instructor."""
+"""Agent frameworks against the gateway: OpenAI Agents, pydantic-ai."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import openai
 import pytest
-from pydantic import BaseModel, field_validator
+from pydantic import BaseModel
 
 from fake_ollama import FakeOllama, Script
 from tests.integration.clients.things import sent
@@ -30,15 +30,6 @@ class City(BaseModel):
 LOOP = (
     Script(thinking="A tool.", tool_calls=[("get_weather", {"city": "Oban"})]),
     Script(content="Take a coat."),
-)
-
-
-ANY_JSON = (
-    Script(
-        content='{"name": "Oban", "people": 8490}',
-        when=lambda body: body.get("format") == {"type": "object"},
-    ),
-    Script(),
 )
 
 
@@ -199,77 +190,3 @@ def test_a_pydantic_agent_streams_text(live: Gateway, shared_ollama: FakeOllama,
             return "".join(pieces)
 
     assert asyncio.run(run()) == "All is well."
-
-
-# instructor
-
-
-def structured(live: Gateway, mode: str) -> Any:
-    import instructor
-
-    client = openai.OpenAI(base_url=f"{live.url}/v1", api_key=live.key, max_retries=0)
-    return instructor.from_openai(client, mode=instructor.Mode[mode])
-
-
-@pytest.mark.parametrize("mode", ["TOOLS", "JSON", "JSON_SCHEMA"])
-@pytest.mark.parametrize("model", ["llama3.2", "gemma3:4b", "qwen3:8b"])
-def test_instructor_gets_its_model(
-    live: Gateway, shared_ollama: FakeOllama, mode: str, model: str
-) -> None:
-    # Where only some object is asked for, the shape stands in the prompt alone.
-    shared_ollama.script(model, *ANY_JSON)
-    city = structured(live, mode).chat.completions.create(
-        model=model,
-        response_model=City,
-        messages=[{"role": "user", "content": "Which city?"}],
-        max_retries=0,
-    )
-
-    assert isinstance(city, City)
-
-
-class Port(BaseModel):
-    name: str
-
-    @field_validator("name")
-    @classmethod
-    def _is_known(cls, name: str) -> str:
-        if name != "Oban":
-            raise ValueError("unknown port; try Oban")
-        return name
-
-
-def test_instructor_sends_its_complaint_back_as_a_tool_result(
-    live: Gateway, shared_ollama: FakeOllama
-) -> None:
-    shared_ollama.script(
-        "llama3.2",
-        Script(tool_calls=[("Port", {"name": "Atlantis"})]),
-        Script(tool_calls=[("Port", {"name": "Oban"})]),
-    )
-
-    port = structured(live, "TOOLS").chat.completions.create(
-        model="llama3.2",
-        response_model=Port,
-        messages=[{"role": "user", "content": "Which port?"}],
-        max_retries=2,
-    )
-
-    assert port.name == "Oban"
-    roles = [message["role"] for message in sent(shared_ollama)["messages"]]
-    assert roles == ["user", "assistant", "tool"]
-    assert "unknown port" in sent(shared_ollama)["messages"][-1]["content"]
-
-
-def test_instructor_streams_partial_models(live: Gateway, shared_ollama: FakeOllama) -> None:
-    shared_ollama.script("qwen3:8b", *ANY_JSON)
-    parts = list(
-        structured(live, "JSON").chat.completions.create_partial(
-            model="qwen3:8b",
-            response_model=City,
-            messages=[{"role": "user", "content": "Which city?"}],
-        )
-    )
-
-    assert (parts[-1].name, parts[-1].people) == ("Oban", 8490)
-    assert sent(shared_ollama)["format"] == {"type": "object"}

@@ -62,9 +62,8 @@ def ollama_client(gateway: Gateway, server: FakeOllama) -> Iterator[Any]:
 
 
 def decide(client: openai.OpenAI, **body: Any) -> Any:
-    """Ask as `client.decisions.create` of openai 3.57 does; instructor keeps it away from here."""
     asked = {"model": "nimble", "input": "The shop fails.", "questions": QUESTIONS, **body}
-    return client.post("/decisions", body=asked, cast_to=object)
+    return client.decisions.create(**asked).to_dict()
 
 
 def test_each_kind_of_question_is_answered(client: openai.OpenAI) -> None:

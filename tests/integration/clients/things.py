@@ -43,6 +43,14 @@ LEFT = (
 """A text full of what breaks naive stream code."""
 
 
+ANY_JSON = (
+    Script(
+        content='{"name": "Oban", "people": 8490}',
+        when=lambda body: body.get("format") == {"type": "object"},
+    ),
+    Script(),
+)
+"""A city, where only some object is asked for."""
 BREAKS = Script(content="one two three", fault=Fault("error_line", after=2))
 """An answer that fails after two of its words."""
 

@@ -1,4 +1,4 @@
-"""Libraries that wrap many vendors, here as clients of the gateway: LiteLLM and LlamaIndex."""
+"""LiteLLM, which wraps many vendors, as a client of the gateway."""
 
 from __future__ import annotations
 
@@ -116,52 +116,3 @@ def test_litellm_makes_vectors(live: Gateway, litellm: Any) -> None:
     )
 
     assert [len(one["embedding"]) for one in answer.data] == [768, 768]
-
-
-@pytest.fixture
-def like(live: Gateway, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Make LlamaIndex's OpenAILike; its import must not fetch word lists."""
-    import nltk
-
-    monkeypatch.setattr(nltk, "download", lambda *_, **__: True)
-    from llama_index.llms.openai_like import OpenAILike
-
-    def make(model: str, **more: Any) -> Any:
-        return OpenAILike(
-            model=model,
-            api_base=f"{live.url}/v1",
-            api_key=live.key,
-            max_retries=0,
-            timeout=20,
-            max_tokens=64,
-            **more,
-        )
-
-    return make
-
-
-def test_llama_index_completes_by_default(like: Any, shared_ollama: FakeOllama) -> None:
-    shared_ollama.script("llama3.2", Script(content="All is well."))
-    model = like("llama3.2")
-
-    whole = model.complete("Hello?").text
-    streamed = "".join(part.delta or "" for part in model.stream_complete("Hello?"))
-
-    assert whole == streamed == "All is well."
-    body = sent(shared_ollama, path="/api/generate")
-    assert body["prompt"] == "Hello?"
-    assert body["options"]["num_predict"] == 64
-
-
-def test_llama_index_chats_when_told(like: Any, shared_ollama: FakeOllama) -> None:
-    from llama_index.core.llms import ChatMessage
-
-    shared_ollama.script("llama3.2", Script(content="All is well."))
-    model = like("llama3.2", is_chat_model=True)
-    messages = [ChatMessage(role="system", content="Be kind."), ChatMessage(content="Hello?")]
-
-    whole = model.chat(messages).message.content
-    streamed = "".join(part.delta or "" for part in model.stream_chat(messages))
-
-    assert whole == streamed == "All is well."
-    assert [message["role"] for message in sent(shared_ollama)["messages"]] == ["system", "user"]
