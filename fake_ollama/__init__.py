@@ -10,7 +10,8 @@ In a test::
 *Models.* ``FakeOllama(models=[FakeModel("tern:latest", ("completion", "tools"), path="native")])``;
 without, DEFAULT_MODELS. The ``template_rules`` ``"system_first"``, ``"alternate"`` and
 ``"needs_user"`` play chat templates that raise over the order of turns. ``online=False`` is a
-server without a network.
+server without a network. ``gpu_bytes=8_000_000_000`` is a GPU of that size: models that do not fit
+beside those loaded before have layers in RAM (``size_vram`` below ``size``).
 
 *Observed.* The fake does what a real Ollama 0.33 was seen to do: a chat on the native path
 overlooks the formats ``"json"`` and ``{}`` and repeats a begun answer; patterns and schemas that

@@ -5,6 +5,7 @@ Source: ``server/routes.go``, ``server/model_list_cache.go``.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from fake_ollama.exchange import Exchange
 from fake_ollama.models import GO_TEMPLATE, FakeModel
 from fake_ollama.names import parse_name
 from fake_ollama.refusals import Refused
+from fake_ollama.scheduler import Runner
 
 if TYPE_CHECKING:
     from fake_ollama.server import FakeOllama
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 _FILE_TYPES = {"Q4_0": 2, "F16": 1, "Q8_0": 7, "Q4_K_M": 15}
 _VRAM_FACTOR = 1.2
 _BYTES_PER_TOKEN = 131_072
+_LAYERS = 36
 
 
 def tags(fake: FakeOllama, exchange: Exchange) -> None:
@@ -29,22 +32,41 @@ def tags(fake: FakeOllama, exchange: Exchange) -> None:
 
 def ps(fake: FakeOllama, exchange: Exchange) -> None:
     models = []
-    for runner in fake.scheduler.running():
+    runners = fake.scheduler.running()
+    on_gpu = _on_gpu(fake, runners)
+    for runner in runners:
         model = runner.model
-        size = int(model.size * _VRAM_FACTOR) + runner.key.num_ctx * _BYTES_PER_TOKEN
         models.append(
             {
                 "name": model.short,
                 "model": model.short,
-                "size": size,
+                "size": _size(runner),
                 "digest": model.hex_digest,
                 "details": _details(model),
                 "expires_at": rfc3339(runner.expires_at),
-                "size_vram": size,
+                "size_vram": on_gpu[runner],
                 "context_length": runner.key.num_ctx,
             }
         )
     exchange.send_json(200, {"models": models})
+
+
+def _size(runner: Runner) -> int:
+    return int(runner.model.size * _VRAM_FACTOR) + runner.key.num_ctx * _BYTES_PER_TOKEN
+
+
+def _on_gpu(fake: FakeOllama, runners: Iterable[Runner]) -> dict[Runner, int]:
+    """Share the GPU out in order of loading: what does not fit any more is in RAM, by layers."""
+    left, found = fake.gpu_bytes, {}
+    for runner in sorted(runners, key=lambda one: one.loaded_at):
+        size = _size(runner)
+        if left is None or size <= left:
+            found[runner] = size
+        else:
+            layer = size // _LAYERS
+            found[runner] = left // layer * layer
+        left = None if left is None else left - found[runner]
+    return found
 
 
 def show(fake: FakeOllama, exchange: Exchange) -> None:
@@ -185,7 +207,7 @@ def _quoted(text: str) -> str:
 def _model_info(model: FakeModel, verbose: bool) -> dict[str, Any]:
     family = model.family
     info: dict[str, Any] = {
-        f"{family}.block_count": 36,
+        f"{family}.block_count": _LAYERS,
         f"{family}.context_length": model.context_length,
         f"{family}.embedding_length": model.embedding_length,
         "general.architecture": family,

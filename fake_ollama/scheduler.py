@@ -39,6 +39,7 @@ class Runner:
     key: LoadKey
     keep_alive_s: float
     expires_at: float
+    loaded_at: float
     in_use: int = 0
     most_in_use: int = 0
     retired: bool = False
@@ -183,7 +184,8 @@ class Scheduler:
         waiter.reach("load")
         waiter.pause(delay_s)
         grace_s = max(1.0, self._keep_alive_s)
-        runner = Runner(model, key, self._keep_alive_s, self._clock() + grace_s)
+        now = self._clock()
+        runner = Runner(model, key, self._keep_alive_s, now + grace_s, loaded_at=now)
         with self._board.changed:
             self._runners[model.blob] = runner
             self.loads.append(Load(model.short, key.num_ctx, reason))

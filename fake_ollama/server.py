@@ -51,6 +51,7 @@ class FakeOllama(Witness):
         keep_alive_s: float = 300.0,
         max_queue: int = 512,
         max_loaded: int = 3,
+        gpu_bytes: int | None = None,
         seed: int = 7,
     ) -> None:
         self.version = version
@@ -59,6 +60,7 @@ class FakeOllama(Witness):
         self.online = online
         self.progress_delay_s = progress_delay_s
         self.default_num_ctx = default_num_ctx
+        self.gpu_bytes = gpu_bytes
         self.rng = random.Random(seed)
         self.blobs: set[str] = set()
         self.crashes: list[str] = []

@@ -18,6 +18,7 @@ from gateway.management.model_operations import Done
 from gateway.management.servers import Tried
 from gateway.policy.roles import ModelRole
 from gateway.reports import key_status, usage
+from gateway.reports.memory import ServerMemory
 from gateway.reports.time_steps import Step
 from gateway.runtime.tasks import Failures
 from gateway.scheduling import routing_preview
@@ -72,9 +73,11 @@ ModelDetail = _shown("ModelDetail", ModelAnswer, details=dict[str, Any])
 ModelList, VersionList = _list(ModelAnswer), _list(OverrideVersion)
 
 ServerAnswer = _shown("Server", Server)
+MemoryAnswer: Any = _shown("ServerMemory", ServerMemory, "models", "segments")
 ServerState = _shown(
     "ServerState", ServerAnswer, state=ServerStatus, reason=str, healthy=(bool,), version=(str,),
     latency_ms=(float | None,), in_flight=(dict[str, int],), loaded=(list[Loaded],),
+    memory=(MemoryAnswer,),
 )  # fmt: skip
 ServerList = _list(ServerState)
 Probe = _shown("Probe", Tried, ok=bool)

@@ -9,6 +9,7 @@ from flask import Response, g
 from gateway.admin_api import answers, bp
 from gateway.admin_api.operation import answer, body, operation
 from gateway.core.chat import Json
+from gateway.reports.memory import ServerMemory, by_server, sums
 from gateway.schemas.server import Server, ServerView
 from gateway.store.mapping import plain
 from gateway.web.context import services
@@ -19,8 +20,10 @@ from gateway.web.context import services
 def list_servers() -> Response:
     """List servers with their state as this worker sees it."""
     views = {view.server.id: view for view in services().scheduler.views()}
+    memory = by_server(services().store, views.values())
     found = [
-        {**plain(server), **_state(views.get(server.id))} for server in services().catalog.servers()
+        {**plain(server), **_state(views.get(server.id), memory.get(server.id))}
+        for server in services().catalog.servers()
     ]
     return answer({"data": found})
 
@@ -62,8 +65,9 @@ def remove_server(server_id: int) -> Response:
     return answer({"id": server_id, "deleted": True})
 
 
-def _state(view: ServerView | None) -> dict[str, Json]:
-    if view is None:
+def _state(view: ServerView | None, memory: ServerMemory | None) -> dict[str, Json]:
+    if view is None or memory is None:
         return {"state": "unknown", "reason": ""}
     names = ("state", "reason", "healthy", "version", "latency_ms", "in_flight")
-    return {name: getattr(view, name) for name in names} | {"loaded": list(view.loaded.values())}
+    found = {name: getattr(view, name) for name in names}
+    return found | {"loaded": list(view.loaded.values()), "memory": sums(memory)}

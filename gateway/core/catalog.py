@@ -82,13 +82,15 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A model in memory of a server, as /api/ps tells."""
+    """A model in memory of a server, as /api/ps tells. `stays_loaded`: it was loaded to stay until
+    it is unloaded, with a negative `keep_alive`."""
 
     name: str
     size_bytes: int = 0
     vram_bytes: int = 0
     context_tokens: int = 0
     expires_at: datetime | None = None
+    stays_loaded: bool = False
 
 
 @dataclass(frozen=True, slots=True)

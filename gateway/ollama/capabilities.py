@@ -25,6 +25,8 @@ _WEIGHTS: Final = re.compile(r"^(?:FROM|ADAPTER) .*\bsha256-([0-9a-f]{16})", re.
 """The beginning of each blob's digest tells them apart."""
 MAX_WEIGHTS: Final = 256
 _FOREVER: Final = datetime(9999, 12, 31, tzinfo=UTC)
+_NEVER: Final = datetime(2200, 1, 1, tzinfo=UTC)
+"""What expires later is there to stay: Ollama adds Go's longest duration, 292 years."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +68,7 @@ def read_tags(answer: Json) -> tuple[Listed, ...]:
 
 def read_ps(answer: Json) -> tuple[Loaded, ...]:
     """Read `/api/ps`. Raises UpstreamError when it is no list of models."""
-    return tuple(
-        Loaded(
-            name=_name(entry),
-            size_bytes=_number(entry.get("size")) or 0,
-            vram_bytes=_number(entry.get("size_vram")) or 0,
-            context_tokens=_number(entry.get("context_length")) or 0,
-            expires_at=read_time(entry.get("expires_at")),
-        )
-        for entry in _models(answer)
-        if _name(entry)
-    )
+    return tuple(_loaded(entry) for entry in _models(answer) if _name(entry))
 
 
 def read_show(answer: Mapping[str, Json]) -> Shown:
@@ -156,6 +148,18 @@ def _models(answer: Json) -> Iterable[Mapping[str, Json]]:
     if not isinstance(models, list):
         raise faults.bad_response("a list of models that is none")
     return [entry for entry in models if isinstance(entry, dict)]
+
+
+def _loaded(entry: Mapping[str, Json]) -> Loaded:
+    expires_at = read_time(entry.get("expires_at"))
+    return Loaded(
+        name=_name(entry),
+        size_bytes=_number(entry.get("size")) or 0,
+        vram_bytes=_number(entry.get("size_vram")) or 0,
+        context_tokens=_number(entry.get("context_length")) or 0,
+        expires_at=expires_at,
+        stays_loaded=expires_at is not None and expires_at >= _NEVER,
+    )
 
 
 def _listed(entry: Mapping[str, Json]) -> Listed:

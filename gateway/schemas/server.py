@@ -83,6 +83,14 @@ class Server:
         ge=0,
         le=1_024,
     )
+    vram_gb: int = field(
+        0,
+        "GPU memory (GB)",
+        "Of all its cards together, as they are sold: 24 is 24 GiB, which is 25.8 GB. 0 is not "
+        "known.",
+        ge=0,
+        le=100_000,
+    )
     tags: tuple[str, ...] = field((), "Tags", check=types.each(types.limited(40)), max_length=20)
 
 

@@ -34,6 +34,8 @@ def save(session: Session, server: Server) -> Server:
     """Store the changed values of a server. Raises NotFound, InvalidRequest."""
     row = row_of(session, ServerRow, server.id, "server")
     _check_free(session, server)
+    if row.url != server.url:
+        row.vram_seen_bytes = 0  # of another machine
     return fill(session, row, server)
 
 

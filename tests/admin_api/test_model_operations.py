@@ -9,6 +9,7 @@ import pytest
 
 from fake_ollama import FakeModel, FakeOllama, Fault, Script, error, status
 from gateway.core.admin import CLI
+from gateway.scheduling.probes import Prober
 from gateway.web.context import Services
 from tests.admin_api.conftest import Call
 
@@ -126,6 +127,28 @@ def test_a_model_is_loaded_pinned_and_unloaded(
     assert boxes[0].calls("/api/generate")[0].json["keep_alive"] == -1
     assert unloaded.json["ok"] is True
     assert [len(ps(box)) for box in boxes] == [0, 1]
+
+
+def test_a_server_tells_how_its_memory_is_used(call: Call, parts: Services) -> None:
+    with FakeOllama([TERN], gpu_bytes=2_000_000_000) as box:
+        parts.servers.create({"url": box.url, "name": "small", "vram_gb": 2}, CLI)
+        parts.refresher.refresh()
+        (model,) = parts.catalog.models()
+        call("POST", f"/models/{model.id}/pin")
+        (server,) = parts.scheduler.servers.values()
+        Prober(parts.scheduler).probe(server)
+        (told,) = call("GET", "/servers").json["data"]
+    (loaded,), memory = told["loaded"], told["memory"]
+
+    assert loaded["stays_loaded"] is True
+    assert memory == {
+        "total_bytes": 2 * 1024**3,
+        "total_from": "typed",
+        "vram_bytes": loaded["vram_bytes"],
+        "ram_bytes": loaded["size_bytes"] - loaded["vram_bytes"],
+        "free_bytes": 2 * 1024**3 - loaded["vram_bytes"],
+        "warnings": ["partly_cpu"],
+    }
 
 
 def ps(box: FakeOllama) -> list[dict]:

@@ -173,3 +173,16 @@ def test_a_crash_of_the_fake_fails_the_test() -> None:
     assert answer.status == 500
     with pytest.raises(AssertionError, match="the fake broke"):
         ollama.__exit__(None)
+
+
+def test_what_does_not_fit_on_the_gpu_is_in_ram() -> None:
+    models = [FakeModel(name, size=5_000_000_000) for name in ("tern", "gull")]
+    with FakeOllama(models, gpu_bytes=8_000_000_000) as ollama:
+        for name in ("tern", "gull"):
+            send(ollama, "POST", "/api/generate", {"model": name})
+        found = {one["name"]: one for one in send(ollama, "GET", "/api/ps").json["models"]}
+    first, second = found["tern:latest"], found["gull:latest"]
+
+    assert first["size_vram"] == first["size"]
+    assert 0 < second["size_vram"] < second["size"]
+    assert first["size_vram"] + second["size_vram"] <= 8_000_000_000

@@ -191,9 +191,27 @@ def test_a_loaded_model_is_read_leniently() -> None:
                           "expires_at": "2318-01-01T00:00:00Z"}, {"name": "b:1"}]}  # fmt: skip
 
     assert capabilities.read_ps(answer) == (
-        Loaded("a:1", 5, 4, 8, datetime(2318, 1, 1, tzinfo=UTC)),
+        Loaded("a:1", 5, 4, 8, datetime(2318, 1, 1, tzinfo=UTC), stays_loaded=True),
         Loaded("b:1"),
     )
+
+
+@pytest.mark.parametrize(
+    ("expires_at", "stays"),
+    [
+        ("2026-08-22T10:05:00.31+01:00", False),
+        ("2037-01-01T00:00:00Z", False),  # keep_alive 100000h
+        ("2319-03-09T07:36:42.512934817Z", True),
+        ("12319-03-09T07:36:42Z", False),  # no time that can be read
+        (None, False),
+    ],
+)
+def test_a_model_stays_loaded_where_ollama_names_a_time_centuries_away(
+    expires_at: str | None, stays: bool
+) -> None:
+    (loaded,) = capabilities.read_ps({"models": [{"model": "a:1", "expires_at": expires_at}]})
+
+    assert loaded.stays_loaded is stays
 
 
 SHOWN: dict[str, Any] = {

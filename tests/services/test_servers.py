@@ -124,6 +124,7 @@ GOOD = {
     "tls_verify": (False, False),
     "tls_ca_file": (__file__, __file__),
     "slots": (0, 0),
+    "vram_gb": (24, 24),
     "tags": (["gpu", " gpu ", "", "attic"], ("gpu", "attic")),
 }
 
@@ -151,6 +152,8 @@ BAD = [
     ("weight", "1"),
     ("slots", -1),
     ("slots", 1025),
+    ("vram_gb", -1),
+    ("vram_gb", 11.5),
     ("enabled", "yes"),
     ("draining", 1),
     ("auth_header", "hunter2"),

@@ -99,7 +99,7 @@ def _catalog() -> None:
         _row_id(),
         *_text("name", length=128, unique=True),
         *_text("url", length=512, unique=True),
-        *_integer("weight", "slots"),
+        *_integer("weight", "slots", "vram_gb", "vram_seen_bytes"),
         *_flag("enabled", "draining", "tls_verify"),
         *_text("auth_header", "refresh_error"),
         *_text("tls_ca_file", length=512),

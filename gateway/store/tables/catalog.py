@@ -17,7 +17,10 @@ _ServerId = Annotated[int, mapped_column(ForeignKey("server.id", ondelete="CASCA
 
 
 class ServerRow(Base):
-    """One Ollama server. `auth_header` is a secret: no page, log, audit or export shows it."""
+    """One Ollama server. `auth_header` is a secret: no page, log, audit or export shows it.
+
+    `vram_seen_bytes` is the most GPU memory its models were ever seen to take together.
+    """
 
     __tablename__ = "server"
     __table_args__ = NEVER_REUSED
@@ -32,6 +35,8 @@ class ServerRow(Base):
     tls_verify: Mapped[bool] = mapped_column(default=True)
     tls_ca_file: Mapped[str] = mapped_column(String(512), default="")
     slots: Mapped[int] = mapped_column(default=0)
+    vram_gb: Mapped[int] = mapped_column(default=0)
+    vram_seen_bytes: Mapped[int] = mapped_column(default=0)
     tags: Mapped[list[str]] = mapped_column(default=list)
     created_at: Mapped[datetime]
     version: Mapped[str] = mapped_column(String(64), default="")

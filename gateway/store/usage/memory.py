@@ -43,8 +43,11 @@ def note(
 
     Whoever calls it next, with the same, changes nothing: every worker may.
     """
-    if session.get(ServerRow, server_id, with_for_update=True) is None:
+    server = session.get(ServerRow, server_id, with_for_update=True)
+    if server is None:
         return  # removed meanwhile
+    taken = sum(one.vram_bytes for one in loaded.values())
+    server.vram_seen_bytes = max(server.vram_seen_bytes, taken)
     query = select(MemorySpanRow).where(
         MemorySpanRow.server_id == server_id, MemorySpanRow.ended_at.is_(None)
     )
@@ -78,6 +81,13 @@ def spans(session: Session, since: datetime) -> list[Span]:
     row = MemorySpanRow
     query = select(row).where(or_(row.ended_at.is_(None), row.ended_at >= since))
     return values(session, query.order_by(row.server_id, row.started_at, row.id), Span)
+
+
+def most_vram(session: Session) -> dict[int, int]:
+    """Return the most GPU memory that models were ever seen to take together, in bytes, by server:
+    what a server has is that or more."""
+    query = select(ServerRow.id, ServerRow.vram_seen_bytes)
+    return {row.id: row.vram_seen_bytes for row in session.execute(query)}
 
 
 def prune(session: Session, now: datetime) -> int:
