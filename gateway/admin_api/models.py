@@ -1,4 +1,4 @@
-"""Models: list, change, refresh, pull, copy, erase, load, unload, pin; where a call would go."""
+"""Models: list, change, refresh, pull, copy, erase, load, unload, pin, unpin; where calls go."""
 
 from __future__ import annotations
 
@@ -114,6 +114,14 @@ def pin_model(model_id: int) -> Response:
     """Bring a model into memory and keep it there; answers as `load_model` does."""
     asked = read_body(answers.Servers, is_needed=False)
     return _outcomes(services().operations.pin(*_place(model_id, asked), g.actor))
+
+
+@bp.post("/models/<id:model_id>/unpin")
+@operation("unpinModel", answers.Outcome, body=answers.Servers, needs_body=False)
+def unpin_model(model_id: int) -> Response:
+    """Let a model leave memory after its usual time again."""
+    asked = read_body(answers.Servers, is_needed=False)
+    return _outcomes(services().operations.unpin(*_place(model_id, asked), g.actor))
 
 
 @bp.post("/models/<id:model_id>/unload")

@@ -1,5 +1,5 @@
-"""Changes models on servers: copy, delete, load, unload, pin. On several servers at once, each with
-its own outcome; pulls, which take long, are in `management.model_jobs`."""
+"""Changes models on servers: copy, delete, load, unload, pin, unpin. On several servers at once,
+each with its own outcome; pulls, which take long, are in `management.model_jobs`."""
 
 from __future__ import annotations
 
@@ -90,6 +90,19 @@ class Operations:
         done = self.load(model, server_ids, actor, keep_alive=FOREVER)
         self.loading.pin(model, [one.server_id for one in done if not one.error], True)
         return done
+
+    def unpin(self, model: str, server_ids: Sequence[int], actor: Actor) -> list[Done]:
+        """Let a model leave the memory of servers after its usual time again; what is not loaded
+        is not loaded by it."""
+        self.loading.pin(model, server_ids, False)
+        return self._each(
+            server_ids,
+            lambda client: self.loading.release(client, model),
+            actor,
+            "model.unpin",
+            model,
+            changes_list=False,
+        )
 
     def unload(self, model: str, server_ids: Sequence[int], actor: Actor) -> list[Done]:
         """Unload a model from servers as soon as it is idle; it is not pinned there any more."""

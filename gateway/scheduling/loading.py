@@ -23,7 +23,7 @@ from gateway.core.chat import (
     Question,
     Sendable,
 )
-from gateway.errors import CapabilityMissing
+from gateway.errors import CapabilityMissing, InvalidRequest, Message
 from gateway.ollama.client import OllamaClient
 from gateway.policy.overrides import apply
 from gateway.runtime.database import Store
@@ -33,6 +33,8 @@ from gateway.store import catalog
 from gateway.store.coordination import versions
 
 FOREVER: Final = -1
+USUAL: Final = "5m"
+"""How long Ollama keeps a model by itself. It does not tell its OLLAMA_KEEP_ALIVE."""
 
 
 @dataclass(eq=False)
@@ -56,17 +58,56 @@ class Loading:
             keep_alive = FOREVER
         return params if keep_alive is None else replace(params, keep_alive=keep_alive)
 
-    def load(self, client: OllamaClient, name: str, keep_alive: float | str | None) -> None:
-        """Bring a model into memory; returns when it is there."""
-        server_id = client.server.id
+    def load(
+        self,
+        client: OllamaClient,
+        name: str,
+        keep_alive: float | str | None,
+        *,
+        window: int = 0,
+    ) -> None:
+        """Bring a model into memory, with a `window` of so many tokens if one is named; returns
+        when it is there."""
+
+        def params_of(request: Sendable) -> Params:
+            params = self.params(request, client.server.id, keep_alive)
+            if not window:
+                return params
+            return replace(params, options={**params.options, "num_ctx": window})
+
         try:
-            client.load(name, self.params(ChatRequest(name, ()), server_id, keep_alive))
+            client.load(name, params_of(ChatRequest(name, ())))
         except CapabilityMissing:  # it does not write: it is loaded by what it does
             model = self._model(name)
             decides = model is not None and model.can("decision")
             request = _decision(name) if decides else EmbedRequest(name, ("",))
-            params = self.params(request, server_id, keep_alive)
-            client.ask_whole(replace(request, params=params), name)
+            client.ask_whole(replace(request, params=params_of(request)), name)
+
+    def release(self, client: OllamaClient, name: str) -> None:
+        """Let a model that stays in memory leave it after its usual time again. One that is not in
+        memory, or not there to stay, is left alone.
+
+        Ollama goes by the last `keep_alive` it was given, so it is given another one by a load with
+        the window that the model has: that loads nothing. Raises InvalidRequest where the model's
+        override keeps it.
+        """
+        names = self._names_of_runner(name)
+        loaded = next((one for one in client.ps() if one.name in names), None)
+        if loaded is None or not loaded.stays_loaded:
+            return
+        override = self.params(ChatRequest(name, ()), client.server.id, None).keep_alive
+        keep_alive = USUAL if override is None else override
+        if str(keep_alive).startswith("-"):
+            words = Message("Its parameters keep it in memory: change keep_alive there.")
+            raise InvalidRequest(words, param="keep_alive")
+        self.load(client, name, keep_alive, window=loaded.context_tokens)
+
+    def _names_of_runner(self, name: str) -> set[str]:
+        """Return the names under which Ollama may list a model's runner."""
+        model = self._model(name)
+        if model is None or not model.weights:
+            return {name}
+        return {one.name for one in self.known.models() if one.weights == model.weights}
 
     def _model(self, name: str) -> Model | None:
         return next((one for one in self.known.models() if one.name == name), None)

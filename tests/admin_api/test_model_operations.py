@@ -110,12 +110,14 @@ def test_a_pull_that_fails_says_why(
     assert words in pull["error"]
 
 
-def test_a_model_is_loaded_pinned_and_unloaded(
+def test_a_model_is_loaded_pinned_unpinned_and_unloaded(
     call: Call, boxes: list[FakeOllama], tern: int
 ) -> None:
     loaded = call("POST", f"/models/{tern}/load", {"server_ids": [2], "keep_alive": "10m"})
     in_memory = [[model["name"] for model in ps(box)] for box in boxes]
     pinned = call("POST", f"/models/{tern}/pin")
+    unpinned = call("POST", f"/models/{tern}/unpin", {"server_ids": [2]})
+    keep_alive = boxes[1].calls("/api/generate")[-1].json["keep_alive"]
     unloaded = call("POST", f"/models/{tern}/unload", {"server_ids": [1]})
 
     assert loaded.json == {
@@ -125,6 +127,7 @@ def test_a_model_is_loaded_pinned_and_unloaded(
     assert in_memory == [[], ["tern:latest"]]
     assert [done["server_id"] for done in pinned.json["data"]] == [1, 2]
     assert boxes[0].calls("/api/generate")[0].json["keep_alive"] == -1
+    assert (unpinned.json["ok"], keep_alive) == (True, "5m")
     assert unloaded.json["ok"] is True
     assert [len(ps(box)) for box in boxes] == [0, 1]
 
@@ -219,7 +222,7 @@ def test_a_wrong_order_is_refused_with_its_field(
     assert all(box.calls(path) == [] for box in boxes for path in ("/api/pull", "/api/copy"))
 
 
-@pytest.mark.parametrize("what", ["load", "pin", "unload", "copy", "erase"])
+@pytest.mark.parametrize("what", ["load", "pin", "unpin", "unload", "copy", "erase"])
 def test_an_order_for_a_model_that_is_not_there_is_not_found(refused: Call, what: str) -> None:
     body = {"destination": "x", "server_ids": [1]} if what == "copy" else {"server_ids": [1]}
 

@@ -34,7 +34,7 @@ def override(app: App, name: str = "llama3.2", **values: Any) -> None:
 
 
 def load(app: App, name: str = "llama3.2", how: str = "load") -> None:
-    """Load, pin or unload a model on all its servers."""
+    """Load, pin, unpin or unload a model on all its servers."""
     found = model(app, name)
     done = getattr(app.services.operations, how)(found.name, found.server_ids, SYSTEM)
     assert [one.error for one in done] == [""]
@@ -138,6 +138,65 @@ def test_a_load_does_not_unpin(app: App, ollama: FakeOllama) -> None:
     load(app)
 
     assert last(ollama, "/api/generate")["keep_alive"] == -1
+
+
+def test_what_is_unpinned_leaves_after_its_usual_time_without_a_reload(
+    app: App, ollama: FakeOllama
+) -> None:
+    load(app, how="pin")
+    app.ask("chat", num_ctx=2048)
+    loads = ollama.load_count("llama3.2:latest")
+
+    load(app, how="unpin")
+    there = ollama.loaded()
+    ollama.advance(301)
+
+    assert there == ["llama3.2:latest"]
+    assert last(ollama, "/api/generate") == {
+        "model": "llama3.2:latest",
+        "options": {"num_ctx": 2048},
+        "keep_alive": "5m",
+    }
+    assert (ollama.loaded(), ollama.load_count("llama3.2:latest")) == ([], loads)
+    assert model(app).pinned_on == ()
+
+
+def test_what_is_unpinned_stays_as_long_as_its_override_says(app: App, ollama: FakeOllama) -> None:
+    load(app, how="pin")
+    override(app, keep_alive="30m")
+
+    load(app, how="unpin")
+
+    assert last(ollama, "/api/generate")["keep_alive"] == "30m"
+
+
+def test_an_embedding_model_is_unpinned(app: App, ollama: FakeOllama) -> None:
+    load(app, "nomic-embed-text", "pin")
+
+    load(app, "nomic-embed-text", "unpin")
+    ollama.advance(301)
+
+    assert ollama.loaded() == []
+
+
+def test_unpinning_loads_nothing(app: App, ollama: FakeOllama) -> None:
+    load(app, how="pin")
+    ollama.scheduler.unload_all()
+
+    load(app, how="unpin")
+
+    assert ollama.loaded() == []
+    assert model(app).pinned_on == ()
+
+
+def test_a_model_that_its_override_keeps_is_not_unpinned(app: App, ollama: FakeOllama) -> None:
+    override(app, keep_alive=-1)
+    load(app)
+
+    found = model(app)
+    (done,) = app.services.operations.unpin(found.name, found.server_ids, SYSTEM)
+
+    assert "Its parameters keep it in memory" in done.error
 
 
 def test_a_pin_survives_a_refresh(app: App) -> None:

@@ -67,7 +67,8 @@ def model_enabled(model_id: int) -> AnyResponse:
 
 @bp.post("/models/<id:model_id>/memory")
 def model_memory(model_id: int) -> AnyResponse:
-    """Begin to load a model, for good or as usual, stop that, or take it out of memory."""
+    """Begin to load a model, for good or as usual, stop that, keep it no longer, or take it out of
+    memory."""
     found = services().catalog.model(model_id)
     to = request.form.get("to", "")
     match to:
@@ -77,6 +78,9 @@ def model_memory(model_id: int) -> AnyResponse:
             for job in open_loads(found.name):
                 services().pulls.cancel(job.id, actor())
             flash(_("Loading %(name)s was stopped.", name=found.display_name), "success")
+        case "unpin":
+            words = _("%(name)s leaves memory after its usual time.", name=found.display_name)
+            report(services().operations.unpin(found.name, found.server_ids, actor()), words)
         case "unload":
             words = _("%(name)s leaves memory as soon as it is idle.", name=found.display_name)
             report(services().operations.unload(found.name, found.server_ids, actor()), words)
