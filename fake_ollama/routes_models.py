@@ -21,9 +21,12 @@ if TYPE_CHECKING:
     from fake_ollama.server import FakeOllama
 
 _FILE_TYPES = {"Q4_0": 2, "F16": 1, "Q8_0": 7, "Q4_K_M": 15}
-_VRAM_FACTOR = 1.2
-_BYTES_PER_TOKEN = 131_072
-_LAYERS = 36
+_LAYERS = 32
+_KV_HEADS = 8
+_HEAD_LENGTH = 128
+_CACHE_BYTES_PER_TOKEN = _LAYERS * _KV_HEADS * 2 * _HEAD_LENGTH * 2
+_MASK_BYTES_PER_TOKEN = 1_024
+_COMPUTE_BYTES_PER_DIMENSION = 22_528
 
 
 def tags(fake: FakeOllama, exchange: Exchange) -> None:
@@ -52,7 +55,11 @@ def ps(fake: FakeOllama, exchange: Exchange) -> None:
 
 
 def _size(runner: Runner) -> int:
-    return int(runner.model.size * _VRAM_FACTOR) + runner.key.num_ctx * _BYTES_PER_TOKEN
+    model, per_token = runner.model, _MASK_BYTES_PER_TOKEN
+    if model.can("completion"):
+        per_token += _CACHE_BYTES_PER_TOKEN
+    compute = model.embedding_length * _COMPUTE_BYTES_PER_DIMENSION
+    return model.size + compute + runner.key.num_ctx * per_token
 
 
 def _on_gpu(fake: FakeOllama, runners: Iterable[Runner]) -> dict[Runner, int]:
@@ -210,10 +217,16 @@ def _model_info(model: FakeModel, verbose: bool) -> dict[str, Any]:
         f"{family}.block_count": _LAYERS,
         f"{family}.context_length": model.context_length,
         f"{family}.embedding_length": model.embedding_length,
+        f"{family}.attention.head_count": _LAYERS,
+        f"{family}.attention.head_count_kv": _KV_HEADS,
+        f"{family}.attention.key_length": _HEAD_LENGTH,
+        f"{family}.attention.value_length": _HEAD_LENGTH,
         "general.architecture": family,
         "general.file_type": _FILE_TYPES.get(model.quantization, 15),
         "general.parameter_count": model.parameter_count,
     }
+    if not model.can("completion"):
+        info[f"{family}.attention.causal"] = False
     if not model.remote:
         words = ["<s>", "</s>", "the"] if verbose else None
         info |= {"tokenizer.ggml.model": "gpt2", "tokenizer.ggml.tokens": words}

@@ -11,6 +11,7 @@ import msgspec
 from gateway.calls.registry import LiveCall
 from gateway.core.admin import Admin, AdminToken, AuditEntry
 from gateway.core.catalog import Loaded, Model, OverrideVersion
+from gateway.core.memory_estimate import Estimate
 from gateway.core.requests import CallRow
 from gateway.core.usage import Group, Sums
 from gateway.management.config_transfer import Change
@@ -19,6 +20,7 @@ from gateway.management.servers import Tried
 from gateway.policy.roles import ModelRole
 from gateway.reports import key_status, usage
 from gateway.reports.memory import ServerMemory
+from gateway.reports.memory_need import Fit
 from gateway.reports.time_steps import Step
 from gateway.runtime.tasks import Failures
 from gateway.scheduling import routing_preview
@@ -95,6 +97,7 @@ Route = _shown(
     usable=bool, chosen=bool, rank=str | None, weight=int,
 )  # fmt: skip
 RouteList = _list(Route, waiting=int)
+MemoryNeed = _shown("MemoryNeed", Estimate, num_ctx=int, slots=int, total_bytes=int, data=list[Fit])
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +202,15 @@ class RouteQuery:
     """What a call would need."""
 
     num_ctx: int = field(0, "Context it needs, in tokens", ge=0, le=10_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class WindowQuery:
+    """Which context window."""
+
+    num_ctx: int = field(
+        0, "Window in tokens", "0 is the one it would get now.", ge=0, le=10_000_000
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from gateway.core.chat import Json
 from gateway.errors import InvalidFields, Message
 from gateway.management.model_jobs import Pull
 from gateway.management.model_operations import Done, client_of
+from gateway.reports.memory_need import need
 from gateway.schemas.model import ModelFields
 from gateway.store import catalog
 from gateway.web.context import services
@@ -147,6 +148,18 @@ def erase_model(model_id: int) -> Response:
     """Remove a model from the disks of the servers that are named; its settings stay."""
     chosen, model = read_body(answers.Servers).server_ids, services().catalog.model(model_id)
     return _outcomes(services().operations.delete(model.name, _known(chosen), g.actor))
+
+
+@bp.get("/models/<id:model_id>/memory")
+@operation("estimateMemory", answers.MemoryNeed, query=answers.WindowQuery)
+def estimate_memory(model_id: int) -> Response:
+    """Return what a model needs in memory with a window, and on which servers that fits."""
+    model = services().catalog.model(model_id)
+    num_ctx = read_query(answers.WindowQuery).num_ctx
+    found = need(services().store, model, services().scheduler.views(), num_ctx)
+    sizes = {**asdict(found.estimate), "total_bytes": found.estimate.total_bytes}
+    shown = {"num_ctx": found.num_ctx, "slots": found.slots, "data": found.servers}
+    return answer({**shown, **sizes})
 
 
 @bp.get("/models/<id:model_id>/routes")

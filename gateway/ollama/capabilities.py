@@ -18,6 +18,7 @@ import orjson
 
 from gateway.core.catalog import Listed, Loaded
 from gateway.core.chat import Json
+from gateway.core.memory_estimate import CacheShape, cache_shape
 from gateway.ollama import faults
 
 _FRACTION: Final = re.compile(r"(\.\d{1,6})\d*")
@@ -33,7 +34,8 @@ _NEVER: Final = datetime(2200, 1, 1, tzinfo=UTC)
 class Shown:
     """What one model can do. `capabilities` is None when an old server does not tell.
 
-    `weights` stands for the files it runs from: models with the same ones share a runner.
+    `weights` stands for the files it runs from: models with the same ones share a runner. `cache`
+    tells what its context window takes in memory, where that is known.
     """
 
     capabilities: frozenset[str] | None
@@ -49,6 +51,7 @@ class Shown:
     license: str = ""
     remote: bool = False
     weights: str = ""
+    cache: CacheShape | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,7 @@ def read_show(answer: Mapping[str, Json]) -> Shown:
         license=_text(answer.get("license")),
         weights=" ".join(_WEIGHTS.findall(_text(answer.get("modelfile"))))[:MAX_WEIGHTS],
         remote=bool(answer.get("remote_host") or answer.get("remote_model")),
+        cache=cache_shape(info),
     )
 
 

@@ -288,6 +288,7 @@ def _details(shown: Shown) -> Mapping[str, Json]:
     kept: dict[str, Json] = {name: values[name][:_MAX_TEXT] for name in (*_DETAILS, *_TEXTS)}
     kept["embedding_length"] = shown.embedding_length
     kept["weights"] = shown.weights
+    kept["cache"] = values["cache"]
     return kept
 
 

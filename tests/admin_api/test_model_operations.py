@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 
 from fake_ollama import FakeModel, FakeOllama, Fault, Script, error, status
 from gateway.core.admin import CLI
 from gateway.scheduling.probes import Prober
+from gateway.store import catalog
 from gateway.web.context import Services
 from tests.admin_api.conftest import Call
 
@@ -228,3 +230,40 @@ def test_an_order_for_a_model_that_is_not_there_is_not_found(refused: Call, what
 
     assert refused("POST", f"/models/99/{what}", body).status_code == 404
     assert refused("GET", "/pulls/99").status_code == 404
+
+
+def test_what_a_window_takes_is_estimated_as_ollama_then_tells(
+    call: Call, parts: Services, boxes: list[FakeOllama], tern: int
+) -> None:
+    call("PATCH", "/servers/1", {"vram_gb": 6})
+    call("PATCH", "/servers/2", {"vram_gb": 4})
+    told = call("GET", f"/models/{tern}/memory?num_ctx=8192").json
+    usual = call("GET", f"/models/{tern}/memory").json
+    call("PATCH", f"/models/{tern}", {"override": {"num_ctx": 8192}})
+    call("POST", f"/models/{tern}/load", {"server_ids": [1]})
+    (loaded,) = ps(boxes[0])
+
+    assert told["total_bytes"] == loaded["size"]
+    assert told["cache_bytes"] == 8192 * 131_072
+    assert (told["slots"], usual["num_ctx"]) == (1, 4096)
+    assert [(one["server_name"], one["fits"]) for one in told["data"]] == [
+        ("box1", True),
+        ("box2", False),
+    ]
+
+
+def test_a_total_that_was_only_seen_refuses_nothing(
+    call: Call, boxes: list[FakeOllama], tern: int
+) -> None:
+    told = call("GET", f"/models/{tern}/memory").json
+
+    assert {(one["total_from"], one["fits"]) for one in told["data"]} == {("unknown", None)}
+
+
+def test_a_model_nobody_has_described_has_no_estimate(call: Call, parts: Services) -> None:
+    model_id, _ = parts.store.write(catalog.ensure, "gone:1", datetime.now(UTC))
+    parts.catalog.reload()
+    answer = call("GET", f"/models/{model_id}/memory")
+
+    assert answer.status_code == 404
+    assert answer.json["error"]["code"] == "estimate_not_known"
