@@ -32,6 +32,7 @@ from gateway.errors import GatewayError, InvalidRequest, NotFound
 from gateway.management.keyring import refusal
 from gateway.policy import access, client_snippets
 from gateway.reports.examples import chat_models
+from gateway.reports.model_state import is_down
 from gateway.schemas.key import Key
 from gateway.store import key_queries
 from gateway.store.usage import request_queries
@@ -47,7 +48,9 @@ def playground() -> str:
     """Show the page, empty or with what repeats a call; the rest happens in the browser."""
     now, known = datetime.now(UTC), services().store.read(key_queries.brief)
     usable = [key for key in known if refusal(key, now) is None]
-    models = chat_models(services().catalog.models())
+    models, views = chat_models(services().catalog.models()), services().scheduler.views()
+    down = {model.id for model in models if is_down(model, views)}
+    models.sort(key=lambda model: model.id in down)
     start, key_id, trouble = _start(request.args.get("repeat", "")[:64])
     names, keys = {model.display_name for model in models}, {key.id for key in usable}
     wanted = request.args.get("model", "") or (start.model if start.model in names else "")
@@ -56,6 +59,7 @@ def playground() -> str:
         "admin/playground/index.html",
         keys=usable,
         models=models,
+        down=down,
         chosen=wanted or example(),
         chosen_key=wanted_key or _likely_key(usable),
         start=start,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Sequence
 
 from gateway.core.catalog import Model
 from gateway.policy import access
+from gateway.reports.model_state import is_down
 from gateway.schemas.key import Key
+from gateway.schemas.server import ServerView
 
 FALLBACK = "llama3.2"
 
@@ -18,13 +20,20 @@ def chat_models(models: Iterable[Model]) -> list[Model]:
 
 
 def example_model(
-    models: Iterable[Model], loaded: Collection[str] = (), key: Key | None = None
+    models: Iterable[Model], views: Sequence[ServerView] = (), key: Key | None = None
 ) -> str:
     """Return the client's name of a model that answers at once, and that `key` may use: one in
-    memory (`loaded` has Ollama's names), else one on a disk of ours; FALLBACK where there is none.
+    memory of a server, else one on a disk of ours, those of servers that are down last; FALLBACK
+    where there is none.
     """
+    loaded = {name for view in views for name in view.loaded}
     usable = chat_models(models)
     if key is not None:
         usable = list(access.visible(key, usable)) or usable
-    ranked = sorted(usable, key=lambda m: (m.name not in loaded, m.remote, m.display_name))
+
+    def rank(model: Model) -> tuple[bool, bool, bool, str]:
+        is_cold = model.name not in loaded
+        return is_down(model, views), is_cold, model.remote, model.display_name
+
+    ranked = sorted(usable, key=rank)
     return ranked[0].display_name if ranked else FALLBACK

@@ -92,8 +92,7 @@ def base_url() -> str:
 
 def example(key: Key | None = None) -> str:
     """Return a model for snippets and first tries, one that `key` may use."""
-    loaded = {name for view in services().scheduler.views() for name in view.loaded}
-    return example_model(services().catalog.models(), loaded, key)
+    return example_model(services().catalog.models(), services().scheduler.views(), key)
 
 
 def pieces(key: Key, secret: str = PLACEHOLDER) -> tuple[Snippet, ...]:

@@ -21,7 +21,8 @@ from gateway.admin.forms.models import (
     fields_of,
     read_fields,
 )
-from gateway.admin.models.list import current_jobs, loaded_on, report
+from gateway.admin.models.list import current_jobs, open_loads, report
+from gateway.admin.models.state import shown_state
 from gateway.admin.usage import charts
 from gateway.core.catalog import Model, OverrideVersion
 from gateway.core.chat import Json
@@ -52,7 +53,6 @@ def model(model_id: int) -> str:
         found,
         "overview",
         details=services().store.read(catalog.details, model_id),
-        loaded=loaded_on(found),
         jobs=current_jobs(found.name),
         keys=keys,
         notes=services().store.read(catalog.fields, model_id).notes,
@@ -168,6 +168,9 @@ def _page(found: Model, tab: str, **values: object) -> str:
         f"admin/models/{tab}.html",
         model=found,
         tab=tab,
+        state_now=shown_state(
+            found, services().scheduler.views(), is_loading=bool(open_loads(found.name))
+        ),
         servers=[servers[id_] for id_ in found.server_ids if id_ in servers],
         **values,
     )

@@ -15,6 +15,7 @@ from gateway.admin.answers import sent
 from gateway.admin.forms.fields import chosen_from
 from gateway.admin.forms.models import PullForm
 from gateway.admin.models.context import summary
+from gateway.admin.models.state import shown_state
 from gateway.core.catalog import Model
 from gateway.core.requests import Filter
 from gateway.core.usage import Sums
@@ -22,6 +23,7 @@ from gateway.errors import InvalidRequest
 from gateway.management.model_jobs import Pull
 from gateway.management.model_operations import Done
 from gateway.policy import access
+from gateway.reports.model_state import place
 from gateway.schemas.key import Key
 from gateway.schemas.server import Server
 from gateway.store import key_queries
@@ -101,13 +103,6 @@ def report(results: list[Done], words: str) -> None:
         flash(_("No server has this model."), "warning")
 
 
-def loaded_on(model: Model) -> tuple[str, ...]:
-    """Return the servers that have a model in memory."""
-    return tuple(
-        view.server.name for view in services().scheduler.views() if model.name in view.loaded
-    )
-
-
 def _back(model_id: int, words: str = "", **values: Any) -> AnyResponse:
     """Lead back to where a button's form came from: the model's page, or the list."""
     if request.form.get("back") == "detail":
@@ -128,23 +123,25 @@ def _page(form: PullForm, *, is_pulling: bool) -> str:
 
 
 def _rows() -> list[dict[str, Any]]:
-    """Return the lines of the list; `loaded_on` names servers that have a model in memory."""
+    """Return the lines of the list; models that nobody can call now stand last."""
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     wanted = Filter(since=midnight - timedelta(days=DAYS))
     used = dict(services().store.read_slow(usage_queries.by_group, wanted, "model", daily=True))
     names = {server.id: server.name for server in services().catalog.servers()}
     found, loading = services().catalog.models(), {job.model for job in open_loads()}
-    keys = _keys_by_model(found)
+    keys, views = _keys_by_model(found), services().scheduler.views()
+    states = {
+        model.id: shown_state(model, views, is_loading=model.name in loading) for model in found
+    }
     return [
         {
             "model": model,
+            "state": states[model.id],
             "servers": [names[id_] for id_ in model.server_ids if id_ in names],
-            "loaded_on": loaded_on(model),
-            "loading": model.name in loading,
             "keys": keys[model.id],
             "sums": used.get(str(model.id), Sums()),
         }
-        for model in found
+        for model in sorted(found, key=lambda model: place(states[model.id].name))
     ]
 
 
