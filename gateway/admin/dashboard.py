@@ -13,9 +13,9 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.admin import bp
 from gateway.admin.keys.presenters import pieces
+from gateway.admin.memory import of_enabled
 from gateway.admin.models.context import summary
 from gateway.admin.models.list import report
-from gateway.admin.status import of
 from gateway.admin.usage.charts import Chart, Line
 from gateway.calls.registry import LiveCall
 from gateway.core.requests import Filter
@@ -41,7 +41,7 @@ def now() -> str:
         "admin/now/index.html",
         report=dashboard.report(store, parts.catalog, at),
         calls=[as_row(call) for call in parts.live.everywhere()],
-        servers=[(one, of(one)) for one in parts.scheduler.views() if one.server.enabled],
+        memory=of_enabled(),
         minutes=_per_minute(at),
         failures=store.read_slow(request_queries.page, failed, limit=8),
         has_calls=bool(store.read(request_queries.page, Filter(), limit=1)),
@@ -70,11 +70,23 @@ def now_cancel(request_id: str) -> AnyResponse:
 @bp.post("/now/unload")
 def now_unload() -> AnyResponse:
     """Unload a model from a server's memory."""
-    server_id = request.form.get("server", 0, int)
-    name = request.form.get("model", "")[:256]
-    results = services().operations.unload(name, [server_id], actor())
+    name, server_ids = _loaded_model()
+    results = services().operations.unload(name, server_ids, actor())
     report(results, _("%(name)s leaves memory as soon as it is idle.", name=name))
     return to_page("admin.now", _anchor="memory")
+
+
+@bp.post("/now/unpin")
+def now_unpin() -> AnyResponse:
+    """Let a model that stays in a server's memory leave it after its usual time again."""
+    name, server_ids = _loaded_model()
+    results = services().operations.unpin(name, server_ids, actor())
+    report(results, _("%(name)s leaves memory after its usual time.", name=name))
+    return to_page("admin.now", _anchor="memory")
+
+
+def _loaded_model() -> tuple[str, list[int]]:
+    return request.form.get("model", "")[:256], [request.form.get("server", 0, int)]
 
 
 def as_row(call: LiveCall) -> dict[str, Any]:

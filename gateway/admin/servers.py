@@ -14,7 +14,8 @@ from wtforms import SubmitField
 from gateway.admin import bp
 from gateway.admin.answers import Question, asked, sent
 from gateway.admin.forms.fields import schema_field
-from gateway.admin.status import of, overall
+from gateway.admin.memory import cards as memory_cards
+from gateway.admin.status import overall
 from gateway.core.catalog import Model
 from gateway.management.servers import Tried, changed
 from gateway.policy.server_choice import Rank
@@ -26,7 +27,7 @@ from gateway.web.words import _, _l, ngettext, translated
 
 _MAX_WINDOW = 10_000_000
 _NEW = Server(0, "", "")
-_PLAIN = ("url", "name", "weight", "slots", "tls_verify", "tls_ca_file", "tags")
+_PLAIN = ("url", "name", "weight", "slots", "vram_gb", "tls_verify", "tls_ca_file", "tags")
 
 
 class ServerForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF ships no types
@@ -48,12 +49,13 @@ def servers() -> str:
     waiting = services().scheduler.waiting_everywhere()
     cards = [
         {
-            "view": view,
-            "status": of(view),
-            "in_flight": sum(view.in_flight.values()),
-            "waiting": sum(count for name, count in waiting.items() if name in view.names),
+            "view": card.view,
+            "status": card.status,
+            "memory": card,
+            "in_flight": sum(card.view.in_flight.values()),
+            "waiting": sum(count for name, count in waiting.items() if name in card.view.names),
         }
-        for view in services().scheduler.views()
+        for card in memory_cards(services().scheduler.views())
     ]
     return render_template(
         "admin/servers/list.html",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import pytest
 
@@ -12,6 +13,8 @@ from gateway.scheduling.memory import MemoryLog
 from gateway.scheduling.probes import Prober
 from gateway.web.context import Services
 from tests.admin.conftest import ACTOR, Visitor
+
+GB = 1_000_000_000
 
 
 @pytest.fixture
@@ -92,3 +95,77 @@ def test_the_playground_offers_models_of_servers_that_are_down_last(
 
     assert options[1].endswith(">aaa:1 (server down)</option>")
     assert not re.search(r'value="aaa:1"[^>]* selected', options[1])
+
+
+@pytest.fixture
+def half_loaded(parts: Services) -> Iterator[FakeOllama]:
+    """A server whose model does not fit its GPU: half a gigabyte is free, the rest in RAM."""
+    with FakeOllama([FakeModel("tern:latest"), FakeModel("gull:latest")], gpu_bytes=6 * GB) as box:
+        parts.servers.create({"url": box.url, "name": "small", "vram_gb": 6}, ACTOR)
+        parts.refresher.refresh()
+        for name in ("tern:latest", "gull:latest"):
+            parts.operations.load(name, [1], ACTOR)
+        probe(parts)
+        yield box
+
+
+@pytest.mark.usefixtures("half_loaded")
+@pytest.mark.parametrize("path", ["/admin/", "/admin/now/memory", "/admin/servers"])
+def test_memory_is_drawn_against_what_the_gpu_has(admin: Visitor, path: str) -> None:
+    page = admin.get(path).text
+    bar = re.search(r'<svg class="bar".*?</svg>', page, re.DOTALL)
+    assert bar is not None
+    pieces = re.findall(
+        r'(?:class="(\w+)"|fill="url\(#([\w-]+)\)")\s+x="(\d+)"\s+width="(\d+)"', bar[0]
+    )
+
+    assert [kind or hatch for kind, hatch, *_ in pieces] == ["k1", "k2", "free", "hatch-1-1"]
+    assert sum(int(width) for *_, width in pieces) == 1000
+    assert "of 6.4 GB on the GPU" in page
+    assert "gull:latest: runs partly on the CPU, which is slow." in page
+    assert "Hatched: in RAM." in page
+
+
+def test_a_learned_total_is_drawn_as_a_lower_bound(
+    admin: Visitor, parts: Services, half_loaded: FakeOllama
+) -> None:
+    parts.servers.update(1, {"vram_gb": 0}, ACTOR)
+    page = admin.get("/admin/").text
+
+    assert re.search(r"[\d.]+ GB of at least [\d.]+ GB on the GPU", page)
+
+
+def test_a_typed_total_that_is_too_small_is_said(
+    admin: Visitor, parts: Services, half_loaded: FakeOllama
+) -> None:
+    parts.servers.update(1, {"vram_gb": 2}, ACTOR)
+
+    assert "More is on the GPU than the memory typed for this server" in admin.get("/admin/").text
+
+
+def test_what_stays_loaded_is_let_go_on_the_dashboard(
+    admin: Visitor, parts: Services, model: Model, served: FakeOllama
+) -> None:
+    parts.operations.pin(model.name, model.server_ids, ACTOR)
+    probe(parts)
+    before = admin.get("/admin/").text
+    answer = admin.post("/admin/now/unpin", {"server": "1", "model": model.name})
+    probe(parts)
+    after = admin.get("/admin/").text
+
+    assert "stays loaded" in before
+    assert "292 years" not in before
+    assert answer.headers["Location"].endswith("/admin/#memory")
+    assert "Stop keeping" not in after
+    assert "unloads" in after
+
+
+def test_the_memory_of_the_gpu_is_typed_on_the_server(admin: Visitor, parts: Services) -> None:
+    with FakeOllama([]) as box:
+        fields = {"url": box.url, "weight": "1", "slots": "0", "tls_verify": "y", "do": "save"}
+        admin.post("/admin/servers/new", fields | {"vram_gb": "24"})
+        wrong = admin.post("/admin/servers/1", fields | {"vram_gb": "a lot"}).text
+    (server,) = parts.catalog.servers()
+
+    assert server.vram_gb == 24
+    assert "must be a whole number from 0 to 100000" in wrong

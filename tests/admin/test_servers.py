@@ -12,7 +12,7 @@ from gateway.core.catalog import Loaded
 from gateway.web.context import Services, of
 from tests.admin.conftest import ACTOR, Visitor
 
-PLAIN = {"weight": "1", "slots": "0", "tls_verify": "y", "do": "save"}
+PLAIN = {"weight": "1", "slots": "0", "vram_gb": "0", "tls_verify": "y", "do": "save"}
 
 
 @pytest.fixture

@@ -165,7 +165,13 @@ def test_a_sentence_of_a_service_is_translated_with_its_values(
 
 
 def test_a_page_shows_a_refusal_in_the_language_of_its_visitor(admin: Visitor) -> None:
-    wrong = {"url": "http://169.254.169.254", "name": "cloud", "weight": "1", "slots": "0"}
+    wrong = {
+        "url": "http://169.254.169.254",
+        "name": "cloud",
+        "weight": "1",
+        "slots": "0",
+        "vram_gb": "0",
+    }
     page = admin.client.post(
         "/admin/servers/new",
         data={"csrf_token": admin.token, **wrong},
