@@ -16,7 +16,7 @@ from gateway.dialects import codex_models
 from gateway.dialects import models as openai_models
 from gateway.dialects.models import MODELS
 from gateway.errors import InvalidRequest
-from gateway.policy import access, roles
+from gateway.policy import access
 from gateway.policy.routing import Index
 from gateway.schemas.key import Key
 from gateway.web.context import services
@@ -56,7 +56,7 @@ def list_models() -> Response:
 def one_model(model_id: str) -> Response:
     """Return one model; names may hold `/` and `:`."""
     access.check_scope(g.key, MODELS.scope, MODELS.label)
-    model = roles.resolve(model_id, g.key, services().catalog.index()).model
+    model = services().catalog.resolve(model_id, g.key).model
     return as_json(openai_models.render_model(model, _loaded().get(model.name, 0)))
 
 

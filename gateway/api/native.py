@@ -25,7 +25,7 @@ from gateway.dialects.native.words import error_body
 from gateway.errors import Forbidden, GatewayError, Unavailable, UpstreamError
 from gateway.management.model_jobs import GB
 from gateway.management.model_operations import valid_name
-from gateway.policy import access, roles
+from gateway.policy import access
 from gateway.policy.routing import Index
 from gateway.schemas.key import Key
 from gateway.store.jobs import Job
@@ -72,10 +72,9 @@ def native_show() -> Response:
     """Describe a model of the key, as the first server describes it that can be asked."""
     access.check_scope(g.key, models.SHOW.scope, models.SHOW.label)
     body, _ = read_body(services())
-    index = services().catalog.index()
-    model = roles.resolve(models.read_name(body), g.key, index).model
+    model = services().catalog.resolve(models.read_name(body), g.key).model
     services().limiter.count(g.key, models.SHOW.vendor.name)
-    return as_json(models.render_show(_description(model, index), model))
+    return as_json(models.render_show(_description(model, services().catalog.index()), model))
 
 
 @bp.post("/api/pull", strict_slashes=False)

@@ -24,8 +24,8 @@ from gateway.core.chat import (
     Message,
     Request,
 )
-from gateway.errors import ContextOverflow, GatewayError, ModelNotFound, Unavailable
-from gateway.policy import access, context, conversation, estimate, media, roles
+from gateway.errors import ContextOverflow, GatewayError
+from gateway.policy import access, context, conversation, estimate, media
 from gateway.policy.emulation import capability
 from gateway.policy.estimate import Factors, Size
 from gateway.policy.overrides import apply
@@ -110,7 +110,7 @@ class Preparer:
         Raises ModelNotFound, Unavailable, Forbidden, InvalidRequest, CapabilityMissing.
         """
         behaviour = self.behaviour()
-        resolved = self._resolve(call.model, key, behaviour)
+        resolved = self.catalog.resolve(call.model, key, behaviour.fallback_model)
         prepared = run(self._apply_overrides, call, key, resolved, behaviour, run=run)
         return self._fetch_media(prepared)
 
@@ -121,7 +121,7 @@ class Preparer:
         fetched. Raises ModelNotFound, Unavailable, Forbidden.
         """
         behaviour = self.behaviour()
-        resolved = self._resolve(call.model, key, behaviour)
+        resolved = self.catalog.resolve(call.model, key, behaviour.fallback_model)
         return run(self._apply_overrides, call, key, resolved, behaviour, will_run=False).estimate
 
     def prepare_embedding(
@@ -130,7 +130,7 @@ class Preparer:
         """Prepare an embedding request; returns the effective request beside it. Raises as
         `prepare` does."""
         behaviour = self.behaviour()
-        resolved = self._resolve(request.model, key, behaviour)
+        resolved = self.catalog.resolve(request.model, key, behaviour.fallback_model)
         return self._prepare_whole(request, request.inputs, key, resolved, behaviour, run)
 
     def prepare_decision(
@@ -143,7 +143,7 @@ class Preparer:
         question.
         """
         behaviour = self.behaviour()
-        resolved = self._resolve(request.model, key, behaviour)
+        resolved = self.catalog.resolve(request.model, key, behaviour.fallback_model)
         capability.check_decisions(resolved.model)
         texts = run(estimate.texts_of, request)
         prepared, effective = self._prepare_whole(request, texts, key, resolved, behaviour, run)
@@ -211,21 +211,6 @@ class Preparer:
             log.info("model %s takes over for %s: %s", model.name, failed.model.name, error.code)
             return replace(self._fetch_media(following), fallback_of=origin)
         return None
-
-    def _resolve(self, name: str, key: Key, behaviour: RuntimeSettings) -> Resolved:
-        """Return the model of a name. Raises ModelNotFound, Forbidden, and Unavailable while no
-        server has told its models yet."""
-        try:
-            index = self.catalog.snapshot().index
-            return roles.resolve(name, key, index, behaviour.fallback_model)
-        except ModelNotFound as error:
-            if not self.catalog.is_awaited():
-                raise
-            raise Unavailable(
-                "The servers are still being asked for their models; try again in a moment.",
-                code="no_upstream_available",
-                retry_after_s=1,
-            ) from error
 
     def _apply_overrides(
         self,

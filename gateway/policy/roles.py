@@ -7,13 +7,15 @@ or that the key may not use any more, is passed over as if the key had none for 
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
+from itertools import islice
 from typing import Any, Final, Literal, TypeAlias, cast, get_args
 
 from gateway.core.catalog import Model, Resolved
-from gateway.errors import InvalidFields, Message
+from gateway.errors import InvalidFields, Message, ModelNotFound
 from gateway.policy import access, names, routing
 from gateway.policy.routing import Index
 from gateway.schemas.key import Key
@@ -23,6 +25,8 @@ ROLES: tuple[ModelRole, ...] = get_args(ModelRole)
 _WORD: Final = re.compile(
     r"(?<![a-z0-9])(opus|sonnet|haiku|small[-_]fast|sub[-_]agent)(?![a-z0-9])", re.IGNORECASE
 )
+_LONGEST_COMPARED: Final = 80
+_MOST_COMPARED: Final = 200
 _INSTEAD: Final[Mapping[ModelRole, ModelRole]] = {"small_fast": "haiku", "haiku": "small_fast"}
 """The role whose model answers where a key has none for this one."""
 
@@ -50,11 +54,18 @@ def answered(key: Key) -> tuple[ModelRole, ...]:
 
 def resolve(name: str, key: Key, index: Index, fallback: str = "") -> Resolved:
     """Return the model that a caller with this key means by a name; `fallback` is the model for
-    names that nobody has. Raises InvalidRequest, ModelNotFound, Forbidden."""
+    names that nobody has.
+
+    Raises InvalidRequest, Forbidden, and ModelNotFound with similar names that the key may use.
+    """
     has_role = _WORD.search(name[: names.MAX_NAME])
     found = _of_role(name.strip(), key, index) if has_role else None
     if found is None:
-        found = routing.resolve(name, index, fallback)
+        try:
+            found = routing.resolve(name, index, fallback)
+        except ModelNotFound as error:
+            similar = _similar(name.strip(), key, index)
+            raise (routing.not_found(name.strip(), similar) if similar else error) from None
         access.check_model(key, found)
     return found
 
@@ -102,6 +113,16 @@ def to_settle(before: Key, after: Key, given: Container[str]) -> tuple[ModelRole
         and (name := model_of(after, role))
         and (is_ruled_anew or name != model_of(before, role))
     )
+
+
+def _similar(name: str, key: Key, index: Index) -> list[str]:
+    """Return up to 3 names that a key may call and that look like this one, the closest first."""
+    if len(name) > _LONGEST_COMPARED:
+        return []
+    shown = (model.display_name for model in access.visible(key, index.models))
+    spelled = {names.without_latest(one).casefold(): one for one in islice(shown, _MOST_COMPARED)}
+    close = difflib.get_close_matches(names.without_latest(name).casefold(), spelled, n=3)
+    return [spelled[one] for one in close]
 
 
 def _of_role(name: str, key: Key, index: Index) -> Resolved | None:

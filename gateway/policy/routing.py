@@ -14,7 +14,7 @@ What a key has for the role in a name goes before alias patterns and all below: 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from gateway.core.catalog import Alias, Model, Resolved
@@ -124,12 +124,14 @@ def resolve(name: Json, index: Index, fallback: str = "") -> Resolved:
     return found
 
 
-def not_found(name: str) -> ModelNotFound:
-    """Return the error for a name nobody has: one text for unknown, disabled and unavailable."""
+def not_found(name: str, similar: Sequence[str] = ()) -> ModelNotFound:
+    """Return the error for a name nobody has: one text for unknown, disabled and unavailable, and
+    the names that the caller may have meant."""
     shown = "".join(c if c.isprintable() else "?" for c in name[:_SHOWN])
-    return ModelNotFound(
-        f"The model '{shown}' does not exist or is not available here.", param="model"
-    )
+    sentence = f"The model '{shown}' does not exist or is not available here."
+    if similar:
+        sentence += " Did you mean '{}'?".format("' or '".join(similar))
+    return ModelNotFound(sentence, param="model")
 
 
 def _is_cloud(model: Model) -> bool:

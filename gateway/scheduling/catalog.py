@@ -16,11 +16,13 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from gateway.core.catalog import Model
-from gateway.errors import NotFound
+from gateway.core.catalog import Model, Resolved
+from gateway.errors import ModelNotFound, NotFound, Unavailable
+from gateway.policy import roles
 from gateway.policy.routing import Index
 from gateway.runtime.database import Store, StoreUnavailable
 from gateway.runtime.versions import ChangeVersions
+from gateway.schemas.key import Key
 from gateway.schemas.server import Server
 from gateway.schemas.settings import RuntimeSettings
 from gateway.store import catalog, servers
@@ -106,6 +108,31 @@ class Catalog:
     def index(self) -> Index:
         """Return the names that can be called."""
         return self.snapshot().index
+
+    def resolve(self, name: str, key: Key, fallback: str = "") -> Resolved:
+        """Return the model that a caller with this key means by a name; `fallback` is the model for
+        names that nobody has.
+
+        Raises InvalidRequest, ModelNotFound, Forbidden, and Unavailable while there is no server,
+        or none has told its models yet.
+        """
+        snapshot = self.snapshot()
+        try:
+            return roles.resolve(name, key, snapshot.index, fallback)
+        except ModelNotFound as error:
+            if not snapshot.servers:
+                raise Unavailable(
+                    "No Ollama server is connected yet: open /admin/.",
+                    code="no_upstream_available",
+                    should_retry=False,
+                ) from error
+            if self.is_awaited():
+                raise Unavailable(
+                    "The servers are still being asked for their models; try again in a moment.",
+                    code="no_upstream_available",
+                    retry_after_s=1,
+                ) from error
+            raise
 
     def models(self) -> tuple[Model, ...]:
         """Return every model, also disabled and missing ones, by display name."""

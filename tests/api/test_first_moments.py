@@ -69,3 +69,27 @@ def test_it_is_ready_without_servers_and_with_ones_that_fail(
     assert ask(app, "/v1/chat/completions")[0] == 404
     of(app).servers.delete(of(app).catalog.servers()[0].id, SYSTEM)
     assert app.test_client().get("/readyz").status_code == 200
+
+
+def test_without_a_server_every_api_says_where_to_add_one(app: Flask) -> None:
+    of(app).servers.delete(of(app).catalog.servers()[0].id, SYSTEM)
+    _, key = of(app).keys.issue({"name": "early"}, SYSTEM)
+    asked = {
+        "/v1/chat/completions": {"messages": [{"role": "user", "content": "Hi"}]},
+        "/v1/completions": {"prompt": "Hi"},
+        "/v1/responses": {"input": "Hi"},
+        "/v1/messages": {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 5},
+        "/v1/embeddings": {"input": "Hi"},
+        "/api/chat": {"messages": [{"role": "user", "content": "Hi"}]},
+        "/api/show": {},
+    }
+    for path, body in asked.items():
+        answer = app.test_client().post(
+            path, json={"model": "llama3.2", **body}, headers={"Authorization": f"Bearer {key}"}
+        )
+        error = answer.get_json()["error"]
+        sentence = error if isinstance(error, str) else error["message"]
+
+        assert sentence == "No Ollama server is connected yet: open /admin/.", path
+        assert answer.status_code == 503, path
+        assert answer.headers["x-should-retry"] == "false", path

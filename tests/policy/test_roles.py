@@ -154,3 +154,24 @@ def test_only_what_a_change_names_is_looked_at() -> None:
     assert roles.to_settle(before, other, every) == ("opus",)
     assert roles.to_settle(before, fewer, {"allow"}) == ()
     assert roles.to_settle(before, fewer, every | {"allow"}) == ("opus", "haiku")
+
+
+NEAR = model("llama3.2:latest", id=11)
+NEAR_TOO = model("llama3.2:1b", id=12)
+FAR = model("qwen3:8b", id=13, display_name="Qwen three")
+SIMILAR: list[tuple[str, dict[str, Any], str]] = [
+    ("lama3.2", {}, " Did you mean 'llama3.2' or 'llama3.2:1b'?"),
+    ("LAMA3.2:latest", {"allow": ("llama3.2",)}, " Did you mean 'llama3.2'?"),
+    ("qwen-three", {}, " Did you mean 'Qwen three'?"),
+    ("lama3.2", {"allow": ("Qwen three",)}, ""),
+    ("gpt-4o", {}, ""),
+    ("l" * 100, {}, ""),
+]
+
+
+def test_an_unknown_name_is_answered_with_similar_ones_of_the_key() -> None:
+    for name, rules, told in SIMILAR:
+        with pytest.raises(ModelNotFound) as caught:
+            roles.resolve(name, key(**rules), Index((NEAR, NEAR_TOO, FAR)))
+
+        assert caught.value.message.endswith(f"not available here.{told}"), name
