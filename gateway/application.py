@@ -16,7 +16,6 @@ from gateway.server import sockets
 from gateway.server.middleware import ServerMiddleware
 from gateway.web import context
 
-PAGES = ("/admin", "/auth", "/static", "/bootstrap")
 _BUFFERED_BYTES = 64 * 1024
 
 
@@ -42,7 +41,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.config.update(settings.flask_config())
     app.url_map.merge_slashes = False
     context.attach(app, services.make(settings, extensions.init_app(app, settings)))
-    for blueprint in (api.bp, auth.bp, admin.bp, admin_api.bp):
+    for blueprint in (api.bp, auth.bp, admin.bp, admin.reference.bp, admin_api.bp):
         app.register_blueprint(blueprint)
     extensions.csrf.exempt(api.bp)
     extensions.csrf.exempt(admin_api.bp)
@@ -75,6 +74,7 @@ def _bound_writing(response: Response) -> Response:
 def _no_view(error: HTTPException) -> Response:
     """Answer what no view could: pages for people, the caller's dialect for machines."""
     from gateway.api import hooks
+    from gateway.web.cookies import PAGES
     from gateway.web.errors import error_page
 
     if request.path.startswith(PAGES):

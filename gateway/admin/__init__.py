@@ -73,6 +73,7 @@ from gateway.admin import (  # noqa: E402, F401  # the views register on the blu
     dashboard,
     onboarding,
     playground,
+    reference,
     security,
     servers,
     settings,

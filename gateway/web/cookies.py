@@ -13,7 +13,9 @@ _NAME = "o2o_session"
 LIFE = timedelta(days=180)
 """How long a browser is known; a login ends sooner, by its row."""
 _KEPT = ("language", "theme", "zone", "device")
-_PAGES = ("/admin", "/auth", "/static", "/bootstrap")
+PAGES = ("/admin", "/auth", "/docs", "/static", "/bootstrap")
+"""Where pages for people begin."""
+
 
 
 class ConsoleSession(SecureCookieSessionInterface):
@@ -25,7 +27,7 @@ class ConsoleSession(SecureCookieSessionInterface):
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
         """Return the session of a page; machines have none, whatever cookie they send."""
-        if request.path != "/" and not request.path.startswith(_PAGES):
+        if request.path != "/" and not request.path.startswith(PAGES):
             return None
         return super().open_session(app, request)
 
