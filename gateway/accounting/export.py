@@ -28,6 +28,7 @@ _COLUMNS = (
     "key_name",
     "endpoint",
     "model",
+    "requested_model",
     "server_name",
     "streamed",
     "settled",
@@ -44,23 +45,26 @@ _COLUMNS = (
 )
 
 
-def calls(store: Store, wanted: Filter) -> Iterator[CallRow]:
-    """Yield the calls that are meant, newest first."""
+def calls(store: Store, wanted: Filter, limit: int | None = None) -> Iterator[CallRow]:
+    """Yield the calls that are meant, newest first, at most `limit` of them."""
     older_than: tuple[int, int] | None = None
-    while True:
-        page = store.read_slow(request_queries.page, wanted, older_than=older_than, limit=_PAGE)
+    left = limit
+    while left is None or left > 0:
+        asked = _PAGE if left is None else min(_PAGE, left)
+        page = store.read_slow(request_queries.page, wanted, older_than=older_than, limit=asked)
         yield from page
-        if len(page) < _PAGE:
+        if len(page) < asked:
             return
+        left = None if left is None else left - len(page)
         older_than = (to_us(page[-1].at), page[-1].id)
 
 
-def as_csv(store: Store, wanted: Filter) -> Iterator[str]:
-    """Yield the calls as CSV, RFC 4180, a header line first."""
+def as_csv(store: Store, wanted: Filter, limit: int | None = None) -> Iterator[str]:
+    """Yield the calls as CSV, RFC 4180, a header line first; at most `limit` calls."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(_COLUMNS)
-    for number, call in enumerate(calls(store, wanted), 1):
+    for number, call in enumerate(calls(store, wanted, limit), 1):
         writer.writerow([safe_cell(getattr(call, name)) for name in _COLUMNS])
         if number % 200 == 0:
             yield _taken(out)

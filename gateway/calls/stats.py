@@ -66,18 +66,20 @@ class CallStats:
     ignored: tuple[str, ...] = ()
     request_body: str | None = None
     texts: list[str] | None = None
+    thoughts: list[str] = field(default_factory=list)
     answers: bool = False
     kept_chars: int = 0
     _room: int = 0
+    _thoughts_room: int = 0
     _prompts: set[int] = field(default_factory=set)
     _took_over: bool = False
 
     def keep_bodies(self, body: Mapping[str, Json], limit: int) -> None:
-        """Keep what is asked, sent and answered, each up to `limit` characters: an admin switched
-        that on."""
+        """Keep what is asked, sent, thought and answered, each up to `limit` characters: an admin
+        switched that on."""
         self.request_body = as_text(body, limit)
         self.texts = []
-        self.kept_chars = self._room = limit
+        self.kept_chars = self._room = self._thoughts_room = limit
 
     @property
     def upstream_body(self) -> str | None:
@@ -100,8 +102,11 @@ class CallStats:
                     self.first_token_s = self.first_token_s or self.first_answer_s
                     if self._room > 0:
                         self._keep(event)
-                case ThinkingDelta():
+                case ThinkingDelta(text=text):
                     self.records += 1
+                    if self._thoughts_room > 0:
+                        self.thoughts.append(text[: self._thoughts_room])
+                        self._thoughts_room -= len(text)
                     self.had_thinking = True
                     self.first_token_s = self.first_token_s or time.monotonic()
                     self.phase = "thinking"
@@ -214,6 +219,7 @@ class CallStats:
             explain=explained,
             request_body=self.request_body,
             upstream_body=sent,
+            thinking_body="".join(self.thoughts) or None,
             response_body=None if self.texts is None else "".join(self.texts),
             model_id=admission.model_id if self._took_over else None,
             model=admission.model if self._took_over else "",

@@ -45,7 +45,8 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class CallRow:
-    """One call in a list. `settled` is False while it runs."""
+    """One call in a list. `settled` is False while it runs; `model` is "" where the requested one
+    is not known here."""
 
     id: int
     request_id: str
@@ -55,6 +56,7 @@ class CallRow:
     endpoint: str
     model_id: int | None
     model: str
+    requested_model: str
     server_name: str
     streamed: bool
     settled: bool
@@ -93,7 +95,6 @@ class CallDetail:
     """Everything known of one call."""
 
     row: CallRow
-    requested_model: str
     settled_at: datetime | None
     counted: bool
     client_ip: str
@@ -112,4 +113,5 @@ class CallDetail:
     explain: Mapping[str, Json] = field(default_factory=lambda: EMPTY)
     request_body: str | None = None
     upstream_body: str | None = None
+    thinking_body: str | None = None
     response_body: str | None = None

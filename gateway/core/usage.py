@@ -78,6 +78,7 @@ class Settlement:
     explain: Mapping[str, Json] = field(default_factory=lambda: EMPTY)
     request_body: str | None = None
     upstream_body: str | None = None
+    thinking_body: str | None = None
     response_body: str | None = None
     model_id: int | None = None
     model: str = ""

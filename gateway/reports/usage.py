@@ -96,13 +96,15 @@ class Series:
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What the explorer found. `starts` are the steps' first instants and the end of the last one;
-    `groups` have the most of the metric first."""
+    `groups` have the most of the metric first. `before` and `earlier` are the sums and the steps of
+    the previous period, of all groups together; None and () where that was not asked for."""
 
     starts: tuple[datetime, ...]
     series: tuple[Series, ...]
     groups: tuple[tuple[str, Sums], ...]
     total: Sums
     before: Sums | None
+    earlier: tuple[float | None, ...]
 
 
 def question(
@@ -131,18 +133,31 @@ def ask(store: Store, asked: Question, zone: ZoneInfo) -> Answer:
     shown = [name for name, _sums in groups if name][:SHOWN] if asked.group != "none" else []
     starts = steps(asked.since, asked.until, asked.step, zone)
     find = _percentiles if asked.is_percentile else _sums
-    before = None
-    if asked.compare:
-        began = asked.since - (asked.until - asked.since)
-        earlier = replace(asked.wanted, since=began, until=asked.since)
-        before = store.read_slow(usage_queries.totals, earlier, daily=asked.daily)
+    before, earlier = _earlier(store, asked, len(starts) - 1, zone)
     return Answer(
         starts,
         tuple(find(store, asked, shown, starts, zone)),
         tuple(groups),
         sum((sums for _name, sums in groups), Sums()),
         before,
+        earlier,
     )
+
+
+def _earlier(
+    store: Store, asked: Question, count: int, zone: ZoneInfo
+) -> tuple[Sums | None, tuple[float | None, ...]]:
+    """Return the sums of the previous period, and its first `count` steps: of a percentile the
+    median."""
+    if not asked.compare:
+        return None, ()
+    began = asked.since - (asked.until - asked.since)
+    past = replace(asked, group="none", since=began, until=asked.since)
+    find = _percentiles if asked.is_percentile else _sums
+    found = find(store, past, (), steps(began, past.until, asked.step, zone), zone)
+    values = found[0].values[:count] if found else ()
+    sums = store.read_slow(usage_queries.totals, past.filter, daily=asked.daily)
+    return sums, (*values, *(None,) * (count - len(values)))
 
 
 def heat(store: Store, asked: Question, zone: ZoneInfo) -> tuple[tuple[tuple[int, ...], ...], int]:

@@ -12,7 +12,9 @@ from gateway.errors import Message
 from gateway.schemas import types
 from gateway.schemas.types import field
 
-Range: TypeAlias = Literal["1h", "24h", "7d", "30d", "90d", "365d"]
+Range: TypeAlias = Literal[
+    "1h", "24h", "7d", "30d", "90d", "365d", "today", "yesterday", "this_month"
+]  # fmt: skip
 
 
 def _time(text: str) -> str:
@@ -59,7 +61,7 @@ class CallQuery:
 class RequestQuery(CallQuery):
     """The same with what sums do not know."""
 
-    finish: str = field("", "How it ended", max_length=32)
-    min_ms: int = field(0, "Longer than (ms)", ge=0, le=types.MOST_BIG_INT)
+    finish: str = field("", "Finish reason", max_length=32)
+    min_ms: int = field(0, "Min. duration (ms)", ge=0, le=types.MOST_BIG_INT)
     features: tuple[Feature, ...] = field((), "Features", max_length=16)
     request_id: str = field("", "Request id", max_length=64)

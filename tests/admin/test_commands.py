@@ -33,8 +33,7 @@ UPSTREAM = Upstream("llama3.2:latest", "/api/chat", {"options": {"num_ctx": 8_19
 def recorded(endpoint: str = "chat", body: str | None = None) -> Any:
     """Return what commands look at of a call, with both bodies kept alike."""
     return SimpleNamespace(
-        row=SimpleNamespace(endpoint=endpoint, streamed=True),
-        requested_model="my model",
+        row=SimpleNamespace(endpoint=endpoint, streamed=True, requested_model="my model"),
         explain={"params": PARAMS},
         request_body=body,
         upstream_body=body,

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import csv
+import html
 import re
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from flask import Flask
 
-from gateway.admin.usage.requests import timeline
+from gateway.accounting import export
+from gateway.admin.usage.request_detail import timeline
 from gateway.core.requests import Filter
 from gateway.core.usage import Admission, Settlement
+from gateway.reports.time_steps import floor
 from gateway.store.tables import to_us
 from gateway.store.usage import records, request_queries
 from gateway.web.context import Services
@@ -87,7 +92,7 @@ def test_a_page_and_the_api_find_the_same_with_the_same_query(
 
     for query, wanted in FILTERS:
         page = admin.get(f"/admin/requests?{query}").text
-        found = re.findall(r'href="/admin/requests/req_([0-9a-f]+)"', page)
+        found = re.findall(r'href="/admin/requests/req_([0-9a-f]+)\?', page)
         answer = admin.app.test_client().get(
             f"/api/admin/v1/requests?{query}", headers={"Authorization": f"Bearer {token}"}
         )
@@ -104,6 +109,100 @@ def test_a_day_means_the_viewers_day(admin: Visitor, parts: Services) -> None:
 
     assert inside in page
     assert before not in page
+
+
+def test_a_time_that_cannot_be_read_is_said_and_shows_no_requests(
+    admin: Visitor, parts: Services
+) -> None:
+    call = write(parts, 1)
+    for query, words in [
+        ("since=yesterday", "&#39;From&#39; must be a day or a time such as 2030-01-31T12:00:00Z."),
+        ("since=2026-11-20&until=2026-11-19", "&#39;Until&#39; must be later than the beginning."),
+        ("min_ms=soon", "&#39;Min. duration (ms)&#39; must be a whole number"),
+    ]:
+        page = admin.get(f"/admin/requests?{query}").text
+        typed = query.rpartition("=")[2]
+
+        assert page.count(words) == 2, query  # above the list and under the field
+        assert f'value="{typed}"' in page, query
+        assert call not in page, query
+
+
+def test_a_chosen_time_stands_in_its_fields_as_the_viewers_own(admin: Visitor) -> None:
+    admin.post("/auth/preferences", {"zone": "Asia/Tokyo"})
+    page = admin.get("/admin/requests?since=2026-11-26T00:00:00Z&until=2026-11-26T01:00:00Z").text
+
+    assert 'value="2026-11-26T09:00"' in page
+    assert 'value="2026-11-26T10:00"' in page
+    assert "2026-11-26 09:00 – 2026-11-26 10:00" in page
+
+
+def test_yesterday_is_the_viewers_yesterday(admin: Visitor, parts: Services) -> None:
+    zone = ZoneInfo("Pacific/Auckland")
+    admin.post("/auth/preferences", {"zone": "Pacific/Auckland"})
+    midnight = floor(NOW, "day", zone)
+    before = write(parts, 1, at=midnight - timedelta(minutes=1))
+    after = write(parts, 2, at=midnight)
+    found = {name: admin.get(f"/admin/requests?range={name}").text for name in _DAYS}
+
+    assert {name: (before in page, after in page) for name, page in found.items()} == _DAYS
+
+
+_DAYS = {"yesterday": (True, False), "today": (False, True)}
+
+
+def test_each_filter_has_a_chip_that_takes_it_away(admin: Visitor) -> None:
+    page = admin.get("/admin/requests?range=7d&status=4xx&features=tools&features=cut").text
+    chips = re.findall(r'<a class="badge chip py-2" href="([^"]+)"[^>]*>([^<]+)<', page)
+
+    assert [(html.unescape(url), words) for url, words in chips] == [
+        ("/admin/requests?status=4xx&features=tools&features=cut", "Last 7 days"),
+        ("/admin/requests?range=7d&features=tools&features=cut", "Status: 4xx"),
+        ("/admin/requests?range=7d&status=4xx&features=cut", "Tools"),
+        ("/admin/requests?range=7d&status=4xx&features=tools", "Probably cut"),
+    ]
+
+
+def test_a_long_error_code_is_a_few_words_in_the_list(admin: Visitor, parts: Services) -> None:
+    write(parts, 1, status=400, error_code="context_length_exceeded", error_message="Too long.")
+    write(parts, 2, status=418, error_code="odd_code_of_a_later_version")
+    page = admin.get("/admin/requests").text
+
+    assert 'title="context_length_exceeded: Too long."' in page
+    assert "context too long</span>" in page
+    assert "error 418</span>" in page
+
+
+def test_a_request_without_a_model_shows_the_name_it_asked_for(
+    admin: Visitor, parts: Services
+) -> None:
+    write(parts, 1, model_id=None, model="", status=404, error_code="model_not_found")
+    page = admin.get("/admin/requests").text
+
+    assert '<span class="text-body-secondary">m</span>' in page
+
+
+def test_requests_are_exported_without_texts_and_formulas(admin: Visitor, parts: Services) -> None:
+    write(parts, 1, client_app="=HYPERLINK(1)", request_body="secret", response_body="answer")
+    write(parts, 2, key_id=2)
+    answer = admin.get("/admin/requests/export.csv?key_id=1")
+    found = csv.DictReader(answer.text.splitlines())
+
+    assert answer.content_type == "text/csv; charset=utf-8"
+    assert [(row["request_id"], row["client_app"]) for row in found] == [
+        (f"req_{1:032x}", "'=HYPERLINK(1)")
+    ]
+    assert "secret" not in answer.text
+    assert "answer" not in answer.text
+    assert admin.get("/admin/requests/export.csv?since=x").status_code == 400
+
+
+def test_an_export_ends_at_its_limit(parts: Services) -> None:
+    for number in range(7):
+        write(parts, number)
+
+    assert len(list(export.calls(parts.store, Filter(), 3))) == 3
+    assert len(list(export.calls(parts.store, Filter()))) == 7
 
 
 def test_the_live_tail_gives_only_what_is_newer(admin: Visitor, parts: Services) -> None:

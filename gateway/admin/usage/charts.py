@@ -27,12 +27,14 @@ Unit: TypeAlias = Literal["count", "ms", "rate", "percent"]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One series: its name, a value a step, the colour's number, and its part of the address."""
+    """One series: its name, a value a step, the colour's number, and its part of the address. A
+    dashed one is of another time and leads to no requests."""
 
     name: str
     values: tuple[float | None, ...]
     colour: int = 1
     query: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    dashed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ class Chart:
                     "name": line.name,
                     "colour": line.colour,
                     "values": line.values,
+                    "dashed": line.dashed,
                     "query": {**self.query, **line.query},
                 }
                 for line in self.lines

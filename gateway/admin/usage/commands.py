@@ -65,7 +65,7 @@ def for_gateway(call: CallDetail, base: str) -> Command | None:
     has_texts = body is not None
     if body is None:
         body = {
-            **_placeholder(call.requested_model, endpoint.prompt_param or "input"),
+            **_placeholder(call.row.requested_model, endpoint.prompt_param or "input"),
             **fields_of(call.explain),
         }
         if endpoint.name in _QUESTIONS:

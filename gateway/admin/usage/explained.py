@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -49,6 +50,14 @@ def parts_of(
         if _is_pair(entry)
     ]
     return found, changes
+
+
+def readable(kept: str) -> str:
+    """Return a JSON body that was kept, indented; what is none, or was cut, as it is."""
+    try:
+        return json.dumps(json.loads(kept), ensure_ascii=False, indent=2)
+    except (ValueError, RecursionError):
+        return kept
 
 
 def fields_of(explain: Mapping[str, Json]) -> dict[str, Json]:

@@ -1,4 +1,4 @@
-"""Usage: who used what, when, how fast. The explorer's charts and tables, a heatmap, exports."""
+"""Usage: who used what, when, how fast. The explorer's charts and tables, a heat map, exports."""
 
 from __future__ import annotations
 
@@ -14,17 +14,25 @@ from flask import Response, abort, render_template, request
 
 from gateway.accounting.export import safe_cell
 from gateway.admin import bp
+from gateway.admin.usage import colours, heat
 from gateway.admin.usage.charts import Chart, Line, Unit
+from gateway.admin.usage.filters import (
+    RANGE_WORDS,
+    PageFilter,
+    chips,
+    filter_choices,
+    page_filter,
+)
 from gateway.core.requests import Filter
 from gateway.core.usage import GROUP_FIELDS, GROUPS, Group, Sums
 from gateway.reports import usage
-from gateway.reports.filters import from_page
+from gateway.reports.time_steps import Step
 from gateway.reports.usage import Metric, Question, Series
 from gateway.runtime.database import Store
 from gateway.store import names
 from gateway.web import language
 from gateway.web.context import services
-from gateway.web.template_filters import utc
+from gateway.web.template_filters import here_with, utc
 from gateway.web.words import _, _l
 
 _PERCENTILE_COLOURS = {50: 1, 90: 3, 99: 6}
@@ -42,7 +50,7 @@ METRIC_WORDS: Mapping[Metric, str] = {
     "queue": _l("Time in queue"),
 }
 GROUP_WORDS: Mapping[Group, str] = {
-    "none": _l("Nothing"),
+    "none": _l("None"),
     "key": _l("Key"),
     "model": _l("Model"),
     "server": _l("Server"),
@@ -50,6 +58,24 @@ GROUP_WORDS: Mapping[Group, str] = {
     "client": _l("Application"),
     "status": _l("Status"),
 }
+TOP_WORDS: Mapping[Group, str] = {
+    "none": _l("Total"),
+    "key": _l("Top keys"),
+    "model": _l("Top models"),
+    "server": _l("Top servers"),
+    "endpoint": _l("Top endpoints"),
+    "client": _l("Top applications"),
+    "status": _l("Status codes"),
+}
+STEP_WORDS: Mapping[Step, str] = {
+    "hour": _l("Hour"),
+    "day": _l("Day"),
+    "week": _l("Week"),
+    "month": _l("Month"),
+}
+_RANGES = ("today", "yesterday", "24h", "7d", "30d", "this_month", "90d", "365d")
+_CHIPS = ("endpoint", "client_app", "status")
+"""What has no field on this page: charts of groups lead to them."""
 _UNITS: Mapping[str, Unit] = {
     "error_rate": "percent",
     "speed": "rate",
@@ -61,12 +87,14 @@ _UNITS: Mapping[str, Unit] = {
 
 @dataclass(frozen=True, slots=True)
 class Top:
-    """A line of the table of groups; `share` of the metric is that of the largest one."""
+    """A line of the table of groups; `share` of the metric is that of the largest one, `colour`
+    that of its line in the chart."""
 
     name: str
     label: str
     sums: Sums
     share: float
+    colour: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,38 +111,27 @@ def ask(store: Store, question: Question, labels: Mapping[str, str], zone: ZoneI
     """Answer a question. `labels` names keys, models and servers by id."""
     found = usage.ask(store, question, zone)
     is_line = question.is_percentile or question.metric == "error_rate"
+    shown = [one.group for one in found.series if one.group != usage.OTHERS]
+    coloured = colours.of_names(shown if question.group != "none" else ())
+    lines = [_line(question, one, labels, coloured) for one in found.series]
+    if found.earlier:
+        lines.append(Line(_("Previous period"), found.earlier, colours.OTHERS, dashed=True))
     chart = Chart(
         "lines" if is_line else "bars",
         _UNITS.get(question.metric, "count"),
         str(METRIC_WORDS[question.metric]),
         found.starts,
-        tuple(_line(question, index, one, labels) for index, one in enumerate(found.series)),
+        tuple(lines),
         _filter_query(question.wanted),
         clock=question.step in {"hour", "minute"},
     )
     values = [usage.value_of(sums, question.metric) or 0 for _name, sums in found.groups]
     most = max(values, default=0) or 1
     tops = tuple(
-        Top(name, label(question.group, name, labels), sums, value / most)
+        Top(name, label(question.group, name, labels), sums, value / most, coloured.get(name, 0))
         for (name, sums), value in zip(found.groups, values, strict=True)
     )
     return Answer(chart, tops, found.total, found.before)
-
-
-def page_filter(now: datetime) -> Filter:
-    """Return the filter that a page's address makes; what cannot be read there is left out."""
-    return from_page(request.args.to_dict(flat=False), now, language.zone_info())
-
-
-def filter_choices() -> dict[str, list[tuple[int, str]]]:
-    """Return what the filters of a page offer: ids and names of keys, models and servers."""
-    parts = services()
-    keys = parts.store.read(names.by_id, "key").items()
-    return {
-        "keys": sorted(((int(id_), name) for id_, name in keys), key=lambda key: key[1].lower()),
-        "models": [(model.id, model.display_name) for model in parts.catalog.models()],
-        "servers": [(server.id, server.name) for server in parts.catalog.servers()],
-    }
 
 
 def label(group: Group, name: str, labels: Mapping[str, str]) -> str:
@@ -126,16 +143,18 @@ def label(group: Group, name: str, labels: Mapping[str, str]) -> str:
     return name or str(_("unknown"))
 
 
-def _line(question: Question, index: int, series: Series, labels: Mapping[str, str]) -> Line:
+def _line(
+    question: Question, series: Series, labels: Mapping[str, str], coloured: Mapping[str, int]
+) -> Line:
     if question.group == "none":
         if series.percentile is None:
             return Line(str(METRIC_WORDS[question.metric]), series.values)
         colour = _PERCENTILE_COLOURS[series.percentile]
         return Line(f"p{series.percentile}", series.values, colour)
-    name, colour = str(_("others")), 8
+    name, colour = str(_("others")), colours.OTHERS
     query: Mapping[str, str] = {}
     if series.group != usage.OTHERS:
-        name, colour = label(question.group, series.group, labels), index + 1
+        name, colour = label(question.group, series.group, labels), coloured[series.group]
         query = {GROUP_FIELDS[question.group]: series.group}
     if series.percentile is not None:
         name = f"{name} · p{series.percentile}"
@@ -150,19 +169,27 @@ def _filter_query(wanted: Filter) -> Mapping[str, str]:
 @bp.get("/usage", endpoint="usage")
 def usage_page() -> str:
     """Show the explorer as the address says."""
-    question, answer = _asked()
-    field, most = usage.heat(services().store, question, language.zone_info())
+    now, choices = datetime.now(UTC), filter_choices()
+    found = page_filter(now)
+    question = _question(found, now)
+    answer = _answer(question)
     return render_template(
         "admin/usage/index.html",
+        found=found,
         question=question,
         answer=answer,
-        heat=field,
-        heat_most=most,
+        heat_map=heat.of_counts(*usage.heat(services().store, question, language.zone_info())),
+        chips=chips(found, choices, _CHIPS),
+        ranges={name: RANGE_WORDS[name] for name in _RANGES},
+        chosen_range=found.range or ("" if found.has_own_time else "7d"),
+        wider=_wider(question, now) if found.has_own_time else "",
         metrics=METRIC_WORDS.items(),
         groups=GROUP_WORDS.items(),
+        steps=STEP_WORDS.items(),
         group_fields=GROUP_FIELDS,
         group_name=str(GROUP_WORDS[question.group]),
-        **filter_choices(),
+        top_words=TOP_WORDS[question.group],
+        **choices,
     )
 
 
@@ -171,7 +198,9 @@ def usage_export(form: str) -> Response:
     """Return the table behind the chart, as CSV or JSON."""
     if form not in {"csv", "json"}:
         abort(404)
-    question, answer = _asked()
+    now = datetime.now(UTC)
+    question = _question(page_filter(now), now)
+    answer = _answer(question)
     span = f"{question.since:%Y%m%d}-{question.until:%Y%m%d}"
     headers = {
         "Content-Disposition": f'attachment; filename="usage-{question.metric}-{span}.{form}"'
@@ -182,18 +211,24 @@ def usage_export(form: str) -> Response:
     return Response(_csv(answer), content_type="text/csv; charset=utf-8", headers=headers)
 
 
-def _asked() -> tuple[Question, Answer]:
-    question = _question()
+def _wider(question: Question, now: datetime) -> str:
+    """Return the address of the page with three times its time, the present one in the middle."""
+    length = question.until - question.since
+    until = min(question.until + length, now)
+    return here_with(since=utc(question.since - length), until=utc(until))
+
+
+def _answer(question: Question) -> Answer:
     labels = services().store.read(names.by_id, question.group)
-    return question, ask(services().store, question, labels, language.zone_info())
+    return ask(services().store, question, labels, language.zone_info())
 
 
-def _question() -> Question:
-    args, now = request.args, datetime.now(UTC)
+def _question(found: PageFilter, now: datetime) -> Question:
+    args = request.args
     # who used most is what is asked first; a metric chosen alone is of everything
     metric, group = args.get("metric", ""), args.get("group", "none" if "metric" in args else "key")
     return usage.question(
-        page_filter(now),
+        found.wanted,
         now,
         metric=metric if metric in usage.METRICS else "requests",
         group=group if group in GROUPS else "none",

@@ -364,7 +364,7 @@ def _usage() -> None:
         "request_log_body",
         _refers("request_log_id", "request_log.id", primary_key=True, autoincrement=False),
         *_at("created_at", index=True),
-        *_text("request_body", "upstream_body", "response_body", nullable=True),
+        *_text("request_body", "upstream_body", "thinking_body", "response_body", nullable=True),
     )
     for name in ("usage_hour", "usage_day"):
         op.create_table(

@@ -97,6 +97,7 @@ class RequestLogBodyRow(Base):
     created_at: Mapped[datetime] = mapped_column(index=True)
     request_body: Mapped[str | None]
     upstream_body: Mapped[str | None]
+    thinking_body: Mapped[str | None]
     response_body: Mapped[str | None]
 
 

@@ -33,7 +33,7 @@ _calls = cast(Table, RequestLogRow.__table__)
 _LIMITS: dict[str, int] = {
     column.name: getattr(column.type, "length", None) or 2_000 for column in _calls.columns
 }
-_BODIES = ("request_body", "upstream_body", "response_body")
+_BODIES = ("request_body", "upstream_body", "thinking_body", "response_body")
 _SETTLED = tuple(
     field.name
     for field in fields(Settlement)

@@ -61,8 +61,22 @@ def detail(session: Session, request_id: str) -> CallDetail:
         prompt_ms=row.ollama_prompt_ms,
         request_body=bodies.request_body,
         upstream_body=bodies.upstream_body,
+        thinking_body=bodies.thinking_body,
         response_body=bodies.response_body,
     )
+
+
+def neighbours(session: Session, call: CallRow, wanted: Filter) -> tuple[str | None, str | None]:
+    """Return the ids of the next newer and the next older of the calls that are meant; None where
+    there is none."""
+    place = tuple_(RequestLogRow.created_at, RequestLogRow.id)
+    here = tuple_(literal(call.at, UtcMicros()), literal(call.id))
+    query = narrowed(select(RequestLogRow.request_id), wanted).limit(1)
+    newer = query.where(place > here).order_by(RequestLogRow.created_at, RequestLogRow.id)
+    older = query.where(place < here).order_by(
+        RequestLogRow.created_at.desc(), RequestLogRow.id.desc()
+    )
+    return session.scalar(newer), session.scalar(older)
 
 
 def first_of_key(session: Session, key_id: int, since: Any) -> CallRow | None:

@@ -1,0 +1,130 @@
+"""One request explained: how its time was spent, where its parameters came from, and what helps
+when it failed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from flask import render_template, url_for
+
+from gateway.admin import bp
+from gateway.admin.keys.presenters import base_url
+from gateway.admin.models.context import LOAD_WORDS
+from gateway.admin.repeat import can_repeat
+from gateway.admin.usage import commands
+from gateway.admin.usage.explained import parts_of, readable, upstream_of
+from gateway.admin.usage.filters import bounded, list_query, page_filter
+from gateway.core.requests import CallDetail, CallRow
+from gateway.store.usage import request_queries
+from gateway.web.context import services
+from gateway.web.words import _
+
+_LEAST_MS = 0.05
+_LIMITS = frozenset({"rate_limit_exceeded", "insufficient_quota", "concurrency_limit_exceeded"})
+_AWAY = frozenset({"upstream_unreachable", "upstream_disconnected", "no_upstream_available"})
+_SLOW = frozenset({"upstream_timeout", "upstream_busy"})
+
+
+@bp.get("/requests/<request_id>")
+def request_detail(request_id: str) -> str:
+    """Explain one call; the address may say the filter of the list it was found in."""
+    store, now = services().store, datetime.now(UTC)
+    call = store.read(request_queries.detail, request_id[:64])
+    wanted, _is_bounded = bounded(page_filter(now).wanted, now)
+    newer, older = store.read_slow(request_queries.neighbours, call.row, wanted)
+    upstream = upstream_of(call.explain)
+    return render_template(
+        "admin/requests/detail.html",
+        call=call,
+        row=call.row,
+        newer=newer,
+        older=older,
+        list_query=list_query(),
+        timeline=timeline(call),
+        explained=parts_of(call.explain),
+        upstream=upstream,
+        can_repeat=can_repeat(call),
+        to_gateway=commands.for_gateway(call, base_url()),
+        to_ollama=upstream and commands.for_ollama(call, upstream),
+        advice=advice(call.row) if call.row.failed else None,
+        load_words=LOAD_WORDS.get(call.row.load_reason, call.row.load_reason),
+        readable=readable,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A part of a call's time; `share` is of the whole, 1 is all of it."""
+
+    words: str
+    hint: str
+    ms: float
+    share: float
+    colour: int
+
+
+def timeline(call: CallDetail) -> list[Segment]:
+    """Return the parts of a call's time in order; () while it runs or nothing is known."""
+    total = call.row.duration_ms
+    if not call.row.settled or total <= 0:
+        return []
+    first = call.row.first_token_ms
+    answer = min(call.first_answer_ms or total, total)
+    queue, load, prompt = call.queue_ms or 0.0, call.load_ms or 0.0, call.prompt_ms or 0.0
+    until_first = total if first is None else min(first, total)
+    known = queue + load + prompt
+    scale = until_first / known if known > until_first else 1.0
+    queue, load, prompt = queue * scale, load * scale, prompt * scale
+    waiting = max(0.0, until_first - queue - load - prompt)
+    thinking = max(0.0, answer - until_first) if call.row.had_thinking and first else 0.0
+    waits = (
+        (_("Waiting"), _("network and Ollama's own queue"))
+        if call.upstream_calls
+        else (_("Gateway"), _("the request never reached Ollama"))
+    )
+    parts = [
+        (_("Queue"), _("until a place on a server was free"), queue, 8),
+        (_("Load"), _("Ollama loaded the model into memory"), load, 7),
+        (*waits, waiting, 8),
+        (_("Prompt"), _("Ollama read the prompt"), prompt, 3),
+        (_("Thinking"), _("reasoning"), thinking, 4),
+        (_("Answer"), _("generation"), max(0.0, total - until_first - thinking), 1),
+    ]
+    return [
+        Segment(words, hint, ms, ms / total, colour)
+        for words, hint, ms, colour in parts
+        if ms >= _LEAST_MS
+    ]
+
+
+def advice(call: CallRow) -> tuple[str, str, str] | None:
+    """Return what helps against the failure of `call`, the name of the page where it can be done,
+    and its address; None where nothing sure can be said."""
+    code = call.error_code
+    if code in _LIMITS and call.key_id:
+        return (
+            _("This key reached its limit. Raise it, or let the app send fewer requests."),
+            _("Limits of %(name)s", name=call.key_name),
+            url_for("admin.key_edit", key_id=call.key_id, open="limits"),
+        )
+    if code == "model_access_denied" and call.key_id:
+        link = _("Models of %(name)s", name=call.key_name)
+        url = url_for("admin.key_edit", key_id=call.key_id)
+        return _("The key may not use this model."), link, url
+    if code == "model_not_found":
+        words = _("Pull the model, or add this name as an alias of one you have.")
+        return words, _("Models"), url_for("admin.models")
+    if code == "context_length_exceeded":
+        words = _("Give the model a larger num_ctx, or let the app send less.")
+        if call.model_id is None:
+            return words, _("Models"), url_for("admin.models")
+        place = url_for("admin.model_parameters", model_id=call.model_id)
+        return words, _("Parameters of %(name)s", name=call.model), place
+    if code in _AWAY:
+        words = _("Check that Ollama is running and reachable; a test says what is wrong.")
+        return words, _("Servers"), url_for("admin.servers")
+    if code in _SLOW:
+        words = _("Ollama was busy or slow: look at what is loaded and running.")
+        return words, _("Dashboard"), url_for("admin.now")
+    return None
