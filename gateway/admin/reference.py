@@ -1,4 +1,4 @@
-"""`GET /docs`: the API reference as pages, made from the OpenAPI document. Open to all, as that is."""
+"""`GET /docs`: the API reference as pages, made from the OpenAPI document and as open as it is."""
 
 from __future__ import annotations
 

@@ -37,7 +37,8 @@ _COMMANDS = re.compile(r"(<!-- commands:[^>]*-->\n).*?(?=<!-- end -->)", re.S)
 _KEYS = re.compile(r"(<!-- keys:[^>]*-->\n).*?(?=<!-- end -->)", re.S)
 
 _OPENING = """\
-Written from the OpenAPI document, which every gateway serves at `/openapi.json` and shows at `/docs`. What the fields
+Written from the OpenAPI document, which every gateway serves at `/openapi.json` and shows at
+`/docs`. What the fields
 mean at OpenAI and Anthropic is in their own documentation; here stands what the gateway takes and
 what it does differently. Rules, decisions and their reasons are in the
 [contract](contract/README.md), terms in the [glossary](glossary.md)."""
