@@ -83,4 +83,5 @@ from gateway.admin.keys import views as key_pages  # noqa: E402, F401
 from gateway.admin.models import context as context_page  # noqa: E402, F401
 from gateway.admin.models import detail  # noqa: E402, F401
 from gateway.admin.models import list as model_pages  # noqa: E402, F401
+from gateway.admin.models import memory as model_memory_page  # noqa: E402, F401
 from gateway.admin.usage import explorer, labels, request_detail, requests  # noqa: E402, F401

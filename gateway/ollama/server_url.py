@@ -108,6 +108,15 @@ def check_address(text: str) -> None:
             raise _refused(Message("Multicast and broadcast addresses are not allowed."))
 
 
+def may_be(address: str) -> bool:
+    """Whether a server may have this address; a name may lead to any."""
+    try:
+        check_address(address)
+    except InvalidRequest:
+        return False
+    return True
+
+
 def split(url: str) -> tuple[str, str, int]:
     """Return scheme, host (without brackets) and port of a normalised address."""
     parts = urlsplit(url)

@@ -49,7 +49,7 @@ class Clients:
                 server,
                 connect_timeout_s=self.behaviour().connect_timeout_s,
                 pool_size=self.pool_size,
-                allows=_allows,
+                allows=server_url.may_be,
             )
         except ValueError as error:
             raise InvalidRequest(str(error), param="url") from error
@@ -65,12 +65,3 @@ class Clients:
 def address_of(server: Server) -> _Address:
     """Return what decides how a server is reached."""
     return server.url, server.auth_header, server.tls_verify, server.tls_ca_file
-
-
-def _allows(address: str) -> bool:
-    """Whether a server may have this address; a name may lead to any."""
-    try:
-        server_url.check_address(address)
-    except InvalidRequest:
-        return False
-    return True

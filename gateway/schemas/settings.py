@@ -35,7 +35,7 @@ def _origins(value: str) -> str:
     return text
 
 
-def _public_url(value: str) -> str:
+def _url(value: str) -> str:
     text = value.strip()
     try:
         parts = urlsplit(text)
@@ -57,7 +57,7 @@ class RuntimeSettings:
         "Public address",
         "How clients reach the gateway, such as https://ai.example.org. Used in snippets; "
         "empty takes the address you are using now.",
-        check=_public_url,
+        check=_url,
         max_length=2_000,
     )
     display_timezone: str = _general(
@@ -96,6 +96,13 @@ class RuntimeSettings:
         False,
         "Allow cloud models",
         "Models that Ollama forwards to its cloud leave this machine. Off keeps all local.",
+    )
+    model_registry: str = _general(
+        "https://registry.ollama.ai",
+        "Registry of models",
+        "Asked how large a model is when somebody wants to know before a pull. Empty: never.",
+        check=_url,
+        max_length=2_000,
     )
     prefix_affinity: bool = _general(
         True,

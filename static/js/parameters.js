@@ -54,8 +54,26 @@ function toJson(field) {
   text.value = Object.keys(value).length ? JSON.stringify(value, null, 2) : "";
 }
 
+// What the window takes in memory, said anew when its number has not changed for a moment.
+const need = document.querySelector("[data-need]");
+let asking = 0;
+
+function tellNeed() {
+  clearTimeout(asking);
+  asking = setTimeout(async () => {
+    const tokens = current()?.num_ctx;
+    const wanted = Number.isInteger(tokens) ? tokens : 0;
+    const answer = await fetch(`${need.dataset.need}?num_ctx=${wanted}`);
+    if (answer.ok) need.textContent = (await answer.json()).words;
+  }, 300);
+}
+
 text.addEventListener("input", toForm);
 form.addEventListener("input", (event) => toJson(event.target));
+if (need) {
+  text.addEventListener("input", tellNeed);
+  form.addEventListener("input", tellNeed);
+}
 form.addEventListener("submit", (event) => event.preventDefault());
 for (const button of document.querySelectorAll("[data-example]")) {
   button.addEventListener("click", () => {

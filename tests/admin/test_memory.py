@@ -13,6 +13,8 @@ from gateway.scheduling.memory import MemoryLog
 from gateway.scheduling.probes import Prober
 from gateway.web.context import Services
 from tests.admin.conftest import ACTOR, Visitor
+from tests.support.registry import Registry
+from tests.support.servers import free_port
 
 GB = 1_000_000_000
 
@@ -169,3 +171,79 @@ def test_the_memory_of_the_gpu_is_typed_on_the_server(admin: Visitor, parts: Ser
 
     assert server.vram_gb == 24
     assert "must be a whole number from 0 to 100000" in wrong
+
+
+def test_what_a_model_needs_is_said_on_its_page_and_beside_its_window(
+    admin: Visitor, parts: Services, model: Model
+) -> None:
+    parts.servers.update(1, {"vram_gb": 8}, ACTOR)
+    overview = admin.get(f"/admin/models/{model.id}").text
+    parameters = admin.get(f"/admin/models/{model.id}/parameters").text
+    more = admin.get(f"/admin/models/{model.id}/need.json?num_ctx=32768").json["words"]
+    usual = admin.get(f"/admin/models/{model.id}/need.json?num_ctx=-1").json["words"]
+    fits = "4,096 tokens ≈ +537 MB, with the model about 5.9 GB. Fits the GPU of workstation"
+
+    assert all(fits in text for text in (overview, parameters, usual))
+    assert more == (
+        "32,768 tokens ≈ +4.3 GB, with the model about 9.6 GB. Too large for the GPU of "
+        "workstation (8.6 GB): part of it would run on the CPU."
+    )
+
+
+def test_of_a_model_of_the_cloud_nothing_is_said(
+    admin: Visitor, parts: Services, model: Model
+) -> None:
+    cloud = next(one for one in parts.catalog.models() if one.remote)
+
+    assert admin.get(f"/admin/models/{cloud.id}/need.json").json == {"words": ""}
+    assert "data-need" not in admin.get(f"/admin/models/{cloud.id}/parameters").text
+
+
+def asked_size(admin: Visitor, model: str) -> str:
+    """Return the page after the button that asks how large a model is."""
+    sent = {"model": model, "servers": "1", "do": "size"}
+    return admin.post("/admin/models/pull", sent).text
+
+
+@pytest.mark.usefixtures("model")
+def test_how_large_a_pull_is_stands_in_the_registry(admin: Visitor, parts: Services) -> None:
+    parts.servers.update(1, {"vram_gb": 8}, ACTOR)
+    with Registry() as registry:
+        parts.settings.update({"model_registry": registry.url}, ACTOR)
+        page = asked_size(admin, "mistral")
+        registry.status = 404
+        unknown = asked_size(admin, "no-such-model")
+        admin.get("/admin/models")
+        asked = [path for path, _ in registry.asked]
+
+    assert "2 GB to pull; its context window takes more. Fits the GPU of workstation" in page
+    assert "The registry does not know this model" in unknown
+    assert asked == [
+        f"/v2/library/{name}/manifests/latest" for name in ("mistral", "no-such-model")
+    ]
+    assert parts.pulls.all() == []
+
+
+@pytest.mark.usefixtures("model")
+@pytest.mark.parametrize("registry", ["", f"http://127.0.0.1:{free_port()}"])
+def test_without_a_registry_the_size_is_not_known(
+    admin: Visitor, parts: Services, registry: str
+) -> None:
+    parts.settings.update({"model_registry": registry}, ACTOR)
+
+    assert "Its size is not known." in asked_size(admin, "mistral")
+
+
+@pytest.mark.usefixtures("model")
+def test_other_registries_are_not_asked(admin: Visitor, parts: Services) -> None:
+    with Registry() as registry:
+        parts.settings.update({"model_registry": registry.url}, ACTOR)
+        page = asked_size(admin, "hf.co/user/Model-GGUF:Q4_K_M")
+
+    assert "Its size is not known." in page
+    assert registry.asked == []
+
+
+@pytest.mark.usefixtures("model")
+def test_asking_for_no_model_is_told_at_the_field(admin: Visitor) -> None:
+    assert "Type a model's name." in asked_size(admin, "")

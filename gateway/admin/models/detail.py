@@ -22,6 +22,7 @@ from gateway.admin.forms.models import (
     read_fields,
 )
 from gateway.admin.models.list import current_jobs, open_loads, report
+from gateway.admin.models.memory import need_words
 from gateway.admin.models.state import shown_state
 from gateway.admin.usage import charts
 from gateway.core.catalog import Model, OverrideVersion
@@ -55,6 +56,7 @@ def model(model_id: int) -> str:
         details=services().store.read(catalog.details, model_id),
         jobs=current_jobs(found.name),
         keys=keys,
+        need=need_words(found),
         notes=services().store.read(catalog.fields, model_id).notes,
         fallbacks=[known[id_] for id_ in found.fallbacks if id_ in known],
     )
@@ -100,6 +102,7 @@ def model_parameters(model_id: int) -> AnyResponse | str:
         given=request.form if request.method == "POST" else None,
         fields=fields_of(found),
         groups=GROUPS,
+        need=need_words(found),
         versions=_versions(model_id),
     )
 

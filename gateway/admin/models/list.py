@@ -15,15 +15,17 @@ from gateway.admin.answers import sent
 from gateway.admin.forms.fields import chosen_from
 from gateway.admin.forms.models import PullForm
 from gateway.admin.models.context import summary
+from gateway.admin.models.memory import pull_words
 from gateway.admin.models.state import shown_state
 from gateway.core.catalog import Model
 from gateway.core.requests import Filter
 from gateway.core.usage import Sums
-from gateway.errors import InvalidRequest
+from gateway.errors import InvalidRequest, NotFound
 from gateway.management.model_jobs import Pull
 from gateway.management.model_operations import Done
 from gateway.policy import access
 from gateway.reports.model_state import place
+from gateway.reports.pull_size import pull_size
 from gateway.schemas.key import Key
 from gateway.schemas.server import Server
 from gateway.store import key_queries
@@ -49,8 +51,10 @@ def models() -> str:
 
 @bp.post("/models/pull")
 def model_pull() -> AnyResponse | str:
-    """Have servers fetch a model."""
+    """Have servers fetch a model, or say how large it is."""
     form = _pull_form("")
+    if request.form.get("do") == "size":
+        return _page(form, is_pulling=True, size_words=_size_of(form))
     if sent(form, lambda: services().pulls.begin(form.model.data, form.servers.data, actor())):
         words = _("The pull has begun. You may leave this page.")
         return to_page("admin.models", words, _anchor="pulls")
@@ -110,7 +114,22 @@ def _back(model_id: int, words: str = "", **values: Any) -> AnyResponse:
     return to_page("admin.models", words, **values)
 
 
-def _page(form: PullForm, *, is_pulling: bool) -> str:
+def _size_of(form: PullForm) -> str:
+    """Return how large the model of a form is; what is wrong with it then stands in the form."""
+    parts = services()
+    registry = parts.settings.behaviour().model_registry
+    chosen = form.servers.data or ()
+    views = [view for view in parts.scheduler.views() if view.server.id in chosen]
+    if not form.validate_on_submit():
+        return ""
+    try:
+        return pull_words(pull_size(parts.store, registry, form.model.data, views))
+    except NotFound as error:
+        form.model.errors = [translated(error.message)]
+        return ""
+
+
+def _page(form: PullForm, *, is_pulling: bool, size_words: str = "") -> str:
     return render_template(
         "admin/models/list.html",
         rows=_rows(),
@@ -119,6 +138,7 @@ def _page(form: PullForm, *, is_pulling: bool) -> str:
         pulls=jobs(),
         servers=services().catalog.servers(),
         pulling=is_pulling,
+        size_words=size_words,
     )
 
 
