@@ -43,7 +43,7 @@ for _name in ("auth_header", *_PLAIN):
 
 @bp.get("/servers")
 def servers() -> str:
-    """Show a card for each server, and which of them a call would get."""
+    """Show a card for each server, and which of them a request would go to."""
     num_ctx = request.args.get("num_ctx", 0, int)
     num_ctx = num_ctx if 0 < num_ctx <= _MAX_WINDOW else 0
     waiting = services().scheduler.waiting_everywhere()
@@ -187,7 +187,7 @@ def _delete_question(found: Server) -> Question:
     if running:
         effects.append(
             ngettext(
-                "%(num)d running call may finish.", "%(num)d running calls may finish.", running
+                "%(num)d active request may finish.", "%(num)d active requests may finish.", running
             )
         )
     title, back = (
@@ -240,21 +240,21 @@ def _class_of(route: Route) -> tuple[str, str]:
 
 def _verdict(chosen: Route | None, waiting: int) -> str:
     if chosen is None or chosen.choice is None:
-        return _("A call would be refused: no server can take it.")
+        return _("A request would be refused: no server can take it.")
     name = chosen.server.name
     if not chosen.choice.is_free:
-        return _("A call would wait in line for the first free slot.")
+        return _("A request would wait in the queue for the first free slot.")
     if waiting:
         return ngettext(
-            "A call would wait behind %(num)d other.",
-            "A call would wait behind %(num)d others.",
+            "A request would wait behind %(num)d other.",
+            "A request would wait behind %(num)d others.",
             waiting,
         )
     if chosen.choice.candidates == 1:
-        return _("A call would go to “%(name)s”: no other server is as well placed.", name=name)
+        return _("A request would go to “%(name)s”: it is the best match.", name=name)
     return _(
-        "A call would go to “%(name)s”: of %(count)s equally well placed the least busy for its "
-        "weight. One that continues a conversation goes where that was before.",
+        "A request would go to “%(name)s”: of %(count)s equally good matches the least busy for "
+        "its weight. One that continues a conversation goes where that was before.",
         name=name,
         count=chosen.choice.candidates,
     )

@@ -67,9 +67,9 @@ def _is_full(folder: Path) -> bool:
 def of(view: ServerView) -> Status:
     """Return the state of one server."""
     if not view.server.enabled:
-        return Status("secondary", _("Disabled"), _("Gets no calls until you enable it."))
+        return Status("secondary", _("Disabled"), _("Gets no requests until you enable it."))
     if view.server.draining or view.state == "draining":
-        return Status("info", _("Draining"), _("Finishes its calls and gets no new ones."))
+        return Status("info", _("Draining"), _("Finishes its requests and gets no new ones."))
     words = {
         "ready": ("success", _("Ready")),
         "loading": ("info", _("Loading a model")),

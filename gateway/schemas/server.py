@@ -56,10 +56,10 @@ class Server:
         max_length=512,
     )
     weight: int = field(
-        1, "Weight", "A server with weight 2 gets twice the calls of one with 1.", ge=1, le=100
+        1, "Weight", "A server with weight 2 gets twice the requests of one with 1.", ge=1, le=100
     )
     enabled: bool = field(True, "Enabled")
-    draining: bool = field(False, "Draining", "It takes no new calls.")
+    draining: bool = field(False, "Draining", "It takes no new requests.")
     auth_header: str = field(
         "",
         "Extra header",
@@ -78,8 +78,8 @@ class Server:
     )
     slots: int = field(
         0,
-        "Calls of one model at once",
-        "As OLLAMA_NUM_PARALLEL on that server. 0 finds it out by itself.",
+        "Parallel requests per model",
+        "As OLLAMA_NUM_PARALLEL on that server. 0 detects it.",
         ge=0,
         le=1_024,
     )

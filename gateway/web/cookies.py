@@ -17,7 +17,6 @@ PAGES = ("/admin", "/auth", "/docs", "/static", "/bootstrap")
 """Where pages for people begin."""
 
 
-
 class ConsoleSession(SecureCookieSessionInterface):
     """Signs the session cookie; `Secure` and `__Host-` as soon as the browser speaks TLS to us.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from datetime import UTC, datetime
 
@@ -207,8 +208,8 @@ def test_it_is_explained_which_server_a_call_would_get(
         )
         loaded = admin.get(f"/admin/servers?model={wanted}").text
 
-    assert "A call would go to “attic”: of 2 equally well placed" in page
-    assert "A call would go to “workstation”: no other server is as well placed." in alone
+    assert "A request would go to “attic”: of 2 equally good matches" in page
+    assert "A request would go to “workstation”: it is the best match." in alone
     assert "It takes no new calls; 0 calls still running." in alone
     assert "Loaded, a slot is free" in loaded
     assert "32,768" in loaded
@@ -228,4 +229,15 @@ def test_a_question_about_no_model_is_no_error(admin: Visitor) -> None:
         page = admin.get(f"/admin/servers?{query}")
 
         assert page.status_code == 200, query
-        assert "A call would" not in page.text, query
+        assert "A request would" not in page.text, query
+
+
+def test_buttons_of_a_server_have_an_icon_each(
+    admin: Visitor, parts: Services, served: FakeOllama
+) -> None:
+    """What is drained pauses, what is disabled is crossed out, as on every page."""
+    page = admin.get("/admin/servers").text
+    buttons = dict(re.findall(r'#([a-z-]+)"/></svg>\s*<span>(\w+)</span>', page))
+
+    assert buttons["pause-fill"] == "Drain"
+    assert buttons["slash-circle"] == "Disable"
