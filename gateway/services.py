@@ -26,6 +26,7 @@ from gateway.management.keys import Keys
 from gateway.management.model_jobs import ModelJobs
 from gateway.management.model_operations import Operations
 from gateway.management.models import Models
+from gateway.management.scheduled_backups import ScheduledBackups
 from gateway.management.servers import Servers
 from gateway.management.settings import SettingsCache
 from gateway.policy.estimate import Factors
@@ -97,6 +98,7 @@ def make(config: Settings, database: Database | None = None) -> Services:
         else (counts, Every(POLL_S, scheduler.shared.poll, "looking at the shared slots"))
     )
     retention = Retention(store, settings.behaviour)
+    backups = ScheduledBackups(store, config, settings.behaviour)
     jobs: tuple[Job, ...] = (
         usage,
         versions,
@@ -104,6 +106,7 @@ def make(config: Settings, database: Database | None = None) -> Services:
         Every(1.0, limiter.return_idle, "returning idle limits"),
         Reaper(store, is_draining=draining.is_set),
         Every(60.0, retention.look, "pruning"),
+        Every(60.0, backups.look, "making backups"),
         Every(0.2, Prober(scheduler, MemoryLog(store)).run_once, "probing the servers"),
         Every(LOOK_S, revocation.look_for_expired, "looking for expired keys"),
         refresher,
@@ -133,6 +136,7 @@ def make(config: Settings, database: Database | None = None) -> Services:
         responses=Responses(store, settings.behaviour),
         pulls=pulls,
         admins=Admins(store),
+        backups=backups,
         draining=draining,
         jobs=jobs,
     )

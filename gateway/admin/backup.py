@@ -13,6 +13,7 @@ import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import orjson
 from flask import Response, abort, render_template, request, send_file
@@ -24,6 +25,7 @@ from gateway.errors import InvalidRequest
 from gateway.management import backup as backups
 from gateway.management.config_transfer import ConfigTransfer, as_yaml, read_document
 from gateway.management.legacy_import import Imported, NodeImport
+from gateway.management.scheduled_backups import FAILED
 from gateway.runtime.tasks import run_blocking
 from gateway.store import audit
 from gateway.web.context import actor, services
@@ -41,9 +43,11 @@ _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 @bp.get("/settings/backup")
 def settings_backup() -> str:
     """Show what can be taken along and brought in."""
-    is_sqlite = services().config.uses_sqlite
     return render_template(
-        "admin/settings/backup.html", is_sqlite=is_sqlite, node_files=sorted(NODE_FILES)
+        "admin/settings/backup.html",
+        is_sqlite=services().config.uses_sqlite,
+        node_files=sorted(NODE_FILES),
+        schedule=_schedule(),
     )
 
 
@@ -81,6 +85,19 @@ def settings_everything() -> AnyResponse:
     return send_file(found, "application/octet-stream", as_attachment=True, download_name=made.name)
 
 
+@bp.post("/settings/backup/scheduled/<name>")
+def settings_kept_backup(name: str) -> AnyResponse:
+    """Give a backup that the schedule made; owners only."""
+    if current_user.role != "owner":
+        abort(403)
+    path = services().backups.find(name)
+    if path is None:
+        abort(404)
+    now = datetime.now(UTC)
+    services().store.write(audit.record, actor(), "backup.download", "backup", "", name, now=now)
+    return send_file(path, "application/octet-stream", as_attachment=True)
+
+
 @bp.post("/settings/backup/import")
 def settings_import() -> AnyResponse:
     """Read uploaded files and show what they would change."""
@@ -114,6 +131,19 @@ def settings_import_plan(token: str) -> AnyResponse | str:
         count = len(done.changes)
         return _done(ngettext("%(num)d thing changed.", "%(num)d things changed.", count))
     return render_template("admin/settings/import.html", done=done, token=token)
+
+
+def _schedule() -> dict[str, Any]:
+    """Return what the page says of scheduled backups; `failed` is the last one's failure."""
+    parts, behaviour = services(), services().settings.behaviour()
+    last = parts.store.read(audit.page, object_kind="backup", actor="gateway", limit=1)
+    return {
+        "every_h": behaviour.backup_every_h,
+        "keep": behaviour.backup_keep,
+        "folder": parts.backups.folder,
+        "kept": parts.backups.kept(),
+        "failed": last[0] if last and last[0].action == FAILED else None,
+    }
 
 
 def _done(words: str, kind: str = "success") -> AnyResponse:

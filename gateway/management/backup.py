@@ -25,6 +25,8 @@ from gateway.store.database import schema
 from gateway.store.database.engine import Database
 from gateway.store.tables import Base
 
+NAME = "gateway-%Y%m%d-%H%M%S.db"
+"""What a backup is called, by the time in UTC when it was made."""
 _ACTING = "SELECT type, name FROM sqlite_master WHERE type IN ('trigger', 'view') AND sql IS NOT ?"
 _OUR_TRIGGER = (
     "CREATE TRIGGER audit_is_append_only BEFORE UPDATE ON audit "
@@ -42,7 +44,7 @@ def make(settings: Settings, target: Path) -> Path:
     """Write a backup to `target`, a new file or a folder. Raises BackupError."""
     database = _file(settings)
     if target.is_dir():
-        target = target / f"gateway-{datetime.now(UTC):%Y%m%d-%H%M%S}.db"
+        target = target / datetime.now(UTC).strftime(NAME)
     if target.exists():
         raise BackupError(f"{target} exists already: choose another name")
     part = target.with_name(f".{target.name}.part")
@@ -96,6 +98,25 @@ def check(path: Path) -> str:
     return str(revision)
 
 
+def try_restore(path: Path) -> None:
+    """Restore a backup into a folder that is thrown away. Raises BackupError if that fails."""
+    with tempfile.TemporaryDirectory(prefix=".trying-", dir=path.parent) as folder:
+        try:
+            _bring_up_to_date(path, Path(folder) / path.name)
+        except OSError as exc:
+            raise BackupError(f"{path} cannot be restored: {exc.strerror}") from exc
+        except schema.SchemaError as exc:
+            raise BackupError(f"{path} cannot be restored: {exc}") from exc
+
+
+def _bring_up_to_date(source: Path, fresh: Path) -> None:
+    """Copy a backup to `fresh`, of this version's schema. Raises OSError, SchemaError."""
+    os.close(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    shutil.copyfile(source, fresh)
+    schema.upgrade(f"sqlite:///{fresh}")
+    schema.check_tables(f"sqlite:///{fresh}")
+
+
 def _copy(database: Path, part: Path) -> None:
     part.unlink()
     connection = sqlite3.connect(f"file:{database}?mode=rw", uri=True, timeout=30)
@@ -114,10 +135,7 @@ def _replace(source: Path, database: Path) -> Path | None:
     kept: Path | None = None
     try:
         fresh = folder / database.name
-        os.close(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        shutil.copyfile(source, fresh)
-        schema.upgrade(f"sqlite:///{fresh}")
-        schema.check_tables(f"sqlite:///{fresh}")
+        _bring_up_to_date(source, fresh)
         _fold_wal(fresh)
         if database.exists():
             kept = database.with_name(

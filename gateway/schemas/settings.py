@@ -121,6 +121,15 @@ class RuntimeSettings:
         ge=0,
         le=3_600,
     )
+    backup_every_h: int = _general(
+        0,
+        "Back up every (hours)",
+        "Into the folder backups of the data folder, tried by restoring. 0: never. With PostgreSQL "
+        "use pg_dump.",
+        ge=0,
+        le=8_760,
+    )
+    backup_keep: int = _general(14, "Backups kept", "Older ones are deleted.", ge=1, le=1_000)
     # api
     reasoning_field: Literal["reasoning_content", "reasoning", "both"] = _api(
         "reasoning_content",

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from gateway.management.model_jobs import ModelJobs
     from gateway.management.model_operations import Operations
     from gateway.management.models import Models
+    from gateway.management.scheduled_backups import ScheduledBackups
     from gateway.management.servers import Servers
     from gateway.management.settings import SettingsCache
     from gateway.runtime.database import Store
@@ -74,6 +75,7 @@ class Services:
     responses: Responses
     pulls: ModelJobs
     admins: Admins
+    backups: ScheduledBackups
     draining: threading.Event
     jobs: tuple[Job, ...]
 

@@ -189,3 +189,19 @@ def test_with_postgresql_the_page_names_its_own_programs(
 
     assert "pg_dump --format=custom" in page
     assert "/settings/backup/everything" not in page
+
+
+def test_the_page_shows_what_the_schedule_made_and_gives_it_to_owners(
+    admin: Visitor, parts: Services
+) -> None:
+    made = parts.backups.make()
+    assert made is not None
+    page = admin.get("/admin/settings/backup").text
+    given = admin.post(f"/admin/settings/backup/scheduled/{made.name}")
+    missing = admin.post("/admin/settings/backup/scheduled/gateway-20200101-000000.db")
+    start = given.data[:15]
+    given.close()
+
+    assert made.name in page
+    assert start == b"SQLite format 3"
+    assert missing.status_code == 404

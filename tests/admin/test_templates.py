@@ -23,7 +23,7 @@ UNTRANSLATED = frozenset(
     re.split(
         " ",
         "Ollama2OpenAI Bootstrap Icons uPlot MIT CSV JSON YAML curl Python JavaScript Prometheus"
-        " tok/s GPU ollama.com/library LOG_LEVEL LOG_FORMAT Claude Code",
+        " tok/s GPU ollama.com/library LOG_LEVEL LOG_FORMAT Claude Code openapi.json",
     )
 )
 
