@@ -19,7 +19,7 @@ import requests
 
 from fake_ollama import FakeOllama, demo_models
 from gateway.config import Settings
-from tests.demo.house import Made, furnish
+from tests.demo.house import GPU_GB, Made, furnish
 from tests.demo.visitors import Visitors
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -43,7 +43,12 @@ def main(arguments: list[str] | None = None) -> int:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="o2a-demo-")))
         ollamas = [
             stack.enter_context(
-                FakeOllama(demo_models(), token_delay_s=_TOKEN_S, progress_delay_s=_PROGRESS_S)
+                FakeOllama(
+                    demo_models(),
+                    token_delay_s=_TOKEN_S,
+                    progress_delay_s=_PROGRESS_S,
+                    gpu_bytes=GPU_GB * 1024**3,
+                )
             )
             for _ in range(2)
         ]

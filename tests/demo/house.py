@@ -17,6 +17,8 @@ from gateway.store.usage import memory, records
 from gateway.web.context import Services
 from tests.demo import history
 
+GPU_GB = 24
+"""Of each server; the gateway is told of the first one's."""
 _BATCH = 1_000
 _KEYS = (
     ("Open WebUI", {"owner": "the household", "tags": ["chat"]}),
@@ -47,6 +49,7 @@ def furnish(settings: Settings, ollamas: dict[str, str]) -> Made:
     with _services(settings) as parts:
         for name, url in ollamas.items():
             parts.servers.create({"name": name, "url": url}, SYSTEM)
+        parts.servers.update(parts.catalog.servers()[0].id, {"vram_gb": GPU_GB}, SYSTEM)
         parts.refresher.refresh()
         models = {model.display_name: model for model in parts.catalog.models()}
         _name_things(parts, models)

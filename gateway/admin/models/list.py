@@ -297,5 +297,5 @@ def _times(pull: Pull, now: datetime) -> list[str]:
         words = _("for %(time)s") if job.is_open else _("took %(time)s")
         figures.append(words % {"time": duration(took)})
     if job.kind == "pin":
-        figures.append(_("stays in memory"))
+        figures.append(_("stays loaded"))
     return figures
