@@ -30,7 +30,8 @@ from gateway.dialects.base import Reading
 from gateway.dialects.chat.dialect import CHAT
 from gateway.errors import GatewayError, InvalidRequest, NotFound
 from gateway.management.keyring import refusal
-from gateway.policy import access, client_snippets
+from gateway.policy import access
+from gateway.policy.clients import snippets as client_snippets
 from gateway.reports.examples import chat_models
 from gateway.reports.model_state import is_down
 from gateway.schemas.key import Key

@@ -16,7 +16,7 @@ from gateway.accounting.retention import Retention
 from gateway.cli.common import OPERATOR, command, given, schema_options, table
 from gateway.cli.doctor import examine
 from gateway.core.usage import GROUPS, Group, Sums
-from gateway.policy import client_snippets
+from gateway.policy.clients import snippets as client_snippets
 from gateway.reports import usage as reports
 from gateway.reports.examples import example_model
 from gateway.reports.filters import FIELDS, utc_filter

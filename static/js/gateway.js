@@ -240,6 +240,21 @@ function toasts() {
   }
 }
 
+/** Show the piece that is chosen in a list of them. */
+function pieces() {
+  for (const list of document.querySelectorAll("select[data-shows]")) {
+    const show = () => {
+      for (const option of list.options) {
+        const pane = document.getElementById(option.value);
+        pane.classList.toggle("active", option.selected);
+        pane.classList.toggle("show", option.selected);
+      }
+    };
+    list.addEventListener("change", show);
+    show();
+  }
+}
+
 async function status() {
   const box = document.getElementById("server-state");
   if (!box) return;
@@ -262,4 +277,5 @@ zone();
 clicks();
 forms();
 toasts();
+pieces();
 status();

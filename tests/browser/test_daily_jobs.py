@@ -66,7 +66,7 @@ def _give(tab: Visit) -> None:
     tab.click("a:has-text('New key')")
     tab.type("#name", "Family chat")
     tab.click("button:has-text('Create key')")
-    tab.click("[role=tab]:has-text('Open WebUI')")
+    _choose(tab, "[data-shows]", "s-openwebui")
     secret = tab.page.inner_text("#secret")
     expect(tab.page.locator(".tab-pane:visible")).to_contain_text(secret)
 

@@ -54,7 +54,7 @@ def test_a_key_with_limits_is_made_for_an_app(tab: Visit, parts: Services, busy:
     tab.page.fill("#requests_per_minute", "7")
     tab.page.click("main form button.btn-primary")
     secret = tab.page.inner_text("#secret")
-    tab.page.click("[role=tab]:has-text('Claude Code')")
+    tab.page.select_option("[data-shows]", label="Claude Code")
     snippet = tab.page.locator(".tab-pane:visible").inner_text()
     made = next(key for key in parts.keys.search("limited app"))
     with openai.OpenAI(base_url=f"{busy.url}/v1", api_key=secret, max_retries=0) as client:

@@ -12,7 +12,7 @@ import pytest
 from gateway.accounting.metrics import Metrics
 from gateway.config import VARIABLES
 from gateway.core.options import KEYS
-from gateway.policy import client_snippets
+from gateway.policy.clients import snippets as client_snippets
 from gateway.schemas.settings import RuntimeSettings
 from gateway.store.tables import Base
 from tests.docs import write

@@ -19,7 +19,7 @@ import msgspec
 from gateway.cli import COMMANDS
 from gateway.core.options import KEYS, Option
 from gateway.openapi import parts, shared
-from gateway.policy import client_snippets
+from gateway.policy.clients import snippets as client_snippets
 from gateway.schemas import convert
 from gateway.schemas.settings import DEFAULTS, RuntimeSettings
 from tests.support.document import document

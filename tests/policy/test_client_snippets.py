@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from gateway.policy.client_snippets import CLIENTS, call_snippets, snippet
-from gateway.policy.client_snippets import snippets as client_snippets
+from gateway.policy.clients.snippets import CLIENTS, call_snippets, snippet
+from gateway.policy.clients.snippets import snippets as client_snippets
 
 PROMPT = (
     'Is {"a": true} or \': false\' right?\n</script> it\'s \\"so\\" $HOME `id` ${x} \u2028 ' * 9

@@ -11,7 +11,7 @@ from gateway.admin.status import Status
 from gateway.core.catalog import Model
 from gateway.core.requests import CallRow
 from gateway.policy import roles
-from gateway.policy.client_snippets import Snippet, snippets
+from gateway.policy.clients.snippets import Snippet, snippets
 from gateway.policy.routing import Index
 from gateway.reports import key_status
 from gateway.reports.examples import example_model
@@ -21,7 +21,6 @@ from gateway.web.template_filters import duration, num, rate, short
 from gateway.web.words import _
 
 PLACEHOLDER = "sk-o2a-…"
-_SHOWN = 8
 _SOON = timedelta(days=7)
 
 
@@ -96,10 +95,9 @@ def example(key: Key | None = None) -> str:
 
 
 def pieces(key: Key, secret: str = PLACEHOLDER) -> tuple[Snippet, ...]:
-    """Return how the most used clients are set up with a key, each for a tab."""
+    """Return how each client is set up with a key."""
     name = example(key)
-    made = snippets(secret, name, base_url(), window_of(name), roles.answered(key))
-    return made[:_SHOWN]
+    return snippets(secret, name, base_url(), window_of(name), roles.answered(key))
 
 
 def window_of(name: str) -> int:

@@ -222,6 +222,45 @@ def test_a_message_stream_that_breaks_throws_after_its_text(
     assert (got["pieces"], got["type"]) == ("one two", "api_error")
 
 
+# npm ollama and @langchain/ollama
+
+
+def test_ollamas_client_chats(run: Run, shared_ollama: FakeOllama) -> None:
+    shared_ollama.script("qwen3:8b", Script(thinking="Hm.", content="Rain."))
+
+    got = run("ollama", "chat")
+
+    assert (got["whole"]["thinking"], got["whole"]["content"]) == ("Hm.", "Rain.")
+    assert got["streamed"] == "Rain."
+
+
+def test_ollamas_client_continues_lists_and_makes_vectors(
+    run: Run, shared_ollama: FakeOllama
+) -> None:
+    shared_ollama.script("llama3.2", Script(content="Low tide."))
+    lists = run("ollama", "lists")
+
+    assert run("ollama", "generate") == {"response": "Low tide."}
+    assert "llama3.2" in lists["names"]
+    assert "tools" in lists["capabilities"]
+    assert run("ollama", "embed") == {"lengths": [768, 768]}
+
+
+def test_ollamas_client_throws_a_refusal(run: Run) -> None:
+    got = run("ollama", "refused")
+
+    assert (got["name"], got["status"]) == ("ResponseError", 404)
+    assert "nobody" in got["message"]
+
+
+def test_langchains_client_of_ollama(run: Run, shared_ollama: FakeOllama) -> None:
+    shared_ollama.script("llama3.2", Script(content="Low tide."))
+
+    got = run("ollama", "langchain")
+
+    assert got == {"whole": "Low tide.", "streamed": "Low tide.", "lengths": [768, 768]}
+
+
 # The AI SDK
 
 PROVIDERS = ["compatible", "chat", "responses", "anthropic"]

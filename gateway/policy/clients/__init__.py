@@ -1,0 +1,1 @@
+"""The clients people use, and how they are set up."""
