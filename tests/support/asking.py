@@ -18,9 +18,10 @@ class Endpoint:
     path: str
     body: dict[str, Any]
     upstream: str
-    anthropic: bool = False
+    vendor: str = "openai"
     streams: bool = True
     prompt: str = "messages"
+    scope: str = "chat"
 
     def with_(self, **changes: Any) -> dict[str, Any]:
         return {**self.body, **changes}
@@ -33,15 +34,35 @@ GENERATING: dict[str, Endpoint] = {
         {"model": "llama3.2", "prompt": "Hello?"},
         "/api/generate",
         prompt="prompt",
+        scope="completions",
     ),
     "responses": Endpoint(
-        "/v1/responses", {"model": "llama3.2", "input": "Hello?"}, "/api/chat", prompt="input"
+        "/v1/responses",
+        {"model": "llama3.2", "input": "Hello?"},
+        "/api/chat",
+        prompt="input",
+        scope="responses",
     ),
     "messages": Endpoint(
         "/v1/messages",
         {"model": "llama3.2", "messages": HELLO, "max_tokens": 50},
         "/api/chat",
-        anthropic=True,
+        vendor="anthropic",
+        scope="messages",
+    ),
+    "api_chat": Endpoint(
+        "/api/chat",
+        {"model": "llama3.2", "messages": HELLO, "stream": False},
+        "/api/chat",
+        vendor="ollama",
+    ),
+    "api_generate": Endpoint(
+        "/api/generate",
+        {"model": "llama3.2", "prompt": "Hello?", "stream": False},
+        "/api/generate",
+        vendor="ollama",
+        prompt="prompt",
+        scope="completions",
     ),
 }
 ENDPOINTS: dict[str, Endpoint] = {
@@ -52,13 +73,24 @@ ENDPOINTS: dict[str, Endpoint] = {
         "/api/embed",
         streams=False,
         prompt="input",
+        scope="embeddings",
+    ),
+    "api_embed": Endpoint(
+        "/api/embed",
+        {"model": "nomic-embed-text", "input": "Hello?"},
+        "/api/embed",
+        vendor="ollama",
+        streams=False,
+        prompt="input",
+        scope="embeddings",
     ),
     "count_tokens": Endpoint(
         "/v1/messages/count_tokens",
         {"model": "llama3.2", "messages": HELLO},
         "",
-        anthropic=True,
+        vendor="anthropic",
         streams=False,
+        scope="messages",
     ),
     "input_tokens": Endpoint(
         "/v1/responses/input_tokens",
@@ -66,6 +98,7 @@ ENDPOINTS: dict[str, Endpoint] = {
         "",
         streams=False,
         prompt="input",
+        scope="responses",
     ),
 }
 
@@ -74,15 +107,21 @@ TEXT_OF: dict[str, Callable[[Any], str]] = {
     "completions": lambda answer: answer["choices"][0]["text"],
     "responses": lambda answer: answer["output"][-1]["content"][0]["text"],
     "messages": lambda answer: answer["content"][-1]["text"],
+    "api_chat": lambda answer: answer["message"]["content"],
+    "api_generate": lambda answer: answer["response"],
 }
 
 
-def is_refusal(body: Any, *, anthropic: bool) -> bool:
-    """Whether a body is a refusal in the form of the dialect."""
-    if not isinstance(body, dict) or not isinstance(body.get("error"), dict):
+def is_refusal(body: Any, vendor: str = "openai") -> bool:
+    """Whether a body is a refusal in the form of the vendor's API."""
+    if not isinstance(body, dict):
+        return False
+    if vendor == "ollama":
+        return set(body) == {"error"} and isinstance(body["error"], str) and bool(body["error"])
+    if not isinstance(body.get("error"), dict):
         return False
     error = body["error"]
-    if anthropic:
+    if vendor == "anthropic":
         return (
             body.get("type") == "error"
             and set(error) in ({"type", "message"}, {"type", "message", "details"})

@@ -29,8 +29,10 @@ class Reply:
 
     @property
     def code(self) -> str:
-        """The machine-readable word of a refusal, in either dialect."""
+        """The machine-readable word of a refusal; of Ollama's API its sentence."""
         error = self.json["error"]
+        if isinstance(error, str):
+            return error
         return str(error.get("code") or error["type"])
 
 

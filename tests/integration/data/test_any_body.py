@@ -36,7 +36,7 @@ def check(target: Target, path: str, raw: bytes) -> None:
         return
     anthropic = "/messages" in path
     told = json.loads(body)
-    assert is_refusal(told, anthropic=anthropic), shown
+    assert is_refusal(told, "anthropic" if anthropic else "openai"), shown
     assert "Traceback" not in told["error"]["message"], shown
     if not anthropic and status == 400 and told["error"]["code"] not in UNNAMED:
         assert told["error"]["param"], shown

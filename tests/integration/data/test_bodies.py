@@ -183,8 +183,8 @@ def test_what_is_no_json_object_is_refused(caller: Caller, name: str, raw: bytes
     reply = caller.post(endpoint.path, raw)
 
     assert reply.status == 400
-    assert is_refusal(reply.json, anthropic=endpoint.anthropic)
-    if not endpoint.anthropic:
+    assert is_refusal(reply.json, endpoint.vendor)
+    if endpoint.vendor == "openai":
         assert reply.code in {"invalid_json", "invalid_type"}
 
 

@@ -21,7 +21,8 @@ def _with(endpoint: Endpoint, text: str) -> dict[str, Any]:
     """Return the body of an endpoint with a text."""
     if endpoint.prompt == "messages":
         parts = [{"type": "text", "text": text}, {"type": "text", "text": "c"}]
-        return endpoint.with_(messages=[{"role": "user", "content": parts}])
+        content = text if endpoint.vendor == "ollama" else parts
+        return endpoint.with_(messages=[{"role": "user", "content": content}])
     return endpoint.with_(**{endpoint.prompt: text})
 
 
@@ -45,7 +46,7 @@ def test_texts_of_more_than_any_model_reads_are_refused(caller: Caller, name: st
 
     assert reply.status == 400
     assert "at most 16,777,216 characters" in reply.json["error"]["message"]
-    assert (reply.json.get("type") == "error") is endpoint.anthropic
+    assert (reply.json.get("type") == "error") is (endpoint.vendor == "anthropic")
 
 
 def test_a_large_body_may_refer_to_stored_responses(caller: Caller, ollama: FakeOllama) -> None:

@@ -62,7 +62,7 @@ def test_what_cannot_be_read_is_refused_in_json(caller: Caller, raw: tuple[bytes
     assert reply.headers["content-type"] == "application/json"
     assert reply.headers["connection"] == "close"
     assert reply.headers["x-request-id"].startswith("req_")
-    assert is_refusal(reply.json, anthropic=False)
+    assert is_refusal(reply.json)
     assert CANARY not in reply.body.decode()
     assert not any(CANARY in line for line in caller.gateway.log)
 

@@ -24,6 +24,9 @@ from gateway.dialects.completions import dialect as openai_completions
 from gateway.dialects.completions import stream as openai_completions_stream
 from gateway.dialects.messages import dialect as anthropic_messages
 from gateway.dialects.messages import stream as anthropic_stream
+from gateway.dialects.native import answer as native_answer
+from gateway.dialects.native import chat as native_chat
+from gateway.dialects.native import generate as native_generate
 from gateway.dialects.responses import dialect as openai_responses
 from gateway.dialects.responses import stream as responses_stream
 from gateway.limits.limiter import Lease
@@ -35,18 +38,24 @@ from tests.support.database import prepare
 from tests.support.wire import events
 
 CANARY = "the-secret-cove"
-DIALECTS = {
-    "chat": openai_chat,
-    "completions": openai_completions,
-    "responses": openai_responses,
-    "messages": anthropic_messages,
+READERS = {
+    "chat": (openai_chat, "root_of"),
+    "completions": (openai_completions, "root_of"),
+    "responses": (openai_responses, "root_of"),
+    "messages": (anthropic_messages, "root_of"),
+    "api_chat": (native_chat, "read_model"),
+    "api_generate": (native_generate, "read_model"),
 }
+"""What `parse` of each dialect begins with."""
 WRITERS = {
-    "chat": openai_chat_stream.Writer,
-    "completions": openai_completions_stream.Writer,
-    "responses": responses_stream.Builder,
-    "messages": anthropic_stream.Writer,
+    "chat": (openai_chat_stream.Writer, "_finish"),
+    "completions": (openai_completions_stream.Writer, "_finish"),
+    "responses": (responses_stream.Builder, "_finish"),
+    "messages": (anthropic_stream.Writer, "_finish"),
+    "api_chat": (native_answer.LineWriter, "_other"),
+    "api_generate": (native_answer.LineWriter, "_other"),
 }
+"""What writes the end of a stream in each dialect."""
 
 
 class Inside:
@@ -119,12 +128,12 @@ def _is_told(lines: list[str]) -> bool:
 def test_a_fault_before_the_answer_is_a_500_in_the_dialect(
     inside: Inside, lines: list[str], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(DIALECTS[name], "root_of", _broken)  # which `parse` begins with
+    monkeypatch.setattr(*READERS[name], _broken)
 
     answer = inside.post(GENERATING[name])
 
     assert answer.status_code == 500
-    assert is_refusal(answer.json, anthropic=name == "messages")
+    assert is_refusal(answer.json, GENERATING[name].vendor)
     assert answer.headers["x-request-id"] in answer.text
     assert CANARY not in answer.text
     assert _is_told(lines)
@@ -140,7 +149,7 @@ def test_a_fault_at_the_first_word_is_a_500_in_the_dialect(
     answer = inside.post(GENERATING[name], stream=stream)
 
     assert answer.status_code == 500
-    assert is_refusal(answer.json, anthropic=name == "messages")
+    assert is_refusal(answer.json, GENERATING[name].vendor)
     assert CANARY not in answer.text
     assert _is_told(lines)
 
@@ -159,6 +168,10 @@ def _last(name: str, body: bytes) -> dict[str, Any]:
     """Give the error a stream ends with, whatever its dialect calls it."""
     assert b"[DONE]" not in body
     assert b"message_stop" not in body
+    if GENERATING[name].vendor == "ollama":
+        told = json.loads(body.splitlines()[-1])
+        assert set(told) == {"error"}
+        return {"message": told["error"]}
     kind, data = events(body)[-1]
     if name == "responses":
         assert kind in {"response.failed", "error"}
@@ -185,7 +198,7 @@ def test_a_fault_in_the_middle_ends_the_stream_with_an_error(
 def test_a_fault_of_a_writer_ends_the_stream_with_an_error(
     inside: Inside, lines: list[str], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(WRITERS[name], "_finish", _broken)
+    monkeypatch.setattr(*WRITERS[name], _broken)
 
     answer = inside.post(GENERATING[name], stream=True)
 

@@ -72,7 +72,7 @@ def test_calls_beyond_the_room_are_told_to_come_again(
     wide_ollama.wait_idle()
 
     assert (refused.status, refused.code) == (503, "upstream_busy")
-    assert is_refusal(refused.json, anthropic=False)
+    assert is_refusal(refused.json)
     assert refused.headers["retry-after"] == "5"
     assert well.status == 200
 

@@ -152,7 +152,7 @@ def test_what_nobody_knows_is_a_404(
     reply = caller.ask(method, path)
 
     assert reply.status == 404
-    assert is_refusal(reply.json, anthropic=False)
+    assert is_refusal(reply.json)
     assert reply.code == "unknown_url"
     assert asked(ollama) == []
 
@@ -181,7 +181,7 @@ def test_a_wrong_method_is_a_405_that_says_which_is_right(
     assert reply.status == 405
     assert allowed in reply.headers["allow"]
     anthropic = "/messages" in path
-    assert is_refusal(reply.json, anthropic=anthropic)
+    assert is_refusal(reply.json, "anthropic" if anthropic else "openai")
     assert reply.code == ("invalid_request_error" if anthropic else "method_not_allowed")
 
 
@@ -235,4 +235,4 @@ def test_refusals_speak_the_dialect_of_the_path(
     reply = caller.ask("GET", path, headers)
 
     assert reply.status == 404
-    assert is_refusal(reply.json, anthropic=anthropic)
+    assert is_refusal(reply.json, "anthropic" if anthropic else "openai")

@@ -74,7 +74,7 @@ def test_without_a_valid_key_the_answer_says_what_is_wrong(
     assert reply.status == 401
     assert reply.headers["www-authenticate"] == "Bearer"
     anthropic = path.startswith("/anthropic")
-    assert is_refusal(reply.json, anthropic=anthropic)
+    assert is_refusal(reply.json, "anthropic" if anthropic else "openai")
     assert reply.code == ("authentication_error" if anthropic else code)
     assert "KKKK" not in reply.body.decode()
 
@@ -161,7 +161,7 @@ def test_a_key_may_be_bound_to_endpoints(
     allowed = caller.post(endpoint.path, endpoint.body, key=operator.key(scopes=[SCOPES[name]]))
 
     assert refused.status == 403
-    assert is_refusal(refused.json, anthropic=endpoint.anthropic)
+    assert is_refusal(refused.json, endpoint.vendor)
     assert allowed.status == 200
 
 

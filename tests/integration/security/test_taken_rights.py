@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -31,7 +32,11 @@ TAKEN: dict[str, tuple[Change, str]] = {
 }
 TOLD = {"responses": "server_error"}  # a failed response has one of a few codes
 KEPT: dict[str, Change] = {
-    "fewer others": lambda name: {"allow": ["llama3.2"], "deny": ["qwen3"], "scopes": [name]},
+    "fewer others": lambda name: {
+        "allow": ["llama3.2"],
+        "deny": ["qwen3"],
+        "scopes": [GENERATING[name].scope],
+    },
     "networks around": lambda _: {"cidrs": ["127.0.0.0/8"]},
     "expires later": lambda _: {"expires_at": (datetime.now(UTC) + timedelta(hours=1)).isoformat()},
 }
@@ -44,8 +49,10 @@ def _begin(caller: Caller, key: str, name: str, **more: Any) -> Wire:
     return wire
 
 
-def _error_of(body: bytes) -> Any:
+def _error_of(name: str, body: bytes) -> Any:
     """Return the error of a stream's last events, in whichever form."""
+    if GENERATING[name].vendor == "ollama":
+        return {"message": json.loads(body.splitlines()[-1])["error"]}
     found = [data for _, data in events(body) if isinstance(data, dict)]
     last = next(data for data in reversed(found) if "error" in data or "response" in data)
     return last.get("error") or last["response"]["error"]
@@ -66,7 +73,7 @@ def test_a_stream_ends_when_it_would_be_refused_now(
         gone = ollama.wait_disconnect(timeout=LIMIT_S)
         reply = wire.reply()
 
-    error = _error_of(reply.body)
+    error = _error_of(name, reply.body)
     assert len(gone) == 1
     assert reply.status == 200
     assert error.get("code", code) == TOLD.get(name, code), error
@@ -105,4 +112,4 @@ def test_an_alias_that_is_allowed_no_more_ends_its_stream_too(
             reply = wire.reply()
 
     assert len(gone) == 1
-    assert _error_of(reply.body)["code"] == "model_access_denied"
+    assert _error_of("chat", reply.body)["code"] == "model_access_denied"
