@@ -190,6 +190,17 @@ def test_what_a_model_needs_is_said_on_its_page_and_beside_its_window(
     )
 
 
+def test_beside_its_window_a_model_needs_what_stands_in_the_field(
+    admin: Visitor, parts: Services, model: Model
+) -> None:
+    parts.models.update(model.id, {"override": {"num_ctx": 16_384}}, ACTOR)
+    page = admin.get(f"/admin/models/{model.id}/parameters").text
+    emptied = admin.get(f"/admin/models/{model.id}/need.json?num_ctx=0").json["words"]
+
+    assert "16,384 tokens ≈ +2.1 GB" in page
+    assert emptied.startswith("4,096 tokens")
+
+
 def test_of_a_model_of_the_cloud_nothing_is_said(
     admin: Visitor, parts: Services, model: Model
 ) -> None:

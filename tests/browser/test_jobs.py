@@ -74,7 +74,7 @@ def test_a_slow_load_goes_on_without_its_page_and_can_be_stopped(
     with ollama_with_models.hold("tinyllama", at="load") as gate:
         tab.open("/admin/models")
         row.get_by_role("button", name="Load").click()
-        expect(row.locator(".badge")).to_have_text("Loading")
+        expect(row.locator(".rounded-pill")).to_have_text("Loading")
         gate.wait_reached()
         tab.open("/admin/keys")
         tab.open("/admin/models")
@@ -83,7 +83,7 @@ def test_a_slow_load_goes_on_without_its_page_and_can_be_stopped(
         expect(job.locator("progress")).to_be_visible()
         row.get_by_role("button", name="Stop loading").click()
         expect(job.locator("[data-state]")).to_have_text("Stopped")
-        expect(row.locator(".badge")).to_have_text("On disk")
+        expect(row.locator(".rounded-pill")).to_have_text("On disk")
 
     assert "tinyllama:latest" not in ollama_with_models.loaded()
 
@@ -102,6 +102,19 @@ def test_the_page_of_a_model_tells_by_itself_when_it_is_loaded(
     expect(tab.page.locator(".facts .badge", has_text="in memory")).to_be_visible()
     tab.page.get_by_role("button", name="Unload").click()
     expect(tab.page.locator(".toast.text-bg-success")).to_be_visible()
+
+
+def test_what_a_window_takes_is_said_while_it_is_typed(
+    tab: Visit, parts: Services, ollama_with_models: FakeOllama
+) -> None:
+    model = next(m for m in parts.catalog.models() if m.name == "deepseek-r1:8b")
+    tab.open(f"/admin/models/{model.id}/parameters")
+    need = tab.page.locator("[data-need]")
+    expect(need).to_contain_text("4,096 tokens ≈ +537 MB")
+    tab.page.fill("#override-json textarea", '{"num_ctx": 16384}')
+    expect(need).to_contain_text("16,384 tokens ≈ +2.1 GB")
+    tab.page.fill("#p-num_ctx", "")
+    expect(need).to_contain_text("4,096 tokens ≈ +537 MB")
 
 
 def test_two_models_answer_side_by_side_and_stop(tab: Visit, parts: Services) -> None:

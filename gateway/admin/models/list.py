@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
@@ -130,26 +130,28 @@ def _size_of(form: PullForm) -> str:
 
 
 def _page(form: PullForm, *, is_pulling: bool, size_words: str = "") -> str:
+    pulls = jobs()  # once, so that a row and its job say the same
     return render_template(
         "admin/models/list.html",
-        rows=_rows(),
+        rows=_rows({job["model"] for job in pulls if job["open"] and job["load"]}),
         loads=summary(datetime.now(UTC)),
         form=form,
-        pulls=jobs(),
+        pulls=pulls,
         servers=services().catalog.servers(),
         pulling=is_pulling,
         size_words=size_words,
     )
 
 
-def _rows() -> list[dict[str, Any]]:
-    """Return the lines of the list; models that nobody can call now stand last."""
+def _rows(loading: Collection[object]) -> list[dict[str, Any]]:
+    """Return the lines of the list; models that nobody can call now stand last. `loading` are
+    Ollama's names of those being loaded."""
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     wanted = Filter(since=midnight - timedelta(days=DAYS))
     used = dict(services().store.read_slow(usage_queries.by_group, wanted, "model", daily=True))
     names = {server.id: server.name for server in services().catalog.servers()}
-    found, loading = services().catalog.models(), {job.model for job in open_loads()}
-    keys, views = _keys_by_model(found), services().scheduler.views()
+    found, views = services().catalog.models(), services().scheduler.views()
+    keys = _keys_by_model(found)
     states = {
         model.id: shown_state(model, views, is_loading=model.name in loading) for model in found
     }

@@ -9,7 +9,7 @@ from flask import Response, jsonify, request
 from gateway.admin import bp
 from gateway.core.catalog import Model
 from gateway.errors import NotFound
-from gateway.reports.memory_need import Fit, need
+from gateway.reports.memory_need import USUAL_WINDOW, Fit, need
 from gateway.reports.pull_size import PullSize
 from gateway.web.context import services
 from gateway.web.template_filters import num, size
@@ -21,10 +21,12 @@ _MAX_WINDOW = 10_000_000
 
 @bp.get("/models/<id:model_id>/need.json")
 def model_need(model_id: int) -> Response:
-    """Return what a model needs with a window, for a field that is being typed in."""
+    """Return what a model needs with a window, for a field that is being typed in; with Ollama's
+    own where there is none in it."""
     num_ctx = request.args.get("num_ctx", 0, int)
     model = services().catalog.model(model_id)
-    return jsonify(words=need_words(model, num_ctx if 0 < num_ctx <= _MAX_WINDOW else 0))
+    usual = min(USUAL_WINDOW, model.context_tokens or USUAL_WINDOW)
+    return jsonify(words=need_words(model, num_ctx if 0 < num_ctx <= _MAX_WINDOW else usual))
 
 
 def need_words(model: Model, num_ctx: int = 0) -> str:
