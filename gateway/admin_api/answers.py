@@ -21,6 +21,7 @@ from gateway.policy.roles import ModelRole
 from gateway.reports import key_status, usage
 from gateway.reports.memory import ServerMemory
 from gateway.reports.memory_need import Fit
+from gateway.reports.model_state import State
 from gateway.reports.time_steps import Step
 from gateway.runtime.tasks import Failures
 from gateway.scheduling import routing_preview
@@ -70,7 +71,7 @@ KeyAnswer = _shown(
 NewKey = _shown("NewKey", KeyAnswer, secret=str)
 KeyList = _list(KeyAnswer, total=int)
 
-ModelAnswer = _shown("Model", Model, aliases=dict[str, dict[str, Any]])
+ModelAnswer = _shown("Model", Model, aliases=dict[str, dict[str, Any]], state=State)
 ModelDetail = _shown("ModelDetail", ModelAnswer, details=dict[str, Any])
 ModelList, VersionList = _list(ModelAnswer), _list(OverrideVersion)
 

@@ -15,6 +15,7 @@ from gateway.errors import InvalidFields, Message
 from gateway.management.model_jobs import Pull
 from gateway.management.model_operations import Done, client_of
 from gateway.reports.memory_need import need
+from gateway.reports.model_state import state_of
 from gateway.schemas.model import ModelFields
 from gateway.store import catalog
 from gateway.web.context import services
@@ -24,14 +25,14 @@ from gateway.web.context import services
 @operation("listAllModels", answers.ModelList)
 def list_models() -> Response:
     """List every model, also disabled and missing ones."""
-    return answer({"data": [_shown(model) for model in services().catalog.models()]})
+    return answer({"data": _shown(services().catalog.models())})
 
 
 @bp.get("/models/<id:model_id>")
 @operation("getAnyModel", answers.ModelDetail)
 def get_model(model_id: int) -> Response:
     """Return one model with what Ollama tells of it."""
-    shown = _shown(services().catalog.model(model_id))
+    (shown,) = _shown([services().catalog.model(model_id)])
     return answer({**shown, "details": services().store.read(catalog.details, model_id)})
 
 
@@ -39,7 +40,8 @@ def get_model(model_id: int) -> Response:
 @operation("updateModel", answers.ModelAnswer, body=ModelFields)
 def update_model(model_id: int) -> Response:
     """Change a model: all fields of the body, or none."""
-    return answer(_shown(services().models.update(model_id, body(), g.actor)))
+    (shown,) = _shown([services().models.update(model_id, body(), g.actor)])
+    return answer(shown)
 
 
 @bp.get("/models/<id:model_id>/versions")
@@ -222,6 +224,15 @@ def _pull(pull: Pull) -> dict[str, Json]:
     return {**found, "layers": layers, **speed}
 
 
-def _shown(model: Model) -> dict[str, Json]:
-    aliases = {alias.name: dict(alias.override) for alias in model.aliases}
-    return {**asdict(model), "aliases": aliases}
+def _shown(models: Sequence[Model]) -> list[dict[str, Json]]:
+    """Return models with the state they are in."""
+    views = services().scheduler.views()
+    loading = {job.model for job in services().pulls.open_loads()}
+    return [
+        {
+            **asdict(model),
+            "aliases": {alias.name: dict(alias.override) for alias in model.aliases},
+            "state": state_of(model, views, is_loading=model.name in loading),
+        }
+        for model in models
+    ]

@@ -128,6 +128,13 @@ class ModelJobs:
         """Return running jobs, then the last ones that ended; all, or those of one kind."""
         return [self._seen(job) for job in self.store.read(pulls.recent, kind)]
 
+    def open_loads(self, model: str = "") -> list[Job]:
+        """Return the loads that run, of one model or of all ("")."""
+        found = self.store.read(pulls.recent, None)
+        return [
+            one for one in found if one.is_open and one.kind != "pull" and model in ("", one.model)
+        ]
+
     def get(self, job_id: int, kind: pulls.Kind | None = None) -> Pull:
         """Return a job. Raises NotFound."""
         return self._seen(self.store.read(pulls.get, job_id, kind))

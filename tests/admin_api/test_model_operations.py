@@ -156,6 +156,14 @@ def test_a_server_tells_how_its_memory_is_used(call: Call, parts: Services) -> N
     }
 
 
+def test_a_model_tells_its_state(call: Call, boxes: list[FakeOllama], tern: int) -> None:
+    on_disk = call("GET", f"/models/{tern}").json["state"]
+    disabled = call("PATCH", f"/models/{tern}", {"enabled": False}).json["state"]
+    (listed,) = call("GET", "/models").json["data"]
+
+    assert (on_disk, disabled, listed["state"]) == ("on_disk", "disabled", "disabled")
+
+
 def ps(box: FakeOllama) -> list[dict]:
     import requests
 

@@ -21,7 +21,7 @@ from gateway.admin.forms.models import (
     fields_of,
     read_fields,
 )
-from gateway.admin.models.list import current_jobs, open_loads, report
+from gateway.admin.models.list import current_jobs, report
 from gateway.admin.models.memory import need_words
 from gateway.admin.models.state import shown_state
 from gateway.admin.usage import charts
@@ -172,7 +172,9 @@ def _page(found: Model, tab: str, **values: object) -> str:
         model=found,
         tab=tab,
         state_now=shown_state(
-            found, services().scheduler.views(), is_loading=bool(open_loads(found.name))
+            found,
+            services().scheduler.views(),
+            is_loading=bool(services().pulls.open_loads(found.name)),
         ),
         servers=[servers[id_] for id_ in found.server_ids if id_ in servers],
         **values,

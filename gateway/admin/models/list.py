@@ -81,7 +81,7 @@ def model_memory(model_id: int) -> AnyResponse:
         case "load" | "pin":
             _begin_load(found, for_good=to == "pin")
         case "stop":
-            for job in open_loads(found.name):
+            for job in services().pulls.open_loads(found.name):
                 services().pulls.cancel(job.id, actor())
             flash(_("Loading %(name)s was stopped.", name=found.display_name), "success")
         case "unpin":
@@ -235,12 +235,6 @@ def jobs(model: str = "") -> list[Row]:
 def current_jobs(model: str) -> list[Row]:
     """Return the jobs, of one model or of all (""), that somebody may still want to see."""
     return [job for job in jobs(model) if job["open"] or job["recent"]]
-
-
-def open_loads(model: str = "") -> list[Job]:
-    """Return the loads that run, of one model or of all ("")."""
-    found = [one.job for one in services().pulls.all()]
-    return [job for job in found if job.is_open and job.kind != "pull" and model in ("", job.model)]
 
 
 def _row(pull: Pull, names: Mapping[int, str], now: datetime) -> Row:
