@@ -11,18 +11,17 @@ from typing import Any
 from flask import Blueprint, abort, request
 from flask.blueprints import BlueprintSetupState
 from flask_login import current_user
+from flask_wtf.csrf import CSRFError
 from werkzeug.routing import IntegerConverter, Map
 from werkzeug.wrappers import Response as AnyResponse
 
+from gateway.admin.read_only import READING, is_closed, may_change, read_only
 from gateway.version import VERSION
-from gateway.web.errors import answer_with_pages
-from gateway.web.security import comes_from_elsewhere, to_page
+from gateway.web.errors import answer_with_pages, error_page
+from gateway.web.security import comes_from_elsewhere, own_path, to_page
 from gateway.web.template_filters import here_with
 
 bp = Blueprint("admin", __name__, url_prefix="/admin")
-READING = frozenset({"GET", "HEAD", "OPTIONS"})
-OWN_AFFAIRS = frozenset({"admin.password", "admin.end_session", "admin.two_factor"})
-"""What a viewer may still do: look after the own account."""
 
 
 class RowId(IntegerConverter):
@@ -34,27 +33,40 @@ class RowId(IntegerConverter):
 
 @bp.record_once
 def bind(state: BlueprintSetupState) -> None:
-    """Teach the application our kind of addresses, before the views use it."""
+    """Teach the application our kind of addresses and our filter, before the views use them."""
     state.app.url_map.converters["id"] = RowId
+    state.app.jinja_env.filters["read_only"] = read_only
 
 
 @bp.before_request
 def allow() -> AnyResponse | None:
     """Require a signed-in account with a password of its own; viewers may only read."""
     if not current_user.is_authenticated:
-        back = here_with() if request.method == "GET" else None
-        return to_page("auth.login", next=back)
+        return sign_in()
     if current_user.admin.must_change_password:
         return to_page("auth.password")
-    if request.method not in READING:
-        if comes_from_elsewhere():
-            abort(400)
-        if current_user.role == "viewer" and request.endpoint not in OWN_AFFAIRS:
-            abort(403)
+    if request.method not in READING and comes_from_elsewhere():
+        abort(400)
+    if current_user.role == "viewer" and is_closed():
+        abort(403)
     return None
 
 
 answer_with_pages(bp)
+
+
+@bp.errorhandler(CSRFError)
+def form_of_another_session(error: CSRFError) -> AnyResponse:
+    """Lead to the sign-in whoever sends a form after the session ended, as in another window; a
+    form with a wrong token is refused."""
+    return error_page(error) if current_user.is_authenticated else sign_in()
+
+
+def sign_in() -> AnyResponse:
+    """Lead to the sign-in, and from there back to the page asked for, or to that of the form; what
+    was typed there waits in the browser (`static/js/gateway.js`)."""
+    back = here_with() if request.method == "GET" else own_path(request.referrer)
+    return to_page("auth.login", next=back)
 
 
 @bp.context_processor
@@ -64,7 +76,7 @@ def around() -> dict[str, Any]:
         "server_status": status.overall,
         "store_trouble": status.store_trouble,
         "version": VERSION,
-        "may_change": current_user.is_authenticated and current_user.role != "viewer",
+        "may_change": may_change(),
     }
 
 
@@ -78,7 +90,9 @@ from gateway.admin import (  # noqa: E402, F401  # the views register on the blu
     servers,
     settings,
     status,
+    two_factor,
 )
+from gateway.admin.audit import views as audit_page  # noqa: E402, F401
 from gateway.admin.keys import views as key_pages  # noqa: E402, F401
 from gateway.admin.models import context as context_page  # noqa: E402, F401
 from gateway.admin.models import detail  # noqa: E402, F401

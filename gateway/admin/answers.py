@@ -9,6 +9,7 @@ from typing import TypeVar
 from flask import render_template, request
 from flask_wtf import FlaskForm
 
+from gateway.admin.edits import Edited, EditForm, is_changed_meanwhile
 from gateway.errors import Forbidden, GatewayError, InvalidFields, InvalidRequest, RateLimited
 from gateway.web.words import translated
 
@@ -20,6 +21,19 @@ def sent(form: FlaskForm, work: Callable[[], T]) -> T | None:
     refused then stands in the form."""
     if not form.validate_on_submit():
         return None
+    return _done(form, work)
+
+
+def edited(form: EditForm, what: Edited, work: Callable[[], T]) -> T | None:
+    """Return what `work` gives as `sent` does, unless what the form changes was changed since the
+    form was opened: that stands in the form then."""
+    is_right = form.validate_on_submit()
+    if is_changed_meanwhile(form, what) or not is_right:
+        return None
+    return _done(form, work)
+
+
+def _done(form: FlaskForm, work: Callable[[], T]) -> T | None:
     try:
         return work()
     except (InvalidRequest, Forbidden, RateLimited) as error:

@@ -81,7 +81,7 @@ def settings_everything() -> AnyResponse:
     finally:
         shutil.rmtree(folder, ignore_errors=True)  # the open file lives on until it is sent
     now = datetime.now(UTC)
-    services().store.write(audit.record, actor(), "backup.download", "store", "", "", now=now)
+    services().store.write(audit.record, actor(), "backup.download", "backup", "", "", now=now)
     return send_file(found, "application/octet-stream", as_attachment=True, download_name=made.name)
 
 

@@ -12,16 +12,16 @@ from werkzeug.wrappers import Response as AnyResponse
 from wtforms import SelectField, SubmitField
 
 from gateway.admin import bp
-from gateway.admin.answers import Question, asked, sent
+from gateway.admin.answers import Question, asked, edited, sent
+from gateway.admin.edits import Edited, EditForm
 from gateway.admin.forms.fields import chosen_from, schema_field
 from gateway.admin.forms.keys import LIFETIMES
-from gateway.core.admin import ROLES
 from gateway.errors import Forbidden
 from gateway.schemas.account import AccountFields, TokenFields
 from gateway.web.context import actor, services
 from gateway.web.cookies import forget_account
 from gateway.web.one_time_secret import given, hand_over
-from gateway.web.passwords import code_field, known_password, new_password, repeated
+from gateway.web.passwords import known_password, new_password, repeated
 from gateway.web.security import to_page
 from gateway.web.words import _, _l, translated
 
@@ -31,6 +31,7 @@ ROLE_WORDS = {
     "admin": _l("Admin: everything but accounts"),
     "viewer": _l("Viewer: may look at everything"),
 }
+ROLE_NAMES = {"owner": _l("Owner"), "admin": _l("Admin"), "viewer": _l("Viewer")}
 _TOKEN_LIFETIMES = [(days, LIFETIMES[days]) for days in ("30", "90", "365", "never")]
 
 
@@ -45,20 +46,6 @@ class PasswordForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF ships no types
     submit = SubmitField(_l("Change password"))
 
 
-class TwoFactorForm(FlaskForm):  # type: ignore[misc]  # as above
-    """Prove that the authenticator works."""
-
-    code = code_field(_l("Code of your authenticator"))
-    submit = SubmitField(_l("Switch on"))
-
-
-class ProofForm(FlaskForm):  # type: ignore[misc]  # as above
-    """The own password once more, before something that weakens the account."""
-
-    current = known_password(_l("Your password"))
-    submit = SubmitField(_l("Switch off"))
-
-
 class AdminForm(FlaskForm):  # type: ignore[misc]  # as above
     """A new account."""
 
@@ -66,6 +53,13 @@ class AdminForm(FlaskForm):  # type: ignore[misc]  # as above
     role = SelectField(_l("Role"), choices=chosen_from(ROLE_WORDS.items()), default="admin")
     password = new_password(_l("First password"))
     submit = SubmitField(_l("Add account"))
+
+
+class RoleForm(EditForm):
+    """What an account may do."""
+
+    role = SelectField(_l("Role"), choices=chosen_from(ROLE_WORDS.items()))
+    submit = SubmitField(_l("Save"))
 
 
 class NewPasswordForm(FlaskForm):  # type: ignore[misc]  # as above
@@ -113,23 +107,6 @@ def end_session(session_id: int) -> AnyResponse:
     return _done(_("The session was ended.") if ended else "")
 
 
-@bp.route("/settings/security/two-factor", methods=["GET", "POST"])
-def two_factor() -> AnyResponse | str:
-    """Switch the second factor on, or off after the password."""
-    admins = services().admins
-    if current_user.admin.totp_enabled:
-        return _two_factor_off()
-    form = TwoFactorForm()
-    if sent(form, lambda: admins.confirm_totp(current_user.id, form.code.data, actor())):
-        return _done(_("From now on a code is asked at every sign-in."))
-    secret, address = current_user.admin.totp_secret, ""
-    if request.method == "GET" or not secret:
-        secret, address = admins.begin_totp(current_user.id)
-    return render_template(
-        "admin/settings/two_factor.html", form=form, secret=secret, address=address, off=False
-    )
-
-
 @bp.route("/settings/security/admins/new", methods=["GET", "POST"])
 def admin_new() -> AnyResponse | str:
     """Add an account."""
@@ -140,19 +117,37 @@ def admin_new() -> AnyResponse | str:
     return render_template("admin/settings/account.html", form=form, heading=_("Add an account"))
 
 
-@bp.post("/settings/security/admins/<id:admin_id>")
-def admin_change(admin_id: int) -> AnyResponse:
-    """Change an account's role, switch it on or off, or take its second factor away."""
+@bp.route("/settings/security/admins/<id:admin_id>", methods=["GET", "POST"])
+def admin_edit(admin_id: int) -> AnyResponse | str:
+    """Change an account's role."""
+    _only_owners()
+    found = services().admins.accounts.get(admin_id)
+    form, update = RoleForm(data={"role": found.role}), services().admins.accounts.update
+    is_last_owner = services().admins.accounts.is_last_owner(found)
+    if is_last_owner:
+        form.role.choices = chosen_from([("owner", ROLE_WORDS["owner"])])
+        form.role.description = _("There must be an owner who can sign in.")
+    if edited(
+        form,
+        Edited("admin", admin_id, ("role", "enabled")),
+        lambda: update(admin_id, {"role": form.role.data}, actor()),
+    ):
+        return _done(_("“%(name)s” was changed.", name=found.username))
+    heading = _("Account “%(name)s”", name=found.username)
+    return render_template("admin/settings/account.html", form=form, heading=heading)
+
+
+@bp.post("/settings/security/admins/<id:admin_id>/state")
+def admin_state(admin_id: int) -> AnyResponse:
+    """Switch an account on or off, or take its second factor away."""
     _only_owners()
     accounts, wanted = services().admins.accounts, request.form.get("to", "")
     found = accounts.get(admin_id)
     try:
-        if wanted in ROLES:
-            accounts.update(admin_id, {"role": wanted}, actor())
-        elif wanted in {"on", "off"}:
+        if wanted in {"on", "off"}:
             accounts.update(admin_id, {"enabled": wanted == "on"}, actor())
         elif wanted == "no_code":
-            services().admins.disable_totp(admin_id, actor())
+            services().admins.two_factor.disable(admin_id, actor())
         else:
             abort(400)
     except Forbidden as error:
@@ -244,18 +239,9 @@ def _page(form: PasswordForm) -> str:
         here=current_user.login,
         accounts=admins.accounts.all() if owner else [],
         tokens=admins.tokens.all() if owner else [],
-        roles=ROLES,
+        role_words=ROLE_NAMES,
+        codes_left=admins.two_factor.codes_left(current_user.id),
     )
-
-
-def _two_factor_off() -> AnyResponse | str:
-    form = ProofForm()
-    if form.validate_on_submit():
-        if services().admins.is_password_of(current_user.admin, form.current.data):
-            services().admins.disable_totp(current_user.id, actor())
-            return _done(_("No code is asked any more."))
-        form.current.errors = [_("The password is wrong.")]
-    return render_template("admin/settings/two_factor.html", form=form, off=True)
 
 
 def _only_owners() -> None:

@@ -7,12 +7,12 @@ from typing import Any
 
 from flask import Response, abort, flash, jsonify, render_template, request, url_for
 from flask_bootstrap import SwitchField
-from flask_wtf import FlaskForm
 from werkzeug.wrappers import Response as AnyResponse
 from wtforms import SubmitField
 
 from gateway.admin import bp
-from gateway.admin.answers import Question, asked, sent
+from gateway.admin.answers import Question, asked, edited, sent
+from gateway.admin.edits import Edited, EditForm
 from gateway.admin.forms.fields import schema_field
 from gateway.admin.memory import cards as memory_cards
 from gateway.admin.status import overall
@@ -30,7 +30,7 @@ _NEW = Server(0, "", "")
 _PLAIN = ("url", "name", "weight", "slots", "vram_gb", "tls_verify", "tls_ca_file", "tags")
 
 
-class ServerForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF ships no types
+class ServerForm(EditForm):
     """An Ollama server, each field as the schema has it."""
 
     forget_header = SwitchField(_l("Forget the stored header"))
@@ -93,7 +93,8 @@ def server(server_id: int) -> AnyResponse | str:
     def attempt() -> Tried:  # a header that was not typed again counts, never at another host
         return services().servers.attempt(replace(changed(found, _values(form)), id=0))
 
-    tried = sent(form, attempt)
+    what = Edited("server", server_id, (*_PLAIN, "has_auth_header"))
+    tried = edited(form, what, attempt)
     if _is_to_save(tried):
         saved = sent(form, lambda: services().servers.update(server_id, _values(form), actor()))
         if saved is not None:

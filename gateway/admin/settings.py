@@ -1,4 +1,4 @@
-"""Settings: how the gateway behaves, the audit log, and what it is made of."""
+"""Settings: how the gateway behaves, and what it is made of."""
 
 from __future__ import annotations
 
@@ -7,22 +7,21 @@ import platform
 from typing import Any
 from zoneinfo import available_timezones
 
-from flask import abort, render_template, request
+from flask import abort, render_template
 from flask_wtf import FlaskForm
 from werkzeug.wrappers import Response as AnyResponse
 from wtforms import SubmitField
 
 from gateway.admin import bp
-from gateway.admin.answers import sent
+from gateway.admin.answers import edited
+from gateway.admin.edits import Edited, EditForm
 from gateway.admin.forms.fields import schema_field
 from gateway.schemas import convert
 from gateway.schemas.settings import DEFAULTS, RuntimeSettings
-from gateway.store import audit
 from gateway.web.context import actor, services
 from gateway.web.security import to_page
 from gateway.web.words import _, _l
 
-LOG_LIMIT = 50
 TABS = ("general", "api", "privacy", "limits")
 """The tabs that are forms."""
 _PACKAGES = ("Flask", "gunicorn", "gevent", "SQLAlchemy", "requests", "Bootstrap-Flask")
@@ -36,7 +35,9 @@ def settings(tab: str = "general") -> AnyResponse | str:
         abort(404)
     behaviour = services().settings.behaviour()
     form = _form(tab, behaviour)
-    if sent(form, lambda: services().settings.update(_changes(form, tab, behaviour), actor())):
+    edit = Edited("settings", "", tuple(names_of(tab)))
+    change = services().settings.update
+    if edited(form, edit, lambda: change(_changes(form, tab, behaviour), actor())):
         words = _("Saved. New calls follow it at once.")
         return to_page("admin.settings", words, tab=tab)
     return render_template(
@@ -57,23 +58,6 @@ def settings_reset(tab: str) -> AnyResponse:
     names = _changed(services().settings.behaviour(), tab)
     services().settings.reset(names, actor())
     return to_page("admin.settings", _("The defaults hold again."), tab=tab)
-
-
-@bp.get("/settings/audit")
-def settings_audit() -> str:
-    """Show who changed what."""
-    before = max(0, min(request.args.get("before", 0, int), 2**62))
-    filters = {
-        name: request.args.get(name, "")[:256] for name in ("object_kind", "actor", "action")
-    }
-    entries = services().store.read_slow(audit.page, before=before, limit=LOG_LIMIT + 1, **filters)
-    return render_template(
-        "admin/settings/audit.html",
-        entries=entries[:LOG_LIMIT],
-        older=entries[LOG_LIMIT - 1].id if len(entries) > LOG_LIMIT else None,
-        is_first=not before,
-        **filters,
-    )
 
 
 @bp.get("/settings/observability")
@@ -98,14 +82,15 @@ def names_of(tab: str) -> list[str]:
     ]
 
 
-def _form(tab: str, settings: RuntimeSettings) -> FlaskForm:
+def _form(tab: str, settings: RuntimeSettings) -> EditForm:
     """Return the form of one tab, filled with the settings in force."""
     members: dict[str, Any] = {
         name: schema_field(RuntimeSettings, name, placeholder=str(DEFAULTS[name]))
         for name in names_of(tab)
     }
     members["submit"] = SubmitField(_l("Save"))
-    return type("SettingsForm", (FlaskForm,), members)(obj=settings)
+    form: EditForm = type("SettingsForm", (EditForm,), members)(obj=settings)
+    return form
 
 
 def _changes(form: FlaskForm, tab: str, settings: RuntimeSettings) -> dict[str, Any]:

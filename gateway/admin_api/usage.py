@@ -131,6 +131,7 @@ def get_usage() -> Response:
 def list_changes() -> Response:
     """List what was changed by whom, newest first; `next` is the cursor of the following page."""
     query = read_query(answers.AuditQuery)
-    found = services().store.read(audit.page, **asdict(query))
+    asked = asdict(query)
+    found = services().store.read(audit.page, begins_with=asked.pop("action"), **asked)
     following = found[-1].id if len(found) == query.limit else None
     return answer({"data": found, "next": following})

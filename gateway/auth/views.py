@@ -6,7 +6,7 @@ import ipaddress
 from http import HTTPStatus
 from typing import Any
 
-from flask import Response, abort, redirect, render_template, request, session, url_for
+from flask import Response, abort, flash, redirect, render_template, request, session, url_for
 from flask_login import current_user
 from flask_wtf import FlaskForm
 from werkzeug.wrappers import Response as AnyResponse
@@ -14,16 +14,15 @@ from wtforms import HiddenField, StringField, SubmitField
 from wtforms.validators import InputRequired, Length
 
 from gateway.auth import accounts, bp
-from gateway.core.admin import Admin
 from gateway.errors import GatewayError, InvalidRequest, RateLimited
-from gateway.management.admins import CodeNeeded, LoginExpired, is_first_password
+from gateway.management.admins import CodeNeeded, Login, LoginExpired, is_first_password
 from gateway.web import language
 from gateway.web.context import actor, services
 from gateway.web.cookies import forget_account
 from gateway.web.errors import answer_with_pages
 from gateway.web.passwords import code_field, known_password, new_password, repeated
 from gateway.web.security import comes_from_elsewhere, safe_next, to_page
-from gateway.web.words import _, _l, translated
+from gateway.web.words import _, _l, ngettext, translated
 
 OPEN = frozenset({"auth.login", "auth.code", "auth.logout", "auth.preferences"})
 """Views that answer without an account."""
@@ -50,13 +49,12 @@ class LoginForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF ships no types
 
 
 class CodeForm(FlaskForm):  # type: ignore[misc]  # as above
-    """The second factor."""
+    """The second factor: a code of the authenticator, or a recovery code."""
 
     code = code_field(
         _l("Code"),
-        _l("The six digits your authenticator app shows for this gateway."),
+        _l("The six digits your authenticator app shows, or one of your recovery codes."),
         autofocus=True,
-        maxlength=9,
     )
     next = HiddenField()
     submit = SubmitField(_l("Continue"))
@@ -92,7 +90,7 @@ def login() -> AnyResponse | str | tuple[str, int]:
     form = LoginForm(data={"next": target})
     if form.validate_on_submit():
         try:
-            signed_in = services().admins.login(
+            login = services().admins.login(
                 form.username.data, form.password.data, is_local=_is_near(), **_from()
             )
         except CodeNeeded as needed:
@@ -101,7 +99,7 @@ def login() -> AnyResponse | str | tuple[str, int]:
         except GatewayError as error:
             body = render_template("auth/login.html", form=form, refusal=translated(error.message))
             return body, error.status if isinstance(error, RateLimited) else HTTPStatus.OK
-        return _enter(*signed_in, target)
+        return _enter(login, target)
     ended = "_user_id" in session
     return render_template(
         "auth/login.html", form=form, ended=ended, defaults_in_use=_defaults_in_use()
@@ -116,14 +114,14 @@ def code() -> AnyResponse | str:
         return to_page("auth.login")
     if form.validate_on_submit():
         try:
-            signed_in = services().admins.finish_login(session[_PENDING], form.code.data, **_from())
+            login = services().admins.finish_login(session[_PENDING], form.code.data, **_from())
         except LoginExpired as error:
             del session[_PENDING]
             return to_page("auth.login", translated(error.message), "warning")
         except GatewayError as error:
             refusal = translated(error.message)
         else:
-            return _enter(*signed_in, _target())
+            return _enter(login, _target())
     return render_template("auth/code.html", form=form, refusal=refusal)
 
 
@@ -147,7 +145,7 @@ def password() -> AnyResponse | str:
         try:
             first = is_first_password(current_user.admin)
             admins.choose_password(current_user.id, form.password.data, actor())
-            admin, secret = admins.login(
+            login = admins.login(
                 current_user.username, form.password.data, is_local=_is_near(), **_from()
             )
         except InvalidRequest as error:
@@ -159,9 +157,10 @@ def password() -> AnyResponse | str:
             forget_account()
             return to_page("auth.login", _("The password is set. Sign in with it."))
         else:
-            accounts.enter(admin, secret)
+            accounts.enter(login.admin, login.secret)
             return to_page("admin.welcome" if first else "admin.now")
-    return render_template("auth/password.html", form=form)
+    is_first = is_first_password(current_user.admin)
+    return render_template("auth/password.html", form=form, is_first=is_first)
 
 
 @bp.post("/preferences")
@@ -177,9 +176,16 @@ def preferences() -> AnyResponse:
     return redirect(_target(), 303)
 
 
-def _enter(admin: Admin, secret: str, target: str) -> AnyResponse:
-    accounts.enter(admin, secret)
-    return redirect(url_for("auth.password") if admin.must_change_password else target, 303)
+def _enter(login: Login, target: str) -> AnyResponse:
+    accounts.enter(login.admin, login.secret)
+    if login.failed_before:
+        words = ngettext(
+            "%(num)d failed attempt since your last sign-in.",
+            "%(num)d failed attempts since your last sign-in.",
+            login.failed_before,
+        )
+        flash(words, "warning")
+    return redirect(url_for("auth.password") if login.admin.must_change_password else target, 303)
 
 
 def _from() -> dict[str, Any]:

@@ -39,6 +39,8 @@ _ROOT: Final = (
     "think", "format", "keep_alive", "truncate", "shift", "raw", "logprobs", "top_logprobs",
 )  # fmt: skip
 _NAMES: Final = (*_ROOT, *OPTIONS, *(name for name in KEYS if name not in {*_ROOT, *OPTIONS}))
+_OWN: Final = frozenset(KEYS) - {*_ROOT, *OPTIONS}
+"""What the gateway follows itself and does not send."""
 _MAX_WORD: Final = 24
 _as_stored: Final = json.JSONEncoder(default=str).encode
 _MAX_NAME: Final = 128
@@ -77,12 +79,13 @@ def explain(prepared: PreparedCall, sent: Sent | None) -> dict[str, Json]:
 
 
 def params_of(prepared: PreparedCall, sent: Sent | None) -> dict[str, list[Json]]:
-    """Return the known parameters in force as name → [value, layer]. A value is None where it is
-    not sent to Ollama, a layer "" where nobody said it."""
+    """Return the known parameters in force as name → [value, layer]. A value is None where it was
+    for Ollama and is not sent, a layer "" where nobody said it."""
     if sent is None:
         values = _values(prepared.request, 0)
     else:
         prepared, values = sent.prepared, _values(sent.request, sent.choice)
+    values |= _followed(prepared)
     layers = prepared.provenance
     found = {
         name: [values.get(name), layers.get(name, "")]
@@ -102,7 +105,7 @@ def header_of(params: Mapping[str, Sequence[Json]]) -> str:
     most MAX_CHARS."""
     found, room = [], MAX_CHARS
     for name, (value, layer) in params.items():
-        if value is None:
+        if value is None or name in _OWN:
             continue
         entry = f"{name}={_word(value)}" + (f" ({layer})" if layer else "")
         room -= len(entry) + len(", ")
@@ -145,6 +148,15 @@ def _values(request: Sendable, choice: int) -> dict[str, Json]:
     if request.params.raw is not None:
         values["raw"] = request.params.raw
     return values
+
+
+def _followed(prepared: PreparedCall) -> dict[str, Json]:
+    """Return what the gateway follows itself, texts by their size."""
+    return {
+        name: _shown(value) if KEYS[name].kind == "text" else value
+        for name, value in prepared.said.items()
+        if name in _OWN
+    }
 
 
 def _shown(value: Json) -> Json:

@@ -21,6 +21,7 @@ from gateway.core.chat import (
     CompletionRequest,
     DecisionRequest,
     EmbedRequest,
+    Json,
     Message,
     Request,
 )
@@ -60,8 +61,8 @@ class PreparedCall:
     first record, `may_be_pinned` that no admin said how long the model stays in memory after a
     call. `run` runs what reads or writes all of the request, `most_tokens` is what a budget leaves
     for each choice, 0 where none bounds it. `context_policy`, `context_steps` and
-    `context_cap` (0: none) decide the window (`policy/context.py`). `provenance` and `changes` are
-    those of `apply.Applied`.
+    `context_cap` (0: none) decide the window (`policy/context.py`). `said`, `provenance` and
+    `changes` are those of `apply.Applied`.
     """
 
     call: Call
@@ -82,6 +83,7 @@ class PreparedCall:
     context_steps: tuple[int, ...] = ()
     context_cap: int = 0
     ignored: tuple[str, ...] = ()
+    said: Mapping[str, Json] = field(default_factory=lambda: EMPTY)
     provenance: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     changes: tuple[apply.Change, ...] = ()
     alias: Alias | None = None
@@ -177,6 +179,7 @@ class Preparer:
             timeout_ms=applied.timeout_ms,
             may_be_pinned=applied.provenance.get("keep_alive", "request") == "request",
             ignored=applied.ignored,
+            said=applied.said,
             provenance=applied.provenance,
             changes=applied.changes,
             run=run,
@@ -259,6 +262,7 @@ class Preparer:
             context_steps=applied.context_steps,
             context_cap=applied.max_num_ctx or model.context_tokens or 0,
             ignored=(*left_out, *applied.ignored),
+            said=applied.said,
             provenance=applied.provenance,
             changes=applied.changes,
             run=run,

@@ -36,7 +36,11 @@ def create_account(username: str, role: Role, password_stdin: bool) -> None:
 @click.argument("username")
 @click.option("--password-stdin", is_flag=True, help="Read the password from a pipe.")
 @click.option("--must-change", is_flag=True, help="Have it changed at the next login.")
-@click.option("--disable-two-factor", is_flag=True, help="For a lost authenticator.")
+@click.option(
+    "--disable-two-factor",
+    is_flag=True,
+    help="For a lost authenticator without recovery codes left.",
+)
 def set_password(
     username: str, password_stdin: bool, must_change: bool, disable_two_factor: bool
 ) -> None:
@@ -47,7 +51,7 @@ def set_password(
         raise NotFound(f"There is no account '{username}'.")
     admins.set_password(admin.id, _password(password_stdin), OPERATOR, must_change=must_change)
     if disable_two_factor:
-        admins.disable_totp(admin.id, OPERATOR)
+        admins.two_factor.disable(admin.id, OPERATOR)
     click.echo(f"The password of {admin.username} was set; all its logins have ended.")
 
 

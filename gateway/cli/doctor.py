@@ -125,6 +125,11 @@ def _contents(settings: Settings, attempts: Servers | None) -> Iterator[Finding]
         with database.read() as session:
             session.execute(text("SELECT 1"))
             accounts = admins.all_admins(session)
+            locked_in = [
+                admin.username
+                for admin in accounts
+                if admin.totp_enabled and not admins.recovery_codes_left(session, admin.id)
+            ]
             known = servers.all_servers(session)
             models = catalog.all_models(session)
             key_count = key_queries.count(session, datetime.now(UTC))
@@ -136,6 +141,13 @@ def _contents(settings: Settings, attempts: Servers | None) -> Iterator[Finding]
     if any(is_first_password(admin) for admin in accounts):
         yield Finding(
             "odd", "accounts", "the first password was never changed", "log in and choose your own"
+        )
+    if locked_in:
+        yield Finding(
+            "odd",
+            "accounts",
+            f"two-factor without recovery codes: {', '.join(locked_in[:5])}",
+            "make new codes in the console, Settings > Security",
         )
     owners = sum(admin.role == "owner" and admin.enabled for admin in accounts)
     yield Finding(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
 
 from gateway.core.chat import EMPTY, Json
 
@@ -32,6 +32,31 @@ class Actor:
     ip: str = ""
 
 
+AuditAction: TypeAlias = Literal[
+    "admin.create", "admin.delete", "admin.seed", "admin.update",
+    "backup.download", "backup.failed", "backup.made",
+    "call.cancel",
+    "key.create", "key.delete", "key.disable", "key.enable", "key.import", "key.revoke",
+    "key.rotate", "key.update",
+    "login", "login.code_failed", "login.failed",
+    "model.copy", "model.delete", "model.disable", "model.enable", "model.forget", "model.import",
+    "model.load", "model.load_cancel", "model.pull", "model.pull_cancel", "model.unload",
+    "model.unpin", "model.update",
+    "password.change", "password.set",
+    "recovery_codes.create", "recovery_codes.use",
+    "server.create", "server.delete", "server.import", "server.seed", "server.update",
+    "session.end",
+    "settings.import", "settings.update",
+    "token.create", "token.revoke",
+    "totp.disable", "totp.enable",
+]  # fmt: skip
+"""What the audit log says was done."""
+AUDIT_ACTIONS: Final[tuple[AuditAction, ...]] = get_args(AuditAction)
+AuditKind: TypeAlias = Literal[
+    "admin", "admin_token", "backup", "call", "key", "model", "server", "settings"
+]
+AUDIT_KINDS: Final[tuple[AuditKind, ...]] = get_args(AuditKind)
+"""What it was done to."""
 SYSTEM = Actor("system", "gateway")
 CLI = Actor("cli", "command line")
 

@@ -9,7 +9,9 @@ stored: 256 random bits need no slow hash.
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import re
 import zlib
 from collections.abc import Callable
 
@@ -19,6 +21,8 @@ _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _BODY = 43
 _CHECK = 6
 _SHOWN = 2
+_RECOVERY_BYTES = 10
+_RECOVERY_CODE = re.compile(r"[a-z2-7]{16}")
 
 
 def new_secret(prefix: str, random_bytes: Callable[[int], bytes]) -> str:
@@ -42,6 +46,20 @@ def is_well_formed(secret: str, prefix: str) -> bool:
 def digest(secret: str) -> bytes:
     """Return what is stored of a secret: its SHA-256."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
+
+
+def new_recovery_code(random_bytes: Callable[[int], bytes]) -> str:
+    """Return a code of 80 random bits that people can type: four times four letters and digits,
+    of which none looks like another (base32); `random_bytes` is `secrets.token_bytes`."""
+    letters = base64.b32encode(random_bytes(_RECOVERY_BYTES)).decode().lower()
+    return "-".join(letters[at : at + 4] for at in range(0, len(letters), 4))
+
+
+def recovery_digest(code: str) -> bytes | None:
+    """Return what is stored of a recovery code, typed in whatever case and with or without its
+    hyphens; None for what cannot be one."""
+    letters = code.replace("-", "").replace(" ", "").lower()
+    return digest(letters) if _RECOVERY_CODE.fullmatch(letters) else None
 
 
 def shown_prefix(secret: str) -> str:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.orm import Session
 
-from gateway.core.admin import Actor, Admin, AdminToken, Role, role_allows
+from gateway.core.admin import Actor, Admin, AdminToken, AuditAction, Role, role_allows
 from gateway.core.chat import Json
 from gateway.core.secrets import (
     TOKEN_PREFIX,
@@ -46,8 +46,19 @@ class Accounts:
         """Return the account of this name."""
         return self.store.read(admins.find_by_name, username)
 
+    def is_last_owner(self, admin: Admin) -> bool:
+        """Return whether nobody else is an owner who can log in."""
+        owners = self.store.read(admins.active_owners)
+        return owners == 1 and admin.role == "owner" and admin.enabled
+
     def create(
-        self, username: str, password: str, role: Role, actor: Actor, *, must_change: bool = True
+        self,
+        username: str,
+        password: str,
+        role: Role,
+        actor: Actor,
+        *,
+        must_change: bool = True,
     ) -> Admin:
         """Make an account. Raises InvalidRequest with the field in `param`."""
         said = convert.read({"username": username, "role": role}, AccountFields)
@@ -110,7 +121,12 @@ class Accounts:
         return self.store.write(change)
 
     def _record(
-        self, session: Session, actor: Actor, word: str, before: Admin | None, after: Admin | None
+        self,
+        session: Session,
+        actor: Actor,
+        word: AuditAction,
+        before: Admin | None,
+        after: Admin | None,
     ) -> None:
         now = self.now()
         audit.change(session, actor, word, before, after, now=now, topics=("admins",))
@@ -191,7 +207,15 @@ class Tokens:
 
         return self.store.write(change)
 
-    def _record(self, session: Session, actor: Actor, word: str, token: AdminToken) -> None:
-        now, kind = self.now(), "admin_token"
+    def _record(self, session: Session, actor: Actor, word: AuditAction, token: AdminToken) -> None:
         facts = {"name": token.name, "role": token.role, "prefix": token.prefix}
-        audit.record(session, actor, word, kind, token.id, token.name, now=now, after=facts)
+        audit.record(
+            session,
+            actor,
+            word,
+            "admin_token",
+            token.id,
+            token.name,
+            now=self.now(),
+            after=facts,
+        )

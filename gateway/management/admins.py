@@ -16,16 +16,17 @@ import secrets
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
-import pyotp
 from sqlalchemy.orm import Session
 
-from gateway.core.admin import Actor, Admin, AdminSession
+from gateway.core.admin import Actor, Admin, AdminSession, AuditAction
 from gateway.core.passwords import MAX_LENGTH, problem
 from gateway.core.secrets import digest
 from gateway.errors import Forbidden, InvalidRequest, Message, Unauthenticated
 from gateway.limits.login_attempts import Attempt, LoginAttempts, attempt
 from gateway.management.accounts import Accounts, Tokens
+from gateway.management.two_factor import WRONG_CODE, TwoFactor
 from gateway.runtime.database import Store
 from gateway.runtime.tasks import run_blocking
 from gateway.store import admins, audit, passwords
@@ -37,9 +38,7 @@ IDLE = timedelta(hours=24)
 LONGEST = timedelta(days=30)
 CODE_WITHIN = timedelta(minutes=5)
 WRONG = Message("The name or the password is wrong.")
-WRONG_CODE = Message("The code is wrong or was used. Check the clock of your device.")
 _SEEN_EVERY = timedelta(minutes=1)
-_STEP_S = 30
 
 
 class LoginRefused(Unauthenticated):
@@ -68,8 +67,17 @@ class LoginExpired(Unauthenticated):
         super().__init__(Message("That took too long. Sign in again."))
 
 
+class Login(NamedTuple):
+    """A login that succeeded: the account, the secret for the browser's cookie, and how many logins
+    of the account failed since the last good one."""
+
+    admin: Admin
+    secret: str
+    failed_before: int
+
+
 class Admins:
-    """Logins, sessions, passwords, second factors; `accounts` and `tokens` manage the rest."""
+    """Logins, sessions, passwords; `accounts`, `two_factor` and `tokens` manage the rest."""
 
     def __init__(
         self,
@@ -84,6 +92,7 @@ class Admins:
         self._attempts = LoginAttempts(store, now)
         self.accounts = Accounts(store, self.hashed, now=now)
         self.tokens = Tokens(store, now=now)
+        self.two_factor = TwoFactor(store, now)
 
     def login(
         self,
@@ -94,8 +103,8 @@ class Admins:
         ip: str = "",
         user_agent: str = "",
         device: tuple[int, str] | None = None,
-    ) -> tuple[Admin, str]:
-        """Check a login; return the account and the secret for the browser's cookie.
+    ) -> Login:
+        """Check a name and a password.
 
         `is_local`: the caller sits on this machine or a private network, by an address we can
         trust; only from there the first password (of the installation) is accepted. `device`: the
@@ -107,7 +116,7 @@ class Admins:
         self._attempts.check(tried)
         right = self.is_password_of(admin, password, tried)
         if admin is None or not right or not admin.enabled:
-            self._attempts.failed(tried)
+            self._failed("login.failed", admin, tried)
             raise LoginRefused(WRONG)
         if is_first_password(admin) and not is_local:
             raise Forbidden(
@@ -123,7 +132,7 @@ class Admins:
         needs_code = admin.totp_enabled
         begun = self._start(admin, ip, user_agent, tried, fresh=fresh, needs_code=needs_code)
         if needs_code:
-            raise CodeNeeded(begun[1])
+            raise CodeNeeded(begun.secret)
         return begun
 
     def finish_login(
@@ -134,9 +143,9 @@ class Admins:
         ip: str = "",
         user_agent: str = "",
         device: tuple[int, str] | None = None,
-    ) -> tuple[Admin, str]:
+    ) -> Login:
         """Check the second factor of the login that `CodeNeeded.secret` stands for, which is good
-        for CODE_WITHIN and one right code; return as `login` does.
+        for CODE_WITHIN and one right code, of the authenticator or for recovery.
 
         Raises LoginExpired, LoginRefused, RateLimited.
         """
@@ -146,9 +155,8 @@ class Admins:
         admin, _pending = found
         tried = _attempt(admin, admin.username, ip, device)
         self._attempts.check(tried)
-        step = self._matching_step(admin.totp_secret, code)
-        if step is None or not self._store.write(admins.take_totp_step, admin.id, step):
-            self._attempts.failed(tried)
+        if not self.two_factor.use(admin, code, ip):
+            self._failed("login.code_failed", admin, tried)
             raise LoginRefused(WRONG_CODE)
         return self._start(admin, ip, user_agent, tried, ends=digest(secret))
 
@@ -218,47 +226,6 @@ class Admins:
         admin = self._store.read(admins.get, admin_id)
         return self._set_password(admin, new, actor, "password.set", must_change=must_change)
 
-    def begin_totp(self, admin_id: int) -> tuple[str, str]:
-        """Return a new second-factor secret, not yet in force, and its otpauth: address."""
-        secret = pyotp.random_base32()
-
-        def change(session: Session) -> Admin:
-            admin = admins.get(session, admin_id)
-            if admin.totp_enabled:
-                raise InvalidRequest("The second factor is already on.", param="code")
-            return admins.save(session, replace(admin, totp_secret=secret))
-
-        admin = self._store.write(change)
-        address = pyotp.TOTP(secret).provisioning_uri(
-            name=admin.username, issuer_name="Ollama2OpenAI"
-        )
-        return secret, str(address)
-
-    def confirm_totp(self, admin_id: int, code: str, actor: Actor) -> Admin:
-        """Switch the second factor on, once a code proves it works. Raises InvalidRequest."""
-
-        def change(session: Session) -> Admin:
-            admin = admins.get(session, admin_id)
-            step = self._matching_step(admin.totp_secret, code) if admin.totp_secret else None
-            if step is None or not admins.take_totp_step(session, admin_id, step):
-                raise InvalidRequest(WRONG_CODE, param="code")
-            saved = admins.save(session, replace(admin, totp_enabled=True))
-            self._record(session, actor, "totp.enable", saved, admin)
-            return saved
-
-        return self._store.write(change)
-
-    def disable_totp(self, admin_id: int, actor: Actor) -> Admin:
-        """Switch the second factor off (the admin after a password check, or an owner)."""
-
-        def change(session: Session) -> Admin:
-            admin = admins.get(session, admin_id)
-            saved = admins.save(session, replace(admin, totp_enabled=False, totp_secret=""))
-            self._record(session, actor, "totp.disable", saved, admin)
-            return saved
-
-        return self._store.write(change)
-
     def hashed(self, password: str, username: str) -> str:
         """Check a new password and give its hash. Raises InvalidRequest."""
         wrong = problem(password, username)
@@ -280,17 +247,15 @@ class Admins:
         with self._attempts.turn(network, is_known=is_known):
             return run_blocking(passwords.verify, stored, password)
 
-    def _matching_step(self, secret: str, code: str) -> int | None:
-        """Return the 30 s step whose code this is: the present one or a neighbour."""
-        digits = code.replace(" ", "")
-        if len(digits) != 6 or not digits.isdigit() or not digits.isascii():
-            return None
-        totp = pyotp.TOTP(secret)
-        present = int(self._now().timestamp()) // _STEP_S
-        for step in (present, present - 1, present + 1):
-            if secrets.compare_digest(totp.generate_otp(step), digits):
-                return step
-        return None
+    def _failed(
+        self,
+        action: audit.FailedLogin,
+        admin: Admin | None,
+        tried: Attempt,
+    ) -> None:
+        """Count a failed login against who tries, and record it."""
+        self._attempts.failed(tried)
+        self._store.write(audit.failed_login, action, admin, tried.address, now=self._now())
 
     def _start(
         self,
@@ -302,13 +267,13 @@ class Admins:
         fresh: str = "",
         needs_code: bool = False,
         ends: bytes | None = None,
-    ) -> tuple[Admin, str]:
+    ) -> Login:
         """Store a login, `needs_code` one that waits for its second factor; `ends` is the digest of
         the one that waited."""
         secret, now = self._new_secret(), self._now()
 
-        def change(session: Session) -> Admin:
-            current = _unchanged(session, admin)
+        def change(session: Session) -> Login:
+            current, failed = _unchanged(session, admin), 0
             if current is None:
                 raise LoginRefused(WRONG)
             if ends is not None and not admins.end_sessions(session, digest=ends):
@@ -317,6 +282,7 @@ class Admins:
             if not needs_code:
                 current = replace(current, last_login_at=now, last_login_ip=ip[:64])
                 admins.clear_failures(session, list(tried.subjects))
+                failed = admins.take_failed_logins(session, current.id)
                 actor = Actor("admin", current.username, current.id, current.role, ip)
                 self._record(session, actor, "login", current)
             saved = admins.save(session, current)
@@ -330,16 +296,16 @@ class Admins:
                 user_agent=user_agent,
                 pending=needs_code,
             )
-            return saved
+            return Login(saved, secret, failed)
 
-        return self._store.write(change), secret
+        return self._store.write(change)
 
     def _set_password(
         self,
         admin: Admin,
         new: str,
         actor: Actor,
-        word: str,
+        word: AuditAction,
         *,
         must_change: bool,
         only_if_unchanged: bool = False,
@@ -367,14 +333,9 @@ class Admins:
 
         return self._store.write(change)
 
-    def _record(
-        self, session: Session, actor: Actor, word: str, admin: Admin, before: Admin | None = None
-    ) -> None:
-        """Record what was done to an account, and with `before` what changed of it."""
-        now = self._now()
-        if before is not None:
-            return audit.change(session, actor, word, before, admin, now=now)
-        return audit.record(session, actor, word, "admin", admin.id, admin.username, now=now)
+    def _record(self, session: Session, actor: Actor, word: AuditAction, admin: Admin) -> None:
+        """Record what was done to an account."""
+        audit.record(session, actor, word, "admin", admin.id, admin.username, now=self._now())
 
 
 def is_first_password(admin: Admin) -> bool:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -231,9 +231,9 @@ class _Import:
         if not server.name or not server.url:
             raise InvalidRequest("a server needs a name and a url")
         if before is None:
-            self._note("server", None, servers.insert(self.session, server, self.now))
+            self._note("server.import", None, servers.insert(self.session, server, self.now))
         elif server != before:
-            self._note("server", before, servers.save(self.session, server))
+            self._note("server.import", before, servers.save(self.session, server))
 
     def _model(self, raw: Mapping[str, Json]) -> None:
         model_id, is_new = catalog.ensure(self.session, _canonical(raw.get("name")), self.now)
@@ -280,7 +280,7 @@ class _Import:
             key = replace(key, revoked_at=origin["revoked_at"])
         if before is not None:
             if key != before:
-                self._note("key", before, keys.save(self.session, key))
+                self._note("key.import", before, keys.save(self.session, key))
             return
         digest = origin.pop("digest", None)
         if digest is None:
@@ -291,7 +291,7 @@ class _Import:
             )
         known = {name: value for name, value in origin.items() if value is not None}
         stored = keys.insert(self.session, replace(key, **known), digest)
-        self._note("key", None, stored)
+        self._note("key.import", None, stored)
 
     def _known_key(self, raw: Mapping[str, Json], origin: Mapping[str, Any]) -> Key | None:
         if origin.get("digest") is not None:
@@ -304,14 +304,18 @@ class _Import:
             rows = [row for row in rows if row.name == raw.get("name")]
         return value_of(rows[0], Key) if len(rows) == 1 else None
 
-    def _note(self, kind: str, before: Server | Key | None, after: Server | Key) -> None:
+    def _note(
+        self,
+        action: Literal["key.import", "server.import"],
+        before: Server | Key | None,
+        after: Server | Key,
+    ) -> None:
+        kind = action.partition(".")[0]
         old = {} if before is None else plain(before)
         word = "add" if before is None else "change"
         self._changes.append(Change(kind, after.name, word, old, plain(after)))
         topics: tuple[versions.Topic, ...] = ("keys",) if kind == "key" else ("servers", "models")
-        audit.change(
-            self.session, self.actor, f"{kind}.import", before, after, now=self.now, topics=topics
-        )
+        audit.change(self.session, self.actor, action, before, after, now=self.now, topics=topics)
 
 
 def _checked(document: Json) -> Mapping[str, Json]:

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from sqlalchemy.orm import Session
 
-from gateway.core.admin import Actor
+from gateway.core.admin import Actor, AuditAction
 from gateway.core.chat import Json
 from gateway.core.secrets import KEY_PREFIX, digest, new_secret, shown_end, shown_prefix
 from gateway.dialects import SCOPES
@@ -117,7 +117,7 @@ class Keys:
 
     def enable(self, key_ids: Iterable[int], enabled: bool, actor: Actor) -> list[Key]:
         """Switch keys on or off together. Raises NotFound."""
-        word = "key.enable" if enabled else "key.disable"
+        word: AuditAction = "key.enable" if enabled else "key.disable"
         return self._change(key_ids, word, actor, lambda _, key: replace(key, enabled=enabled))
 
     def delete(self, key_id: int, actor: Actor) -> None:
@@ -143,7 +143,12 @@ class Keys:
         return self.store.read(key_queries.search, self.now(), text, limit=limit, offset=offset)
 
     def _record(
-        self, session: Session, actor: Actor, word: str, before: Key | None, after: Key | None
+        self,
+        session: Session,
+        actor: Actor,
+        word: AuditAction,
+        before: Key | None,
+        after: Key | None,
     ) -> None:
         audit.change(session, actor, word, before, after, now=self.now(), topics=("keys",))
 
@@ -155,7 +160,7 @@ class Keys:
     def _change(
         self,
         key_ids: Iterable[int],
-        word: str,
+        word: AuditAction,
         actor: Actor,
         changes: Callable[[Session, Key], Key],
     ) -> list[Key]:

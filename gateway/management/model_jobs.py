@@ -19,7 +19,7 @@ from typing import Any, Final
 import orjson
 from sqlalchemy.orm import Session
 
-from gateway.core.admin import Actor
+from gateway.core.admin import Actor, AuditAction
 from gateway.errors import Forbidden, GatewayError, Message
 from gateway.management.model_operations import client_of, in_words, record, valid_name
 from gateway.ollama.capabilities import Progress, read_progress
@@ -40,7 +40,16 @@ LOOK_S: Final = 2.0
 GB: Final = 10**9
 STALE: Final = timedelta(seconds=15)
 IDLE_S: Final = 300.0
-_AUDITED: Final[Mapping[pulls.Kind, str]] = {"pull": "pull", "load": "load", "pin": "load"}
+_STARTED: Final[Mapping[pulls.Kind, AuditAction]] = {
+    "pull": "model.pull",
+    "load": "model.load",
+    "pin": "model.load",
+}
+_CANCELLED: Final[Mapping[pulls.Kind, AuditAction]] = {
+    "pull": "model.pull_cancel",
+    "load": "model.load_cancel",
+    "pin": "model.load_cancel",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +125,7 @@ class ModelJobs:
                 )
                 jobs.append(job)
                 if is_new:
-                    record(session, actor, f"model.{_AUDITED[kind]}", name, server_id, now)
+                    record(session, actor, _STARTED[kind], name, server_id, now)
             return jobs
 
         jobs = self.store.write(write)
@@ -155,8 +164,7 @@ class ModelJobs:
         def write(session: Session) -> Job:
             pulls.get(session, job_id, kind)
             job = pulls.request_cancel(session, job_id, now)
-            action = f"model.{_AUDITED[job.kind]}_cancel"
-            record(session, actor, action, job.model, job.server_id, now)
+            record(session, actor, _CANCELLED[job.kind], job.model, job.server_id, now)
             return job
 
         job = self.store.write(write)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy.orm import Session
 
-from gateway.core.admin import Actor
+from gateway.core.admin import Actor, AuditAction
 from gateway.errors import GatewayError, InvalidRequest, Message, ModelNotFound
 from gateway.ollama.client import OllamaClient
 from gateway.policy import names
@@ -121,7 +121,7 @@ class Operations:
         server_ids: Sequence[int],
         act: Callable[[OllamaClient], None],
         actor: Actor,
-        action: str,
+        action: AuditAction,
         name: str,
         *,
         changes_list: bool = True,
@@ -202,7 +202,7 @@ def in_words(error: GatewayError) -> str:
 
 
 def record(
-    session: Session, actor: Actor, action: str, name: str, server_id: int, now: datetime
+    session: Session, actor: Actor, action: AuditAction, name: str, server_id: int, now: datetime
 ) -> None:
     """Write an operation on a server to the audit log."""
     audit.record(

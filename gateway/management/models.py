@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy.orm import Session
 
-from gateway.core.admin import Actor
+from gateway.core.admin import Actor, AuditAction
 from gateway.core.catalog import Model
 from gateway.core.chat import Json
 from gateway.errors import InvalidRequest, Message
@@ -46,7 +46,7 @@ class Models:
 
     def enable(self, model_ids: Iterable[int], enabled: bool, actor: Actor) -> None:
         """Enable or disable models together. Raises NotFound."""
-        word = "model.enable" if enabled else "model.disable"
+        word: AuditAction = "model.enable" if enabled else "model.disable"
         self._change(dict.fromkeys(model_ids), {"enabled": enabled}, word, actor)
 
     def forget(self, model_id: int, actor: Actor) -> None:
@@ -65,7 +65,7 @@ class Models:
         self,
         model_ids: Iterable[int],
         raw: Mapping[str, Json],
-        word: str,
+        word: AuditAction,
         actor: Actor,
         note: str = "",
     ) -> list[Model]:
@@ -101,7 +101,7 @@ def save(
     model_id: int,
     changes: Mapping[str, Any],
     actor: Actor,
-    word: str,
+    word: AuditAction,
     now: datetime,
     note: str = "",
 ) -> tuple[ModelFields, ModelFields]:
@@ -130,7 +130,7 @@ def _check_steps(session: Session, model_id: int, wanted: ModelFields) -> None:
 def _record(
     session: Session,
     actor: Actor,
-    word: str,
+    word: AuditAction,
     before: ModelFields,
     after: ModelFields | None,
     now: datetime,

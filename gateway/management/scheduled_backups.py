@@ -12,9 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Final
 
 from gateway.config import Settings
-from gateway.core.admin import SYSTEM
+from gateway.core.admin import SYSTEM, AuditAction
 from gateway.management import backup
 from gateway.runtime.database import Store
 from gateway.runtime.tasks import run_blocking
@@ -25,8 +26,8 @@ from gateway.store.coordination import workers
 log = logging.getLogger(__name__)
 
 FOLDER = "backups"
-MADE = "backup.made"
-FAILED = "backup.failed"
+MADE: Final = "backup.made"
+FAILED: Final = "backup.failed"
 _JOB = "backup"
 _RETRY = timedelta(hours=1)
 """How soon one that failed is tried again."""
@@ -110,7 +111,7 @@ class ScheduledBackups:
             raise
         return path
 
-    def _record(self, action: str, name: str, after: dict[str, object]) -> None:
+    def _record(self, action: AuditAction, name: str, after: dict[str, object]) -> None:
         self.store.write(
             lambda session: audit.record(
                 session, SYSTEM, action, "backup", "", name, now=self.now(), after=after

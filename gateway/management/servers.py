@@ -15,7 +15,7 @@ from typing import Final
 
 from sqlalchemy.orm import Session
 
-from gateway.core.admin import Actor
+from gateway.core.admin import Actor, AuditAction
 from gateway.core.chat import Json
 from gateway.errors import GatewayError, InvalidRequest, Message
 from gateway.ollama import nearby, server_url
@@ -173,7 +173,7 @@ def changed(server: Server, raw: Mapping[str, Json]) -> Server:
 def _record(
     session: Session,
     actor: Actor,
-    word: str,
+    word: AuditAction,
     before: Server | None,
     after: Server | None,
     now: datetime,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,6 +22,7 @@ from gateway.store.tables import (
     AccountSessionRow,
     AdminTokenRow,
     LoginFailureRow,
+    RecoveryCodeRow,
     SpentSecretRow,
 )
 
@@ -70,10 +72,36 @@ def active_owners(session: Session) -> int:
     return session.scalar(query) or 0
 
 
+def take_failed_logins(session: Session, admin_id: int) -> int:
+    """Return how many logins of an account failed since the last good one, and count anew."""
+    row = _row(session, admin_id)
+    failed, row.failed_logins = row.failed_logins, 0
+    return failed
+
+
 def take_totp_step(session: Session, admin_id: int, step: int) -> bool:
     """Use up a 30 s step for a code; False if it, or a later one, was used before."""
     unused = (AccountRow.id == admin_id) & (AccountRow.totp_last_step < step)
     return bool(changed(session, update(AccountRow).where(unused).values(totp_last_step=step)))
+
+
+def replace_recovery_codes(session: Session, admin_id: int, digests: Sequence[bytes]) -> None:
+    """Store the digests of an account's recovery codes in the place of those before."""
+    session.execute(sql_delete(RecoveryCodeRow).where(RecoveryCodeRow.account_id == admin_id))
+    session.add_all(RecoveryCodeRow(account_id=admin_id, digest=one) for one in digests)
+    session.flush()
+
+
+def take_recovery_code(session: Session, admin_id: int, digest: bytes) -> bool:
+    """Use up a recovery code; False if the account has none with this digest."""
+    meant = (RecoveryCodeRow.account_id == admin_id) & (RecoveryCodeRow.digest == digest)
+    return bool(changed(session, sql_delete(RecoveryCodeRow).where(meant)))
+
+
+def recovery_codes_left(session: Session, admin_id: int) -> int:
+    """Return how many recovery codes of an account were not used yet."""
+    query = select(func.count()).where(RecoveryCodeRow.account_id == admin_id)
+    return session.scalar(query) or 0
 
 
 def start_session(

@@ -30,7 +30,7 @@ def new_password(label: str, **marks: object) -> PasswordField:
 def repeated(field: str) -> PasswordField:
     """Return the field for the same password as in `field` again."""
     return PasswordField(
-        _l("The same again"),
+        _l("Confirm password"),
         validators=[
             InputRequired(_l("Type the password a second time.")),
             EqualTo(field, _l("The two passwords differ.")),
@@ -40,10 +40,11 @@ def repeated(field: str) -> PasswordField:
 
 
 def code_field(label: str, description: str = "", **marks: object) -> StringField:
-    """Return the field for a code of an authenticator."""
+    """Return the field for a code of an authenticator, or where `marks` do not ask for digits for a
+    recovery code as well; `marks` are further attributes of the element."""
     return StringField(
         label,
-        validators=[InputRequired(_l("Type the code.")), Length(max=9)],
+        validators=[InputRequired(_l("Type the code.")), Length(max=40)],
         description=description,
-        render_kw={"autocomplete": "one-time-code", "inputmode": "numeric", **marks},
+        render_kw={"autocomplete": "one-time-code", "spellcheck": "false", **marks},
     )

@@ -66,6 +66,12 @@ def is_own_origin(origin: str, host: str) -> bool:
     return origin.partition("://")[2] == host
 
 
+def own_path(address: str | None) -> str | None:
+    """Return path and query of an address of this host, None for another's or none."""
+    rest = (address or "").partition("://")[2]
+    return rest.removeprefix(request.host) if rest.startswith(f"{request.host}/") else None
+
+
 def safe_next(target: str | None, default: str) -> str:
     """Return `target` if it is a path of ours, else `default`.
 

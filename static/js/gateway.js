@@ -1,5 +1,7 @@
 // Behaviour shared by every page. Each part looks for its own marks and does nothing without them.
 
+import { keepTyped } from "./typed.js";
+
 export const words = JSON.parse(document.getElementById("words")?.textContent ?? "{}");
 const meta = (name) => document.querySelector(`meta[name="${name}"]`)?.content ?? "";
 
@@ -278,4 +280,5 @@ clicks();
 forms();
 toasts();
 pieces();
+if (keepTyped()) toast(words.typed, "info");
 status();

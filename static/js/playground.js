@@ -137,7 +137,7 @@ class Card {
             "tr",
             {},
             element("td", { class: "font-monospace small" }, name),
-            element("td", { class: "font-monospace small" }, value === null ? "" : JSON.stringify(value)),
+            element("td", { class: "font-monospace small" }, value),
             element("td", {}, layer),
           ),
         );
@@ -203,8 +203,12 @@ async function run(model, messages, card) {
       signal: control.signal,
       credentials: "same-origin",
     });
+    if (answer.redirected) {
+      location.reload(); // the session ended: the page leads to the sign-in
+      return;
+    }
     if (!answer.ok || !answer.headers.get("content-type")?.startsWith("text/event-stream")) {
-      location.reload();
+      card.take({ type: "failed", status: answer.status, code: answer.statusText, message: words.refused });
       return;
     }
     const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();

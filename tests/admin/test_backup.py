@@ -143,7 +143,7 @@ def test_a_backup_is_a_whole_database(admin: Visitor, parts: Services, tmp_path:
     assert names == ["one"]
     assert "attachment" in answer.headers["Content-Disposition"]
     assert list(parts.config.data_dir.glob("backup-*")) == []
-    assert "backup.download" in admin.get("/admin/settings/audit").text
+    assert "downloaded a full backup" in admin.get("/admin/settings/audit").text
 
 
 def test_only_owners_take_the_whole_store(app: Flask, parts: Services) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+import pytest
 from flask import Flask
+from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Rule
 
-from gateway.admin import OWN_AFFAIRS
+from gateway.admin.read_only import OWN_AFFAIRS
 from gateway.auth.views import OPEN
 from gateway.web.context import Services
 from tests.admin.conftest import ACTOR, PASSWORD, Visitor, account
+from tests.admin.forms import Form, forms_of
 
 CONSOLE = ("admin.", "auth.")
 SAMPLES = {"int": "1", "default": "x"}
@@ -119,13 +122,96 @@ def test_a_viewer_sees_all_and_changes_nothing(app: Flask, parts: Services) -> N
     assert "btn btn-primary" not in vera.get("/admin/keys").text
 
 
+def _pages(app: Flask) -> list[str]:
+    """Give the addresses of pages, but for streams and files."""
+    found = [path for endpoint, path in rules(app, "GET") if endpoint.startswith("admin.")]
+    return [path for path in found if not re.search(r"events|export|configuration|json", path)]
+
+
+def _takes_a_form(app: Flask, path: str) -> bool:
+    try:
+        app.url_map.bind("localhost").match(path, method="POST")
+    except HTTPException:
+        return path == "/admin/welcome"
+    return True
+
+
+def _may_send(app: Flask, form: Form, page: str) -> bool:
+    path = (form.action or page).partition("?")[0]
+    endpoint, _ = app.url_map.bind("localhost").match(path, method="POST")
+    return endpoint in OWN_AFFAIRS or endpoint in {"auth.logout", "auth.preferences"}
+
+
+@pytest.mark.usefixtures("served")
+def test_a_viewer_finds_no_form_to_send_but_for_the_own_account(
+    app: Flask, parts: Services
+) -> None:
+    account(parts, "vera", "viewer")
+    parts.keys.issue({"name": "one"}, ACTOR)
+    vera = Visitor(app)
+    vera.login("vera", PASSWORD)
+    looked_at, disabled, sendable = 0, 0, []
+    for path in _pages(app):
+        answer = vera.get(path)
+        looked_at += answer.status_code == 200
+        for form in forms_of(answer.text):
+            disabled += form.method == "post" and not form.enabled
+            if form.method == "post" and form.enabled and not _may_send(app, form, path):
+                sendable.append((path, form.action, form.enabled))
+
+    assert looked_at > 20
+    assert disabled > 3
+    assert sendable == []
+    assert "Read only" in vera.get("/admin/models/1/names").text
+
+
+CLOSED_TO_VIEWERS = [
+    "/admin/keys/new",
+    "/admin/keys/1/edit",
+    "/admin/keys/1/rotate",
+    "/admin/keys/1/delete",
+    "/admin/servers/new",
+    "/admin/models/1/copy",
+    "/admin/models/1/delete",
+    "/admin/settings/security/admins/new",
+    "/admin/settings/security/tokens/new",
+    "/admin/welcome",
+]
+
+
+def test_pages_that_are_only_for_changes_are_closed_to_viewers(app: Flask, parts: Services) -> None:
+    account(parts, "vera", "viewer")
+    vera = Visitor(app)
+    vera.login("vera", PASSWORD)
+    statuses = {path: vera.get(path).status_code for path in CLOSED_TO_VIEWERS}
+
+    assert set(statuses.values()) == {403}
+
+
+@pytest.mark.usefixtures("served")
+def test_no_link_leads_a_viewer_to_a_closed_page(app: Flask, parts: Services) -> None:
+    account(parts, "vera", "viewer")
+    parts.keys.issue({"name": "one"}, ACTOR)
+    vera = Visitor(app)
+    vera.login("vera", PASSWORD)
+    found = set()
+    for path in _pages(app):
+        answer = vera.get(path)
+        links = re.findall(r'href="(/admin/[^"?#]*)', answer.text)
+        found |= {(path, link) for link in links if answer.status_code == 200}
+    forms = {link for _, link in found if _takes_a_form(app, link)}
+    closed = {link for link in forms if vera.get(link).status_code == 403}
+
+    assert {(path, link) for path, link in found if link in closed} == set()
+
+
 def test_only_owners_manage_accounts(app: Flask, parts: Services) -> None:
     account(parts, "ada", "admin")
     ada = Visitor(app)
     ada.login("ada", PASSWORD)
     statuses = [
         ada.get("/admin/settings/security/admins/new").status_code,
-        ada.post("/admin/settings/security/admins/1", {"to": "viewer"}).status_code,
+        ada.post("/admin/settings/security/admins/1", {"role": "viewer"}).status_code,
         ada.post("/admin/settings/security/admins/1/delete").status_code,
         ada.get("/admin/settings/security/tokens/new").status_code,
     ]

@@ -222,9 +222,9 @@ def test_the_cookie_is_marked_as_it_should_be(app: Flask) -> None:
 def test_the_second_factor_is_asked_for_and_no_password_leaves_the_server(
     app: Flask, parts: Services
 ) -> None:
-    secret, _ = parts.admins.begin_totp(1)
+    secret, _ = parts.admins.two_factor.begin(1)
     now = pyotp.TOTP(secret)
-    parts.admins.confirm_totp(1, now.at(int(parts.admins._now().timestamp()) - 30), ACTOR)
+    parts.admins.two_factor.confirm(1, now.at(int(parts.admins._now().timestamp()) - 30), ACTOR)
     visitor, stranger = Visitor(app), Visitor(app)
     first = visitor.login()
     with visitor.client.session_transaction() as session:

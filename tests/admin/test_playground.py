@@ -102,9 +102,9 @@ def test_parameters_tell_where_they_came_from(admin: Visitor, parts: Services, k
     done = run(admin, key, temperature=0.5, options={"num_ctx": 999})[-1]
     found = {name: (value, layer) for name, value, layer in done["parameters"]}
 
-    assert found["num_ctx"] == (8192, "fixed by the model")
-    assert found["top_k"] == (20, "the model's parameters")
-    assert found["temperature"] == (0.5, "the request")
+    assert found["num_ctx"] == ("8192", "fixed by the model")
+    assert found["top_k"] == ("20", "the model's parameters")
+    assert found["temperature"] == ("0.5", "the request")
     assert ["num_ctx", "another value is fixed"] in done["changes"]
 
 

@@ -7,20 +7,27 @@ import html
 import re
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from flask import Flask
 
 from gateway.accounting import export
+from gateway.admin.usage.explained import parts_of
 from gateway.admin.usage.request_detail import timeline
+from gateway.calls.explanation import Sent, explain
+from gateway.core.chat import ChatRequest, CompletionRequest
+from gateway.core.options import KEYS
 from gateway.core.requests import Filter
 from gateway.core.usage import Admission, Settlement
+from gateway.policy.overrides.apply import Layers
 from gateway.reports.time_steps import floor
 from gateway.store.tables import to_us
 from gateway.store.usage import records, request_queries
 from gateway.web.context import Services
 from tests.admin.conftest import ACTOR, Visitor
+from tests.calls.test_explanation import prepared
 
 NOW = datetime.now(UTC)
 
@@ -305,3 +312,35 @@ def test_a_place_names_one_call_even_among_equal_times(parts: Services) -> None:
 
     assert {call.id for call in first} & {call.id for call in second} == set()
     assert len(second) == 3
+
+
+_SAMPLES: dict[str, Any] = {
+    "number": 0.0,
+    "integer": 0,
+    "flag": False,
+    "limit": -1,
+    "stop": ["a", "b"],
+    "think": False,
+    "duration": "5m",
+    "format": {"type": "object"},
+    "milliseconds": 0,
+    "text": "Be brief. " * 500,
+    "steps": [8_192, 32_768],
+}
+
+
+def test_every_parameter_in_force_has_a_value(app: Flask) -> None:
+    shown: dict[str, str] = {}
+    for name, option in KEYS.items():
+        value = option.choices[0] if option.kind == "choice" else _SAMPLES[option.kind]
+        chat = CompletionRequest("m", ("Hi",)) if name == "raw" else ChatRequest("m", ())
+        call = prepared(chat, Layers(model={name: value}))
+        with app.test_request_context():
+            found, _changes = parts_of(explain(call, Sent(call, call.request)))
+        shown |= {known: text for known, text, _layer in found}
+
+    assert set(KEYS) - set(shown) <= {"max_tokens_cap", "max_num_ctx"}
+    assert {name for name, text in shown.items() if not text or text == "not sent"} == set()
+    assert shown["truncate"] == "false"
+    assert shown["context_steps"] == "[8192, 32768]"
+    assert shown["system"] == "texts: 1, characters: 5000"

@@ -33,6 +33,7 @@ def prepared(request: ChatRequest, layers: Layers | None = None) -> PreparedCall
         key(),
         model(),
         applied.request,
+        said=applied.said,
         provenance=applied.provenance,
         changes=applied.changes,
     )

@@ -12,12 +12,14 @@ from typing import Any
 
 import pyotp
 import pytest
+from sqlalchemy import make_url, text
+from sqlalchemy.orm import Session
 
 from gateway.core.admin import CLI, Actor
 from gateway.errors import Forbidden, InvalidRequest, RateLimited, Unauthenticated
 from gateway.limits.login_attempts import LoginAttempts
 from gateway.management.admins import Admins, CodeNeeded, LoginExpired, LoginRefused
-from gateway.runtime.database import Store
+from gateway.runtime.database import Store, StoreUnavailable
 from gateway.store import audit, passwords
 from tests.services.conftest import FakeClock
 
@@ -33,7 +35,7 @@ def admins(store: Store, clock: FakeClock) -> Admins:
 
 
 def test_a_right_login_gives_a_session(admins: Admins) -> None:
-    admin, secret = admins.login("ROOT ", PASSWORD, ip="10.0.0.1", user_agent="Firefox")
+    admin, secret, _ = admins.login("ROOT ", PASSWORD, ip="10.0.0.1", user_agent="Firefox")
     found = admins.session(secret)
 
     assert found is not None
@@ -108,7 +110,7 @@ def test_an_address_of_one_ipv6_machine_is_its_network(admins: Admins) -> None:
 
 
 def test_a_browser_that_signed_in_before_waits_for_its_own_failures_only(admins: Admins) -> None:
-    owner, _ = admins.login("root", PASSWORD)
+    owner = admins.login("root", PASSWORD).admin
     where = {"ip": "203.0.113.9", "device": (owner.id, "browser")}
     _guess(admins, 20, ip="203.0.113.9")
 
@@ -149,7 +151,7 @@ def _while_hashing(monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], obje
 def test_the_old_password_does_not_get_in_beside_its_change(
     admins: Admins, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    owner, _ = admins.login("root", PASSWORD)
+    owner = admins.login("root", PASSWORD).admin
     monkeypatch.setattr(passwords, "needs_rehash", lambda _: True)  # nor comes back by a new hash
     _while_hashing(monkeypatch, lambda: admins.set_password(owner.id, "green lantern 8", CLI))
 
@@ -172,7 +174,7 @@ def test_an_account_disabled_meanwhile_does_not_get_in(
 def test_a_password_changes_only_from_the_one_that_was_checked(
     admins: Admins, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    owner, _ = admins.login("root", PASSWORD)
+    owner = admins.login("root", PASSWORD).admin
     _while_hashing(monkeypatch, lambda: admins.set_password(owner.id, "green lantern 8", CLI))
 
     with pytest.raises(InvalidRequest, match="meanwhile"):
@@ -199,7 +201,7 @@ def test_a_first_password_is_chosen_once(admins: Admins) -> None:
 
 
 def test_a_session_ends_when_it_is_not_used_for_a_day(admins: Admins, clock: FakeClock) -> None:
-    _, secret = admins.login("root", PASSWORD)
+    secret = admins.login("root", PASSWORD).secret
     clock.tick(23 * 3600)
     used = admins.session(secret)
     clock.tick(23 * 3600)
@@ -213,7 +215,7 @@ def test_a_session_ends_when_it_is_not_used_for_a_day(admins: Admins, clock: Fak
 
 def test_a_disabled_account_is_out_at_once(admins: Admins) -> None:
     other = admins.accounts.create("second", PASSWORD, "viewer", CLI)
-    _, secret = admins.login("second", PASSWORD)
+    secret = admins.login("second", PASSWORD).secret
     admins.accounts.update(other.id, {"enabled": False}, CLI)
 
     assert admins.session(secret) is None
@@ -235,9 +237,9 @@ def test_a_second_factor_is_asked_for_and_each_code_works_once(
     admins: Admins, clock: FakeClock
 ) -> None:
     root = admins.accounts.all()[0]
-    secret, address = admins.begin_totp(root.id)
+    secret, address = admins.two_factor.begin(root.id)
     assert address.startswith("otpauth://totp/")
-    admins.confirm_totp(root.id, pyotp.TOTP(secret).at(clock.now()), CLI)
+    admins.two_factor.confirm(root.id, pyotp.TOTP(secret).at(clock.now()), CLI)
     clock.tick(30)
     code = pyotp.TOTP(secret).at(clock.now())
 
@@ -246,7 +248,7 @@ def test_a_second_factor_is_asked_for_and_each_code_works_once(
     pending = needed.value.secret
     with pytest.raises(LoginRefused):
         admins.finish_login(pending, "000000" if code != "000000" else "111111")
-    entered, session = admins.finish_login(pending, code)
+    entered, session, _ = admins.finish_login(pending, code)
 
     assert (entered.username, admins.session(pending)) == ("root", None)
     assert admins.session(session)
@@ -264,8 +266,8 @@ def test_the_second_step_is_for_a_login_that_still_holds(
     admins: Admins, clock: FakeClock, change: str
 ) -> None:
     second = admins.accounts.create("second", PASSWORD, "admin", CLI, must_change=False)
-    secret, _ = admins.begin_totp(second.id)
-    admins.confirm_totp(second.id, pyotp.TOTP(secret).at(clock.now()), CLI)
+    secret, _ = admins.two_factor.begin(second.id)
+    admins.two_factor.confirm(second.id, pyotp.TOTP(secret).at(clock.now()), CLI)
     with pytest.raises(CodeNeeded) as needed:
         admins.login("second", PASSWORD)
     pending = needed.value.secret
@@ -283,8 +285,8 @@ def test_the_second_step_is_for_a_login_that_still_holds(
 
 def test_guessing_the_second_factor_is_slowed(admins: Admins, clock: FakeClock) -> None:
     root = admins.accounts.all()[0]
-    secret, _ = admins.begin_totp(root.id)
-    admins.confirm_totp(root.id, pyotp.TOTP(secret).at(clock.now()), CLI)
+    secret, _ = admins.two_factor.begin(root.id)
+    admins.two_factor.confirm(root.id, pyotp.TOTP(secret).at(clock.now()), CLI)
     with pytest.raises(CodeNeeded) as needed:
         admins.login("root", PASSWORD)
     for _ in range(6):
@@ -337,7 +339,7 @@ def test_tokens_work_until_revoked_and_never_exceed_their_maker(
 def test_no_secret_is_in_the_database_file_or_the_audit_log(
     admins: Admins, store: Store, tmp_path: Path
 ) -> None:
-    _, session_secret = admins.login("root", PASSWORD)
+    session_secret = admins.login("root", PASSWORD).secret
     _, token_secret = admins.tokens.issue("ci", "admin", CLI)
     connection = sqlite3.connect(tmp_path / "gateway.db")
     content = "\n".join(connection.iterdump())
@@ -346,3 +348,111 @@ def test_no_secret_is_in_the_database_file_or_the_audit_log(
     for secret in (PASSWORD, session_secret, token_secret):
         assert secret not in content
     assert {entry.action for entry in store.read(audit.page)} >= {"login", "token.create"}
+
+
+def _failures(admins: Admins, store: Store) -> list[tuple[str, str, Any]]:
+    entries = store.read(audit.page)
+    return [
+        (entry.action, entry.object_name, entry.after)
+        for entry in reversed(entries)
+        if entry.action.endswith("failed")
+    ]
+
+
+def test_failed_logins_are_recorded_and_told_at_the_next_good_one(
+    admins: Admins, store: Store, clock: FakeClock
+) -> None:
+    for name in ("root", "Root", "hunter2hunter2"):
+        with pytest.raises(LoginRefused):
+            admins.login(name, "wrong one here", ip="203.0.113.9")
+    entered = admins.login("root", PASSWORD)
+
+    assert _failures(admins, store) == [
+        ("login.failed", "root", {"attempts": 2, "addresses": ["203.0.113.9"]}),
+        ("login.failed", "unknown user", {"attempts": 1, "addresses": ["203.0.113.9"]}),
+    ]
+    assert entered.failed_before == 2
+    assert admins.login("root", PASSWORD).failed_before == 0
+
+
+def test_who_guesses_cannot_fill_the_audit_log(
+    admins: Admins, store: Store, clock: FakeClock
+) -> None:
+    for number in range(40):
+        with pytest.raises(LoginRefused):
+            admins.login(f"user{number}", "wrong one here", ip=f"203.0.{number}.9")
+        clock.tick(1)
+    clock.tick(60)
+    with pytest.raises(LoginRefused):
+        admins.login("user1", "wrong one here", ip="198.51.100.1")
+    found = [after for _, _, after in _failures(admins, store)]
+
+    assert [after["attempts"] for after in found] == [40, 1]
+    assert [len(after["addresses"]) for after in found] == [10, 1]
+
+
+def test_other_audit_entries_cannot_be_changed(admins: Admins, store: Store) -> None:
+    def change(session: Session) -> None:
+        session.execute(text("UPDATE audit SET action = 'x' WHERE action = 'admin.create'"))
+
+    with pytest.raises(StoreUnavailable):
+        store.write(change)
+
+
+def _with_two_factor(admins: Admins, clock: FakeClock) -> tuple[int, str, tuple[str, ...]]:
+    root = admins.accounts.all()[0]
+    secret, _ = admins.two_factor.begin(root.id)
+    codes = admins.two_factor.confirm(root.id, pyotp.TOTP(secret).at(clock.now()), CLI)
+    return root.id, secret, codes
+
+
+def _finish(admins: Admins, code: str) -> str:
+    with pytest.raises(CodeNeeded) as needed:
+        admins.login("root", PASSWORD, ip="203.0.113.9")
+    return admins.finish_login(needed.value.secret, code, ip="203.0.113.9").secret
+
+
+def test_a_wrong_second_factor_is_recorded(admins: Admins, store: Store, clock: FakeClock) -> None:
+    _with_two_factor(admins, clock)
+    with pytest.raises(LoginRefused):
+        _finish(admins, "abc")
+
+    assert _failures(admins, store) == [
+        ("login.code_failed", "root", {"attempts": 1, "addresses": ["203.0.113.9"]})
+    ]
+
+
+def test_each_recovery_code_signs_in_once(admins: Admins, store: Store, clock: FakeClock) -> None:
+    account_id, _, codes = _with_two_factor(admins, clock)
+    secret = _finish(admins, codes[3].upper().replace("-", " "))
+    with pytest.raises(LoginRefused):
+        _finish(admins, codes[3])
+
+    assert len(set(codes)) == 10
+    assert admins.session(secret)
+    assert admins.two_factor.codes_left(account_id) == 9
+    used = [one for one in store.read(audit.page) if one.action == "recovery_codes.use"]
+    assert [(one.actor_name, one.ip) for one in used] == [("root", "203.0.113.9")]
+
+
+def test_recovery_codes_are_kept_as_digests(admins: Admins, clock: FakeClock, url: str) -> None:
+    *_, codes = _with_two_factor(admins, clock)
+    kept = b"".join(path.read_bytes() for path in Path(make_url(url).database).parent.iterdir())
+
+    assert all(code.replace("-", "").encode() not in kept for code in codes)
+    assert all(code.encode() not in kept for code in codes)
+
+
+def test_new_recovery_codes_and_no_second_factor_end_those_before(
+    admins: Admins, clock: FakeClock
+) -> None:
+    account_id, _, codes = _with_two_factor(admins, clock)
+    again = admins.two_factor.new_codes(account_id, CLI)
+    with pytest.raises(LoginRefused):
+        _finish(admins, codes[0])
+    assert _finish(admins, again[0])
+    admins.two_factor.disable(account_id, CLI)
+
+    assert admins.two_factor.codes_left(account_id) == 0
+    with pytest.raises(InvalidRequest):
+        admins.two_factor.new_codes(account_id, CLI)

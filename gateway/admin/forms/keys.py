@@ -9,6 +9,7 @@ from flask_wtf import FlaskForm
 from wtforms import DateField, Field, RadioField, SelectField, SubmitField
 from wtforms.validators import Optional, ValidationError
 
+from gateway.admin.edits import EditForm
 from gateway.admin.forms.fields import CheckList, WholeNumberField, chosen_from, schema_field
 from gateway.dialects import ENDPOINTS, LOAD
 from gateway.policy.roles import ROLES
@@ -54,7 +55,7 @@ PLAIN = [name for name in convert.fields_of(Key) if name not in _OTHERWISE]
 """The fields of a key that the form has as they are."""
 
 
-class KeyForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF ships no types
+class KeyForm(EditForm):
     """Everything about a key but the secret: here what is asked otherwise than by its schema, below
     the fields as the schema has them."""
 

@@ -10,6 +10,7 @@ from flask_wtf import FlaskForm
 from wtforms import StringField, SubmitField
 from wtforms.validators import DataRequired, Length, ValidationError
 
+from gateway.admin.edits import EditForm
 from gateway.admin.forms.fields import (
     CheckList,
     LinesField,
@@ -55,7 +56,7 @@ class PullForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF ships no types
             raise ValidationError(_("Choose at least one server."))
 
 
-class NamesForm(FlaskForm):  # type: ignore[misc]  # as above
+class NamesForm(EditForm):
     """How clients may call a model."""
 
     display_name = schema_field(ModelFields, "display_name")
@@ -87,7 +88,7 @@ class CopyForm(FlaskForm):  # type: ignore[misc]  # as above
     submit = SubmitField(_l("Copy"))
 
 
-class OverrideForm(FlaskForm):  # type: ignore[misc]  # as above
+class OverrideForm(EditForm):
     """A model's parameters as JSON; `Fields` beside it is the same as a form."""
 
     override = OverrideField(

@@ -9,7 +9,9 @@ from flask import Response, flash, jsonify, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.admin import bp
-from gateway.admin.answers import Question, asked, sent
+from gateway.admin.answers import Question, asked, edited, sent
+from gateway.admin.audit.changes import rows
+from gateway.admin.edits import Edited
 from gateway.admin.forms.fields import chosen_from
 from gateway.admin.forms.keys import BUDGET_WORDS, ROLE_FIELDS, KeyForm, RotateForm, filled
 from gateway.admin.keys import presenters
@@ -130,7 +132,7 @@ def key(key_id: int) -> str:
         is_for_everybody=access.is_for_everybody(found),
         chart=charts.per_day(DAYS, key_id=key_id),
         calls=store.read(request_queries.page, Filter(key_id=key_id), limit=10),
-        log=store.read(audit.page, object_kind="key", object_id=str(key_id), limit=20),
+        log=rows(store.read(audit.page, object_kind="key", object_id=str(key_id), limit=20)),
         pieces=presenters.pieces(found),
         since=_since_now(),
     )
@@ -141,7 +143,10 @@ def key_edit(key_id: int) -> AnyResponse | str:
     """Change a key; its secret stays."""
     found = services().keys.get(key_id)
     form = _form(**filled(found))
-    if sent(form, lambda: services().keys.update(key_id, _kept_expiry(form, found), actor())):
+    edit = Edited("key", key_id)
+    if edited(
+        form, edit, lambda: services().keys.update(key_id, _kept_expiry(form, found), actor())
+    ):
         words = _("The key was changed. Running calls keep the old limits.")
         return to_page("admin.key", words, key_id=key_id)
     return _form_page(form, found)

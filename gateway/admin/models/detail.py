@@ -11,7 +11,8 @@ from flask import abort, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.admin import bp
-from gateway.admin.answers import Question, asked, sent
+from gateway.admin.answers import Question, asked, edited, sent
+from gateway.admin.edits import Edited, is_changed_meanwhile
 from gateway.admin.forms.fields import chosen_from
 from gateway.admin.forms.models import (
     GROUPS,
@@ -76,7 +77,13 @@ def model_names(model_id: int) -> AnyResponse | str:
     )
     others = services().catalog.models()
     form.fallbacks.choices = chosen_from((m.id, m.display_name) for m in others if m.id != model_id)
-    if sent(form, lambda: services().models.update(model_id, _name_changes(found, form), actor())):
+    names = ("display_name", "aliases", "fallbacks", "notes")
+    change = services().models.update
+    if edited(
+        form,
+        Edited("model", model_id, names),
+        lambda: change(model_id, _name_changes(found, form), actor()),
+    ):
         return to_page("admin.model_names", _("The names were saved."), model_id=model_id)
     return _page(found, "names", form=form)
 
@@ -86,14 +93,13 @@ def model_parameters(model_id: int) -> AnyResponse | str:
     """Change the parameters that hold for every call of a model."""
     found = services().catalog.model(model_id)
     form = OverrideForm(data={"override": dict(found.override)})
-    wrong: dict[str, str] = {}
-    if request.method == "POST":
-        override, wrong = _given(form, found)
-        if override is not None and not wrong:
-            note = (form.note.data or "").strip()
-            services().models.update(model_id, {"override": override}, actor(), note)
-            words = _("The parameters hold from the next call on.")
-            return to_page("admin.model_parameters", words, model_id=model_id)
+    override, wrong = _given(form, found) if request.method == "POST" else (None, {})
+    is_outdated = is_changed_meanwhile(form, Edited("model", model_id, ("override",)))
+    if override is not None and not wrong and not is_outdated:
+        note = (form.note.data or "").strip()
+        services().models.update(model_id, {"override": override}, actor(), note)
+        words = _("The parameters hold from the next call on.")
+        return to_page("admin.model_parameters", words, model_id=model_id)
     return _page(
         found,
         "parameters",

@@ -37,7 +37,7 @@ _AT_ROOT = ("think", "format", "keep_alive", "truncate", "shift", "raw")
 
 def parts_of(
     explain: Mapping[str, Json],
-) -> tuple[Sequence[tuple[str, Json, str]], Sequence[tuple[str, str]]]:
+) -> tuple[Sequence[tuple[str, str, str]], Sequence[tuple[str, str]]]:
     """Return the parameters in force as (name, value, the layer that decided it), by name; and what
     the caller asked for and did not get, as (name, reason)."""
     found = [
@@ -118,9 +118,11 @@ def _params(explain: Mapping[str, Json]) -> dict[str, tuple[Json, str]]:
     }
 
 
-def _shown(value: Json) -> Json:
+def _shown(value: Json) -> str:
+    if value is None:
+        return _("not sent")
     if not isinstance(value, Mapping):
-        return value
+        return json.dumps(value, ensure_ascii=False, default=str)
     return _(
         "texts: %(texts)s, characters: %(characters)s",
         texts=value.get("texts"),

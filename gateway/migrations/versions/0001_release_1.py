@@ -14,16 +14,17 @@ down_revision = None
 
 _JSON = sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True), "postgresql")
 _ROW_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+_IS_NOT_COUNTED = "OLD.action NOT IN ('login.failed', 'login.code_failed')"
 _APPEND_ONLY = {
     "sqlite": (
         "CREATE TRIGGER audit_is_append_only BEFORE UPDATE ON audit "
-        "BEGIN SELECT RAISE(ABORT, 'audit rows cannot be changed'); END",
+        f"WHEN {_IS_NOT_COUNTED} BEGIN SELECT RAISE(ABORT, 'audit rows cannot be changed'); END",
     ),
     "postgresql": (
         "CREATE FUNCTION audit_is_append_only() RETURNS trigger LANGUAGE plpgsql AS "
         "$$ BEGIN RAISE EXCEPTION 'audit rows cannot be changed'; END $$",
         "CREATE TRIGGER audit_is_append_only BEFORE UPDATE ON audit "
-        "FOR EACH ROW EXECUTE FUNCTION audit_is_append_only()",
+        f"FOR EACH ROW WHEN ({_IS_NOT_COUNTED}) EXECUTE FUNCTION audit_is_append_only()",
     ),
 }
 _MERGE_HISTOGRAMS = """
@@ -212,10 +213,15 @@ def _access() -> None:
         *_text("role", "totp_secret", "last_login_ip", length=64),
         *_text("password_hash"),
         *_flag("must_change_password", "enabled", "totp_enabled"),
-        *_integer("totp_last_step", "epoch"),
+        *_integer("totp_last_step", "epoch", "failed_logins"),
         *_json("preferences"),
         *_at("created_at"),
         *_at("password_changed_at", "last_login_at", nullable=True),
+    )
+    op.create_table(
+        "recovery_code",
+        _refers("account_id", "account.id", primary_key=True),
+        *_digest(primary_key=True),
     )
     op.create_table(
         "account_session",

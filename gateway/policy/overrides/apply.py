@@ -77,13 +77,14 @@ class Applied(Generic[R]):
     """A request with everything laid over it.
 
     `ignored` are entries for `x-gateway-ignored`; `changes` everything that was not done as asked,
-    for the log; `provenance` maps each key in force to the layer it came from. `timeout_ms` bounds
-    the whole call, 0 is none.
+    for the log; `said` maps each key that a layer decided to its value, `provenance` to the layer.
+    `timeout_ms` bounds the whole call, 0 is none.
     """
 
     request: R
     ignored: tuple[str, ...]
     changes: tuple[Change, ...]
+    said: Mapping[str, Json]
     provenance: Mapping[str, str]
     timeout_ms: int
     hide_thinking: bool
@@ -120,6 +121,7 @@ def apply(request: R, layers: Layers, behaviour: RuntimeSettings) -> Applied[R]:
         request=_with_system(changed, merge),
         ignored=tuple(merge.ignored),
         changes=tuple(merge.changes),
+        said=won,
         provenance=merge.sources,
         timeout_ms=won.get("timeout_ms", behaviour.request_timeout_ms),
         hide_thinking=won.get("exclude_reasoning", False),

@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from gateway.config import ConfigError, Settings
-from gateway.core.admin import SYSTEM, Admin
+from gateway.core.admin import SYSTEM, Admin, AuditAction
 from gateway.core.passwords import problem
 from gateway.errors import InvalidRequest
 from gateway.schemas.server import Server
@@ -27,7 +27,7 @@ from gateway.store.database.engine import Database
 from gateway.store.tables import AuditRow
 
 FIRST_PASSWORD = "admin"
-_SEEDED = "server.seed"
+_SEEDED: AuditAction = "server.seed"
 Find = Callable[[], tuple[str, str] | None]
 
 

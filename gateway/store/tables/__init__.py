@@ -10,6 +10,7 @@ from gateway.store.tables.access import AccountSessionRow as AccountSessionRow
 from gateway.store.tables.access import AdminTokenRow as AdminTokenRow
 from gateway.store.tables.access import AuditRow as AuditRow
 from gateway.store.tables.access import LoginFailureRow as LoginFailureRow
+from gateway.store.tables.access import RecoveryCodeRow as RecoveryCodeRow
 from gateway.store.tables.access import SpentSecretRow as SpentSecretRow
 from gateway.store.tables.base import Base as Base
 from gateway.store.tables.base import UtcMicros as UtcMicros

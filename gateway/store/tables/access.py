@@ -16,6 +16,7 @@ class AccountRow(Base):
 
     `epoch` is part of every session: raising it ends them all. `totp_secret` counts only once
     `totp_enabled`; `totp_last_step` is the last 30 s step that was used, so no code works twice.
+    `failed_logins` are those since the last good one.
     """
 
     __tablename__ = "account"
@@ -25,6 +26,7 @@ class AccountRow(Base):
     role: Mapped[ShortText]
     password_hash: Mapped[str]
     must_change_password: Mapped[bool] = mapped_column(default=False)
+    failed_logins: Mapped[int] = mapped_column(default=0)
     enabled: Mapped[bool] = mapped_column(default=True)
     totp_secret: Mapped[str] = mapped_column(String(64), default="")
     totp_enabled: Mapped[bool] = mapped_column(default=False)
@@ -35,6 +37,17 @@ class AccountRow(Base):
     password_changed_at: Mapped[datetime | None]
     last_login_at: Mapped[datetime | None]
     last_login_ip: Mapped[str] = mapped_column(String(64), default="")
+
+
+class RecoveryCodeRow(Base):
+    """The SHA-256 digest of a code that signs in once in the place of an authenticator's."""
+
+    __tablename__ = "recovery_code"
+
+    account_id: Mapped[int] = mapped_column(
+        ForeignKey("account.id", ondelete="CASCADE"), primary_key=True
+    )
+    digest: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
 
 
 class AccountSessionRow(Base):
@@ -99,7 +112,8 @@ class SpentSecretRow(Base):
 
 
 class AuditRow(Base):
-    """One change somebody made. A trigger forbids updates; only retention deletes rows."""
+    """One change somebody made. A trigger forbids updates, except of the counts of failed logins;
+    only retention deletes rows."""
 
     __tablename__ = "audit"
     __table_args__ = (

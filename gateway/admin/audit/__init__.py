@@ -1,0 +1,1 @@
+"""The audit log as sentences: who did what, and what changed of it."""
