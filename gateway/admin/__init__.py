@@ -86,6 +86,7 @@ from gateway.admin import (  # noqa: E402, F401  # the views register on the blu
     onboarding,
     playground,
     reference,
+    search,
     security,
     servers,
     settings,

@@ -66,6 +66,13 @@ def detail(session: Session, request_id: str) -> CallDetail:
     )
 
 
+def with_id(session: Session, start: str, *, limit: int) -> list[CallRow]:
+    """Return the calls whose id begins with `start`, which is `req_` and hexadecimal digits."""
+    id_ = RequestLogRow.request_id  # a range, which both databases find in the index
+    query = select(RequestLogRow).options(load_only(*_LISTED)).order_by(id_).limit(limit)
+    return [_row(row) for row in session.scalars(query.where(id_ >= start, id_ < f"{start}g"))]
+
+
 def neighbours(session: Session, call: CallRow, wanted: Filter) -> tuple[str | None, str | None]:
     """Return the ids of the next newer and the next older of the calls that are meant; None where
     there is none."""
