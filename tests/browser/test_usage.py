@@ -1,0 +1,120 @@
+"""Usage, requests and the search, as hands on keyboard and mouse meet them."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.browser.conftest import Visit, axe, visit
+from tests.browser.test_pages import RUN
+from tests.support.process import Gateway
+
+CUT = """() => [...document.querySelectorAll("[data-calls] td")].filter(
+  (cell) => cell.offsetParent && cell.getBoundingClientRect().right > innerWidth + 1).length"""
+SMALL = """() => [...document.querySelectorAll("main :is(a, button, summary, select, input)")]
+  .filter((one) => one.offsetParent && !one.closest("p, .btn-check, label"))
+  .filter((one) => ["width", "height"].some((side) => one.getBoundingClientRect()[side] < 23.5))
+  .map((one) => one.outerHTML.slice(0, 80))"""
+
+
+def _signed_in(browser: Browser, busy: Gateway, **looks: object) -> Visit:
+    tab = visit(browser, busy.url, **looks)  # type: ignore[arg-type]  # width, theme, language
+    tab.login()
+    return tab
+
+
+def test_dragging_over_the_chart_zooms_in_and_a_link_zooms_out(
+    browser: Browser, busy: Gateway
+) -> None:
+    tab = _signed_in(browser, busy)
+    tab.open("/admin/usage?range=30d&group=model")
+    over = tab.page.locator(".u-over").bounding_box()
+    assert over is not None
+    y = over["y"] + over["height"] / 2
+    tab.page.mouse.move(over["x"] + over["width"] * 0.3, y)
+    tab.page.mouse.down()
+    tab.page.mouse.move(over["x"] + over["width"] * 0.5, y, steps=5)
+    tab.page.mouse.up()
+    tab.page.wait_for_url("**/admin/usage?*since=*")
+    zoomed = parse_qs(urlsplit(tab.page.url).query)
+    tab.page.click("text=Zoom out")
+    tab.page.wait_for_load_state()
+    wider = parse_qs(urlsplit(tab.page.url).query)
+    complaints = tab.complaints
+    tab.context.close()
+
+    assert "range" not in zoomed
+    assert zoomed["group"] == ["model"]
+    assert zoomed["since"] < zoomed["until"]
+    assert wider["since"] < zoomed["since"]
+    assert complaints == []
+
+
+def test_a_range_of_ones_own_is_chosen_in_the_menu(browser: Browser, busy: Gateway) -> None:
+    tab = _signed_in(browser, busy)
+    tab.open("/admin/usage?group=model")
+    tab.page.click("#time-range")
+    tab.page.fill("#since", "2026-01-02T03:04")
+    tab.page.click(".dropdown-menu.show button")
+    tab.page.wait_for_url("**since=2026-01-02T03*")
+    shown = tab.page.inner_text("#time-range")
+    tab.page.click("#time-range")
+    kept = tab.page.input_value("#since")
+    tab.context.close()
+
+    assert shown == "Custom range"
+    assert kept == "2026-01-02T03:04"
+
+
+@pytest.mark.parametrize(
+    ("width", "language"), [(1440, "en"), (1280, "zh"), (390, "en"), (360, "zh")]
+)
+def test_no_column_of_the_requests_is_cut(
+    browser: Browser, busy: Gateway, width: int, language: str
+) -> None:
+    tab = _signed_in(browser, busy, width=width, language=language)
+    found = {}
+    for path in ("/admin/requests?status=failed", "/admin/requests"):
+        tab.open(path)
+        found[path] = (
+            tab.page.locator("[data-calls] tr").count() > 0,
+            tab.page.evaluate(CUT),
+            tab.page.evaluate(SMALL),
+            tab.page.evaluate("document.documentElement.scrollWidth <= innerWidth"),
+        )
+    tab.context.close()
+
+    assert set(map(str, found.values())) == {str((True, 0, [], True))}
+
+
+def test_the_search_is_walked_by_the_keyboard(browser: Browser, busy: Gateway) -> None:
+    tab = _signed_in(browser, busy)
+    tab.page.keyboard.press("/")
+    tab.page.wait_for_selector("#search-hit-3")
+    tab.page.evaluate(axe())
+    wrong = tab.page.evaluate(RUN)
+    tab.page.keyboard.type("sup")
+    tab.page.wait_for_selector("#search-hit-0 >> text=Support bot")
+    tab.page.keyboard.press("Escape")
+    tab.page.wait_for_selector("#search", state="hidden")
+    tab.page.keyboard.press("Control+k")
+    tab.page.wait_for_selector("#search-text:focus")
+    tab.page.keyboard.type("requ")
+    tab.page.wait_for_selector("#search-hit-0 >> text=Requests")
+    tab.page.fill("#search-text", "s")
+    tab.page.wait_for_selector("#search-hit-4")
+    tab.page.keyboard.press("ArrowDown")
+    tab.page.keyboard.press("ArrowUp")
+    tab.page.keyboard.press("ArrowDown")
+    chosen = tab.page.get_attribute("#search-text", "aria-activedescendant")
+    target = tab.page.get_attribute("#search-hit-1", "href")
+    tab.page.keyboard.press("Enter")
+    tab.page.wait_for_url(f"**{target}")
+    complaints = tab.complaints
+    tab.context.close()
+
+    assert wrong == []
+    assert chosen == "search-hit-1"
+    assert complaints == []
