@@ -266,8 +266,14 @@ def test_every_page_of_many_keys_is_whole(admin: Visitor, parts: Services) -> No
     assert ("app 1100" in last, "1101 keys" in last) == (True, True)
     assert busiest.index("app 0007") < busiest.index("app 1100")
     assert "3 keys" in admin.get("/admin/keys?state=off").text
-    assert f'value="{made[0]}"' in admin.get("/admin/usage").text
-    assert f'value="{made[0]}"' in admin.get("/admin/requests").text
+    for page in ("usage", "requests"):
+        of_all = admin.get(f"/admin/{page}").text
+        of_one = admin.get(f"/admin/{page}?key_id={made[0]}").text
+
+        assert f'<option value="{made[-1]}">app' in of_all
+        assert f'<option value="{made[0]}">app' not in of_all
+        assert f'<option value="{made[0]}" selected>app' in of_one
+        assert "Others: from the page of the key" in of_all
 
 
 def call(parts: Services, key: Key, **settled: Any) -> None:

@@ -17,6 +17,7 @@ from gateway.admin import bp
 from gateway.admin.usage import colours, heat
 from gateway.admin.usage.charts import Chart, Line, Unit
 from gateway.admin.usage.filters import (
+    MOST_KEYS,
     RANGE_WORDS,
     PageFilter,
     chips,
@@ -169,8 +170,9 @@ def _filter_query(wanted: Filter) -> Mapping[str, str]:
 @bp.get("/usage", endpoint="usage")
 def usage_page() -> str:
     """Show the explorer as the address says."""
-    now, choices = datetime.now(UTC), filter_choices()
+    now = datetime.now(UTC)
     found = page_filter(now)
+    choices = filter_choices(found.wanted)
     question = _question(found, now)
     answer = _answer(question)
     return render_template(
@@ -180,6 +182,7 @@ def usage_page() -> str:
         answer=answer,
         heat_map=heat.of_counts(*usage.heat(services().store, question, language.zone_info())),
         chips=chips(found, choices, _CHIPS),
+        most_keys=MOST_KEYS,
         ranges={name: RANGE_WORDS[name] for name in _RANGES},
         chosen_range=found.range or ("" if found.has_own_time else "7d"),
         wider=_wider(question, now) if found.has_own_time else "",

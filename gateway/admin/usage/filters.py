@@ -21,6 +21,8 @@ from gateway.web.words import _, _l, translated
 
 SLOW_DAYS = 30
 """How far back is looked for what no index knows, unless a time is chosen."""
+MOST_KEYS = 200
+"""A select of more is a large page, and nobody finds a key in it."""
 Choices = dict[str, list[tuple[int, str]]]
 RANGE_WORDS: Mapping[str, str] = {
     "1h": _l("Last hour"),
@@ -113,12 +115,12 @@ def list_query() -> dict[str, list[str]]:
     return {name: values for name, values in given.items() if name not in {"after", "than"}}
 
 
-def filter_choices() -> Choices:
-    """Return what the filters of a page offer: ids and names of keys, models and servers."""
+def filter_choices(wanted: Filter) -> Choices:
+    """Return what the filters of a page offer: ids and names of keys, models and servers; of many
+    keys the MOST_KEYS that were used last and the chosen one."""
     parts = services()
-    keys = parts.store.read(names.by_id, "key").items()
     return {
-        "keys": sorted(((int(id_), name) for id_, name in keys), key=lambda key: key[1].lower()),
+        "keys": parts.store.read(names.keys_to_choose, MOST_KEYS, wanted.key_id),
         "models": [(model.id, model.display_name) for model in parts.catalog.models()],
         "servers": [(server.id, server.name) for server in parts.catalog.servers()],
     }

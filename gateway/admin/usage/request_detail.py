@@ -3,8 +3,8 @@ when it failed."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 
 from flask import render_template, url_for
 
@@ -14,13 +14,14 @@ from gateway.admin.models.context import LOAD_WORDS
 from gateway.admin.repeat import can_repeat
 from gateway.admin.usage import commands
 from gateway.admin.usage.explained import parts_of, readable, upstream_of
-from gateway.admin.usage.filters import bounded, list_query, page_filter
-from gateway.core.requests import CallDetail, CallRow
+from gateway.admin.usage.filters import list_query, page_filter
+from gateway.core.requests import CallDetail, CallRow, Filter
 from gateway.store.usage import request_queries
 from gateway.web.context import services
 from gateway.web.words import _
 
 _LEAST_MS = 0.05
+_NEAR = timedelta(days=1)
 _LIMITS = frozenset({"rate_limit_exceeded", "insufficient_quota", "concurrency_limit_exceeded"})
 _AWAY = frozenset({"upstream_unreachable", "upstream_disconnected", "no_upstream_available"})
 _SLOW = frozenset({"upstream_timeout", "upstream_busy"})
@@ -29,9 +30,9 @@ _SLOW = frozenset({"upstream_timeout", "upstream_busy"})
 @bp.get("/requests/<request_id>")
 def request_detail(request_id: str) -> str:
     """Explain one call; the address may say the filter of the list it was found in."""
-    store, now = services().store, datetime.now(UTC)
+    store = services().store
     call = store.read(request_queries.detail, request_id[:64])
-    wanted, _is_bounded = bounded(page_filter(now).wanted, now)
+    wanted = _near(page_filter(datetime.now(UTC)).wanted, call.row.at)
     newer, older = store.read_slow(request_queries.neighbours, call.row, wanted)
     upstream = upstream_of(call.explain)
     return render_template(
@@ -50,6 +51,19 @@ def request_detail(request_id: str) -> str:
         advice=advice(call.row) if call.row.failed else None,
         load_words=LOAD_WORDS.get(call.row.load_reason, call.row.load_reason),
         readable=readable,
+    )
+
+
+def _near(wanted: Filter, at: datetime) -> Filter:
+    """Return the filter; a slow one only for the days around `at`, as its rows are looked at one by
+    one."""
+    if not wanted.is_slow:
+        return wanted
+    since, until = at - _NEAR, at + _NEAR
+    return replace(
+        wanted,
+        since=max(wanted.since or since, since),
+        until=min(wanted.until or until, until),
     )
 
 

@@ -11,6 +11,7 @@ from gateway.accounting import export
 from gateway.admin import bp
 from gateway.admin.usage.filters import (
     FEATURE_WORDS,
+    MOST_KEYS,
     RANGE_WORDS,
     SLOW_DAYS,
     STATUS_WORDS,
@@ -49,8 +50,9 @@ _FIELDS = ("key_id", "model_id", "status", "endpoint", *_MORE)
 @bp.get("/requests")
 def requests() -> str:
     """List calls by the filter in the address; none where a part of it cannot be read."""
-    now, choices = datetime.now(UTC), filter_choices()
+    now = datetime.now(UTC)
     found = page_filter(now)
+    choices = filter_choices(found.wanted)
     wanted, is_bounded = bounded(found.wanted, now)
     place = read_cursor(request.args.get("after", ""))
     calls = (
@@ -74,6 +76,7 @@ def requests() -> str:
         has_more=any(getattr(found.wanted, name) or name in found.problems for name in _MORE),
         list_query=list_query(),
         export_rows=EXPORT_ROWS,
+        most_keys=MOST_KEYS,
         ranges={name: RANGE_WORDS[name] for name in _RANGES},
         statuses=STATUS_WORDS.items(),
         features=FEATURE_WORDS.items(),
