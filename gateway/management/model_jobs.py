@@ -173,6 +173,18 @@ class ModelJobs:
             task.interrupt("cancelled")
         return self._seen(job)
 
+    def retry(self, job_id: int, actor: Actor) -> list[Pull]:
+        """Do again what a job did that has ended; the new one takes its place. Raises NotFound,
+        InvalidRequest when its server is gone."""
+        job = self.get(job_id).job
+        begun = self._begin(job.kind, job.model, [job.server_id], actor, job.max_bytes)
+        self.dismiss(job_id)
+        return begun
+
+    def dismiss(self, job_id: int) -> None:
+        """Forget a job that has ended; one that runs is left alone. Raises NotFound."""
+        self.store.write(pulls.remove_closed, job_id)
+
     def start(self) -> None:
         """Begin to take up jobs that nobody works on."""
         self._is_stopping = False

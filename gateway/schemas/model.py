@@ -47,18 +47,18 @@ class ModelFields:
     name: str
     display_name: str = field(
         "",
-        "Name for clients",
+        "Public name",
         "Shown in /v1/models. Ollama's own tag works as well.",
         check=_name,
         max_length=types.LINE_LIMIT,
     )
     enabled: bool = field(True, "Enabled")
     override: Mapping[str, Json] = field(EMPTY, "Parameters")
-    aliases: Mapping[str, Mapping[str, Json]] = field(EMPTY, "Further names", check=_aliases)
+    aliases: Mapping[str, Mapping[str, Json]] = field(EMPTY, "Aliases", check=_aliases)
     fallbacks: tuple[Annotated[int, Meta(ge=1, le=types.MOST_BIG_INT)], ...] = field(
         (),
-        "If it cannot answer, try",
-        "Other models, when no server can run this one.",
+        "Fallback models",
+        "They answer when no server can run this model.",
         check=types.unique,
         max_length=types.MOST_ENTRIES,
     )

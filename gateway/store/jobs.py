@@ -129,6 +129,13 @@ def finish(session: Session, job_id: int, state: State, *, error: str = "", now:
     session.execute(delete(JobRow).where(JobRow.id.in_(old)))
 
 
+def remove_closed(session: Session, job_id: int) -> None:
+    """Remove a job that has ended. Raises NotFound."""
+    row = _row(session, job_id)
+    if row.state not in OPEN:
+        session.delete(row)
+
+
 def request_cancel(session: Session, job_id: int, now: datetime) -> Job:
     """Ask whoever works on it to stop; a job nobody has begun ends at once. Raises NotFound."""
     row = _row(session, job_id)

@@ -1,4 +1,4 @@
-// How far pulls and loads are: asked once a second while one runs.
+// How far downloads and loads are: asked once a second while one runs; at its end the page is read anew.
 import { state } from "./gateway.js";
 
 const box = document.querySelector("[data-pulls]");
@@ -16,22 +16,17 @@ async function look() {
     if (!row) continue;
     running ||= pull.open;
     row.querySelector("[data-state]").replaceChildren(state(pull.kind, pull.state));
-    const bar = row.querySelector("progress");
-    bar.hidden = !pull.open;
-    if (pull.share !== null) bar.value = pull.share;
-    row.querySelector("[data-figures]").textContent = [
-      pull.figures,
-      pull.open || pull.kind === "danger" ? pull.status : "",
-    ]
-      .filter(Boolean)
-      .join(" · ");
-    if (!pull.open) row.querySelector("[data-stop]")?.remove();
-    const ended = !pull.open && row.dataset.was === "open";
-    if (ended && (pull.kind === "success" || pull.load))
-      setTimeout(() => location.reload(), pull.load ? SEEN_MS : 0);
+    if (pull.open) show(row, pull);
+    else if (row.dataset.was === "open") setTimeout(() => location.reload(), pull.load ? SEEN_MS : 0);
     row.dataset.was = pull.open ? "open" : "closed";
   }
   if (!running) clearInterval(timer);
+}
+
+function show(row, pull) {
+  if (pull.share !== null) row.querySelector("progress").value = pull.share;
+  const words = [pull.figures, pull.status].filter(Boolean).join(" · ");
+  row.querySelector("[data-figures]").textContent = words;
 }
 
 if (box?.querySelector('[data-was="open"]')) timer = setInterval(look, 1000);

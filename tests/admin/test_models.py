@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from flask import Flask
 
 from fake_ollama import FakeOllama, Script, status
+from gateway.admin.models.list import shown
 from gateway.core.catalog import Model
+from gateway.management.model_jobs import Pull
 from gateway.store import jobs
 from gateway.web.context import Services
 from tests.admin.conftest import ACTOR, Visitor
@@ -278,3 +282,96 @@ def test_a_copy_appears_as_a_model(admin: Visitor, parts: Services, model: Model
     admin.post(f"/admin/models/{model.id}/copy", {"destination": "mine:v1"})
 
     assert named(parts, "mine:v1").available
+
+
+def names_in(page: str) -> list[str]:
+    """Give the names of the models a list shows, in its order."""
+    return re.findall(r'<a class="fw-semibold" href="/admin/models/\d+">([^<]+)</a>', page)
+
+
+SEEN = [
+    ("search=QWEN", {"qwen3:8b", "qwen2.5-coder:7b"}),
+    ("capability=vision", {"gemma3:4b", "llava:7b"}),
+    ("state=disabled", {"llama3.2", "deepseek-v3.1:671b-cloud"}),
+    ("capability=flying&state=lost&sort=colour&search=nimble", {"nimble"}),
+]
+
+
+@pytest.mark.parametrize(("query", "names"), SEEN)
+def test_the_list_is_filtered_by_its_address(
+    admin: Visitor, parts: Services, served: FakeOllama, query: str, names: set[str]
+) -> None:
+    parts.models.enable([named(parts, "llama3.2:latest").id], False, ACTOR)
+
+    assert set(names_in(admin.get(f"/admin/models?{query}").text)) == names
+
+
+def test_the_list_is_sorted_by_its_heads(
+    admin: Visitor, parts: Services, served: FakeOllama
+) -> None:
+    page = admin.get("/admin/models?sort=-size").text
+    sizes = {model.display_name: model.size_bytes for model in parts.catalog.models()}
+    found = [sizes[name] for name in names_in(page)]
+
+    assert found == sorted(found, reverse=True)
+    assert 'aria-sort="descending"' in page
+    assert 'href="/admin/models?sort=size"' in page
+
+
+def test_a_row_names_its_actions_and_each_icon_means_one(
+    admin: Visitor, parts: Services, served: FakeOllama
+) -> None:
+    page = admin.get("/admin/models?search=qwen3:8b").text
+    menu = page.partition('dropdown-menu-end">')[2]
+    actions = dict(re.findall(r'#([a-z0-9-]+)"/></svg>\s*(?:<span>)?([A-Z][a-z ]+)', page))
+
+    assert actions["memory"] == "Load"
+    assert actions["slash-circle"] == "Disable"
+    assert "pause-fill" not in page
+    assert [word for word in ("Parameters", "Try it", "Delete …") if word not in menu] == []
+
+
+@pytest.mark.usefixtures("served")
+def test_the_field_to_pull_a_model_has_the_focus(admin: Visitor) -> None:
+    closed = admin.get("/admin/models").text
+    opened = admin.get("/admin/models?pull=").text
+
+    assert 'href="/admin/models?pull="' in closed
+    assert 'id="pull"' not in closed
+    assert re.search(r'<input[^>]*autofocus[^>]*id="model"|id="model"[^>]*autofocus', opened)
+
+
+def test_a_download_that_failed_is_retried_or_dismissed(
+    admin: Visitor, parts: Services, served: FakeOllama
+) -> None:
+    served.script("tern:1b", Script(fault=status(500, {"error": "no such thing"})))
+    admin.post("/admin/models/pull", {"model": "tern:1b", "servers": ["1"]})
+    first = parts.pulls.all()[0].job.id
+    ended(parts, first)
+    page = admin.get("/admin/models").text
+    admin.post(f"/admin/models/pulls/{first}/retry")
+    (second,) = [one.job.id for one in parts.pulls.all()]
+    ended(parts, second)
+    admin.post(f"/admin/models/pulls/{second}/dismiss")
+
+    assert f"/admin/models/pulls/{first}/dismiss" in page
+    assert "Retry" in page
+    assert second != first
+    assert parts.pulls.all() == []
+
+
+LEFT = [(0.02, "1 s left"), (2.67, "3 s left"), (75.4, "1 min 15 s left")]
+
+
+@pytest.mark.parametrize(("eta_s", "words"), LEFT)
+def test_the_time_left_is_told_in_whole_seconds(
+    app: Flask, parts: Services, served: FakeOllama, eta_s: float, words: str
+) -> None:
+    now = datetime.now(UTC)
+    with parts.store.database.write() as session:
+        job, _ = jobs.open_or_insert(session, 1, "tern:1b", actor_name="eve", now=now)
+    seen = Pull(replace(job, status="pulling dc21ffd1c666"), eta_s=eta_s)
+    with app.test_request_context("/admin/models"):
+        row = shown(seen, {1: "workstation"}, now)
+
+    assert (row["figures"], row["status"]) == (words, "")

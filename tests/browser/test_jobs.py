@@ -73,6 +73,7 @@ def test_a_slow_load_goes_on_without_its_page_and_can_be_stopped(
     row = tab.page.locator("main tr", has=tab.page.locator("a.fw-semibold", has_text="tinyllama"))
     with ollama_with_models.hold("tinyllama", at="load") as gate:
         tab.open("/admin/models")
+        row.locator("[data-bs-toggle]").click()
         row.get_by_role("button", name="Load").click()
         expect(row.locator(".rounded-pill")).to_have_text("Loading")
         gate.wait_reached()
@@ -81,6 +82,7 @@ def test_a_slow_load_goes_on_without_its_page_and_can_be_stopped(
         job = tab.page.locator("[data-pull]", has_text="tinyllama").first
         expect(job.locator("[data-state]")).to_have_text("Loading")
         expect(job.locator("progress")).to_be_visible()
+        row.locator("[data-bs-toggle]").click()
         row.get_by_role("button", name="Stop loading").click()
         expect(job.locator("[data-state]")).to_have_text("Stopped")
         expect(row.locator(".rounded-pill")).to_have_text("On disk")

@@ -61,7 +61,7 @@ class NamesForm(EditForm):
 
     display_name = schema_field(ModelFields, "display_name")
     aliases = LinesField(
-        _l("Further names"),
+        _l("Aliases"),
         description=_l(
             "One a line. A * stands for anything: claude-*-haiku* lets a coding agent find this "
             "model under every such name."
@@ -69,9 +69,9 @@ class NamesForm(EditForm):
         render_kw={"rows": 4, "placeholder": "gpt-4o-mini\nclaude-*-haiku*", "spellcheck": "false"},
     )
     fallbacks = CheckList(
-        _l("If it cannot answer, try"),
+        _l("Fallback models"),
         coerce=int,
-        description=_l("Other models, when no server can run this one."),
+        description=_l("They answer when no server can run this model."),
     )
     notes = schema_field(ModelFields, "notes")
     submit = SubmitField(_l("Save names"))

@@ -98,7 +98,7 @@ def context_apply(model_id: int) -> AnyResponse:
     override = {**found.override, "context_steps": list(steps), "context_policy": "grow"}
     parts.models.update(model_id, {"override": override}, actor(), _("windows as proposed"))
     words = _(
-        "%(name)s gets a window of %(steps)s tokens from the next call on.",
+        "%(name)s gets a window of %(steps)s tokens from the next request on.",
         name=found.display_name,
         steps=_joined(steps),
     )
@@ -121,17 +121,17 @@ def summary(at: datetime) -> str:
 def sentence(found: Totals) -> str:
     """Return the loads of the week in one sentence."""
     if not found.loads:
-        return _("No call had to wait for a model to be loaded.")
+        return _("No request had to wait for a model to be loaded.")
     words = ngettext(
-        "%(num)d load this week, calls waited %(time)s for it.",
-        "%(num)d loads this week, calls waited %(time)s for them.",
+        "%(num)d load this week, requests waited %(time)s for it.",
+        "%(num)d loads this week, requests waited %(time)s for them.",
         found.loads,
         time=duration(found.load_ms),
     )
     if found.window_loads:
         words += " " + ngettext(
-            "%(num)d of them because calls asked for different windows.",
-            "%(num)d of them because calls asked for different windows.",
+            "%(num)d of them because requests asked for different windows.",
+            "%(num)d of them because requests asked for different windows.",
             found.window_loads,
         )
     return words

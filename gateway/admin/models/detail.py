@@ -24,6 +24,7 @@ from gateway.admin.forms.models import (
 )
 from gateway.admin.models.list import current_jobs, report
 from gateway.admin.models.memory import need_words
+from gateway.admin.models.rows import CAPABILITIES
 from gateway.admin.models.state import shown_state
 from gateway.admin.usage import charts
 from gateway.core.catalog import Model, OverrideVersion
@@ -56,6 +57,7 @@ def model(model_id: int) -> str:
         "overview",
         details=services().store.read(catalog.details, model_id),
         jobs=current_jobs(found.name),
+        capabilities=CAPABILITIES,
         keys=keys,
         need=need_words(found),
         notes=services().store.read(catalog.fields, model_id).notes,
@@ -98,7 +100,7 @@ def model_parameters(model_id: int) -> AnyResponse | str:
     if override is not None and not wrong and not is_outdated:
         note = (form.note.data or "").strip()
         services().models.update(model_id, {"override": override}, actor(), note)
-        words = _("The parameters hold from the next call on.")
+        words = _("The parameters apply from the next request on.")
         return to_page("admin.model_parameters", words, model_id=model_id)
     return _page(
         found,
@@ -165,7 +167,9 @@ def model_delete(model_id: int) -> AnyResponse | str:
         return page
     if not found.server_ids:
         services().models.forget(model_id, actor())
-        return to_page("admin.models", _("%(name)s was forgotten.", name=found.display_name))
+        return to_page(
+            "admin.models", _("%(name)s was removed from the list.", name=found.display_name)
+        )
     results = services().operations.delete(found.name, found.server_ids, actor())
     report(results, _("%(name)s was deleted.", name=found.name))
     return to_page("admin.models")
@@ -250,14 +254,14 @@ def _delete_question(found: Model) -> Question:
     names = [found.display_name, *(alias.name for alias in found.aliases)]
     effects.append(_("Clients that call %(names)s get an error.", names=", ".join(names)))
     effects.append(
-        _("Names and parameters stay here for the day it comes back.")
+        _("Its names and parameters are kept in case you pull it again.")
         if where
-        else _("Its names and parameters are forgotten.")
+        else _("Its names and parameters are deleted.")
     )
-    title = _("Delete %(name)s?") if where else _("Forget %(name)s?")
+    title = _("Delete %(name)s?") if where else _("Remove %(name)s from the list?")
     return Question(
         title % {"name": found.name},
-        _("Delete model") if where else _("Forget model"),
+        _("Delete model") if where else _("Remove from list"),
         url_for("admin.model", model_id=found.id),
         found.display_name,
         effects,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
@@ -16,37 +16,30 @@ from gateway.admin.forms.fields import chosen_from
 from gateway.admin.forms.models import PullForm
 from gateway.admin.models.context import summary
 from gateway.admin.models.memory import pull_words
-from gateway.admin.models.state import shown_state
+from gateway.admin.models.rows import CAPABILITIES, all_rows, shown_rows, wanted
 from gateway.core.catalog import Model
-from gateway.core.requests import Filter
-from gateway.core.usage import Sums
 from gateway.errors import InvalidRequest, NotFound
 from gateway.management.model_jobs import Pull
 from gateway.management.model_operations import Done
-from gateway.policy import access
-from gateway.reports.model_state import place
 from gateway.reports.pull_size import pull_size
-from gateway.schemas.key import Key
 from gateway.schemas.server import Server
-from gateway.store import key_queries
 from gateway.store.jobs import Job
-from gateway.store.usage import usage_queries
 from gateway.web.context import actor, services
 from gateway.web.security import to_page
 from gateway.web.template_filters import duration, size
-from gateway.web.words import _, ngettext, translated
+from gateway.web.words import _, translated
 
-DAYS = 7
 _RECENT = timedelta(minutes=10)
 _MOST = 20
+_LAYER = re.compile(r"^pulling [0-9a-f]{6,}$")
+"""What Ollama says while a layer comes: the figures say more."""
 Row: TypeAlias = Mapping[str, object]
 
 
 @bp.get("/models")
 def models() -> str:
-    """List models, and the pulls and loads that run."""
-    name = request.args.get("pull", "")
-    return _page(_pull_form(name), is_pulling=bool(name))
+    """List models, and the pulls and loads that run. `?pull=` opens the form to pull one."""
+    return _page(_pull_form(request.args.get("pull", "")), is_pulling="pull" in request.args)
 
 
 @bp.post("/models/pull")
@@ -56,8 +49,8 @@ def model_pull() -> AnyResponse | str:
     if request.form.get("do") == "size":
         return _page(form, is_pulling=True, size_words=_size_of(form))
     if sent(form, lambda: services().pulls.begin(form.model.data, form.servers.data, actor())):
-        words = _("The pull has begun. You may leave this page.")
-        return to_page("admin.models", words, _anchor="pulls")
+        words = _("The download has begun. You may leave this page.")
+        return to_page("admin.models", words, pull="")
     return _page(form, is_pulling=True)
 
 
@@ -131,53 +124,22 @@ def _size_of(form: PullForm) -> str:
 
 def _page(form: PullForm, *, is_pulling: bool, size_words: str = "") -> str:
     pulls = jobs()  # once, so that a row and its job say the same
+    rows = all_rows(job["model"] for job in pulls if job["open"] and job["load"])
+    asked = wanted(request.args)
     return render_template(
         "admin/models/list.html",
-        rows=_rows({job["model"] for job in pulls if job["open"] and job["load"]}),
+        rows=shown_rows(rows, asked),
+        total=len(rows),
+        asked=asked,
+        capabilities=CAPABILITIES,
+        states={row.state.name: row.state.words for row in rows},
         loads=summary(datetime.now(UTC)),
         form=form,
-        pulls=pulls,
+        jobs=[job for job in pulls if job["open"] or job["recent"]],
         servers=services().catalog.servers(),
-        pulling=is_pulling,
+        is_pulling=is_pulling,
         size_words=size_words,
     )
-
-
-def _rows(loading: Collection[object]) -> list[dict[str, Any]]:
-    """Return the lines of the list; models that nobody can call now stand last. `loading` are
-    Ollama's names of those being loaded."""
-    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    wanted = Filter(since=midnight - timedelta(days=DAYS))
-    used = dict(services().store.read_slow(usage_queries.by_group, wanted, "model", daily=True))
-    names = {server.id: server.name for server in services().catalog.servers()}
-    found, views = services().catalog.models(), services().scheduler.views()
-    keys = _keys_by_model(found)
-    states = {
-        model.id: shown_state(model, views, is_loading=model.name in loading) for model in found
-    }
-    return [
-        {
-            "model": model,
-            "state": states[model.id],
-            "servers": [names[id_] for id_ in model.server_ids if id_ in names],
-            "keys": keys[model.id],
-            "sums": used.get(str(model.id), Sums()),
-        }
-        for model in sorted(found, key=lambda model: place(states[model.id].name))
-    ]
-
-
-def _keys_by_model(found: Sequence[Model]) -> Counter[int]:
-    """Return how many keys may use each model, by its id; keys with the same rules are asked
-    once."""
-    groups: dict[object, list[Key]] = defaultdict(list)
-    for key in services().store.read(key_queries.brief):
-        if key.enabled and key.revoked_at is None:
-            groups[key.allow, key.deny, key.model_ids].append(key)
-    counted: Counter[int] = Counter()
-    for alike in groups.values():
-        counted.update({model.id: len(alike) for model in access.visible(alike[0], found)})
-    return counted
 
 
 def _enabled_servers() -> list[Server]:
@@ -219,8 +181,26 @@ def model_pull_cancel(job_id: int) -> AnyResponse:
     stopped = services().pulls.cancel(job_id, actor()).job
     words = _("Loading %(name)s was stopped.", name=stopped.model)
     if stopped.kind == "pull":
-        words = _("The pull was stopped. What is there already stays, so that it can go on.")
+        words = _("The download was stopped. What is there already is kept, so it can go on.")
     return to_page("admin.models", words, _anchor="pulls")
+
+
+@bp.post("/models/pulls/<id:job_id>/retry")
+def model_pull_retry(job_id: int) -> AnyResponse:
+    """Do again what failed or was stopped."""
+    try:
+        job = services().pulls.retry(job_id, actor())[0].job
+    except InvalidRequest as error:  # its server was removed meanwhile
+        return to_page("admin.models", translated(error.message), "danger", _anchor="pulls")
+    words = _("%(name)s is tried again.", name=job.model)
+    return to_page("admin.models", words, _anchor="pulls")
+
+
+@bp.post("/models/pulls/<id:job_id>/dismiss")
+def model_pull_dismiss(job_id: int) -> AnyResponse:
+    """Remove a job that has ended from the list."""
+    services().pulls.dismiss(job_id)
+    return to_page("admin.models", _anchor="pulls")
 
 
 def jobs(model: str = "") -> list[Row]:
@@ -228,8 +208,8 @@ def jobs(model: str = "") -> list[Row]:
     names = {server.id: server.name for server in services().catalog.servers()}
     now = datetime.now(UTC)
     found = [one for one in services().pulls.all() if model in ("", one.job.model)]
-    shown = [one for number, one in enumerate(found) if one.job.is_open or number < _MOST]
-    return [_row(one, names, now) for one in shown]
+    listed = [one for number, one in enumerate(found) if one.job.is_open or number < _MOST]
+    return [shown(one, names, now) for one in listed]
 
 
 def current_jobs(model: str) -> list[Row]:
@@ -237,7 +217,8 @@ def current_jobs(model: str) -> list[Row]:
     return [job for job in jobs(model) if job["open"] or job["recent"]]
 
 
-def _row(pull: Pull, names: Mapping[int, str], now: datetime) -> Row:
+def shown(pull: Pull, names: Mapping[int, str], now: datetime) -> Row:
+    """Return a job as pages show it; `names` are those of servers by id."""
     job = pull.job
     kind, state = _state(job)
     return {
@@ -248,7 +229,8 @@ def _row(pull: Pull, names: Mapping[int, str], now: datetime) -> Row:
         "recent": job.finished_at is not None and now - job.finished_at < _RECENT,
         "kind": kind,
         "state": state,
-        "status": translated(job.error) if job.error else job.status,
+        "status": translated(job.error) if job.error else _LAYER.sub("", job.status),
+        "can_retry": job.state in {"failed", "cancelled"},
         "share": pull.share,
         "figures": " · ".join(_sizes(pull) if job.kind == "pull" else _times(pull, now)),
         "at": job.created_at,
@@ -278,9 +260,8 @@ def _sizes(pull: Pull) -> list[str]:
     if job.is_open and pull.bytes_per_s:
         figures.append(f"{size(pull.bytes_per_s)}/s")
     if job.is_open and pull.eta_s:
-        figures.append(_("%(time)s left", time=duration(pull.eta_s * 1000)))
-    if job.layers:
-        figures.append(ngettext("%(num)d layer", "%(num)d layers", len(job.layers)))
+        left_s = max(1, round(pull.eta_s))
+        figures.append(_("%(time)s left", time=duration(left_s * 1000)))
     return figures
 
 
