@@ -1,4 +1,4 @@
-// Parameters of a model: the JSON on the left and the form on the right say the same; either edits the other.
+// Parameters of a model: the form and the JSON beside it say the same; either edits the other.
 const text = document.querySelector("#override-json textarea");
 const form = document.getElementById("override-fields");
 
@@ -74,7 +74,10 @@ if (need) {
   text.addEventListener("input", tellNeed);
   form.addEventListener("input", tellNeed);
 }
-form.addEventListener("submit", (event) => event.preventDefault());
+form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  text.form.requestSubmit();
+});
 for (const button of document.querySelectorAll("[data-example]")) {
   button.addEventListener("click", () => {
     const example = JSON.parse(button.dataset.example);

@@ -375,3 +375,50 @@ def test_the_time_left_is_told_in_whole_seconds(
         row = shown(seen, {1: "workstation"}, now)
 
     assert (row["figures"], row["status"]) == (words, "")
+
+
+def groups_in(page: str) -> list[str]:
+    """Give the groups of the form of parameters, those that are open in capitals."""
+    found = re.findall(r"<details[^>]*?( open)? data-group>\s*<summary[^>]*>\s*([^<]+?)\s*<", page)
+    return [name.upper() if is_open else name for is_open, name in found]
+
+
+def test_what_is_asked_most_stands_first_and_open(
+    admin: Visitor, parts: Services, model: Model
+) -> None:
+    page = admin.get(f"/admin/models/{model.id}/parameters").text
+    common = page.partition("data-group>")[2].partition("</details>")[0]
+
+    assert groups_in(page)[:3] == ["COMMON", "Memory and context", "Sampling"]
+    assert re.findall(r'name="p-(\w+)"', common) == [
+        "num_ctx",
+        "think",
+        "keep_alive",
+        "temperature",
+    ]
+    assert page.index("override-fields") < page.index("override-json")
+
+
+def test_a_model_that_embeds_has_no_sampling(
+    admin: Visitor, parts: Services, served: FakeOllama
+) -> None:
+    embedder = named(parts, "nomic-embed-text:latest")
+    parts.models.update(embedder.id, {"override": {"temperature": 0.5}}, ACTOR)
+    page = admin.get(f"/admin/models/{embedder.id}/parameters").text
+    fields = {"from": "fields", "p-num_ctx": "1024"}
+    admin.post(f"/admin/models/{embedder.id}/parameters", fields)
+
+    assert "p-num_ctx" in page
+    assert [name for name in ("p-temperature", "p-think", "Sampling") if name in page] == []
+    assert dict(named(parts, embedder.name).override) == {"temperature": 0.5, "num_ctx": 1024}
+
+
+def test_a_parameter_that_is_misspelt_is_asked_about_in_one_sentence(
+    admin: Visitor, model: Model
+) -> None:
+    text = '{"temperatur": 1}'
+    page = admin.post(
+        f"/admin/models/{model.id}/parameters", {"from": "json", "override": text}
+    ).text
+
+    assert "Line 1: temperatur: unknown parameter; did you mean &#39;temperature&#39;?<" in page

@@ -111,8 +111,8 @@ BAD: list[tuple[str, Any, str]] = [
     ("force", [], "must be an object"),
     ("force", {"force": {}}, "has no place here"),
     ("force", {"num_ctx": "x"}, "must be a whole number"),
-    ("num_cxt", 5, "is not known; did you mean 'num_ctx'?"),
-    ("zzz", 5, "is not known; an option of a newer Ollama belongs into 'options'"),
+    ("num_cxt", 5, "unknown parameter; did you mean 'num_ctx'?"),
+    ("zzz", 5, "unknown parameter; an option of a newer Ollama belongs into 'options'"),
 ]
 
 

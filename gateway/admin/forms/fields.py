@@ -83,9 +83,9 @@ def problem_words(problem: rules.Problem) -> str:
     """Return a problem as a sentence with its line."""
     message = translated(problem.message)
     words = f"{problem.path}: {message}" if problem.path else message
-    if not problem.line:
-        return f"{words}."
-    return str(_("Line %(line)s: %(problem)s.", line=problem.line, problem=words))
+    if problem.line:
+        words = _("Line %(line)s: %(problem)s", line=problem.line, problem=words)
+    return words if words.endswith(("?", "？")) else _("%(sentence)s.", sentence=words)
 
 
 def parse_object(text: str) -> dict[str, Json]:

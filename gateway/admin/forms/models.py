@@ -26,6 +26,7 @@ from gateway.schemas.model import ModelFields
 from gateway.web.words import _, _l, translated
 
 GROUPS: Mapping[str, str] = {
+    "common": _l("Common"),
     "runner": _l("Memory and context"),
     "sampling": _l("Sampling"),
     "length": _l("Length and stop"),
@@ -34,6 +35,7 @@ GROUPS: Mapping[str, str] = {
     "limits": _l("Limits"),
     "legacy": _l("Older servers"),
 }
+_COMMON = ("num_ctx", "think", "keep_alive", "temperature")
 
 
 class PullForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF ships no types
@@ -89,14 +91,14 @@ class CopyForm(FlaskForm):  # type: ignore[misc]  # as above
 
 
 class OverrideForm(EditForm):
-    """A model's parameters as JSON; `Fields` beside it is the same as a form."""
+    """A model's parameters as JSON; beside it are the same as fields."""
 
     override = OverrideField(
-        _l("As JSON, in Ollama's words"),
-        render_kw={"rows": 18, "class": "code", "spellcheck": "false", "placeholder": "{\n}"},
+        _l("JSON (Ollama option names)"),
+        render_kw={"rows": 14, "class": "code", "spellcheck": "false", "placeholder": "{\n}"},
     )
     note = StringField(
-        _l("What for?"),
+        _l("Comment"),
         validators=[Length(max=200)],
         description=_l("Optional, for the history."),
         render_kw={"autocomplete": "off"},
@@ -105,11 +107,21 @@ class OverrideForm(EditForm):
 
 
 def fields_of(model: Model) -> dict[str, list[tuple[Option, str]]]:
-    """Return the parameters by group, each with the text its field starts with."""
+    """Return the parameters by group, each with the text its field starts with; groups without
+    any are left out."""
     grouped: dict[str, list[tuple[Option, str]]] = {name: [] for name in GROUPS}
-    for rule in KEYS.values():
-        grouped[rule.group].append((rule, as_text(rule, model.override.get(rule.name))))
-    return grouped
+    for rule in _rules_of(model):
+        group = "common" if rule.name in _COMMON else rule.group
+        grouped[group].append((rule, as_text(rule, model.override.get(rule.name))))
+    grouped["common"].sort(key=lambda field: _COMMON.index(field[0].name))
+    return {name: fields for name, fields in grouped.items() if fields}
+
+
+def _rules_of(model: Model) -> list[Option]:
+    """Return the options that mean something for a model: one that only embeds samples nothing."""
+    if model.can("embedding") and not model.can("completion"):
+        return [rule for rule in KEYS.values() if rule.embeddings]
+    return list(KEYS.values())
 
 
 def as_text(rule: Option, value: Json) -> str:
@@ -127,16 +139,15 @@ def as_text(rule: Option, value: Json) -> str:
     return str(value)
 
 
-def read_fields(
-    given: Mapping[str, str], before: Mapping[str, Json]
-) -> tuple[dict[str, Json], dict[str, str]]:
+def read_fields(given: Mapping[str, str], model: Model) -> tuple[dict[str, Json], dict[str, str]]:
     """Return the override that the form's fields say, and what is wrong by field.
 
-    What fields cannot say (`options` of newer servers, `force`) stays as it was.
+    What has no field (`options` of newer servers, `force`) stays as it was.
     """
-    override = {name: value for name, value in before.items() if name not in KEYS}
+    rules = {rule.name: rule for rule in _rules_of(model)}
+    override = {name: value for name, value in model.override.items() if name not in rules}
     wrong: dict[str, str] = {}
-    for name, rule in KEYS.items():
+    for name, rule in rules.items():
         text = given.get(f"p-{name}", "").replace("\r\n", "\n")
         if not text.strip():
             continue

@@ -117,7 +117,7 @@ def model_parameters(model_id: int) -> AnyResponse | str:
 
 @bp.post("/models/<id:model_id>/parameters/<id:version_id>/restore")
 def model_restore(model_id: int, version_id: int) -> AnyResponse:
-    """Put an earlier version of the parameters in force again."""
+    """Restore an earlier version of the parameters."""
     known = services().store.read(catalog.versions, model_id, "")
     version = next((one for one in known if one.id == version_id), None)
     if version is None:
@@ -128,7 +128,7 @@ def model_restore(model_id: int, version_id: int) -> AnyResponse:
     except InvalidOverride as error:
         words = translated(error.message)
         return to_page("admin.model_parameters", words, "danger", model_id=model_id)
-    words = _("The earlier parameters are in force again.")
+    words = _("The earlier version was restored.")
     return to_page("admin.model_parameters", words, model_id=model_id)
 
 
@@ -197,7 +197,7 @@ def _given(form: OverrideForm, found: Model) -> tuple[Mapping[str, Json] | None,
     if request.form.get("from") == "fields":
         form.override.typed = ""
         form.override.errors = []
-        override, wrong = read_fields(request.form, found.override)
+        override, wrong = read_fields(request.form, found)
         form.override.data = override
         return override, wrong
     return (form.override.data, {}) if valid else (None, {})

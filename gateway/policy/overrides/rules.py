@@ -168,5 +168,5 @@ class _Check:
 def _unknown(name: str) -> Message:
     near = get_close_matches(name, (*KEYS, "options", "force"), n=1)
     if near:
-        return Message("is not known; did you mean '%(name)s'?", name=near[0])
-    return Message("is not known; an option of a newer Ollama belongs into 'options'")
+        return Message("unknown parameter; did you mean '%(name)s'?", name=near[0])
+    return Message("unknown parameter; an option of a newer Ollama belongs into 'options'")
