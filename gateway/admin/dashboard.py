@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 from flask import Response, render_template, request, stream_with_context, url_for
+from flask_login import current_user
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.admin import bp
@@ -32,9 +33,11 @@ STREAM_S = 300.0
 
 
 @bp.get("/", strict_slashes=False)  # a redirect would repeat the Host of the request
-def now() -> str:
-    """Show the state of everything."""
+def now() -> AnyResponse | str:
+    """Show the state of everything; lead to the first steps while there is no server."""
     parts, at = services(), datetime.now(UTC)
+    if not parts.catalog.servers() and current_user.role != "viewer":
+        return to_page("admin.welcome")
     store = parts.store
     failed = Filter(since=at - timedelta(days=7), status="failed")
     return render_template(

@@ -9,7 +9,7 @@ import openai
 import pytest
 from playwright.sync_api import Browser, expect
 
-from fake_ollama import FakeOllama
+from fake_ollama import DEFAULT_MODELS, FakeOllama
 from tests.browser.conftest import Visit, visit
 from tests.support.process import Gateway
 
@@ -33,6 +33,53 @@ def sign_in(tab: Visit) -> None:
     tab.type("#password", "a long way home")
     tab.type("#again", "a long way home")
     tab.click("main button.btn-primary")
+
+
+FROM_THERE = {
+    "OLLAMA_URL names it": ({"OLLAMA_URL": "{url}"}, (), 5),
+    "it is found": ({"OLLAMA_HOST": "{url}"}, ("Use this one",), 6),
+    "it has no models": ({"OLLAMA_HOST": "{url}"}, ("Use this one", "llama3.2 ·"), 8),
+}
+"""How Ollama is there, the buttons that lead to the models, and the most clicks to an answer."""
+
+
+@pytest.mark.parametrize(("env", "first", "most_clicks"), FROM_THERE.values(), ids=FROM_THERE)
+def test_the_first_answer_takes_few_clicks(
+    browser: Browser,
+    tmp_path: Path,
+    env: dict[str, str],
+    first: tuple[str, ...],
+    most_clicks: int,
+) -> None:
+    models = () if len(first) == 2 else DEFAULT_MODELS
+    with FakeOllama(models) as ollama:
+        env = {name: value.format(url=ollama.url) for name, value in env.items()}
+        with Gateway(
+            tmp_path / "first",
+            ollama_url=env.get("OLLAMA_URL", ""),
+            env={"ADMIN_PASSWORD": "", **env},
+            issue_key=False,
+        ) as gateway:
+            tab = visit(browser, gateway.url)
+            sign_in(tab)
+            for words in first:
+                tab.click(f"main button:has-text('{words}')")
+            if not models:
+                box = tab.page.get_by_role("checkbox", name="llama3.2")
+                expect(box).to_be_checked(timeout=20_000)
+            tab.click("main button:has-text('Continue')")
+            tab.click("main button:has-text('Create key')")
+            tab.click("main [data-copy=secret]")
+            secret = tab.page.inner_text("#secret")
+            client = openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=secret, max_retries=0)
+            with client:
+                answer = client.chat.completions.create(
+                    model="llama3.2", messages=[{"role": "user", "content": "Hello!"}]
+                )
+            tab.context.close()
+
+    assert answer.choices[0].message.content
+    assert tab.actions <= 4 + most_clicks
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
