@@ -94,7 +94,7 @@ def test_the_demo_answers_shows_its_history_and_leaves_nothing(demo: Demo, tmp_p
 
     assert answer.json()["choices"][0]["message"]["content"]
     assert home.url.startswith(f"{demo.url}/admin"), home.url
-    assert "demo-ribbon" in home.text
+    assert "Demo: the models are fake" in home.text
     assert "Coding agent" in usage.text
     assert code == 0
     assert "DEMO" in demo.text

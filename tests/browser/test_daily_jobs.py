@@ -162,7 +162,7 @@ def test_a_runaway_call_is_ended_with_two_clicks(
 
     thread = threading.Thread(target=call, daemon=True)
     thread.start()
-    _go(tab, "Now")
+    _go(tab, "Dashboard")
     row = tab.page.locator("[data-rows] tr", has_text="runaway")
     expect(row).to_be_visible()
     tab.click("[data-rows] tr:has-text('runaway') button")
