@@ -21,7 +21,7 @@ from gateway.web.words import _, _l, translated
 
 SLOW_DAYS = 30
 """How far back is looked for what no index knows, unless a time is chosen."""
-MOST_KEYS = 200
+MOST_KEYS = 100
 """A select of more is a large page, and nobody finds a key in it."""
 Choices = dict[str, list[tuple[int, str]]]
 RANGE_WORDS: Mapping[str, str] = {

@@ -27,7 +27,7 @@ from gateway.reports.filters import cursor, read_cursor
 from gateway.store.usage import request_queries
 from gateway.web.context import services
 
-LIMIT = 50
+LIMIT = 30
 EXPORT_ROWS = 100_000
 _LIVE_LIMIT = 100
 ENDPOINTS = tuple(one.name for one in dialects.ENDPOINTS if one.scope != MODELS.name)
