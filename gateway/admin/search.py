@@ -25,7 +25,7 @@ _REQUEST_ID = re.compile(r"req_[0-9a-f]{4,32}")
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of the console: its words, its view with a tab, and whether it only changes things."""
+    """A page: its words, its view with a tab, and whether it only changes things."""
 
     words: str
     view: str
@@ -46,25 +46,26 @@ class Hit:
 
 
 _PAGES = (
-    Page(_l("Dashboard"), "now", "speedometer2"),
-    Page(_l("Playground"), "playground", "chat-square-text"),
-    Page(_l("Models"), "models", "box-seam"),
-    Page(_l("Context and loads"), "context", "memory"),
-    Page(_l("Keys"), "keys", "key"),
-    Page(_l("New key"), "key_new", "plus-lg", changes=True),
-    Page(_l("Usage"), "usage", "bar-chart-line"),
-    Page(_l("Requests"), "requests", "list-ul"),
-    Page(_l("Servers"), "servers", "hdd-stack"),
-    Page(_l("Add a server"), "server_new", "plus-lg", changes=True),
-    Page(_l("Settings"), "settings", "gear", "general"),
-    Page(_l("API behaviour"), "settings", "gear", "api"),
-    Page(_l("Privacy and retention"), "settings", "gear", "privacy"),
-    Page(_l("Limits"), "settings", "gear", "limits"),
-    Page(_l("Security"), "settings_security", "shield-lock"),
-    Page(_l("Backup"), "settings_backup", "database"),
-    Page(_l("Audit log"), "settings_audit", "list-ul"),
-    Page(_l("Observability"), "settings_observability", "activity"),
-    Page(_l("About"), "settings_about", "info-circle"),
+    Page(_l("Dashboard"), "admin.now", "speedometer2"),
+    Page(_l("Playground"), "admin.playground", "chat-square-text"),
+    Page(_l("Models"), "admin.models", "box-seam"),
+    Page(_l("Context and loads"), "admin.context", "memory"),
+    Page(_l("Keys"), "admin.keys", "key"),
+    Page(_l("New key"), "admin.key_new", "plus-lg", changes=True),
+    Page(_l("Usage"), "admin.usage", "bar-chart-line"),
+    Page(_l("Requests"), "admin.requests", "list-ul"),
+    Page(_l("Servers"), "admin.servers", "hdd-stack"),
+    Page(_l("Add a server"), "admin.server_new", "plus-lg", changes=True),
+    Page(_l("Settings"), "admin.settings", "gear", "general"),
+    Page(_l("API behaviour"), "admin.settings", "gear", "api"),
+    Page(_l("Privacy and retention"), "admin.settings", "gear", "privacy"),
+    Page(_l("Limits"), "admin.settings", "gear", "limits"),
+    Page(_l("Security"), "admin.settings_security", "shield-lock"),
+    Page(_l("Backup"), "admin.settings_backup", "database"),
+    Page(_l("Audit log"), "admin.settings_audit", "list-ul"),
+    Page(_l("Observability"), "admin.settings_observability", "activity"),
+    Page(_l("About"), "admin.settings_about", "info-circle"),
+    Page(_l("API reference"), "reference.chapter", "book"),
 )
 
 
@@ -126,5 +127,5 @@ def _pages(wanted: str) -> Iterator[Hit]:
     may_change = current_user.role != "viewer"
     for page in _PAGES:
         if wanted in page.words.lower() and (may_change or not page.changes):
-            url = url_for(f"admin.{page.view}", tab=page.tab or None)
+            url = url_for(page.view, tab=page.tab or None)
             yield Hit(_("Page"), str(page.words), "", page.icon, url)

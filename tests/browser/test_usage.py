@@ -118,3 +118,28 @@ def test_the_search_is_walked_by_the_keyboard(browser: Browser, busy: Gateway) -
     assert wrong == []
     assert chosen == "search-hit-1"
     assert complaints == []
+
+
+TICKS = """async () => {
+  const { ticks, tickWords } = await import("/static/js/chart_axes.js");
+  const words = (starts, stepS, width, clock) =>
+    ticks(starts, stepS, width, clock).map((s) => tickWords(s, clock));
+  const from = (iso, count, stepS) =>
+    Array.from({ length: count }, (_, i) => Date.parse(iso) / 1000 + i * stepS);
+  return [
+    words(from("2026-11-20T06:07:00Z", 60, 60), 60, 500, true),
+    words(from("2026-11-20T05:00:00Z", 25, 3600), 3600, 400, true),
+    words(from("2026-11-19T23:00:00Z", 30, 86400), 86400, 800, false),
+  ];
+}"""
+
+
+def test_ticks_of_a_chart_are_round_times_of_the_viewer(tab: Visit) -> None:
+    tab.open("/admin/usage")
+    found = tab.page.evaluate(TICKS)
+
+    assert found == [
+        ["07:10", "07:20", "07:30", "07:40", "07:50", "08:00"],
+        ["06:00", "12:00", "18:00", "Nov 21", "06:00"],
+        ["Nov 20", "Nov 27", "Dec 4", "Dec 11", "Dec 18"],
+    ]
