@@ -84,7 +84,6 @@ from gateway.admin import (  # noqa: E402, F401  # the views register on the blu
     backup,
     dashboard,
     onboarding,
-    playground,
     reference,
     search,
     security,
@@ -99,4 +98,6 @@ from gateway.admin.models import context as context_page  # noqa: E402, F401
 from gateway.admin.models import detail  # noqa: E402, F401
 from gateway.admin.models import list as model_pages  # noqa: E402, F401
 from gateway.admin.models import memory as model_memory_page  # noqa: E402, F401
+from gateway.admin.playground import embed, run  # noqa: E402, F401
+from gateway.admin.playground import views as playground_page  # noqa: E402, F401
 from gateway.admin.usage import explorer, labels, request_detail, requests  # noqa: E402, F401

@@ -1,17 +1,24 @@
-// The playground: sends one call (or two, side by side) and shows the answer while it is written.
-import { duration, element, icon, num } from "./gateway.js";
+// The playground: a conversation with one model, or the same message to two, shown while it is written.
+import { element } from "./gateway.js";
+import { Answer } from "./playground/answer.js";
+import { offerEmbeddings } from "./playground/embeddings.js";
+import { Images, thumbnail } from "./playground/images.js";
+import { followKey, followModel } from "./playground/models.js";
+import { events } from "./playground/stream.js";
+import { words } from "./playground/words.js";
 
 const form = document.getElementById("play");
-const words = JSON.parse(document.getElementById("play-words")?.textContent ?? "{}");
 const field = (id) => document.getElementById(id);
-const token = document.querySelector('meta[name="csrf-token"]').content;
-let pictures = [];
+let images = null;
 let running = [];
 let turns = [];
+let before = null; // the answer that a repeated request got
 let copies = {};
-let before = null;
+let copyAs = "curl";
 
 class Mistake extends Error {}
+
+// ---- what is sent -----------------------------------------------------------------------------------
 
 function json(id, label) {
   const text = field(id).value.trim();
@@ -23,16 +30,20 @@ function json(id, label) {
   }
 }
 
+function options() {
+  const given = [...form.querySelectorAll("[data-option]")].filter((input) => input.value.trim() !== "");
+  return Object.fromEntries(
+    given.map((input) => {
+      const value = Number(input.value);
+      return [input.dataset.option, Number.isNaN(value) ? input.value : value];
+    }),
+  );
+}
+
 function bodyFor(model, messages) {
   const body = { model, messages, stream: true, stream_options: { include_usage: true } };
   if (field("think").value) body.reasoning_effort = field("think").value;
-  const options = {};
-  for (const input of form.querySelectorAll("[data-option]")) {
-    if (input.value.trim() === "") continue;
-    const value = Number(input.value);
-    options[input.dataset.option] = Number.isNaN(value) ? input.value : value;
-  }
-  if (Object.keys(options).length) body.options = options;
+  if (Object.keys(options()).length) body.options = options();
   const tools = json("tools", words.tools);
   if (tools) body.tools = tools;
   const schema = json("schema", words.schema);
@@ -40,265 +51,87 @@ function bodyFor(model, messages) {
   return body;
 }
 
+/** Return the message as typed; null where a tool had the last word. */
 function message() {
   const text = field("prompt").value;
   if (!text.trim() && turns.at(-1)?.role === "tool") return null;
   if (!text.trim()) throw new Mistake(words.empty);
-  if (!pictures.length) return { role: "user", content: text };
-  return {
-    role: "user",
-    content: [{ type: "text", text }, ...pictures.map((url) => ({ type: "image_url", image_url: { url } }))],
-  };
+  if (!images.urls.length) return { role: "user", content: text };
+  const pictures = images.urls.map((url) => ({ type: "image_url", image_url: { url } }));
+  return { role: "user", content: [{ type: "text", text }, ...pictures] };
 }
 
-class Card {
-  constructor(model) {
-    this.text = "";
-    this.thoughts = element(
-      "details",
-      { class: "accordion accordion-item mb-3", hidden: true },
-      element("summary", { class: "accordion-button" }, words.thinking),
-      element(
-        "div",
-        { class: "accordion-body" },
-        element("div", { class: "answer border-start ps-3 text-body-secondary small", "data-thought": true }),
-      ),
-    );
-    this.bubble = element(
-      "div",
-      { class: "answer", "data-answer": true },
-      element("span", { class: "text-body-secondary" }, words.waiting),
-    );
-    this.extra = element("div", { class: "vstack gap-3" });
-    this.foot = element("div", { class: "card-footer small text-body-secondary", hidden: true });
-    this.box = element(
-      "section",
-      { class: "card" },
-      element("div", { class: "card-header" }, element("h2", {}, model)),
-      element("div", { class: "card-body" }, this.thoughts, this.bubble, this.extra),
-      this.foot,
-    );
-  }
-
-  take(event) {
-    if (event.type === "start") {
-      copies = event.copies;
-      showCopy();
-    } else if (event.type === "thinking") {
-      this.thoughts.hidden = false;
-      if (!this.text) this.thoughts.open = true;
-      this.thoughts.querySelector("[data-thought]").append(event.text);
-    } else if (event.type === "text") {
-      if (!this.text) {
-        this.bubble.replaceChildren();
-        this.thoughts.open = false;
-      }
-      this.text += event.text;
-      this.bubble.append(event.text);
-    } else if (event.type === "tool") {
-      this.begin();
-      const code = element("pre", { class: "m-0" }, `${event.name}(${event.arguments})`);
-      this.extra.append(
-        element(
-          "div",
-          {},
-          element("div", { class: "small text-body-secondary mb-1" }, words.tool),
-          element("div", { class: "code-box" }, code),
-        ),
-      );
-    } else if (event.type === "done") this.done(event);
-    else if (event.type === "failed") this.failed(event);
-  }
-
-  begin() {
-    if (!this.text) this.bubble.replaceChildren();
-  }
-
-  done(event) {
-    this.begin();
-    const parts = [
-      `${num(event.input)} ${words.input} · ${num(event.output)} ${words.output}`,
-      event.thinking ? `${num(event.thinking)} ${words.thinking_tokens}` : "",
-      event.first_ms === null ? "" : `${duration(event.first_ms)} ${words.first}`,
-      event.speed ? `${num(event.speed, 1)} tok/s` : "",
-      event.server,
-      event.reason,
-    ].filter(Boolean);
-    this.foot.replaceChildren(
-      element("span", {}, parts.join(" · ")),
-      element("a", { href: event.url, class: "ms-auto" }, words.request),
-    );
-    this.foot.hidden = false;
-    if (event.parameters.length || event.changes.length) {
-      const body = element("tbody");
-      for (const [name, value, layer] of event.parameters)
-        body.append(
-          element(
-            "tr",
-            {},
-            element("td", { class: "font-monospace small" }, name),
-            element("td", { class: "font-monospace small" }, value),
-            element("td", {}, layer),
-          ),
-        );
-      for (const [name, reason] of event.changes)
-        body.append(
-          element(
-            "tr",
-            {},
-            element("td", { class: "font-monospace small" }, name),
-            element("td", { class: "text-warning-emphasis", colspan: "2" }, reason),
-          ),
-        );
-      this.extra.append(
-        element(
-          "details",
-          { class: "accordion accordion-item" },
-          element("summary", { class: "accordion-button" }, words.details),
-          element(
-            "div",
-            { class: "table-responsive border-0" },
-            element("table", { class: "table table-hover" }, body),
-          ),
-        ),
-      );
-    }
-  }
-
-  failed(event) {
-    this.begin();
-    const link = event.url
-      ? element("p", { class: "small" }, element("a", { href: event.url }, words.request))
-      : "";
-    this.extra.append(
-      element(
-        "div",
-        { class: "alert alert-danger d-flex gap-3" },
-        icon("x-circle-fill"),
-        element(
-          "div",
-          {},
-          element("p", {}, element("b", {}, `${event.status} · ${event.code}`)),
-          element("p", {}, event.message),
-          link,
-        ),
-      ),
-    );
-  }
-
-  stopped() {
-    this.begin();
-    this.extra.append(element("p", { class: "text-body-secondary small m-0" }, words.stopped));
-  }
-}
-
-async function run(model, messages, card) {
-  const control = new AbortController();
-  running.push(control);
-  try {
-    const answer = await fetch(form.dataset.run, {
-      method: "POST",
-      headers: { "Content-Type": "application/json", "X-CSRFToken": token },
-      body: JSON.stringify({ key: field("key").value, body: bodyFor(model, messages) }),
-      signal: control.signal,
-      credentials: "same-origin",
-    });
-    if (answer.redirected) {
-      location.reload(); // the session ended: the page leads to the sign-in
-      return;
-    }
-    if (!answer.ok || !answer.headers.get("content-type")?.startsWith("text/event-stream")) {
-      card.take({ type: "failed", status: answer.status, code: answer.statusText, message: words.refused });
-      return;
-    }
-    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
-    let rest = "";
-    for (;;) {
-      const { value, done } = await reader.read();
-      if (done) break;
-      const frames = (rest + value).split("\n\n");
-      rest = frames.pop();
-      for (const frame of frames) if (frame.startsWith("data: ")) card.take(JSON.parse(frame.slice(6)));
-    }
-  } catch (error) {
-    if (error.name === "AbortError") card.stopped();
-    else card.take({ type: "failed", status: 0, code: "network", message: String(error.message) });
-  }
-}
+// ---- the conversation -------------------------------------------------------------------------------
 
 async function send(event) {
   event.preventDefault();
-  const wrong = field("wrong");
-  wrong.hidden = true;
-  let asked;
-  try {
-    asked = message();
-    bodyFor(field("model").value, []);
-  } catch (error) {
-    if (!(error instanceof Mistake)) throw error;
-    wrong.textContent = error.message;
-    wrong.hidden = false;
-    return;
-  }
+  if (!field("send") || field("send").disabled) return;
+  const asked = checked();
+  if (asked === undefined) return;
   const models = [field("model").value, field("second").value].filter(Boolean);
   const system = field("system").value.trim() ? [{ role: "system", content: field("system").value }] : [];
-  const messages = [...system, ...turns, ...(asked ? [asked] : [])];
-  const shown = !asked ? "…" : typeof asked.content === "string" ? asked.content : asked.content[0].text;
-  const group = field("answers");
-  const cards = models.map((model) => new Card(model));
-  const boxes = [...(before ? [before.box] : []), ...cards.map((card) => card.box)];
-  for (const box of boxes) box.classList.toggle("grid-all", boxes.length === 1);
-  before = null;
-  field("examples").hidden = true;
-  group.prepend(
-    element(
-      "div",
-      { class: "text-body-secondary small grid-all" },
-      element("b", {}, `${words.you}: `),
-      shown,
-    ),
-    ...boxes,
-  );
-  busy(true);
-  await Promise.all(models.map((model, i) => run(model, messages, cards[i])));
-  busy(false);
-  if (models.length === 1 && cards[0].text)
-    turns = [...messages.slice(system.length), { role: "assistant", content: cards[0].text }];
+  const conversation = [...turns, ...(asked ? [asked] : [])];
+  const answers = models.map((model) => new Answer(model));
+  showTurn(asked ? field("prompt").value : "…", answers);
+  const bodies = models.map((model) => bodyFor(model, [...system, ...conversation]));
   field("prompt").value = "";
-  pictures = [];
-  field("images").value = "";
-  field("previews").replaceChildren();
-  field("fresh").hidden = turns.length === 0;
-}
-
-// What a recorded request asked, and the answer it got: the next answer comes beside it.
-function repeat(start) {
-  turns = start.turns;
-  pictures = start.images;
-  preview();
-  before = new Card(`${start.model} · ${words.before}`);
-  before.text = start.answer;
-  before.bubble.replaceChildren(start.answer);
-  before.foot.replaceChildren(element("a", { href: start.url, class: "ms-auto" }, words.request));
-  before.foot.hidden = false;
-  before.box.classList.add("turn");
-  field("answers").append(before.box);
-  field("examples").hidden = true;
+  images.set([]);
+  busy(true);
+  await Promise.all(answers.map((answer, i) => run(bodies[i], answer)));
+  busy(false);
+  if (models.length === 1 && answers[0].text)
+    turns = [...conversation, { role: "assistant", content: answers[0].text }];
   field("fresh").hidden = false;
 }
 
-function preview() {
-  field("previews").replaceChildren(
-    ...pictures.map((url) =>
-      element("img", {
-        src: url,
-        alt: "",
-        width: "72",
-        height: "72",
-        class: "rounded border object-fit-cover",
-      }),
-    ),
+/** Return what is to be sent; undefined where something is wrong, which is then shown. */
+function checked() {
+  field("wrong").hidden = true;
+  try {
+    bodyFor(field("model").value, []);
+    return message();
+  } catch (error) {
+    if (!(error instanceof Mistake)) throw error;
+    field("wrong").textContent = error.message;
+    field("wrong").hidden = false;
+    return undefined;
+  }
+}
+
+function showTurn(text, answers) {
+  const boxes = [...(before ? [before.box] : []), ...answers.map((answer) => answer.box)];
+  before = null;
+  const pictures = element("div", { class: "d-flex flex-wrap gap-2" }, ...images.urls.map(thumbnail));
+  const question = element(
+    "div",
+    { class: "align-self-end mw-100 rounded-3 bg-primary-subtle text-primary-emphasis px-3 py-2" },
+    element("span", { class: "visually-hidden" }, `${words.you}: `),
+    element("div", { class: "answer" }, text),
+    pictures,
   );
+  field("examples").hidden = true;
+  const row = element("div", { class: boxes.length > 1 ? "grid-2" : "vstack" }, ...boxes);
+  field("answers").append(element("div", { class: "vstack gap-3" }, question, row));
+  scrollToEnd();
+}
+
+async function run(body, answer) {
+  const control = new AbortController();
+  running.push(control);
+  for await (const event of events(form.dataset.run, { key: field("key").value, body }, control.signal)) {
+    const follows = isAtEnd();
+    if (event.type === "start") showCopies(event.copies);
+    else answer.take(event);
+    if (follows) scrollToEnd();
+  }
+}
+
+const scrollToEnd = () => window.scrollTo(0, document.documentElement.scrollHeight);
+
+/** Whether the reader looks at the end of the conversation, and so wants to see it grow. */
+function isAtEnd() {
+  const root = document.documentElement;
+  return root.scrollHeight - root.scrollTop - root.clientHeight < 80;
 }
 
 function busy(on) {
@@ -307,59 +140,69 @@ function busy(on) {
   if (!on) running = [];
 }
 
-// ---- the same call for other programs -----------------------------------------------------------------
+function startAnew() {
+  turns = [];
+  before = null;
+  field("answers").replaceChildren();
+  field("fresh").hidden = true;
+  field("examples").hidden = false;
+  field("prompt").focus();
+}
 
-let copyAs = "curl";
+/** Show the answer that a recorded request got: the next one comes beside it. */
+function repeat(start) {
+  turns = start.turns;
+  images.set(start.images);
+  before = new Answer(`${start.model} · ${words.before}`);
+  before.text = start.answer;
+  before.render();
+  before.showFoot("", start.url);
+  field("answers").append(before.box);
+  field("examples").hidden = true;
+  field("fresh").hidden = false;
+}
 
-function showCopy() {
+// ---- the same request for other programs ---------------------------------------------------------------
+
+function showCopies(given) {
+  copies = given ?? copies;
   field("copy-text").textContent = copies[copyAs];
   field("copies").hidden = false;
 }
 
-if (form) {
+function chooseCopy(button) {
+  copyAs = button.dataset.copyAs;
+  for (const other of document.querySelectorAll("[data-copy-as]")) {
+    other.classList.toggle("active", other === button);
+    other.setAttribute("aria-pressed", String(other === button));
+  }
+  showCopies();
+}
+
+function begin() {
+  images = new Images(field("images"), field("attach"), field("previews"), field("composer"));
+  followKey(form, field("key"), field("model"), field("second"));
+  followModel(form, field("model"), field("second"));
+  offerEmbeddings(form);
   form.addEventListener("submit", send);
   field("prompt").addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
-      event.preventDefault();
-      if (!field("send").disabled) form.requestSubmit();
-    }
+    if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+    event.preventDefault();
+    form.requestSubmit();
   });
   field("stop").addEventListener("click", () => {
     for (const control of running) control.abort();
   });
-  field("fresh").addEventListener("click", () => {
-    turns = [];
-    before = null;
-    field("answers").replaceChildren();
-    field("fresh").hidden = true;
-    field("prompt").focus();
-  });
-  for (const button of document.querySelectorAll("[data-prompt]")) {
+  field("fresh").addEventListener("click", startAnew);
+  for (const button of document.querySelectorAll("[data-prompt]"))
     button.addEventListener("click", () => {
       field("prompt").value = button.textContent;
       field("prompt").focus();
     });
-  }
-  for (const button of document.querySelectorAll("[data-copy-as]")) {
-    button.addEventListener("click", () => {
-      copyAs = button.dataset.copyAs;
-      for (const other of document.querySelectorAll("[data-copy-as]")) {
-        other.classList.toggle("active", other === button);
-        other.setAttribute("aria-pressed", String(other === button));
-      }
-      showCopy();
-    });
-  }
-  field("images").addEventListener("change", async () => {
-    const read = (file) =>
-      new Promise((resolve) => {
-        const reader = new FileReader();
-        reader.onload = () => resolve(reader.result);
-        reader.readAsDataURL(file);
-      });
-    pictures = await Promise.all([...field("images").files].map(read));
-    preview();
-  });
+  for (const button of document.querySelectorAll("[data-copy-as]"))
+    button.addEventListener("click", () => chooseCopy(button));
   const start = document.getElementById("play-repeat");
   if (start) repeat(JSON.parse(start.textContent));
 }
+
+if (form) begin();

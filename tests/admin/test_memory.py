@@ -95,7 +95,7 @@ def test_the_playground_offers_models_of_servers_that_are_down_last(
     options = re.search(r'<select class="form-select" id="model">(.*?)</select>', page, re.DOTALL)
     assert options is not None
 
-    assert options[1].endswith(">aaa:1 (server down)</option>")
+    assert options[1].strip().endswith(">aaa:1 (server down)</option>")
     assert not re.search(r'value="aaa:1"[^>]* selected', options[1])
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
+from flask import Flask
 
 from fake_ollama import FakeOllama
+from gateway.admin.playground.choices import MOST_KEYS
+from gateway.admin.playground.embed import cosine
 from gateway.core.requests import Filter
 from gateway.store.usage import request_queries
 from gateway.web.context import Services
-from tests.admin.conftest import ACTOR, Visitor
+from tests.admin.conftest import ACTOR, Visitor, account
 
 
 def run(admin: Visitor, key: object, **body: Any) -> list[dict[str, Any]]:
@@ -115,3 +119,97 @@ def test_a_form_of_another_kind_is_not_taken(admin: Visitor, key: int) -> None:
     )
 
     assert "cannot be read" in answer.text or "nothing that can be read" in answer.text
+
+
+def models_for(admin: Visitor, key: int) -> dict[str, str]:
+    """Give what is done with each model that a key may use."""
+    found = admin.get(f"/admin/playground/models.json?key={key}").json["models"]
+    return {one["name"]: one["mode"] for one in found}
+
+
+@pytest.mark.usefixtures("served")
+def test_the_models_are_those_of_the_key(admin: Visitor, parts: Services) -> None:
+    limited, _ = parts.keys.issue({"name": "limited", "allow": ["gemma3*", "nomic*"]}, ACTOR)
+    search, _ = parts.keys.issue({"name": "search", "scopes": ["embeddings"]}, ACTOR)
+
+    assert models_for(admin, limited.id) == {"gemma3:4b": "chat", "nomic-embed-text": "embeddings"}
+    assert set(models_for(admin, search.id).values()) == {"embeddings"}
+
+
+def test_a_model_that_embeds_is_opened_itself(admin: Visitor, key: int) -> None:
+    page = admin.get("/admin/playground?model=nomic-embed-text").text
+
+    assert re.search(r'value="nomic-embed-text"\s+data-mode="embeddings"[^>]* selected', page)
+
+
+@pytest.mark.usefixtures("served")
+def test_a_model_that_the_key_may_not_use_is_told(admin: Visitor, parts: Services) -> None:
+    narrow, _ = parts.keys.issue({"name": "narrow", "allow": ["gemma3*"]}, ACTOR)
+    page = admin.get(f"/admin/playground?key={narrow.id}&model=llama3.2").text
+
+    assert "The key “narrow” may not use llama3.2." in page
+
+
+def embed(admin: Visitor, key: object, *texts: str) -> dict[str, Any]:
+    """Have texts embedded; give the answer."""
+    admin.get("/admin/playground")
+    answer = admin.client.post(
+        "/admin/playground/embed",
+        json={"key": key, "body": {"model": "nomic-embed-text", "input": list(texts)}},
+        headers={"X-CSRFToken": admin.token},
+    )
+    assert answer.status_code == 200
+    return dict(answer.json)
+
+
+def test_two_texts_are_embedded_and_compared(admin: Visitor, key: int) -> None:
+    alike, other = embed(admin, key, "a cat", "a cat"), embed(admin, key, "a cat", "the sea")
+
+    assert (alike["type"], alike["dimension"]) == ("vectors", 768)
+    assert [len(vector) for vector in alike["vectors"]] == [8, 8]
+    assert alike["similarity"] == pytest.approx(1)
+    assert other["similarity"] < 0.999
+    assert embed(admin, key, "alone")["similarity"] is None
+
+
+@pytest.mark.usefixtures("served")
+def test_what_cannot_be_embedded_is_refused_with_its_status(
+    admin: Visitor, parts: Services
+) -> None:
+    made, _ = parts.keys.issue({"name": "chats", "scopes": ["chat"]}, ACTOR)
+    refused = embed(admin, made.id, "a cat")
+
+    assert (refused["type"], refused["status"], refused["code"]) == (
+        "failed",
+        403,
+        "permission_denied",
+    )
+
+
+ANGLES = [([1.0, 0.0], [1.0, 0.0], 1.0), ([1.0, 0.0], [0.0, 2.0], 0.0), ([1.0], [-3.0], -1.0)]
+
+
+@pytest.mark.parametrize(("one", "other", "wanted"), ANGLES)
+def test_how_alike_vectors_are(one: list[float], other: list[float], wanted: float) -> None:
+    assert cosine(one, other) == pytest.approx(wanted)
+    assert cosine(one, [0.0] * len(one)) is None
+
+
+def test_a_viewer_is_told_that_nothing_can_be_sent(app: Flask, parts: Services, key: int) -> None:
+    account(parts, "visitor", "viewer")
+    viewer = Visitor(app)
+    viewer.login("visitor")
+    page = viewer.get("/admin/playground").text
+
+    assert "Viewers cannot send." in page
+    assert 'id="send"' not in page
+
+
+def test_many_keys_do_not_make_the_page_heavy(admin: Visitor, parts: Services, key: int) -> None:
+    for number in range(MOST_KEYS + 20):
+        parts.keys.issue({"name": f"key {number}"}, ACTOR)
+    page = admin.get(f"/admin/playground?key={key}").text
+
+    assert page.count("sk-o2a-") == MOST_KEYS + 1
+    assert re.search(rf'<option value="{key}" selected', page)
+    assert len(page) < 60_000

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fake_ollama import FakeOllama
-from gateway.admin.repeat import Start, start_of
+from gateway.admin.playground.repeat import Start, start_of
 from gateway.core.chat import Call, ChatRequest, Json
 from gateway.dialects import DIALECTS
 from gateway.dialects.base import Reading

@@ -17,7 +17,7 @@ from tests.admin.conftest import Visitor
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
-SCRIPTS = sorted((ROOT / "static" / "js").glob("*.js"))
+SCRIPTS = sorted((ROOT / "static" / "js").rglob("*.js"))
 PLACES = re.compile(r"%\((\w+)\)[sd]")
 UNTRANSLATED = frozenset(
     re.split(

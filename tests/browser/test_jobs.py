@@ -135,12 +135,12 @@ def test_two_models_answer_side_by_side_and_stop(tab: Visit, parts: Services) ->
     expect(cards.nth(1).locator(".card-footer")).to_contain_text("tok/s", timeout=30_000)
     tab.page.fill("#prompt", "Tell me a very long story")
     tab.page.click("#send")
-    expect(tab.page.locator("#answers section [data-answer]").first).not_to_contain_text(
+    expect(tab.page.locator("#answers section [data-answer]").nth(2)).not_to_contain_text(
         "…", timeout=15_000
     )
     tab.page.click("#stop")
     expect(tab.page.locator("#stop")).to_be_hidden(timeout=1_000)
-    tab.page.click("summary:has-text('The same from your own program')")
+    tab.page.click("summary:has-text('Code for this request')")
     copied = tab.page.inner_text("#copy-text")
 
     assert "Tell me a very long story" in copied
@@ -167,7 +167,7 @@ def test_a_request_is_repeated_beside_its_old_answer(tab: Visit, parts: Services
     expect(cards).to_have_count(2)
     expect(cards.nth(0)).to_contain_text("Because of the sea.")
     expect(cards.nth(1).locator(".card-footer")).to_contain_text("tok/s", timeout=30_000)
-    tab.page.click("summary:has-text('The same from your own program')")
+    tab.page.click("summary:has-text('Code for this request')")
     copied = tab.page.inner_text("#copy-text")
 
     assert all(message["content"] in copied for message in messages)

@@ -11,7 +11,7 @@ from flask import render_template, url_for
 from gateway.admin import bp
 from gateway.admin.keys.presenters import base_url
 from gateway.admin.models.context import LOAD_WORDS
-from gateway.admin.repeat import can_repeat
+from gateway.admin.playground.repeat import can_repeat
 from gateway.admin.usage import commands
 from gateway.admin.usage.explained import parts_of, readable, upstream_of
 from gateway.admin.usage.filters import list_query, page_filter

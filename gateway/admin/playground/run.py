@@ -1,7 +1,7 @@
-"""Playground: try a model as a client would, through the same way as every call of the API.
+"""A call from the playground, made through the same way as every call of the API.
 
-A call "acts as" a key: its permissions, limits and parameters hold, and its budget pays. The answer
-is streamed to the browser as small events of our own: start with the same call for other programs,
+The permissions, limits and parameters of the chosen key hold, and its budget pays. The answer is
+streamed to the browser as small events of our own: start with the same call for other programs,
 thinking, text, tool, ping, done, failed.
 """
 
@@ -15,57 +15,27 @@ from itertools import chain
 from typing import Any
 
 import orjson
-from flask import Response, render_template, request, stream_with_context, url_for
-from flask_login import current_user
+from flask import Response, request, stream_with_context, url_for
 
-from gateway.admin import bp, repeat
-from gateway.admin.keys.presenters import base_url, example
+from gateway.admin import bp
+from gateway.admin.keys.presenters import base_url
 from gateway.admin.usage.explained import parts_of
 from gateway.calls.active_call import ActiveCall
 from gateway.calls.produce import produce
 from gateway.calls.records import Caller
 from gateway.core.chat import Json
 from gateway.core.events import Batch, Event, Finish, TextDelta, ThinkingDelta, ToolCallDone
-from gateway.dialects.base import Reading
+from gateway.dialects.base import Endpoint, Reading
 from gateway.dialects.chat.dialect import CHAT
 from gateway.errors import GatewayError, InvalidRequest, NotFound
 from gateway.management.keyring import refusal
 from gateway.policy import access
 from gateway.policy.clients import snippets as client_snippets
-from gateway.reports.examples import chat_models
-from gateway.reports.model_state import is_down
 from gateway.schemas.key import Key
-from gateway.store import key_queries
-from gateway.store.usage import request_queries
 from gateway.web.context import Services, services
-from gateway.web.words import _, translated
+from gateway.web.words import _
 
 _APPLICATION = "playground"
-_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-@bp.get("/playground")
-def playground() -> str:
-    """Show the page, empty or with what repeats a call; the rest happens in the browser."""
-    now, known = datetime.now(UTC), services().store.read(key_queries.brief)
-    usable = [key for key in known if refusal(key, now) is None]
-    models, views = chat_models(services().catalog.models()), services().scheduler.views()
-    down = {model.id for model in models if is_down(model, views)}
-    models.sort(key=lambda model: model.id in down)
-    start, key_id, trouble = _start(request.args.get("repeat", "")[:64])
-    names, keys = {model.display_name for model in models}, {key.id for key in usable}
-    wanted = request.args.get("model", "") or (start.model if start.model in names else "")
-    wanted_key = request.args.get("key", 0, int) or (key_id if key_id in keys else 0)
-    return render_template(
-        "admin/playground/index.html",
-        keys=usable,
-        models=models,
-        down=down,
-        chosen=wanted or example(),
-        chosen_key=wanted_key or _likely_key(usable),
-        start=start,
-        trouble=trouble,
-    )
 
 
 @bp.post("/playground/run")
@@ -96,44 +66,12 @@ def playground_run() -> Response:
         return response
 
 
-def _start(request_id: str) -> tuple[repeat.Start, int | None, str]:
-    """Return what the page begins with, the key of the call it repeats, and why it cannot."""
-    if not request_id:
-        return repeat.Start(), None, ""
-    if current_user.role == "viewer":
-        return repeat.Start(), None, _("Your account may only look: it cannot repeat requests.")
-    try:
-        call = services().store.read(request_queries.detail, request_id)
-        return repeat.start_of(call, _reading(services())), call.row.key_id, ""
-    except NotFound:
-        words = _("The request %(id)s does not exist, or was removed.", id=request_id)
-    except GatewayError as error:
-        words = translated(error.message)
-    return repeat.Start(), None, words
-
-
-def _likely_key(keys: Sequence[Key]) -> int:
-    """Return a key that may use every model, so that the first try is not refused."""
-    ranked = sorted(
-        (key for key in keys if CHAT.name in key.scopes),
-        key=lambda key: (key.allow == ("*",) and not key.deny, key.last_used_at or _LONG_AGO),
-    )
-    return ranked[-1].id if ranked else 0
-
-
 def _begin(parts: Services, request_id: str, key_id: Json, body: dict[str, Json]) -> ActiveCall:
     """Start the call. Raises every refusal a client would get."""
-    key = _key(parts, key_id)
-    caller = Caller(
-        request_id,
-        CHAT.name,
-        request.remote_addr or "",
-        _APPLICATION,
-        request.environ.get("gunicorn.socket"),
-    )
+    key, caller = key_of(parts, key_id), caller_of(CHAT, request_id)
     try:
         access.check_scope(key, CHAT.scope, CHAT.label)
-        call = CHAT.parse(body, _reading(parts))
+        call = CHAT.parse(body, reading(parts))
         prepared = parts.calls.preparer.prepare(call, key)
         return ActiveCall(parts.calls, prepared, caller, body)
     except GatewayError as error:
@@ -141,18 +79,27 @@ def _begin(parts: Services, request_id: str, key_id: Json, body: dict[str, Json]
         raise
 
 
-def _key(parts: Services, key_id: Any) -> Key:
+def key_of(parts: Services, key_id: Any) -> Key:
+    """Return the key whose rights a call uses. Raises InvalidRequest, and why it does not work."""
     try:
         key = parts.keys.get(int(key_id))
     except (NotFound, TypeError, ValueError):
-        raise InvalidRequest(_("Choose a key to act as."), param="key") from None
+        raise InvalidRequest(_("Choose an API key."), param="key") from None
     error = refusal(key, datetime.now(UTC))
     if error is not None:
         raise error
     return key
 
 
-def _reading(parts: Services) -> Reading:
+def caller_of(endpoint: Endpoint, request_id: str) -> Caller:
+    """Return who calls: this browser, as the playground."""
+    socket = request.environ.get("gunicorn.socket")
+    return Caller(request_id, endpoint.name, request.remote_addr or "", _APPLICATION, socket)
+
+
+def reading(parts: Services) -> Reading:
+    """Return what dialects read a body with; stored responses belong to keys, not to pages."""
+
     def nothing(_id: str) -> Any:
         raise InvalidRequest(_("Stored responses are not available here."))
 
@@ -169,7 +116,7 @@ def _frames(
                 yield _frame(_shown(event, active))
     except GatewayError as error:
         active.stats.fail(error)
-        yield _frame(_failure(error, active.caller.request_id))
+        yield _frame(failure(error, active.caller.request_id))
 
 
 def _shown(event: Event, active: ActiveCall) -> dict[str, Json]:
@@ -209,14 +156,15 @@ def _done(finish: Finish, active: ActiveCall) -> dict[str, Json]:
     }
 
 
-def _failure(error: GatewayError, request_id: str) -> dict[str, Json]:
+def failure(error: GatewayError, request_id: str) -> dict[str, Json]:
+    """Return what the browser is told of a refusal."""
     told = {name: getattr(error, name) for name in ("status", "code", "message", "param")}
     return {"type": "failed", **told, "url": url_for("admin.request_detail", request_id=request_id)}
 
 
 def _refused(error: GatewayError, request_id: str) -> Response:
     """Return a refusal in the form of an answer; the status inside is what a client would get."""
-    return Response(_frame(_failure(error, request_id)), mimetype="text/event-stream")
+    return Response(_frame(failure(error, request_id)), mimetype="text/event-stream")
 
 
 def _frame(value: Mapping[str, Json]) -> bytes:

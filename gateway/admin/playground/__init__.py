@@ -1,0 +1,1 @@
+"""The playground: a model tried as a client would, with the rights of a key."""
