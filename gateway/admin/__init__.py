@@ -71,9 +71,9 @@ def sign_in() -> AnyResponse:
 
 @bp.context_processor
 def around() -> dict[str, Any]:
-    """Return every page its frame: server state, version, rights."""
+    """Return every page its frame: header, version, rights."""
     return {
-        "server_status": status.overall,
+        "current_header": status.current_header,
         "store_trouble": status.store_trouble,
         "version": VERSION,
         "may_change": may_change(),
@@ -94,6 +94,7 @@ from gateway.admin import (  # noqa: E402, F401  # the views register on the blu
 )
 from gateway.admin.audit import views as audit_page  # noqa: E402, F401
 from gateway.admin.keys import views as key_pages  # noqa: E402, F401
+from gateway.admin.live import stream  # noqa: E402, F401
 from gateway.admin.models import context as context_page  # noqa: E402, F401
 from gateway.admin.models import detail  # noqa: E402, F401
 from gateway.admin.models import list as model_pages  # noqa: E402, F401

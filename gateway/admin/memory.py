@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flask import render_template
-
-from gateway.admin import bp
 from gateway.admin.status import Status, of
 from gateway.reports.memory import ServerMemory, by_server
 from gateway.schemas.server import ServerView
@@ -28,21 +25,10 @@ class MemoryCard:
     warnings: tuple[str, ...]
 
 
-@bp.get("/now/memory")
-def now_memory() -> str:
-    """Return the inside of the dashboard's card, for a page that renews it."""
-    return render_template("admin/now/memory.html", memory=of_enabled())
-
-
 def cards(views: Sequence[ServerView]) -> list[MemoryCard]:
     """Return the memory of servers."""
     memory = by_server(services().store, views)
     return [_card(view, memory[view.server.id]) for view in views]
-
-
-def of_enabled() -> list[MemoryCard]:
-    """Return the memory of the servers that are enabled."""
-    return cards([view for view in services().scheduler.views() if view.server.enabled])
 
 
 def _card(view: ServerView, memory: ServerMemory) -> MemoryCard:

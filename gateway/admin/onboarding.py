@@ -11,7 +11,7 @@ from gateway.admin import bp
 from gateway.admin.answers import sent
 from gateway.admin.forms.fields import schema_field
 from gateway.admin.keys.views import to_created
-from gateway.admin.models.list import current_jobs
+from gateway.admin.models.list import job_rows
 from gateway.management.servers import Tried, changed
 from gateway.schemas.key import Key
 from gateway.schemas.server import Server
@@ -132,7 +132,7 @@ def _page(
         servers=parts.catalog.servers(),
         views={view.server.id: view for view in parts.scheduler.views()},
         models=[model for model in parts.catalog.models() if model.available],
-        jobs=current_jobs("") if step == "models" else [],
+        jobs=job_rows(services().pulls.current()) if step == "models" else [],
         suggested=SUGGESTED,
         found=[one for one in tried if one.trouble is None],
         missing=[one for one in tried if one.trouble is not None],

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
-from flask import Response, abort, flash, jsonify, render_template, request, url_for
+from flask import abort, flash, render_template, request, url_for
 from flask_bootstrap import SwitchField
 from werkzeug.wrappers import Response as AnyResponse
 from wtforms import SubmitField
@@ -15,7 +15,6 @@ from gateway.admin.answers import Question, asked, edited, sent
 from gateway.admin.edits import Edited, EditForm
 from gateway.admin.forms.fields import schema_field
 from gateway.admin.memory import cards as memory_cards
-from gateway.admin.status import overall
 from gateway.core.catalog import Model
 from gateway.management.servers import Tried, changed
 from gateway.policy.server_choice import Rank
@@ -64,12 +63,6 @@ def servers() -> str:
         num_ctx=num_ctx,
         ways=_routes(request.args.get("model", 0, int), num_ctx or None),
     )
-
-
-@bp.get("/status.json")
-def status() -> Response:
-    """Return the top bar how the servers are."""
-    return jsonify(asdict(overall()))
 
 
 @bp.route("/servers/new", methods=["GET", "POST"])

@@ -1,13 +1,18 @@
-"""How the servers are, in one word for the top bar and a sentence for each card."""
+"""How the servers are, in one word for the header and a sentence for each card; what else the
+header of every page says."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.calls.registry import LiveCall
+from gateway.management.model_jobs import Pull
 from gateway.schemas.server import ServerView
 from gateway.web.context import services
+from gateway.web.template_filters import percent
 from gateway.web.words import _, ngettext, translated
 
 _ROOM = 1 << 20
@@ -22,29 +27,59 @@ class Status:
     kind: str
     words: str
     reason: str = ""
-    in_flight: int = 0
 
 
-def overall() -> Status:
-    """Return the state of all servers together, and how many calls run."""
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What stands in the header of every page: the servers together, how many requests run and
+    wait, and the pulls and loads that run, "" without any."""
+
+    servers: Status
+    running: int
+    waiting: int
+    jobs: str
+
+
+def current_header() -> Header:
+    """Return the header as it is now."""
     parts = services()
     views = [view for view in parts.scheduler.views() if view.server.enabled]
-    in_flight = len(parts.live.everywhere())
-    ready = [view for view in views if view.healthy]
+    return header(views, parts.live.everywhere(), parts.pulls.current())
+
+
+def header(views: Sequence[ServerView], calls: Sequence[LiveCall], jobs: Sequence[Pull]) -> Header:
+    """Return the header for the servers that are enabled, the calls and the jobs."""
+    waiting = sum(call.phase == "queued" for call in calls)
+    return Header(_together(views), len(calls) - waiting, waiting, _job_words(jobs))
+
+
+def _together(views: Sequence[ServerView]) -> Status:
+    """Return the state of all servers together."""
     if not views:
-        return Status("warning", _("No server"), _("Connect an Ollama server first."), in_flight)
+        return Status("warning", _("No server"), _("Connect an Ollama server first."))
     away = [view for view in views if not view.healthy]
     reasons = " · ".join(f"{view.server.name}: {view.reason or of(view).words}" for view in away)
-    if not ready:
-        return Status("danger", _("Ollama unreachable"), reasons, in_flight)
+    if len(away) == len(views):
+        return Status("danger", _("Ollama unreachable"), reasons)
     if away:
         words = ngettext("%(num)d server down", "%(num)d servers down", len(away))
-        return Status("warning", words, reasons, in_flight)
+        return Status("warning", words, reasons)
     words = ngettext("Ollama ready", "%(num)d servers ready", len(views))
-    versions = ", ".join(sorted({view.version for view in ready if view.version}))
-    return Status(
-        "success", words, versions and _("Ollama %(version)s", version=versions), in_flight
-    )
+    versions = ", ".join(sorted({view.version for view in views if view.version}))
+    return Status("success", words, versions and _("Ollama %(version)s", version=versions))
+
+
+def _job_words(jobs: Sequence[Pull]) -> str:
+    """Return the first pull or load that runs, and how many more there are."""
+    running = [one for one in jobs if one.job.is_open]
+    if not running:
+        return ""
+    first = max(running, key=lambda one: (one.job.kind == "pull", one.job.state == "running"))
+    words = _("Pulling %(name)s") if first.job.kind == "pull" else _("Loading %(name)s")
+    words %= {"name": first.job.model.removesuffix(":latest")}
+    if first.share is not None:
+        words += f" {percent(int(first.share * 100) / 100)}"
+    return words if len(running) == 1 else f"{words} +{len(running) - 1}"
 
 
 def store_trouble() -> str:

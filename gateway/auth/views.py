@@ -138,7 +138,7 @@ def logout() -> AnyResponse:
 def password() -> AnyResponse | str:
     """Replace the first password; nothing else opens before."""
     if not current_user.admin.must_change_password:
-        return to_page("admin.now")
+        return to_page("admin.dashboard")
     form = NewPasswordForm()
     if form.validate_on_submit():
         admins = services().admins
@@ -158,7 +158,7 @@ def password() -> AnyResponse | str:
             return to_page("auth.login", _("The password is set. Sign in with it."))
         else:
             accounts.enter(login.admin, login.secret)
-            return to_page("admin.welcome" if first else "admin.now")
+            return to_page("admin.welcome" if first else "admin.dashboard")
     is_first = is_first_password(current_user.admin)
     return render_template("auth/password.html", form=form, is_first=is_first)
 
@@ -224,4 +224,4 @@ def _defaults_in_use() -> bool:
 
 
 def _target() -> str:
-    return safe_next(request.values.get("next"), url_for("admin.now"))
+    return safe_next(request.values.get("next"), url_for("admin.dashboard"))

@@ -40,6 +40,7 @@ LOOK_S: Final = 2.0
 GB: Final = 10**9
 STALE: Final = timedelta(seconds=15)
 IDLE_S: Final = 300.0
+SHOWN_ENDED: Final = 8
 _STARTED: Final[Mapping[pulls.Kind, AuditAction]] = {
     "pull": "model.pull",
     "load": "model.load",
@@ -143,6 +144,10 @@ class ModelJobs:
         return [
             one for one in found if one.is_open and one.kind != "pull" and model in ("", one.model)
         ]
+
+    def current(self) -> list[Pull]:
+        """Return running jobs, then the last few that ended."""
+        return [self._seen(job) for job in self.store.read(pulls.current, SHOWN_ENDED)]
 
     def get(self, job_id: int, kind: pulls.Kind | None = None) -> Pull:
         """Return a job. Raises NotFound."""

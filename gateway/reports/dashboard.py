@@ -1,4 +1,4 @@
-"""The five numbers of the dashboard, and how many keys, models and servers there are."""
+"""The figures of the dashboard, what failed last, how many keys, models and servers there are."""
 
 from __future__ import annotations
 
@@ -7,17 +7,24 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from gateway.core import histogram
-from gateway.core.requests import Filter
+from gateway.core.requests import CallRow, Filter
 from gateway.core.usage import Sums
 from gateway.runtime.database import Store
 from gateway.scheduling.catalog import Catalog
 from gateway.store import key_queries
-from gateway.store.usage import usage_queries
+from gateway.store.usage import request_queries, usage_queries
+
+LAST_HOUR = timedelta(minutes=59)
+"""Back from the running minute: sixty of them."""
+FAILURES_SPAN = timedelta(days=7)
+MOST_FAILURES = 100
+_FAILED_HOURS = 4
+"""How many hours with failures are looked into: sums say which, so that no others are read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One of the five numbers: of the last 24 hours, of the 24 before, and by the hour."""
+    """One of the six numbers: of the last 24 hours, of the 24 before, and by the hour."""
 
     name: str
     value: float | None
@@ -28,7 +35,7 @@ class Figure:
 @dataclass(frozen=True, slots=True)
 class Dashboard:
     """What the dashboard shows of the last 24 hours. `figures` are requests, tokens, errors (their
-    share), first_token (median, ms) and speed (median, tokens a second)."""
+    share), first_token (median, ms), speed (median, tokens a second) and queue (median, ms)."""
 
     figures: tuple[Figure, ...]
     sums: Sums
@@ -49,8 +56,22 @@ def report(store: Store, catalog: Catalog, at: datetime) -> Dashboard:
     )
 
 
+def failures(store: Store, at: datetime) -> list[CallRow]:
+    """Return the requests of the last seven days that failed, newest first: those of the last
+    hours that have any, and no more than MOST_FAILURES."""
+    hour = at.replace(minute=0, second=0, microsecond=0)
+    cells = store.read_slow(usage_queries.series, Filter(since=hour - FAILURES_SPAN), "none")
+    found: list[CallRow] = []
+    for cell in [cell for cell in reversed(cells) if cell.sums.errors][:_FAILED_HOURS]:
+        until = cell.start + timedelta(hours=1)
+        wanted = Filter(since=cell.start, until=until, status="failed")
+        room = MOST_FAILURES - len(found)
+        found += store.read_slow(request_queries.page, wanted, limit=room) if room else []
+    return found
+
+
 def _figures(store: Store, at: datetime) -> tuple[tuple[Figure, ...], Sums]:
-    """Return the five numbers of the last 24 h beside those of the day before, by the hour."""
+    """Return the six numbers of the last 24 h beside those of the day before, by the hour."""
     hour = at.replace(minute=0, second=0, microsecond=0)
     since = hour - timedelta(hours=47)
     wanted = Filter(since=since, until=since + timedelta(hours=48))
@@ -59,13 +80,15 @@ def _figures(store: Store, at: datetime) -> tuple[tuple[Figure, ...], Sums]:
     hours = [by_hour.get(since + timedelta(hours=n), Sums()) for n in range(48)]
     earlier, today = sum(hours[:24], Sums()), sum(hours[24:], Sums())
     rows = store.read_slow(usage_queries.histograms, wanted)
-    first, speed = _medians(rows, since, "first_token_ms"), _medians(rows, since, "tokens_per_s")
+    metrics = ("first_token_ms", "tokens_per_s", "queue_ms")
+    first, speed, queue = (_medians(rows, since, metric) for metric in metrics)
     return (
         Figure("requests", today.requests, earlier.requests, _each(hours, "requests")),
         Figure("tokens", today.tokens, earlier.tokens, _each(hours, "tokens")),
         Figure("errors", today.error_rate, earlier.error_rate, _each(hours, "errors")),
         Figure("first_token", first[1], first[0], first[2]),
         Figure("speed", speed[1], speed[0], speed[2]),
+        Figure("queue", queue[1], queue[0], queue[2]),
     ), today
 
 

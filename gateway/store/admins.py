@@ -152,6 +152,13 @@ def sessions(session: Session, admin_id: int, now: datetime) -> list[AdminSessio
     return values(session, query.order_by(AccountSessionRow.seen_at.desc()), AdminSession)
 
 
+def open_sessions(session: Session, now: datetime) -> dict[int, str]:
+    """Return the role of its account for each login that is good, by the login's id."""
+    good = _good_sessions(now).where(AccountRow.enabled, ~AccountRow.must_change_password)
+    rows = session.execute(good.with_only_columns(AccountSessionRow.id, AccountRow.role))
+    return {row.id: row.role for row in rows}
+
+
 def end_sessions(
     session: Session, *, digest: bytes | None = None, admin_id: int = 0, session_id: int = 0
 ) -> int:

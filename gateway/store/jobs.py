@@ -85,6 +85,14 @@ def recent(session: Session, kind: Kind | None = None) -> list[Job]:
     return values(session, query if kind is None else query.where(JobRow.kind == kind), Job)
 
 
+def current(session: Session, ended: int) -> list[Job]:
+    """Return every open job, then the last `ended` ones that ended, newest first."""
+    is_open, newest_first = JobRow.state.in_(OPEN), JobRow.id.desc()
+    running = values(session, select(JobRow).where(is_open).order_by(newest_first), Job)
+    others = select(JobRow).where(~is_open).order_by(newest_first).limit(ended)
+    return [*running, *values(session, others, Job)]
+
+
 def take(session: Session, job_id: int, worker: str, now: datetime, stale: datetime) -> bool:
     """Make `worker` the one that works: a job nobody has begun, or whose worker was not heard of
     since `stale`. False when another has it."""

@@ -168,15 +168,23 @@ export function draw(box, chart) {
   return plot;
 }
 
+const renewals = new WeakMap();
+
+/** Draw every chart, again where it stands already. */
 export function drawAll(root = document) {
   for (const box of root.querySelectorAll("[data-chart]")) {
-    const chart = JSON.parse(box.querySelector("script").textContent);
-    let plot = draw(box, chart);
+    if (renewals.has(box)) {
+      renewals.get(box)();
+      continue;
+    }
+    const read = () => JSON.parse(box.querySelector("script").textContent);
+    let plot = draw(box, read());
     const again = () => {
       plot.destroy();
       box.querySelector(".tip")?.remove();
-      plot = draw(box, chart);
+      plot = draw(box, read());
     };
+    renewals.set(box, again);
     new ResizeObserver(() => {
       if (Math.abs(plot.width - box.clientWidth) > 2)
         plot.setSize({ width: box.clientWidth, height: plot.height });
@@ -186,3 +194,10 @@ export function drawAll(root = document) {
 }
 
 drawAll();
+
+// A chart that is live is drawn again when it changed, but not under the mouse.
+const live = document.querySelector('[data-live="chart"]');
+live?.addEventListener("live", () => {
+  if (!live.matches(":hover")) drawAll(live);
+});
+live?.addEventListener("pointerleave", () => drawAll(live));

@@ -46,13 +46,7 @@ const KIND_ICONS = {
 };
 
 /** Return the icon of a kind: success, warning, danger, info or secondary. */
-export const kindIcon = (kind) => icon(KIND_ICONS[kind] ?? "dash-circle-fill");
-
-/** Return a state as macros.html draws it: colour, icon and words. */
-export function state(kind, label, iconName = "", bare = false) {
-  const classes = `badge rounded-pill text-${kind}-emphasis ${bare ? "p-0" : `bg-${kind}-subtle`}`;
-  return element("span", { class: classes }, iconName ? icon(iconName) : kindIcon(kind), label);
-}
+const kindIcon = (kind) => icon(KIND_ICONS[kind] ?? "dash-circle-fill");
 
 export function toast(message, kind = "success") {
   const close = element("button", {
@@ -77,27 +71,6 @@ export function toast(message, kind = "success") {
 function showToast(box, kind) {
   box.addEventListener("hidden.bs.toast", () => box.remove());
   bootstrap.Toast.getOrCreateInstance(box, { autohide: !["danger", "warning"].includes(kind) }).show();
-}
-
-// ---- server-sent events: one stream a page, paused while nobody looks ------------------------------
-
-export function listen(url, handlers) {
-  let source = null;
-  const open = () => {
-    if (source || document.hidden) return;
-    source = new EventSource(url);
-    for (const [name, handler] of Object.entries(handlers)) {
-      source.addEventListener(name, (event) => handler(JSON.parse(event.data)));
-    }
-  };
-  const close = () => {
-    source?.close();
-    source = null;
-  };
-  document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
-  addEventListener("pagehide", close);
-  open();
-  return close;
 }
 
 // ---- figures, as the server writes them --------------------------------------------------------------
@@ -204,9 +177,7 @@ function forms() {
       for (const input of form.elements) if (input.name && !input.value) input.disabled = true;
     });
   }
-  for (const form of document.querySelectorAll(
-    "form[method='post']:not([data-theme-form]):not([data-live])",
-  )) {
+  for (const form of document.querySelectorAll("form[method='post']:not([data-theme-form])")) {
     form.addEventListener("submit", (event) => {
       if (form.dataset.sent) {
         event.preventDefault();
@@ -257,23 +228,6 @@ function pieces() {
   }
 }
 
-async function status() {
-  const box = document.getElementById("server-state");
-  if (!box) return;
-  const look = async () => {
-    if (document.hidden) return;
-    const answer = await fetch(box.dataset.url, { credentials: "same-origin", redirect: "manual" }).catch(
-      () => null,
-    );
-    if (!answer?.ok) return;
-    const told = await answer.json();
-    box.title = told.reason;
-    box.replaceChildren(state(told.kind, told.words, "", true));
-    document.getElementById("in-flight-count").textContent = plain.format(told.in_flight);
-  };
-  setInterval(look, 5000);
-}
-
 themes();
 zone();
 clicks();
@@ -281,4 +235,3 @@ forms();
 toasts();
 pieces();
 if (keepTyped()) toast(words.typed, "info");
-status();

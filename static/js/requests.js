@@ -1,28 +1,48 @@
-// The live tail of the requests page: new rows on top while the box is ticked.
+// The live tail of the requests page: new rows on top while the box is ticked, and rows that ran
+// replaced once they ended. Nothing moves while the mouse is over the list.
+import { subscribe, unsubscribe } from "./live.js";
+
+const MOST = 200;
 const box = document.getElementById("tail");
 const body = document.querySelector("[data-calls]");
-let timer = null;
+const count = document.getElementById("tail-count");
+let waiting = new Map();
+let isHeld = false;
 
-async function look() {
-  if (document.hidden) return;
-  const newest = body.querySelector("tr")?.dataset.id ?? "0";
-  const url = new URL(box.dataset.url, location.href);
-  url.searchParams.set("than", newest);
-  const answer = await fetch(url, { credentials: "same-origin" }).catch(() => null);
-  if (!answer?.ok) return;
-  const { rows } = await answer.json();
-  if (!rows.trim()) return;
-  // Rows are made and escaped by the server, as in the first page.
-  const template = document.createElement("template");
-  template.innerHTML = rows;
-  body.prepend(template.content);
-  while (body.children.length > 200) body.lastElementChild.remove();
+const rowOf = (id) => body.querySelector(`tr[data-id="${id}"]`);
+const newest = () => Number(body.querySelector("tr")?.dataset.id ?? 0);
+
+/** Show rows by their id. They are made and escaped by the server, as in the first page. */
+function show(rows) {
+  if (!body) return location.reload(); // the first requests there are
+  for (const [id, html] of Object.entries(rows)) waiting.set(Number(id), html);
+  if (!isHeld) flush();
+  const fresh = [...waiting.keys()].filter((id) => !rowOf(id) && id > newest()).length;
+  count.hidden = !fresh;
+  count.textContent = `+${fresh}`;
 }
 
-box?.addEventListener("change", () => {
-  clearInterval(timer);
-  if (box.checked && body) {
-    look();
-    timer = setInterval(look, 1500);
+function flush() {
+  const last = newest();
+  for (const [id, html] of [...waiting].sort(([one], [other]) => one - other)) {
+    const template = document.createElement("template");
+    template.innerHTML = html.trim();
+    const known = rowOf(id);
+    if (known) known.replaceWith(template.content);
+    else if (id > last) body.prepend(template.content);
   }
+  waiting = new Map();
+  while (body.children.length > MOST) body.lastElementChild.remove();
+}
+
+body?.addEventListener("pointerenter", (event) => {
+  isHeld = event.pointerType === "mouse";
+});
+body?.addEventListener("pointerleave", () => {
+  isHeld = false;
+  show({});
+});
+box?.addEventListener("change", () => {
+  if (box.checked) subscribe("tail", location.search, show);
+  else unsubscribe("tail");
 });

@@ -285,27 +285,6 @@ def call(parts: Services, key: Key, **settled: Any) -> None:
     parts.store.write(records.write, [records.Entry(admission, settlement)], worker="w", now=at)
 
 
-def test_the_wait_ends_with_the_first_call(admin: Visitor, parts: Services) -> None:
-    key, _ = parts.keys.issue({"name": "one"}, ACTOR)
-    path = f"/admin/keys/{key.id}/first-call?since=0"
-    before = admin.get(path).json
-    call(parts, key, first_token_ms=120.0, completion_tokens=40, ollama_eval_ms=1000.0)
-    after = admin.get(path).json
-
-    assert before == {"arrived": False}
-    assert (after["arrived"], after["kind"]) == (True, "success")
-    assert "llama3.2 · first token 120 ms · 40 tok/s · 40 tokens" in after["words"]
-
-
-def test_the_wait_explains_a_refusal(admin: Visitor, parts: Services) -> None:
-    key, _ = parts.keys.issue({"name": "one"}, ACTOR)
-    words = "The model 'gpt-4o' does not exist here; did you mean 'gpt-oss'?"
-    call(parts, key, status=404, error_code="model_not_found", error_message=words)
-    told = admin.get(f"/admin/keys/{key.id}/first-call?since=0").json
-
-    assert (told["kind"], told["words"]) == ("warning", words)
-
-
 def test_every_change_is_in_the_audit_log_without_the_secret(
     admin: Visitor, parts: Services
 ) -> None:

@@ -112,7 +112,7 @@ def half_loaded(parts: Services) -> Iterator[FakeOllama]:
 
 
 @pytest.mark.usefixtures("half_loaded")
-@pytest.mark.parametrize("path", ["/admin/", "/admin/now/memory", "/admin/servers"])
+@pytest.mark.parametrize("path", ["/admin/", "/admin/servers"])
 def test_memory_is_drawn_against_what_the_gpu_has(admin: Visitor, path: str) -> None:
     page = admin.get(path).text
     bar = re.search(r'<svg class="bar".*?</svg>', page, re.DOTALL)
@@ -151,7 +151,7 @@ def test_what_stays_loaded_is_let_go_on_the_dashboard(
     parts.operations.pin(model.name, model.server_ids, ACTOR)
     probe(parts)
     before = admin.get("/admin/").text
-    answer = admin.post("/admin/now/unpin", {"server": "1", "model": model.name})
+    answer = admin.post("/admin/dashboard/unpin", {"server": "1", "model": model.name})
     probe(parts)
     after = admin.get("/admin/").text
 

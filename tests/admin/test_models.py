@@ -17,6 +17,7 @@ from gateway.management.model_jobs import Pull
 from gateway.store import jobs
 from gateway.web.context import Services
 from tests.admin.conftest import ACTOR, Visitor
+from tests.admin.test_live import drawn
 
 
 def named(parts: Services, name: str) -> Model:
@@ -156,10 +157,10 @@ def test_loading_is_accepted_at_once_and_seen_to_its_end(
         gate.wait_reached()
         lists = admin.get("/admin/models").text
         page = admin.get(f"/admin/models/{model.id}").text
-        (told,) = admin.get("/admin/models/pulls.json?model=qwen3:8b").json["pulls"]
+        shown = drawn(admin, "jobs", "&model=qwen3:8b")
     job = parts.pulls.all()[0].job
     ended(parts, job.id)
-    (after,) = admin.get("/admin/models/pulls.json").json["pulls"]
+    after = drawn(admin, "jobs", until="Loaded")
     loaded = served.loaded()
     admin.post(f"/admin/models/{model.id}/memory", {"to": "unload"})
 
@@ -168,13 +169,9 @@ def test_loading_is_accepted_at_once_and_seen_to_its_end(
     for text in (lists, page):
         assert "Stop loading" in text
         assert f"/admin/models/pulls/{job.id}/cancel" in text
-    assert (told["state"], told["open"], told["load"], told["share"]) == (
-        "Loading",
-        True,
-        True,
-        None,
-    )
-    assert (after["state"], after["open"]) == ("Loaded", False)
+    assert ("Loading" in shown, "data-open" in shown, "data-load" in shown) == (True, True, True)
+    assert re.search(r"<progress[^>]*value=", shown) is None
+    assert "data-open" not in after
     assert (loaded, served.loaded()) == (["qwen3:8b"], [])
 
 
@@ -264,7 +261,8 @@ def test_every_job_that_runs_is_shown(admin: Visitor, parts: Services, served: F
         for number in range(25):
             jobs.open_or_insert(session, 1, f"tern{number}:1b", actor_name="eve", now=now)
 
-    assert len(admin.get("/admin/models/pulls.json").json["pulls"]) == 25
+    html = drawn(admin, "jobs")
+    assert html.count("data-open") == 25
 
 
 @pytest.mark.parametrize("name", ["", "not a name!", "a" * 300])

@@ -212,17 +212,6 @@ def test_an_export_ends_at_its_limit(parts: Services) -> None:
     assert len(list(export.calls(parts.store, Filter()))) == 7
 
 
-def test_the_live_tail_gives_only_what_is_newer(admin: Visitor, parts: Services) -> None:
-    write(parts, 1)
-    newest = parts.store.read(request_queries.page, Filter())[0].id
-    fresh = write(parts, 2, at=NOW + timedelta(seconds=1))
-    told = admin.get(f"/admin/requests/newer.json?than={newest}").json
-
-    assert fresh in told["rows"]
-    assert told["rows"].count("<tr") == 1
-    assert told["newest"] > newest
-
-
 ADVICE = [
     ("rate_limit_exceeded", 429, "/admin/keys/1/edit?open=limits"),
     ("insufficient_quota", 429, "/admin/keys/1/edit?open=limits"),

@@ -174,15 +174,6 @@ def test_a_refresh_that_fails_is_told(admin: Visitor, parts: Services, dead_url:
     assert "away: Nothing listens" in page
 
 
-def test_the_top_bar_is_told_how_the_servers_are(
-    admin: Visitor, parts: Services, served: FakeOllama
-) -> None:
-    told = admin.get("/admin/status.json").json
-
-    assert set(told) == {"kind", "words", "reason", "in_flight"}
-    assert told["in_flight"] == 0
-
-
 def model_id(parts: Services, name: str) -> int:
     return next(model.id for model in parts.catalog.models() if model.name == name)
 

@@ -38,7 +38,7 @@ LOOKS = [
     ("dark", 390, "zh"),
 ]
 BEST = {
-    "now": ("light", "en"),
+    "dashboard": ("light", "en"),
     "usage": ("dark", "en"),
     "request": ("light", "en"),
     "parameters": ("light", "en"),

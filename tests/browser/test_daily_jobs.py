@@ -40,7 +40,7 @@ def _pull(tab: Visit) -> None:
     tab.click("a:has-text('Pull a model')")
     tab.type("#model", "tinyllama")
     tab.click("#pull button.btn-primary")
-    expect(tab.page.locator("[data-pull]", has_text="tinyllama")).to_be_visible()
+    expect(tab.page.locator("[data-open]", has_text="tinyllama")).to_be_visible()
 
 
 def _num_ctx(tab: Visit) -> None:
@@ -163,9 +163,9 @@ def test_a_runaway_call_is_ended_with_two_clicks(
     thread = threading.Thread(target=call, daemon=True)
     thread.start()
     _go(tab, "Dashboard")
-    row = tab.page.locator("[data-rows] tr", has_text="runaway")
+    row = tab.page.locator("#active tr", has_text="runaway")
     expect(row).to_be_visible()
-    tab.click("[data-rows] tr:has-text('runaway') button")
+    tab.click("#active tr:has-text('runaway') button")
     expect(row).to_have_count(0)
     thread.join(20)
 

@@ -13,7 +13,7 @@ from tests.support.process import Gateway
 pytestmark = pytest.mark.slow
 
 PAGES = {
-    "now": "/admin/",
+    "dashboard": "/admin/",
     "playground": "/admin/playground",
     "models": "/admin/models",
     "model": "/admin/models/1",

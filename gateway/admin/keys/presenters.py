@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
-from flask import request
+from flask import request, url_for
 
 from gateway.admin.status import Status
 from gateway.core.catalog import Model
@@ -16,6 +17,7 @@ from gateway.policy.routing import Index
 from gateway.reports import key_status
 from gateway.reports.examples import example_model
 from gateway.schemas.key import Key
+from gateway.store.usage import request_queries
 from gateway.web.context import services
 from gateway.web.template_filters import duration, num, rate, short
 from gateway.web.words import _
@@ -81,6 +83,30 @@ def figures(call: CallRow) -> str:
         speed=rate(call.tokens_per_s),
         count=num(call.completion_tokens),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class FirstCall:
+    """How the first request of a key went: `kind` is success or warning; `url` is its page."""
+
+    kind: str
+    title: str
+    words: str
+    url: str
+
+
+def first_call(key_id: int, since_s: int) -> FirstCall | None:
+    """Return how the first request of a key since then (unix seconds) went; None before there is
+    one that has ended."""
+    since = datetime.fromtimestamp(max(0, min(since_s, 2**33)), UTC)
+    call = services().store.read(request_queries.first_of_key, min(key_id, 2**62), since)
+    if call is None or not call.settled:
+        return None
+    url = url_for("admin.request_detail", request_id=call.request_id)
+    if not call.failed:
+        return FirstCall("success", _("Received. It works."), figures(call), url)
+    title = _("A request arrived and was refused (%(status)s).", status=call.status)
+    return FirstCall("warning", title, call.error_message or call.error_code, url)
 
 
 def base_url() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from zoneinfo import available_timezones
 
-from flask import Response, flash, jsonify, render_template, request, url_for
+from flask import flash, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.admin import bp
@@ -223,21 +223,6 @@ def keys_bulk() -> AnyResponse:
     else:
         flash(ngettext("%(num)d key disabled.", "%(num)d keys disabled.", count), "success")
     return to_page("admin.keys")
-
-
-@bp.get("/keys/<id:key_id>/first-call")
-def key_first_call(key_id: int) -> Response:
-    """Return the waiting page whether a call arrived since it was opened, and how it went."""
-    since = datetime.fromtimestamp(max(0, min(request.args.get("since", 0, int), 2**33)), UTC)
-    call = services().store.read(request_queries.first_of_key, key_id, since)
-    if call is None or not call.settled:
-        return jsonify(arrived=False)
-    told = {"kind": "success", "title": _("Received. It works."), "words": presenters.figures(call)}
-    if call.failed:
-        title = _("A request arrived and was refused (%(status)s).", status=call.status)
-        told = {"kind": "warning", "title": title, "words": call.error_message or call.error_code}
-    url = url_for("admin.request_detail", request_id=call.request_id)
-    return jsonify(arrived=True, url=url, link=_("See the request"), **told)
 
 
 def _models() -> dict[int, Model]:

@@ -22,7 +22,7 @@ from gateway.admin.forms.models import (
     fields_of,
     read_fields,
 )
-from gateway.admin.models.list import current_jobs, report
+from gateway.admin.models.list import job_rows, report
 from gateway.admin.models.memory import need_words
 from gateway.admin.models.rows import CAPABILITIES
 from gateway.admin.models.state import shown_state
@@ -56,7 +56,7 @@ def model(model_id: int) -> str:
         found,
         "overview",
         details=services().store.read(catalog.details, model_id),
-        jobs=current_jobs(found.name),
+        jobs=job_rows(services().pulls.current(), found.name),
         capabilities=CAPABILITIES,
         keys=keys,
         need=need_words(found),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
-from flask import Response, abort, flash, jsonify, render_template, request
+from flask import abort, flash, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.admin import bp
@@ -30,7 +30,6 @@ from gateway.web.template_filters import duration, size
 from gateway.web.words import _, translated
 
 _RECENT = timedelta(minutes=10)
-_MOST = 20
 _LAYER = re.compile(r"^pulling [0-9a-f]{6,}$")
 """What Ollama says while a layer comes: the figures say more."""
 Row: TypeAlias = Mapping[str, object]
@@ -123,8 +122,8 @@ def _size_of(form: PullForm) -> str:
 
 
 def _page(form: PullForm, *, is_pulling: bool, size_words: str = "") -> str:
-    pulls = jobs()  # once, so that a row and its job say the same
-    rows = all_rows(job["model"] for job in pulls if job["open"] and job["load"])
+    jobs = job_rows(services().pulls.current())  # once, so that a row and its job say the same
+    rows = all_rows(job["model"] for job in jobs if job["open"] and job["load"])
     asked = wanted(request.args)
     return render_template(
         "admin/models/list.html",
@@ -135,7 +134,7 @@ def _page(form: PullForm, *, is_pulling: bool, size_words: str = "") -> str:
         states={row.state.name: row.state.words for row in rows},
         loads=summary(datetime.now(UTC)),
         form=form,
-        jobs=[job for job in pulls if job["open"] or job["recent"]],
+        jobs=jobs,
         servers=services().catalog.servers(),
         is_pulling=is_pulling,
         size_words=size_words,
@@ -169,12 +168,6 @@ def _begin_load(model: Model, *, for_good: bool) -> None:
     flash(f"{words} ({', '.join(server.name for server in chosen)})", "success")
 
 
-@bp.get("/models/pulls.json")
-def model_pulls() -> Response:
-    """Return how far the jobs are; of all models, or of one."""
-    return jsonify(pulls=current_jobs(request.args.get("model", "")))
-
-
 @bp.post("/models/pulls/<id:job_id>/cancel")
 def model_pull_cancel(job_id: int) -> AnyResponse:
     """Stop a pull or a load."""
@@ -203,18 +196,17 @@ def model_pull_dismiss(job_id: int) -> AnyResponse:
     return to_page("admin.models", _anchor="pulls")
 
 
-def jobs(model: str = "") -> list[Row]:
-    """Return every job that runs, then those that ended last; of one model, or of all ("")."""
+def job_rows(jobs: Iterable[Pull], model: str = "") -> list[Row]:
+    """Return those jobs, of one model or of all (""), that somebody may still want to see: they run
+    or ended just now."""
     names = {server.id: server.name for server in services().catalog.servers()}
     now = datetime.now(UTC)
-    found = [one for one in services().pulls.all() if model in ("", one.job.model)]
-    listed = [one for number, one in enumerate(found) if one.job.is_open or number < _MOST]
-    return [shown(one, names, now) for one in listed]
+    meant = [one for one in jobs if model in ("", one.job.model)]
+    return [shown(one, names, now) for one in meant if _is_recent(one.job, now)]
 
 
-def current_jobs(model: str) -> list[Row]:
-    """Return the jobs, of one model or of all (""), that somebody may still want to see."""
-    return [job for job in jobs(model) if job["open"] or job["recent"]]
+def _is_recent(job: Job, now: datetime) -> bool:
+    return job.finished_at is None or now - job.finished_at < _RECENT
 
 
 def shown(pull: Pull, names: Mapping[int, str], now: datetime) -> Row:
@@ -226,7 +218,6 @@ def shown(pull: Pull, names: Mapping[int, str], now: datetime) -> Row:
         "model": job.model,
         "server": names.get(job.server_id, ""),
         "open": job.is_open,
-        "recent": job.finished_at is not None and now - job.finished_at < _RECENT,
         "kind": kind,
         "state": state,
         "status": translated(job.error) if job.error else _LAYER.sub("", job.status),

@@ -112,7 +112,7 @@ def bounded(wanted: Filter, now: datetime) -> tuple[Filter, bool]:
 def list_query() -> dict[str, list[str]]:
     """Return the address's filter as query values, without the place in the list."""
     given = request.args.to_dict(flat=False)
-    return {name: values for name, values in given.items() if name not in {"after", "than"}}
+    return {name: values for name, values in given.items() if name not in {"after", "topics"}}
 
 
 def filter_choices(wanted: Filter) -> Choices:

@@ -140,5 +140,5 @@ def advice(call: CallRow) -> tuple[str, str, str] | None:
         return words, _("Servers"), url_for("admin.servers")
     if code in _SLOW:
         words = _("Ollama was busy or slow: look at what is loaded and running.")
-        return words, _("Dashboard"), url_for("admin.now")
+        return words, _("Dashboard"), url_for("admin.dashboard")
     return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from flask import Response, abort, jsonify, render_template, request, stream_with_context
+from flask import Response, abort, render_template, request, stream_with_context
 
 from gateway import dialects
 from gateway.accounting import export
@@ -29,7 +29,6 @@ from gateway.web.context import services
 
 LIMIT = 30
 EXPORT_ROWS = 100_000
-_LIVE_LIMIT = 100
 ENDPOINTS = tuple(one.name for one in dialects.ENDPOINTS if one.scope != MODELS.name)
 _FINISHES = (
     "stop",
@@ -83,20 +82,6 @@ def requests() -> str:
         finishes=_FINISHES,
         endpoints=ENDPOINTS,
         **choices,
-    )
-
-
-@bp.get("/requests/newer.json")
-def requests_newer() -> Response:
-    """Return the calls that came after `id`, as table rows, for the live tail."""
-    wanted = page_filter(datetime.now(UTC)).wanted
-    newest = max(0, min(request.args.get("than", 0, int), 2**62))
-    calls = services().store.read(
-        request_queries.page, wanted, newer_than_id=newest, limit=_LIVE_LIMIT
-    )
-    return jsonify(
-        newest=max((call.id for call in calls), default=newest),
-        rows=render_template("admin/requests/newer.html", calls=calls, list_query=list_query()),
     )
 
 

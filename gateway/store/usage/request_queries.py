@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import Boolean, ColumnElement, Select, literal, literal_column, or_, select, tuple_
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Select,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+)
 from sqlalchemy.orm import InstrumentedAttribute, Session, load_only
 
 from gateway.core.requests import CallDetail, CallRow, Filter
@@ -20,6 +30,7 @@ _NAMES = {field.name for field in fields(CallRow)} | {"created_at", "settled_at"
 _LISTED = [getattr(RequestLogRow, name) for name in _NAMES if hasattr(RequestLogRow, name)]
 _EQUAL = ("request_id", "key_id", "model_id", "server_id", "endpoint", "finish", "client_app")
 _MOST = 500
+_MOST_RUNNING = 2_000
 _STATUS = re.compile(r"[0-9]{1,4}")
 WAS_LOADED: ColumnElement[bool] = literal_column("load_reason") != literal_column("''")
 WAS_CUT: ColumnElement[bool] = literal_column("cut", Boolean())
@@ -32,17 +43,18 @@ def page(
     wanted: Filter,
     *,
     older_than: tuple[int, int] | None = None,
-    newer_than_id: int | None = None,
+    among: Collection[str] | None = None,
     limit: int = 50,
 ) -> list[CallRow]:
-    """Return calls newest first. `older_than` is (microseconds, id) of the last one seen."""
+    """Return calls newest first. `older_than` is (microseconds, id) of the last one seen; `among`
+    are the only request ids that are meant."""
     query = narrowed(select(RequestLogRow).options(load_only(*_LISTED)), wanted)
     if older_than is not None:
         last = (literal(from_us(older_than[0]), UtcMicros()), literal(older_than[1]))
         # a row value, so that both databases walk the index (created_at, id)
         query = query.where(tuple_(RequestLogRow.created_at, RequestLogRow.id) < tuple_(*last))
-    if newer_than_id is not None:
-        query = query.where(RequestLogRow.id > newer_than_id)
+    if among is not None:
+        query = query.where(RequestLogRow.request_id.in_(among))
     query = query.order_by(RequestLogRow.created_at.desc(), RequestLogRow.id.desc())
     return [_row(row) for row in session.scalars(query.limit(min(limit, _MOST)))]
 
@@ -97,6 +109,13 @@ def first_of_key(session: Session, key_id: int, since: Any) -> CallRow | None:
     )
     row = session.scalar(query)
     return None if row is None else _row(row)
+
+
+def state_of_log(session: Session) -> tuple[int, frozenset[str]]:
+    """Return the largest id there is (0: none) and the ids of requests that run."""
+    newest = session.scalar(select(func.max(RequestLogRow.id))) or 0
+    running = select(RequestLogRow.request_id).where(RequestLogRow.settled_at.is_(None))
+    return newest, frozenset(session.scalars(running.limit(_MOST_RUNNING)))
 
 
 def narrowed(query: Select[Any], wanted: Filter) -> Select[Any]:

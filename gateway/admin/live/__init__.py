@@ -1,0 +1,1 @@
+"""What pages show live: read once for all tabs of a worker, sent to each as one stream."""
