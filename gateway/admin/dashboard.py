@@ -13,7 +13,7 @@ from flask_login import current_user
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.admin import bp, memory
-from gateway.admin.keys.presenters import pieces
+from gateway.admin.keys.presenters import connected
 from gateway.admin.live import topics
 from gateway.admin.models.context import summary
 from gateway.admin.models.list import report
@@ -174,4 +174,4 @@ def _getting_started() -> dict[str, Any]:
     newest = next(iter(services().keys.search(limit=1)), None)
     if newest is None:
         return {"key": None}
-    return {"key": newest, "pieces": pieces(newest), "since": int(time.time())}
+    return {"key": newest, "pieces": connected(newest).pieces, "since": int(time.time())}

@@ -16,6 +16,7 @@ from gateway.admin.answers import Question, asked, edited, sent
 from gateway.admin.edits import Edited, EditForm
 from gateway.admin.forms.fields import chosen_from, schema_field
 from gateway.admin.forms.keys import LIFETIMES
+from gateway.admin.keys.presenters import base_url
 from gateway.errors import Forbidden
 from gateway.schemas.account import AccountFields, TokenFields
 from gateway.web.context import actor, services
@@ -214,7 +215,7 @@ def token_created(token: str) -> AnyResponse | str:
     if found is None:
         words = _("A token is shown only once. Make another if it was not copied.")
         return _done(words, "warning")
-    return render_template("admin/settings/token.html", secret=found[1], base=request.url_root)
+    return render_template("admin/settings/token.html", secret=found[1], base=base_url())
 
 
 @bp.post("/settings/security/tokens/<id:token_id>/revoke")

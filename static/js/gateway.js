@@ -214,8 +214,8 @@ function toasts() {
 }
 
 /** Show the piece that is chosen in a list of them. */
-function pieces() {
-  for (const list of document.querySelectorAll("select[data-shows]")) {
+export function pieces(part = document) {
+  for (const list of part.querySelectorAll("select[data-shows]")) {
     const show = () => {
       for (const option of list.options) {
         const pane = document.getElementById(option.value);

@@ -309,3 +309,77 @@ def test_each_snippet_has_address_and_key(admin: Visitor) -> None:
     assert re.findall(r'<option value="s-(\w+)"', page) == list(CLIENTS)
     assert secret is not None
     assert page.count(secret.group()) > len(CLIENTS)
+
+
+def test_a_key_for_embeddings_gets_their_snippet_and_a_model_it_may_use(
+    admin: Visitor, parts: Services, served: FakeOllama
+) -> None:
+    rules = {"scopes": ["embeddings"], "allow": ["nomic-embed-text", "all-minilm"]}
+    key, _ = parts.keys.issue({"name": "vectors", **rules}, ACTOR)
+    page = admin.get(f"/admin/keys/{key.id}").text
+    shown = set(re.findall(r'id="s-(\w+)"', page))
+
+    assert shown == {"curl", "python", "node", "continue"}
+    assert "/v1/embeddings" in page
+    assert "/v1/chat/completions" not in page
+    assert "all-minilm" in page
+
+
+def test_the_model_of_the_snippets_can_be_chosen_and_its_limits_are_named(
+    admin: Visitor, parts: Services, served: FakeOllama
+) -> None:
+    key, _ = parts.keys.issue({"name": "laptop"}, ACTOR)
+    page = admin.get(f"/admin/keys/{key.id}?model=gemma3:4b").text
+    model = next(one for one in parts.catalog.models() if one.name == "gemma3:4b")
+    parts.models.update(model.id, {"override": {"num_ctx": 4096}}, ACTOR)
+    narrow = admin.get(f"/admin/keys/{key.id}?model=gemma3:4b").text
+
+    assert "<option selected>gemma3:4b</option>" in page
+    assert "gemma3:4b cannot call tools" in page
+    assert f'href="/admin/models/{model.id}/parameters"' in narrow
+    assert "set num_ctx 32768" in narrow
+    assert "works on this machine only" in page
+    assert 'href="/admin/settings#public_url"' in page
+
+
+def test_the_holder_of_a_key_can_be_told_everything_at_once(
+    admin: Visitor, parts: Services, served: FakeOllama
+) -> None:
+    fields = {"access": "some", "patterns": "qwen3:8b", "tokens_day": "100000"}
+    answer = admin.post("/admin/keys/new", PLAIN | fields)
+    made = admin.get(answer.headers["Location"]).text
+    (key,) = parts.keys.search()
+    later = admin.get(f"/admin/keys/{key.id}").text
+    secret = SECRET.search(made)
+
+    assert secret is not None
+    for page, shown in ((made, secret.group()), (later, f"the one that begins with {key.prefix}")):
+        assert (
+            f"Address: http://localhost/v1\nKey: {shown}\nModels: qwen3:8b\n"
+            "Limits: Tokens per day: 100,000"
+        ) in page
+
+
+def test_a_revoked_key_is_neither_connected_nor_revoked_again(
+    admin: Visitor, parts: Services
+) -> None:
+    key, _ = parts.keys.issue({"name": "old"}, ACTOR)
+    before = admin.get(f"/admin/keys/{key.id}").text
+    parts.keys.revoke([key.id], ACTOR)
+    after = admin.get(f"/admin/keys/{key.id}").text
+
+    for words in ('id="connect"', "/revoke", "Revoke or delete", "Copy a message"):
+        assert words in before
+        assert words not in after
+    assert f"/admin/keys/{key.id}/delete" in after
+
+
+def test_a_key_is_duplicated_with_its_rules(admin: Visitor, parts: Services) -> None:
+    rules = {"allow": ["qwen3*"], "budgets": [{"metric": "tokens", "period": "day", "limit": 9}]}
+    key, _ = parts.keys.issue({"name": "friend", "owner": "Mara", **rules}, ACTOR)
+    form = admin.get(f"/admin/keys/new?copy={key.id}").text
+
+    for value in ("Copy of friend", "Mara", "qwen3*"):
+        assert value in form
+    assert re.search(r'name="tokens_day"[^>]* value="9"', form)
+    assert admin.get("/admin/keys/new?copy=999").status_code == 404

@@ -8,21 +8,23 @@ from datetime import UTC, datetime, timedelta
 
 from flask import request, url_for
 
+from gateway.admin.forms.keys import BUDGET_WORDS
 from gateway.admin.status import Status
 from gateway.core.catalog import Model
 from gateway.core.requests import CallRow
 from gateway.policy import roles
-from gateway.policy.clients.snippets import Snippet, snippets
 from gateway.policy.routing import Index
 from gateway.reports import key_status
+from gateway.reports.connect import Connection, Place, connection
 from gateway.reports.examples import example_model
 from gateway.schemas.key import Key
 from gateway.store.usage import request_queries
 from gateway.web.context import services
 from gateway.web.template_filters import duration, num, rate, short
-from gateway.web.words import _
+from gateway.web.words import _, translated
 
 PLACEHOLDER = "sk-o2a-…"
+_LISTED = 8
 _SOON = timedelta(days=7)
 
 
@@ -120,16 +122,36 @@ def example(key: Key | None = None) -> str:
     return example_model(services().catalog.models(), services().scheduler.views(), key)
 
 
-def pieces(key: Key, secret: str = PLACEHOLDER) -> tuple[Snippet, ...]:
-    """Return how each client is set up with a key."""
-    name = example(key)
-    return snippets(secret, name, base_url(), window_of(name), roles.answered(key))
+def connected(key: Key, secret: str = PLACEHOLDER, chosen: str = "") -> Connection:
+    """Return how a key is used, with the model `chosen`, a display name, or the best one."""
+    models, views = services().catalog.models(), services().scheduler.views()
+    return connection(key, secret, base_url(), models, views, chosen)
 
 
-def window_of(name: str) -> int:
-    """Return the context window calls of a model may get, by its display name; 0: not known."""
-    known = {model.display_name: model for model in services().catalog.models()}
-    if name not in known:
-        return 0
-    loaded = (view.loaded.get(known[name].name) for view in services().scheduler.views())
-    return known[name].window(max((one.context_tokens for one in loaded if one), default=0))
+def hints(link: Connection) -> list[tuple[str, str]]:
+    """Return (words, address of the page where it is put right, "" for none) for each hint."""
+    return [(translated(one.message), _place_of(one.place, link.model)) for one in link.hints]
+
+
+def _place_of(place: Place, model: Model | None) -> str:
+    if place == "parameters" and model is not None:
+        return url_for("admin.model_parameters", model_id=model.id)
+    return url_for("admin.settings", _anchor="public_url") if place == "public_url" else ""
+
+
+def message(key: Key, link: Connection, secret: str = "") -> str:
+    """Return what the holder of a key is told: address, key, models and limits, a line each."""
+    shown = secret or _("the one that begins with %(prefix)s", prefix=key.prefix)
+    names = [model.display_name for model in link.choices]
+    listed = ", ".join(names[:_LISTED]) + (" …" if len(names) > _LISTED else "")
+    budgets = [
+        f"{BUDGET_WORDS[f'{one.metric}_{one.period}']}: {num(one.limit)}" for one in key.budgets
+    ]
+    lines = [
+        (_("Address"), f"{base_url()}/v1"),
+        (_("Key"), shown),
+        (_("Models"), listed),
+        (_("Limits"), " · ".join(filter(None, (rates(key), *budgets)))),
+        (_("Expires"), str(key.expires_at.date()) if key.expires_at else ""),
+    ]
+    return "\n".join(f"{title}: {text}" for title, text in lines if text)

@@ -80,9 +80,8 @@ def keys() -> str:
 
 @bp.route("/keys/new", methods=["GET", "POST"])
 def key_new() -> AnyResponse | str:
-    """Make a key; its secret is shown on the page that follows, once."""
-    zone = services().settings.behaviour().display_timezone
-    form = _form(name=request.args.get("name", ""), zone=zone)
+    """Make a key, maybe like another one; its secret is shown on the page that follows, once."""
+    form = _form(**_beginning(request.args.get("copy", 0, int)))
     made = sent(
         form,
         lambda: services().keys.issue(form.values(datetime.now(UTC)) | {"enabled": True}, actor()),
@@ -90,6 +89,15 @@ def key_new() -> AnyResponse | str:
     if made is not None:
         return to_created(*made)
     return _form_page(form)
+
+
+def _beginning(copied_id: int) -> dict[str, object]:
+    """Return what the form of a new key begins with: as the key that is copied, if one is."""
+    if copied_id:
+        copied = services().keys.get(copied_id)
+        return filled(copied) | {"name": _("Copy of %(name)s", name=copied.name)}
+    zone = services().settings.behaviour().display_timezone
+    return {"name": request.args.get("name", ""), "zone": zone}
 
 
 def to_created(key: Key, secret: str) -> AnyResponse:
@@ -105,11 +113,15 @@ def key_created(token: str) -> AnyResponse | str:
         words = _("A key is shown only once. If it was not copied, rotate it.")
         return to_page("admin.keys", words, "warning")
     key = services().keys.get(found[0])
+    link = presenters.connected(key, found[1])
     return render_template(
         "admin/keys/created.html",
         key=key,
         secret=found[1],
-        pieces=presenters.pieces(key, found[1]),
+        link=link,
+        hints=presenters.hints(link),
+        message=presenters.message(key, link, found[1]),
+        placeholder=presenters.PLACEHOLDER,
         since=_since_now(),
         old=_predecessor(key),
     )
@@ -119,10 +131,12 @@ def key_created(token: str) -> AnyResponse | str:
 def key(key_id: int) -> str:
     """Show a key: usage, limits, how to use it, its requests and its changes."""
     found, now, store = services().keys.get(key_id), datetime.now(UTC), services().store
+    link = presenters.connected(found, chosen=request.args.get("model", ""))
     return render_template(
         "admin/keys/detail.html",
         key=found,
         status=presenters.state(found, now),
+        works=key_status.state(found, now) == "active",
         models=presenters.model_names(found, _models()),
         roles=presenters.role_models(found, services().catalog.index()),
         report=key_status.report(store, found, now),
@@ -133,7 +147,10 @@ def key(key_id: int) -> str:
         chart=charts.per_day(DAYS, key_id=key_id),
         calls=store.read(request_queries.page, Filter(key_id=key_id), limit=10),
         log=rows(store.read(audit.page, object_kind="key", object_id=str(key_id), limit=20)),
-        pieces=presenters.pieces(found),
+        link=link,
+        hints=presenters.hints(link),
+        message=presenters.message(found, link),
+        placeholder=presenters.PLACEHOLDER,
         since=_since_now(),
     )
 

@@ -46,7 +46,24 @@ def snippets(
     """Return a piece for each client. `base` is the gateway's address without a slash at its end,
     `window` the tokens of the model's context window (0: not known), `roles` are those for which
     the key has a model: their names are enough."""
+    values = values_of(key, model, base, window, roles)
+    return tuple(
+        Snippet(group, id, name, place, Template(_known(text, window)).substitute(values))
+        for id, (group, name, place, text) in _CLIENTS.items()
+    )
+
+
+def values_of(
+    key: str, model: str, base: str, window: int = 0, roles: Collection[str] = ()
+) -> dict[str, str]:
+    """Return what the `$names` of a piece stand for."""
     hello = [{"role": "user", "content": "Hello!"}]
+    bodies = {
+        "body": {"model": model, "messages": hello},
+        "message_body": {"model": model, "max_tokens": 1024, "messages": hello},
+        "prompt_body": {"model": model, "prompt": "Hello!"},
+        "input_body": {"model": model, "input": "Hello!"},
+    }
     inside = _LOCAL.sub(r"\1host.docker.internal", base)
     bare = {
         "key": key,
@@ -61,7 +78,7 @@ def snippets(
         "container_api": f"{inside}/v1",
         "chat": f"{base}/v1/chat/completions",
         "models": f"{base}/v1/models",
-        "body": json.dumps({"model": model, "messages": hello}, ensure_ascii=False),
+        **{name: json.dumps(body, ensure_ascii=False) for name, body in bodies.items()},
     }
     whole = window or USUAL_WINDOW
     output = min(whole // 4, MOST_OUTPUT)
@@ -76,10 +93,12 @@ def snippets(
         values[name] = json.dumps(value, ensure_ascii=False)
         values[f"sh_{name}"] = shlex.quote(value)
         values[f"bare_{name}"] = value
-    return tuple(
-        Snippet(group, id, name, place, Template(_known(text, window)).substitute(values))
-        for id, (group, name, place, text) in _CLIENTS.items()
-    )
+    return values
+
+
+def is_local(base: str) -> bool:
+    """Whether an address means the machine it is used on."""
+    return _LOCAL.match(base) is not None
 
 
 def _compact_percent(window: int) -> int:
@@ -124,7 +143,7 @@ def _cut(value: Json) -> Json:
     return value
 
 
-_LOCAL: Final = re.compile(r"^(https?://)(localhost|127\.0\.0\.1)(?=[:/]|$)")
+_LOCAL: Final = re.compile(r"^(https?://)(localhost|127(?:\.\d+){3}|\[::1\])(?=[:/]|$)")
 """This machine, which a container calls otherwise."""
 _OF_WINDOW: Final = re.compile(r"\$(window|percent)\b")
 _CALLS: Final = {
@@ -156,11 +175,21 @@ def snippet(id: str, key: str, model: str, base: str, window: int = 0) -> Snippe
 
 
 _HEADS: Final = re.compile(r"^=== (\w+)\.(\w+): (.*?)(?: \| (.*))?\n", re.MULTILINE)
-_PARTS: Final = _HEADS.split(PIECES)[1:]
-_CLIENTS: Final = {
-    id: (group, name, place or "", text.rstrip("\n"))
-    for group, id, name, place, text in zip(*(_PARTS[at::5] for at in range(5)), strict=True)
-}
+
+
+def read(pieces: str) -> dict[str, tuple[str, str, str, str]]:
+    """Return group, name, place and text of each piece by its id."""
+    parts = _HEADS.split(pieces)[1:]
+    return {
+        id: (group, name, place or "", text.rstrip("\n"))
+        for group, id, name, place, text in zip(*(parts[at::5] for at in range(5)), strict=True)
+    }
+
+
+_CLIENTS: Final = read(PIECES)
 
 CLIENTS: Final = tuple(_CLIENTS)
 """Every client by its id."""
+
+SCOPES: Final = {"claude": "messages", "codex": "responses", "anthropic": "messages"}
+"""The endpoint each client needs; those not named here need `chat`."""

@@ -1,0 +1,21 @@
+"""Keys in a browser: snippets for another model keep the secret that is shown only once."""
+
+from __future__ import annotations
+
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Visit
+
+
+def test_snippets_change_with_the_model_and_keep_the_new_key(tab: Visit) -> None:
+    tab.open("/admin/keys/new")
+    tab.page.fill("#name", "agent")
+    tab.page.click("button:has-text('Create key')")
+    secret = tab.page.inner_text("#secret")
+    tab.page.select_option("[data-shows]", "s-claude")
+    tab.page.select_option("#connect-model", "gemma3:4b")
+    shown = tab.page.locator(".tab-pane:visible")
+
+    expect(shown).to_contain_text("claude --model gemma3:4b")
+    expect(shown).to_contain_text(secret)
+    expect(tab.page.locator("[data-connect]")).to_contain_text("gemma3:4b cannot call tools")
