@@ -134,6 +134,7 @@ def test_a_model_is_pulled_without_leaving_the_steps(
     assert begun.headers["Location"] == "/admin/welcome?step=models"
     assert job.job.model.startswith("llama3.2")
     assert "data-pulls=" in during
+    assert f"/admin/models/pulls/{job.job.id}/cancel" not in during
 
 
 def test_a_name_that_cannot_be_pulled_is_explained_at_its_field(
