@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from flask import render_template, request
 from flask_wtf import FlaskForm
+from wtforms import Field
 
 from gateway.admin.edits import Edited, EditForm, is_changed_meanwhile
-from gateway.errors import Forbidden, GatewayError, InvalidFields, InvalidRequest, RateLimited
-from gateway.web.words import translated
+from gateway.errors import (
+    Forbidden,
+    GatewayError,
+    InvalidFields,
+    InvalidRequest,
+    Message,
+    RateLimited,
+)
+from gateway.web.words import _, translated
 
 T = TypeVar("T")
+_ENTRY = re.compile(r"\[(\d+)\]$")
 
 
 def sent(form: FlaskForm, work: Callable[[], T]) -> T | None:
@@ -46,16 +56,38 @@ def into_form(form: FlaskForm, error: GatewayError) -> None:
 
     `form.elsewhere` names the fields of a form that stand for others.
     """
-    problems = (
-        error.sentences() if isinstance(error, InvalidFields) else [(error.param, error.message)]
-    )
+    if isinstance(error, InvalidFields):
+        for (param, problem), (_name, sentence) in zip(
+            error.problems, error.sentences(), strict=True
+        ):
+            target = _field_of(form, param)
+            words = translated(sentence) if target is None else _below(target, param, problem)
+            _complain(form, target, words)
+    else:
+        _complain(form, _field_of(form, error.param or ""), translated(error.message))
+
+
+def _field_of(form: FlaskForm, param: str) -> Field | None:
+    """Return the field that a problem concerns, None where the form has none for it."""
     elsewhere = getattr(form, "elsewhere", {})
-    for param, sentence in problems:
-        whole = (param or "").partition(".")[0]
-        name = whole.partition("[")[0]
-        name = elsewhere.get(whole) or elsewhere.get(name, name)
-        target = form[name] if name in form else next(iter(form))
-        target.errors = [*target.errors, translated(sentence)]
+    whole = param.partition(".")[0]
+    name = whole.partition("[")[0]
+    name = elsewhere.get(whole) or elsewhere.get(name, name)
+    return next((field for field in form if field.name == name), None)
+
+
+def _below(field: Field, param: str, problem: Message) -> str:
+    """Return a problem as a sentence that stands below its field, whose label names it."""
+    entry = _ENTRY.search(param)
+    if entry is not None and field.type == "LinesField":
+        return _("Line %(line)s: %(problem)s.", line=int(entry[1]) + 1, problem=translated(problem))
+    words = _("%(problem)s.", problem=translated(problem))
+    return words[:1].upper() + words[1:]
+
+
+def _complain(form: FlaskForm, target: Field | None, words: str) -> None:
+    field = next(iter(form)) if target is None else target
+    field.errors = [*field.errors, words]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,57 +7,72 @@ import platform
 from typing import Any
 from zoneinfo import available_timezones
 
-from flask import abort, render_template
+from flask import abort, render_template, request
 from flask_wtf import FlaskForm
 from werkzeug.wrappers import Response as AnyResponse
-from wtforms import SubmitField
 
 from gateway.admin import bp
 from gateway.admin.answers import edited
-from gateway.admin.edits import Edited, EditForm
-from gateway.admin.forms.fields import schema_field
-from gateway.schemas import convert
+from gateway.admin.edits import Edited
+from gateway.admin.forms.settings import (
+    TABS,
+    groups_of,
+    in_words,
+    names_of,
+    search,
+    settings_form,
+    unit_of,
+)
 from gateway.schemas.settings import DEFAULTS, RuntimeSettings
 from gateway.web.context import actor, services
 from gateway.web.security import to_page
-from gateway.web.words import _, _l
+from gateway.web.words import _, ngettext
 
-TABS = ("general", "api", "privacy", "limits")
-"""The tabs that are forms."""
+QUERY_LIMIT = 100
 _PACKAGES = ("Flask", "gunicorn", "gevent", "SQLAlchemy", "requests", "Bootstrap-Flask")
 
 
 @bp.route("/settings", methods=["GET", "POST"])
 @bp.route("/settings/<tab>", methods=["GET", "POST"])
 def settings(tab: str = "general") -> AnyResponse | str:
-    """Show and change one tab of settings."""
+    """Show and change one tab of settings, or with `q` show the settings that have these words."""
     if tab not in TABS:
         abort(404)
     behaviour = services().settings.behaviour()
-    form = _form(tab, behaviour)
+    query = request.args.get("q", "").strip()[:QUERY_LIMIT]
+    if query and request.method == "GET":
+        return render_template("admin/settings/found.html", found=search(query, behaviour))
+    models = [model.display_name for model in services().catalog.models()]
+    form = settings_form(tab, behaviour, models)
     edit = Edited("settings", "", tuple(names_of(tab)))
     change = services().settings.update
     if edited(form, edit, lambda: change(_changes(form, tab, behaviour), actor())):
-        words = _("Saved. New calls follow it at once.")
+        words = _("Saved. New requests follow it at once.")
         return to_page("admin.settings", words, tab=tab)
+    changed = {name: in_words(name, DEFAULTS[name]) for name in _changed(behaviour, tab)}
     return render_template(
         "admin/settings/form.html",
         tab=tab,
         form=form,
-        changed=_changed(behaviour, tab),
-        zones=sorted(available_timezones()),
-        models=[model.display_name for model in services().catalog.models()],
+        groups=groups_of(tab),
+        units={name: unit_of(name) for name in names_of(tab)},
+        defaults_of_changed=changed,
+        zones=sorted(available_timezones()) if "display_timezone" in form else (),
     )
 
 
 @bp.post("/settings/<tab>/reset")
 def settings_reset(tab: str) -> AnyResponse:
-    """Return the settings of a tab their defaults again."""
+    """Return one setting of a tab (`name`), or all of them, their defaults again."""
     if tab not in TABS:
         abort(404)
+    only = request.form.get("name")
+    if only is not None and only not in names_of(tab):
+        abort(400)
     names = _changed(services().settings.behaviour(), tab)
-    services().settings.reset(names, actor())
-    return to_page("admin.settings", _("The defaults hold again."), tab=tab)
+    services().settings.reset(names if only is None else [only], actor())
+    words = ngettext("The default is back.", "The defaults are back.", 1 if only else len(names))
+    return to_page("admin.settings", words, tab=tab, _anchor=only and f"setting-{only}")
 
 
 @bp.get("/settings/observability")
@@ -72,25 +87,6 @@ def settings_about() -> str:
     versions = [(name, importlib.metadata.version(name)) for name in _PACKAGES]
     versions.insert(0, ("Python", platform.python_version()))
     return render_template("admin/settings/about.html", versions=versions, config=services().config)
-
-
-def names_of(tab: str) -> list[str]:
-    """Return the settings of a tab in their order."""
-    kinds = convert.fields_of(RuntimeSettings)
-    return [
-        name for name, kind in kinds.items() if (convert.meta_of(kind).extra or {})["tab"] == tab
-    ]
-
-
-def _form(tab: str, settings: RuntimeSettings) -> EditForm:
-    """Return the form of one tab, filled with the settings in force."""
-    members: dict[str, Any] = {
-        name: schema_field(RuntimeSettings, name, placeholder=str(DEFAULTS[name]))
-        for name in names_of(tab)
-    }
-    members["submit"] = SubmitField(_l("Save"))
-    form: EditForm = type("SettingsForm", (EditForm,), members)(obj=settings)
-    return form
 
 
 def _changes(form: FlaskForm, tab: str, settings: RuntimeSettings) -> dict[str, Any]:

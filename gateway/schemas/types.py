@@ -40,6 +40,8 @@ def field(
     *,
     check: Check | None = None,
     tab: str = "",
+    group: str = "",
+    unit: str = "",
     secret: bool = False,
     json_schema: dict[str, Any] | None = None,
     **bounds: Any,
@@ -48,13 +50,14 @@ def field(
     it must be), what it is called, what it does, its bounds as msgspec names them.
 
     `check` takes a value of the right type and returns it as it is stored, or raises Problem.
-    `tab` is where the settings page shows it; of a `secret` only is told whether there is one.
+    `tab` and `group` are where the settings page shows it, `unit` is what its number counts (s, ms,
+    hours, days, KB, MB, GB); of a `secret` only is told whether there is one.
     """
     described = {
         "meta": Meta(
             title=title,
             description=description or None,
-            extra={"check": check, "tab": tab},
+            extra={"check": check, "tab": tab, "group": group, "unit": unit},
             extra_json_schema=json_schema,
             **bounds,
         )

@@ -46,7 +46,8 @@ def collected() -> Catalog:
     for schema in schemas:
         for kind in convert.fields_of(schema).values():
             meta = convert.meta_of(kind)
-            for words in filter(None, (meta.title, meta.description)):
+            group = (meta.extra or {}).get("group")
+            for words in filter(None, (meta.title, meta.description, group)):
                 found.add(words, None, [("gateway/schemas", 0)])
     return found
 

@@ -1,6 +1,7 @@
 // Behaviour shared by every page. Each part looks for its own marks and does nothing without them.
 
 import { keepTyped } from "./typed.js";
+import { askBeforeLeaving } from "./unsaved.js";
 
 export const words = JSON.parse(document.getElementById("words")?.textContent ?? "{}");
 const meta = (name) => document.querySelector(`meta[name="${name}"]`)?.content ?? "";
@@ -232,6 +233,7 @@ themes();
 zone();
 clicks();
 forms();
+askBeforeLeaving();
 toasts();
 pieces();
 if (keepTyped()) toast(words.typed, "info");

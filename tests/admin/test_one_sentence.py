@@ -1,4 +1,7 @@
-"""The same wrong value is refused with the same sentence in form, REST and on the command line."""
+"""The same wrong value is refused with the same sentence by REST and the command line.
+
+A form says it below the field, without its name.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,10 @@ def test_a_wrong_field_has_one_sentence(
     typed = value[0] if isinstance(value, list) else str(value)
     page = untouched.post("/admin/keys/new", PLAIN | {field: typed})
 
+    problem = sentence.partition("' ")[2]
+
     assert (refused.status_code, refused.get_json()["error"]["param"][:4]) == (400, field[:4])
     assert printed.stderr == f"Error: {sentence}\n"
-    assert sentence in unescape(page.text)
+    assert problem[1:] in unescape(page.text)
+    assert sentence not in unescape(page.text)
     assert parts.keys.search() == []

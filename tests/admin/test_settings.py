@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from html import unescape
 
 import pytest
 from flask import Flask
 
-from gateway.admin.settings import TABS, names_of
+from fake_ollama import FakeOllama
+from gateway.admin.forms.settings import TABS, names_of
 from gateway.schemas import convert
 from gateway.schemas.settings import RuntimeSettings
 from gateway.web.context import Services, of
@@ -19,7 +21,7 @@ def given(behaviour: RuntimeSettings, tab: str) -> dict[str, str]:
     """Give a tab's form as a browser would send it back unchanged."""
     values = {name: getattr(behaviour, name) for name in names_of(tab)}
     return {
-        name: "y" if value is True else str(value)
+        name: "y" if value is True else str(value / 1000 if name.endswith("_ms") else value)
         for name, value in values.items()
         if value is not False
     }
@@ -46,6 +48,8 @@ CHANGES = [
     ("general", "display_timezone", "Asia/Shanghai", "Asia/Shanghai"),
     ("api", "reasoning_field", "both", "both"),
     ("api", "idle_timeout_s", "900", 900),
+    ("api", "request_timeout_ms", "90", 90_000),
+    ("api", "stream_commit_ms", "0.25", 250),
     ("privacy", "body_retention_days", "3", 3),
     ("limits", "max_images", "0", 0),
 ]
@@ -71,7 +75,11 @@ def test_a_switch_is_switched_off_by_its_absence(admin: Visitor, parts: Services
 WRONG = [
     ("general", "public_url", "ai.example.org"),
     ("general", "display_timezone", "Mars/Olympus"),
+    ("general", "fallback_model", "no-such-model"),
     ("api", "idle_timeout_s", "0"),
+    ("api", "request_timeout_ms", "86401"),
+    ("api", "request_timeout_ms", "0.0001"),
+    ("api", "stream_commit_ms", "Infinity"),
     ("api", "idle_timeout_s", "soon"),
     ("api", "reasoning_field", "thoughts"),
     ("api", "cors_allow_origins", "chat.example.org/path"),
@@ -88,8 +96,11 @@ def test_a_wrong_setting_is_told_at_its_field(
     before = settings.behaviour()
     answer = untouched.post(f"/admin/settings/{tab}", given(before, tab) | {name: text})
 
+    field = answer.text.partition(f'id="setting-{name}"')[2].partition('id="setting-')[0]
+
     assert answer.status_code == 200
-    assert "invalid-feedback" in answer.text
+    assert "invalid-feedback" in field
+    assert text in field or name in {"reasoning_field", "fallback_model"}
     assert settings.behaviour() == before
 
 
@@ -99,6 +110,64 @@ def test_the_defaults_can_be_restored(admin: Visitor, parts: Services) -> None:
 
     assert parts.settings.behaviour().max_images == RuntimeSettings().max_images
     assert parts.settings.behaviour().idle_timeout_s == 77
+
+
+def test_one_setting_gets_its_default_back(admin: Visitor, parts: Services) -> None:
+    parts.settings.update({"max_images": 3, "max_tools": 7, "request_timeout_ms": 90_000}, ACTOR)
+    page = admin.get("/admin/settings/limits").text
+    answer = admin.post("/admin/settings/limits/reset", {"name": "max_images"})
+    elsewhere = admin.post("/admin/settings/limits/reset", {"name": "idle_timeout_s"})
+
+    assert "Default: 100" in page
+    assert "Default: 600 s" in admin.get("/admin/settings/api").text
+    assert answer.headers["Location"] == "/admin/settings/limits#setting-max_images"
+    assert parts.settings.behaviour().max_images == 100
+    assert parts.settings.behaviour().max_tools == 7
+    assert elsewhere.status_code == 400
+
+
+FOUND = [
+    ("idle timeout", {"idle_timeout_s"}),
+    ("MAX_IMAGES", {"max_images"}),
+    ("queue model", {"queue_max_waiting"}),
+    ("no such words", set()),
+]
+
+
+@pytest.mark.parametrize(("query", "wanted"), FOUND)
+def test_settings_are_found_by_their_words(
+    untouched: Visitor, query: str, wanted: set[str]
+) -> None:
+    page = untouched.get("/admin/settings", query_string={"q": query}).text
+
+    assert set(re.findall(r"#setting-(\w+)", page)) == wanted
+
+
+def test_settings_are_found_in_the_language_of_the_visitor(untouched: Visitor) -> None:
+    headers = {"Accept-Language": "zh"}
+    page = untouched.get("/admin/settings?q=无输出超时", headers=headers).text
+
+    assert "#setting-idle_timeout_s" in page
+
+
+def test_the_fallback_model_is_chosen_from_those_there_are(
+    admin: Visitor, parts: Services, served: FakeOllama
+) -> None:
+    parts.settings.update({"fallback_model": "gone"}, ACTOR)
+    page = admin.get("/admin/settings").text
+    field = page.partition('name="fallback_model"')[2].partition("</select>")[0]
+    names = {model.display_name for model in parts.catalog.models()}
+
+    assert set(re.findall(r'value="([^"]*)"', field)) == {"", "gone", *names}
+
+
+def test_a_number_has_its_unit_behind_it_and_no_star(untouched: Visitor) -> None:
+    page = untouched.get("/admin/settings/api").text
+    field = page.partition('id="setting-request_timeout_ms"')[2].partition('id="setting-')[0]
+
+    assert 'value="600"' in field
+    assert '<span class="input-group-text">s</span>' in field
+    assert "required" not in field
 
 
 def test_an_account_is_added_and_must_choose_a_password(

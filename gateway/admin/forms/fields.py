@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from decimal import Decimal
 from typing import Any, Literal, get_args, get_origin
 
 import orjson
@@ -20,11 +21,12 @@ from wtforms import (
     StringField,
     TextAreaField,
 )
-from wtforms.widgets import CheckboxInput, ListWidget
+from wtforms.widgets import CheckboxInput, ListWidget, NumberInput
 
 from gateway.core.chat import Json
 from gateway.policy.overrides import rules
 from gateway.schemas import convert
+from gateway.web.template_filters import num
 from gateway.web.words import _, _l, translated
 
 
@@ -122,12 +124,38 @@ class WholeNumberField(IntegerField):  # type: ignore[misc]  # as above
             self.data = int(text)
 
 
+class SecondsField(StringField):  # type: ignore[misc]  # as above
+    """Milliseconds that are shown and typed as seconds; `low` and `high` are their bounds."""
+
+    widget = NumberInput(step="any")
+
+    def __init__(self, low: int, high: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.low = low
+        self.high = high
+
+    def process_formdata(self, valuelist: list[str]) -> None:
+        """Read what was typed. Raises ValueError, which becomes the field's error."""
+        try:
+            typed_ms = Decimal(valuelist[0].strip()) * 1000 if valuelist else Decimal("NaN")
+            is_good = typed_ms == int(typed_ms) and self.low <= typed_ms <= self.high
+        except (ArithmeticError, ValueError):
+            is_good = False
+        if not is_good:
+            bounds = {"low": num(self.low / 1000, 3), "high": num(self.high / 1000, 3)}
+            raise ValueError(_("Must be a number from %(low)s to %(high)s.", **bounds))
+        self.data = int(typed_ms)
+
+    def _value(self) -> str:
+        return str(self.raw_data[0]) if self.raw_data else f"{self.data / 1000:g}"
+
+
 CHOICES: Mapping[str, str] = {
     "interactive": _l("First: somebody is waiting"),
     "normal": _l("Normal"),
     "batch": _l("Last: work in the background"),
-    "emulate": _l("Emulate: make sure of it"),
-    "best_effort": _l("Ask the model, take what comes"),
+    "emulate": _l("Emulate, with a second request if needed"),
+    "best_effort": _l("Best effort: only ask the model"),
     "reject": _l("Refuse the request"),
     "two_pass": _l("Two passes"),
     "tools_only": _l("Tools only"),
@@ -138,13 +166,16 @@ CHOICES: Mapping[str, str] = {
     "off": _l("Off"),
     "upstream": _l("Ollama"),
     "gateway": _l("The gateway"),
-    "comments_and_chunks": _l("Comments, and empty pieces now and then"),
-    "comments": _l("Comments only"),
+    "comments_and_chunks": _l("SSE comments and occasional empty chunks"),
+    "comments": _l("SSE comments only"),
     "false": _l("Do not think"),
     "true": _l("Think"),
-    "none": _l("As the model does by itself"),
+    "none": _l("Model default"),
     "inline": _l("Keep in place"),
     "hoist": _l("Move to the top"),
+    "error": _l("Refuse the request"),
+    "grow": _l("Grow the window"),
+    "allow": _l("Let Ollama cut the prompt"),
 }
 _MARKS: Mapping[str, Mapping[str, object]] = {
     "name": {"autocomplete": "off"},
@@ -152,7 +183,6 @@ _MARKS: Mapping[str, Mapping[str, object]] = {
     "owner": {"autocomplete": "off"},
     "zone": {"list": "zones", "autocomplete": "off"},
     "display_timezone": {"list": "zones", "autocomplete": "off"},
-    "fallback_model": {"list": "models", "autocomplete": "off"},
     "public_url": {"placeholder": "https://ai.example.org", "inputmode": "url"},
     "url": {"placeholder": "http://localhost:11434", "inputmode": "url", "spellcheck": "false"},
     "tls_ca_file": {"autocomplete": "off", "spellcheck": "false"},
@@ -176,6 +206,8 @@ def schema_field(schema: type, name: str, **marks: object) -> Field:
     }
     if base is bool:
         return SwitchField(**words)
+    if base is int and (meta.extra or {}).get("unit") == "ms":
+        return SecondsField(int(meta.ge or 0), int(meta.le or 0), **words, render_kw=marks)
     if base is int:
         bounds = {"min": meta.ge, "max": meta.le, "inputmode": "numeric"}
         return WholeNumberField(**words, render_kw={**bounds, **marks})
