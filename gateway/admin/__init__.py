@@ -83,6 +83,7 @@ def around() -> dict[str, Any]:
 from gateway.admin import (  # noqa: E402, F401  # the views register on the blueprint
     backup,
     dashboard,
+    imports,
     onboarding,
     reference,
     search,

@@ -1,16 +1,9 @@
-"""Backup: take configuration or everything along, and bring a configuration in.
-
-An import is looked at before it is done: what was uploaded waits in a folder of the data directory,
-for an hour, under a name nobody can guess, while the page says what it would change.
-"""
+"""Backup: take the configuration or everything along; `imports` brings a configuration in."""
 
 from __future__ import annotations
 
-import re
-import secrets
 import shutil
 import tempfile
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,33 +14,30 @@ from flask_login import current_user
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.admin import bp
-from gateway.errors import InvalidRequest
 from gateway.management import backup as backups
-from gateway.management.config_transfer import ConfigTransfer, as_yaml, read_document
-from gateway.management.legacy_import import Imported, NodeImport
+from gateway.management.config_transfer import ConfigTransfer, as_yaml
+from gateway.management.legacy_import import FILES
 from gateway.management.scheduled_backups import FAILED
 from gateway.runtime.tasks import run_blocking
 from gateway.store import audit
 from gateway.web.context import actor, services
 from gateway.web.security import to_page
-from gateway.web.words import _, ngettext, translated
-
-NODE_FILES = frozenset(
-    {"config.json", "api_keys.json", "models.json", "overrides.json", "logs.json"}
-)
-_DOCUMENT = "document"
-_KEPT_S = 3_600
-_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 @bp.get("/settings/backup")
 def settings_backup() -> str:
     """Show what can be taken along and brought in."""
+    return backup_page()
+
+
+def backup_page(import_problem: str = "") -> str:
+    """Return the page, with what is wrong with the files that were to be imported."""
     return render_template(
         "admin/settings/backup.html",
         is_sqlite=services().config.uses_sqlite,
-        node_files=sorted(NODE_FILES),
+        node_files=sorted(FILES),
         schedule=_schedule(),
+        import_problem=import_problem,
     )
 
 
@@ -77,7 +67,7 @@ def settings_everything() -> AnyResponse:
         made = run_blocking(backups.make, services().config, folder)
         found = made.open("rb")
     except backups.BackupError as error:
-        return _done(str(error), "danger")
+        return to_page("admin.settings_backup", str(error), "danger")
     finally:
         shutil.rmtree(folder, ignore_errors=True)  # the open file lives on until it is sent
     now = datetime.now(UTC)
@@ -98,41 +88,6 @@ def settings_kept_backup(name: str) -> AnyResponse:
     return send_file(path, "application/octet-stream", as_attachment=True)
 
 
-@bp.post("/settings/backup/import")
-def settings_import() -> AnyResponse:
-    """Read uploaded files and show what they would change."""
-    files = [file for file in request.files.getlist("files") if file.filename]
-    folder, token = _new_place()
-    names = {Path(file.filename or "").name for file in files}
-    is_node = bool(names & NODE_FILES)
-    if not files or (not is_node and len(files) > 1):
-        words = _("Choose one configuration file, or the files of the old data folder.")
-        return _done(words, "warning")
-    for file in files:
-        name = Path(file.filename or "").name
-        if not is_node or name in NODE_FILES:
-            file.save(folder / (name if is_node else _DOCUMENT))
-        file.close()
-    return to_page("admin.settings_import_plan", token=token)
-
-
-@bp.route("/settings/backup/import/<token>", methods=["GET", "POST"])
-def settings_import_plan(token: str) -> AnyResponse | str:
-    """Show what an import would change; do it when confirmed."""
-    folder = _place(token)
-    try:
-        done = _imported(folder, is_real=request.method == "POST")
-    except InvalidRequest as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        return _done(translated(error.message), "danger")
-    if request.method == "POST":
-        shutil.rmtree(folder, ignore_errors=True)
-        services().catalog.drop()
-        count = len(done.changes)
-        return _done(ngettext("%(num)d thing changed.", "%(num)d things changed.", count))
-    return render_template("admin/settings/import.html", done=done, token=token)
-
-
 def _schedule() -> dict[str, Any]:
     """Return what the page says of scheduled backups; `failed` is the last one's failure."""
     parts, behaviour = services(), services().settings.behaviour()
@@ -144,43 +99,3 @@ def _schedule() -> dict[str, Any]:
         "kept": parts.backups.kept(),
         "failed": last[0] if last and last[0].action == FAILED else None,
     }
-
-
-def _done(words: str, kind: str = "success") -> AnyResponse:
-    return to_page("admin.settings_backup", words, kind)
-
-
-def _imported(folder: Path, *, is_real: bool) -> Imported:
-    """Import what waits in a folder, or say what that would do. Raises InvalidRequest."""
-    transfer = ConfigTransfer(services().store)
-    if (folder / _DOCUMENT).is_file():
-        document = read_document(folder / _DOCUMENT)
-        changes = transfer.apply(document, actor()) if is_real else transfer.plan(document)
-        return Imported(changes, 0, ())
-    node = NodeImport(services().store, transfer)
-    return node.apply(folder, actor()) if is_real else node.plan(folder)
-
-
-def _imports() -> Path:
-    folder = services().config.data_dir / "imports"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    return folder
-
-
-def _new_place() -> tuple[Path, str]:
-    """Make a folder for an upload; older ones that nobody wanted go."""
-    for old in _imports().iterdir():
-        if time.time() - old.stat().st_mtime > _KEPT_S:
-            shutil.rmtree(old, ignore_errors=True)
-    token = secrets.token_urlsafe(32)
-    folder = _imports() / token
-    folder.mkdir(mode=0o700)
-    return folder, token
-
-
-def _place(token: str) -> Path:
-    """Return the folder of an upload; the page for what is gone where there is none."""
-    folder = _imports() / token
-    if not _TOKEN.fullmatch(token) or not folder.is_dir():
-        abort(404)
-    return folder

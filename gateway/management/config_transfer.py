@@ -12,7 +12,7 @@ on another machine, and whoever has the document still has no key.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +32,7 @@ from gateway.policy.names import parse_name
 from gateway.runtime.database import Store
 from gateway.schemas import convert, types
 from gateway.schemas.key import Key
+from gateway.schemas.model import ModelFields
 from gateway.schemas.server import Server
 from gateway.schemas.settings import DEFAULTS, RuntimeSettings
 from gateway.store import audit, catalog, keys, servers, settings
@@ -44,6 +45,13 @@ _MOST_BYTES = 64 << 20
 _SECTIONS = ("settings", "servers", "models", "keys")
 _HEAD = frozenset({"product", "version", "exported_at"})
 _NOT_EXPORTED = frozenset({"id", "has_auth_header", "model_ids", "rotated_from", "lineage_id"})
+
+_NOT_SHOWN = _NOT_EXPORTED | {"prefix", "last4", "legacy", "created_at", "last_used_at"}
+_DEFAULTS: Mapping[str, Mapping[str, Json]] = {
+    "server": plain(Server(0, "", "")),
+    "model": plain(ModelFields(0, "")),
+    "key": plain(Key(0, "")),
+}
 
 
 def _digest(value: str | None) -> bytes | None:
@@ -71,22 +79,32 @@ class KeyOrigin:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One thing an import would do: `word` is add or change."""
+    """One thing an import would do: `word` is add or change, `place` is where the document says it
+    (`settings`, `keys[0]`)."""
 
     kind: str
     name: str
     word: str
     before: Mapping[str, Json]
     after: Mapping[str, Json]
+    place: str = ""
+
+    def fields(self) -> list[tuple[str, Json, Json]]:
+        """Return the fields that change with both values; of something new, what differs from a
+        default."""
+        before = self.before
+        if self.word == "add":
+            before = {**_DEFAULTS[self.kind], "name": self.after["name"]}
+        return [
+            (name, before.get(name), value)
+            for name, value in self.after.items()
+            if name not in _NOT_SHOWN and before.get(name) != value
+        ]
 
     def __str__(self) -> str:
         if self.word == "add":
             return f"+ {self.kind} {self.name}"
-        fields = [
-            f"    {field}: {self.before.get(field)!r} -> {value!r}"
-            for field, value in self.after.items()
-            if self.before.get(field) != value
-        ]
+        fields = [f"    {name}: {old!r} -> {new!r}" for name, old, new in self.fields()]
         return "\n".join([f"~ {self.kind} {self.name}", *fields])
 
 
@@ -111,9 +129,12 @@ class ConfigTransfer:
 
         return self.store.write(rehearse)
 
-    def apply(self, document: Json, actor: Actor) -> list[Change]:
-        """Import a document, all of it or nothing. Raises InvalidRequest as `plan` does."""
-        return self.store.write(lambda s: _Import(s, self.now(), actor).run(document))
+    def apply(
+        self, document: Json, actor: Actor, only: Collection[str] | None = None
+    ) -> list[Change]:
+        """Import a document, or `only` some places of it (`keys[0]`, `settings.max_images`), all of
+        it or nothing. Raises InvalidRequest as `plan` does."""
+        return self.store.write(lambda s: _Import(s, self.now(), actor, only).run(document))
 
 
 def as_yaml(document: Mapping[str, Json]) -> str:
@@ -171,14 +192,16 @@ class _Import:
     session: Session
     now: datetime
     actor: Actor
-    _changes: list[Change] = field(default_factory=list)
+    only: Collection[str] | None = None
+    _place: str = ""
+    _changes: dict[str, Change] = field(default_factory=dict)
     _problems: list[str] = field(default_factory=list)
 
     def run(self, document: Json) -> list[Change]:
         """Import section by section; return what changed."""
         whole = _checked(document)
         if "settings" in whole:
-            self._each("settings", self._settings, whole["settings"])
+            self._each("settings", self._settings, self._chosen_settings(whole["settings"]))
         for section, read in (
             ("servers", self._server),
             ("models", self._model),
@@ -189,14 +212,22 @@ class _Import:
             if not isinstance(listed, list | None):
                 raise InvalidRequest(f"{section}: must be a list.", param=section)
             for number, entry in enumerate(listed or []):
-                self._each(f"{section}[{number}]", read, entry)
+                place = f"{section}[{number}]"
+                if self.only is None or place in self.only:
+                    self._each(place, read, entry)
         if self._problems:
             first = self._problems[0].partition(": ")[0]
             raise InvalidRequest("\n".join(dict.fromkeys(self._problems)), param=first)
-        return self._changes
+        return list(self._changes.values())
+
+    def _chosen_settings(self, entry: Json) -> Json:
+        if self.only is None or not isinstance(entry, Mapping):
+            return entry
+        return {name: entry[name] for name in entry if f"settings.{name}" in self.only}
 
     def _each(self, where: str, read: Callable[[Mapping[str, Json]], None], entry: Json) -> None:
         """Import one entry; what is wrong with it is noted, and the next one looked at."""
+        self._place = where
         try:
             read(_mapping(entry))
         except InvalidFields as error:
@@ -221,7 +252,7 @@ class _Import:
             now=now, before=old, after=changed,
         )  # fmt: skip
         versions.bump(self.session, "settings")
-        self._changes.append(Change("settings", "settings", "change", old, changed))
+        self._add("settings", "settings", "change", old, changed)
 
     def _server(self, raw: Mapping[str, Json]) -> None:
         named = {one.name.lower(): one for one in servers.all_servers(self.session)}
@@ -261,9 +292,14 @@ class _Import:
             self.session, model_id, changes, self.actor, "model.import", self.now, "import"
         )
         if is_new or after != before:
-            old = {} if is_new else plain(before)
+            old, new = self._with_names(before), self._with_names(after)
             word = "add" if is_new else "change"
-            self._changes.append(Change("model", after.display_name, word, old, plain(after)))
+            self._add("model", after.display_name, word, {} if is_new else old, new)
+
+    def _with_names(self, model: ModelFields) -> dict[str, Json]:
+        """Return the fields of a model with the names of its fallbacks, not their ids."""
+        names = [catalog.fields(self.session, other).name for other in model.fallbacks]
+        return plain(model) | {"fallbacks": names}
 
     def _key(self, raw: Mapping[str, Json]) -> None:
         own = convert.fields_of(KeyOrigin)
@@ -313,9 +349,17 @@ class _Import:
         kind = action.partition(".")[0]
         old = {} if before is None else plain(before)
         word = "add" if before is None else "change"
-        self._changes.append(Change(kind, after.name, word, old, plain(after)))
+        self._add(kind, after.name, word, old, plain(after))
         topics: tuple[versions.Topic, ...] = ("keys",) if kind == "key" else ("servers", "models")
         audit.change(self.session, self.actor, action, before, after, now=self.now, topics=topics)
+
+    def _add(
+        self, kind: str, name: str, word: str, before: Mapping[str, Json], after: Mapping[str, Json]
+    ) -> None:
+        """Note a change; a model that comes in two steps (its fallbacks last) is one."""
+        if first := self._changes.get(self._place):
+            word, before = first.word, first.before
+        self._changes[self._place] = Change(kind, name, word, before, after, self._place)
 
 
 def _checked(document: Json) -> Mapping[str, Json]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,7 +39,7 @@ from gateway.store.tables import ApiKeyRow, ModelRow, RequestLogRow
 from gateway.store.usage import records
 from gateway.store.usage.records import Entry
 
-_FILES = ("config.json", "api_keys.json", "models.json", "overrides.json", "logs.json")
+FILES = ("config.json", "api_keys.json", "models.json", "overrides.json", "logs.json")
 _MOST_BYTES = 512 << 20
 _BATCH = 500
 _ENDPOINTS = ("chat", "completions", "embeddings", "messages")
@@ -81,12 +81,14 @@ class NodeImport:
         changes = self.transfer.plan(found.document)
         return Imported(changes, len(found.calls) - known, found.notes)
 
-    def apply(self, folder: Path, actor: Actor) -> Imported:
-        """Import the configuration, all of it or nothing, then the history. Doing it again
-        changes nothing. Raises InvalidRequest."""
+    def apply(self, folder: Path, actor: Actor, only: Collection[str] | None = None) -> Imported:
+        """Import the configuration, all of it or nothing, then the history; or `only` some places
+        of it (the history is `calls`). Doing it again changes nothing. Raises InvalidRequest."""
         found = read(folder)
-        changes = self.transfer.apply(found.document, actor)
+        changes = self.transfer.apply(found.document, actor, only)
         new = 0
+        if only is not None and "calls" not in only:
+            return Imported(changes, new, found.notes)
         for start in range(0, len(found.calls), _BATCH):
             new += self.store.write(self._write_calls, found.calls[start : start + _BATCH])
         return Imported(changes, new, found.notes)
@@ -127,9 +129,9 @@ def _count_known(session: Session, calls: Sequence[tuple[str, Admission, Settlem
 
 def read(folder: Path) -> Found:
     """Read the old files. Raises InvalidRequest when none is there, or one is broken."""
-    raw = {name: _load(folder / name) for name in _FILES}
+    raw = {name: _load(folder / name) for name in FILES}
     if all(value is None for value in raw.values()):
-        raise InvalidRequest(f"{folder} has none of {', '.join(_FILES)}.")
+        raise InvalidRequest(f"{folder} has none of {', '.join(FILES)}.")
     found = Found({"product": "ollama2openai", "version": 1})
     if raw["config.json"] is not None:
         _config(_mapping(raw["config.json"], "config.json"), found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,12 @@ def upload(admin: Visitor, **files: str | bytes) -> Any:
     )
 
 
+def take_all(admin: Visitor, address: str) -> Any:
+    """Import everything that the preview shows."""
+    places = re.findall(r'name="take"\s+value="([^"]+)"', admin.get(address).text)
+    return admin.post(address, {"take": places})
+
+
 @pytest.mark.parametrize("kind", ["yaml", "json"])
 def test_an_export_has_everything_but_secrets(admin: Visitor, parts: Services, kind: str) -> None:
     _, secret = parts.keys.issue({"name": "one"}, ACTOR)
@@ -47,7 +54,7 @@ def test_an_exported_key_works_where_it_is_imported_with_its_fingerprint(
     text = admin.get("/admin/settings/backup/configuration.yaml?digests=1").text
     parts.keys.delete(key.id, ACTOR)
     answer = upload(admin, config__yaml=text)
-    admin.post(answer.headers["Location"])
+    take_all(admin, answer.headers["Location"])
 
     assert parts.keyring.find(secret).name == "one"
 
@@ -66,7 +73,7 @@ def test_an_import_is_looked_at_before_it_is_done(admin: Visitor, parts: Service
     answer = upload(admin, new__json=json.dumps(document))
     plan = admin.get(answer.headers["Location"]).text
     before = parts.settings.behaviour().max_images
-    admin.post(answer.headers["Location"])
+    take_all(admin, answer.headers["Location"])
     again = admin.get(answer.headers["Location"])
 
     assert "max_images" in plan
@@ -80,11 +87,73 @@ def test_the_node_products_files_are_taken_over(admin: Visitor, parts: Services)
     keys = [{"id": "1", "name": "from before", "key": old, "allowedModels": ["*"]}]
     answer = upload(admin, api_keys__json=json.dumps(keys))
     plan = admin.get(answer.headers["Location"]).text
-    admin.post(answer.headers["Location"])
+    take_all(admin, answer.headers["Location"])
 
     assert "from before" in plan
     assert old not in plan
     assert parts.keyring.find(old).name == "from before"
+
+
+MODELS: dict[str, Any] = {
+    "product": "ollama2openai",
+    "version": 1,
+    "settings": {"max_images": 3, "max_tools": 7},
+    "servers": [{"name": "attic", "url": "http://192.168.1.9:11434"}],
+    "models": [
+        {"name": "one", "display_name": "First", "fallbacks": ["two"]},
+        {"name": "two", "enabled": False},
+    ],
+}
+
+
+def test_a_preview_names_things_and_shows_what_is_new(admin: Visitor) -> None:
+    answer = upload(admin, new__json=json.dumps(MODELS))
+    page = admin.get(answer.headers["Location"]).text
+    values = [" ".join(part.split()) for part in re.findall(r">([^<>]+)<", page)]
+
+    assert page.count('name="take"') == 5
+    assert {
+        "attic",
+        "http://192.168.1.9:11434",
+        "First",
+        "two:latest",
+        "Max images in a request",
+    } <= {*values}
+    assert not re.search(r"\[\d+\]", "".join(values))
+
+
+def test_only_what_is_ticked_is_imported(admin: Visitor, parts: Services) -> None:
+    address = upload(admin, new__json=json.dumps(MODELS)).headers["Location"]
+    answer = admin.post(address, {"take": ["settings.max_tools", "models[1]"]})
+    page = admin.get(answer.headers["Location"]).text
+
+    assert "2 items imported." in page
+    assert parts.settings.behaviour().max_tools == 7
+    assert parts.settings.behaviour().max_images == 100
+    assert parts.catalog.servers() == ()
+    assert [model.name for model in parts.catalog.models()] == ["two:latest"]
+
+
+CHOICES = [
+    ([], "Choose at least one item."),
+    (["models[7]"], "look at the items again"),
+    (["settings.max_tools", "models[0]"], "there is no model &#39;two&#39;"),
+]
+
+
+@pytest.mark.parametrize(("places", "words"), CHOICES)
+def test_a_choice_that_cannot_be_imported_changes_nothing(
+    admin: Visitor, parts: Services, places: list[str], words: str
+) -> None:
+    before = parts.settings.behaviour()
+    address = upload(admin, new__json=json.dumps(MODELS)).headers["Location"]
+    page = admin.post(address, {"take": places}).text
+    ticked = re.findall(r'value="([^"]+)" checked', page)
+
+    assert words in page
+    assert ticked == [place for place in places if place != "models[7]"]
+    assert parts.settings.behaviour() == before
+    assert parts.catalog.models() == ()
 
 
 BROKEN = [
@@ -104,11 +173,11 @@ def test_a_broken_file_changes_nothing(
 ) -> None:
     before = parts.settings.behaviour()
     answer = upload(admin, **{name.replace(".", "__"): text})
-    answer = admin.get(answer.headers["Location"])
-    page = admin.get("/admin/settings/backup").text if answer.status_code == 303 else answer.text
+    field = answer.text.partition('id="files"')[2].partition("files-help")[2].partition("</div>")[0]
 
-    assert answer.status_code == 303
-    assert "text-bg-danger" in page
+    assert answer.status_code == 200
+    assert "invalid-feedback" in field
+    assert list((parts.config.data_dir / "imports").iterdir()) == []
     assert parts.settings.behaviour() == before
     assert parts.keys.search() == []
 
@@ -121,7 +190,8 @@ def test_a_guessed_upload_is_not_there(admin: Visitor, token: str) -> None:
 
 
 def test_a_file_name_cannot_leave_its_folder(admin: Visitor, app: Flask, parts: Services) -> None:
-    sent = [(io.BytesIO(b"[]"), "../../../api_keys.json"), (io.BytesIO(b"{}"), "../../evil.json")]
+    keys = json.dumps([{"name": "old", "key": "sk-old-0123456789abcdef"}]).encode()
+    sent = [(io.BytesIO(keys), "../../../api_keys.json"), (io.BytesIO(b"{}"), "../../evil.json")]
     admin.post("/admin/settings/backup/import", {"files": sent}, content_type="multipart/form-data")
     kept = list(parts.config.data_dir.rglob("*.json"))
 
