@@ -16,7 +16,7 @@ from werkzeug.routing import IntegerConverter, Map
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.admin.read_only import READING, is_closed, may_change, read_only
-from gateway.version import VERSION
+from gateway.version import REPOSITORY, VERSION
 from gateway.web.errors import answer_with_pages, error_page
 from gateway.web.security import comes_from_elsewhere, own_path, to_page
 from gateway.web.template_filters import here_with
@@ -76,6 +76,7 @@ def around() -> dict[str, Any]:
         "current_header": status.current_header,
         "store_trouble": status.store_trouble,
         "version": VERSION,
+        "repository": REPOSITORY,
         "may_change": may_change(),
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -23,7 +24,9 @@ from gateway.admin.forms.settings import (
     settings_form,
     unit_of,
 )
+from gateway.calls.registry import ALIVE
 from gateway.schemas.settings import DEFAULTS, RuntimeSettings
+from gateway.store.coordination import workers
 from gateway.web.context import actor, services
 from gateway.web.security import to_page
 from gateway.web.words import _, ngettext
@@ -83,10 +86,21 @@ def settings_observability() -> str:
 
 @bp.get("/settings/about")
 def settings_about() -> str:
-    """Show versions and licences."""
+    """Show versions, uptime and where help is."""
     versions = [(name, importlib.metadata.version(name)) for name in _PACKAGES]
     versions.insert(0, ("Python", platform.python_version()))
-    return render_template("admin/settings/about.html", versions=versions, config=services().config)
+    return render_template(
+        "admin/settings/about.html",
+        versions=versions,
+        config=services().config,
+        running_since=_running_since(),
+    )
+
+
+def _running_since() -> datetime | None:
+    """Return when the oldest worker that is heard of began, None while none is."""
+    alive = services().store.read(workers.list_alive, datetime.now(UTC) - ALIVE)
+    return min((one.started_at for one in alive), default=None)
 
 
 def _changes(form: FlaskForm, tab: str, settings: RuntimeSettings) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def refusal_page(error: GatewayError) -> Response:
 def fault_page(error: Exception) -> Response:
     """Return the page for a fault of ours: a reference to the log, nothing of what happened."""
     log.exception("fault on page %s", request.endpoint)
-    words = _("The page could not be made. The log has the details.")
+    words = _("The page could not be created. The log has the details.")
     return _page(500, _("Something went wrong on our side"), words, g.get("request_id", ""))
 
 
@@ -66,19 +66,19 @@ def _page(status: int, title: str, words: str, reference: str = "") -> Response:
 def _words(error: Exception, status: int) -> tuple[str, str]:
     if isinstance(error, CSRFError):
         return (
-            _("This form was open for too long"),
+            _("This form has expired"),
             _("For your safety it was not sent. Go back, reload the page and try again."),
         )
     known = {
-        400: (_("The request could not be read"), _("Go back, check the form and try again.")),
-        403: (_("You may not do this"), _("Your role does not allow it. Ask an owner.")),
+        400: (_("Invalid request"), _("Go back, check the form and try again.")),
+        403: (_("Permission denied"), _("Your role does not allow this. Ask an owner.")),
         404: (
-            _("There is nothing here"),
-            _("It may have been deleted in another window, or the address has a typing mistake."),
+            _("Page not found"),
+            _("It may have been deleted in another window, or the address has a typo."),
         ),
-        405: (_("This address cannot be opened like that"), _("Use the buttons of the console.")),
-        409: (_("Somebody was faster"), _("Reload the page to see what changed.")),
-        413: (_("That is too large"), _("Send a smaller file.")),
+        405: (_("This page cannot be opened directly"), _("Use the buttons of the console.")),
+        409: (_("Changed by someone else"), _("Reload the page to see what changed.")),
+        413: (_("Upload too large"), _("Send a smaller file.")),
         429: (_("Too many attempts"), _("Wait a little and try again.")),
         503: (_("Not available right now"), _("Try again in a moment.")),
     }

@@ -232,7 +232,7 @@ def test_deleting_needs_the_name_typed(admin: Visitor, parts: Services) -> None:
     left = [found.id for found in parts.keys.search()]
     right = admin.post(f"/admin/keys/{key.id}/delete", {"typed": "one"})
 
-    assert "This is not the same." in wrong.text
+    assert "This does not match." in wrong.text
     assert left == [key.id]
     assert right.status_code == 303
     assert parts.keys.search() == []

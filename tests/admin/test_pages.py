@@ -151,7 +151,7 @@ def test_what_is_gone_gets_a_friendly_page(untouched: Visitor, path: str) -> Non
     answer = untouched.get(path)
 
     assert answer.status_code == 404
-    assert "There is nothing here" in answer.text
+    assert "Page not found" in answer.text
     assert 'href="/admin/"' in answer.text
 
 

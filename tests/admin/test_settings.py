@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields
+from datetime import UTC, datetime
 from html import unescape
 
 import pytest
@@ -13,6 +14,8 @@ from fake_ollama import FakeOllama
 from gateway.admin.forms.settings import TABS, names_of
 from gateway.schemas import convert
 from gateway.schemas.settings import RuntimeSettings
+from gateway.store.coordination import workers
+from gateway.version import REPOSITORY
 from gateway.web.context import Services, of
 from tests.admin.conftest import ACTOR, PASSWORD, Visitor, account
 
@@ -168,6 +171,19 @@ def test_a_number_has_its_unit_behind_it_and_no_star(untouched: Visitor) -> None
     assert 'value="600"' in field
     assert '<span class="input-group-text">s</span>' in field
     assert "required" not in field
+
+
+def test_about_leads_to_help_and_says_since_when_it_runs(admin: Visitor, parts: Services) -> None:
+    began = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    parts.store.write(workers.record, "one", started_at=began, now=datetime.now(UTC))
+    page = admin.get("/admin/settings/about").text
+    menu = page.partition("Signed in as")[2].partition("Sign out")[0]
+
+    assert "2026-01-02 03:04:05" in page
+    assert {"/docs", "/openapi.json", REPOSITORY, f"{REPOSITORY}/blob/main/CHANGELOG.md"} <= {
+        *re.findall(r'href="([^"]+)"', page)
+    }
+    assert {"/docs", "/admin/settings/about"} <= {*re.findall(r'href="([^"]+)"', menu)}
 
 
 def test_an_account_is_added_and_must_choose_a_password(
