@@ -46,7 +46,7 @@ class Hit:
 
 
 _PAGES = (
-    Page(_l("Dashboard"), "admin.now", "speedometer2"),
+    Page(_l("Dashboard"), "admin.dashboard", "speedometer2"),
     Page(_l("Playground"), "admin.playground", "chat-square-text"),
     Page(_l("Models"), "admin.models", "box-seam"),
     Page(_l("Context and loads"), "admin.context", "memory"),
