@@ -4,7 +4,8 @@
 // two of them the header says that the gateway cannot be reached, until the next event.
 
 const RETRY_MS = 2000;
-const beatMs = Number(document.body.dataset.beatS) * 1000;
+const events = document.querySelector('meta[name="events"]');
+const beatMs = Number(events.dataset.beatS) * 1000;
 const subscriptions = new Map();
 let source = null;
 let silence = null;
@@ -23,17 +24,20 @@ export function unsubscribe(topic) {
 }
 
 /** Make an element's content what `html` says; what is the same stays, and so focus, folds and charts. */
-export function renew(target, html) {
-  const template = document.createElement("template");
-  template.innerHTML = html;
-  fillTokens(template.content);
-  renewChildren(target, template.content);
+function renew(target, html) {
+  const content = parsed(html);
+  const token = document.querySelector('meta[name="csrf-token"]').content;
+  // What comes live is drawn for many pages: this one's token goes into its forms.
+  for (const input of content.querySelectorAll('input[name="csrf_token"]'))
+    input.setAttribute("value", token);
+  renewChildren(target, content);
 }
 
-/** Put the token of this page into forms: what comes live is drawn for many pages. */
-export function fillTokens(root) {
-  const token = document.querySelector('meta[name="csrf-token"]').content;
-  for (const input of root.querySelectorAll('input[name="csrf_token"]')) input.setAttribute("value", token);
+/** Return HTML of the server as nodes. */
+export function parsed(html) {
+  const template = document.createElement("template");
+  template.innerHTML = html;
+  return template.content;
 }
 
 function renewChildren(old, fresh) {
@@ -84,7 +88,7 @@ function address() {
   const query = new URLSearchParams({ topics: [...subscriptions.keys()].join(",") });
   for (const { query: given } of subscriptions.values())
     for (const [name, value] of new URLSearchParams(given)) query.append(name, value);
-  return `${document.body.dataset.events}?${query}`;
+  return `${events.content}?${query}`;
 }
 
 function open() {

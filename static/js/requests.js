@@ -1,6 +1,6 @@
 // The live tail of the requests page: new rows on top while the box is ticked, and rows that ran
 // replaced once they ended. Nothing moves while the mouse is over the list.
-import { subscribe, unsubscribe } from "./live.js";
+import { parsed, subscribe, unsubscribe } from "./live.js";
 
 const MOST = 200;
 const box = document.getElementById("tail");
@@ -25,11 +25,10 @@ function show(rows) {
 function flush() {
   const last = newest();
   for (const [id, html] of [...waiting].sort(([one], [other]) => one - other)) {
-    const template = document.createElement("template");
-    template.innerHTML = html.trim();
+    const row = parsed(html).querySelector("tr");
     const known = rowOf(id);
-    if (known) known.replaceWith(template.content);
-    else if (id > last) body.prepend(template.content);
+    if (known) known.replaceWith(row);
+    else if (id > last) body.prepend(row);
   }
   waiting = new Map();
   while (body.children.length > MOST) body.lastElementChild.remove();

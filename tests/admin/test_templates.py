@@ -56,7 +56,7 @@ def test_a_script_makes_no_markup_from_text(path: Path) -> None:
     made = [line for line in text.splitlines() if "innerHTML" in line]
 
     assert risky == []
-    assert made in ([], ["  template.innerHTML = rows;"])
+    assert made in ([], ["  template.innerHTML = html;"])
 
 
 class _Texts(HTMLParser):

@@ -113,7 +113,7 @@ def test_dashboards_are_reported_as_the_console_shows_them(call: Call, parts: Se
     status = call("GET", f"/reports/keys/{key.id}", role="viewer").get_json()
 
     assert [one["name"] for one in board["figures"]] == [
-        "requests", "tokens", "errors", "first_token", "speed",
+        "requests", "tokens", "errors", "first_token", "speed", "queue",
     ]  # fmt: skip
     assert (board["figures"][0]["value"], len(board["figures"][0]["hours"])) == (3, 24)
     assert (board["keys"], board["models"], board["servers"]) == (1, 0, 0)

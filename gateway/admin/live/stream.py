@@ -111,7 +111,7 @@ class _Piece:
         self._name = name
         self._view = view
         self._versions: tuple[int, ...] = ()
-        self._sent: Drawn = ""
+        self._sent: Drawn | None = None
 
     def changed(self) -> bytes | None:
         """Return the event to send, None while there is nothing new."""
