@@ -7,6 +7,7 @@ import { followKey, followModel } from "./playground/models.js";
 import { events } from "./playground/stream.js";
 import { words } from "./playground/words.js";
 
+const NEAR_END_PX = 80;
 const form = document.getElementById("play");
 const field = (id) => document.getElementById(id);
 let images = null;
@@ -126,12 +127,14 @@ async function run(body, answer) {
   }
 }
 
-const scrollToEnd = () => window.scrollTo(0, document.documentElement.scrollHeight);
+function scrollToEnd() {
+  field("answers").scrollTop = field("answers").scrollHeight;
+}
 
 /** Whether the reader looks at the end of the conversation, and so wants to see it grow. */
 function isAtEnd() {
-  const root = document.documentElement;
-  return root.scrollHeight - root.scrollTop - root.clientHeight < 80;
+  const box = field("answers");
+  return box.scrollHeight - box.scrollTop - box.clientHeight < NEAR_END_PX;
 }
 
 function busy(on) {
