@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy import ColumnElement, String, and_, cast, func, not_, or_, select
 from sqlalchemy.orm import Session
@@ -21,8 +20,6 @@ _SUMS = {
     "requests": UsageSumRow.requests,
     "tokens": UsageSumRow.prompt_tokens + UsageSumRow.completion_tokens,
 }
-_STATE = ("enabled", "revoked_at", "expires_at", "last_used_at")
-_RULES = ("allow", "deny", "scopes")
 
 
 def search(
@@ -72,22 +69,11 @@ def find_shown(session: Session, prefix: str, last4: str) -> list[Key]:
     return values(session, query, Key)
 
 
-def brief(session: Session) -> list[Key]:
-    """Return every key, newest first, with its names, state and rules about models and endpoints
-    only: for pickers, and for counting who may use a model."""
-    bound: dict[int, list[int]] = defaultdict(list)
-    for key_id, model_id in session.execute(select(ApiKeyModelRow.key_id, ApiKeyModelRow.model_id)):
-        bound[key_id].append(model_id)
-    names = ("id", "name", "prefix", "last4", *_STATE, *_RULES)
-    rows = session.execute(
-        select(*(getattr(ApiKeyRow, name) for name in names)).order_by(ApiKeyRow.id.desc())
-    )
-    found = []
-    for row in rows:
-        known: dict[str, Any] = dict(zip(names, row, strict=True))
-        known |= {name: tuple(known[name]) for name in _RULES}
-        found.append(Key(**known, model_ids=tuple(bound.get(known["id"], ()))))
-    return found
+def bound_to(session: Session, model_id: int) -> list[str]:
+    """Return the names of the keys whose rules name a model by its id, in their order."""
+    query = select(ApiKeyRow.name).join(ApiKeyModelRow, ApiKeyModelRow.key_id == ApiKeyRow.id)
+    query = query.where(ApiKeyModelRow.model_id == model_id)
+    return list(session.scalars(query.order_by(func.lower(ApiKeyRow.name))))
 
 
 def sums(

@@ -420,3 +420,11 @@ def test_a_parameter_that_is_misspelt_is_asked_about_in_one_sentence(
     ).text
 
     assert "Line 1: temperatur: unknown parameter; did you mean &#39;temperature&#39;?<" in page
+
+
+def test_the_rows_share_one_form(admin: Visitor, parts: Services, served: FakeOllama) -> None:
+    page = admin.get("/admin/models").text
+    table = page.partition("<tbody>")[2]
+
+    assert "<form" not in table
+    assert len(page) < 60_000

@@ -40,6 +40,8 @@ from gateway.web.template_filters import pretty
 from gateway.web.words import _, ngettext, translated
 
 DAYS = 30
+MOST_KEYS = 200
+"""So many are asked whether they may use a model; the page shows a few of them."""
 
 
 @bp.get("/models/<id:model_id>")
@@ -47,18 +49,17 @@ def model(model_id: int) -> str:
     """Show what a model is."""
     found = services().catalog.model(model_id)
     known = {one.id: one for one in services().catalog.models()}
-    keys = [
-        key
-        for key in services().store.read(key_queries.brief)
-        if key.revoked_at is None and access.visible(key, [found])
-    ]
+    last_used = services().store.read(
+        key_queries.search, datetime.now(UTC), works=True, order="used", limit=MOST_KEYS
+    )
     return _page(
         found,
         "overview",
         details=services().store.read(catalog.details, model_id),
         jobs=job_rows(services().pulls.current(), found.name),
         capabilities=CAPABILITIES,
-        keys=keys,
+        keys=[key for key in last_used if access.visible(key, [found])],
+        most_keys=MOST_KEYS if len(last_used) == MOST_KEYS else 0,
         need=need_words(found),
         notes=services().store.read(catalog.fields, model_id).notes,
         fallbacks=[known[id_] for id_ in found.fallbacks if id_ in known],
@@ -230,8 +231,7 @@ def _versions(model_id: int) -> list[tuple[OverrideVersion, list[tuple[str, str]
 
 
 def _delete_question(found: Model) -> Question:
-    known = services().store.read(key_queries.brief)
-    bound = [key.name for key in known if found.id in key.model_ids]
+    bound = services().store.read(key_queries.bound_to, found.id)
     effects = []
     servers = {server.id: server.name for server in services().catalog.servers()}
     where = [servers[id_] for id_ in found.server_ids if id_ in servers]

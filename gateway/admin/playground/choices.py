@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Literal, TypeAlias
 
 from gateway.core.catalog import Model
 from gateway.dialects.chat.dialect import CHAT
 from gateway.dialects.embeddings import EMBEDDINGS
+from gateway.errors import NotFound
 from gateway.management.keyring import refusal
 from gateway.policy import access
 from gateway.reports.model_state import is_down
@@ -21,7 +22,6 @@ Mode: TypeAlias = Literal["chat", "embeddings"]
 MOST_KEYS = 200
 """More would make the page heavy; any other key can be named in the address."""
 _SCOPES: dict[Mode, str] = {"chat": CHAT.scope, "embeddings": EMBEDDINGS.scope}
-_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +34,18 @@ class Choice:
     is_down: bool
 
 
-def working_keys(now: datetime) -> list[Key]:
-    """Return the keys that work now, those used last first."""
-    known = [key for key in services().store.read(key_queries.brief) if refusal(key, now) is None]
-    return sorted(known, key=lambda key: key.last_used_at or _LONG_AGO, reverse=True)
+def working_keys(now: datetime, asked_id: int = 0) -> list[Key]:
+    """Return the MOST_KEYS working keys that were used last, before them the one with `asked_id`
+    where it is not among them and works."""
+    parts = services()
+    found = parts.store.read(key_queries.search, now, works=True, order="used", limit=MOST_KEYS)
+    if not asked_id or any(key.id == asked_id for key in found):
+        return found
+    try:
+        asked = parts.keys.get(asked_id)
+    except NotFound:
+        return found
+    return [asked, *found] if refusal(asked, now) is None else found
 
 
 def has_models() -> bool:

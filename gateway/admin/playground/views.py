@@ -21,20 +21,19 @@ from gateway.web.words import _, translated
 @bp.get("/playground")
 def playground() -> str:
     """Show the page, for the key and the model that the address names."""
-    keys = choices.working_keys(datetime.now(UTC))
     start, key_id, trouble = _start(request.args.get("repeat", "")[:64])
     wanted = request.args.get("model", "") or start.model
-    asked_id = request.args.get("key", 0, int) or key_id
+    asked_id = request.args.get("key", 0, int) or key_id or 0
+    keys = choices.working_keys(datetime.now(UTC), asked_id)
     key = next((one for one in keys if one.id == asked_id), None)
     key = key or choices.likely_key(keys, wanted)
     models = choices.models_of(key) if key else []
     names = [choice.name for choice in models]
     if wanted and key and wanted not in names and not trouble:
         trouble = _("The key “%(key)s” may not use %(model)s.", key=key.name, model=wanted)
-    listed = keys[: choices.MOST_KEYS]
     return render_template(
         "admin/playground/index.html",
-        keys=listed if key is None or key in listed else [key, *listed],
+        keys=keys,
         models=models,
         has_models=choices.has_models(),
         chosen=next((name for name in (wanted, example(key)) if name in names), ""),
