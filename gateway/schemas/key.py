@@ -111,7 +111,7 @@ class Key:
     )
     cidrs: tuple[str, ...] = field(
         (),
-        "Only from these addresses",
+        "IP allow-list",
         "One a line, such as 192.168.1.0/24. Empty: from anywhere.",
         check=types.each(types.network),
         max_length=types.MOST_ENTRIES,
@@ -124,15 +124,15 @@ class Key:
     scopes: tuple[str, ...] = field(DEFAULT_SCOPES, "Endpoints", max_length=64)
     requests_per_minute: int = _limit("Requests per minute")
     tokens_per_minute: int = _limit("Tokens per minute")
-    concurrent: int = _limit("Calls at once")
+    concurrent: int = _limit("Concurrent requests")
     budgets: tuple[Budget, ...] = field(
         (), "Budgets", check=_budgets, max_length=len(METRICS) * len(PERIODS)
     )
-    zone: str = field("UTC", "Days begin in time zone", check=types.zone, max_length=64)
-    priority: Priority = field("normal", "Place in the queue")
+    zone: str = field("UTC", "Time zone for daily limits", check=types.zone, max_length=64)
+    priority: Priority = field("normal", "Queue priority")
     default_params: Mapping[str, Json] = field(EMPTY, "Parameters where a client says nothing")
     forced_params: Mapping[str, Json] = field(EMPTY, "Parameters in force whatever a client says")
-    log_bodies: bool | None = field(None, "Keep prompts and answers", "null follows the settings.")
+    log_bodies: bool | None = field(None, "Prompt logging", "null follows the settings.")
     owner: str = field("", "Owner", check=types.line, max_length=types.LINE_LIMIT)
     tags: tuple[str, ...] = field(
         (), "Tags", check=types.each(types.limited(64)), max_length=types.MOST_ENTRIES

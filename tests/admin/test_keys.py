@@ -119,6 +119,8 @@ WRONG = [
     ({"name": " "}, "Must not be empty."),
     ({"name": "a" * 300}, "Must be a text of at most 200 characters."),
     ({"access": "some"}, "Choose at least one model"),
+    ({"models": ["1"]}, "You ticked models: choose “Only these”, or untick them."),
+    ({"tokens_day": "1.000"}, "Must be a whole number from 1 to"),
     ({"lifetime": "date"}, "Choose the last day."),
     ({"lifetime": "date", "expires_on": "2020-01-01"}, "Lies in the past."),
     ({"requests_per_minute": "-1"}, "Must be a whole number from 0 to 2147483647."),
@@ -383,3 +385,29 @@ def test_a_key_is_duplicated_with_its_rules(admin: Visitor, parts: Services) -> 
         assert value in form
     assert re.search(r'name="tokens_day"[^>]* value="9"', form)
     assert admin.get("/admin/keys/new?copy=999").status_code == 404
+
+
+TYPED = [("100,000", 100_000), ("50k", 50_000), ("1.5M", 1_500_000), ("1 000", 1_000)]
+
+
+@pytest.mark.parametrize(("typed", "limit"), TYPED)
+def test_a_budget_is_typed_as_people_write_it_and_shown_in_groups(
+    admin: Visitor, parts: Services, typed: str, limit: int
+) -> None:
+    make(admin, tokens_day=typed)
+    (key,) = parts.keys.search()
+    page = admin.get(f"/admin/keys/{key.id}/edit").text
+
+    assert key.budgets == (Budget("tokens", "day", limit),)
+    assert f'value="{limit:,}"' in page
+
+
+def test_whether_a_key_is_enabled_stands_above_its_other_fields(
+    admin: Visitor, parts: Services
+) -> None:
+    key, _ = parts.keys.issue({"name": "one"}, ACTOR)
+    page = admin.get(f"/admin/keys/{key.id}/edit").text
+    places = [page.index(f'name="{name}"') for name in ("enabled", "name", "access", "tokens_day")]
+
+    assert places == sorted(places)
+    assert page.index('name="tokens_total"') < page.index("<details")

@@ -160,7 +160,7 @@ def test_a_key_without_a_name_is_explained_at_its_field(untouched: Visitor) -> N
     page = untouched.post("/admin/welcome/key", {"name": " "})
 
     assert page.status_code == 200
-    assert "must not be empty" in page.text
+    assert "Must not be empty." in page.text
 
 
 def test_the_console_leads_to_the_first_steps_while_there_is_no_server(

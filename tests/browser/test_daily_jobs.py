@@ -71,6 +71,20 @@ def _give(tab: Visit) -> None:
     expect(tab.page.locator(".tab-pane:visible")).to_contain_text(secret)
 
 
+def _give_friend(tab: Visit) -> None:
+    _go(tab, "Keys")
+    tab.click("a:has-text('New key')")
+    tab.type("#name", "Friend")
+    tab.click("#models label:has-text('llama3.2')")
+    tab.click("#models label:has-text('qwen3:8b')")
+    tab.click("[data-fills=tokens_day]:has-text('100k')")
+    tab.click("button:has-text('Create key')")
+    tab.page.click("#message summary")
+    message = tab.page.locator("#message code")
+    expect(message).to_contain_text("llama3.2, qwen3:8b")
+    expect(message).to_contain_text("Tokens per day: 100,000")
+
+
 def _limit(tab: Visit) -> None:
     _go(tab, "Keys")
     tab.click("a.fw-semibold:has-text('Support bot')")
@@ -109,6 +123,7 @@ JOBS = {
     "set num_ctx": (_num_ctx, 5),
     "rename a model": (_rename, 5),
     "give a key to an app": (_give, 5),
+    "give a friend a key for two models with a daily budget": (_give_friend, 7),
     "limit it": (_limit, 6),
     "see who used most": (_most, 1),
     "find why a call failed": (_failed, 3),

@@ -50,7 +50,6 @@ def test_a_key_with_limits_is_made_for_an_app(tab: Visit, parts: Services, busy:
     tab.page.fill("#name", "limited app")
     tab.page.check("input[name=access][value=some]")
     tab.page.check("#models input >> nth=0")
-    tab.page.click("summary:has-text('Limits')")
     tab.page.fill("#requests_per_minute", "7")
     tab.page.click("main form button.btn-primary")
     secret = tab.page.inner_text("#secret")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from decimal import Decimal
@@ -21,7 +22,7 @@ from wtforms import (
     StringField,
     TextAreaField,
 )
-from wtforms.widgets import CheckboxInput, ListWidget, NumberInput
+from wtforms.widgets import CheckboxInput, ListWidget, NumberInput, TextInput
 
 from gateway.core.chat import Json
 from gateway.policy.overrides import rules
@@ -150,10 +151,28 @@ class SecondsField(StringField):  # type: ignore[misc]  # as above
         return str(self.raw_data[0]) if self.raw_data else f"{self.data / 1000:g}"
 
 
+class CountField(WholeNumberField):
+    """A whole number that is shown and may be typed with separators, or typed as 50k or 1.5M."""
+
+    widget = TextInput()
+
+    def process_formdata(self, valuelist: list[str]) -> None:
+        """Read what was typed."""
+        super().process_formdata([_SEPARATORS.sub("", text) for text in valuelist])
+        found = _SHORT.fullmatch(str(self.data))
+        if found:
+            self.data = round(float(found[1]) * (1_000 if found[2] in "kK" else 1_000_000))
+
+    def _value(self) -> str:
+        return num(self.data) if isinstance(self.data, int) else self.data or ""
+
+
+_SEPARATORS = re.compile(r"[\s,'_]")
+_SHORT = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)([kKmM])")
 CHOICES: Mapping[str, str] = {
-    "interactive": _l("First: somebody is waiting"),
+    "interactive": _l("High (interactive)"),
     "normal": _l("Normal"),
-    "batch": _l("Last: work in the background"),
+    "batch": _l("Low (batch)"),
     "emulate": _l("Emulate, with a second request if needed"),
     "best_effort": _l("Best effort: only ask the model"),
     "reject": _l("Refuse the request"),

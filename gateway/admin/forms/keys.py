@@ -10,7 +10,7 @@ from wtforms import DateField, Field, RadioField, SelectField, SubmitField
 from wtforms.validators import Optional, ValidationError
 
 from gateway.admin.edits import EditForm
-from gateway.admin.forms.fields import CheckList, WholeNumberField, chosen_from, schema_field
+from gateway.admin.forms.fields import CheckList, CountField, chosen_from, schema_field
 from gateway.dialects import ENDPOINTS, LOAD
 from gateway.policy.roles import ROLES
 from gateway.schemas import convert
@@ -34,13 +34,14 @@ BUDGET_WORDS = {
     "requests_day": _l("Requests per day"),
     "requests_week": _l("Requests per week"),
     "requests_month": _l("Requests per month"),
-    "requests_total": _l("Requests in all"),
+    "requests_total": _l("Total requests"),
     "tokens_day": _l("Tokens per day"),
     "tokens_week": _l("Tokens per week"),
     "tokens_month": _l("Tokens per month"),
-    "tokens_total": _l("Tokens in all"),
+    "tokens_total": _l("Total tokens"),
 }
 _NO_LIMIT: dict[str, object] = {"min": 0, "inputmode": "numeric", "placeholder": "–"}
+_NO_BUDGET: dict[str, object] = {"inputmode": "numeric", "placeholder": "–", "autocomplete": "off"}
 ROLE_FIELDS = tuple(f"{role}_model" for role in ROLES)
 _LIMITS = ("requests_per_minute", "tokens_per_minute", "concurrent")
 _MODEL_NAME: dict[str, object] = {"list": "model-names", "autocomplete": "off"}
@@ -80,13 +81,18 @@ class KeyForm(EditForm):
         _l("Endpoints"), choices=chosen_from(SCOPE_WORDS.items()), default=list(DEFAULT_SCOPES)
     )
     log_bodies = SelectField(
-        _l("Keep prompts and answers"),
+        _l("Prompt logging"),
         choices=chosen_from(
             (("inherit", _l("As in the settings")), ("on", _l("Yes")), ("off", _l("No")))
         ),
         default="inherit",
     )
     submit = SubmitField(_l("Create key"))
+
+    def validate_access(self, field: Field) -> None:
+        """Ticked models and "all" do not fit: nobody shall be allowed more than was meant."""
+        if field.data == "all" and self.models.data:
+            raise ValidationError(_("You ticked models: choose “Only these”, or untick them."))
 
     def validate_models(self, field: Field) -> None:
         """A key that may use nothing is a mistake."""
@@ -137,7 +143,7 @@ class KeyForm(EditForm):
 for _name in PLAIN:
     setattr(KeyForm, _name, schema_field(Key, _name, **_MARKS.get(_name, {})))
 for _name, _words in BUDGET_WORDS.items():
-    setattr(KeyForm, _name, WholeNumberField(_words, render_kw=_NO_LIMIT))
+    setattr(KeyForm, _name, CountField(_words, render_kw=_NO_BUDGET))
 
 
 def filled(key: Key) -> dict[str, Any]:

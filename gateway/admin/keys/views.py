@@ -268,8 +268,7 @@ def _form_page(form: KeyForm, key: Key | None = None) -> str:
 def _opened(form: KeyForm) -> tuple[str, ...]:
     """Return the folded fields that say something, so that their fold starts open."""
     plain = {"zone", "priority", "scopes", "log_bodies", "enabled"}
-    wanted = ("concurrent",) if request.args.get("open") == "limits" else ()
-    return wanted + tuple(field.name for field in form if field.data and field.name not in plain)
+    return tuple(field.name for field in form if field.data and field.name not in plain)
 
 
 def _kept_expiry(form: KeyForm, key: Key) -> dict[str, object]:
