@@ -82,15 +82,12 @@ def around() -> dict[str, Any]:
 
 
 from gateway.admin import (  # noqa: E402, F401  # the views register on the blueprint
-    backup,
     dashboard,
-    imports,
     onboarding,
     reference,
     search,
     security,
     servers,
-    settings,
     status,
     two_factor,
 )
@@ -103,4 +100,6 @@ from gateway.admin.models import list as model_pages  # noqa: E402, F401
 from gateway.admin.models import memory as model_memory_page  # noqa: E402, F401
 from gateway.admin.playground import embed, run  # noqa: E402, F401
 from gateway.admin.playground import views as playground_page  # noqa: E402, F401
+from gateway.admin.settings import backup, imports  # noqa: E402, F401
+from gateway.admin.settings import views as settings_pages  # noqa: E402, F401
 from gateway.admin.usage import explorer, labels, request_detail, requests  # noqa: E402, F401

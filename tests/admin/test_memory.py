@@ -170,7 +170,7 @@ def test_the_memory_of_the_gpu_is_typed_on_the_server(admin: Visitor, parts: Ser
     (server,) = parts.catalog.servers()
 
     assert server.vram_gb == 24
-    assert "must be a whole number from 0 to 100000" in wrong
+    assert "Must be a whole number from 0 to 100000" in wrong
 
 
 def test_what_a_model_needs_is_said_on_its_page_and_beside_its_window(

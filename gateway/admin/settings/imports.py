@@ -20,8 +20,8 @@ from flask import abort, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.admin import bp
-from gateway.admin.backup import backup_page
 from gateway.admin.forms.settings import in_words
+from gateway.admin.settings.backup import backup_page
 from gateway.core.chat import Json
 from gateway.errors import InvalidRequest
 from gateway.management.config_transfer import Change, ConfigTransfer, read_document

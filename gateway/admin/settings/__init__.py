@@ -1,0 +1,1 @@
+"""The pages of the settings: forms, backup and import, what it is made of."""
