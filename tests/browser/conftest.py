@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Dialog, Page, Playwright, sync_playwright
 
 from fake_ollama import FakeOllama
 from gateway.config import Settings
@@ -94,14 +94,20 @@ class Visit:
         self.page.set_default_timeout(WAIT_MS)
         self.complaints: list[str] = []
         self.foreign: list[str] = []
+        self.questions: list[str] = []
         self.actions = 0
         self.page.on("console", lambda message: self._note(message.type, message.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("dialog", self._agree)
         self.page.on("request", lambda request: self._reached(request.url))
 
     def _note(self, kind: str, text: str) -> None:
         if kind in {"error", "warning"}:
             self.complaints.append(f"{self.page.url}: {text}")
+
+    def _agree(self, dialog: Dialog) -> None:
+        self.questions.append(dialog.type)
+        dialog.accept()
 
     def _reached(self, url: str) -> None:
         if not url.startswith((self.base, "data:", "blob:")):
