@@ -19,7 +19,7 @@ from gateway.admin.models.context import summary
 from gateway.admin.models.list import report
 from gateway.admin.usage.charts import Chart, Line
 from gateway.calls.registry import LiveCall
-from gateway.core.requests import CallRow, Filter
+from gateway.core.requests import CallRow
 from gateway.reports import dashboard as reports
 from gateway.reports.time_steps import steps
 from gateway.store.usage import request_queries
@@ -40,7 +40,7 @@ def dashboard() -> AnyResponse | str:
         return to_page("admin.welcome")
     store = parts.store
     minutes = topics.minutes(store)
-    running = store.read(request_queries.state_of_log)[1]
+    newest, running = store.read(request_queries.state_of_log)
     return render_template(
         "admin/dashboard/index.html",
         report=topics.figures(parts),
@@ -48,8 +48,8 @@ def dashboard() -> AnyResponse | str:
         memory=memory.cards(topics.enabled_servers(parts)),
         minutes=per_minute(minutes.at, minutes.counts),
         errors=grouped(topics.failures(store)),
-        has_calls=bool(store.read(request_queries.page, Filter(), limit=1)),
-        start=_getting_started(),
+        has_calls=newest > 0,
+        start={} if newest else _getting_started(),
         loads=summary(at),
     )
 

@@ -61,13 +61,10 @@ def failures(store: Store, at: datetime) -> list[CallRow]:
     hours that have any, and no more than MOST_FAILURES."""
     hour = at.replace(minute=0, second=0, microsecond=0)
     cells = store.read_slow(usage_queries.series, Filter(since=hour - FAILURES_SPAN), "none")
-    found: list[CallRow] = []
-    for cell in [cell for cell in reversed(cells) if cell.sums.errors][:_FAILED_HOURS]:
-        until = cell.start + timedelta(hours=1)
-        wanted = Filter(since=cell.start, until=until, status="failed")
-        room = MOST_FAILURES - len(found)
-        found += store.read_slow(request_queries.page, wanted, limit=room) if room else []
-    return found
+    hours = [cell.start for cell in reversed(cells) if cell.sums.errors][:_FAILED_HOURS]
+    if not hours:
+        return []
+    return store.read_slow(request_queries.failures, hours, MOST_FAILURES)
 
 
 def _figures(store: Store, at: datetime) -> tuple[tuple[Figure, ...], Sums]:

@@ -87,10 +87,10 @@ def recent(session: Session, kind: Kind | None = None) -> list[Job]:
 
 def current(session: Session, ended: int) -> list[Job]:
     """Return every open job, then the last `ended` ones that ended, newest first."""
-    is_open, newest_first = JobRow.state.in_(OPEN), JobRow.id.desc()
-    running = values(session, select(JobRow).where(is_open).order_by(newest_first), Job)
-    others = select(JobRow).where(~is_open).order_by(newest_first).limit(ended)
-    return [*running, *values(session, others, Job)]
+    is_open = JobRow.state.in_(OPEN)
+    last = select(JobRow.id).where(~is_open).order_by(JobRow.id.desc()).limit(ended)
+    query = select(JobRow).where(is_open | JobRow.id.in_(last))
+    return values(session, query.order_by(~is_open, JobRow.id.desc()), Job)
 
 
 def take(session: Session, job_id: int, worker: str, now: datetime, stale: datetime) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import fields
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -109,6 +110,15 @@ def first_of_key(session: Session, key_id: int, since: Any) -> CallRow | None:
     )
     row = session.scalar(query)
     return None if row is None else _row(row)
+
+
+def failures(session: Session, hours: Sequence[datetime], limit: int) -> list[CallRow]:
+    """Return the calls of some hours, by their first instants, that failed, newest first."""
+    at = RequestLogRow.created_at
+    spans = [(at >= hour) & (at < hour + timedelta(hours=1)) for hour in hours]
+    query = select(RequestLogRow).options(load_only(*_LISTED)).where(or_(*spans), _status("failed"))
+    query = query.order_by(at.desc(), RequestLogRow.id.desc()).limit(limit)
+    return [_row(row) for row in session.scalars(query)]
 
 
 def state_of_log(session: Session) -> tuple[int, frozenset[str]]:
