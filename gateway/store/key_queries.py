@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Collection
 from datetime import datetime, timedelta
@@ -28,6 +29,7 @@ def search(
     text: str = "",
     *,
     works: bool | None = None,
+    tag: str = "",
     order: str = "new",
     since: datetime | None = None,
     limit: int = 100,
@@ -35,31 +37,44 @@ def search(
 ) -> list[Key]:
     """Return one page of the keys whose name, owner, prefix or end contains `text`.
 
-    `works` leaves those that may be used now, or those that may not. `order` is new (newest first),
-    name, used (last used first), requests or tokens (most in the days from `since`, 00:00 UTC, on).
+    `works` leaves those that may be used now, or those that may not, `tag` those that have it.
+    `order` is new (newest first), name, used (last used first), requests or tokens (most in the
+    days from `since`, 00:00 UTC, on), each the other way round with a minus sign before it.
     """
-    query = select(ApiKeyRow).where(*_conditions(now, text, works))
-    if order == "name":
-        query = query.order_by(func.lower(ApiKeyRow.name))
-    elif order == "used":
-        query = query.order_by(ApiKeyRow.last_used_at.desc().nulls_last())
-    elif order in _SUMS:
+    query = select(ApiKeyRow).where(*_conditions(now, text, works, tag))
+    column = order.removeprefix("-")
+    is_reversed = order.startswith("-")
+    if column == "name":
+        name = func.lower(ApiKeyRow.name)
+        query = query.order_by(name.desc() if is_reversed else name)
+    elif column == "used":
+        used = ApiKeyRow.last_used_at
+        query = query.order_by((used if is_reversed else used.desc()).nulls_last())
+    elif column in _SUMS:
         sums = (
-            select(UsageSumRow.value, func.sum(_SUMS[order]).label("used"))
+            select(UsageSumRow.value, func.sum(_SUMS[column]).label("used"))
             .where(UsageSumRow.dimension == "key", UsageSumRow.step == "day")
             .where(UsageSumRow.start >= since)
             .group_by(UsageSumRow.value)
             .subquery()
         )
         query = query.outerjoin(sums, sums.c.value == cast(ApiKeyRow.id, String))
-        query = query.order_by(func.coalesce(sums.c.used, 0).desc())
+        most = func.coalesce(sums.c.used, 0)
+        query = query.order_by(most if is_reversed else most.desc())
     query = query.order_by(ApiKeyRow.id.desc()).limit(limit).offset(offset)
     return values(session, query, Key)
 
 
-def count(session: Session, now: datetime, text: str = "", *, works: bool | None = None) -> int:
+def count(
+    session: Session,
+    now: datetime,
+    text: str = "",
+    *,
+    works: bool | None = None,
+    tag: str = "",
+) -> int:
     """Return how many keys all pages of `search` have."""
-    query = select(func.count(ApiKeyRow.id)).where(*_conditions(now, text, works))
+    query = select(func.count(ApiKeyRow.id)).where(*_conditions(now, text, works, tag))
     return session.scalar(query) or 0
 
 
@@ -112,8 +127,12 @@ def spent(
     }
 
 
-def _conditions(now: datetime, text: str, works: bool | None) -> list[ColumnElement[bool]]:
+def _conditions(
+    now: datetime, text: str, works: bool | None, tag: str
+) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = []
+    if tag:  # tags are stored as a JSON list
+        found.append(cast(ApiKeyRow.tags, String).contains(json.dumps(tag), autoescape=True))
     if text:
         columns = (ApiKeyRow.name, ApiKeyRow.owner, ApiKeyRow.prefix, ApiKeyRow.last4)
         found.append(or_(*(one.icontains(text[:100], autoescape=True) for one in columns)))

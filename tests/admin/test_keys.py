@@ -7,11 +7,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy.orm import Session
 
 from fake_ollama import FakeOllama
+from gateway.core.periods import period_start
 from gateway.core.usage import Admission, Settlement
 from gateway.policy.clients.snippets import CLIENTS
 from gateway.schemas.key import Budget, Key
+from gateway.store.tables import KeyCounterRow
 from gateway.store.usage import records
 from gateway.web.context import Services, of
 from tests.admin.conftest import ACTOR, Visitor
@@ -265,9 +268,9 @@ def test_every_page_of_many_keys_is_whole(admin: Visitor, parts: Services) -> No
     last = admin.get("/admin/keys?sort=name&offset=1100").text
     busiest = admin.get("/admin/keys?sort=tokens").text
 
-    assert ("app 1100" in last, "1101 keys" in last) == (True, True)
+    assert ("app 1100" in last, "1,101–1,101 of 1,101" in last) == (True, True)
     assert busiest.index("app 0007") < busiest.index("app 1100")
-    assert "3 keys" in admin.get("/admin/keys?state=off").text
+    assert "1–3 of 3" in admin.get("/admin/keys?state=inactive").text
     for page in ("usage", "requests"):
         of_all = admin.get(f"/admin/{page}").text
         of_one = admin.get(f"/admin/{page}?key_id={made[0]}").text
@@ -411,3 +414,57 @@ def test_whether_a_key_is_enabled_stands_above_its_other_fields(
 
     assert places == sorted(places)
     assert page.index('name="tokens_total"') < page.index("<details")
+
+
+def test_a_used_up_budget_is_the_state_of_a_key_until_its_period_ends(
+    admin: Visitor, parts: Services
+) -> None:
+    daily = {"metric": "requests", "period": "day", "limit": 1}
+    for name, budgets in (("daily", [daily]), ("for good", [daily | {"period": "total"}])):
+        key, _ = parts.keys.issue({"name": name, "budgets": budgets}, ACTOR)
+        spend(parts, key)
+    listed = admin.get("/admin/keys?sort=name").text
+    states = re.findall(r"</svg>(Budget used up[^<]*)</span>", listed)
+
+    assert states == ["Budget used up · until 00:00", "Budget used up"]
+
+
+def spend(parts: Services, key: Key) -> None:
+    """Have a key use one of each of its budgets."""
+    at = datetime.now(UTC)
+
+    def write(session: Session) -> None:
+        for one in key.budgets:
+            start = period_start(one.period, at, key.zone)
+            used = {"metric": one.metric, "period": one.period, "start": start, "used": 1}
+            session.add(KeyCounterRow(key_id=key.counter_id, **used))
+
+    parts.store.write(write)
+
+
+def test_tags_are_shown_and_filter(admin: Visitor, parts: Services) -> None:
+    for name, tags in (("a key", ["team", 'Büro "1"']), ("another", ["teams"]), ("third", [])):
+        parts.keys.issue({"name": name, "tags": tags}, ACTOR)
+    every = admin.get("/admin/keys").text
+    teams = admin.get("/admin/keys?tag=team").text
+    quoted = admin.get("/admin/keys", query_string={"tag": 'Büro "1"'}).text
+
+    assert 'href="/admin/keys?tag=team"' in every
+    assert "Remove the filter team" in teams
+    for page in (teams, quoted):
+        assert "1–1 of 1" in page
+        assert ">a key</a>" in page
+
+
+@pytest.mark.parametrize("column", ["name", "requests", "tokens"])
+def test_a_heading_sorts_and_sorts_back(admin: Visitor, parts: Services, column: str) -> None:
+    for name in ("Ada", "Bob"):
+        parts.keys.issue({"name": name}, ACTOR)
+    call(parts, parts.keys.search("Ada")[0], prompt_tokens=9)
+    pages = [admin.get(f"/admin/keys?sort={sign}{column}").text for sign in ("", "-")]
+    names = [re.findall(r">(Ada|Bob)</a>", page) for page in pages]
+
+    assert names[0] == list(reversed(names[1]))
+    assert f'href="/admin/keys?sort=-{column}"' in pages[0]
+    assert f'href="/admin/keys?sort={column}"' in pages[1]
+    assert [page.count("aria-sort=") for page in pages] == [1, 1]

@@ -14,7 +14,7 @@ from tests.admin.conftest import ACTOR, PASSWORD, Visitor
 
 HOME = "/admin/"
 NEXTS = [
-    ("/admin/keys?search=a&state=off", True),
+    ("/admin/keys?search=a&state=inactive", True),
     ("/admin/requests?after=1-2", True),
     ("/admin/模型", True),
     ("", False),

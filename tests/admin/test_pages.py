@@ -26,7 +26,7 @@ PAGES = (
     "/admin/models/1/copy",
     "/admin/models/1/delete",
     "/admin/keys",
-    "/admin/keys?search=bot&state=working&sort=tokens",
+    "/admin/keys?search=bot&state=active&sort=tokens",
     "/admin/keys/new",
     "/admin/keys/1",
     "/admin/keys/1/edit",

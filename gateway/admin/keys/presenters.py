@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from flask import request, url_for
+from flask_babel import format_datetime
 
 from gateway.admin.forms.keys import BUDGET_WORDS
 from gateway.admin.status import Status
 from gateway.core.catalog import Model
+from gateway.core.periods import period_end
 from gateway.core.requests import CallRow
 from gateway.policy import roles
 from gateway.policy.routing import Index
 from gateway.reports import key_status
 from gateway.reports.connect import Connection, Place, connection
 from gateway.reports.examples import example_model
-from gateway.schemas.key import Key
+from gateway.reports.key_status import BudgetUse
+from gateway.schemas.key import Budget, Key
 from gateway.store.usage import request_queries
 from gateway.web.context import services
 from gateway.web.template_filters import duration, num, rate, short
@@ -28,8 +31,8 @@ _LISTED = 8
 _SOON = timedelta(days=7)
 
 
-def state(key: Key, now: datetime) -> Status:
-    """Return whether a key works, and if not, why."""
+def state(key: Key, now: datetime, budgets: Iterable[BudgetUse] = ()) -> Status:
+    """Return whether a key works, and if not, why; `budgets` say what it used."""
     match key_status.state(key, now):
         case "revoked":
             return Status("danger", _("Revoked"), _("It can never be used again."))
@@ -39,11 +42,25 @@ def state(key: Key, now: datetime) -> Status:
             return Status("danger", _("Expired"))
         case "active":
             pass
+    spent = [one.budget for one in budgets if one.used >= one.budget.limit]
+    if spent:
+        return Status("warning", _until(key, now, spent))
     if key.expires_at is not None and key.expires_at - now < _SOON:
         return Status("warning", _("Expires soon"))
     if key.last_used_at is None:
         return Status("info", _("Not used yet"))
     return Status("success", _("Active"))
+
+
+def _until(key: Key, now: datetime, spent: Iterable[Budget]) -> str:
+    """Return that budgets are used up, and until when: the last end of their periods."""
+    ends = [period_end(budget.period, now, key.zone) for budget in spent]
+    known = [end for end in ends if end is not None]
+    if len(known) < len(ends):
+        return _("Budget used up")
+    end = max(known)
+    pattern = "HH:mm" if end - now <= timedelta(days=1) else "yyyy-MM-dd"
+    return _("Budget used up · until %(time)s", time=format_datetime(end, pattern))
 
 
 def model_names(key: Key, models: Mapping[int, Model]) -> tuple[str, ...]:
@@ -71,7 +88,7 @@ def rates(key: Key) -> str:
     parts = [
         key.requests_per_minute and _("%(count)s requests/min", count=num(key.requests_per_minute)),
         key.tokens_per_minute and _("%(count)s tokens/min", count=short(key.tokens_per_minute)),
-        key.concurrent and _("%(count)s at once", count=num(key.concurrent)),
+        key.concurrent and _("%(count)s concurrent", count=num(key.concurrent)),
     ]
     return " · ".join(part for part in parts if part)
 

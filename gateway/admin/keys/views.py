@@ -32,7 +32,7 @@ from gateway.web.words import _, ngettext
 
 LIMIT = 50
 SLOT = "new_key"
-_STATES = {"working": True, "off": False}
+_STATES = {"active": True, "inactive": False}
 
 
 @bp.get("/keys")
@@ -40,7 +40,8 @@ def keys() -> str:
     """List keys with what they used."""
     store, models, now = services().store, _models(), datetime.now(UTC)
     search = request.args.get("search", "").strip()[:100]
-    order, works = request.args.get("sort", "new"), _STATES.get(request.args.get("state", ""))
+    tag, order = request.args.get("tag", "")[:64], request.args.get("sort", "new")
+    works = _STATES.get(request.args.get("state", ""))
     offset = max(0, min(request.args.get("offset", 0, int), 2**31))
     since = (now - timedelta(days=DAYS)).replace(hour=0, minute=0, second=0, microsecond=0)
     found = store.read_slow(
@@ -48,6 +49,7 @@ def keys() -> str:
         now,
         search,
         works=works,
+        tag=tag,
         order=order,
         since=since,
         limit=LIMIT,
@@ -55,12 +57,13 @@ def keys() -> str:
     )
     spent = store.read(key_queries.spent, found, now)
     used = store.read_slow(key_queries.sums, found, since, now)
-    rows = [
+    budgets = {key.id: key_status.budgets(key, spent[key.id]) for key in found}
+    listed = [
         {
             "key": key,
-            "state": presenters.state(key, now),
+            "state": presenters.state(key, now, budgets[key.id]),
             "models": presenters.model_names(key, models),
-            "budgets": key_status.budgets(key, spent[key.id]),
+            "budgets": budgets[key.id],
             "rates": presenters.rates(key),
             "sums": used[key.id],
         }
@@ -68,10 +71,11 @@ def keys() -> str:
     ]
     return render_template(
         "admin/keys/list.html",
-        rows=rows,
+        rows=listed,
         budget_words=BUDGET_WORDS,
-        total=store.read(key_queries.count, now, search, works=works),
+        total=store.read(key_queries.count, now, search, works=works, tag=tag),
         search=search,
+        tag=tag,
         order=order,
         offset=offset,
         limit=LIMIT,
@@ -132,14 +136,15 @@ def key(key_id: int) -> str:
     """Show a key: usage, limits, how to use it, its requests and its changes."""
     found, now, store = services().keys.get(key_id), datetime.now(UTC), services().store
     link = presenters.connected(found, chosen=request.args.get("model", ""))
+    report = key_status.report(store, found, now)
     return render_template(
         "admin/keys/detail.html",
         key=found,
-        status=presenters.state(found, now),
+        status=presenters.state(found, now, report.budgets),
         works=key_status.state(found, now) == "active",
         models=presenters.model_names(found, _models()),
         roles=presenters.role_models(found, services().catalog.index()),
-        report=key_status.report(store, found, now),
+        report=report,
         budget_words=BUDGET_WORDS,
         rates=presenters.rates(found),
         predecessor=_predecessor(found),
@@ -228,7 +233,7 @@ def keys_bulk() -> AnyResponse:
     """Switch several keys on or off."""
     ids = [int(text) for text in request.form.getlist("id") if text.isdigit()]
     if not ids:
-        return to_page("admin.keys", _("Choose some keys first."), "warning")
+        return to_page("admin.keys", _("Select some keys first."), "warning")
     on = request.form.get("action") == "enable"
     try:
         count = len(services().keys.enable(ids, on, actor()))
