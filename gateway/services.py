@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from functools import partial
+from typing import TYPE_CHECKING
 
 from gateway.accounting.metrics import Metrics, Watchdog
 from gateway.accounting.retention import Retention
@@ -26,6 +27,7 @@ from gateway.management.keys import Keys
 from gateway.management.model_jobs import ModelJobs
 from gateway.management.model_operations import Operations
 from gateway.management.models import Models
+from gateway.management.provider_logins import ProviderLogins
 from gateway.management.scheduled_backups import ScheduledBackups
 from gateway.management.servers import Servers
 from gateway.management.settings import SettingsCache
@@ -49,6 +51,9 @@ from gateway.scheduling.shared_slots import POLL_S
 from gateway.store.database.engine import Database
 from gateway.version import VERSION
 from gateway.web.context import Job, Services
+
+if TYPE_CHECKING:
+    from gateway.openid.provider import Provider
 
 _CALLS_SHARE = 0.8
 """How much of a worker's connections calls may take."""
@@ -136,10 +141,32 @@ def make(config: Settings, database: Database | None = None) -> Services:
         responses=Responses(store, settings.behaviour),
         pulls=pulls,
         admins=Admins(store),
+        provider=provider_of(config),
+        provider_logins=ProviderLogins(store),
         backups=backups,
         draining=draining,
         jobs=jobs,
     )
+
+
+def provider_of(config: Settings) -> Provider | None:
+    """Return the OpenID provider of the environment, None where it names none."""
+    if not config.oidc_issuer:
+        return None
+    from gateway.openid.id_token import Client  # only here: they bring all of cryptography
+    from gateway.openid.provider import Provider
+
+    client = Client(
+        issuer=config.oidc_issuer,
+        client_id=config.oidc_client_id,
+        role_claim=config.oidc_role_claim,
+        roles={
+            "owner": config.oidc_owners,
+            "admin": config.oidc_admins,
+            "viewer": config.oidc_viewers,
+        },
+    )
+    return Provider(client, config.oidc_client_secret.reveal(), config.oidc_scopes)
 
 
 def _traces(config: Settings) -> Traces:

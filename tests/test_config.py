@@ -67,6 +67,12 @@ def test_nothing_set_gives_a_gateway_on_port_3000_with_its_own_file(tmp_path: Pa
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://[::1", "http://127.0.0.1:4318"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a..b", "http://127.0.0.1:4318"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "ftp://h", "http://127.0.0.1:4318"),
+        ("OIDC_ISSUER", "id.example.com", "https://id.example.com"),
+        ("OIDC_ISSUER", "https://id.example.com/?a=b", "https://id.example.com"),
+        ("OIDC_ISSUER", "http://id.example.com", "must begin with https://"),
+        ("OIDC_ISSUER", "https://user:pw@id.example.com", "must begin with https://"),
+        ("OIDC_SCOPES", "profile email", "must hold openid"),
+        ("OIDC_NAME", "x" * 65, "1 to 64 characters"),
         ("HOST", "[::1", "an address or host name"),
         ("WEB_CONCURRENCY", "0", "a whole number from 1"),
         ("WEB_CONCURRENCY", "many", "a whole number from 1"),
@@ -224,3 +230,27 @@ def test_secrets_show_in_no_text_of_the_settings(tmp_path: Path) -> None:
     for text in (repr(settings), str(settings), f"{settings.session_secret}"):
         assert "canary" not in text
     assert pickle.loads(pickle.dumps(Secret("canary"))).reveal() == "***"
+
+
+@pytest.mark.parametrize(
+    ("environ", "words"),
+    [
+        ({"OIDC_NAME": "Keycloak"}, "OIDC_ISSUER: is missing, and OIDC_NAME is set"),
+        ({"OIDC_ISSUER": "https://id.example.com"}, "OIDC_CLIENT_ID: is missing"),
+        (
+            {
+                "OIDC_ISSUER": "http://127.0.0.1:8080",
+                "OIDC_CLIENT_ID": "gateway",
+                "OIDC_CLIENT_SECRET": "not shown",
+            },
+            "OIDC_OWNERS: is missing",
+        ),
+    ],
+)
+def test_a_provider_that_is_set_in_part_is_refused(
+    tmp_path: Path, environ: dict[str, str], words: str
+) -> None:
+    with pytest.raises(ConfigError, match=words) as caught:
+        load(tmp_path, **environ)
+
+    assert "not shown" not in str(caught.value)

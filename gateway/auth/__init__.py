@@ -13,9 +13,9 @@ from flask.blueprints import BlueprintSetupState
 bp = Blueprint("auth", __name__, url_prefix="/auth")
 
 from gateway import web  # noqa: E402  # after the blueprint, as the views below
-from gateway.auth import accounts, views  # noqa: E402
+from gateway.auth import accounts, provider, views  # noqa: E402
 
-__all__ = ["accounts", "bp", "views"]
+__all__ = ["accounts", "bp", "provider", "views"]
 
 
 @bp.record_once

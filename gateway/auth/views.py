@@ -24,7 +24,16 @@ from gateway.web.passwords import code_field, known_password, new_password, repe
 from gateway.web.security import comes_from_elsewhere, safe_next, to_page
 from gateway.web.words import _, _l, ngettext, translated
 
-OPEN = frozenset({"auth.login", "auth.code", "auth.logout", "auth.preferences"})
+OPEN = frozenset(
+    {
+        "auth.login",
+        "auth.code",
+        "auth.logout",
+        "auth.preferences",
+        "auth.provider_start",
+        "auth.provider_end",
+    }
+)
 """Views that answer without an account."""
 _FORWARDED = ("X-Forwarded-For", "Forwarded", "X-Real-IP", "Via", "X-Forwarded-Host")
 _PENDING = "pending_login"
@@ -84,44 +93,42 @@ answer_with_pages(bp)
 @bp.route("/login", methods=["GET", "POST"])
 def login() -> AnyResponse | str | tuple[str, int]:
     """Check name and password."""
-    target = _target()
+    target = target_page()
     if request.method == "GET" and current_user.is_authenticated:
         return redirect(target, 303)
     form = LoginForm(data={"next": target})
     if form.validate_on_submit():
         try:
             login = services().admins.login(
-                form.username.data, form.password.data, is_local=_is_near(), **_from()
+                form.username.data, form.password.data, is_local=_is_near(), **visitor()
             )
         except CodeNeeded as needed:
             session[_PENDING] = needed.secret
             return to_page("auth.code", next=target)
         except GatewayError as error:
-            body = render_template("auth/login.html", form=form, refusal=translated(error.message))
-            return body, error.status if isinstance(error, RateLimited) else HTTPStatus.OK
-        return _enter(login, target)
+            status = error.status if isinstance(error, RateLimited) else HTTPStatus.OK
+            return login_page(form, target, refusal=translated(error.message)), status
+        return enter(login, target)
     ended = "_user_id" in session
-    return render_template(
-        "auth/login.html", form=form, ended=ended, defaults_in_use=_defaults_in_use()
-    )
+    return login_page(form, target, ended=ended, defaults_in_use=_defaults_in_use())
 
 
 @bp.route("/code", methods=["GET", "POST"])
 def code() -> AnyResponse | str:
     """Check the second factor, after the password was right."""
-    form, refusal = CodeForm(data={"next": _target()}), ""
+    form, refusal = CodeForm(data={"next": target_page()}), ""
     if _PENDING not in session:
         return to_page("auth.login")
     if form.validate_on_submit():
         try:
-            login = services().admins.finish_login(session[_PENDING], form.code.data, **_from())
+            login = services().admins.finish_login(session[_PENDING], form.code.data, **visitor())
         except LoginExpired as error:
             del session[_PENDING]
             return to_page("auth.login", translated(error.message), "warning")
         except GatewayError as error:
             refusal = translated(error.message)
         else:
-            return _enter(login, _target())
+            return enter(login, target_page())
     return render_template("auth/code.html", form=form, refusal=refusal)
 
 
@@ -146,7 +153,7 @@ def password() -> AnyResponse | str:
             first = is_first_password(current_user.admin)
             admins.choose_password(current_user.id, form.password.data, actor())
             login = admins.login(
-                current_user.username, form.password.data, is_local=_is_near(), **_from()
+                current_user.username, form.password.data, is_local=_is_near(), **visitor()
             )
         except InvalidRequest as error:
             if error.param is None:  # somebody was faster: this login ended with theirs
@@ -173,10 +180,18 @@ def preferences() -> AnyResponse:
         services().admins.accounts.prefer(current_user.id, **lasting)
     if request.headers.get("X-CSRFToken"):
         return Response(status=HTTPStatus.NO_CONTENT)
-    return redirect(_target(), 303)
+    return redirect(target_page(), 303)
 
 
-def _enter(login: Login, target: str) -> AnyResponse:
+def login_page(form: LoginForm, target: str, **more: Any) -> str:
+    """Return the page where one signs in, to go on to `target`; `more` is what else it says."""
+    config = services().config
+    provider = config.oidc_name if config.oidc_issuer else ""
+    return render_template("auth/login.html", form=form, target=target, provider=provider, **more)
+
+
+def enter(login: Login, target: str) -> AnyResponse:
+    """Begin a session of the console and go on to `target`."""
     accounts.enter(login.admin, login.secret)
     if login.failed_before:
         words = ngettext(
@@ -188,7 +203,7 @@ def _enter(login: Login, target: str) -> AnyResponse:
     return redirect(url_for("auth.password") if login.admin.must_change_password else target, 303)
 
 
-def _from() -> dict[str, Any]:
+def visitor() -> dict[str, Any]:
     """Return who visits, for the login's record and its rules."""
     return {
         "ip": request.remote_addr or "",
@@ -223,5 +238,6 @@ def _defaults_in_use() -> bool:
     return found is not None and is_first_password(found)
 
 
-def _target() -> str:
+def target_page() -> str:
+    """Return where the visitor wanted to go: a page of ours."""
     return safe_next(request.values.get("next"), url_for("admin.dashboard"))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from sqlalchemy import make_url, text
 
@@ -19,6 +19,7 @@ from gateway.config import Settings
 from gateway.errors import GatewayError
 from gateway.management.admins import is_first_password
 from gateway.management.servers import Servers
+from gateway.openid.refusals import ProviderAway, SignInRefused
 from gateway.policy import access
 from gateway.reports.key_status import state
 from gateway.schemas.key import Key
@@ -27,6 +28,9 @@ from gateway.store import admins, catalog, key_queries, keys, servers
 from gateway.store.coordination import workers
 from gateway.store.database import schema
 from gateway.store.database.engine import Database
+
+if TYPE_CHECKING:
+    from gateway.openid.provider import Provider
 
 _LEAST_FREE = 512 << 20
 _HEARD = timedelta(seconds=10)
@@ -43,8 +47,11 @@ class Finding:
     fix: str = ""
 
 
-def examine(settings: Settings, attempts: Servers | None) -> Iterator[Finding]:
-    """Yield findings, one after the other. `attempts` tries Ollama servers; None: not asked."""
+def examine(
+    settings: Settings, attempts: Servers | None, provider: Provider | None = None
+) -> Iterator[Finding]:
+    """Yield findings, one after the other. `attempts` tries Ollama servers, `provider` is asked for
+    its configuration; None: not asked."""
     yield from _folder(settings)
     yield from _port(settings)
     found = list(_database(settings))
@@ -60,6 +67,8 @@ def examine(settings: Settings, attempts: Servers | None) -> Iterator[Finding]:
             f"WEB_CONCURRENCY={settings.web_concurrency} needs REDIS_URL: it will not start",
             "set REDIS_URL, or WEB_CONCURRENCY=1",
         )
+    if provider is not None:
+        yield _provider(provider)
 
 
 def _folder(settings: Settings) -> Iterator[Finding]:
@@ -210,6 +219,17 @@ def _server(server: Server, attempts: Servers | None) -> Finding:
     if tried.trouble is not None:
         return Finding("bad", subject, tried.trouble.message, tried.trouble.fix)
     return Finding("good", subject, f"Ollama {tried.version}, {len(tried.models)} models")
+
+
+def _provider(provider: Provider) -> Finding:
+    try:
+        provider.configuration()
+    except ProviderAway as refused:
+        words = f"{provider.issuer} cannot be used: {refused.cause}"
+        return Finding("odd", "sign-in", words, "check OIDC_ISSUER; local accounts still sign in")
+    except SignInRefused as refused:
+        return Finding("bad", "sign-in", refused.message, "copy OIDC_ISSUER from the provider")
+    return Finding("good", "sign-in", f"{provider.issuer} answers")
 
 
 def _redis(url: str) -> Finding:

@@ -129,12 +129,13 @@ def prune() -> None:
 
 
 @command("doctor")
-@click.option("--offline", is_flag=True, help="Do not try the Ollama servers.")
+@click.option("--offline", is_flag=True, help="Ask no Ollama server and no OpenID provider.")
 def doctor(offline: bool) -> None:
     """Look the installation over and say what is wrong and what helps."""
     parts = services()
     bad = False
-    for finding in examine(parts.config, None if offline else parts.servers):
+    asked = (None, None) if offline else (parts.servers, parts.provider)
+    for finding in examine(parts.config, *asked):
         bad |= finding.level == "bad"
         click.echo(f"{_MARKS[finding.level]} {finding.subject}: {finding.words}")
         if finding.fix:

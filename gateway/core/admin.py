@@ -38,7 +38,7 @@ AuditAction: TypeAlias = Literal[
     "call.cancel",
     "key.create", "key.delete", "key.disable", "key.enable", "key.import", "key.revoke",
     "key.rotate", "key.update",
-    "login", "login.code_failed", "login.failed",
+    "login", "login.code_failed", "login.failed", "login.provider_failed",
     "model.copy", "model.delete", "model.disable", "model.enable", "model.forget", "model.import",
     "model.load", "model.load_cancel", "model.pull", "model.pull_cancel", "model.unload",
     "model.unpin", "model.update",
@@ -63,7 +63,9 @@ CLI = Actor("cli", "command line")
 
 @dataclass(frozen=True, slots=True)
 class Admin:
-    """An account. `epoch` is part of each session: raising it ends them all."""
+    """An account. `epoch` is part of each session: raising it ends them all. `issuer` and `subject`
+    say whose account it is at an OpenID provider; both are None for a local one, with a password.
+    """
 
     id: int
     username: str
@@ -79,6 +81,19 @@ class Admin:
     last_login_ip: str = ""
     password_hash: str = field(default="", repr=False)
     totp_secret: str = field(default="", repr=False)
+    issuer: str | None = None
+    subject: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who signed in at an OpenID provider: `subject` is theirs for ever at `issuer`, `name` is only
+    what they would like to be called, `role` what the provider's claim gives them."""
+
+    issuer: str
+    subject: str
+    name: str
+    role: Role
 
 
 @dataclass(frozen=True, slots=True)

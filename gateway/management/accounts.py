@@ -47,9 +47,9 @@ class Accounts:
         return self.store.read(admins.find_by_name, username)
 
     def is_last_owner(self, admin: Admin) -> bool:
-        """Return whether nobody else is an owner who can log in."""
+        """Return whether nobody else is an owner who can log in with a password."""
         owners = self.store.read(admins.active_owners)
-        return owners == 1 and admin.role == "owner" and admin.enabled
+        return owners == 1 and admin.role == "owner" and admin.enabled and admin.issuer is None
 
     def create(
         self,
@@ -89,6 +89,8 @@ class Accounts:
         def change(session: Session) -> Admin:
             before = admins.get(session, admin_id)
             after = replace(before, **said)
+            if after.role != before.role and before.issuer is not None:
+                raise Forbidden(Message("The OpenID provider gives this account its role."))
             if after != before:
                 after = replace(after, epoch=before.epoch + 1)
             admins.save(session, after)

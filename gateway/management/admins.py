@@ -36,7 +36,10 @@ log = logging.getLogger(__name__)
 
 IDLE = timedelta(hours=24)
 LONGEST = timedelta(days=30)
+LONGEST_OF_PROVIDER = timedelta(hours=12)
+"""After that the OpenID provider is asked again who somebody is, and with which role."""
 CODE_WITHIN = timedelta(minutes=5)
+NO_PASSWORD = Message("This account signs in through the OpenID provider and has no password.")
 WRONG = Message("The name or the password is wrong.")
 _SEEN_EVERY = timedelta(minutes=1)
 
@@ -168,9 +171,10 @@ class Admins:
         found = self._store.read(admins.find_session, digest(secret), now)
         if found is None:
             return None
-        _, login = found
+        admin, login = found
         if now - login.seen_at > _SEEN_EVERY:
-            expires_at = min(now + IDLE, login.created_at + LONGEST)
+            longest = LONGEST if admin.issuer is None else LONGEST_OF_PROVIDER
+            expires_at = min(now + IDLE, login.created_at + longest)
             self._store.write(admins.touch_session, login.id, now, expires_at)
         return found
 
@@ -222,7 +226,10 @@ class Admins:
     def set_password(
         self, admin_id: int, new: str, actor: Actor, *, must_change: bool = False
     ) -> Admin:
-        """Set somebody's password (owner, command line). Raises InvalidRequest, NotFound."""
+        """Set somebody's password (owner, command line).
+
+        Raises InvalidRequest, NotFound, Forbidden for an account of the OpenID provider.
+        """
         admin = self._store.read(admins.get, admin_id)
         return self._set_password(admin, new, actor, "password.set", must_change=must_change)
 
@@ -310,6 +317,8 @@ class Admins:
         must_change: bool,
         only_if_unchanged: bool = False,
     ) -> Admin:
+        if admin.issuer is not None:
+            raise Forbidden(NO_PASSWORD)
         hashed = self.hashed(new, admin.username)
         now = self._now()
 

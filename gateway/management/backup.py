@@ -30,7 +30,7 @@ NAME = "gateway-%Y%m%d-%H%M%S.db"
 _ACTING = "SELECT type, name FROM sqlite_master WHERE type IN ('trigger', 'view') AND sql IS NOT ?"
 _OUR_TRIGGER = (
     "CREATE TRIGGER audit_is_append_only BEFORE UPDATE ON audit "
-    "WHEN OLD.action NOT IN ('login.failed', 'login.code_failed') "
+    "WHEN OLD.action NOT IN ('login.failed', 'login.code_failed', 'login.provider_failed') "
     "BEGIN SELECT RAISE(ABORT, 'audit rows cannot be changed'); END"
 )
 """As migration 0001 makes it."""

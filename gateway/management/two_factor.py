@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from gateway.core.admin import Actor, Admin, AuditAction
 from gateway.core.secrets import new_recovery_code, recovery_digest
-from gateway.errors import InvalidRequest, Message
+from gateway.errors import Forbidden, InvalidRequest, Message
 from gateway.runtime.database import Store
 from gateway.store import admins, audit
 
@@ -36,12 +36,16 @@ class TwoFactor:
     random_bytes: Callable[[int], bytes] = secrets.token_bytes
 
     def begin(self, admin_id: int) -> tuple[str, str]:
-        """Return a new secret, not yet in force, and its otpauth: address. Raises InvalidRequest
-        if the second factor is on."""
+        """Return a new secret, not yet in force, and its otpauth: address.
+
+        Raises InvalidRequest if the second factor is on, Forbidden if the provider asks for it.
+        """
         secret = pyotp.random_base32()
 
         def change(session: Session) -> Admin:
             admin = admins.get(session, admin_id)
+            if admin.issuer is not None:
+                raise Forbidden(Message("The OpenID provider asks for the second factor."))
             if admin.totp_enabled:
                 raise InvalidRequest("The second factor is already on.", param="code")
             return admins.save(session, replace(admin, totp_secret=secret))

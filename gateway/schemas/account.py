@@ -23,6 +23,12 @@ def _username(value: str) -> str:
     return name
 
 
+def free_names(wish: str) -> list[str]:
+    """Return names to try, best first, for somebody who would like to be called `wish`."""
+    plain = re.sub(r"[^a-z0-9._@\-]+", "-", wish.strip().lower()).lstrip("._@-")[:60] or "account"
+    return [plain, *(f"{plain}-{number}" for number in range(2, 10))]
+
+
 @dataclass(frozen=True, slots=True)
 class AccountFields:
     """What is said of an account; the password is checked where it is hashed."""

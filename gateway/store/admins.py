@@ -43,6 +43,13 @@ def find_by_name(session: Session, username: str) -> Admin | None:
     return find(session, select(AccountRow).where(AccountRow.username == name), Admin)
 
 
+def find_by_subject(session: Session, issuer: str, subject: str) -> Admin | None:
+    """Return the account that `subject` of the OpenID provider `issuer` has, locked until the
+    transaction ends."""
+    query = select(AccountRow).filter_by(issuer=issuer, subject=subject).with_for_update()
+    return find(session, query, Admin)
+
+
 def insert(session: Session, admin: Admin, now: datetime) -> Admin:
     """Store a new account (its `id` is given here). Raises InvalidRequest if the name is taken."""
     row = AccountRow(**columns(replace(admin, created_at=now), AccountRow))
@@ -67,8 +74,10 @@ def delete(session: Session, admin_id: int) -> None:
 
 
 def active_owners(session: Session) -> int:
-    """Return how many enabled owners there are."""
-    query = select(func.count()).where(AccountRow.role == "owner", AccountRow.enabled)
+    """Return how many enabled owners have a password: they need no provider to get in."""
+    query = select(func.count()).where(
+        AccountRow.role == "owner", AccountRow.enabled, AccountRow.issuer.is_(None)
+    )
     return session.scalar(query) or 0
 
 

@@ -20,9 +20,9 @@ from gateway.store.tables import AccountRow, AuditRow
 _SECRETS = frozenset(
     {"password", "password_hash", "totp_secret", "auth_header", "secret", "digest", "token"}
 )
-FailedLogin: TypeAlias = Literal["login.failed", "login.code_failed"]
+FailedLogin: TypeAlias = Literal["login.failed", "login.code_failed", "login.provider_failed"]
 _ONE_ENTRY = timedelta(minutes=1)
-_ADDRESSES = 10
+_MOST_NAMED = 10
 UNKNOWN_USER = "unknown user"
 """Who failed to log in where no account has the name: what was typed may be a password."""
 
@@ -93,11 +93,13 @@ def failed_login(
     ip: str,
     *,
     now: datetime,
+    reason: str = "",
 ) -> None:
-    """Record that a login failed, of an account or (None) of a name that nobody has.
+    """Record that a login failed, of an account or (None) of a name that nobody has; `reason` is
+    why, where that is no secret.
 
     What fails for one of them within a minute is one entry that counts, so that nobody who guesses
-    fills the table; of its addresses it names the first 10.
+    fills the table; of its addresses and reasons it names the first 10.
     """
     account_id = "" if admin is None else str(admin.id)
     if admin is not None:
@@ -113,13 +115,14 @@ def failed_login(
     ).first()
     if row is None or row.after is None:
         name = UNKNOWN_USER if admin is None else admin.username
-        said = {"attempts": 1, "addresses": [ip[:64]]}
+        said = {"attempts": 1, "addresses": [ip[:64]], **({"reasons": [reason]} if reason else {})}
         visitor = replace(SYSTEM, ip=ip)
         record(session, visitor, action, "admin", account_id, name, now=now, after=said)
         return
-    known = row.after["addresses"]
-    more = [ip[:64]] if ip[:64] not in known and len(known) < _ADDRESSES else []
-    row.after = {"attempts": row.after["attempts"] + 1, "addresses": [*known, *more]}
+    said = {"attempts": row.after["attempts"] + 1, "addresses": _with(row.after, "addresses", ip)}
+    if reason:
+        said["reasons"] = _with(row.after, "reasons", reason)
+    row.after = said
     session.flush()
 
 
@@ -156,6 +159,11 @@ def prune(session: Session, before: datetime, limit: int) -> int:
     old = select(AuditRow.id).where(AuditRow.at < before).order_by(AuditRow.id).limit(limit)
     ids = session.scalars(old).all()
     return changed(session, delete(AuditRow).where(AuditRow.id.in_(ids)))
+
+
+def _with(said: Mapping[str, Json], name: str, one: str) -> list[str]:
+    known: list[str] = said.get(name, [])
+    return known if one[:64] in known or len(known) >= _MOST_NAMED else [*known, one[:64]]
 
 
 def _telling(value: Any, said: Mapping[str, Json]) -> dict[str, Json]:

@@ -30,9 +30,11 @@ if TYPE_CHECKING:
     from gateway.management.model_jobs import ModelJobs
     from gateway.management.model_operations import Operations
     from gateway.management.models import Models
+    from gateway.management.provider_logins import ProviderLogins
     from gateway.management.scheduled_backups import ScheduledBackups
     from gateway.management.servers import Servers
     from gateway.management.settings import SettingsCache
+    from gateway.openid.provider import Provider
     from gateway.runtime.database import Store
     from gateway.scheduling.catalog import Catalog
     from gateway.scheduling.discovery import Refresher
@@ -53,7 +55,7 @@ class Job(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Every part a view may use."""
+    """Every part a view may use; `provider` is None where nobody signs in through OpenID."""
 
     config: Settings
     store: Store
@@ -75,6 +77,8 @@ class Services:
     responses: Responses
     pulls: ModelJobs
     admins: Admins
+    provider: Provider | None
+    provider_logins: ProviderLogins
     backups: ScheduledBackups
     draining: threading.Event
     jobs: tuple[Job, ...]

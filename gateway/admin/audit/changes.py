@@ -36,6 +36,9 @@ _OWN: Final = frozenset(
 """What an object is kept with, and nobody set."""
 _TITLES: Final = {
     "addresses": _l("Addresses"),
+    "issuer": _l("OpenID provider"),
+    "reasons": _l("Reasons"),
+    "subject": _l("Subject at the provider"),
     "server_id": _l("Server"),
     "revoked_at": _l("Revoked"),
     "has_auth_header": _l("Authorization header"),

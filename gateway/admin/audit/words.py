@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, get_args
 
 from gateway.core.admin import AuditEntry
-from gateway.store.audit import UNKNOWN_USER
+from gateway.store.audit import UNKNOWN_USER, FailedLogin
 from gateway.web.words import _, _l, ngettext
 
 
@@ -38,6 +38,7 @@ ACTIONS: Final[Mapping[str, Action]] = {
     "login": Action(_l("Sign-in"), _l("%(user)s signed in")),
     "login.code_failed": Action(_l("Wrong code at sign-in"), ""),
     "login.failed": Action(_l("Failed sign-in"), ""),
+    "login.provider_failed": Action(_l("Failed sign-in through OpenID Connect"), ""),
     "model.copy": Action(_l("Model copied"), _l("%(user)s copied a model: %(name)s")),
     "model.delete": Action(_l("Model deleted"), _l("%(user)s deleted the model “%(name)s”")),
     "model.disable": Action(_l("Model disabled"), _l("%(user)s disabled the model “%(name)s”")),
@@ -107,7 +108,7 @@ KINDS: Final[Mapping[str, str]] = {
 
 def sentence(entry: AuditEntry) -> str:
     """Return what an entry says, in the visitor's language."""
-    if entry.action in {"login.failed", "login.code_failed"}:
+    if entry.action in get_args(FailedLogin):
         return _failed(entry)
     known = ACTIONS.get(entry.action)
     if known is None:
@@ -131,6 +132,12 @@ def user(entry: AuditEntry) -> str:
 
 def _failed(entry: AuditEntry) -> str:
     attempts = entry.after["attempts"] if entry.after else 1
+    if entry.action == "login.provider_failed":
+        return ngettext(
+            "%(num)d failed sign-in through OpenID Connect",
+            "%(num)d failed sign-ins through OpenID Connect",
+            attempts,
+        )
     if entry.action == "login.code_failed":
         return ngettext(
             "%(num)d wrong code at the sign-in of “%(name)s”",

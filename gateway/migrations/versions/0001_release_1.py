@@ -14,7 +14,7 @@ down_revision = None
 
 _JSON = sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True), "postgresql")
 _ROW_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-_IS_NOT_COUNTED = "OLD.action NOT IN ('login.failed', 'login.code_failed')"
+_IS_NOT_COUNTED = "OLD.action NOT IN ('login.failed', 'login.code_failed', 'login.provider_failed')"
 _APPEND_ONLY = {
     "sqlite": (
         "CREATE TRIGGER audit_is_append_only BEFORE UPDATE ON audit "
@@ -217,6 +217,9 @@ def _access() -> None:
         *_json("preferences"),
         *_at("created_at"),
         *_at("password_changed_at", "last_login_at", nullable=True),
+        *_text("issuer", length=512, nullable=True),
+        *_text("subject", length=255, nullable=True),
+        sa.UniqueConstraint("issuer", "subject"),
     )
     op.create_table(
         "recovery_code",

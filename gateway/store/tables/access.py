@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, String
+from sqlalchemy import ForeignKey, Index, LargeBinary, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from gateway.store.tables.base import Base, JsonColumn, Name, PrimaryKey, ShortText
@@ -16,10 +16,12 @@ class AccountRow(Base):
 
     `epoch` is part of every session: raising it ends them all. `totp_secret` counts only once
     `totp_enabled`; `totp_last_step` is the last 30 s step that was used, so no code works twice.
-    `failed_logins` are those since the last good one.
+    `failed_logins` are those since the last good one. Accounts of an OpenID provider have its
+    `issuer`, their `subject` there, and an empty `password_hash`.
     """
 
     __tablename__ = "account"
+    __table_args__ = (UniqueConstraint("issuer", "subject"),)
 
     id: Mapped[PrimaryKey]
     username: Mapped[str] = mapped_column(String(64), unique=True)
@@ -37,6 +39,8 @@ class AccountRow(Base):
     password_changed_at: Mapped[datetime | None]
     last_login_at: Mapped[datetime | None]
     last_login_ip: Mapped[str] = mapped_column(String(64), default="")
+    issuer: Mapped[str | None] = mapped_column(String(512))
+    subject: Mapped[str | None] = mapped_column(String(255))
 
 
 class RecoveryCodeRow(Base):
