@@ -17,6 +17,7 @@ from gateway.cli.common import OPERATOR, command, given, schema_options, table
 from gateway.cli.doctor import examine
 from gateway.core.usage import GROUPS, Group, Sums
 from gateway.policy.clients import snippets as client_snippets
+from gateway.policy.clients.kit import KIT
 from gateway.reports import usage as reports
 from gateway.reports.examples import example_model
 from gateway.reports.filters import FIELDS, utc_filter
@@ -145,7 +146,7 @@ def doctor(offline: bool) -> None:
 
 
 @command("client-config")
-@click.argument("client", type=click.Choice(client_snippets.CLIENTS))
+@click.argument("client", type=click.Choice(tuple(KIT)))
 @click.option("--key", default="YOUR_KEY", show_default=True, help="The API key to fill in.")
 @click.option("--model", help="The model to fill in; default: the first one there is.")
 @click.option("--url", help="Address of the gateway; default: as set in the console.")

@@ -10,7 +10,8 @@ from gateway.core.catalog import Model
 from gateway.errors import Message
 from gateway.policy import access, roles
 from gateway.policy.clients.endpoints import endpoint_snippets
-from gateway.policy.clients.snippets import SCOPES, USUAL_WINDOW, Snippet, is_local, snippets
+from gateway.policy.clients.kit import KIT
+from gateway.policy.clients.snippets import USUAL_WINDOW, Snippet, is_local, snippets
 from gateway.reports.examples import FALLBACK
 from gateway.reports.model_state import is_down
 from gateway.schemas.key import Key
@@ -107,7 +108,7 @@ def _pieces(
     fitting = tuple(
         one
         for one in snippets(secret, name, base, window, roles.answered(key))
-        if SCOPES.get(one.id, "chat") in key.scopes
+        if KIT[one.id].scope in key.scopes
     )
     return (*endpoint_snippets(first, secret, name, base), *fitting)
 

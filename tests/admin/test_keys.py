@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from fake_ollama import FakeOllama
 from gateway.core.periods import period_start
 from gateway.core.usage import Admission, Settlement
-from gateway.policy.clients.snippets import CLIENTS
+from gateway.policy.clients.kit import KIT
 from gateway.schemas.key import Budget, Key
 from gateway.store.tables import KeyCounterRow
 from gateway.store.usage import records
@@ -310,10 +310,10 @@ def test_each_snippet_has_address_and_key(admin: Visitor) -> None:
     page = admin.get(answer.headers["Location"]).text
     secret = SECRET.search(page)
 
-    assert re.findall(r'id="s-(\w+)"', page) == list(CLIENTS)
-    assert re.findall(r'<option value="s-(\w+)"', page) == list(CLIENTS)
+    assert re.findall(r'id="s-(\w+)"', page) == list(KIT)
+    assert re.findall(r'<option value="s-(\w+)"', page) == list(KIT)
     assert secret is not None
-    assert page.count(secret.group()) > len(CLIENTS)
+    assert page.count(secret.group()) > len(KIT)
 
 
 def test_a_key_for_embeddings_gets_their_snippet_and_a_model_it_may_use(

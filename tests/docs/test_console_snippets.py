@@ -21,7 +21,8 @@ import pytest
 import requests
 import yaml
 
-from gateway.policy.clients.snippets import CLIENTS, Snippet, call_snippets
+from gateway.policy.clients.kit import KIT
+from gateway.policy.clients.snippets import Snippet, call_snippets
 from gateway.reports.connect import connection
 from tests.docs.reading import ROOT
 from tests.docs.test_snippets import PRELUDE, run
@@ -77,7 +78,7 @@ def test_the_snippets_for_a_key_work(live: Gateway, rules: dict[str, Any], tmp_p
                 called(piece, live, secret)
 
 
-_LATER = set(CLIENTS) - {"curl", "python", "node", "anthropic"}
+_LATER = set(KIT) - {"curl", "python", "node", "anthropic"}
 """Libraries that run with the key for every model only: they differ in nothing but the key."""
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from gateway.policy.clients.snippets import CLIENTS, call_snippets, snippet
+from gateway.policy.clients.kit import KIT
+from gateway.policy.clients.snippets import call_snippets, snippet
 from gateway.policy.clients.snippets import snippets as client_snippets
 
 PROMPT = (
@@ -77,15 +78,15 @@ def test_python_sends_what_was_typed(
     assert sent == [{**PLAIN, "extra_body": {"options": BODY["options"]}, "stream": True}]
 
 
-@pytest.mark.parametrize("id", CLIENTS)
+@pytest.mark.parametrize("id", KIT)
 def test_a_window_that_is_not_known_leaves_no_trace(id: str) -> None:
     known, unknown = (snippet(id, "k", "m", "http://h", window).text for window in (40_960, 0))
 
     assert "$" not in known + unknown
     assert "40960" not in unknown
-    if id in {"opencode", "vscode", "zed"}:
+    if id in {"opencode", "qwen", "pi", "vscode", "zed"}:
         json.loads(known), json.loads(unknown)
-    if id in {"claude", "codex", "continue", "cline", "roo", "opencode"}:
+    if id in {"claude", "codex", "continue", "cline", "roo", "opencode", "qwen", "pi"}:
         assert "40960" in known
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from string import Template
 from typing import Final
 
-from gateway.policy.clients.snippets import Snippet, read, values_of
+from gateway.policy.clients.kit import read
+from gateway.policy.clients.snippets import Snippet, values_of
 
 
 def endpoint_snippets(scope: str, key: str, model: str, base: str) -> tuple[Snippet, ...]:
@@ -16,8 +17,14 @@ def endpoint_snippets(scope: str, key: str, model: str, base: str) -> tuple[Snip
     gateway's address without a slash at its end."""
     values = values_of(key, model, base)
     return tuple(
-        Snippet(group, id.partition("_")[2], name, place, Template(text).substitute(values))
-        for id, (group, name, place, text) in _ENDPOINTS.items()
+        Snippet(
+            client.group,
+            id.partition("_")[2],
+            client.name,
+            client.place,
+            Template(client.text).substitute(values),
+        )
+        for id, client in _ENDPOINTS.items()
         if id.startswith(f"{scope}_")
     )
 

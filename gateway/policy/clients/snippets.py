@@ -22,7 +22,7 @@ from textwrap import indent
 from typing import Final
 
 from gateway.core.chat import Json
-from gateway.policy.clients.pieces import PIECES
+from gateway.policy.clients.kit import KIT
 
 USUAL_WINDOW: Final = 32_768
 MOST_OUTPUT: Final = 8_192
@@ -48,8 +48,14 @@ def snippets(
     the key has a model: their names are enough."""
     values = values_of(key, model, base, window, roles)
     return tuple(
-        Snippet(group, id, name, place, Template(_known(text, window)).substitute(values))
-        for id, (group, name, place, text) in _CLIENTS.items()
+        Snippet(
+            client.group,
+            client.id,
+            client.name,
+            client.place,
+            Template(_known(client.text, window)).substitute(values),
+        )
+        for client in KIT.values()
     )
 
 
@@ -172,24 +178,3 @@ for await (const chunk of stream) process.stdout.write(chunk.choices[0]?.delta?.
 def snippet(id: str, key: str, model: str, base: str, window: int = 0) -> Snippet:
     """Return the piece of one client. Raises KeyError."""
     return {piece.id: piece for piece in snippets(key, model, base, window)}[id]
-
-
-_HEADS: Final = re.compile(r"^=== (\w+)\.(\w+): (.*?)(?: \| (.*))?\n", re.MULTILINE)
-
-
-def read(pieces: str) -> dict[str, tuple[str, str, str, str]]:
-    """Return group, name, place and text of each piece by its id."""
-    parts = _HEADS.split(pieces)[1:]
-    return {
-        id: (group, name, place or "", text.rstrip("\n"))
-        for group, id, name, place, text in zip(*(parts[at::5] for at in range(5)), strict=True)
-    }
-
-
-_CLIENTS: Final = read(PIECES)
-
-CLIENTS: Final = tuple(_CLIENTS)
-"""Every client by its id."""
-
-SCOPES: Final = {"claude": "messages", "codex": "responses", "anthropic": "messages"}
-"""The endpoint each client needs; those not named here need `chat`."""
