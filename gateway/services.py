@@ -11,6 +11,7 @@ from gateway.accounting.metrics import Metrics, Watchdog
 from gateway.accounting.retention import Retention
 from gateway.accounting.tracing import Traces
 from gateway.accounting.usage_writer import UsageWriter
+from gateway.alerts import alerts as alerting
 from gateway.calls.active_call import CallParts
 from gateway.calls.media import MediaFetcher
 from gateway.calls.monitor import Monitor
@@ -22,6 +23,7 @@ from gateway.config import Settings
 from gateway.core.chat import Json
 from gateway.limits.limiter import Limiter
 from gateway.management.admins import Admins
+from gateway.management.alert_targets import AlertTargets
 from gateway.management.keyring import Keyring
 from gateway.management.keys import Keys
 from gateway.management.model_jobs import ModelJobs
@@ -51,6 +53,7 @@ from gateway.scheduling.shared_slots import POLL_S
 from gateway.store.database.engine import Database
 from gateway.version import VERSION
 from gateway.web.context import Job, Services
+from gateway.web.words import in_language
 
 if TYPE_CHECKING:
     from gateway.openid.provider import Provider
@@ -103,7 +106,12 @@ def make(config: Settings, database: Database | None = None) -> Services:
         else (counts, Every(POLL_S, scheduler.shared.poll, "looking at the shared slots"))
     )
     retention = Retention(store, settings.behaviour)
-    backups = ScheduledBackups(store, config, settings.behaviour)
+    alerts = alerting.Alerts(
+        store, versions, settings.behaviour, scheduler.views, config.data_dir, in_language
+    )
+    backups = ScheduledBackups(
+        store, config, settings.behaviour, on_failure=partial(alerts.note, "backup", "backup")
+    )
     jobs: tuple[Job, ...] = (
         usage,
         versions,
@@ -112,6 +120,7 @@ def make(config: Settings, database: Database | None = None) -> Services:
         Reaper(store, is_draining=draining.is_set),
         Every(60.0, retention.look, "pruning"),
         Every(60.0, backups.look, "making backups"),
+        Every(alerting.LOOK_S, alerts.look, "looking for alerts"),
         Every(0.2, Prober(scheduler, MemoryLog(store)).run_once, "probing the servers"),
         Every(LOOK_S, revocation.look_for_expired, "looking for expired keys"),
         refresher,
@@ -144,6 +153,8 @@ def make(config: Settings, database: Database | None = None) -> Services:
         provider=provider_of(config),
         provider_logins=ProviderLogins(store),
         backups=backups,
+        alerts=alerts,
+        alert_targets=AlertTargets(store),
         draining=draining,
         jobs=jobs,
     )

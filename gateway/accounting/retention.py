@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from gateway.runtime.database import Store
 from gateway.schemas.settings import RuntimeSettings
-from gateway.store import admins, audit, responses
+from gateway.store import admins, alerts, audit, responses
 from gateway.store.coordination import workers
 from gateway.store.usage import counters, memory, retention
 
@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 PERIOD = timedelta(hours=1)
 HOURLY_DAYS = 400
+ALERTS_DAYS = 90
 _JOB = "retention"
 _PIECE = 1_000
 _PAUSE_S = 0.05
@@ -37,6 +38,7 @@ class Pruned:
     bodies: int = 0
     hours: int = 0
     audit: int = 0
+    alerts: int = 0
     responses: int = 0
     sessions: int = 0
     counters: int = 0
@@ -79,6 +81,7 @@ class Retention:
             bodies=self._all(retention.delete_bodies, bodies),
             hours=write(retention.delete_hours, now - timedelta(days=HOURLY_DAYS)),
             audit=audited,
+            alerts=self._all(alerts.prune, now - timedelta(days=ALERTS_DAYS)),
             responses=self._all(
                 lambda session, most, limit: responses.prune(session, now, most, limit),
                 responses.bounds(behaviour),
@@ -88,6 +91,7 @@ class Retention:
             memory=write(memory.prune, now),
         )
         write(retention.tidy)
+        write(alerts.tidy, now - timedelta(days=ALERTS_DAYS))
         return pruned
 
     def _all(self, piece: Callable[..., int], what: object) -> int:

@@ -91,6 +91,7 @@ from gateway.admin import (  # noqa: E402, F401  # the views register on the blu
     status,
     two_factor,
 )
+from gateway.admin.alerts import views as alert_pages  # noqa: E402, F401
 from gateway.admin.audit import views as audit_page  # noqa: E402, F401
 from gateway.admin.keys import views as key_pages  # noqa: E402, F401
 from gateway.admin.live import stream  # noqa: E402, F401

@@ -12,4 +12,4 @@ from flask import Blueprint
 
 bp = Blueprint("admin_api", __name__, url_prefix="/api/admin/v1")
 
-from gateway.admin_api import accounts, configuration, guard, keys, models, servers, usage  # noqa: E402, F401  # the views hang themselves on the blueprint
+from gateway.admin_api import accounts, alerts, configuration, guard, keys, models, servers, usage  # noqa: E402, F401  # the views hang themselves on the blueprint

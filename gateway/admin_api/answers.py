@@ -8,6 +8,7 @@ from typing import Any, Literal, get_type_hints
 
 import msgspec
 
+from gateway.alerts.sending import Outcome as AlertSent
 from gateway.calls.registry import LiveCall
 from gateway.core.admin import Admin, AdminToken, AuditEntry
 from gateway.core.catalog import Loaded, Model, OverrideVersion
@@ -27,11 +28,13 @@ from gateway.runtime.tasks import Failures
 from gateway.scheduling import routing_preview
 from gateway.scheduling.catalog import Refreshed
 from gateway.schemas import convert
+from gateway.schemas.alert import AlertTarget
 from gateway.schemas.call_query import CallQuery, RequestQuery
 from gateway.schemas.key import Budget, Key
 from gateway.schemas.server import Server, ServerStatus
 from gateway.schemas.settings import RuntimeSettings
 from gateway.schemas.types import field, unique
+from gateway.store.alerts import LogEntry
 from gateway.store.jobs import Job
 
 
@@ -112,6 +115,7 @@ class ConfigDocument:
     servers: list[dict[str, Any]] = field(..., "Servers")
     models: list[dict[str, Any]] = field(..., "Models")
     keys: list[dict[str, Any]] = field(..., "Keys")
+    alerts: list[dict[str, Any]] = field(..., "Targets of alerts")
 
 
 ConfigAnswer = _shown("ConfigDocument", ConfigDocument)
@@ -136,6 +140,19 @@ TokenAnswer = _shown("Token", AdminToken)
 NewToken = _shown("NewToken", TokenAnswer, secret=str)
 TokenList = _list(TokenAnswer)
 AuditList = _list(AuditEntry, next=int | None)
+AlertTargetAnswer = _shown("AlertTarget", AlertTarget, place=str)
+AlertTargetList = _list(AlertTargetAnswer)
+AlertOutcome = _shown("AlertOutcome", AlertSent, "words", words=str)
+AlertEntry: Any = _shown("AlertEntry", LogEntry)
+AlertLog = msgspec.defstruct("AlertLog", [("data", list[AlertEntry]), ("next", int | None)])
+
+
+@dataclass(frozen=True, slots=True)
+class AlertLogQuery:
+    """Which entries."""
+
+    limit: int = field(50, "Limit", ge=1, le=500)
+    before: int = field(0, "Cursor", "`next` of the page before.", ge=0, le=2**53 - 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
     account create|set-password   token create   key create|list|rotate|revoke
     model list|refresh   server list|create   usage   prune   doctor   client-config
-    backup   restore   config export|import   legacy import
+    alert test   backup   restore   config export|import   legacy import
 
 They work on the same services as the console, so that everything they change is checked, marked
 for running workers, and in the audit log. A refusal is one line and exit code 1.

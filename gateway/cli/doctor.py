@@ -7,7 +7,7 @@ import socket
 import sqlite3
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,9 +22,11 @@ from gateway.management.servers import Servers
 from gateway.openid.refusals import ProviderAway, SignInRefused
 from gateway.policy import access
 from gateway.reports.key_status import state
+from gateway.schemas.alert import AlertTarget
 from gateway.schemas.key import Key
 from gateway.schemas.server import Server
-from gateway.store import admins, catalog, key_queries, keys, servers
+from gateway.store import admins, alert_targets, alerts, catalog, key_queries, keys, servers
+from gateway.store.alerts import LogEntry
 from gateway.store.coordination import workers
 from gateway.store.database import schema
 from gateway.store.database.engine import Database
@@ -144,9 +146,12 @@ def _contents(settings: Settings, attempts: Servers | None) -> Iterator[Finding]
             key_count = key_queries.count(session, datetime.now(UTC))
             anonymous = keys.anonymous(session)
             beats = workers.last_heard(session)
+            targets = alert_targets.all_targets(session)
+            sent = alerts.page(session, limit=1)
     finally:
         database.close()
     yield _workers(settings, beats)
+    yield _alerts(targets, sent)
     if any(is_first_password(admin) for admin in accounts):
         yield Finding(
             "odd", "accounts", "the first password was never changed", "log in and choose your own"
@@ -207,6 +212,17 @@ def _workers(settings: Settings, heard: Mapping[str, datetime]) -> Finding:
             "set REDIS_URL for all, or stop all but one",
         )
     return Finding("good", "processes", f"{len(live)} running")
+
+
+def _alerts(targets: Iterable[AlertTarget], sent: Sequence[LogEntry]) -> Finding:
+    count = sum(one.enabled for one in targets)
+    if not count:
+        words = "nobody is told when something is wrong"
+        return Finding("good", "alerts", words, "add a target under Settings, Alerts")
+    if sent and not sent[0].is_sent:
+        words = f"the last one to {sent[0].target} was not sent: {sent[0].outcome}"
+        return Finding("odd", "alerts", words, f"ollama2openai alert test '{sent[0].target}'")
+    return Finding("good", "alerts", f"{count} targets are told when something is wrong")
 
 
 def _server(server: Server, attempts: Servers | None) -> Finding:

@@ -16,6 +16,7 @@ from gateway.accounting.retention import Retention
 from gateway.cli.common import OPERATOR, command, given, schema_options, table
 from gateway.cli.doctor import examine
 from gateway.core.usage import GROUPS, Group, Sums
+from gateway.errors import NotFound
 from gateway.policy.clients import snippets as client_snippets
 from gateway.policy.clients.kit import KIT
 from gateway.reports import usage as reports
@@ -125,7 +126,8 @@ def prune() -> None:
     done = Retention(parts.store, parts.settings.behaviour).prune()
     click.echo(
         f"Deleted {done.calls} calls, {done.bodies} kept texts, {done.hours} hourly sums, "
-        f"{done.audit} audit entries, {done.responses} responses, {done.sessions} old logins."
+        f"{done.audit} audit entries, {done.alerts} entries of alerts, {done.responses} responses, "
+        f"{done.sessions} old logins."
     )
 
 
@@ -163,6 +165,20 @@ def client_config(client: str, key: str, model: str | None, url: str | None) -> 
     click.echo(piece.text)
 
 
+@command("test")
+@click.argument("name")
+def test_alert(name: str) -> None:
+    """Send a test to the target of alerts called NAME, and say what came of it."""
+    parts = services()
+    target = parts.alert_targets.find(name)
+    if target is None:
+        raise NotFound(f"There is no target of alerts called '{name}'.")
+    outcome = parts.alerts.attempt(target)
+    click.echo(f"{target.name}: {outcome.words}", err=not outcome.is_sent)
+    if not outcome.is_sent:
+        sys.exit(1)
+
+
 def _figures(sums: Sums) -> tuple[str, str, str, str, str, str]:
     speed, cached = sums.tokens_per_s, sums.cached_share
     return (
@@ -176,6 +192,7 @@ def _figures(sums: Sums) -> tuple[str, str, str, str, str, str]:
 
 
 COMMANDS = (
+    click.Group("alert", help="Alerts.", commands=[test_alert]),
     click.Group("model", help="Models.", commands=[list_models, refresh_models]),
     click.Group("server", help="Ollama servers.", commands=[list_servers, create_server]),
     usage,

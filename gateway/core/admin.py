@@ -34,6 +34,7 @@ class Actor:
 
 AuditAction: TypeAlias = Literal[
     "admin.create", "admin.delete", "admin.seed", "admin.update",
+    "alert.create", "alert.delete", "alert.import", "alert.update",
     "backup.download", "backup.failed", "backup.made",
     "call.cancel",
     "key.create", "key.delete", "key.disable", "key.enable", "key.import", "key.revoke",
@@ -53,7 +54,7 @@ AuditAction: TypeAlias = Literal[
 """What the audit log says was done."""
 AUDIT_ACTIONS: Final[tuple[AuditAction, ...]] = get_args(AuditAction)
 AuditKind: TypeAlias = Literal[
-    "admin", "admin_token", "backup", "call", "key", "model", "server", "settings"
+    "admin", "admin_token", "alert", "backup", "call", "key", "model", "server", "settings"
 ]
 AUDIT_KINDS: Final[tuple[AuditKind, ...]] = get_args(AuditKind)
 """What it was done to."""

@@ -1,13 +1,14 @@
 """The configuration as one document: taken out, compared, and brought in as a whole or not at all.
 
-A document holds settings, servers, models and keys as plain values (YAML or JSON), each with the
-fields of its schema. `plan` says what importing it would change; `apply` does it in one
-transaction. Things are recognised by what they are called, never by id: servers by name, models by
-Ollama's name, keys by digest, or by prefix and end. What a document does not mention stays as it
-is.
+A document holds settings, servers, models, keys and targets of alerts as plain values (YAML or
+JSON), each with the fields of its schema. `plan` says what importing it would change; `apply` does
+it in one transaction. Things are recognised by what they are called, never by id: servers and
+targets by name, models by Ollama's name, keys by digest, or by prefix and end. What a document does
+not mention stays as it is.
 
-Secrets of servers are never in it. Digests of keys are, if asked for: with them, keys go on working
-on another machine, and whoever has the document still has no key.
+Secrets of servers and targets are never in it, so that a target which is new waits, switched off,
+for its address. Digests of keys are, if asked for: with them, keys go on working on another
+machine, and whoever has the document still has no key.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -24,6 +25,7 @@ from sqlalchemy.orm import Session
 from gateway.core.admin import SYSTEM, Actor
 from gateway.core.chat import Json
 from gateway.errors import InvalidFields, InvalidRequest, Message
+from gateway.management import alert_targets as alert_changes
 from gateway.management import keys as key_changes
 from gateway.management import models as model_changes
 from gateway.management import servers as server_changes
@@ -31,26 +33,36 @@ from gateway.management.settings import usable
 from gateway.policy.names import parse_name
 from gateway.runtime.database import Store
 from gateway.schemas import convert, types
+from gateway.schemas.alert import AlertTarget
 from gateway.schemas.key import Key
 from gateway.schemas.model import ModelFields
 from gateway.schemas.server import Server
 from gateway.schemas.settings import DEFAULTS, RuntimeSettings
-from gateway.store import audit, catalog, keys, servers, settings
+from gateway.store import alert_targets, audit, catalog, keys, servers, settings
 from gateway.store.coordination import versions
 from gateway.store.mapping import plain, value_of
 from gateway.store.tables import ApiKeyRow
 
 PRODUCT = "ollama2openai"
 _MOST_BYTES = 64 << 20
-_SECTIONS = ("settings", "servers", "models", "keys")
+_SECTIONS = ("settings", "servers", "models", "keys", "alerts")
 _HEAD = frozenset({"product", "version", "exported_at"})
-_NOT_EXPORTED = frozenset({"id", "has_auth_header", "model_ids", "rotated_from", "lineage_id"})
+_SECRETS = frozenset({"has_auth_header", "has_url", "has_token"})
+_NOT_EXPORTED = frozenset({"id", "model_ids", "rotated_from", "lineage_id"}) | _SECRETS
+
+_TOPICS: Mapping[str, tuple[versions.Topic, ...]] = {
+    "server": ("servers", "models"),
+    "key": ("keys",),
+    "alert": ("alerts",),
+}
+_Noun: TypeAlias = Server | Key | AlertTarget
 
 _NOT_SHOWN = _NOT_EXPORTED | {"prefix", "last4", "legacy", "created_at", "last_used_at"}
 _DEFAULTS: Mapping[str, Mapping[str, Json]] = {
     "server": plain(Server(0, "", "")),
     "model": plain(ModelFields(0, "")),
     "key": plain(Key(0, "")),
+    "alert": plain(alert_changes.NEW),
 }
 
 
@@ -178,6 +190,7 @@ def _document(session: Session, digests: bool, now: datetime) -> dict[str, Json]
             _exported(value_of(row, Key)) | ({"digest": row.digest.hex()} if digests else {})
             for row in found
         ],
+        "alerts": [_exported(one) for one in alert_targets.all_targets(session)],
     }
 
 
@@ -207,6 +220,7 @@ class _Import:
             ("models", self._model),
             ("models", self._fallbacks),
             ("keys", self._key),
+            ("alerts", self._alert),
         ):
             listed = whole.get(section)
             if not isinstance(listed, list | None):
@@ -340,18 +354,31 @@ class _Import:
             rows = [row for row in rows if row.name == raw.get("name")]
         return value_of(rows[0], Key) if len(rows) == 1 else None
 
+    def _alert(self, raw: Mapping[str, Json]) -> None:
+        before = alert_targets.find_named(self.session, str(raw.get("name", "")))
+        fields = dict(raw)
+        if not (fields.get("url") or (before is not None and before.url)):
+            fields["enabled"] = False
+        target = alert_changes.changed(before or alert_changes.NEW, fields)
+        if before is None:
+            stored = alert_targets.insert(self.session, target, self.now)
+            self._note("alert.import", None, stored)
+        elif target != before:
+            self._note("alert.import", before, alert_targets.save(self.session, target))
+
     def _note(
         self,
-        action: Literal["key.import", "server.import"],
-        before: Server | Key | None,
-        after: Server | Key,
+        action: Literal["key.import", "server.import", "alert.import"],
+        before: _Noun | None,
+        after: _Noun,
     ) -> None:
         kind = action.partition(".")[0]
         old = {} if before is None else plain(before)
         word = "add" if before is None else "change"
         self._add(kind, after.name, word, old, plain(after))
-        topics: tuple[versions.Topic, ...] = ("keys",) if kind == "key" else ("servers", "models")
-        audit.change(self.session, self.actor, action, before, after, now=self.now, topics=topics)
+        audit.change(
+            self.session, self.actor, action, before, after, now=self.now, topics=_TOPICS[kind]
+        )
 
     def _add(
         self, kind: str, name: str, word: str, before: Mapping[str, Json], after: Mapping[str, Json]

@@ -16,6 +16,7 @@ from typing import Final
 
 from gateway.config import Settings
 from gateway.core.admin import SYSTEM, AuditAction
+from gateway.errors import Message
 from gateway.management import backup
 from gateway.runtime.database import Store
 from gateway.runtime.tasks import run_blocking
@@ -50,6 +51,7 @@ class ScheduledBackups:
     store: Store
     config: Settings
     behaviour: Callable[[], RuntimeSettings]
+    on_failure: Callable[[Message], object] = lambda words: None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     @property
@@ -71,13 +73,14 @@ class ScheduledBackups:
             self.make()
 
     def make(self) -> Kept | None:
-        """Make a backup now and delete what is too much; None when it failed, which is logged and
-        written into the audit log."""
+        """Make a backup now and delete what is too much; None when it failed, which is logged,
+        written into the audit log, and told to `on_failure`."""
         try:
             path = run_blocking(self._make)
         except backup.BackupError as error:
             log.error("the scheduled backup failed: %s", error)
             self._record(FAILED, "", {"reason": str(error)})
+            self.on_failure(Message("The scheduled backup failed: %(reason)s", reason=str(error)))
             return None
         made = _kept(path)
         self._record(MADE, made.name, {"bytes": made.bytes})

@@ -22,6 +22,7 @@ _models = partial(field, tab="general", group="Models")
 _context = partial(field, tab="general", group="Context window")
 _serving = partial(field, tab="general", group="Servers and shutdown")
 _backups = partial(field, tab="general", group="Backups")
+_alerts = partial(field, tab="general", group="Alerts")
 _reasoning = partial(field, tab="api", group="Reasoning")
 _agents = partial(field, tab="api", group="Coding agents")
 _tools = partial(field, tab="api", group="Tools and formats")
@@ -149,6 +150,22 @@ class RuntimeSettings:
         le=8_760,
     )
     backup_keep: int = _backups(14, "Max backups kept", "Older ones are deleted.", ge=1, le=1_000)
+    alert_error_percent: int = _alerts(
+        20,
+        "Failed requests for an alert",
+        "Of the requests of the last five minutes, if there were at least 20.",
+        unit="%",
+        ge=1,
+        le=99,
+    )
+    alert_disk_free_percent: int = _alerts(
+        10,
+        "Free disk space for an alert",
+        "Less than this is free of the disk with the data folder.",
+        unit="%",
+        ge=1,
+        le=90,
+    )
     # api
     reasoning_field: Literal["reasoning_content", "reasoning", "both"] = _reasoning(
         "reasoning_content",

@@ -91,6 +91,15 @@ def bound_to(session: Session, model_id: int) -> list[str]:
     return list(session.scalars(query.order_by(func.lower(ApiKeyRow.name))))
 
 
+def usable(now: datetime) -> ColumnElement[bool]:
+    """Return what holds of the keys that may be used now."""
+    return and_(
+        ApiKeyRow.enabled,
+        ApiKeyRow.revoked_at.is_(None),
+        or_(ApiKeyRow.expires_at.is_(None), ApiKeyRow.expires_at > now),
+    )
+
+
 def sums(
     session: Session, keys: Collection[Key], since: datetime, now: datetime
 ) -> dict[int, Sums]:
@@ -137,10 +146,5 @@ def _conditions(
         columns = (ApiKeyRow.name, ApiKeyRow.owner, ApiKeyRow.prefix, ApiKeyRow.last4)
         found.append(or_(*(one.icontains(text[:100], autoescape=True) for one in columns)))
     if works is not None:
-        usable = and_(
-            ApiKeyRow.enabled,
-            ApiKeyRow.revoked_at.is_(None),
-            or_(ApiKeyRow.expires_at.is_(None), ApiKeyRow.expires_at > now),
-        )
-        found.append(usable if works else not_(usable))
+        found.append(usable(now) if works else not_(usable(now)))
     return found

@@ -27,12 +27,15 @@ def collected() -> Catalog:
     """Return every text of the console, without translations."""
     from gateway.schemas import convert
     from gateway.schemas.account import AccountFields, TokenFields
+    from gateway.schemas.alert import AlertTarget
     from gateway.schemas.key import Key
     from gateway.schemas.model import ModelFields
     from gateway.schemas.server import Server
     from gateway.schemas.settings import RuntimeSettings
 
-    schemas = (Key, Server, ModelFields, AccountFields, TokenFields, RuntimeSettings)
+    schemas = (
+        Key, Server, ModelFields, AccountFields, TokenFields, AlertTarget, RuntimeSettings,
+    )  # fmt: skip
     with (FOLDER / "babel.cfg").open() as mapping:
         methods, options = parse_mapping_cfg(mapping)  # type: ignore[no-untyped-call]  # Babel's own
     found = Catalog(project="Ollama2OpenAI", fuzzy=False)

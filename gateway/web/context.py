@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from gateway.accounting.metrics import Metrics
     from gateway.accounting.tracing import Traces
     from gateway.accounting.usage_writer import UsageWriter
+    from gateway.alerts.alerts import Alerts
     from gateway.calls.active_call import CallParts
     from gateway.calls.registry import ActiveCalls
     from gateway.calls.stored_responses import Responses
     from gateway.config import Settings
     from gateway.limits.limiter import Limiter
     from gateway.management.admins import Admins
+    from gateway.management.alert_targets import AlertTargets
     from gateway.management.keyring import Keyring
     from gateway.management.keys import Keys
     from gateway.management.model_jobs import ModelJobs
@@ -80,6 +82,8 @@ class Services:
     provider: Provider | None
     provider_logins: ProviderLogins
     backups: ScheduledBackups
+    alerts: Alerts
+    alert_targets: AlertTargets
     draining: threading.Event
     jobs: tuple[Job, ...]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import flask_babel
 
 from gateway.errors import Message
+from gateway.web.language import catalogue
 
 
 def _(message: str, **values: object) -> str:
@@ -31,6 +32,18 @@ def translated(sentence: str) -> str:
         for name, value in sentence.values.items()
     }
     return _(sentence.template, **values)
+
+
+def in_language(code: str, sentence: str) -> str:
+    """Return a sentence of a service in the language with this code, outside a request."""
+    if not isinstance(sentence, Message):
+        return str(catalogue(code).gettext(sentence)) if sentence else ""
+    values = {
+        name: in_language(code, value) if isinstance(value, Message) else value
+        for name, value in sentence.values.items()
+    }
+    found = str(catalogue(code).gettext(sentence.template))
+    return found % values if values else found
 
 
 def ngettext(one: str, many: str, num: int, **values: object) -> str:

@@ -13,6 +13,7 @@ from gateway.accounting.metrics import Metrics
 from gateway.config import VARIABLES
 from gateway.core.options import KEYS
 from gateway.policy.clients.kit import KIT
+from gateway.schemas.alert import RULES
 from gateway.schemas.settings import RuntimeSettings
 from gateway.store.tables import Base
 from tests.docs import write
@@ -99,7 +100,13 @@ def test_every_client_of_the_kit_is_in_the_guide() -> None:
 
 
 def test_settings_in_the_documentation_exist() -> None:
-    known = {*RuntimeSettings.__dataclass_fields__, *KEYS, *VARIABLES, *Base.metadata.tables}
+    known = {
+        *RuntimeSettings.__dataclass_fields__,
+        *KEYS,
+        *VARIABLES,
+        *Base.metadata.tables,
+        *RULES,
+    }
     looks_like_one = re.compile(
         r"`((?:allow|max|queue|sse|usage|body|default|stream|idle|connect|anthropic|strip"
         r"|responses|enable|drain|prefix|server)_[a-z_]+)`"

@@ -13,6 +13,7 @@ from gateway.core.admin import AuditEntry
 from gateway.core.chat import Json
 from gateway.schemas import convert
 from gateway.schemas.account import AccountChange, AccountFields
+from gateway.schemas.alert import AlertTarget
 from gateway.schemas.key import Key
 from gateway.schemas.model import ModelFields
 from gateway.schemas.server import Server
@@ -23,6 +24,7 @@ from gateway.web.words import _, _l
 LONGEST: Final = 200
 _SCHEMAS: Final[Mapping[str, tuple[type, ...]]] = {
     "admin": (AccountFields, AccountChange),
+    "alert": (AlertTarget,),
     "key": (Key,),
     "model": (ModelFields,),
     "server": (Server,),
@@ -42,6 +44,8 @@ _TITLES: Final = {
     "server_id": _l("Server"),
     "revoked_at": _l("Revoked"),
     "has_auth_header": _l("Authorization header"),
+    "has_token": _l("Token or password"),
+    "has_url": _l("Address"),
     "must_change_password": _l("Must choose a password"),
 }
 

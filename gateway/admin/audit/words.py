@@ -23,6 +23,18 @@ ACTIONS: Final[Mapping[str, Action]] = {
     "admin.delete": Action(_l("Account deleted"), _l("%(user)s deleted the account “%(name)s”")),
     "admin.seed": Action(_l("First account"), _l("%(user)s made the first account, “%(name)s”")),
     "admin.update": Action(_l("Account changed"), _l("%(user)s changed the account “%(name)s”")),
+    "alert.create": Action(
+        _l("Alert target added"), _l("%(user)s added the alert target “%(name)s”")
+    ),
+    "alert.delete": Action(
+        _l("Alert target deleted"), _l("%(user)s deleted the alert target “%(name)s”")
+    ),
+    "alert.import": Action(
+        _l("Alert target imported"), _l("%(user)s imported the alert target “%(name)s”")
+    ),
+    "alert.update": Action(
+        _l("Alert target changed"), _l("%(user)s changed the alert target “%(name)s”")
+    ),
     "backup.download": Action(_l("Backup downloaded"), _l("%(user)s downloaded a full backup")),
     "backup.failed": Action(_l("Backup failed"), _l("%(user)s could not make a backup")),
     "backup.made": Action(_l("Backup made"), _l("%(user)s made the backup %(name)s")),
@@ -97,6 +109,7 @@ ACTIONS: Final[Mapping[str, Action]] = {
 KINDS: Final[Mapping[str, str]] = {
     "admin": _l("Account"),
     "admin_token": _l("Admin API token"),
+    "alert": _l("Alert target"),
     "backup": _l("Backup"),
     "call": _l("Request"),
     "key": _l("Key"),

@@ -195,6 +195,11 @@ CHOICES: Mapping[str, str] = {
     "error": _l("Refuse the request"),
     "grow": _l("Grow the window"),
     "allow": _l("Let Ollama cut the prompt"),
+    "webhook": _l("Webhook (JSON)"),
+    "slack": _l("Slack, Mattermost, Rocket.Chat, Discord"),
+    "email": _l("E-mail"),
+    "en": "English",
+    "zh": "简体中文",
 }
 _MARKS: Mapping[str, Mapping[str, object]] = {
     "name": {"autocomplete": "off"},
@@ -206,6 +211,7 @@ _MARKS: Mapping[str, Mapping[str, object]] = {
     "url": {"placeholder": "http://localhost:11434", "inputmode": "url", "spellcheck": "false"},
     "tls_ca_file": {"autocomplete": "off", "spellcheck": "false"},
     "auth_header": {"autocomplete": "off"},
+    "token": {"autocomplete": "off"},
     "display_name": {"autocomplete": "off", "spellcheck": "false"},
     "tags": {"rows": 1},
     "notes": {"rows": 2},
@@ -239,6 +245,6 @@ def schema_field(schema: type, name: str, **marks: object) -> Field:
     if base is not str:
         code = {"rows": 4, "class": "code", "spellcheck": "false", "placeholder": "{}"}
         return JsonField(**words, render_kw={**code, **marks})
-    if name == "auth_header":
+    if name in {"auth_header", "token"}:
         return PasswordField(**words, render_kw=marks)
     return (TextAreaField if name == "notes" else StringField)(**words, render_kw=marks)

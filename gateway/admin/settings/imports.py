@@ -27,6 +27,7 @@ from gateway.errors import InvalidRequest
 from gateway.management.config_transfer import Change, ConfigTransfer, read_document
 from gateway.management.legacy_import import FILES, Imported, NodeImport
 from gateway.schemas import convert
+from gateway.schemas.alert import AlertTarget
 from gateway.schemas.key import Key
 from gateway.schemas.model import ModelFields
 from gateway.schemas.server import Server
@@ -43,6 +44,7 @@ _SCHEMAS: dict[str, type] = {
     "server": Server,
     "model": ModelFields,
     "key": Key,
+    "alert": AlertTarget,
 }
 
 

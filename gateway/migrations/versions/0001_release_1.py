@@ -56,6 +56,7 @@ def upgrade() -> None:
     _access()
     _work()
     _usage()
+    _alerts()
     connection = op.get_bind()
     for statement in _APPEND_ONLY[connection.dialect.name]:
         connection.exec_driver_sql(statement)
@@ -421,6 +422,51 @@ def _usage() -> None:
         *_integer("object_id", primary_key=True),
         *_text("name", length=256),
     )
+
+
+def _alerts() -> None:
+    op.create_table(
+        "alert_target",
+        _row_id(),
+        *_text("name", length=120, unique=True),
+        *_text("kind", length=16),
+        *_text("url", "token"),
+        *_text("username", "sender", length=256),
+        *_json("recipients", "rules"),
+        *_text("language", length=8),
+        *_integer("quiet_s"),
+        *_flag("enabled"),
+        *_at("created_at"),
+        sqlite_autoincrement=True,
+    )
+    op.create_table(
+        "alert_cause",
+        *_text("rule", length=16, primary_key=True),
+        *_text("subject", length=160, primary_key=True),
+        *_flag("is_on"),
+        *_at("changed_at"),
+    )
+    op.create_table(
+        "alert_pending",
+        _refers("target_id", "alert_target.id", primary_key=True),
+        *_text("rule", length=16, primary_key=True),
+        *_text("subject", length=160, primary_key=True),
+        *_integer("count"),
+        *_text("words"),
+        *_at("next_at"),
+    )
+    op.create_table(
+        "alert_log",
+        _row_id(),
+        *_at("at"),
+        *_text("rule", length=16),
+        *_text("target", length=120),
+        *_text("words"),
+        *_integer("count"),
+        *_flag("is_sent"),
+        *_text("outcome"),
+    )
+    _index("alert_log", "at", "id")
 
 
 def _sums() -> list[sa.Column[Any]]:

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from gateway.store.database.engine import insert_for
 from gateway.store.tables import ChangeVersionRow
 
-Topic: TypeAlias = Literal["keys", "models", "servers", "settings", "admins", "commands"]
+Topic: TypeAlias = Literal["keys", "models", "servers", "settings", "admins", "commands", "alerts"]
 
 
 def bump(session: Session, topic: Topic) -> None:

@@ -1,4 +1,4 @@
-"""Every table of the gateway, by noun: access, catalog, keys, usage, work.
+"""Every table of the gateway, by noun: access, alerts, catalog, keys, usage, work.
 
 Import from here. Importing this module registers all tables on `Base.metadata`.
 """
@@ -12,6 +12,10 @@ from gateway.store.tables.access import AuditRow as AuditRow
 from gateway.store.tables.access import LoginFailureRow as LoginFailureRow
 from gateway.store.tables.access import RecoveryCodeRow as RecoveryCodeRow
 from gateway.store.tables.access import SpentSecretRow as SpentSecretRow
+from gateway.store.tables.alerts import AlertCauseRow as AlertCauseRow
+from gateway.store.tables.alerts import AlertLogRow as AlertLogRow
+from gateway.store.tables.alerts import AlertPendingRow as AlertPendingRow
+from gateway.store.tables.alerts import AlertTargetRow as AlertTargetRow
 from gateway.store.tables.base import Base as Base
 from gateway.store.tables.base import UtcMicros as UtcMicros
 from gateway.store.tables.base import from_us as from_us

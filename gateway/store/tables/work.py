@@ -21,7 +21,7 @@ class SettingRow(Base):
 
 
 class ChangeVersionRow(Base):
-    """How often a topic (keys, models, servers, settings, admins, commands) was changed.
+    """How often a topic (keys, models, servers, settings, admins, commands, alerts) was changed.
 
     Raised in the transaction of the change: whoever sees a new number sees the change.
     """
