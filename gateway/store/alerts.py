@@ -17,9 +17,10 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import ColumnElement, String, and_, case, cast, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
+from gateway.core.periods import period_start
 from gateway.core.usage import CANCELLED
 from gateway.schemas.alert import AlertTarget
-from gateway.schemas.key import Key
+from gateway.schemas.key import Budget, Key
 from gateway.store import key_queries
 from gateway.store.database.engine import insert_for
 from gateway.store.mapping import changed, values
@@ -28,6 +29,7 @@ from gateway.store.tables import (
     AlertLogRow,
     AlertPendingRow,
     ApiKeyRow,
+    KeyCounterRow,
     RequestLogRow,
 )
 
@@ -187,12 +189,37 @@ def error_share(session: Session, since: datetime) -> tuple[int, int]:
 
 
 def budgets(session: Session, now: datetime) -> list[tuple[Key, Mapping[tuple[str, str], int]]]:
-    """Return the keys that work and have budgets, each with what it used of them."""
-    has_some = cast(ApiKeyRow.budgets, String) != "[]"
-    query = select(ApiKeyRow).where(has_some, key_queries.usable(now))
-    keys = values(session, query, Key)
-    spent = key_queries.spent(session, keys, now)
-    return [(key, spent[key.id]) for key in keys]
+    """Return the keys that work and have budgets, with their names and budgets only, each with what
+    it used of them in the present periods, by metric and period."""
+    row = ApiKeyRow
+    has_some = (cast(row.budgets, String) != "[]", key_queries.usable(now))
+    columns = (row.id, row.name, row.budgets, row.zone, row.lineage_id)
+    keys = [
+        Key(one.id, one.name, lineage_id=one.lineage_id, zone=one.zone,
+            budgets=tuple(Budget(**budget) for budget in one.budgets))
+        for one in session.execute(select(*columns).where(*has_some))
+    ]  # fmt: skip
+    starts = {
+        (zone, period): period_start(period, now, zone)
+        for zone, period in {(key.zone, one.period) for key in keys for one in key.budgets}
+    }
+    counter = KeyCounterRow
+    query = select(counter.key_id, counter.metric, counter.period, counter.start, counter.used)
+    owners = select(func.coalesce(row.lineage_id, row.id)).where(*has_some)
+    query = query.where(counter.key_id.in_(owners), counter.start.in_(set(starts.values())))
+    used = {tuple(one[:4]): one.used for one in session.execute(query)} if keys else {}
+    return [
+        (
+            key,
+            {
+                (one.metric, one.period): used.get(
+                    (key.counter_id, one.metric, one.period, starts[key.zone, one.period]), 0
+                )
+                for one in key.budgets
+            },
+        )
+        for key in keys
+    ]
 
 
 def expiring(session: Session, now: datetime, until: datetime) -> list[Key]:

@@ -23,6 +23,7 @@ from gateway.errors import Message
 from gateway.management.alert_targets import AlertTargets
 from gateway.management.keys import Keys
 from gateway.runtime.database import Store
+from gateway.runtime.tasks import spawn
 from gateway.runtime.versions import ChangeVersions
 from gateway.schemas.alert import RULES, AlertTarget
 from gateway.schemas.server import Server, ServerStatus, ServerView
@@ -304,6 +305,28 @@ def test_a_removed_target_gets_nothing_and_its_log_stays(site: Site) -> None:
     later = site.look(worker, 7_200)
 
     assert (later, len(site.store.read(stored.page))) == ([], 1)
+
+
+def test_of_workers_that_look_at_once_one_tells(site: Site) -> None:
+    site.target(rules=["disk"])
+    pool = [site.worker() for _ in range(8)]
+    at = site.clock.now()
+
+    def turn(worker: Alerts) -> tuple[bool, int]:
+        targets = worker.targets()
+        is_new = worker.store.write(stored.turn, "disk", "here", is_on=True, at=at)
+        if is_new:
+            told = [stored.Told(targets[0], "disk", "here", "It is full.")]
+            worker.store.write(stored.add, told)
+        by_id = {one.id: one for one in targets}
+        return is_new, len(worker.store.write(stored.take_due, by_id, at))
+
+    tasks = [spawn(turn, worker) for worker in pool]
+    assert all(task.wait(30) for task in tasks)
+    results = [task.result() for task in tasks]
+
+    assert sum(is_new for is_new, _ in results) == 1
+    assert sum(count for _, count in results) <= 1
 
 
 def test_without_a_target_nothing_is_asked(site: Site) -> None:
