@@ -22,8 +22,8 @@ PLACES = re.compile(r"%\((\w+)\)[sd]")
 UNTRANSLATED = frozenset(
     re.split(
         " ",
-        "Ollama2OpenAI Bootstrap Icons uPlot marked MIT CSV JSON YAML curl Python JavaScript Prometheus"
-        " tok/s GPU ollama.com/library LOG_LEVEL LOG_FORMAT Claude Code openapi.json",
+        "Ollama2OpenAI Bootstrap Icons uPlot marked MIT CSV JSON YAML curl Python JavaScript"
+        " Prometheus tok/s GPU ollama.com/library LOG_LEVEL LOG_FORMAT Claude Code openapi.json",
     )
 )
 
