@@ -133,7 +133,7 @@ def test_a_model_is_pulled_without_leaving_the_steps(
     assert "llama3.2 · 2 GB" in before
     assert begun.headers["Location"] == "/admin/welcome?step=models"
     assert job.job.model.startswith("llama3.2")
-    assert "data-pulls=" in during
+    assert 'data-live="jobs"' in during
     assert f"/admin/models/pulls/{job.job.id}/cancel" not in during
 
 
