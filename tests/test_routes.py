@@ -21,6 +21,7 @@ OPEN = {
     "api.readyz": "says whether it can serve",
     "api.openapi_document": "the public contract",
     "auth.login": "where one signs in",
+    "reference.chapter": "the public contract, as pages",
     "static": "style sheets and scripts",
     "bootstrap.static": "style sheets and scripts",
 }

@@ -27,13 +27,18 @@ from gateway.store.tables import Base
 
 NAME = "gateway-%Y%m%d-%H%M%S.db"
 """What a backup is called, by the time in UTC when it was made."""
-_ACTING = "SELECT type, name FROM sqlite_master WHERE type IN ('trigger', 'view') AND sql IS NOT ?"
-_OUR_TRIGGER = (
+_ACTING = (
+    "SELECT type, name FROM sqlite_master "
+    "WHERE type IN ('trigger', 'view') AND coalesce(sql, '') NOT IN (?, ?)"
+)
+_OUR_TRIGGERS = (
+    "CREATE TRIGGER audit_is_append_only BEFORE UPDATE ON audit "
+    "BEGIN SELECT RAISE(ABORT, 'audit rows cannot be changed'); END",
     "CREATE TRIGGER audit_is_append_only BEFORE UPDATE ON audit "
     "WHEN OLD.action NOT IN ('login.failed', 'login.code_failed', 'login.provider_failed') "
-    "BEGIN SELECT RAISE(ABORT, 'audit rows cannot be changed'); END"
+    "BEGIN SELECT RAISE(ABORT, 'audit rows cannot be changed'); END",
 )
-"""As migration 0001 makes it."""
+"""As the migrations 0001 and 0002 make it."""
 _RECENT = timedelta(seconds=15)
 
 
@@ -172,7 +177,7 @@ def _refuse_acting(source: Path) -> None:
     """Raise BackupError for triggers of others, and for views in the place of our tables."""
     tables = {*Base.metadata.tables, "alembic_version"}
     with suppress(sqlite3.Error), closing(_opened(source)) as connection:
-        for kind, name in connection.execute(_ACTING, (_OUR_TRIGGER,)).fetchall():
+        for kind, name in connection.execute(_ACTING, _OUR_TRIGGERS).fetchall():
             if kind == "trigger" or name.lower() in tables:
                 raise BackupError(f"{source} is not a backup of the gateway: it has a {kind} more")
 

@@ -100,7 +100,14 @@ PAYLOADS = (
 _ADDRESSES = frozenset(
     {"href", "src", "action", "formaction", "data", "xlink:href", "poster", "srcdoc"}
 )
-_TAME = ("/", "#", "?", "https://ollama.com/", "otpauth://totp/")
+_TAME = (
+    "/",
+    "#",
+    "?",
+    "https://ollama.com/",
+    "https://github.com/MotorBottle/Ollama2OpenAI",
+    "otpauth://totp/",
+)
 _NEVER = frozenset({"iframe", "object", "embed", "base", "math", "marquee", "style", "template"})
 
 

@@ -115,7 +115,7 @@ def half_loaded(parts: Services) -> Iterator[FakeOllama]:
 @pytest.mark.parametrize("path", ["/admin/", "/admin/servers"])
 def test_memory_is_drawn_against_what_the_gpu_has(admin: Visitor, path: str) -> None:
     page = admin.get(path).text
-    bar = re.search(r'<svg class="bar".*?</svg>', page, re.DOTALL)
+    bar = re.search(r'<svg\s+class="bar".*?</svg>', page, re.DOTALL)
     assert bar is not None
     pieces = re.findall(
         r'(?:class="(\w+)"|fill="url\(#([\w-]+)\)")\s+x="(\d+)"\s+width="(\d+)"', bar[0]

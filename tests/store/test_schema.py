@@ -91,14 +91,14 @@ def test_an_old_database_is_copied_before_it_is_migrated(
     assert not list(tmp_path.glob("*before*"))
     migrations = tmp_path / "migrations"
     shutil.copytree(schema.MIGRATIONS, migrations)
-    (migrations / "versions" / "0002_next.py").write_text(
-        "from alembic import op\nrevision, down_revision = 'next', 'release_1'\n"
+    (migrations / "versions" / "0003_next.py").write_text(
+        "from alembic import op\nrevision, down_revision = 'next', 'alerts'\n"
         "def upgrade(): op.execute('CREATE TABLE more (id INTEGER)')\n"
     )
     monkeypatch.setattr(schema, "MIGRATIONS", migrations)
     monkeypatch.setattr(schema, "HEAD", "next")
     schema.upgrade(f"sqlite:///{path}")
-    copy = tmp_path / "gateway.db.before-release_1"
+    copy = tmp_path / "gateway.db.before-alerts"
     tables = []
     for file in (path, copy):
         with closing(sqlite3.connect(file)) as database:
@@ -219,3 +219,37 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(schema.SchemaError, match="cannot be opened"):
         schema.upgrade(f"sqlite:///{tmp_path / 'file' / 'gateway.db'}")
+
+
+def test_a_database_of_the_first_release_is_brought_up_to_date(
+    empty_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrations = tmp_path / "migrations"
+    later = shutil.ignore_patterns("000[2-9]*")
+    shutil.copytree(schema.MIGRATIONS, migrations, ignore=later)
+    monkeypatch.setattr(schema, "MIGRATIONS", migrations)
+    monkeypatch.setattr(schema, "HEAD", "release_1")
+    schema.upgrade(empty_url)
+    monkeypatch.undo()
+    now = {"created_at": 1, "epoch": 1, "totp_last_step": 0}
+    database = Database.open(empty_url)
+    with database.engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO account (id, username, role, totp_secret, last_login_ip,"
+                " password_hash, must_change_password, enabled, totp_enabled, totp_last_step, epoch, preferences,"
+                " created_at) VALUES (1, 'mara', 'owner', '', '', 'x', false, true, false,"
+                " :totp_last_step, :epoch, '{}', :created_at)"
+            ),
+            now,
+        )
+    database.close()
+
+    schema.upgrade(empty_url)
+
+    database = Database.open(empty_url)
+    with database.read() as session:
+        kept = session.execute(text("SELECT username, failed_logins, issuer FROM account")).one()
+    database.close()
+    assert tuple(kept) == ("mara", 0, None)
+    assert schema.check(empty_url) == schema.HEAD

@@ -14,17 +14,16 @@ down_revision = None
 
 _JSON = sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True), "postgresql")
 _ROW_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-_IS_NOT_COUNTED = "OLD.action NOT IN ('login.failed', 'login.code_failed', 'login.provider_failed')"
 _APPEND_ONLY = {
     "sqlite": (
         "CREATE TRIGGER audit_is_append_only BEFORE UPDATE ON audit "
-        f"WHEN {_IS_NOT_COUNTED} BEGIN SELECT RAISE(ABORT, 'audit rows cannot be changed'); END",
+        "BEGIN SELECT RAISE(ABORT, 'audit rows cannot be changed'); END",
     ),
     "postgresql": (
         "CREATE FUNCTION audit_is_append_only() RETURNS trigger LANGUAGE plpgsql AS "
         "$$ BEGIN RAISE EXCEPTION 'audit rows cannot be changed'; END $$",
         "CREATE TRIGGER audit_is_append_only BEFORE UPDATE ON audit "
-        f"FOR EACH ROW WHEN ({_IS_NOT_COUNTED}) EXECUTE FUNCTION audit_is_append_only()",
+        "FOR EACH ROW EXECUTE FUNCTION audit_is_append_only()",
     ),
 }
 _MERGE_HISTOGRAMS = """
@@ -56,7 +55,6 @@ def upgrade() -> None:
     _access()
     _work()
     _usage()
-    _alerts()
     connection = op.get_bind()
     for statement in _APPEND_ONLY[connection.dialect.name]:
         connection.exec_driver_sql(statement)
@@ -101,7 +99,7 @@ def _catalog() -> None:
         _row_id(),
         *_text("name", length=128, unique=True),
         *_text("url", length=512, unique=True),
-        *_integer("weight", "slots", "vram_gb", "vram_seen_bytes"),
+        *_integer("weight", "slots"),
         *_flag("enabled", "draining", "tls_verify"),
         *_text("auth_header", "refresh_error"),
         *_text("tls_ca_file", length=512),
@@ -169,7 +167,6 @@ def _keys() -> None:
         *_text("prefix", "zone", length=64),
         *_text("last4", length=4),
         *_flag("enabled", "legacy"),
-        *_flag("anonymous", index=True),
         *_at("created_at"),
         *_at("expires_at", "revoked_at", "last_used_at", nullable=True),
         _refers("rotated_from", "api_key.id", "SET NULL", nullable=True, index=True),
@@ -214,18 +211,10 @@ def _access() -> None:
         *_text("role", "totp_secret", "last_login_ip", length=64),
         *_text("password_hash"),
         *_flag("must_change_password", "enabled", "totp_enabled"),
-        *_integer("totp_last_step", "epoch", "failed_logins"),
+        *_integer("totp_last_step", "epoch"),
         *_json("preferences"),
         *_at("created_at"),
         *_at("password_changed_at", "last_login_at", nullable=True),
-        *_text("issuer", length=512, nullable=True),
-        *_text("subject", length=255, nullable=True),
-        sa.UniqueConstraint("issuer", "subject"),
-    )
-    op.create_table(
-        "recovery_code",
-        _refers("account_id", "account.id", primary_key=True),
-        *_digest(primary_key=True),
     )
     op.create_table(
         "account_session",
@@ -299,7 +288,7 @@ def _work() -> None:
         *_text("model", "actor_name", length=256),
         *_text("state", length=64, index=True),
         *_text("status", "error"),
-        *_integer("completed_bytes", "total_bytes", "max_bytes"),
+        *_integer("completed_bytes", "total_bytes"),
         *_json("layers"),
         *_flag("cancel_requested"),
         *_at("created_at"),
@@ -374,7 +363,7 @@ def _usage() -> None:
         "request_log_body",
         _refers("request_log_id", "request_log.id", primary_key=True, autoincrement=False),
         *_at("created_at", index=True),
-        *_text("request_body", "upstream_body", "thinking_body", "response_body", nullable=True),
+        *_text("request_body", "upstream_body", "response_body", nullable=True),
     )
     for name in ("usage_hour", "usage_day"):
         op.create_table(
@@ -422,51 +411,6 @@ def _usage() -> None:
         *_integer("object_id", primary_key=True),
         *_text("name", length=256),
     )
-
-
-def _alerts() -> None:
-    op.create_table(
-        "alert_target",
-        _row_id(),
-        *_text("name", length=120, unique=True),
-        *_text("kind", length=16),
-        *_text("url", "token"),
-        *_text("username", "sender", length=256),
-        *_json("recipients", "rules"),
-        *_text("language", length=8),
-        *_integer("quiet_s"),
-        *_flag("enabled"),
-        *_at("created_at"),
-        sqlite_autoincrement=True,
-    )
-    op.create_table(
-        "alert_cause",
-        *_text("rule", length=16, primary_key=True),
-        *_text("subject", length=160, primary_key=True),
-        *_flag("is_on"),
-        *_at("changed_at"),
-    )
-    op.create_table(
-        "alert_pending",
-        _refers("target_id", "alert_target.id", primary_key=True),
-        *_text("rule", length=16, primary_key=True),
-        *_text("subject", length=160, primary_key=True),
-        *_integer("count"),
-        *_text("words"),
-        *_at("next_at"),
-    )
-    op.create_table(
-        "alert_log",
-        _row_id(),
-        *_at("at"),
-        *_text("rule", length=16),
-        *_text("target", length=120),
-        *_text("words"),
-        *_integer("count"),
-        *_flag("is_sent"),
-        *_text("outcome"),
-    )
-    _index("alert_log", "at", "id")
 
 
 def _sums() -> list[sa.Column[Any]]:

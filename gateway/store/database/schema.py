@@ -26,7 +26,7 @@ from gateway.store.database.engine import create_private, make_engine
 from gateway.store.tables import Base
 
 MIGRATIONS = Path(__file__).resolve().parent.parent.parent / "migrations"
-HEAD = "release_1"
+HEAD = "alerts"
 """The revision this version works with: the newest of `migrations/versions`."""
 LOCK_WAIT_S = 30.0
 _ADVISORY_LOCK = 0x6F326F61

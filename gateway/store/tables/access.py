@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, String, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from gateway.store.tables.base import Base, JsonColumn, Name, PrimaryKey, ShortText
@@ -21,7 +21,7 @@ class AccountRow(Base):
     """
 
     __tablename__ = "account"
-    __table_args__ = (UniqueConstraint("issuer", "subject"),)
+    __table_args__ = (Index("ix_account_issuer_subject", "issuer", "subject", unique=True),)
 
     id: Mapped[PrimaryKey]
     username: Mapped[str] = mapped_column(String(64), unique=True)
