@@ -34,7 +34,16 @@ CASES: dict[str, tuple[object, ...]] = {
     "worker on SQLite": (
         _WORKER,
         "sqlalchemy.dialects.sqlite",
-        ("sqlalchemy.dialects.postgresql", "psycopg", "alembic", "redis", "limits", "yaml"),
+        (
+            "sqlalchemy.dialects.postgresql",
+            "psycopg",
+            "alembic",
+            "redis",
+            "limits",
+            "yaml",
+            "authlib",
+            "cryptography",
+        ),
     ),
 }
 
