@@ -91,7 +91,6 @@ from gateway.admin import (  # noqa: E402, F401  # the views register on the blu
     status,
     two_factor,
 )
-from gateway.admin.alerts import views as alert_pages  # noqa: E402, F401
 from gateway.admin.audit import views as audit_page  # noqa: E402, F401
 from gateway.admin.keys import views as key_pages  # noqa: E402, F401
 from gateway.admin.live import stream  # noqa: E402, F401
@@ -101,6 +100,6 @@ from gateway.admin.models import list as model_pages  # noqa: E402, F401
 from gateway.admin.models import memory as model_memory_page  # noqa: E402, F401
 from gateway.admin.playground import embed, run  # noqa: E402, F401
 from gateway.admin.playground import views as playground_page  # noqa: E402, F401
-from gateway.admin.settings import backup, imports  # noqa: E402, F401
+from gateway.admin.settings import alerts, backup, imports  # noqa: E402, F401
 from gateway.admin.settings import views as settings_pages  # noqa: E402, F401
 from gateway.admin.usage import explorer, labels, request_detail, requests  # noqa: E402, F401
