@@ -92,6 +92,7 @@ from gateway.admin import (  # noqa: E402, F401  # the views register on the blu
     two_factor,
 )
 from gateway.admin.audit import views as audit_page  # noqa: E402, F401
+from gateway.admin.connect import views as connect_page  # noqa: E402, F401
 from gateway.admin.keys import views as key_pages  # noqa: E402, F401
 from gateway.admin.live import stream  # noqa: E402, F401
 from gateway.admin.models import context as context_page  # noqa: E402, F401

@@ -52,6 +52,7 @@ _PAGES = (
     Page(_l("Context and loads"), "admin.context", "memory"),
     Page(_l("Keys"), "admin.keys", "key"),
     Page(_l("New key"), "admin.key_new", "plus-lg", changes=True),
+    Page(_l("Connect an app"), "admin.connect", "plug"),
     Page(_l("Usage"), "admin.usage", "bar-chart-line"),
     Page(_l("Requests"), "admin.requests", "list-ul"),
     Page(_l("Servers"), "admin.servers", "hdd-stack"),

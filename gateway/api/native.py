@@ -27,6 +27,7 @@ from gateway.management.model_jobs import GB
 from gateway.management.model_operations import valid_name
 from gateway.policy import access
 from gateway.policy.routing import Index
+from gateway.scheduling.servers import described
 from gateway.schemas.key import Key
 from gateway.store.jobs import Job
 from gateway.web.context import Services, services
@@ -129,26 +130,11 @@ def _description(model: Model, index: Index) -> Json:
     known = _descriptions.setdefault(index, {})
     asked_s, found = known.get(model.id, (0.0, None))
     if found is None or time.monotonic() - asked_s > _KEPT_FOR_S:
-        found = _described(model.name, model.server_ids)
+        found = described(services().scheduler.servers, model)
         if len(known) >= _KEPT:
             known.clear()
         known[model.id] = (time.monotonic(), found)
     return found
-
-
-def _described(name: str, server_ids: tuple[int, ...]) -> Json:
-    """Return what a server says of a model. Raises the error of the last one that was asked."""
-    error: GatewayError = Unavailable("No server that has this model can be asked now; try again.")
-    servers = services().scheduler.servers
-    for server_id in server_ids:
-        server = servers.get(server_id)
-        if server is None or not server.open:
-            continue
-        try:
-            return server.client.description(name)
-        except GatewayError as failure:
-            error = failure
-    raise error
 
 
 def _to_pull(asked: str, key: Key, parts: Services) -> str:

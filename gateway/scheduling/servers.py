@@ -10,7 +10,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from gateway.core.catalog import Loaded, Model
-from gateway.errors import InvalidRequest, Message
+from gateway.core.chat import Json
+from gateway.errors import GatewayError, InvalidRequest, Message, Unavailable
 from gateway.policy import breaker, loads
 from gateway.policy.breaker import Breaker
 from gateway.scheduling.clients import address_of
@@ -298,3 +299,18 @@ class ServerStates:
 
 def _calls(number: int) -> Message:
     return Message("1 call") if number == 1 else Message("%(count)s calls", count=number)
+
+
+def described(servers: Mapping[int, ServerState], model: Model) -> Json:
+    """Return what the first server that can be asked says of a model. Raises the error of the last
+    one that was asked, and Unavailable where none can be."""
+    error: GatewayError = Unavailable("No server that has this model can be asked now; try again.")
+    for server_id in model.server_ids:
+        server = servers.get(server_id)
+        if server is None or not server.open:
+            continue
+        try:
+            return server.client.description(model.name)
+        except GatewayError as failure:
+            error = failure
+    raise error

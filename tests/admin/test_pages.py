@@ -33,6 +33,8 @@ PAGES = (
     "/admin/keys/1/rotate",
     "/admin/keys/1/revoke",
     "/admin/keys/1/delete",
+    "/admin/connect",
+    "/admin/connect?app=claude",
     "/admin/usage",
     "/admin/usage?metric=first_token&group=model&range=30d&compare=1",
     "/admin/usage?metric=error_rate&group=key&range=365d",

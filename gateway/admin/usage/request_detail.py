@@ -6,13 +6,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from flask import render_template, url_for
+from flask import render_template
 
 from gateway.admin import bp
 from gateway.admin.keys.presenters import base_url
 from gateway.admin.models.context import LOAD_WORDS
 from gateway.admin.playground.repeat import can_repeat
 from gateway.admin.usage import commands
+from gateway.admin.usage.advice import advice
 from gateway.admin.usage.explained import parts_of, readable, upstream_of
 from gateway.admin.usage.filters import list_query, page_filter
 from gateway.core.requests import CallDetail, CallRow, Filter
@@ -22,9 +23,6 @@ from gateway.web.words import _
 
 _LEAST_MS = 0.05
 _NEAR = timedelta(days=1)
-_LIMITS = frozenset({"rate_limit_exceeded", "insufficient_quota", "concurrency_limit_exceeded"})
-_AWAY = frozenset({"upstream_unreachable", "upstream_disconnected", "no_upstream_available"})
-_SLOW = frozenset({"upstream_timeout", "upstream_busy"})
 
 
 @bp.get("/requests/<request_id>")
@@ -48,7 +46,7 @@ def request_detail(request_id: str) -> str:
         can_repeat=can_repeat(call),
         to_gateway=commands.for_gateway(call, base_url()),
         to_ollama=upstream and commands.for_ollama(call, upstream),
-        advice=advice(call.row) if call.row.failed else None,
+        advice=_advice(call.row) if call.row.failed else None,
         load_words=LOAD_WORDS.get(call.row.load_reason, call.row.load_reason),
         readable=readable,
     )
@@ -112,33 +110,7 @@ def timeline(call: CallDetail) -> list[Segment]:
     ]
 
 
-def advice(call: CallRow) -> tuple[str, str, str] | None:
-    """Return what helps against the failure of `call`, the name of the page where it can be done,
-    and its address; None where nothing sure can be said."""
-    code = call.error_code
-    if code in _LIMITS and call.key_id:
-        return (
-            _("This key reached its limit. Raise it, or let the app send fewer requests."),
-            _("Limits of %(name)s", name=call.key_name),
-            url_for("admin.key_edit", key_id=call.key_id, open="limits"),
-        )
-    if code == "model_access_denied" and call.key_id:
-        link = _("Models of %(name)s", name=call.key_name)
-        url = url_for("admin.key_edit", key_id=call.key_id)
-        return _("The key may not use this model."), link, url
-    if code == "model_not_found":
-        words = _("Pull the model, or add this name as an alias of one you have.")
-        return words, _("Models"), url_for("admin.models")
-    if code == "context_length_exceeded":
-        words = _("Give the model a larger num_ctx, or let the app send less.")
-        if call.model_id is None:
-            return words, _("Models"), url_for("admin.models")
-        place = url_for("admin.model_parameters", model_id=call.model_id)
-        return words, _("Parameters of %(name)s", name=call.model), place
-    if code in _AWAY:
-        words = _("Check that Ollama is running and reachable; a test says what is wrong.")
-        return words, _("Servers"), url_for("admin.servers")
-    if code in _SLOW:
-        words = _("Ollama was busy or slow: look at what is loaded and running.")
-        return words, _("Dashboard"), url_for("admin.dashboard")
-    return None
+def _advice(call: CallRow) -> tuple[str, str, str] | None:
+    return advice(
+        call.error_code, key=(call.key_id, call.key_name), model=(call.model_id, call.model)
+    )
