@@ -102,7 +102,7 @@ def get_usage() -> Response:
     """Return a metric by group and time, and the sums of each group; times are UTC."""
     query = read_query(answers.UsageQuery)
     if query.status == "running":
-        raise InvalidFields([("status", Message("must be of calls that ended"))])
+        raise InvalidFields([("status", Message("must be of requests that ended"))])
     asked = usage.question(
         utc_filter(query),
         datetime.now(UTC),

@@ -266,7 +266,7 @@ _OWN: Final = (
     _prompt(
         "context_steps",
         "steps",
-        Message("The only windows that calls get, in tokens, ascending, such as 8192, 32768."),
+        Message("The only windows that requests get, in tokens, ascending, such as 8192, 32768."),
         Message("the window as asked for"),
     ),
     _prompt(
@@ -278,7 +278,7 @@ _OWN: Final = (
     _limits(
         "timeout_ms",
         "milliseconds",
-        Message("Time limit of the whole call in milliseconds; 0 is none."),
+        Message("Time limit of the whole request in milliseconds; 0 is none."),
         Message("the gateway's setting"),
         0,
         86_400_000,

@@ -123,7 +123,7 @@ def _by_code(code: str, host: str, port: int) -> Trouble | None:
         case "upstream_forbidden":
             return Trouble(
                 "failed",
-                Message("The server refuses calls to the name %(host)s.", host=host),
+                Message("The server refuses requests to the name %(host)s.", host=host),
                 Message(
                     "Ollama on 127.0.0.1 answers to few names: use its IP address, or have the "
                     "proxy in front of it send 'Host: localhost'."

@@ -84,7 +84,7 @@ WAITING = {
         number(), text(), about="How long the model stays loaded: seconds, or 5m, 1h."
     ),
     "truncate": flag("false makes a prompt that is too long an error."),
-    "timeout_ms": integer("Time limit of the whole call in milliseconds; 0 is none.", 0),
+    "timeout_ms": integer("Time limit of the whole request in milliseconds; 0 is none.", 0),
     "request_timeout": integer("The same as `timeout_ms`.", 0),
 }
 """What embeddings take as well: memory, cutting, time."""

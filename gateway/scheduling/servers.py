@@ -161,17 +161,17 @@ class ServerState:
         if not server.enabled:
             return "draining", Message("It is switched off.")
         if server.draining:
-            running = _calls(self.in_flight)
+            running = _requests(self.in_flight)
             return "draining", Message(
-                "It takes no new calls; %(running)s still running.", running=running
+                "It takes no new requests; %(running)s still running.", running=running
             )
         if self.is_down:
             return "down", self.probe_error
         match self.breaker.state(now_s):
             case "open":
-                return "down", Message("Too many calls failed; it is tried again in a moment.")
+                return "down", Message("Too many requests failed; it is tried again in a moment.")
             case "half_open":
-                return "degraded", Message("It failed and is on trial with one call.")
+                return "degraded", Message("It failed and is tried with one request.")
             case "closed":
                 pass
         if self.checked_at is None:
@@ -185,7 +185,7 @@ class ServerState:
         failing = [one.name for one in deployments if one.breaker.retry_at_s is not None]
         if failing:
             return "degraded", Message(
-                "Calls of %(names)s fail here.", names=", ".join(sorted(failing))
+                "Requests for %(names)s fail here.", names=", ".join(sorted(failing))
             )
         if self.refresh_error:
             return "degraded", Message(
@@ -199,14 +199,14 @@ class ServerState:
         if queued:
             return "busy", Message(
                 "%(running)s running, %(queued)s waiting.",
-                running=_calls(self.in_flight),
+                running=_requests(self.in_flight),
                 queued=queued,
             )
         return (
             "ready",
             Message("It answers.")
             if not self.in_flight
-            else Message("%(running)s running.", running=_calls(self.in_flight)),
+            else Message("%(running)s running.", running=_requests(self.in_flight)),
         )
 
     def view(self, now_s: float, waiting: Mapping[str, int]) -> ServerView:
@@ -297,8 +297,8 @@ class ServerStates:
             return None
 
 
-def _calls(number: int) -> Message:
-    return Message("1 call") if number == 1 else Message("%(count)s calls", count=number)
+def _requests(number: int) -> Message:
+    return Message("1 request") if number == 1 else Message("%(count)s requests", count=number)
 
 
 def described(servers: Mapping[int, ServerState], model: Model) -> Json:

@@ -101,7 +101,7 @@ class Key:
     sonnet_model: str = _role("Model for sonnet", "Answers to names such as claude-sonnet-4-5.")
     haiku_model: str = _role(
         "Model for haiku",
-        "Answers to names such as claude-3-5-haiku: titles and other small calls.",
+        "Answers to names such as claude-3-5-haiku: titles and other small requests.",
     )
     small_fast_model: str = _role(
         "Model for small-fast", "Without it the model for haiku, and the other way round."

@@ -154,12 +154,15 @@ def test_what_stays_loaded_is_let_go_on_the_dashboard(
     answer = admin.post("/admin/dashboard/unpin", {"server": "1", "model": model.name})
     probe(parts)
     after = admin.get("/admin/").text
+    admin.post("/auth/preferences", {"language": "zh"})
+    in_chinese = admin.get("/admin/").text
 
     assert "stays loaded" in before
     assert "292 years" not in before
     assert answer.headers["Location"].endswith("/admin/#memory")
     assert "Stop keeping" not in after
-    assert "unloads" in after
+    assert re.search(r"unloads <time[^>]*>in \d+ minutes</time>", after)
+    assert re.search(r"<time[^>]*>\d+ 分钟后</time>卸载", in_chinese)
 
 
 def test_the_memory_of_the_gpu_is_typed_on_the_server(admin: Visitor, parts: Services) -> None:

@@ -165,7 +165,7 @@ def test_names_of_the_caller_are_few_and_short() -> None:
 REFUSED = {
     "not kept": ("chat", "", "not kept"),
     "cut": ("chat", '{"model": "m", "mess', "not kept"),
-    "embeddings": ("embeddings", {"model": "m", "input": "x"}, "Only calls that generate"),
+    "embeddings": ("embeddings", {"model": "m", "input": "x"}, "Only requests that generate"),
     "a stored response": (
         "responses",
         {"model": "m", "input": "x", "previous_response_id": "resp_1"},

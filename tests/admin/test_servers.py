@@ -201,7 +201,7 @@ def test_it_is_explained_which_server_a_call_would_get(
 
     assert "A request would go to “attic”: of 2 equally good matches" in page
     assert "A request would go to “workstation”: it is the best match." in alone
-    assert "It takes no new calls; 0 calls still running." in alone
+    assert "It takes no new requests; 0 requests still running." in alone
     assert "Loaded, a slot is free" in loaded
     assert "32,768" in loaded
 

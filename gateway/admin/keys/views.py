@@ -169,7 +169,7 @@ def key_edit(key_id: int) -> AnyResponse | str:
     if edited(
         form, edit, lambda: services().keys.update(key_id, _kept_expiry(form, found), actor())
     ):
-        words = _("The key was changed. Running calls keep the old limits.")
+        words = _("The key was changed. Running requests keep the old limits.")
         return to_page("admin.key", words, key_id=key_id)
     return _form_page(form, found)
 
@@ -192,7 +192,7 @@ def key_revoke(key_id: int) -> AnyResponse | str:
     running = sum(call.key_id == key_id for call in services().live.snapshot())
     if running:
         effects.append(
-            ngettext("%(num)d running call ends.", "%(num)d running calls end.", running)
+            ngettext("%(num)d running request ends.", "%(num)d running requests end.", running)
         )
     effects.append(_("Leaked, but still needed? Rotate it instead: same rights, new secret."))
     back = url_for("admin.key", key_id=key_id)

@@ -46,7 +46,7 @@ def need_words(model: Model, num_ctx: int = 0) -> str:
     ]
     if found.slots > 1:
         words.append(
-            ngettext("For %(num)d call at once.", "For %(num)d calls at once.", found.slots)
+            ngettext("For %(num)d request at once.", "For %(num)d requests at once.", found.slots)
         )
     return " ".join([*words, *_fit_words(found.servers)])
 

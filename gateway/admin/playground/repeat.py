@@ -69,7 +69,7 @@ def start_of(call: CallDetail, reading: Reading) -> Start:
     """Return the beginning that repeats a call. Raises InvalidRequest where it cannot be repeated:
     of another API, its request was not kept or only in part, or refers to stored responses."""
     if not _is_generating(call):
-        raise InvalidRequest(Message("Only calls that generate text can be repeated here."))
+        raise InvalidRequest(Message("Only requests that generate text can be repeated here."))
     body = whole(call.request_body)
     if body is None:
         raise InvalidRequest(
