@@ -237,9 +237,9 @@ def test_a_database_of_the_first_release_is_brought_up_to_date(
         connection.execute(
             text(
                 "INSERT INTO account (id, username, role, totp_secret, last_login_ip,"
-                " password_hash, must_change_password, enabled, totp_enabled, totp_last_step, epoch,"
-                " preferences, created_at) VALUES (1, 'mara', 'owner', '', '', 'x', false, true, false,"
-                " :totp_last_step, :epoch, '{}', :created_at)"
+                " password_hash, must_change_password, enabled, totp_enabled, totp_last_step,"
+                " epoch, preferences, created_at) VALUES (1, 'mara', 'owner', '', '', 'x', false,"
+                " true, false, :totp_last_step, :epoch, '{}', :created_at)"
             ),
             now,
         )
