@@ -20,6 +20,7 @@ OPEN = {
     "api.healthz": "says that it runs",
     "api.readyz": "says whether it can serve",
     "api.openapi_document": "the public contract",
+    "reference.chapter": "the public contract, as pages",
     "auth.login": "where one signs in",
     "reference.chapter": "the public contract, as pages",
     "static": "style sheets and scripts",
