@@ -28,6 +28,10 @@ CHROMIUM = next(
 )
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
 WAIT_MS = 15_000
+VIOLATIONS = """async () => (await axe.run({ resultTypes: ["violations"] })).violations
+  .map((one) => one.id + ": " + one.nodes.slice(0, 3).map((n) => n.html.slice(0, 160)).join(" | "))
+"""
+"""Returns what axe objects to, of any impact, a line each."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

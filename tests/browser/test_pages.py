@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Browser
 
-from tests.browser.conftest import Visit, axe, visit
+from tests.browser.conftest import VIOLATIONS, Visit, axe, visit
 from tests.support.process import Gateway
 
 pytestmark = pytest.mark.slow
@@ -49,9 +49,6 @@ LOOKS = [
 MAX_PAGE_BYTES = 60_000
 HEAVY = {"/admin/keys/1": 75_000}
 """More for a page that holds the snippets of thirty clients."""
-RUN = """async () => (await axe.run({ resultTypes: ["violations"] })).violations
-  .map((one) => one.id + ": " + one.nodes.slice(0, 3).map((n) => n.html.slice(0, 160)).join(" | "))
-"""
 CUT = """() => {
   const isCut = (one) => {
     const right = one.getBoundingClientRect().right - 1;
@@ -74,7 +71,7 @@ def faults(tab: Visit, path: str) -> list[str]:
     answer = tab.page.goto(tab.base + path)
     assert answer is not None
     tab.page.evaluate(axe())
-    found: list[str] = tab.page.evaluate(RUN) + tab.page.evaluate(CUT)
+    found: list[str] = tab.page.evaluate(VIOLATIONS) + tab.page.evaluate(CUT)
     if (size := len(answer.body())) > HEAVY.get(path, MAX_PAGE_BYTES):
         found.append(f"{size} bytes")
     width = tab.page.evaluate("document.documentElement.scrollWidth - innerWidth")

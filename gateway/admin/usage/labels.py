@@ -8,7 +8,7 @@ from gateway.admin import bp
 from gateway.core.requests import CallRow
 from gateway.web.words import _, _l
 
-_ERRORS: Mapping[str, str] = {
+ERRORS: Mapping[str, str] = {
     "concurrency_limit_exceeded": _l("concurrency limit"),
     "context_length_exceeded": _l("context too long"),
     "decisions_not_supported": _l("not supported"),
@@ -51,7 +51,7 @@ _ERRORS: Mapping[str, str] = {
 @bp.app_template_filter()
 def error_label(call: CallRow) -> str:
     """Return two or three words for the error of a call; its status where its code has none."""
-    known = _ERRORS.get(call.error_code)
+    known = ERRORS.get(call.error_code)
     return _("error %(status)s", status=call.status) if known is None else str(known)
 
 
