@@ -22,7 +22,6 @@ OPEN = {
     "api.openapi_document": "the public contract",
     "reference.chapter": "the public contract, as pages",
     "auth.login": "where one signs in",
-    "reference.chapter": "the public contract, as pages",
     "static": "style sheets and scripts",
     "bootstrap.static": "style sheets and scripts",
 }
