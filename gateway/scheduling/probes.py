@@ -8,6 +8,7 @@ the server probed at once.
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable
@@ -60,6 +61,7 @@ class Prober:
 
     def probe(self, server: ServerState) -> None:
         """Probe one server now and tell the scheduler. Never raises."""
+        server.next_probe_s = math.inf  # who asks meanwhile lowers it: this answer may be too old
         try:
             self._probe(server)
         except Exception as error:
@@ -67,7 +69,7 @@ class Prober:
         finally:
             pause_s = UNHEALTHY_S if server.probe_error else HEALTHY_S
             spread = 1 + SPREAD * (2 * self.random_number() - 1)
-            server.next_probe_s = self.clock() + pause_s * spread
+            server.next_probe_s = min(server.next_probe_s, self.clock() + pause_s * spread)
             server.probing = False
 
     def _probe(self, server: ServerState) -> None:

@@ -156,6 +156,22 @@ def test_a_server_is_not_asked_twice_at_once(site: Site, box: FakeOllama):
     site.prober.probe(first[0])
 
 
+def test_who_asks_for_a_probe_during_one_gets_another(site: Site, box: FakeOllama, monkeypatch):
+    site.add(box)
+    server = site.prober.due()[0]
+    answer = server.client.ps
+
+    def ask_meanwhile(**limits):
+        found = answer(**limits)
+        site.scheduler.probe_now(server.server.id)
+        return found
+
+    monkeypatch.setattr(server.client, "ps", ask_meanwhile)
+    site.prober.probe(server)
+
+    assert site.prober.due() == [server]
+
+
 def test_the_prober_outlives_a_fault_of_its_own(site: Site, box: FakeOllama, monkeypatch):
     site.add(box)
     server_state = next(iter(site.scheduler.servers.values()))
