@@ -27,7 +27,7 @@ from gateway.config import Settings
 from gateway.core.admin import SYSTEM
 from gateway.core.usage import Admission, Settlement
 from gateway.errors import Unauthenticated
-from gateway.management import backup
+from gateway.management.backups import copies
 from gateway.store.coordination import workers
 from gateway.store.tables import KeyCounterRow, RequestLogRow
 from gateway.store.usage import records
@@ -412,8 +412,8 @@ def test_a_damaged_backup_changes_nothing(
 def test_backups_of_postgresql_are_left_to_its_own_programs(parts: Services) -> None:
     settings = replace(parts.config, database_url="postgresql+psycopg://box/gateway")
 
-    for refused in (backup.make, backup.restore):
-        with pytest.raises(backup.BackupError, match="pg_dump"):
+    for refused in (copies.make, copies.restore):
+        with pytest.raises(copies.BackupError, match="pg_dump"):
             refused(settings, settings.data_dir)
 
 

@@ -15,9 +15,9 @@ from gateway.core.catalog import Loaded, Model, OverrideVersion
 from gateway.core.memory_estimate import Estimate
 from gateway.core.requests import CallRow
 from gateway.core.usage import Group, Sums
-from gateway.management.config_transfer import Change
 from gateway.management.model_operations import Done
 from gateway.management.servers import Tried
+from gateway.management.transfer.configuration import Change
 from gateway.policy.roles import ModelRole
 from gateway.reports import key_status, usage
 from gateway.reports.memory import ServerMemory

@@ -6,7 +6,7 @@ from flask import Response, g
 
 from gateway.admin_api import answers, bp
 from gateway.admin_api.operation import answer, body, operation, read_query
-from gateway.management.config_transfer import ConfigTransfer
+from gateway.management.transfer.configuration import ConfigTransfer
 from gateway.runtime.tasks import failures
 from gateway.schemas.settings import RuntimeSettings
 from gateway.web.context import services

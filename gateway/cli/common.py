@@ -13,7 +13,7 @@ from flask.cli import with_appcontext
 
 from gateway.core.admin import CLI
 from gateway.errors import GatewayError
-from gateway.management.backup import BackupError
+from gateway.management.backups.copies import BackupError
 from gateway.runtime.database import StoreUnavailable
 from gateway.schemas import convert
 from gateway.store.database import schema

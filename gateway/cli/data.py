@@ -9,9 +9,10 @@ from pathlib import Path
 import click
 
 from gateway.cli.common import OPERATOR, command
-from gateway.management import backup as backups
-from gateway.management.config_transfer import Change, ConfigTransfer, as_yaml, read_document
-from gateway.management.legacy_import import NodeImport
+from gateway.management.backups import copies as backups
+from gateway.management.transfer.configuration import Change, ConfigTransfer
+from gateway.management.transfer.documents import as_yaml, read_document
+from gateway.management.transfer.node import NodeImport
 from gateway.store.database import schema
 from gateway.web.context import services
 

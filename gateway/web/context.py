@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from gateway.limits.limiter import Limiter
     from gateway.management.admins import Admins
     from gateway.management.alert_targets import AlertTargets
+    from gateway.management.backups.schedule import ScheduledBackups
     from gateway.management.keyring import Keyring
     from gateway.management.keys import Keys
     from gateway.management.model_jobs import ModelJobs
     from gateway.management.model_operations import Operations
     from gateway.management.models import Models
     from gateway.management.provider_logins import ProviderLogins
-    from gateway.management.scheduled_backups import ScheduledBackups
     from gateway.management.servers import Servers
     from gateway.management.settings import SettingsCache
     from gateway.openid.provider import Provider

@@ -7,8 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Browser
 
-from tests.browser.conftest import Visit, axe, visit
-from tests.browser.test_pages import RUN
+from tests.browser.conftest import VIOLATIONS, Visit, axe, visit
 from tests.support.process import Gateway
 
 CUT = """() => [...document.querySelectorAll("[data-calls] td")].filter(
@@ -94,7 +93,7 @@ def test_the_search_is_walked_by_the_keyboard(browser: Browser, busy: Gateway) -
     tab.page.keyboard.press("/")
     tab.page.wait_for_selector("#search-hit-3")
     tab.page.evaluate(axe())
-    wrong = tab.page.evaluate(RUN)
+    wrong = tab.page.evaluate(VIOLATIONS)
     tab.page.keyboard.type("sup")
     tab.page.wait_for_selector("#search-hit-0 >> text=Support bot")
     tab.page.keyboard.press("Escape")

@@ -194,11 +194,11 @@ RESPONSES = {
     "truncation": param("truncate", "disabled", False),
     "user": said("end_user", "somebody", "somebody"),
     "personality": ignored("friendly"),
-}
-RESPONSES_BESIDES = {
     "image": ignored({"size": "auto"}),
     "background_options": ignored({"expires": 1}),
-    "access_programs": ignored(["x"]),
+    "access_programs": ignored({"cyber": "trusted"}),
+}
+RESPONSES_BESIDES = {
     "client_metadata": ignored({"session_id": "x"}),
 }
 """Of the API or of Codex, but of no SDK type."""

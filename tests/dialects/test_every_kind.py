@@ -57,6 +57,7 @@ ITEMS: Mapping[str, tuple[Mapping[str, Any], Any]] = {
     ),
     "local_shell_call": ({"call_id": "c", "action": {"command": ["ls"]}}, ["assistant"]),
     "local_shell_call_output": ({"id": "c", "output": "a"}, ["tool"]),
+    "configuration_update": ({"reasoning": {"effort": "high"}}, []),
     "shell_call": ({"call_id": "c", "action": {"commands": ["ls"]}}, ["assistant"]),
     "shell_call_output": ({"call_id": "c", "output": [{"stdout": "a"}]}, ["tool"]),
     "apply_patch_call": ({"call_id": "c", "operation": {"type": "delete_file"}}, ["assistant"]),

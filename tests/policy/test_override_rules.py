@@ -182,7 +182,7 @@ def test_every_problem_comes_with_its_line() -> None:
         (11, "force.system_mode"),
         (13, "num_ctx"),
     ]
-    assert str(caught.value.problems[0]).startswith("line 3: temprature: is not known")
+    assert str(caught.value.problems[0]).startswith("line 3: temprature: unknown parameter")
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ import pytest
 
 from gateway.config import Settings
 from gateway.core.admin import SYSTEM
-from gateway.management import backup, scheduled_backups
-from gateway.management.scheduled_backups import ScheduledBackups
+from gateway.management.backups import copies, schedule
+from gateway.management.backups.schedule import ScheduledBackups
 from gateway.services import make
 from gateway.store import audit
 from gateway.store.database import schema
@@ -59,7 +59,7 @@ def test_one_worker_makes_one_a_day_and_old_ones_go(parts: Services) -> None:
         [48 * HOUR, 24 * HOUR],
         [72 * HOUR, 48 * HOUR],
     ]
-    assert actions(parts) == [scheduled_backups.MADE] * 4
+    assert actions(parts) == [schedule.MADE] * 4
 
 
 def test_a_backup_can_be_restored_and_is_private(parts: Services) -> None:
@@ -80,17 +80,17 @@ def test_a_failure_is_told_and_tried_again_after_an_hour(
     parts: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(path: Path) -> None:
-        raise backup.BackupError(f"{path} cannot be restored: disk full")
+        raise copies.BackupError(f"{path} cannot be restored: disk full")
 
     day = datetime.now(UTC)
-    monkeypatch.setattr(backup, "try_restore", full)
+    monkeypatch.setattr(copies, "try_restore", full)
     at(parts, day).look()
     at(parts, day + HOUR / 2).look()
     after_half_an_hour = actions(parts)
     at(parts, day + HOUR).look()
 
-    assert after_half_an_hour == [scheduled_backups.FAILED]
-    assert actions(parts) == [scheduled_backups.FAILED] * 2
+    assert after_half_an_hour == [schedule.FAILED]
+    assert actions(parts) == [schedule.FAILED] * 2
     assert parts.backups.kept() == []
     assert list(parts.backups.folder.iterdir()) == []
 

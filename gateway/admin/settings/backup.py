@@ -14,10 +14,11 @@ from flask_login import current_user
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.admin import bp
-from gateway.management import backup as backups
-from gateway.management.config_transfer import ConfigTransfer, as_yaml
-from gateway.management.legacy_import import FILES
-from gateway.management.scheduled_backups import FAILED
+from gateway.management.backups import copies as backups
+from gateway.management.backups.schedule import FAILED
+from gateway.management.transfer.configuration import ConfigTransfer
+from gateway.management.transfer.documents import as_yaml
+from gateway.management.transfer.node import FILES
 from gateway.runtime.tasks import run_blocking
 from gateway.store import audit
 from gateway.web.context import actor, services

@@ -24,8 +24,9 @@ from gateway.admin.forms.settings import in_words
 from gateway.admin.settings.backup import backup_page
 from gateway.core.chat import Json
 from gateway.errors import InvalidRequest
-from gateway.management.config_transfer import Change, ConfigTransfer, read_document
-from gateway.management.legacy_import import FILES, Imported, NodeImport
+from gateway.management.transfer.configuration import Change, ConfigTransfer
+from gateway.management.transfer.documents import read_document
+from gateway.management.transfer.node import FILES, Imported, NodeImport
 from gateway.schemas import convert
 from gateway.schemas.alert import AlertTarget
 from gateway.schemas.key import Key

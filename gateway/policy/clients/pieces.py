@@ -79,7 +79,7 @@ const messages = [{ role: "user", content: "Hello!" }];
 for await (const part of await ollama.chat({ model: $model, messages, stream: true })) {
   process.stdout.write(part.message.content);
 }
-=== code.ollamacli: Ollama command line | sends no key: only through a proxy that adds one
+=== code.ollamacli: Ollama command line | sends no key: it needs an anonymous key
 calls api_chat: show load stream
 export OLLAMA_HOST=$sh_base
 ollama run $sh_model

@@ -17,7 +17,7 @@ from typing import Final
 from gateway.config import Settings
 from gateway.core.admin import SYSTEM, AuditAction
 from gateway.errors import Message
-from gateway.management import backup
+from gateway.management.backups import copies
 from gateway.runtime.database import Store
 from gateway.runtime.tasks import run_blocking
 from gateway.schemas.settings import RuntimeSettings
@@ -77,7 +77,7 @@ class ScheduledBackups:
         written into the audit log, and told to `on_failure`."""
         try:
             path = run_blocking(self._make)
-        except backup.BackupError as error:
+        except copies.BackupError as error:
             log.error("the scheduled backup failed: %s", error)
             self._record(FAILED, "", {"reason": str(error)})
             self.on_failure(Message("The scheduled backup failed: %(reason)s", reason=str(error)))
@@ -105,11 +105,11 @@ class ScheduledBackups:
         try:
             self.folder.mkdir(mode=0o700, exist_ok=True)
         except OSError as exc:
-            raise backup.BackupError(f"{self.folder} cannot be made: {exc.strerror}") from exc
-        path = backup.make(self.config, self.folder / self.now().strftime(backup.NAME))
+            raise copies.BackupError(f"{self.folder} cannot be made: {exc.strerror}") from exc
+        path = copies.make(self.config, self.folder / self.now().strftime(copies.NAME))
         try:
-            backup.try_restore(path)
-        except backup.BackupError:
+            copies.try_restore(path)
+        except copies.BackupError:
             path.unlink()
             raise
         return path
@@ -123,5 +123,5 @@ class ScheduledBackups:
 
 
 def _kept(path: Path) -> Kept:
-    made_at = datetime.strptime(path.name, backup.NAME).replace(tzinfo=UTC)
+    made_at = datetime.strptime(path.name, copies.NAME).replace(tzinfo=UTC)
     return Kept(path.name, made_at, path.stat().st_size)

@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import select
@@ -44,7 +43,6 @@ from gateway.store.mapping import plain, value_of
 from gateway.store.tables import ApiKeyRow
 
 PRODUCT = "ollama2openai"
-_MOST_BYTES = 64 << 20
 _SECTIONS = ("settings", "servers", "models", "keys", "alerts")
 _HEAD = frozenset({"product", "version", "exported_at"})
 _SECRETS = frozenset({"has_auth_header", "has_url", "has_token"})
@@ -147,27 +145,6 @@ class ConfigTransfer:
         """Import a document, or `only` some places of it (`keys[0]`, `settings.max_images`), all of
         it or nothing. Raises InvalidRequest as `plan` does."""
         return self.store.write(lambda s: _Import(s, self.now(), actor, only).run(document))
-
-
-def as_yaml(document: Mapping[str, Json]) -> str:
-    """Return a document as YAML, its sections in their order."""
-    import yaml  # 1 MB, seldom used
-
-    return str(yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
-
-
-def read_document(path: Path) -> Json:
-    """Return what a file of YAML or JSON says. Raises InvalidRequest."""
-    import yaml
-
-    if path.stat().st_size > _MOST_BYTES:
-        raise InvalidRequest(f"A document has at most {_MOST_BYTES >> 20} MB.")
-    try:
-        return yaml.safe_load(path.read_text("utf-8"))
-    except (yaml.YAMLError, OSError, ValueError, RecursionError) as exc:
-        mark = getattr(exc, "problem_mark", None)
-        place = "" if mark is None else f"Line {mark.line + 1}: "
-        raise InvalidRequest(f"{place}This is neither YAML nor JSON.") from exc
 
 
 def _document(session: Session, digests: bool, now: datetime) -> dict[str, Json]:

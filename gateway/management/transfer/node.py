@@ -30,7 +30,7 @@ from gateway.core.periods import parse_instant
 from gateway.core.secrets import digest, shown_end, shown_prefix
 from gateway.core.usage import Admission, Settlement
 from gateway.errors import InvalidRequest
-from gateway.management.config_transfer import Change, ConfigTransfer
+from gateway.management.transfer.configuration import Change, ConfigTransfer
 from gateway.ollama import server_url
 from gateway.policy.names import parse_name
 from gateway.policy.overrides import rules
