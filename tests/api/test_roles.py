@@ -33,7 +33,7 @@ def test_the_keys_model_answers_under_the_name_asked_for(
 def test_the_record_holds_both_names(app: App) -> None:
     found = app.record(app.ask("messages", model="claude-3-5-haiku-20241022"))
 
-    assert found.requested_model == "claude-3-5-haiku-20241022"
+    assert found.row.requested_model == "claude-3-5-haiku-20241022"
     assert found.row.model == "llama3.2"
 
 

@@ -20,12 +20,16 @@ OPENING = {
     "completions": "",
     "responses": "response.in_progress",
     "messages": "message_start",
+    "api_chat": "",
+    "api_generate": "",
 }
 ALIVE = {
     "chat": ": keep-alive",
     "completions": ": keep-alive",
     "responses": ": keep-alive",
     "messages": "event: ping",
+    "api_chat": '"content":""',
+    "api_generate": '"response":""',
 }
 
 
@@ -132,6 +136,11 @@ def test_a_failure_after_the_head_is_an_event(
                 _read_until(wire, OPENING[name])
         rest = _rest(wire)
 
+    if GENERATING[name].vendor == "ollama":
+        assert headers["content-type"] == "application/x-ndjson"
+        lines = [line for line in rest.split("\n") if line.startswith("{")]
+        assert set(json.loads(lines[-1])) == {"error"}
+        return
     assert headers["content-type"].startswith("text/event-stream")
     data = [
         json.loads(line.removeprefix("data: "))
@@ -170,6 +179,8 @@ def test_a_broken_answer_is_never_taken_for_a_whole_one(
 
 
 def _ended_badly(name: str, reply: Reply) -> bool:
+    if GENERATING[name].vendor == "ollama":
+        return set(json.loads(reply.body.splitlines()[-1])) == {"error"}
     last = events(reply.body)[-1][1]
     if name == "responses":
         return bool(last["type"] == "response.failed")

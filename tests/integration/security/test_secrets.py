@@ -89,6 +89,17 @@ BODIES: dict[str, dict[str, Any]] = {
         "messages": [{"role": "user", "content": CANARY["prompt"]}],
         "thinking": {"type": "enabled", "budget_tokens": 1024},
     },
+    "/api/chat": {
+        "model": "llama3.2", "stream": False, "messages": [
+            {"role": "system", "content": CANARY["system"]},
+            {"role": "user", "content": CANARY["prompt"]},
+        ],
+    },
+    "/api/generate": {
+        "model": "llama3.2", "stream": False, "prompt": CANARY["prompt"],
+        "system": CANARY["system"],
+    },
+    "/api/embed": {"model": "nomic-embed-text", "input": [CANARY["embed"]]},
     "/v1/embeddings": {"model": "nomic-embed-text", "input": [CANARY["embed"]]},
     "/v1/messages/count_tokens": {
         "model": "llama3.2", "messages": [{"role": "user", "content": CANARY["prompt"]}],
