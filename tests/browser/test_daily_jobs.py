@@ -157,7 +157,7 @@ def test_a_server_is_connected_after_a_wrong_address_was_explained(
 
 
 def test_a_runaway_call_is_ended_with_two_clicks(
-    tab: Visit, parts: Services, busy: Gateway
+    tab: Visit, parts: Services, busy: Gateway, ollama_with_models: FakeOllama
 ) -> None:
     secret = parts.keys.issue({"name": "runaway"}, ACTOR)[1]
     body = {
@@ -176,13 +176,15 @@ def test_a_runaway_call_is_ended_with_two_clicks(
         )
 
     thread = threading.Thread(target=call, daemon=True)
-    thread.start()
-    _go(tab, "Dashboard")
-    row = tab.page.locator("#active tr", has_text="runaway")
-    expect(row).to_be_visible()
-    tab.click("#active tr:has-text('runaway') button")
-    expect(row).to_have_count(0)
-    thread.join(20)
+    with ollama_with_models.hold("llama3.2", at=2) as gate:
+        thread.start()
+        gate.wait_reached()
+        _go(tab, "Dashboard")
+        row = tab.page.locator("#active tr", has_text="runaway")
+        expect(row).to_be_visible()
+        tab.click("#active tr:has-text('runaway') button")
+        expect(row).to_have_count(0)
+        thread.join(20)
 
     assert not thread.is_alive()
     assert tab.actions == 2

@@ -13,9 +13,9 @@ def test_snippets_change_with_the_model_and_keep_the_new_key(tab: Visit) -> None
     tab.page.click("button:has-text('Create key')")
     secret = tab.page.inner_text("#secret")
     tab.page.select_option("[data-shows]", "s-claude")
-    tab.page.select_option("#connect-model", "gemma3:4b")
+    tab.page.select_option("#connect-model", "llava:7b")
     shown = tab.page.locator(".tab-pane:visible")
 
-    expect(shown).to_contain_text("claude --model gemma3:4b")
+    expect(shown).to_contain_text("claude --model llava:7b")
     expect(shown).to_contain_text(secret)
-    expect(tab.page.locator("[data-connect]")).to_contain_text("gemma3:4b cannot call tools")
+    expect(tab.page.locator("[data-connect]")).to_contain_text("llava:7b cannot call tools")

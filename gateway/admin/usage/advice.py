@@ -49,5 +49,5 @@ def advice(
         return words, _("Servers"), url_for("admin.servers")
     if code in _SLOW:
         words = _("Ollama was busy or slow: look at what is loaded and running.")
-        return words, _("Dashboard"), url_for("admin.now")
+        return words, _("Dashboard"), url_for("admin.dashboard")
     return None
