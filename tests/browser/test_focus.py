@@ -13,8 +13,8 @@ from tests.browser.test_pages import PAGES
 from tests.support.process import Gateway
 
 SAMPLE = {
-    "dark": ("dashboard", "parameters", "requests"),
-    "light": ("models", "new-key", "settings"),
+    "dark": ("dashboard", "requests"),
+    "light": ("models", "new-key"),
 }
 MOST_STOPS = 60
 LEAST_PIXELS = 30

@@ -56,6 +56,7 @@ def is_same_page(page: Page) -> bool:
     return bool(page.evaluate("document.body.dataset.mark === 'here'"))
 
 
+@pytest.mark.slow
 def test_the_whole_dashboard_moves_without_a_reload(
     tab: Visit, busy: Gateway, key: str, ollama_with_models: FakeOllama
 ) -> None:
@@ -82,6 +83,7 @@ def test_the_whole_dashboard_moves_without_a_reload(
     assert is_same_page(tab.page)
 
 
+@pytest.mark.slow
 def test_rows_of_the_tail_end_and_wait_while_the_mouse_is_over_them(
     tab: Visit, busy: Gateway, key: str, ollama_with_models: FakeOllama
 ) -> None:
