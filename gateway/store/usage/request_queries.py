@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
-    Boolean,
     ColumnElement,
     Select,
     func,
@@ -34,7 +33,7 @@ _MOST = 500
 _MOST_RUNNING = 2_000
 _STATUS = re.compile(r"[0-9]{1,4}")
 WAS_LOADED: ColumnElement[bool] = literal_column("load_reason") != literal_column("''")
-WAS_CUT: ColumnElement[bool] = literal_column("cut", Boolean())
+WAS_CUT: ColumnElement[Any] = literal_column("cut")
 """Both as their indexes say it, literally: else the planner does not see that it may use them."""
 _CLASSES = frozenset({"1xx", "2xx", "3xx", "4xx", "5xx"})
 
