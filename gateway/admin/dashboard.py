@@ -72,7 +72,7 @@ def dashboard_unload() -> AnyResponse:
 
 @bp.post("/dashboard/unpin")
 def dashboard_unpin() -> AnyResponse:
-    """Let a model that stays in a server's memory leave it after its usual time again."""
+    """Have a model that stays in a server's memory leave it after its usual time again."""
     name, server_ids = _loaded_model()
     results = services().operations.unpin(name, server_ids, actor())
     report(results, _("%(name)s leaves memory after its usual time.", name=name))

@@ -122,7 +122,7 @@ def pin_model(model_id: int) -> Response:
 @bp.post("/models/<id:model_id>/unpin")
 @operation("unpinModel", answers.Outcome, body=answers.Servers, needs_body=False)
 def unpin_model(model_id: int) -> Response:
-    """Let a model leave memory after its usual time again."""
+    """Have a model leave memory after its usual time again."""
     asked = read_body(answers.Servers, is_needed=False)
     return _outcomes(services().operations.unpin(*_place(model_id, asked), g.actor))
 

@@ -1,4 +1,4 @@
-"""Tells whom it concerns what is wrong, once for all workers.
+"""Sends alerts about what is wrong, once for all workers.
 
     look   every LOOK_S seconds, by one worker of all: what was seen is compared with the store
            (`alert_cause`), what changed is counted for each target (`alert_pending`), and what is
@@ -71,7 +71,7 @@ class Alerts:
             self._noted[rule, subject] = words, self.now(), count
 
     def look(self) -> list[tasks.Task[Outcome]]:
-        """Tell of what is new; return the messages under way. Raises StoreUnavailable."""
+        """Record and send what is new; return the messages under way. Raises StoreUnavailable."""
         targets = self.targets()
         noted, self._noted = self._noted, {}
         if not targets:

@@ -38,7 +38,7 @@ def provider_start() -> AnyResponse | tuple[str, int]:
 
 @bp.get("/oidc/callback")
 def provider_end() -> AnyResponse | tuple[str, int]:
-    """Take the visitor back from the provider, once for each time they were led there."""
+    """Sign in the visitor whom the provider sends back, once for each time they were led there."""
     if services().provider is None:
         return to_page("auth.login")
     state, nonce, verifier, target, at = session.pop(_SLOT, ("", "", "", "", 0))

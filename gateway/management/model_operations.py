@@ -92,7 +92,7 @@ class Operations:
         return done
 
     def unpin(self, model: str, server_ids: Sequence[int], actor: Actor) -> list[Done]:
-        """Let a model leave the memory of servers after its usual time again; what is not loaded
+        """Have a model leave the memory of servers after its usual time again; what is not loaded
         is not loaded by it."""
         self.loading.pin(model, server_ids, False)
         return self._each(

@@ -84,7 +84,7 @@ class Loading:
             client.ask_whole(replace(request, params=params_of(request)), name)
 
     def release(self, client: OllamaClient, name: str) -> None:
-        """Let a model that stays in memory leave it after its usual time again. One that is not in
+        """Have a model that stays in memory leave it after its usual time again. One that is not in
         memory, or not there to stay, is left alone.
 
         Ollama goes by the last `keep_alive` it was given, so it is given another one by a load with

@@ -116,7 +116,7 @@ def is_due(session: Session, now: datetime) -> bool:
 
 
 def take_due(session: Session, targets: Mapping[int, AlertTarget], now: datetime) -> list[Told]:
-    """Take what is to be sent now; another worker does not get it again, and for the time of
+    """Claim what is to be sent now; another worker does not get it again, and for the time of
     silence of its target nobody gets it."""
     waiting = select(AlertPendingRow.target_id, AlertPendingRow.rule).where(_due(now)).distinct()
     found: list[Told] = []
@@ -233,7 +233,7 @@ def _due(now: datetime) -> ColumnElement[bool]:
 
 
 def _may_send(session: Session, target_id: int, rule: str, now: datetime) -> bool:
-    """Take the right to send the one message of this rule and minute."""
+    """Claim the right to send the one message of this rule and minute."""
     session.execute(
         insert_for(session, AlertPendingRow)
         .values(target_id=target_id, rule=rule, subject="", count=0, words="", next_at=_NEVER)

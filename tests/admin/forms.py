@@ -75,7 +75,7 @@ class _Reader(HTMLParser):
 
 
 def forms_of(page: str) -> list[Form]:
-    """Give the forms of a page."""
+    """Return the forms of a page."""
     reader = _Reader()
     reader.feed(page)
     for form_id, name in reader.others:
@@ -85,5 +85,5 @@ def forms_of(page: str) -> list[Form]:
 
 
 def form_with(page: str, name: str) -> Form:
-    """Give the first form of a page that has a field of this name."""
+    """Return the first form of a page that has a field of this name."""
     return next(form for form in forms_of(page) if name in form.values or name in form.enabled)

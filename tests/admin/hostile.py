@@ -128,7 +128,7 @@ def models() -> list[FakeModel]:
 
 
 def request_id(number: int) -> str:
-    """Give the id of the call that carries payload `number`."""
+    """Return the id of the call that carries payload `number`."""
     return f"req_{number:032x}"
 
 
@@ -227,7 +227,7 @@ class Alive(HTMLParser):
 
 
 def alive(page: str) -> list[str]:
-    """Give what came alive in a page; the sum in a template counts as well."""
+    """Return what came alive in a page; the sum in a template counts as well."""
     reader = Alive()
     reader.feed(page)
     reader.close()

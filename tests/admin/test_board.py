@@ -38,7 +38,7 @@ class Clock:
 
 
 def still(*topics: Topic, clock: Callable[[], float]) -> Board:
-    """Give a board that reads only when it is told to."""
+    """Return a board that reads only when it is told to."""
     return Board(topics, clock=clock, spawn=lambda work: None)
 
 

@@ -24,7 +24,7 @@ def key(parts: Services, served: FakeOllama) -> int:
 
 
 def lines(page: str) -> list[str]:
-    """Give the words of each line of a result."""
+    """Return the words of each line of a result."""
     found = re.findall(r'<li class="list-group-item.*?</li>', page, re.S)
     return [" ".join(unescape(re.sub(r"<svg.*?</svg>|<[^>]+>", " ", one)).split()) for one in found]
 

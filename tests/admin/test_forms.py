@@ -40,7 +40,7 @@ CHINESE = re.compile(r"[\u4e00-\u9fff]")
 
 
 def below(page: str, name: str) -> tuple[str, str]:
-    """Give a field as it is shown and what stands below it as wrong."""
+    """Return a field as it is shown and what stands below it as wrong."""
     found = re.search(rf'<(?:input|select|textarea)\b[^>]*\bname="{name}"', page)
     rest = page[found.start() :] if found else ""
     element, _, after = rest.partition("invalid-feedback")

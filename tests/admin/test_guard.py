@@ -123,7 +123,7 @@ def test_a_viewer_sees_all_and_changes_nothing(app: Flask, parts: Services) -> N
 
 
 def _pages(app: Flask) -> list[str]:
-    """Give the addresses of pages, but for streams and files."""
+    """Return the addresses of pages, but for streams and files."""
     found = [path for endpoint, path in rules(app, "GET") if endpoint.startswith("admin.")]
     return [path for path in found if not re.search(r"events|export|configuration|json", path)]
 

@@ -21,7 +21,7 @@ from tests.admin.test_live import drawn
 
 
 def named(parts: Services, name: str) -> Model:
-    """Give a model by Ollama's tag."""
+    """Return a model by Ollama's tag."""
     return next(model for model in parts.catalog.models() if model.name == name)
 
 
@@ -283,7 +283,7 @@ def test_a_copy_appears_as_a_model(admin: Visitor, parts: Services, model: Model
 
 
 def names_in(page: str) -> list[str]:
-    """Give the names of the models a list shows, in its order."""
+    """Return the names of the models a list shows, in its order."""
     return re.findall(r'<a class="fw-semibold" href="/admin/models/\d+">([^<]+)</a>', page)
 
 
@@ -376,7 +376,7 @@ def test_the_time_left_is_told_in_whole_seconds(
 
 
 def groups_in(page: str) -> list[str]:
-    """Give the groups of the form of parameters, those that are open in capitals."""
+    """Return the groups of the form of parameters, those that are open in capitals."""
     found = re.findall(r"<details[^>]*?( open)? data-group>\s*<summary[^>]*>\s*([^<]+?)\s*<", page)
     return [name.upper() if is_open else name for is_open, name in found]
 

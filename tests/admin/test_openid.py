@@ -201,7 +201,7 @@ def test_the_session_lasts_twelve_hours(
 
 
 def _dated(claims: dict[str, Any]) -> dict[str, Any]:
-    """Give claims whose times are numbers of seconds from now."""
+    """Return claims whose times are numbers of seconds from now."""
     now = int(time.time())
     return {
         name: now + value if name in {"exp", "iat"} and isinstance(value, int) else value

@@ -122,7 +122,7 @@ def test_a_form_of_another_kind_is_not_taken(admin: Visitor, key: int) -> None:
 
 
 def models_for(admin: Visitor, key: int) -> dict[str, str]:
-    """Give what is done with each model that a key may use."""
+    """Return what is done with each model that a key may use."""
     found = admin.get(f"/admin/playground/models.json?key={key}").json["models"]
     return {one["name"]: one["mode"] for one in found}
 

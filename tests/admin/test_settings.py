@@ -21,7 +21,7 @@ from tests.admin.conftest import ACTOR, PASSWORD, Visitor, account
 
 
 def given(behaviour: RuntimeSettings, tab: str) -> dict[str, str]:
-    """Give a tab's form as a browser would send it back unchanged."""
+    """Return a tab's form as a browser would send it back unchanged."""
     values = {name: getattr(behaviour, name) for name in names_of(tab)}
     return {
         name: "y" if value is True else str(value / 1000 if name.endswith("_ms") else value)

@@ -19,7 +19,7 @@ _PIXELS = 4
 
 
 def _read(svg: str) -> str:
-    """Give what a scanner reads of an SVG whose dark modules are strokes of a path."""
+    """Return what a scanner reads of an SVG whose dark modules are strokes of a path."""
     width = int(svg.split('viewBox="0 0 ')[1].split(" ")[0])
     rows = [[255] * width for _ in range(width)]
     dark = next(part for part in svg.split("<path") if 'stroke="#000"' in part)

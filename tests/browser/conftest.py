@@ -181,5 +181,5 @@ def parts(busy: Gateway) -> Iterator[Services]:
 
 
 def axe() -> str:
-    """Give the source of axe-core."""
+    """Return the source of axe-core."""
     return (Path(__file__).parent / "vendor" / "axe.min.js").read_text()

@@ -46,7 +46,7 @@ class Caller:
 def entries(
     callers: Sequence[Caller], servers: Sequence[Server], now: datetime, dice: random.Random
 ) -> Iterator[Entry]:
-    """Give the calls of the last days, oldest first."""
+    """Return the calls of the last days, oldest first."""
     start = now - timedelta(days=DAYS)
     hour = start.replace(minute=0, second=0, microsecond=0)
     while hour < now:

@@ -100,7 +100,7 @@ def _name_things(parts: Services, models: dict[str, Model]) -> None:
 
 @contextmanager
 def _services(settings: Settings) -> Iterator[Services]:
-    """Give the services of this process; no loops run."""
+    """Return the services of this process; no loops run."""
     parts = services.make(settings)
     try:
         yield parts

@@ -367,7 +367,7 @@ def _expected(name: str, row: Row) -> Any:
 
 
 def _parsed(dialect: Dialect, body: Mapping[str, Any]) -> Any:
-    """Give the call, without the body it keeps; of a refusal, code and param."""
+    """Return the call, without the body it keeps; of a refusal, code and param."""
     try:
         found = dialect.parse(dict(body), reading())
     except InvalidRequest as error:
@@ -376,5 +376,5 @@ def _parsed(dialect: Dialect, body: Mapping[str, Any]) -> Any:
 
 
 def _stripped(call: Call) -> Call:
-    """Give a call without what only tells of fields: notices, and echoes in the answer."""
+    """Return a call without what only tells of fields: notices, and echoes in the answer."""
     return replace(call, ignored=(), extra=None)

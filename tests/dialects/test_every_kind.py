@@ -30,7 +30,7 @@ SCHEMA = {"type": "object", "properties": {}}
 
 
 def kinds(union: Any) -> set[str]:
-    """Give the values of `type` in a union of typed dictionaries or models."""
+    """Return the values of `type` in a union of typed dictionaries or models."""
     if get_origin(union) is Literal:
         return set(get_args(union))
     if hasattr(union, "__total__"):
@@ -249,7 +249,7 @@ def names(call: Call) -> list[str]:
 
 
 def told(call: Call, found: list[str], path: str) -> Any:
-    """Give what became of something: LEFT_OUT where nothing did and it is named."""
+    """Return what became of something: LEFT_OUT where nothing did and it is named."""
     if call.ignored:
         assert not found
         assert call.ignored == (path,)

@@ -54,7 +54,7 @@ def test_both_readmes_have_the_same_shape() -> None:
 
 
 def _shape(page: Path) -> list[tuple[str, int]]:
-    """Give the kinds of paragraphs in order: the same in both languages."""
+    """Return the kinds of paragraphs in order: the same in both languages."""
     found = []
     for part in re.split(r"\n\n+", prose(page).strip()):
         kind = "table" if part.startswith("|") else "list" if part.startswith("- ") else "text"

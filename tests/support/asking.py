@@ -135,5 +135,5 @@ _ASKING = frozenset({"/api/chat", "/api/generate", "/api/embed"})
 
 
 def asked(ollama: FakeOllama) -> list[Recorded]:
-    """Give the requests that had a model do something; servers are looked at all the time."""
+    """Return the requests that had a model do something; servers are looked at all the time."""
     return [one for one in ollama.requests if one.path in _ASKING]

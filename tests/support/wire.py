@@ -105,7 +105,7 @@ class Wire:
         return Reply(status, headers, b"".join(self.body(headers)))
 
     def body(self, headers: Mapping[str, str]) -> Iterator[bytes]:
-        """Give the pieces of a body as they were framed."""
+        """Return the pieces of a body as they were framed."""
         if headers.get("transfer-encoding") == "chunked":
             while size := int(self.line().split(b";")[0], 16):
                 yield self.exactly(size)
@@ -145,7 +145,7 @@ def post(
 
 
 def events(body: bytes) -> list[tuple[str, Any]]:
-    """Give the events of a stream: name (may be empty) and data; comments are left out."""
+    """Return the events of a stream: name (may be empty) and data; comments are left out."""
     found = []
     for block in body.decode().split("\n\n"):
         name, data = "", []

@@ -73,7 +73,7 @@ def connect_test() -> str:
 
 @bp.post("/connect/check")
 def connect_check() -> str:
-    """Say what is wrong with an address and a key that were pasted. Neither is shown again."""
+    """Return what is wrong with an address and a key that were pasted. Neither is shown again."""
     setup = _setup()
     if setup is None:
         return _page(None)

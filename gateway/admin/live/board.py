@@ -133,7 +133,7 @@ class Board:
         return True
 
     def _forget(self, name: str) -> None:
-        """Let go of a topic that no tab shows: it would be old when one does again."""
+        """Forget a topic that no tab shows: it would be old when one does again."""
         state = self._states[name]
         state.value, state.is_known, state.due_s, state.source = None, False, 0.0, 0
 

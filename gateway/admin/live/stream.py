@@ -26,13 +26,13 @@ _NAME = "gateway.live"
 
 @bp.record_once
 def bind(state: BlueprintSetupState) -> None:
-    """Give the application its board."""
+    """Attach the board to the application."""
     state.app.extensions[_NAME] = topics.board(of(cast(Flask, state.app)))
 
 
 @bp.context_processor
 def beat() -> dict[str, float]:
-    """Tell pages how often a stream says that it is there."""
+    """Return, for pages, how often a stream says that it is there."""
     return {"beat_s": BEAT_S}
 
 

@@ -78,7 +78,7 @@ def settings_everything() -> AnyResponse:
 
 @bp.post("/settings/backup/scheduled/<name>")
 def settings_kept_backup(name: str) -> AnyResponse:
-    """Give a backup that the schedule made; owners only."""
+    """Return a backup that the schedule made; owners only."""
     if current_user.role != "owner":
         abort(403)
     path = services().backups.find(name)

@@ -56,7 +56,7 @@ BREAKS = Script(content="one two three", fault=Fault("error_line", after=2))
 
 
 def sent(ollama: FakeOllama, at: int = -1, path: str = "/api/chat") -> dict[str, Any]:
-    """Give a body that reached Ollama, the last one unless said otherwise."""
+    """Return a body that reached Ollama, the last one unless said otherwise."""
     body = ollama.calls(path)[at].json
     assert isinstance(body, dict)
     return body

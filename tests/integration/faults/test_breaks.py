@@ -165,7 +165,7 @@ def _break_second_feed(monkeypatch: pytest.MonkeyPatch, owner: Any) -> None:
 
 
 def _last(name: str, body: bytes) -> dict[str, Any]:
-    """Give the error a stream ends with, whatever its dialect calls it."""
+    """Return the error a stream ends with, whatever its dialect calls it."""
     assert b"[DONE]" not in body
     assert b"message_stop" not in body
     if GENERATING[name].vendor == "ollama":
