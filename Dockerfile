@@ -9,7 +9,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY gateway ./gateway
 COPY templates ./templates
 COPY static ./static
-RUN .venv/bin/pip install --no-deps . && .venv/bin/pip uninstall -y pip
+RUN .venv/bin/pip install --no-deps . && .venv/bin/pip uninstall -y setuptools pip
 # What the gateway never reads: dates of other languages, an older Bootstrap, a second build of zstd (together 50 MB).
 RUN cd .venv/lib/python3*/site-packages \
     && find babel/locale-data -name '*.dat' ! -name 'root.dat' ! -name 'en*.dat' ! -name 'zh*.dat' -delete \
