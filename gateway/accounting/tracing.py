@@ -87,14 +87,15 @@ class Traces:
                 spans: list[Span] = []
                 for _ in range(min(len(self._waiting), _BATCH)):
                     spans += spans_of(*self._waiting.popleft())
-                answer = session.post(
+                with session.post(
                     self._url,
                     json=self._document(spans),
                     headers=self._headers,
                     timeout=_TIMEOUT_S,
                     allow_redirects=False,
-                )
-                answer.raise_for_status()
+                    stream=True,
+                ) as answer:  # its status is enough
+                    answer.raise_for_status()
             except Exception as error:  # also for a call that cannot be described: it is lost
                 note_failure("sending traces", error, is_logged=not self._failing)
                 self._failing = True

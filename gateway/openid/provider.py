@@ -3,7 +3,8 @@
 Configuration and keys are kept for an hour. A token signed with a key we do not know has the keys
 fetched anew, as providers rotate them, but not within 30 seconds of the last time: else anybody
 could make us ask without end. What failed is not tried again for 5 seconds. No question takes
-longer than 5 seconds, whatever the provider does, and none follows a redirect.
+longer than 5 seconds, whatever the provider does, none follows a redirect, and of no answer is
+more than a megabyte read.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any, Final, TypeVar
 
 import requests
@@ -20,6 +23,7 @@ from authlib.common.errors import AuthlibBaseError
 from authlib.integrations.requests_client import OAuth2Session
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
+from requests.adapters import HTTPAdapter
 
 from gateway.core.admin import Identity
 from gateway.core.chat import Json
@@ -32,6 +36,7 @@ from gateway.runtime.tasks import Task
 log = logging.getLogger(__name__)
 
 LIMIT_S: Final = 5.0
+_MOST_BYTES: Final = 1_000_000
 _KEPT_S: Final = 3600.0
 _KEYS_AGAIN_S: Final = 30.0
 _FAILED_S: Final = 5.0
@@ -39,6 +44,7 @@ _ENDPOINTS: Final = ("authorization_endpoint", "token_endpoint", "jwks_uri")
 _NOT_US: Final = ("invalid_client", "unauthorized_client")
 
 T = TypeVar("T")
+SessionT = TypeVar("SessionT", bound=requests.Session)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,20 @@ class _Fetched:
     value: Any
     at_s: float
     failure: str = ""
+
+
+class _ShortAnswers(HTTPAdapter):
+    """Reads answers of `_MOST_BYTES` at most, unpacked."""
+
+    def send(self, *args: Any, **given: Any) -> requests.Response:
+        """Return an answer, read already. Raises requests.RequestException."""
+        answer = super().send(*args, **{**given, "stream": True})
+        with closing(answer.raw) as raw:
+            body = raw.read(_MOST_BYTES + 1, decode_content=True)
+        if len(body) > _MOST_BYTES:
+            raise requests.exceptions.ContentDecodingError("the answer is too long")
+        answer.raw = BytesIO(body)
+        return answer
 
 
 class Provider:
@@ -185,7 +205,7 @@ class Provider:
 
     def _get(self, url: str) -> dict[str, Json]:
         def ask() -> tuple[int, Json]:
-            with requests.Session() as session:
+            with _bounded(requests.Session()) as session:
                 answer = session.get(url, allow_redirects=False, timeout=LIMIT_S)
                 return answer.status_code, answer.json() if answer.status_code == 200 else None
 
@@ -197,14 +217,23 @@ class Provider:
         return found
 
     def _session(self, redirect_uri: str) -> OAuth2Session:
-        return OAuth2Session(
-            self._client.client_id,
-            self._secret,
-            scope=self._scopes,
-            redirect_uri=redirect_uri,
-            code_challenge_method="S256",
-            token_endpoint_auth_method=self.configuration()["auth_method"],
+        return _bounded(
+            OAuth2Session(
+                self._client.client_id,
+                self._secret,
+                scope=self._scopes,
+                redirect_uri=redirect_uri,
+                code_challenge_method="S256",
+                token_endpoint_auth_method=self.configuration()["auth_method"],
+            )
         )
+
+
+def _bounded(session: SessionT) -> SessionT:
+    """Return the session; the answers it reads are short."""
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, _ShortAnswers())
+    return session
 
 
 def _in_time(ask: Callable[[], T]) -> T:

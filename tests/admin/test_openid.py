@@ -415,6 +415,9 @@ def test_the_way_on_stays_here(visitor: Visitor, provider: OpenIdProvider, targe
     assert sign_in(visitor, provider, target).location == "/admin/"
 
 
+_LONG = {"keys": [], "error": "x" * 1_000_001}
+
+
 @pytest.mark.parametrize(
     ("path", "status", "body"),
     [
@@ -424,6 +427,8 @@ def test_the_way_on_stays_here(visitor: Visitor, provider: OpenIdProvider, targe
         ("/keys", 500, {}),
         ("/keys", 200, {"keys": "none"}),
         ("/keys", 200, {"keys": [{"kty": "RSA", "n": 7}]}),
+        ("/keys", 200, _LONG),
+        ("/token", 200, _LONG),
     ],
 )
 def test_a_provider_that_fails_later_is_said(

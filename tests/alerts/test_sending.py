@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import time
+from base64 import b64encode
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +20,7 @@ from gateway.ollama import addresses
 from gateway.schemas.alert import AlertTarget
 from gateway.store.alerts import Told
 from gateway.web.words import in_language
+from tests.ollama.certificates import make_certificate
 from tests.support.receivers import hanging, mailbox, webhook
 
 AT = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
@@ -105,6 +109,24 @@ def test_a_password_goes_over_no_plain_connection() -> None:
     assert outcome.words == "It offers no encryption: the password was not sent."
     assert box.mails == []
     assert not any(TOKEN in line or "auth" in line.lower() for line in box.commands)
+
+
+@pytest.mark.parametrize("is_trusted", [True, False])
+def test_a_password_goes_to_a_mail_server_whose_certificate_is_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_trusted: bool
+) -> None:
+    certificate = make_certificate(tmp_path)
+    if is_trusted:
+        monkeypatch.setattr(sending.certifi, "where", lambda: str(certificate))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with mailbox(tls=context) as box:
+        outcome = sending.send(mail_target(box.url, username="ops", token=TOKEN), TEXT)
+
+    credentials = "AUTH PLAIN " + b64encode(b"\0ops\0" + TOKEN.encode()).decode()
+    assert (credentials in box.commands, len(box.mails)) == (is_trusted, int(is_trusted))
+    assert is_trusted or outcome.words == "Its certificate cannot be verified."
+    assert box.commands.index("STARTTLS") == 1
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -66,14 +67,16 @@ class Mailbox:
     url: str = ""
     refuses: str = ""
     """The command that is answered with an error, such as `RCPT`."""
+    tls: ssl.SSLContext | None = None
+    """Offers STARTTLS, and takes a password after it."""
     mails: list[str] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
 
 
 @contextmanager
-def mailbox(refuses: str = "") -> Iterator[Mailbox]:
-    """A running mail server without encryption."""
-    kept = Mailbox(refuses=refuses)
+def mailbox(refuses: str = "", tls: ssl.SSLContext | None = None) -> Iterator[Mailbox]:
+    """A running mail server, without encryption unless `tls` is given."""
+    kept = Mailbox(refuses=refuses, tls=tls)
     listener = socket.create_server(("127.0.0.1", 0))
     kept.url = f"smtp://127.0.0.1:{listener.getsockname()[1]}"
     thread = threading.Thread(target=_serve_mail, args=(listener, kept), daemon=True)
@@ -95,8 +98,18 @@ def _serve_mail(listener: socket.socket, kept: Mailbox) -> None:
 
 
 def _talk(connection: socket.socket, kept: Mailbox) -> None:
-    lines = connection.makefile("rb")
     connection.sendall(b"220 ready\r\n")
+    if _commands(connection, kept) == "STARTTLS":
+        assert kept.tls is not None
+        connection.sendall(b"220 go on\r\n")
+        with kept.tls.wrap_socket(connection, server_side=True) as private:
+            _commands(private, kept)
+
+
+def _commands(connection: socket.socket, kept: Mailbox) -> str:
+    """Serve commands until QUIT or STARTTLS; return that."""
+    lines = connection.makefile("rb", buffering=0)
+    offers = b"AUTH PLAIN" if isinstance(connection, ssl.SSLSocket) else b"STARTTLS"
     for raw in lines:
         line = raw.decode().strip()
         kept.commands.append(line)
@@ -112,9 +125,16 @@ def _talk(connection: socket.socket, kept: Mailbox) -> None:
             connection.sendall(b"250 taken\r\n")
         elif word == "QUIT":
             connection.sendall(b"221 bye\r\n")
-            return
+            return word
+        elif word == "STARTTLS":
+            return word
+        elif word == "EHLO" and kept.tls is not None:
+            connection.sendall(b"250-mail.test\r\n250 " + offers + b"\r\n")
+        elif word == "AUTH":
+            connection.sendall(b"235 welcome\r\n")
         else:
             connection.sendall(b"250 ok\r\n")
+    return ""
 
 
 @contextmanager
