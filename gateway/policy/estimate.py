@@ -5,6 +5,7 @@ kind takes about as many tokens in all models: its weight below. A model's own v
 as one factor for each kind, from the prompts that Ollama counted:
 
     tokens = sum of count x weight x factor over the kinds + 4 + 4 a message + 768 an image
+             + the tokens that are given as such (the `context` of /api/generate)
 
 Each count corrects the factors in proportion to what their kinds contribute to the prompt, and to
 how little is known of them yet (a Kalman filter that keeps the variances only). So what Chinese
@@ -63,16 +64,18 @@ class Size:
     units: ByKind = (0.0,) * len(_WEIGHTS)
     messages: int = 0
     images: int = 0
+    given: int = 0
 
     def tokens(self, factors: ByKind = START) -> int:
         """Return the estimate for a model of these factors; 0 for nothing."""
-        if not (self.messages or self.images or any(self.units)):
+        if not (self.messages or self.images or self.given or any(self.units)):
             return 0
         return (
             math.ceil(math.fsum(map(mul, self.units, factors)))
             + PER_PROMPT
             + PER_MESSAGE * self.messages
             + PER_IMAGE * self.images
+            + self.given
         )
 
 
@@ -80,7 +83,7 @@ def size(request: Request | EmbedRequest) -> Size:
     """Measure a request; of several prompts, all together. Raises InvalidRequest for more than
     `MAX_CHARS`."""
     texts: list[str] = []
-    messages = images = 0
+    messages = images = given = 0
     if isinstance(request, ChatRequest):
         messages = len(request.messages)
         for message in request.messages:
@@ -94,12 +97,12 @@ def size(request: Request | EmbedRequest) -> Size:
         texts += request.inputs
     else:
         texts += (*request.prompts, request.suffix, request.system or "")
-        images = len(request.media)
+        images, given = len(request.media), len(request.context)
     if sum(map(len, texts)) > MAX_CHARS:
         raise InvalidRequest(
             f"The texts of a request may have at most {MAX_CHARS:,} characters together."
         )
-    return Size(units("\n".join(texts)), messages, images)
+    return Size(units("\n".join(texts)), messages, images, given)
 
 
 def texts_of(request: DecisionRequest) -> tuple[str, ...]:
@@ -135,7 +138,7 @@ class Factors:
         Implausible counts are not believed, and nothing is learned from a prompt with an image:
         nobody knows what it takes.
         """
-        tokens = prompt_tokens - PER_PROMPT - PER_MESSAGE * prompt.messages
+        tokens = prompt_tokens - PER_PROMPT - PER_MESSAGE * prompt.messages - prompt.given
         expected = sum(prompt.units)
         if prompt.images or prompt_tokens < _FEWEST_TOKENS:
             return

@@ -60,3 +60,10 @@ def test_the_estimate_follows_the_formula() -> None:
     assert Size(units("x" * 200)).tokens((2.0,) * len(START)) == 40 + 4
     assert Size(messages=1).tokens() == 8
     assert Size().tokens() == 0
+
+
+def test_tokens_that_are_given_are_counted_as_they_are() -> None:
+    continued = estimate.size(CompletionRequest("m", (TEN,), context=tuple(range(5_000))))
+
+    assert continued.tokens((2.0,) * len(START)) > 5_000
+    assert continued.tokens() - estimate.size(CompletionRequest("m", (TEN,))).tokens() == 5_000
