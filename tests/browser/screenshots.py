@@ -1,7 +1,8 @@
 """`python -m tests.browser.screenshots`: pictures of every page, to be looked at.
 
-Both themes, a desk and a phone, both languages, with a month of calls and with nothing. The best
-ones go to `docs/images` with `--docs`.
+Both themes, a desk and a phone, both languages, with a month of calls and with nothing; with
+`--all` every width in both themes and both languages. The best ones go to `docs/images` with
+`--docs`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 
 import requests
@@ -37,6 +39,7 @@ LOOKS = [
     ("light", 390, "en"),
     ("dark", 390, "zh"),
 ]
+ALL_LOOKS = list(product(("light", "dark"), (360, 390, 1280, 1440), ("en", "zh")))
 BEST = {
     "dashboard": ("light", "en"),
     "usage": ("dark", "en"),
@@ -51,16 +54,18 @@ def main(arguments: list[str] | None = None) -> int:
     """Make the pictures. Gives 1 when there is no Chromium."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--docs", action="store_true", help="renew those of the documents only")
+    parser.add_argument("--all", action="store_true", help="every look instead of five")
     parser.add_argument("--only", default="", help="names of pages, separated by commas")
     chosen = parser.parse_args(arguments)
     if CHROMIUM is None:
         print("no Chromium on this machine: apt-get install chromium", file=sys.stderr)
         return 1
+    looks = [] if chosen.docs else ALL_LOOKS if chosen.all else LOOKS
     wanted = set(filter(None, chosen.only.split(",")))
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         with _gateway(full=True) as (gateway, secrets):
-            for theme, width, language in () if chosen.docs else LOOKS:
+            for theme, width, language in looks:
                 with _busy(gateway, secrets):
                     _take(browser, gateway, theme, width, language, "full", wanted)
             if chosen.docs:
