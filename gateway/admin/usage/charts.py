@@ -5,7 +5,7 @@ A chart has equal steps in time. Each step knows the address of the requests beh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeAlias
@@ -19,10 +19,15 @@ from gateway.reports.time_steps import by_step, steps
 from gateway.store.usage import usage_queries
 from gateway.web import language
 from gateway.web.context import services
-from gateway.web.template_filters import linked, utc
+from gateway.web.template_filters import duration, linked, num, percent, rate, utc
 from gateway.web.words import _
 
 Unit: TypeAlias = Literal["count", "ms", "rate", "percent"]
+_FIGURES: Mapping[Unit, Callable[[float | None], str]] = {
+    "ms": duration,
+    "rate": rate,
+    "percent": percent,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +85,18 @@ class Chart:
             "requests": url_for("admin.requests"),
         }
 
-    def rows(self) -> list[tuple[datetime, str, tuple[float | None, ...]]]:
-        """Return the table: step, address, values; steps without anything are left out."""
+    def heads(self) -> list[tuple[str, str]]:
+        """Return the heads of the table behind the time, each with its classes."""
+        return [(line.name, "text-end") for line in self.lines]
+
+    def rows(self) -> list[tuple[datetime, str, list[str]]]:
+        """Return the table: step, address, figures; steps without anything are left out."""
+        figure = _FIGURES.get(self.unit, num)
         found = []
         for index, start in enumerate(self.starts[:-1]):
-            values = tuple(line.values[index] for line in self.lines)
+            values = [line.values[index] for line in self.lines]
             if any(values):
-                found.append((start, self.link(index), values))
+                found.append((start, self.link(index), [figure(value) for value in values]))
         return found
 
 
