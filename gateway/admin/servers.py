@@ -59,7 +59,7 @@ def servers() -> str:
     return render_template(
         "admin/servers/list.html",
         cards=cards,
-        models=_callable(),
+        models=[(model.id, model.display_name) for model in _callable()],
         num_ctx=num_ctx,
         ways=_routes(request.args.get("model", 0, int), num_ctx or None),
     )
@@ -208,7 +208,7 @@ def _routes(model_id: int, num_ctx: int | None) -> dict[str, Any] | None:
     chosen = next((route for route in routes if route.is_chosen), None)
     waiting = parts.scheduler.waiting_everywhere().get(model.name, 0)
     ways = [(route, *_class_of(route)) for route in routes]
-    return {"model": model, "ways": ways, "verdict": _verdict(chosen, waiting)}
+    return {"model_id": model.id, "ways": ways, "verdict": _verdict(chosen, waiting)}
 
 
 def _order(route: Route) -> tuple[bool, int, float, int]:

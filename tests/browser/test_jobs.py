@@ -79,12 +79,12 @@ def test_a_slow_load_goes_on_without_its_page_and_can_be_stopped(
         gate.wait_reached()
         tab.open("/admin/keys")
         tab.open("/admin/models")
-        job = tab.page.locator("[data-pull]", has_text="tinyllama").first
-        expect(job.locator("[data-state]")).to_have_text("Loading")
+        job = tab.page.locator("[data-live=jobs] li", has_text="tinyllama").first
+        expect(job.locator(".badge")).to_have_text("Loading")
         expect(job.locator("progress")).to_be_visible()
         row.locator("[data-bs-toggle]").click()
         row.get_by_role("button", name="Stop loading").click()
-        expect(job.locator("[data-state]")).to_have_text("Stopped")
+        expect(job.locator(".badge")).to_have_text("Stopped")
         expect(row.locator(".rounded-pill")).to_have_text("On disk")
 
     assert "tinyllama:latest" not in ollama_with_models.loaded()
@@ -97,10 +97,10 @@ def test_the_page_of_a_model_tells_by_itself_when_it_is_loaded(
     with ollama_with_models.hold("tinyllama", at="load") as gate:
         tab.open(f"/admin/models/{model.id}")
         tab.page.get_by_role("button", name="Load").click()
-        job = tab.page.locator("[data-pull]").first
-        expect(job.locator("[data-figures]")).to_contain_text("for ")
+        job = tab.page.locator("[data-live=jobs] li").first
+        expect(job.locator("div.small")).to_contain_text("for ")
         gate.wait_reached()
-    expect(job.locator("[data-state]")).to_have_text("Loaded")
+    expect(job.locator(".badge")).to_have_text("Loaded")
     expect(tab.page.locator(".facts .badge", has_text="in memory")).to_be_visible()
     tab.page.get_by_role("button", name="Unload").click()
     expect(tab.page.locator(".toast.text-bg-success")).to_be_visible()

@@ -13,9 +13,11 @@ from flask import render_template, request
 from gateway.admin import dashboard, memory, status
 from gateway.admin.keys import presenters
 from gateway.admin.live.topics import Minutes, RequestLog
+from gateway.admin.models import detail
 from gateway.admin.models.list import job_rows
 from gateway.admin.usage.filters import list_query, page_filter
 from gateway.calls.registry import LiveCall
+from gateway.core.catalog import Model
 from gateway.core.requests import CallRow
 from gateway.management.model_jobs import Pull
 from gateway.reports.dashboard import Dashboard
@@ -68,6 +70,24 @@ def _jobs(jobs: Sequence[Pull]) -> str:
     return render_template("admin/models/live_jobs.html", jobs=rows, with_buttons=with_buttons)
 
 
+def _model_state(_servers: Sequence[ServerView], _jobs: Sequence[Pull]) -> str:
+    return _of_model("admin/models/state.html", lambda found: {})
+
+
+def _model_access(_servers: Sequence[ServerView], _jobs: Sequence[Pull]) -> str:
+    return _of_model("admin/models/access.html", detail.access_of)
+
+
+def _of_model(template: str, more: Callable[[Model], Mapping[str, object]]) -> str:
+    """Return a part of a model's page; "" for one that was deleted meanwhile."""
+    model_id = request.args.get("model_id", 0, int)
+    found = next((one for one in services().catalog.models() if one.id == model_id), None)
+    if found is None:
+        return ""
+    now = detail.state_now(found)
+    return render_template(template, model=found, state_now=now, **more(found))
+
+
 def _tail(log: RequestLog) -> Mapping[str, str]:
     """Return the newest requests that fit the filter of the address, and those that ended."""
     wanted, store = page_filter(datetime.now(UTC)).wanted, services().store
@@ -95,6 +115,8 @@ PARTS: Mapping[str, Part] = {
     "memory": Part(("servers", "minute"), _memory),
     "errors": Part(("failures", "minute"), _errors),
     "jobs": Part(("jobs",), _jobs),
+    "model_state": Part(("servers", "jobs"), _model_state),
+    "model_access": Part(("servers", "jobs"), _model_access),
     "tail": Part(("requests",), _tail),
     "first_call": Part(("requests",), _first_call),
 }

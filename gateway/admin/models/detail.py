@@ -25,7 +25,7 @@ from gateway.admin.forms.models import (
 from gateway.admin.models.list import job_rows, report
 from gateway.admin.models.memory import need_words
 from gateway.admin.models.rows import CAPABILITIES
-from gateway.admin.models.state import shown_state
+from gateway.admin.models.state import ModelState, shown_state
 from gateway.admin.usage import charts
 from gateway.core.catalog import Model, OverrideVersion
 from gateway.core.chat import Json
@@ -36,33 +36,28 @@ from gateway.store import catalog, key_queries
 from gateway.store.usage import request_queries, usage_queries
 from gateway.web.context import actor, services
 from gateway.web.security import to_page
-from gateway.web.template_filters import pretty
+from gateway.web.template_filters import num, pretty
 from gateway.web.words import _, ngettext, translated
 
 DAYS = 30
 MOST_KEYS = 200
-"""So many are asked whether they may use a model; the page shows a few of them."""
+"""So many are asked whether they may use a model."""
+SHOWN_KEYS = 12
 
 
 @bp.get("/models/<id:model_id>")
 def model(model_id: int) -> str:
     """Show what a model is."""
     found = services().catalog.model(model_id)
-    known = {one.id: one for one in services().catalog.models()}
-    last_used = services().store.read(
-        key_queries.search, datetime.now(UTC), works=True, order="used", limit=MOST_KEYS
-    )
     return _page(
         found,
         "overview",
         details=services().store.read(catalog.details, model_id),
         jobs=job_rows(services().pulls.current(), found.name),
         capabilities=CAPABILITIES,
-        keys=[key for key in last_used if access.visible(key, [found])],
-        most_keys=MOST_KEYS if len(last_used) == MOST_KEYS else 0,
         need=need_words(found),
         notes=services().store.read(catalog.fields, model_id).notes,
-        fallbacks=[known[id_] for id_ in found.fallbacks if id_ in known],
+        **access_of(found),
     )
 
 
@@ -176,19 +171,42 @@ def model_delete(model_id: int) -> AnyResponse | str:
     return to_page("admin.models")
 
 
-def _page(found: Model, tab: str, **values: object) -> str:
+def state_now(found: Model) -> ModelState:
+    """Return the state of a model as of now."""
+    is_loading = bool(services().pulls.open_loads(found.name))
+    return shown_state(found, services().scheduler.views(), is_loading=is_loading)
+
+
+def access_of(found: Model) -> dict[str, object]:
+    """Return what `admin/models/access.html` shows beside the state: servers, fallback models, keys
+    and how many more keys there are, in words."""
     servers = {server.id: server for server in services().catalog.servers()}
+    known = {one.id: one for one in services().catalog.models()}
+    last_used = services().store.read(
+        key_queries.search, datetime.now(UTC), works=True, order="used", limit=MOST_KEYS
+    )
+    keys = [key for key in last_used if access.visible(key, [found])]
+    return {
+        "servers": [servers[id_] for id_ in found.server_ids if id_ in servers],
+        "fallbacks": [known[id_] for id_ in found.fallbacks if id_ in known],
+        "keys": keys[:SHOWN_KEYS],
+        "more_keys": _more_keys(len(keys), are_all=len(last_used) < MOST_KEYS),
+    }
+
+
+def _more_keys(count: int, *, are_all: bool) -> str:
+    """Return what is said behind the keys that are shown, of `count` that may use a model."""
+    if not count:
+        words = _("None of the %(count)s keys used last.", count=MOST_KEYS)
+        return _("No key may use it.") if are_all else words
+    if count <= SHOWN_KEYS:
+        return ""
+    return _("and %(count)s more", count=num(count - SHOWN_KEYS)) if are_all else _("and more")
+
+
+def _page(found: Model, tab: str, **values: object) -> str:
     return render_template(
-        f"admin/models/{tab}.html",
-        model=found,
-        tab=tab,
-        state_now=shown_state(
-            found,
-            services().scheduler.views(),
-            is_loading=bool(services().pulls.open_loads(found.name)),
-        ),
-        servers=[servers[id_] for id_ in found.server_ids if id_ in servers],
-        **values,
+        f"admin/models/{tab}.html", model=found, tab=tab, state_now=state_now(found), **values
     )
 
 

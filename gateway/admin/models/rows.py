@@ -45,6 +45,16 @@ class Wanted:
         """Whether some models are left out."""
         return bool(self.search or self.capability or self.state)
 
+    def order(self, column: str) -> str:
+        """Return how the list is sorted by a column, as `aria-sort` has it; "" for another."""
+        return {column: "ascending", f"-{column}": "descending"}.get(self.sort, "")
+
+    def next_sort(self, column: str, first: str) -> str:
+        """Return the `sort` that a click on a column asks for: `first` is "-" where the largest
+        stands on top, a second click turns the order round."""
+        turned = {"ascending": "-", "descending": ""}
+        return turned.get(self.order(column), first) + column
+
 
 _SORTS: Final[Mapping[str, Callable[[Row], Any]]] = {
     "name": lambda row: row.model.display_name.lower(),

@@ -9,7 +9,7 @@ from typing import Final
 from gateway.core.catalog import Model
 from gateway.reports.model_state import State, state_of
 from gateway.schemas.server import ServerView
-from gateway.web.words import _l
+from gateway.web.words import _, _l
 
 _LOOKS: Final[Mapping[State, tuple[str, str, str]]] = {
     "missing": ("danger", _l("Missing"), ""),
@@ -31,18 +31,29 @@ _TITLES: Final[Mapping[State, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Action:
+    """A button of a model: `to` is what its form sends."""
+
+    to: str
+    words: str
+    icon: str
+
+
+@dataclass(frozen=True, slots=True)
 class ModelState:
     """A state as people see it: `kind` is one of Bootstrap's and gives the colour. `loaded_on` are
-    servers that have the model in memory, `is_kept` tells that it is there to stay."""
+    servers that have the model in memory, `is_kept` tells that it is there to stay. What can be
+    done about it: `memory_action`, None where it is on no server, and `enabled_action`."""
 
     name: State
     kind: str
     words: str
     icon: str
     title: str
-    is_loading: bool
     loaded_on: tuple[str, ...]
     is_kept: bool
+    memory_action: Action | None
+    enabled_action: Action
 
 
 def shown_state(
@@ -60,7 +71,20 @@ def shown_state(
         str(words),
         icon,
         title=" ".join(part for part in (str(_TITLES.get(name, "")), ", ".join(loaded)) if part),
-        is_loading=is_loading,
         loaded_on=tuple(loaded),
         is_kept=bool(model.pinned_on) or any(one.stays_loaded for one in loaded.values()),
+        memory_action=_memory_action(model, is_loading, bool(loaded)),
+        enabled_action=Action("off", _("Disable"), "slash-circle")
+        if model.enabled
+        else Action("on", _("Enable"), "play-fill"),
     )
+
+
+def _memory_action(model: Model, is_loading: bool, is_loaded: bool) -> Action | None:
+    if is_loading:
+        return Action("stop", _("Stop loading"), "stop-fill")
+    if not model.available or model.remote:
+        return None
+    if is_loaded:
+        return Action("unload", _("Unload"), "eject-fill")
+    return Action("load", _("Load"), "memory")
