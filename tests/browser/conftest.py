@@ -28,6 +28,13 @@ CHROMIUM = next(
 )
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
 WAIT_MS = 15_000
+PROVIDER = {
+    "OIDC_ISSUER": "https://login.example.org",
+    "OIDC_CLIENT_ID": "gateway",
+    "OIDC_CLIENT_SECRET": "not asked here",
+    "OIDC_ADMINS": "admins",
+}
+"""A provider that the sign-in page leads to; nobody goes there."""
 VIOLATIONS = """async () => (await axe.run({ resultTypes: ["violations"] })).violations
   .map((one) => one.id + ": " + one.nodes.slice(0, 3).map((n) => n.html.slice(0, 160)).join(" | "))
 """
@@ -81,7 +88,8 @@ def busy(
 ) -> Iterator[Gateway]:
     """A gateway that has been used for a month."""
     folder = tmp_path_factory.mktemp("busy")
-    with Gateway(folder, ollama_url=ollama_with_models.url, issue_key=False) as gateway:
+    url = ollama_with_models.url
+    with Gateway(folder, ollama_url=url, env=PROVIDER, issue_key=False) as gateway:
         parts = services_of(gateway)
         fill(parts, datetime.now(UTC), calls=1_500)
         parts.store.database.close()
