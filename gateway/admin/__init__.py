@@ -15,6 +15,7 @@ from flask_wtf.csrf import CSRFError
 from werkzeug.routing import IntegerConverter, Map
 from werkzeug.wrappers import Response as AnyResponse
 
+from gateway.admin.pages import MENU, SETTINGS
 from gateway.admin.read_only import READING, is_closed, may_change, read_only
 from gateway.version import REPOSITORY, VERSION
 from gateway.web.errors import answer_with_pages, error_page
@@ -71,8 +72,10 @@ def sign_in() -> AnyResponse:
 
 @bp.context_processor
 def around() -> dict[str, Any]:
-    """Return every page its frame: header, version, rights."""
+    """Return every page its frame: menus, header, version, rights."""
     return {
+        "menu": MENU,
+        "settings_menu": SETTINGS,
         "current_header": status.current_header,
         "store_trouble": status.store_trouble,
         "version": VERSION,

@@ -12,26 +12,16 @@ from flask import Response, jsonify, render_template, request, url_for
 from flask_login import current_user
 
 from gateway.admin import bp
+from gateway.admin.pages import MENU, OTHERS, SETTINGS
 from gateway.core.catalog import Model
 from gateway.store import key_queries
 from gateway.store.usage import request_queries
 from gateway.web.context import services
-from gateway.web.words import _, _l
+from gateway.web.words import _
 
 OF_EACH = 6
 _MAX_TEXT = 100
 _REQUEST_ID = re.compile(r"req_[0-9a-f]{4,32}")
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A page: its words, its view with a tab, and whether it only changes things."""
-
-    words: str
-    view: str
-    icon: str
-    tab: str = ""
-    changes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,31 +33,6 @@ class Hit:
     hint: str
     icon: str
     url: str
-
-
-_PAGES = (
-    Page(_l("Dashboard"), "admin.dashboard", "speedometer2"),
-    Page(_l("Playground"), "admin.playground", "chat-square-text"),
-    Page(_l("Models"), "admin.models", "box-seam"),
-    Page(_l("Context and loads"), "admin.context", "memory"),
-    Page(_l("Keys"), "admin.keys", "key"),
-    Page(_l("New key"), "admin.key_new", "plus-lg", changes=True),
-    Page(_l("Connect an app"), "admin.connect", "plug"),
-    Page(_l("Usage"), "admin.usage", "bar-chart-line"),
-    Page(_l("Requests"), "admin.requests", "list-ul"),
-    Page(_l("Servers"), "admin.servers", "hdd-stack"),
-    Page(_l("Add a server"), "admin.server_new", "plus-lg", changes=True),
-    Page(_l("Settings"), "admin.settings", "gear", "general"),
-    Page(_l("API behaviour"), "admin.settings", "gear", "api"),
-    Page(_l("Privacy and retention"), "admin.settings", "gear", "privacy"),
-    Page(_l("Limits"), "admin.settings", "gear", "limits"),
-    Page(_l("Security"), "admin.settings_security", "shield-lock"),
-    Page(_l("Backup"), "admin.settings_backup", "database"),
-    Page(_l("Audit log"), "admin.settings_audit", "list-ul"),
-    Page(_l("Observability"), "admin.settings_observability", "activity"),
-    Page(_l("About"), "admin.settings_about", "info-circle"),
-    Page(_l("API reference"), "reference.chapter", "book"),
-)
 
 
 @bp.get("/search")
@@ -126,7 +91,7 @@ def _names(model: Model) -> tuple[str, ...]:
 
 def _pages(wanted: str) -> Iterator[Hit]:
     may_change = current_user.role != "viewer"
-    for page in _PAGES:
+    for page in (*MENU, *SETTINGS, *OTHERS):
         if wanted in page.words.lower() and (may_change or not page.changes):
-            url = url_for(page.view, tab=page.tab or None)
-            yield Hit(_("Page"), str(page.words), "", page.icon, url)
+            hint = _("Settings") if page in SETTINGS else ""
+            yield Hit(_("Page"), str(page.words), hint, page.icon, page.url)

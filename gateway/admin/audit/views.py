@@ -46,7 +46,7 @@ def settings_audit() -> str:
         rows=rows(entries[:LIMIT]),
         older=entries[LIMIT - 1].id if len(entries) > LIMIT else None,
         is_first=not before,
-        actions=ACTIONS,
+        actions=[(code, action.label) for code, action in ACTIONS.items()],
         kinds=KINDS,
         **filters,
     )

@@ -33,6 +33,13 @@ from gateway.web.words import _, ngettext
 
 QUERY_LIMIT = 100
 _PACKAGES = ("Flask", "gunicorn", "gevent", "SQLAlchemy", "requests", "Bootstrap-Flask")
+_BUNDLED = (
+    ("Bootstrap", "5.3 · MIT"),
+    ("Bootstrap Icons", "MIT"),
+    ("uPlot", "MIT"),
+    ("marked", "MIT"),
+)
+"""What pages load beside packages, with its licence."""
 
 
 @bp.route("/settings", methods=["GET", "POST"])
@@ -87,8 +94,8 @@ def settings_observability() -> str:
 @bp.get("/settings/about")
 def settings_about() -> str:
     """Show versions, uptime and where help is."""
-    versions = [(name, importlib.metadata.version(name)) for name in _PACKAGES]
-    versions.insert(0, ("Python", platform.python_version()))
+    packages = [(name, importlib.metadata.version(name)) for name in _PACKAGES]
+    versions = [("Python", platform.python_version()), *packages, *_BUNDLED]
     return render_template(
         "admin/settings/about.html",
         versions=versions,
