@@ -31,19 +31,30 @@ class Visitor:
         self.app = app
         self.client = app.test_client()
         self.address = address
-        self.token = ""
+        self._token = ""
+
+    @property
+    def token(self) -> str:
+        """The token that forms of this session carry; a page is opened where none was yet."""
+        for path in ("/admin/settings/about", "/auth/login"):
+            if not self._token:
+                self.get(path)
+        return self._token
+
+    @token.setter
+    def token(self, token: str) -> None:
+        self._token = token
 
     def get(self, path: str, **kwargs: Any) -> TestResponse:
         """Open a page."""
         answer = self.client.get(path, environ_base={"REMOTE_ADDR": self.address}, **kwargs)
         found = _TOKEN.search(answer.text) if "html" in (answer.content_type or "") else None
-        self.token = found.group(1) if found else self.token
+        if found:
+            self._token = found.group(1)
         return answer
 
     def post(self, path: str, data: dict[str, Any] | None = None, **kwargs: Any) -> TestResponse:
         """Send a form of this site."""
-        if not self.token:
-            self.get("/auth/login")
         fields = {"csrf_token": self.token, **(data or {})}
         return self.client.post(
             path, data=fields, environ_base={"REMOTE_ADDR": self.address}, **kwargs
@@ -53,9 +64,7 @@ class Visitor:
         """Sign in."""
         self.get("/auth/login")
         answer = self.post("/auth/login", {"username": username, "password": password})
-        self.token = ""
-        if answer.status_code == 303:
-            self.get("/admin/settings/about")
+        self._token = ""
         return answer
 
 
@@ -87,10 +96,25 @@ def application(source: Path, folder: Path, **environ: str) -> Flask:
     return create_app(settings_for(folder, **environ))
 
 
+@pytest.fixture(scope="session")
+def with_models(
+    prepared: Path, shared_ollama: FakeOllama, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The same with the shared fake Ollama as its server, models listed."""
+    folder = tmp_path_factory.mktemp("with_models") / "data"
+    made = application(prepared, folder)
+    shared_ollama.reset()
+    of(made).servers.create({"url": shared_ollama.url, "name": "workstation"}, ACTOR)
+    close(made)
+    return folder
+
+
 @pytest.fixture
-def app(prepared: Path, tmp_path: Path) -> Iterator[Flask]:
-    """The application; nothing runs in the background."""
-    made = application(prepared, tmp_path / "data")
+def app(request: pytest.FixtureRequest, prepared: Path, tmp_path: Path) -> Iterator[Flask]:
+    """The application, with models for a test that is `served`; nothing runs in the background."""
+    is_served = "served" in request.fixturenames
+    source = request.getfixturevalue("with_models") if is_served else prepared
+    made = application(source, tmp_path / "data")
     yield made
     close(made)
 
@@ -142,7 +166,6 @@ def untouched(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 def served(parts: Services, shared_ollama: FakeOllama) -> FakeOllama:
     """A fake Ollama that the gateway knows as its server, models listed."""
     shared_ollama.reset()
-    parts.servers.create({"url": shared_ollama.url, "name": "workstation"}, ACTOR)
     parts.refresher.refresh()
     return shared_ollama
 
