@@ -171,6 +171,7 @@ def test_reading_begins_with_the_first_tab_and_ends_with_the_last() -> None:
 
     assert seen == (1,)
     assert not reader.is_alive()
+    source.value = 2
     with board.listen(["calls"]) as tab:
         tab.wait(5)
 

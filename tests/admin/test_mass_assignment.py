@@ -51,12 +51,15 @@ def test_no_form_takes_a_field_it_does_not_have(
     before = look(ROLES)
     more = {} if role == "owner" else {"role": "owner"}
     answers = {}
+    visitor = Visitor(app)
     for endpoint, path in rules(app, "POST"):
-        visitor = Visitor(app)
-        visitor.login("ada", PASSWORD)
         named = {"name": f"of {endpoint}", "url": "http://10.0.0.9:1", "username": "ada"}
-        with visitor.post(path, {**named, **FORGED, **more}) as answer:
-            answers[endpoint] = answer.status_code
+        answer = visitor.post(path, {**named, **FORGED, **more})
+        if answer.headers.get("Location", "").startswith("/auth/login"):  # by the one before
+            visitor.login("ada", PASSWORD)
+            answer = visitor.post(path, {**named, **FORGED, **more})
+        answer.close()
+        answers[endpoint] = answer.status_code
 
     assert len(answers) > 40
     assert {endpoint for endpoint, status in answers.items() if status >= 500} == set()

@@ -114,7 +114,7 @@ def test_a_database_that_is_lost_while_serving_ends_no_call(
         ask_often(gateway, 5)
         until(lambda: settled(database) == 5, "the first records")
         harm(database)
-        lost = ask_often(gateway, 60)
+        lost = ask_often(gateway, 16)
         alive = requests.get(f"{gateway.url}/healthz", timeout=15).status_code
         console = requests.get(f"{gateway.url}/login", timeout=15).status_code
         gateway.stop()
