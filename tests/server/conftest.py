@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ class Site:
             stderr=errors,
         )
         self._stack.callback(process.wait, 30)
-        self._stack.callback(process.terminate)
+        self._stack.callback(process.send_signal, signal.SIGQUIT)
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -54,6 +55,16 @@ class Site:
 
     def wire(self) -> Wire:
         return self._stack.enter_context(Wire(self, TIMEOUT_S))
+
+    @contextmanager
+    def visit(self) -> Iterator[None]:
+        """Close in the end the connections that were opened inside."""
+        outer, self._stack = self._stack, ExitStack()
+        try:
+            yield
+        finally:
+            self._stack.close()
+            self._stack = outer
 
     def log(self) -> str:
         return self._log.read_text()
@@ -68,9 +79,5 @@ def shared_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 @pytest.fixture
 def site(shared_site: Site) -> Iterator[Site]:
     """The shared gunicorn; connections opened by a test are closed after it."""
-    outer, shared_site._stack = shared_site._stack, ExitStack()
-    try:
+    with shared_site.visit():
         yield shared_site
-    finally:
-        shared_site._stack.close()
-        shared_site._stack = outer

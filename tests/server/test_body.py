@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -18,6 +17,26 @@ LENGTH = b"Content-Length: 1000"
 CHUNKED = b"Transfer-Encoding: chunked"
 
 
+@pytest.fixture(scope="module")
+def impatient_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with Site(tmp_path_factory.mktemp("impatient"), idle_s=0.2) as running:
+        yield running
+
+
+@pytest.fixture
+def impatient(impatient_site: Site) -> Iterator[Site]:
+    """A gunicorn that waits a fifth of a second for the next piece of a body."""
+    with impatient_site.visit():
+        yield impatient_site
+
+
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A gunicorn that waits a third of a second for a whole body."""
+    with Site(tmp_path_factory.mktemp("strict"), grace_s=0.3) as running:
+        yield running
+
+
 def _post(path: str, framing: bytes, body: bytes) -> bytes:
     return b"POST %s HTTP/1.1\r\nHost: site\r\n%s\r\n\r\n%s" % (path.encode(), framing, body)
 
@@ -27,45 +46,42 @@ def _post(path: str, framing: bytes, body: bytes) -> bytes:
     [(LENGTH, b"ten bytes."), (CHUNKED, b"a\r\nten bytes.\r\n")],
     ids=["length", "chunked"],
 )
-def test_a_silent_sender_is_told_so(tmp_path: Path, framing: bytes, body: bytes) -> None:
-    with Site(tmp_path, idle_s=0.2) as site:
-        wire = site.wire()
-        wire.send(_post("/read", framing, body))
-        reply = wire.reply()
+def test_a_silent_sender_is_told_so(impatient: Site, framing: bytes, body: bytes) -> None:
+    wire = impatient.wire()
+    wire.send(_post("/read", framing, body))
+    reply = wire.reply()
 
-        assert (reply.status, reply.body) == (400, b"request_timeout")
-        assert wire.rest() == b""  # and the connection serves nothing else
+    assert (reply.status, reply.body) == (400, b"request_timeout")
+    assert wire.rest() == b""  # and the connection serves nothing else
 
 
 @pytest.mark.parametrize(
     ("framing", "drop"), [(LENGTH, b"x"), (CHUNKED, b"1\r\nx\r\n")], ids=["length", "chunked"]
 )
 def test_a_sender_that_only_holds_a_place_is_told_so(
-    tmp_path: Path, framing: bytes, drop: bytes
+    strict: Site, framing: bytes, drop: bytes
 ) -> None:
     """Each byte comes within the time for a packet; all of them never do."""
-    with Site(tmp_path, grace_s=0.3) as site:
-        wire = site.wire()
-        wire.send(_post("/read", framing, b""))
-        wire.sock.settimeout(0.02)
-        for _ in range(500):
-            try:
-                if wire.sock.recv(1):
-                    break
-            except TimeoutError:
-                wire.send(drop)
-        else:
-            pytest.fail("dripping went on")
+    wire = strict.wire()
+    wire.send(_post("/read", framing, b""))
+    wire.sock.settimeout(0.02)
+    for _ in range(500):
+        try:
+            if wire.sock.recv(1):
+                break
+        except TimeoutError:
+            wire.send(drop)
+    else:
+        pytest.fail("dripping went on")
 
 
-def test_a_body_nobody_read_is_not_waited_for_either(tmp_path: Path) -> None:
-    with Site(tmp_path, idle_s=0.2) as site:
-        wire = site.wire()
-        wire.send(_post("/", LENGTH, b"ten bytes."))
+def test_a_body_nobody_read_is_not_waited_for_either(impatient: Site) -> None:
+    wire = impatient.wire()
+    wire.send(_post("/", LENGTH, b"ten bytes."))
 
-        assert wire.reply().body == b"ok"
-        assert wire.rest() == b""
-        assert "Traceback" not in site.log()
+    assert wire.reply().body == b"ok"
+    assert wire.rest() == b""
+    assert "Traceback" not in impatient.log()
 
 
 def test_malformed_chunks_are_refused(site: Site) -> None:
@@ -115,23 +131,21 @@ def test_a_form_is_read_as_it_was_sent(
     ids=["length", "chunked"],
 )
 def test_half_a_form_never_reaches_the_application(
-    tmp_path: Path, framing: bytes, body: bytes
+    impatient: Site, framing: bytes, body: bytes
 ) -> None:
-    with Site(tmp_path, idle_s=0.2) as site:
-        wire = site.wire()
-        wire.send(_form(framing, body))
-        reply = wire.reply()
-        left = site.wire()
-        left.send(_form(framing, body))
-        left.sock.shutdown(socket.SHUT_WR)
+    wire, left = impatient.wire(), impatient.wire()
+    wire.send(_form(framing, body))
+    reply = wire.reply()
+    left.send(_form(framing, body))
+    left.sock.shutdown(socket.SHUT_WR)
 
-        assert (reply.status, reply.json["error"]["message"]) == (
-            400,
-            "The request body came too slowly.",
-        )
-        assert wire.rest() == b""
-        assert left.rest() == b""
-        assert "Traceback" not in site.log()
+    assert (reply.status, reply.json["error"]["message"]) == (
+        400,
+        "The request body came too slowly.",
+    )
+    assert wire.rest() == b""
+    assert left.rest() == b""
+    assert "Traceback" not in impatient.log()
 
 
 @pytest.mark.parametrize(
