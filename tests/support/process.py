@@ -99,7 +99,7 @@ class Gateway:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.stop()
+        self.stop(signal.SIGQUIT)  # a second sooner than by SIGTERM
         self._sock.close()
         self._lines = self.log
         self._log.close()
@@ -144,6 +144,7 @@ class Gateway:
             with contextlib.suppress(requests.RequestException):
                 if requests.get(f"{self.url}/readyz", timeout=START_S).ok:
                     return
+        self.stop(signal.SIGKILL)
         raise RuntimeError("the gateway did not start:\n" + "".join(self.log[-40:]))
 
     def stop(self, how: signal.Signals = signal.SIGTERM, timeout_s: float = 60.0) -> int | None:
