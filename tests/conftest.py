@@ -140,6 +140,12 @@ def live(shared_gateway: Gateway, shared_ollama: FakeOllama) -> Gateway:
 
 
 @pytest.fixture
+def quick_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have pulls and loads tell of themselves twenty times a second instead of once."""
+    monkeypatch.setattr("gateway.management.model_jobs.WRITE_S", 0.05)
+
+
+@pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
     """A data folder of its own."""
     folder = tmp_path / "data"

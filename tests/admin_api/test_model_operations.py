@@ -15,6 +15,8 @@ from gateway.store import catalog
 from gateway.web.context import Services
 from tests.admin_api.conftest import Call
 
+pytestmark = pytest.mark.usefixtures("quick_jobs")
+
 TERN = FakeModel("tern:latest", ("completion",), context_length=8192)
 
 

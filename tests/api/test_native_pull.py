@@ -18,6 +18,8 @@ from gateway.store import audit
 from tests.api.apps import App, application
 from tests.support.process import until
 
+pytestmark = pytest.mark.usefixtures("quick_jobs")
+
 NEW = "smollm2:135m"
 LONG = "registry.ollama.ai/library/" + NEW
 

@@ -18,6 +18,8 @@ from tests.services.conftest import FakeClock
 from tests.services.sites import Site
 from tests.support.process import until
 
+pytestmark = pytest.mark.usefixtures("quick_jobs")
+
 EVE = Actor("admin", "eve", 7)
 TERN = FakeModel("tern:latest", ("completion",))
 NOMIC = FakeModel("nomic:latest", ("embedding",), dims=8)

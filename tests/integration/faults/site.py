@@ -151,11 +151,13 @@ class Site:
         return sum(row.settled_at is None for row in self.rows())
 
     def is_back(self, ollama: FakeOllama) -> bool:
-        """Whether a server gets calls: makes a few of different conversations."""
+        """Whether a server gets calls: makes up to twelve of different conversations."""
         before = len(ollama.calls("/api/chat"))
         for number in range(12):
             self.chat(messages=[{"role": "user", "content": f"Conversation {number}"}])
-        return len(ollama.calls("/api/chat")) > before
+            if len(ollama.calls("/api/chat")) > before:
+                return True
+        return False
 
     def is_known_dead(self, ollama: FakeOllama) -> bool:
         """Whether a server gets no calls any more."""

@@ -12,6 +12,7 @@ import pytest
 from fake_ollama import FakeOllama, Script
 from tests.integration.conftest import Caller, Operator
 from tests.support.asking import ENDPOINTS, GENERATING
+from tests.support.cases import pairs
 from tests.support.wire import Wire, post
 
 pytestmark = pytest.mark.process
@@ -28,7 +29,12 @@ HOW: dict[str, Callable[[Wire], None]] = {
     )[-1],
 }
 MOMENTS: dict[str, Any] = {"before the headers": 0, "while it loads": "load", "in the middle": 2}
-SHAPES = {"whole": False, "streamed": True}
+WHEN: dict[str, tuple[bool, Any]] = {
+    f"{moment}-{shape}": (shape == "streamed", at)
+    for moment, at in MOMENTS.items()
+    for shape in ("whole", "streamed")
+}
+"""Whether the answer is streamed, and the line of Ollama at which the caller leaves."""
 
 
 def _leave(
@@ -48,13 +54,11 @@ def _leave(
     assert caller.ask("GET", "/healthz").status == 200
 
 
-@pytest.mark.parametrize("name", GENERATING)
-@pytest.mark.parametrize("stream", SHAPES.values(), ids=SHAPES)
-@pytest.mark.parametrize("at", MOMENTS.values(), ids=MOMENTS)
+@pytest.mark.parametrize(("when", "name"), pairs(WHEN, GENERATING, 3))
 def test_a_caller_who_closes_ends_the_call(
-    caller: Caller, ollama: FakeOllama, name: str, stream: bool, at: Any
+    caller: Caller, ollama: FakeOllama, when: str, name: str
 ) -> None:
-    _leave(caller, ollama, name, stream, at, "FIN")
+    _leave(caller, ollama, name, *WHEN[when], "FIN")
 
 
 def test_leaving_ends_every_choice(caller: Caller, ollama: FakeOllama, operator: Operator) -> None:

@@ -12,6 +12,7 @@ import pytest
 from fake_ollama import FakeOllama
 from tests.integration.conftest import Caller, Operator
 from tests.support.asking import GENERATING
+from tests.support.cases import pairs
 from tests.support.wire import Wire, events, post
 
 pytestmark = pytest.mark.process
@@ -58,8 +59,7 @@ def _error_of(name: str, body: bytes) -> Any:
     return last.get("error") or last["response"]["error"]
 
 
-@pytest.mark.parametrize("name", GENERATING)
-@pytest.mark.parametrize("how", TAKEN)
+@pytest.mark.parametrize(("how", "name"), pairs(TAKEN, GENERATING, 3))
 def test_a_stream_ends_when_it_would_be_refused_now(
     caller: Caller, operator: Operator, ollama: FakeOllama, name: str, how: str
 ) -> None:
@@ -80,8 +80,7 @@ def test_a_stream_ends_when_it_would_be_refused_now(
     assert error["message"]
 
 
-@pytest.mark.parametrize("name", GENERATING)
-@pytest.mark.parametrize("how", KEPT)
+@pytest.mark.parametrize(("how", "name"), pairs(KEPT, GENERATING, 3))
 def test_a_stream_goes_on_while_it_would_be_allowed(
     caller: Caller, operator: Operator, ollama: FakeOllama, name: str, how: str
 ) -> None:
