@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -11,7 +11,6 @@ import pytest
 from argon2 import PasswordHasher
 from flask import Flask
 from jinja2 import FileSystemBytecodeCache
-from werkzeug.routing import Rule
 
 from fake_ollama import FakeOllama
 from gateway.store import passwords
@@ -40,23 +39,6 @@ def _compiled_templates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
     cache = FileSystemBytecodeCache(str(tmp_path_factory.mktemp("templates")))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Flask, "jinja_options", {"bytecode_cache": cache})
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _compiled_routes() -> Iterator[None]:
-    """Compile the routes once for all applications: they are 60 of the 80 ms each takes."""
-    compiled: dict[tuple[str, str, bool], Callable[..., tuple[str, str]]] = {}
-    compile_route = Rule._compile_builder
-
-    def compile_once(rule: Rule, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
-        key = (rule.rule, repr(rule.defaults), append_unknown)
-        if key not in compiled:
-            compiled[key] = compile_route(rule, append_unknown)
-        return compiled[key]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Rule, "_compile_builder", compile_once)
         yield
 
 
