@@ -13,7 +13,7 @@ from flask_login import current_user
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.admin import bp, memory
-from gateway.admin.keys.presenters import connected
+from gateway.admin.keys.presenters import guide
 from gateway.admin.live import topics
 from gateway.admin.models.context import summary
 from gateway.admin.models.list import report
@@ -170,8 +170,8 @@ def _phase(call: LiveCall) -> tuple[str, str, str]:
 
 
 def _getting_started() -> dict[str, Any]:
-    """Return what the first steps need: the newest key, a snippet, and when the page was made."""
+    """Return what the first steps need: the newest key, its guide, and when the page was made."""
     newest = next(iter(services().keys.search(limit=1)), None)
     if newest is None:
         return {"key": None}
-    return {"key": newest, "pieces": connected(newest).pieces, "since": int(time.time())}
+    return {"key": newest, "guide": guide(newest), "since": int(time.time())}

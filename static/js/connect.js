@@ -1,10 +1,8 @@
-// "Connect" for another model: asked of the key's page, with the key where this page still shows it.
-
-import { pieces } from "./gateway.js";
+// "Connect" for another application or model: asked of the key's page, with the key where this page shows it.
 
 const box = document.querySelector("[data-connect]");
 
-async function show(form) {
+async function show(form, changed) {
   const address = new URL(form.action);
   address.search = new URLSearchParams(new FormData(form));
   const answer = await fetch(address, { credentials: "same-origin" }).catch(() => null);
@@ -15,14 +13,8 @@ async function show(form) {
   for (const code of secret ? asked.querySelectorAll("code") : []) {
     code.textContent = code.textContent.replaceAll(box.dataset.placeholder, secret);
   }
-  const client = box.querySelector("[data-shows]")?.value;
   box.replaceChildren(...asked.childNodes);
-  const clients = box.querySelector("[data-shows]");
-  if ([...(clients?.options ?? [])].some((option) => option.value === client)) clients.value = client;
-  pieces(box);
-  box.querySelector("select")?.focus();
+  document.getElementById(changed)?.focus();
 }
 
-box?.addEventListener("change", (event) => {
-  if (event.target.name === "model") show(event.target.form);
-});
+box?.addEventListener("change", (event) => show(event.target.form, event.target.id));

@@ -214,26 +214,10 @@ function toasts() {
   }
 }
 
-/** Show the piece that is chosen in a list of them. */
-export function pieces(part = document) {
-  for (const list of part.querySelectorAll("select[data-shows]")) {
-    const show = () => {
-      for (const option of list.options) {
-        const pane = document.getElementById(option.value);
-        pane.classList.toggle("active", option.selected);
-        pane.classList.toggle("show", option.selected);
-      }
-    };
-    list.addEventListener("change", show);
-    show();
-  }
-}
-
 themes();
 zone();
 clicks();
 forms();
 askBeforeLeaving();
 toasts();
-pieces();
 if (keepTyped()) toast(words.typed, "info");

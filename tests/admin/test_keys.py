@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from typing import Any
 
 import pytest
 from sqlalchemy.orm import Session
 
 from fake_ollama import FakeOllama
+from gateway.admin.keys.presenters import PLACEHOLDER
 from gateway.core.periods import period_start
 from gateway.core.usage import Admission, Settlement
 from gateway.policy.clients.kit import KIT
@@ -38,6 +40,11 @@ def make(admin: Visitor, **fields: Any) -> str:
     found = SECRET.search(admin.get(answer.headers["Location"]).text)
     assert found is not None
     return found.group()
+
+
+def words(page: str) -> str:
+    """Return a page with single spaces between its words."""
+    return " ".join(page.split())
 
 
 def test_a_new_key_works_and_is_shown_only_once(admin: Visitor, parts: Services) -> None:
@@ -156,10 +163,10 @@ def test_a_key_for_requests_without_one_is_made_and_warned_of(
     make(admin, anonymous="y", cidrs="192.168.1.0/24")
     (key,) = parts.keys.search()
     page = f"/admin/keys/{key.id}"
-    warned, listed = admin.get(page).text, admin.get("/admin/keys").text
+    warned, listed = words(admin.get(page).text), admin.get("/admin/keys").text
     form = admin.get(f"{page}/edit").text
     admin.post(f"{page}/edit", PLAIN | {"enabled": "y", "anonymous": "y", "cidrs": "0.0.0.0/0"})
-    severe = admin.get(page).text
+    severe = words(admin.get(page).text)
     admin.post(f"{page}/edit", PLAIN | {"enabled": "y", "cidrs": "0.0.0.0/0"})
 
     accepted = "Requests without a key are accepted from"
@@ -305,15 +312,22 @@ def test_every_change_is_in_the_audit_log_without_the_secret(
     assert secret not in log
 
 
-def test_each_snippet_has_address_and_key(admin: Visitor) -> None:
+def test_each_snippet_has_address_and_key(admin: Visitor, parts: Services) -> None:
     answer = admin.post("/admin/keys/new", PLAIN)
-    page = admin.get(answer.headers["Location"]).text
-    secret = SECRET.search(page)
+    made = admin.get(answer.headers["Location"]).text
+    secret = SECRET.search(made)
+    (key,) = parts.keys.search()
+    pages = {app: admin.get(f"/admin/keys/{key.id}?app={app}").text for app in KIT}
+    shown = {
+        app: unescape(page.partition("data-connect")[2].partition("<code>")[2])
+        for app, page in pages.items()
+    }
 
-    assert re.findall(r'id="s-(\w+)"', page) == list(KIT)
-    assert re.findall(r'<option value="s-(\w+)"', page) == list(KIT)
     assert secret is not None
-    assert page.count(secret.group()) > len(KIT)
+    assert made.count(secret.group()) == 3
+    assert sorted(re.findall(r'<option value="(\w+)"', made)) == sorted(KIT)
+    assert [app for app, text in shown.items() if "http://localhost" not in text] == []
+    assert [app for app, text in shown.items() if PLACEHOLDER not in text] == ["ollamacli", "zed"]
 
 
 def test_a_key_for_embeddings_gets_their_snippet_and_a_model_it_may_use(
@@ -322,7 +336,7 @@ def test_a_key_for_embeddings_gets_their_snippet_and_a_model_it_may_use(
     rules = {"scopes": ["embeddings"], "allow": ["nomic-embed-text", "all-minilm"]}
     key, _ = parts.keys.issue({"name": "vectors", **rules}, ACTOR)
     page = admin.get(f"/admin/keys/{key.id}").text
-    shown = set(re.findall(r'id="s-(\w+)"', page))
+    shown = set(re.findall(r'<option value="(\w+)"', page))
 
     assert shown == {"curl", "python", "node", "continue"}
     assert "/v1/embeddings" in page
@@ -339,7 +353,7 @@ def test_the_model_of_the_snippets_can_be_chosen_and_its_limits_are_named(
     parts.models.update(model.id, {"override": {"num_ctx": 4096}}, ACTOR)
     narrow = admin.get(f"/admin/keys/{key.id}?model=gemma3:4b").text
 
-    assert "<option selected>gemma3:4b</option>" in page
+    assert '<option value="gemma3:4b" selected>' in page
     assert "gemma3:4b cannot call tools" in page
     assert f'href="/admin/models/{model.id}/parameters"' in narrow
     assert "set num_ctx 32768" in narrow

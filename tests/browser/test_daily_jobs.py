@@ -66,9 +66,10 @@ def _give(tab: Visit) -> None:
     tab.click("a:has-text('New key')")
     tab.type("#name", "Family chat")
     tab.click("button:has-text('Create key')")
-    _choose(tab, "[data-shows]", "s-openwebui")
+    tab.page.wait_for_load_state()
+    _choose(tab, "#app", "openwebui")
     secret = tab.page.inner_text("#secret")
-    expect(tab.page.locator(".tab-pane:visible")).to_contain_text(secret)
+    expect(tab.page.locator("[data-connect] .code-box")).to_contain_text(secret)
 
 
 def _give_friend(tab: Visit) -> None:

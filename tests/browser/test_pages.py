@@ -55,8 +55,6 @@ LOOKS = [
     (360, "dark", "en"),
 ]
 MAX_PAGE_BYTES = 60_000
-HEAVY = {"/admin/keys/1": 75_000}
-"""More for a page that holds the snippets of thirty clients."""
 CUT = """() => {
   const isCut = (one) => {
     const right = one.getBoundingClientRect().right - 1;
@@ -80,7 +78,7 @@ def faults(tab: Visit, path: str) -> list[str]:
     assert answer is not None
     tab.page.evaluate(axe())
     found: list[str] = tab.page.evaluate(VIOLATIONS) + tab.page.evaluate(CUT)
-    if (size := len(answer.body())) > HEAVY.get(path, MAX_PAGE_BYTES):
+    if (size := len(answer.body())) > MAX_PAGE_BYTES:
         found.append(f"{size} bytes")
     width = tab.page.evaluate("document.documentElement.scrollWidth - innerWidth")
     return [*found, f"{width} px too wide"] if width > 0 else found

@@ -30,13 +30,18 @@ _MAX_TEXT = 500
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What is connected: an application, a key, and one of the `models` that the key may use (None
-    where there is none)."""
+    """What is connected: an application, a key, and one of the models that the key may use (None
+    where there is none); `models` are their names, to choose from."""
 
     client: Client
     key: Key
     model: Model | None
-    models: tuple[Model, ...]
+    models: list[tuple[str, str]]
+
+    @property
+    def model_name(self) -> str:
+        """The display name of the model; "" without one."""
+        return self.model.display_name if self.model else ""
 
     @property
     def window(self) -> int:
@@ -53,8 +58,8 @@ class Setup:
     @property
     def piece(self) -> Snippet:
         """How the application is set up."""
-        name = self.model.display_name if self.model else ""
-        found = snippets(PLACEHOLDER, name, base_url(), self.window, roles.answered(self.key))
+        answered = roles.answered(self.key)
+        found = snippets(PLACEHOLDER, self.model_name, base_url(), self.window, answered)
         return next(piece for piece in found if piece.id == self.client.id)
 
 
@@ -79,12 +84,11 @@ def connect_check() -> str:
         return _page(None)
     address = request.form.get("address", "")[:_MAX_TEXT]
     secret = request.form.get("secret", "")[:_MAX_TEXT]
-    model = setup.model.display_name if setup.model else ""
     checked = []
     if address.strip():
         checked.append(check_address(address, setup.client, base_url()))
     if secret.strip():
-        checked.append(check_key(services(), secret, model, datetime.now(UTC)))
+        checked.append(check_key(services(), secret, setup.model_name, datetime.now(UTC)))
     return _page(setup, checked=checked)
 
 
@@ -97,7 +101,8 @@ def _setup() -> Setup | None:
         return None
     client = KIT.get(request.values.get("app", ""), KIT[_FIRST_APP])
     link = connected(key, chosen=request.values.get("model", ""))
-    return Setup(client, key, link.model, link.choices)
+    models = [(model.display_name, model.display_name) for model in link.choices]
+    return Setup(client, key, link.model, models)
 
 
 def _tried(setup: Setup) -> list[Line]:
@@ -116,7 +121,7 @@ def _page(setup: Setup | None, tried: Sequence[Line] = (), checked: Sequence[Lin
     return render_template(
         "admin/connect/index.html",
         setup=setup,
-        keys=keys,
+        keys=[(key.id, f"{key.name} ({key.prefix}…{key.last4})") for key in keys],
         clients=KIT.values(),
         is_local=is_local(base_url()),
         base=base_url(),

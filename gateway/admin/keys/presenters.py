@@ -15,6 +15,7 @@ from gateway.core.catalog import Model
 from gateway.core.periods import period_end
 from gateway.core.requests import CallRow
 from gateway.policy import roles
+from gateway.policy.clients.snippets import Snippet
 from gateway.policy.routing import Index
 from gateway.reports import key_status
 from gateway.reports.connect import Connection, Place, connection
@@ -145,9 +146,34 @@ def connected(key: Key, secret: str = PLACEHOLDER, chosen: str = "") -> Connecti
     return connection(key, secret, base_url(), models, views, chosen)
 
 
-def hints(link: Connection) -> list[tuple[str, str]]:
-    """Return (words, address of the page where it is put right, "" for none) for each hint."""
-    return [(translated(one.message), _place_of(one.place, link.model)) for one in link.hints]
+@dataclass(frozen=True, slots=True)
+class Guide:
+    """How a key is used: with an application and a model among those it fits, each by its name.
+    `piece` is None where no application needs only the endpoints of the key; `hints` are (words,
+    address of the page where it is put right, "" for none)."""
+
+    pieces: tuple[Snippet, ...]
+    piece: Snippet | None
+    models: list[tuple[str, str]]
+    model: str
+    hints: list[tuple[str, str]]
+    message: str
+    placeholder: str = PLACEHOLDER
+
+
+def guide(key: Key, secret: str = "") -> Guide:
+    """Return how a key is used, with the application and model that the address names."""
+    link = connected(key, secret or PLACEHOLDER, request.args.get("model", ""))
+    app = request.args.get("app", "")
+    chosen = [one for one in link.pieces if one.id == app]
+    return Guide(
+        link.pieces,
+        next(iter((*chosen, *link.pieces)), None),
+        [(model.display_name, model.display_name) for model in link.choices],
+        link.model.display_name if link.model else "",
+        [(translated(one.message), _place_of(one.place, link.model)) for one in link.hints],
+        _message(key, link, secret),
+    )
 
 
 def _place_of(place: Place, model: Model | None) -> str:
@@ -156,7 +182,7 @@ def _place_of(place: Place, model: Model | None) -> str:
     return url_for("admin.settings", _anchor="public_url") if place == "public_url" else ""
 
 
-def message(key: Key, link: Connection, secret: str = "") -> str:
+def _message(key: Key, link: Connection, secret: str) -> str:
     """Return what the holder of a key is told: address, key, models and limits, a line each."""
     shown = secret or _("the one that begins with %(prefix)s", prefix=key.prefix)
     names = [model.display_name for model in link.choices]

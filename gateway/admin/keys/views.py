@@ -18,6 +18,7 @@ from gateway.admin.keys import presenters
 from gateway.admin.usage import charts
 from gateway.core.catalog import Model
 from gateway.core.requests import Filter
+from gateway.dialects import SCOPES
 from gateway.errors import NotFound
 from gateway.policy import access
 from gateway.reports import key_status
@@ -117,15 +118,11 @@ def key_created(token: str) -> AnyResponse | str:
         words = _("A key is shown only once. If it was not copied, rotate it.")
         return to_page("admin.keys", words, "warning")
     key = services().keys.get(found[0])
-    link = presenters.connected(key, found[1])
     return render_template(
         "admin/keys/created.html",
         key=key,
         secret=found[1],
-        link=link,
-        hints=presenters.hints(link),
-        message=presenters.message(key, link, found[1]),
-        placeholder=presenters.PLACEHOLDER,
+        guide=presenters.guide(key, found[1]),
         since=_since_now(),
         old=_predecessor(key),
     )
@@ -135,7 +132,7 @@ def key_created(token: str) -> AnyResponse | str:
 def key(key_id: int) -> str:
     """Show a key: usage, limits, how to use it, its requests and its changes."""
     found, now, store = services().keys.get(key_id), datetime.now(UTC), services().store
-    link = presenters.connected(found, chosen=request.args.get("model", ""))
+    roles = presenters.role_models(found, services().catalog.index())
     report = key_status.report(store, found, now)
     return render_template(
         "admin/keys/detail.html",
@@ -143,7 +140,9 @@ def key(key_id: int) -> str:
         status=presenters.state(found, now, report.budgets),
         works=key_status.state(found, now) == "active",
         models=presenters.model_names(found, _models()),
-        roles=presenters.role_models(found, services().catalog.index()),
+        roles=roles,
+        role_names=[f"{role} → {name}" for role, name, _ignored in roles],
+        endpoints=_("all") if set(SCOPES) <= set(found.scopes) else ", ".join(found.scopes),
         report=report,
         budget_words=BUDGET_WORDS,
         rates=presenters.rates(found),
@@ -152,10 +151,7 @@ def key(key_id: int) -> str:
         chart=charts.per_day(DAYS, key_id=key_id),
         calls=store.read(request_queries.page, Filter(key_id=key_id), limit=10),
         log=rows(store.read(audit.page, object_kind="key", object_id=str(key_id), limit=20)),
-        link=link,
-        hints=presenters.hints(link),
-        message=presenters.message(found, link),
-        placeholder=presenters.PLACEHOLDER,
+        guide=presenters.guide(found),
         since=_since_now(),
     )
 
@@ -259,21 +255,20 @@ def _form(**data: object) -> KeyForm:
 
 def _form_page(form: KeyForm, key: Key | None = None) -> str:
     """Return the page that changes a key, or makes one."""
-    zones, opened = sorted(available_timezones()), _opened(form) if key else ()
     return render_template(
         "admin/keys/form.html",
         form=form,
         key=key,
         role_fields=ROLE_FIELDS,
-        zones=zones,
-        opened=opened,
+        zones=sorted(available_timezones()),
+        opened={*form.errors, *(_said(form) if key else ())},
     )
 
 
-def _opened(form: KeyForm) -> tuple[str, ...]:
-    """Return the folded fields that say something, so that their fold starts open."""
+def _said(form: KeyForm) -> list[str]:
+    """Return the folded fields that say something."""
     plain = {"zone", "priority", "scopes", "log_bodies", "enabled"}
-    return tuple(field.name for field in form if field.data and field.name not in plain)
+    return [field.name for field in form if field.data and field.name not in plain]
 
 
 def _kept_expiry(form: KeyForm, key: Key) -> dict[str, object]:
