@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -21,6 +22,9 @@ Schema = dict[str, Any]
 Words = list[tuple[str, str]]
 """Pieces of a text, each with the name of the schema it leads to, or none."""
 
+_ADMIN = "/api/admin/v1/"
+_SHARED = "schemas"
+"""The chapter of the schemas that several others lead to."""
 _METHODS = ("get", "post", "patch", "put", "delete")
 _PREFIX = "#/components/schemas/"
 _DEEPEST = 3
@@ -63,23 +67,35 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Chapter:
-    """The operations of one tag, and the fields of every schema they lead to."""
+    """The operations of one tag, of the administrators' those of one noun, and the fields of the
+    schemas that only they lead to. `name` stands in its address, `tab` is its tag; `answers` are
+    those that all of its operations give."""
 
     name: str
+    tab: str
+    title: str
     about: str
     operations: list[Operation]
+    answers: list[Answer]
     schemas: dict[str, tuple[str, list[Field]]]
 
 
 @bp.get("", defaults={"name": "chat"}, strict_slashes=False)
-@bp.get("/<name>")
+@bp.get("/<path:name>")
 def chapter(name: str) -> str:
     """Return a chapter of the API reference. Every chapter leads to the others."""
     chapters = _chapters()
     if name not in chapters:
         abort(404)
-    about = _document()["info"]["description"]
-    return render_template("reference.html", chapters=chapters, chosen=chapters[name], about=about)
+    firsts = {one.tab: one for one in reversed(chapters.values())}
+    return render_template(
+        "reference.html",
+        about=_document()["info"]["description"],
+        chapters=chapters.values(),
+        chosen=chapters[name],
+        home_of={schema: one.name for one in chapters.values() for schema in one.schemas},
+        tabs=list(reversed(firsts.items())),
+    )
 
 
 @cache
@@ -89,22 +105,61 @@ def _document() -> Schema:
 
 @cache
 def _chapters() -> dict[str, Chapter]:
-    """Return the chapters by the word that stands in their address."""
-    document = _document()
+    """Return the chapters by what stands in their address."""
     found = {}
-    for tag in document["tags"]:
-        parts = [
-            (method, path, item)
-            for path, item in document["paths"].items()
-            for method in _METHODS
-            if tag["name"] in item.get(method, {}).get("tags", ())
-        ]
-        if parts:
+    for tag in _document()["tags"]:
+        for title, parts in _by_title(tag["name"]).items():
+            name = tag["name"] if title == tag["name"] else f"{tag['name']}/{title}"
             operations = [_operation(*part) for part in parts]
-            used = _used([item[method] for method, _path, item in parts])
-            about = tag.get("description", "")
-            found[tag["name"].lower()] = Chapter(tag["name"], about, operations, used)
+            common = _common(operations)
+            found[name.lower()] = Chapter(
+                name.lower(),
+                tag["name"],
+                title,
+                tag.get("description", ""),
+                [_without(common, one) for one in operations],
+                common,
+                _used([item[method] for method, _path, item in parts]),
+            )
+    shared = _take_shared(found.values())
+    about = "What several chapters lead to."
+    found[_SHARED] = Chapter(_SHARED, "Schemas", "Schemas", about, [], [], shared)
     return found
+
+
+def _by_title(tag: str) -> dict[str, list[tuple[str, str, Schema]]]:
+    """Return the operations of a tag (method, path, what stands at the path) by chapters."""
+    found: dict[str, list[tuple[str, str, Schema]]] = {}
+    for path, item in _document()["paths"].items():
+        noun = path.removeprefix(_ADMIN).partition("/")[0].capitalize()
+        title = noun if path.startswith(_ADMIN) else tag
+        for method in _METHODS:
+            if tag in item.get(method, {}).get("tags", ()):
+                found.setdefault(title, []).append((method, path, item))
+    return found
+
+
+def _common(operations: list[Operation]) -> list[Answer]:
+    """Return the answers that all operations give; none where there is but one."""
+    if len(operations) == 1:
+        return []
+    return [
+        one for one in operations[0].answers if all(one in other.answers for other in operations)
+    ]
+
+
+def _without(answers: list[Answer], operation: Operation) -> Operation:
+    return replace(operation, answers=[one for one in operation.answers if one not in answers])
+
+
+def _take_shared(chapters: Iterable[Chapter]) -> dict[str, tuple[str, list[Field]]]:
+    """Take from chapters the schemas that stand in more than one, and return them."""
+    counts = Counter(name for one in chapters for name in one.schemas)
+    shared: dict[str, tuple[str, list[Field]]] = {}
+    for one in chapters:
+        for name in [name for name in one.schemas if counts[name] > 1]:
+            shared[name] = one.schemas.pop(name)
+    return dict(sorted(shared.items()))
 
 
 def _operation(method: str, path: str, item: Schema) -> Operation:

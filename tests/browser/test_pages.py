@@ -46,6 +46,8 @@ PAGES = {
     "welcome-models": "/admin/welcome?step=models",
     "welcome": "/admin/welcome?step=key",
     "search": "/admin/search?q=qwen",
+    "reference": "/docs",
+    "reference-keys": "/docs/administration/keys",
     "nothing": "/admin/nothing",
 }
 LOOKS = [
