@@ -43,7 +43,13 @@ FROM_THERE = {
 """How Ollama is there, the buttons that lead to the models, and the most clicks to an answer."""
 
 
-@pytest.mark.parametrize(("env", "first", "most_clicks"), FROM_THERE.values(), ids=FROM_THERE)
+@pytest.mark.parametrize(
+    ("env", "first", "most_clicks"),
+    [
+        pytest.param(*case, id=name, marks=pytest.mark.slow if name == "it is found" else ())
+        for name, case in FROM_THERE.items()
+    ],
+)
 def test_the_first_answer_takes_few_clicks(
     browser: Browser,
     tmp_path: Path,
@@ -82,7 +88,7 @@ def test_the_first_answer_takes_few_clicks(
     assert tab.actions <= 4 + most_clicks
 
 
-@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("language", ["en", pytest.param("zh", marks=pytest.mark.slow)])
 def test_a_new_owner_reaches_the_first_answer(
     browser: Browser, untouched: Gateway, shared_ollama: FakeOllama, language: str
 ) -> None:
@@ -114,6 +120,7 @@ def test_a_new_owner_reaches_the_first_answer(
     assert complaints == []
 
 
+@pytest.mark.slow
 def test_a_refused_first_call_is_explained_on_the_same_page(
     browser: Browser, untouched: Gateway, shared_ollama: FakeOllama
 ) -> None:

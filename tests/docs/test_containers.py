@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +22,23 @@ COMPOSE = ("docker-compose.yml", "docker-compose.external.yml", "deploy/compose.
 SECRETS = {"SESSION_SECRET": "sixteen characters", "POSTGRES_PASSWORD": "hush"}
 
 
-def composed(name: str, env: dict[str, str], folder: Path) -> tuple[int, str, str]:
+def composed(name: str, env: dict[str, str]) -> tuple[int, str, str]:
     """Run Compose's own check on a file; give exit code, document, complaints."""
+    return _composed(name, tuple(env.items()))
+
+
+@cache
+def _composed(name: str, env: tuple[tuple[str, str], ...]) -> tuple[int, str, str]:
     command = _compose()
-    done = subprocess.run(
-        [*command, "-f", str(ROOT / name), "config"],
-        cwd=folder,
-        env={"PATH": "/usr/bin:/bin:/usr/local/bin", "HOME": str(folder), **env},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            [*command, "-f", str(ROOT / name), "config"],
+            cwd=folder,
+            env={"PATH": "/usr/bin:/bin:/usr/local/bin", "HOME": folder, **dict(env)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
     return done.returncode, done.stdout, done.stderr
 
 
@@ -46,16 +54,16 @@ def _compose() -> list[str]:
     pytest.skip("Compose is not installed: apt-get install docker-compose")
 
 
-def services(name: str, env: dict[str, str], folder: Path) -> dict[str, Any]:
+def services(name: str, env: dict[str, str]) -> dict[str, Any]:
     """Give the services of a file as Compose reads it."""
-    code, document, complaints = composed(name, env, folder)
+    code, document, complaints = composed(name, env)
     assert code == 0, complaints
     return dict(yaml.safe_load(document)["services"])
 
 
 @pytest.mark.parametrize("name", COMPOSE)
-def test_compose_takes_the_file(tmp_path: Path, name: str) -> None:
-    gateway = services(name, SECRETS, tmp_path)["gateway"]
+def test_compose_takes_the_file(name: str) -> None:
+    gateway = services(name, SECRETS)["gateway"]
 
     assert set(gateway["environment"]) <= set(VARIABLES)
     assert gateway["read_only"] is True
@@ -71,9 +79,9 @@ def _seconds(text: str) -> int:
 
 
 @pytest.mark.parametrize("name", COMPOSE[:2])
-def test_the_quick_start_needs_no_env_file_and_heeds_one(tmp_path: Path, name: str) -> None:
-    bare = services(name, {}, tmp_path)["gateway"]
-    told = services(name, {"PORT": "8080", "OLLAMA_URL": "http://box:1"}, tmp_path)["gateway"]
+def test_the_quick_start_needs_no_env_file_and_heeds_one(name: str) -> None:
+    bare = services(name, {})["gateway"]
+    told = services(name, {"PORT": "8080", "OLLAMA_URL": "http://box:1"})["gateway"]
 
     assert _published(bare) == "3000"
     assert _published(told) == "8080"
@@ -86,17 +94,17 @@ def _published(gateway: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("missing", sorted(SECRETS))
-def test_the_scaled_site_asks_for_its_secrets(tmp_path: Path, missing: str) -> None:
+def test_the_scaled_site_asks_for_its_secrets(missing: str) -> None:
     given = {name: value for name, value in SECRETS.items() if name != missing}
-    code, _, complaints = composed("deploy/compose.scale.yml", given, tmp_path)
+    code, _, complaints = composed("deploy/compose.scale.yml", given)
 
     assert code != 0
     assert missing in complaints
 
 
-def test_only_the_gateway_is_published(tmp_path: Path) -> None:
-    simple = services("docker-compose.yml", {}, tmp_path)
-    scaled = services("deploy/compose.scale.yml", SECRETS, tmp_path)
+def test_only_the_gateway_is_published() -> None:
+    simple = services("docker-compose.yml", {})
+    scaled = services("deploy/compose.scale.yml", SECRETS)
 
     assert [name for name, service in simple.items() if service.get("ports")] == ["gateway"]
     assert [name for name, service in scaled.items() if service.get("ports")] == ["nginx"]
@@ -109,8 +117,8 @@ def example() -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", COMPOSE[:2])
-def test_the_example_of_env_copied_as_it_is_changes_nothing(tmp_path: Path, name: str) -> None:
-    assert services(name, example(), tmp_path) == services(name, {}, tmp_path)
+def test_the_example_of_env_copied_as_it_is_changes_nothing(name: str) -> None:
+    assert services(name, example()) == services(name, {})
 
 
 def test_every_variable_in_the_example_of_env_is_one(tmp_path: Path) -> None:
