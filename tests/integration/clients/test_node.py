@@ -6,7 +6,8 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -14,6 +15,7 @@ import pytest
 
 from fake_ollama import FakeOllama, Script
 from tests.integration.clients.things import BREAKS, LEFT, sent
+from tests.integration.conftest import Operator
 from tests.support.process import Gateway
 
 pytestmark = [pytest.mark.node, pytest.mark.sdk, pytest.mark.process]
@@ -26,19 +28,19 @@ Run: TypeAlias = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def run(live: Gateway) -> Run:
-    """Run a step of a script and give what it printed."""
+    """Run a step of a script, with another key if one is given; return what it printed."""
     node = shutil.which("node")
     if node is None or not (FOLDER / "node_modules" / ".ready").exists():
         pytest.skip("Node.js or its packages are missing: bash .ci/prepare installs them")
 
-    def run(script: str, step: str, **more: str) -> dict[str, Any]:
+    def run(script: str, step: str, key: str = live.key, **more: str) -> dict[str, Any]:
         done = subprocess.run(
             [node, f"{script}.mjs", json.dumps({"step": step, **more})],
             cwd=FOLDER,
             env={
                 "PATH": os.environ["PATH"],
                 "GATEWAY_URL": live.url,
-                "GATEWAY_KEY": live.key,
+                "GATEWAY_KEY": key,
                 "NO_COLOR": "1",
             },
             capture_output=True,
@@ -222,43 +224,77 @@ def test_a_message_stream_that_breaks_throws_after_its_text(
     assert (got["pieces"], got["type"]) == ("one two", "api_error")
 
 
-# npm ollama and @langchain/ollama
+# npm ollama and @langchain/ollama, each with a key and without one
 
 
-def test_ollamas_client_chats(run: Run, shared_ollama: FakeOllama) -> None:
+@pytest.fixture(params=["with a key", "without a key"])
+def run_ollama(request: pytest.FixtureRequest, run: Run, operator: Operator) -> Iterator[Run]:
+    """Run a step of `node/ollama.mjs`. Without a key there is an anonymous one for this machine."""
+    if request.param == "with a key":
+        yield partial(run, "ollama")
+        return
+    secret = operator.key(cidrs=["127.0.0.0/8"], anonymous=True)
+    yield partial(run, "ollama", key="")
+    operator.call("DELETE", f"/keys/{operator.key_id(secret)}")
+
+
+def test_ollamas_client_chats(run_ollama: Run, shared_ollama: FakeOllama) -> None:
     shared_ollama.script("qwen3:8b", Script(thinking="Hm.", content="Rain."))
 
-    got = run("ollama", "chat")
+    got = run_ollama("chat")
 
     assert (got["whole"]["thinking"], got["whole"]["content"]) == ("Hm.", "Rain.")
     assert got["streamed"] == "Rain."
 
 
-def test_ollamas_client_continues_lists_and_makes_vectors(
-    run: Run, shared_ollama: FakeOllama
-) -> None:
+def test_ollamas_client_continues_a_text(run_ollama: Run, shared_ollama: FakeOllama) -> None:
     shared_ollama.script("llama3.2", Script(content="Low tide."))
-    lists = run("ollama", "lists")
 
-    assert run("ollama", "generate") == {"response": "Low tide."}
+    assert run_ollama("generate") == {"whole": "Low tide.", "streamed": "Low tide."}
+
+
+def test_ollamas_client_gets_tool_calls(run_ollama: Run, shared_ollama: FakeOllama) -> None:
+    shared_ollama.script("qwen3:8b", Script(tool_calls=[("get_weather", {"city": "Oban"})]))
+
+    got = run_ollama("tools")
+
+    for (call,) in (got["whole"], got["streamed"]):
+        assert call["function"]["name"] == "get_weather"
+        assert call["function"]["arguments"] == {"city": "Oban"}
+
+
+def test_ollamas_client_lists_and_makes_vectors(run_ollama: Run) -> None:
+    lists = run_ollama("lists")
+
     assert "llama3.2" in lists["names"]
     assert "tools" in lists["capabilities"]
-    assert run("ollama", "embed") == {"lengths": [768, 768]}
+    assert run_ollama("embed") == {"lengths": [768, 768]}
 
 
-def test_ollamas_client_throws_a_refusal(run: Run) -> None:
-    got = run("ollama", "refused")
+def test_ollamas_client_throws_a_refusal(run_ollama: Run) -> None:
+    got = run_ollama("refused")
 
     assert (got["name"], got["status"]) == ("ResponseError", 404)
     assert "nobody" in got["message"]
 
 
-def test_langchains_client_of_ollama(run: Run, shared_ollama: FakeOllama) -> None:
+def test_langchains_client_of_ollama(run_ollama: Run, shared_ollama: FakeOllama) -> None:
     shared_ollama.script("llama3.2", Script(content="Low tide."))
 
-    got = run("ollama", "langchain")
+    got = run_ollama("langchain")
 
     assert got == {"whole": "Low tide.", "streamed": "Low tide.", "lengths": [768, 768]}
+
+
+def test_langchains_client_of_ollama_gets_tool_calls(
+    run_ollama: Run, shared_ollama: FakeOllama
+) -> None:
+    shared_ollama.script("qwen3:8b", Script(tool_calls=[("get_weather", {"city": "Oban"})]))
+
+    got = run_ollama("langchain_tools")
+
+    call = {"name": "get_weather", "args": {"city": "Oban"}}
+    assert got == {"whole": [call], "streamed": [call]}
 
 
 # The AI SDK

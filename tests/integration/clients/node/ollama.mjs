@@ -1,11 +1,18 @@
-// npm `ollama` and `@langchain/ollama`: answers whole and streamed, lists, vectors, errors.
+// npm `ollama` and `@langchain/ollama`, with a key or without one: answers whole and streamed, tools,
+// lists, vectors, errors.
 import { ChatOllama, OllamaEmbeddings } from "@langchain/ollama";
 import { Ollama } from "ollama";
-import { input, key, tell, url } from "./things.mjs";
+import { city, input, key, tell, url } from "./things.mjs";
 
-const headers = { Authorization: `Bearer ${key}` };
+const headers = key ? { Authorization: `Bearer ${key}` } : undefined;
 const client = new Ollama({ host: url, headers });
 const messages = [{ role: "user", content: "Hello?" }];
+const tools = [
+  {
+    type: "function",
+    function: { name: "get_weather", description: "Tell the weather of a city.", parameters: city },
+  },
+];
 
 const steps = {
   async chat() {
@@ -16,8 +23,18 @@ const steps = {
     return { whole: whole.message, streamed };
   },
   async generate() {
-    const { response } = await client.generate({ model: "llama3.2", prompt: "When?" });
-    return { response };
+    const asked = { model: "llama3.2", prompt: "When?" };
+    const { response } = await client.generate(asked);
+    let streamed = "";
+    for await (const part of await client.generate({ ...asked, stream: true })) streamed += part.response;
+    return { whole: response, streamed };
+  },
+  async tools() {
+    const whole = await client.chat({ model: "qwen3:8b", messages, tools });
+    const streamed = [];
+    for await (const part of await client.chat({ model: "qwen3:8b", messages, tools, stream: true }))
+      streamed.push(...(part.message.tool_calls ?? []));
+    return { whole: whole.message.tool_calls, streamed };
   },
   async lists() {
     const { models } = await client.list();
@@ -44,6 +61,15 @@ const steps = {
     const vectors = new OllamaEmbeddings({ baseUrl: url, model: "nomic-embed-text", headers });
     const found = await vectors.embedDocuments(["a", "b"]);
     return { whole: whole.content, streamed, lengths: found.map((vector) => vector.length) };
+  },
+  async langchain_tools() {
+    const chat = new ChatOllama({ baseUrl: url, model: "qwen3:8b", headers }).bindTools(tools);
+    const whole = await chat.invoke("Weather in Oban?");
+    const streamed = [];
+    for await (const chunk of await chat.stream("Weather in Oban?"))
+      streamed.push(...(chunk.tool_calls ?? []));
+    const bare = ({ name, args }) => ({ name, args });
+    return { whole: whole.tool_calls.map(bare), streamed: streamed.map(bare) };
   },
 };
 
