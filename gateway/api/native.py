@@ -22,7 +22,7 @@ from gateway.dialects.native.answer import MEDIA_TYPE
 from gateway.dialects.native.pull import PULL, SUCCESS, Progress
 from gateway.dialects.native.request import read_stream
 from gateway.dialects.native.words import error_body
-from gateway.errors import Forbidden, GatewayError, Unavailable, UpstreamError
+from gateway.errors import Forbidden, GatewayError, ModelNotFound, Unavailable, UpstreamError
 from gateway.management.model_jobs import GB
 from gateway.management.model_operations import valid_name
 from gateway.policy import access
@@ -83,9 +83,10 @@ def native_show() -> Response:
 def native_pull() -> Response:
     """Have a server pull a model, as a job of the console that goes on when the caller leaves."""
     parts, key = services(), g.key
-    access.check_scope(key, PULL.scope, PULL.label)
     body, _ = read_body(parts)
-    name = _to_pull(models.read_name(body), key, parts)
+    asked = models.read_name(body)
+    _check_may_pull(asked, key, parts)
+    name = _to_pull(asked, key, parts)
     is_streamed = read_stream(body)
     parts.limiter.count(key, PULL.vendor.name)
     limit_gb = parts.settings.behaviour().pull_limit_gb
@@ -135,6 +136,19 @@ def _description(model: Model, index: Index) -> Json:
             known.clear()
         known[model.id] = (time.monotonic(), found)
     return found
+
+
+def _check_may_pull(asked: str, key: Key, parts: Services) -> None:
+    """Raise Forbidden when the key may not pull. Ollama's command line pulls what it does not find,
+    so a name that nobody has is said to be one."""
+    try:
+        access.check_scope(key, PULL.scope, PULL.label)
+    except Forbidden as refused:
+        try:
+            parts.catalog.resolve(asked, key)
+        except ModelNotFound as unknown:
+            raise Forbidden(f"{unknown.message} {refused.message}") from None
+        raise
 
 
 def _to_pull(asked: str, key: Key, parts: Services) -> str:

@@ -126,9 +126,10 @@ def resolve(name: Json, index: Index, fallback: str = "") -> Resolved:
 
 def not_found(name: str, similar: Sequence[str] = ()) -> ModelNotFound:
     """Return the error for a name nobody has: one text for unknown, disabled and unavailable, and
-    the names that the caller may have meant."""
+    the names that the caller may have meant. It says "not found", for which Ollama's command line
+    looks (`cmd/interactive.go`), and "does not exist", as OpenAI does."""
     shown = "".join(c if c.isprintable() else "?" for c in name[:_SHOWN])
-    sentence = f"The model '{shown}' does not exist or is not available here."
+    sentence = f"The model '{shown}' was not found: it does not exist or is not available here."
     if similar:
         sentence += " Did you mean '{}'?".format("' or '".join(similar))
     return ModelNotFound(sentence, param="model")

@@ -186,6 +186,17 @@ def test_a_model_there_is_may_be_named_as_clients_see_it(app: App, ollama: FakeO
     assert ollama.calls("/api/pull")[0].json["model"] == "qwen3:8b"
 
 
+def test_a_key_that_may_not_pull_is_told_whether_the_model_is_there(app: App) -> None:
+    app.use_key()
+    misspelt, known = pulled(app, "lama3.2"), pulled(app, "llama3.2")
+
+    refused = "This API key may not use pulls of models."
+    assert misspelt.status_code == known.status_code == 403
+    assert known.get_json() == {"error": refused}
+    assert misspelt.get_json()["error"].startswith("The model 'lama3.2' was not found")
+    assert misspelt.get_json()["error"].endswith(f"Did you mean 'llama3.2'? {refused}")
+
+
 @pytest.mark.parametrize("body", [{}, {"model": " "}, {"model": 3}, {"model": "a b/c"}])
 def test_what_is_no_name_is_refused(app: App, body: dict[str, Any]) -> None:
     answer = app.post("/api/pull", body)

@@ -10,7 +10,7 @@ import pytest
 from fake_ollama import FakeOllama
 from gateway.core.admin import SYSTEM
 from tests.api.apps import APIS, App, application
-from tests.support.asking import asked
+from tests.support.asking import ENDPOINTS, asked
 
 
 @pytest.fixture
@@ -43,6 +43,20 @@ def test_a_model_that_is_not_there_any_more_is_passed_over(app: App) -> None:
     app.services.models.enable([qwen.id], False, SYSTEM)
 
     assert app.record(app.ask("chat", model="opus")).row.model == "llama3.2"
+
+
+@pytest.mark.parametrize("api", ENDPOINTS)
+def test_an_unknown_model_is_refused_in_words_clients_look_for(app: App, api: str) -> None:
+    endpoint = ENDPOINTS[api]
+
+    answer = app.post(endpoint.path, endpoint.with_(model="lama3.2"))
+
+    assert answer.status_code == 404
+    error = answer.get_json()["error"]
+    assert (error if isinstance(error, str) else error["message"]) == (
+        "The model 'lama3.2' was not found: it does not exist or is not available here. "
+        "Did you mean 'llama3.2'?"
+    )
 
 
 def test_one_model_is_found_by_its_role_and_the_list_stays_that_of_models(app: App) -> None:

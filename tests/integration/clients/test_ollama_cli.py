@@ -85,6 +85,15 @@ def test_run_of_an_embedding_model_is_one_vector(cli: Cli) -> None:
     assert [len(vector) for vector in answer.json()["embeddings"]] == [768]
 
 
+def test_a_load_of_an_unknown_model_does_not_end_a_session(cli: Cli) -> None:
+    shown = cli.ask("POST", "/api/show", {**SHOW, "model": "nobody", "name": ""})
+    loaded = cli.ask("POST", "/api/generate", {"model": "nobody", "prompt": "", **EMPTY})
+
+    assert shown.status_code == loaded.status_code == 404
+    assert "not found" in shown.json()["error"]
+    assert "not found" in loaded.json()["error"]
+
+
 def test_pull_ends_with_success(cli: Cli) -> None:
     body = {"model": "", "username": "", "password": "", "name": "llama3.2"}
 
