@@ -1,143 +1,124 @@
 // Draws what the server sent beside each chart. Needs uPlot, which the page loads first.
-import { AXIS, FIGURES, longTime, ticks, tickWords, WHOLE } from "./chart_axes.js";
-import { element } from "./gateway.js";
+import { short } from "./gateway.js";
 
-const FONT = "12px system-ui";
+const HOUR_S = 3600;
+const DAY_S = 86400;
+const TIME_STEPS_S = [
+  ...[1, 2, 5, 10, 15, 30].map((minutes) => minutes * 60),
+  ...[1, 2, 3, 6, 12].map((hours) => hours * HOUR_S),
+  ...[1, 2, 7, 14, 30, 90, 365].map((days) => days * DAY_S),
+];
+const WHOLE_STEPS = Array.from({ length: 39 }, (_, i) => [1, 2, 5][i % 3] * 10 ** Math.floor(i / 3));
+const TICK_PX = 72;
 const LEAST_DRAG_PX = 8;
+
+const { lang, dataset } = document.documentElement;
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-const isoTime = (seconds) => new Date(seconds * 1000).toISOString().replace(".000", "");
+const { format: num } = new Intl.NumberFormat(lang, { maximumFractionDigits: 1 });
+const { format: percent } = new Intl.NumberFormat(lang, { style: "percent", maximumFractionDigits: 1 });
 
-/** Return the series as they are drawn: stacked bars tallest first, so that each covers the foot of the one behind
- * it, and lines on top of them. */
-function drawn(chart) {
-  const series = (line, values, isBar) => ({
-    values,
-    isBar,
-    dashed: line.dashed,
-    colour: css(`--c${line.colour}`),
-  });
-  const lines = chart.lines.filter((line) => line.dashed || chart.kind !== "bars");
-  const sums = chart.x.slice(0, -1).fill(0);
-  const bars = chart.lines
-    .filter((line) => !lines.includes(line))
-    .map((line) => {
-      const values = line.values.map((value, i) => {
-        sums[i] += value ?? 0;
-        return sums[i];
-      });
-      return series(line, values, true);
-    });
-  return [...bars.reverse(), ...lines.map((line) => series(line, line.values, false))];
+/** Words of a figure by its unit. */
+const WORDS = {
+  count: num,
+  ms(value) {
+    if (value < 1000) return `${num(value)} ms`;
+    return value < 60_000 ? `${num(value / 1000)} s` : `${num(value / 60_000)} min`;
+  },
+  rate: (value) => `${num(value)} tok/s`,
+  percent,
+};
+
+/** Return how instants in unix seconds are written in the viewer's zone. */
+function timeFormat(options) {
+  const format = new Intl.DateTimeFormat(lang, { hourCycle: "h23", timeZone: dataset.zone, ...options });
+  return (seconds) => format.format(seconds * 1000);
 }
 
-function seriesOptions(one, isSparse) {
-  if (one.isBar)
-    return {
-      fill: one.colour,
-      stroke: one.colour,
-      width: 0,
-      points: { show: false },
-      paths: uPlot.paths.bars({ size: [0.72, 46], radius: 0.12 }),
-    };
-  return {
-    stroke: one.dashed ? css("--bs-secondary-color") : one.colour,
-    width: 2,
-    dash: one.dashed ? [6, 4] : undefined,
-    points: { show: isSparse && !one.dashed, size: 5, fill: one.colour },
-    spanGaps: false,
-  };
-}
+const DAY = { month: "short", day: "numeric" };
+const CLOCK = { hour: "2-digit", minute: "2-digit" };
+const day = timeFormat(DAY);
+const clock = timeFormat(CLOCK);
+const tickWords = (seconds) => (clock(seconds) === "00:00" ? day(seconds) : clock(seconds));
 
-function axes(chart, starts, stepS) {
-  const common = { stroke: css("--bs-secondary-color"), font: FONT, ticks: { show: false } };
+function axes(unit, stepS) {
+  const common = { stroke: css("--bs-secondary-color"), font: "12px system-ui", ticks: { show: false } };
+  const figures = ["count", "rate"].includes(unit) ? short : WORDS[unit];
   return [
     {
       ...common,
       grid: { show: false },
       size: 30,
-      splits: (plot) => ticks(starts, stepS, plot.bbox.width / devicePixelRatio, chart.clock),
-      values: (_plot, found) => found.map((seconds) => tickWords(seconds, chart.clock)),
+      space: TICK_PX,
+      incrs: TIME_STEPS_S.filter((seconds) => seconds >= stepS),
+      values: (_plot, found) => found.map(tickWords),
     },
     {
       ...common,
       grid: { stroke: css("--bs-border-color"), width: 1 },
       size: 58,
-      ...(chart.unit === "count" ? { incrs: WHOLE } : {}),
-      values: (_plot, found) => found.map(AXIS[chart.unit]),
+      ...(unit === "count" && { incrs: WHOLE_STEPS }),
+      values: (_plot, found) => found.map(figures),
     },
   ];
 }
 
-function fillTip(tip, chart, i) {
-  const rows = chart.lines.map((line) => {
-    const dot = element("span", {
-      class: `dot ${line.dashed ? "border border-secondary" : `k${line.colour}`}`,
-    });
-    const figure = FIGURES[chart.unit](line.values[i]);
-    return element(
-      "tr",
-      {},
-      element("td", {}, dot, line.name),
-      element("td", { class: "text-end text-nowrap ps-3" }, figure),
-    );
-  });
-  tip.replaceChildren(
-    element("div", { class: "text-body-secondary mb-1" }, longTime(chart.x[i], chart.clock)),
-    element("table", {}, element("tbody", {}, ...rows)),
-  );
+/** Return how a line is drawn; the tip says its own figures, not the sums of a stack. */
+function seriesOptions({ name, values, dashed, colour }, { kind, unit }) {
+  const look = {
+    label: name,
+    value: (_plot, _sum, _series, i) => (values[i] === null ? "–" : WORDS[unit](values[i])),
+    stroke: dashed ? css("--bs-secondary-color") : css(`--c${colour}`),
+  };
+  if (kind === "bars" && !dashed)
+    return {
+      ...look,
+      fill: look.stroke,
+      width: 0,
+      points: { show: false },
+      paths: uPlot.paths.bars({ size: [0.72, 46] }),
+    };
+  const isSparse = values.length < 40;
+  return { ...look, width: 2, dash: dashed && [6, 4], points: { show: isSparse && !dashed, size: 5 } };
+}
+
+/** Return what is drawn of each line: bars stand on each other. */
+function drawnValues({ kind, lines }) {
+  const sums = lines[0].values.map(() => 0);
+  const stacked = (value, i) => {
+    sums[i] += value;
+    return sums[i];
+  };
+  return lines.map(({ values, dashed }) => (dashed || kind === "lines" ? values : values.map(stacked)));
 }
 
 /** Show the figures of the step under the pointer, beside it and inside the box. */
-function placeTip(plot, tip, box) {
-  const left = plot.cursor.left + 70;
-  const isRight = left + tip.offsetWidth + 20 > box.clientWidth;
-  tip.style.left = `${Math.max(0, isRight ? left - tip.offsetWidth - 40 : left + 12)}px`;
-  tip.style.top = "12px";
+function placeTip({ cursor: { idx, left }, root: box }) {
+  const tip = box.querySelector(".u-legend");
+  tip.hidden = idx === null || left < 0;
+  const place = left + 70;
+  const isRight = place + tip.offsetWidth + 20 > box.clientWidth;
+  tip.style.left = `${Math.max(0, isRight ? place - tip.offsetWidth - 40 : place + 12)}px`;
 }
 
-/** Return what all lines of the chart have in common in the address of their requests. */
-function commonQuery(chart) {
-  const [first, ...rest] = chart.lines.filter((line) => !line.dashed).map((line) => line.query);
-  return Object.fromEntries(
-    Object.entries(first).filter(([name, value]) => rest.every((query) => query[name] === value)),
-  );
-}
-
-function openRequests(chart, i) {
-  const query = new URLSearchParams({
-    ...commonQuery(chart),
-    since: isoTime(chart.x[i]),
-    until: isoTime(chart.x[i + 1]),
-  });
-  location.href = `${chart.requests}?${query}`;
-}
-
-/** Open this page with the time of the steps from `first` to `last`. */
-function openRange(chart, first, last) {
-  const url = new URL(location.href);
-  url.searchParams.delete("range");
-  url.searchParams.delete("step");
-  url.searchParams.set("since", isoTime(chart.x[first]));
-  url.searchParams.set("until", isoTime(chart.x[last + 1]));
+/** Open an address with the time of the steps from `first` to `last`. */
+function open(address, { x }, first, last) {
+  const url = new URL(address, location.href);
+  for (const name of ["range", "step"]) url.searchParams.delete(name);
+  url.searchParams.set("since", new Date(x[first] * 1000).toISOString());
+  url.searchParams.set("until", new Date(x[last + 1] * 1000).toISOString());
   location.href = url;
 }
 
-export function draw(box, chart) {
+function draw(box) {
+  const chart = JSON.parse(box.querySelector("script").textContent);
   const starts = chart.x.slice(0, -1);
   const stepS = chart.x[1] - chart.x[0];
-  const series = drawn(chart);
+  const isStack = chart.kind === "bars";
   const canZoom = "zoom" in box.dataset;
-  const tip = element("div", { class: "tip", hidden: true });
-  const setCursor = (plot) => {
-    const i = plot.cursor.idx;
-    tip.hidden = i === null || i === undefined || plot.cursor.left < 0;
-    if (tip.hidden) return;
-    fillTip(tip, chart, i);
-    placeTip(plot, tip, box);
-  };
+  const bars = isStack ? chart.lines.filter((line) => !line.dashed) : [];
   const setSelect = (plot) => {
     const { left, width } = plot.select;
-    if (width >= LEAST_DRAG_PX) openRange(chart, plot.posToIdx(left), plot.posToIdx(left + width));
+    open(location.href, chart, plot.posToIdx(left), plot.posToIdx(left + width));
   };
   const options = {
     width: box.clientWidth,
@@ -145,59 +126,59 @@ export function draw(box, chart) {
     padding: [12, 8, 0, 0],
     cursor: {
       y: false,
-      points: { show: series.some((one) => !one.isBar) },
-      drag: { x: canZoom, y: false, setScale: false },
+      points: { show: !isStack },
+      drag: { x: canZoom, y: false, setScale: false, dist: LEAST_DRAG_PX },
     },
-    legend: { show: false },
+    tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), dataset.zone),
     scales: {
-      x: { time: true, range: () => [starts[0] - stepS * 0.6, starts[starts.length - 1] + stepS * 0.6] },
+      x: { range: () => [starts[0] - stepS * 0.6, starts.at(-1) + stepS * 0.6] },
       y: { range: (_plot, _low, high) => [0, (high || 1) * 1.08] },
     },
-    axes: axes(chart, starts, stepS),
-    series: [{}, ...series.map((one) => seriesOptions(one, starts.length < 40))],
-    hooks: { setCursor: [setCursor], setSelect: [setSelect] },
+    axes: axes(chart.unit, stepS),
+    series: [
+      { value: (_plot, seconds) => timeFormat(chart.clock ? { ...DAY, ...CLOCK } : DAY)(seconds) },
+      ...chart.lines.map((line) => seriesOptions(line, chart)),
+    ],
+    bands: bars
+      .slice(1)
+      .map((line) => chart.lines.indexOf(line))
+      .map((i) => ({ series: [i + 1, i] })),
+    hooks: { setCursor: [placeTip], setSelect: [setSelect] },
   };
-  const plot = new uPlot(options, [starts, ...series.map((one) => one.values)], box);
-  box.append(tip);
+  const plot = new uPlot(options, [starts, ...drawnValues(chart)], box);
   plot.over.style.cursor = canZoom ? "crosshair" : "pointer";
   plot.over.addEventListener("click", () => {
     const i = plot.cursor.idx;
-    const isDragged = plot.select.width >= LEAST_DRAG_PX;
-    if (!isDragged && i !== null && i !== undefined) openRequests(chart, i);
+    if (i !== null) open(chart.requests, chart, i, i);
   });
   return plot;
 }
 
-const renewals = new WeakMap();
+const redraws = new WeakMap();
 
-/** Draw every chart, again where it stands already. */
-export function drawAll(root = document) {
-  for (const box of root.querySelectorAll("[data-chart]")) {
-    if (renewals.has(box)) {
-      renewals.get(box)();
-      continue;
-    }
-    const read = () => JSON.parse(box.querySelector("script").textContent);
-    let plot = draw(box, read());
-    const again = () => {
-      plot.destroy();
-      box.querySelector(".tip")?.remove();
-      plot = draw(box, read());
-    };
-    renewals.set(box, again);
-    new ResizeObserver(() => {
-      if (Math.abs(plot.width - box.clientWidth) > 2)
-        plot.setSize({ width: box.clientWidth, height: plot.height });
-    }).observe(box);
-    document.documentElement.addEventListener("themechange", again);
-  }
+/** Draw a chart, again where it stands already. */
+function show(box) {
+  redraws.get(box)?.();
+  if (redraws.has(box)) return;
+  let plot = draw(box);
+  const again = () => {
+    plot.destroy();
+    plot = draw(box);
+  };
+  redraws.set(box, again);
+  new ResizeObserver(() => {
+    if (Math.abs(plot.width - box.clientWidth) > 2)
+      plot.setSize({ width: box.clientWidth, height: plot.height });
+  }).observe(box);
+  document.documentElement.addEventListener("themechange", again);
 }
 
-drawAll();
+const showAll = () => document.querySelectorAll("[data-chart]").forEach(show);
+showAll();
 
 // A chart that is live is drawn again when it changed, but not under the mouse.
 const live = document.querySelector('[data-live="chart"]');
 live?.addEventListener("live", () => {
-  if (!live.matches(":hover")) drawAll(live);
+  if (!live.matches(":hover")) showAll();
 });
-live?.addEventListener("pointerleave", () => drawAll(live));
+live?.addEventListener("pointerleave", showAll);

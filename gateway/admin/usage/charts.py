@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeAlias
 
-from flask import url_for
-
 from gateway.core.chat import EMPTY
 from gateway.core.requests import Filter
 from gateway.core.usage import Sums
@@ -66,7 +64,10 @@ class Chart:
         return linked("admin.requests", {**query, "since": since, "until": until})
 
     def data(self) -> dict[str, Any]:
-        """Return the chart as the browser draws it; times are unix seconds."""
+        """Return the chart as the browser draws it, with the address of the requests that all its
+        lines have in common; times are unix seconds."""
+        queries = [line.query.items() for line in self.lines if not line.dashed]
+        common = dict(set.intersection(*map(set, queries)))
         return {
             "kind": self.kind,
             "unit": self.unit,
@@ -78,11 +79,10 @@ class Chart:
                     "colour": line.colour,
                     "values": line.values,
                     "dashed": line.dashed,
-                    "query": {**self.query, **line.query},
                 }
                 for line in self.lines
             ],
-            "requests": url_for("admin.requests"),
+            "requests": linked("admin.requests", {**self.query, **common}),
         }
 
     def heads(self) -> list[tuple[str, str]]:
