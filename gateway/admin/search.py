@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 
-from flask import Response, jsonify, render_template, request, url_for
+from flask import render_template, request, url_for
 from flask_login import current_user
 
 from gateway.admin import bp
@@ -39,13 +39,13 @@ class Hit:
 def search() -> str:
     """Show what is found, as a page of its own."""
     text = _text()
-    return render_template("search/page.html", text=text, hits=_hits(text))
+    return render_template("search/page.html", text=text, hits=_hits(text), in_dialog=False)
 
 
-@bp.get("/search.json")
-def search_json() -> Response:
-    """Return what is found, for the dialog."""
-    return jsonify(hits=[asdict(hit) for hit in _hits(_text())])
+@bp.get("/search/hits")
+def search_hits() -> str:
+    """Return what is found, as a piece of the dialog."""
+    return render_template("search/hits.html", hits=_hits(_text()), in_dialog=True)
 
 
 def _text() -> str:

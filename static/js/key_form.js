@@ -1,18 +1,7 @@
-// The form of a key: parts that matter for one choice, ticks that choose for themselves, round budgets.
+// The form of a key: ticks that choose for themselves, round budgets.
 import { short } from "./gateway.js";
 
 const form = document.querySelector("[data-key-form]");
-
-for (const part of document.querySelectorAll("[data-shown-if]")) {
-  const [name, value] = part.dataset.shownIf.split("=");
-  const inputs = part.closest("form").querySelectorAll(`[name="${name}"]`);
-  const look = () => {
-    const chosen = [...inputs].find((input) => input.type !== "radio" || input.checked)?.value;
-    part.hidden = chosen !== value;
-  };
-  for (const input of inputs) input.addEventListener("change", look);
-  look();
-}
 
 // A ticked model means "only these"; "all" means none is ticked.
 form.addEventListener("change", ({ target }) => {

@@ -3,6 +3,9 @@
 // The stream is closed while the page is hidden. The server sends a beat every few seconds; without
 // two of them the header says that the gateway cannot be reached, until the next event.
 
+import { Idiomorph } from "../vendor/idiomorph/idiomorph.esm.js";
+import { parsed } from "./gateway.js";
+
 const RETRY_MS = 2000;
 const events = document.querySelector('meta[name="events"]');
 const beatMs = Number(events.dataset.beatS) * 1000;
@@ -17,75 +20,34 @@ export function subscribe(topic, query, show) {
   open();
 }
 
-/** Let a topic go. */
 export function unsubscribe(topic) {
   subscriptions.delete(topic);
   open();
 }
 
-/** Make an element's content what `html` says; what is the same stays, and so focus, folds and charts. */
-function renew(target, html) {
+/** What stays when an element's content is renewed, beside all that is the same: open folds, and charts, which get
+ * their new figures only. */
+const callbacks = {
+  beforeAttributeUpdated: (name) => name !== "open",
+  beforeNodeMorphed(old, fresh) {
+    if (!old.dataset || !("chart" in old.dataset)) return true;
+    old.querySelector("script").textContent = fresh.querySelector("script").textContent;
+    return false;
+  },
+};
+
+/** Make an element's content what `html` says. It was drawn for many pages: this one's token goes into its forms. */
+function renew(element, html) {
   const content = parsed(html);
-  const token = document.querySelector('meta[name="csrf-token"]').content;
-  // What comes live is drawn for many pages: this one's token goes into its forms.
   for (const input of content.querySelectorAll('input[name="csrf_token"]'))
-    input.setAttribute("value", token);
-  renewChildren(target, content);
-}
-
-/** Return HTML of the server as nodes. */
-export function parsed(html) {
-  const template = document.createElement("template");
-  template.innerHTML = html;
-  return template.content;
-}
-
-function renewChildren(old, fresh) {
-  const keys = new Set([...fresh.children].map((one) => one.dataset.id));
-  const known = new Map();
-  for (const one of [...old.children]) {
-    if (!one.dataset.id) continue;
-    if (keys.has(one.dataset.id)) known.set(one.dataset.id, one);
-    else one.remove();
-  }
-  let place = old.firstChild;
-  for (const node of [...fresh.childNodes]) {
-    const same = node.dataset?.id ? known.get(node.dataset.id) : place;
-    if (same && isAlike(same, node)) {
-      if (same === place) place = place.nextSibling;
-      else old.insertBefore(same, place);
-      renewNode(same, node);
-    } else {
-      old.insertBefore(node, place);
-    }
-  }
-  while (place) {
-    const next = place.nextSibling;
-    place.remove();
-    place = next;
-  }
-}
-
-const isAlike = (old, fresh) => old.nodeName === fresh.nodeName && old.dataset?.id === fresh.dataset?.id;
-
-function renewNode(old, fresh) {
-  if (old.nodeType !== Node.ELEMENT_NODE) {
-    if (old.nodeValue !== fresh.nodeValue) old.nodeValue = fresh.nodeValue;
-    return;
-  }
-  const isFold = old.nodeName === "DETAILS";
-  for (const { name } of [...old.attributes])
-    if (!fresh.hasAttribute(name) && !(isFold && name === "open")) old.removeAttribute(name);
-  for (const { name, value } of fresh.attributes)
-    if (old.getAttribute(name) !== value) old.setAttribute(name, value);
-  if (!old.hasAttribute("data-chart")) renewChildren(old, fresh);
-  else old.querySelector("script").textContent = fresh.querySelector("script").textContent;
+    input.setAttribute("value", document.querySelector('meta[name="csrf-token"]').content);
+  Idiomorph.morph(element, content, { morphStyle: "innerHTML", callbacks });
 }
 
 // ---- the stream ------------------------------------------------------------------------------------
 
 function address() {
-  const query = new URLSearchParams({ topics: [...subscriptions.keys()].join(",") });
+  const query = new URLSearchParams({ topics: [...subscriptions.keys()] });
   for (const { query: given } of subscriptions.values())
     for (const [name, value] of new URLSearchParams(given)) query.append(name, value);
   return `${events.content}?${query}`;
@@ -105,7 +67,7 @@ function open() {
   source.addEventListener("error", () => {
     if (source?.readyState === EventSource.CLOSED) retry = setTimeout(ask, RETRY_MS);
   });
-  silence = setTimeout(() => reachable(false), 2.5 * beatMs);
+  listen();
 }
 
 function close() {
@@ -123,32 +85,33 @@ async function ask() {
   else retry = setTimeout(ask, RETRY_MS);
 }
 
-function heard() {
+function listen() {
   clearTimeout(silence);
-  silence = setTimeout(() => reachable(false), 2.5 * beatMs);
-  reachable(true);
+  silence = setTimeout(() => say("unreachable"), 2.5 * beatMs);
 }
 
-const toggle = (id, is) => document.getElementById(id)?.classList.toggle("d-none", !is);
+function heard() {
+  listen();
+  say("header-state");
+}
 
-function reachable(is) {
-  toggle("header-state", is);
-  toggle("unreachable", !is);
-  for (const dot of document.querySelectorAll("[data-live-dot]")) dot.hidden = !is;
+/** Show one of the header's three states, and marks of what is live only with the first. */
+function say(state) {
+  for (const id of ["header-state", "unreachable", "signed-out"])
+    document.getElementById(id).classList.toggle("d-none", id !== state);
+  for (const dot of document.querySelectorAll("[data-live-dot]")) dot.hidden = state !== "header-state";
 }
 
 function leave() {
   close();
   subscriptions.clear();
-  reachable(false);
-  toggle("unreachable", false);
-  toggle("signed-out", true);
+  say("signed-out");
 }
 
 for (const element of document.querySelectorAll("[data-live]"))
   subscriptions.set(element.dataset.live, {
-    query: element.dataset.liveQuery ?? "",
-    show: (html) => {
+    query: element.dataset.liveQuery,
+    show(html) {
       renew(element, html);
       element.dispatchEvent(new CustomEvent("live"));
     },

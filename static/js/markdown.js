@@ -1,122 +1,81 @@
 // Markdown as nodes of a page: made from marked's tokens, never from markup, so nothing in a text can run.
 import { lexer } from "../vendor/marked/marked.esm.js";
-import { element, icon } from "./gateway.js";
+import { copyOf, element } from "./gateway.js";
 
 const SAFE_LINK = /^(https?:|mailto:)/i;
 const HEADING_SHIFT = 2; // the page and the answer have headings of their own
 
-/** Return the nodes of a text in Markdown; `copyLabel` names the buttons that copy code. */
-export function markdown(text, copyLabel) {
-  return new Renderer(copyLabel).blocks(lexer(text, { gfm: true, breaks: true }));
+/** Return the nodes of a text in Markdown. */
+export function markdown(text) {
+  try {
+    return lexer(text, { gfm: true, breaks: true }).map(shown);
+  } catch {
+    return [element("div", { class: "answer" }, text)]; // nested deeper than anybody reads
+  }
 }
 
-class Renderer {
-  constructor(copyLabel) {
-    this.copyLabel = copyLabel;
+function shown(token) {
+  const inside = token.tokens?.map(shown) ?? [token.raw];
+  switch (token.type) {
+    case "space":
+    case "def":
+      return "";
+    case "br":
+    case "hr":
+      return element(token.type);
+    case "del":
+    case "em":
+    case "strong":
+      return element(token.type, {}, ...inside);
+    case "heading":
+      return element(`h${Math.min(6, token.depth + HEADING_SHIFT)}`, { class: "mt-3 mb-2" }, ...inside);
+    case "paragraph":
+      return element("p", { class: "mb-2" }, ...inside);
+    case "blockquote":
+      return element("blockquote", { class: "border-start ps-3 text-body-secondary" }, ...inside);
+    case "list":
+      return list(token);
+    case "list_item":
+      return element("li", {}, ...inside);
+    case "table":
+      return table(token);
+    case "code":
+      return code(token.text);
+    case "codespan":
+      return element("code", {}, token.text);
+    case "checkbox":
+      return token.checked ? "☑ " : "☐ ";
+    case "link":
+      return link(token.href, inside);
+    case "image": // only linked to: a page asks no other host for anything
+      return link(token.href, [token.text || token.href]);
+    case "escape":
+      return token.text;
+    default: // text, with or without pieces, and markup, which stays text
+      return element("span", {}, ...inside);
   }
+}
 
-  blocks(tokens) {
-    return tokens.map((token) => this.block(token)).filter(Boolean);
-  }
+function list({ ordered, start, items }) {
+  return element(ordered ? "ol" : "ul", { start: ordered && start, class: "mb-2" }, ...items.map(shown));
+}
 
-  block(token) {
-    switch (token.type) {
-      case "space":
-      case "def":
-        return null;
-      case "heading":
-        return element(
-          `h${Math.min(6, token.depth + HEADING_SHIFT)}`,
-          { class: "mt-3 mb-2" },
-          ...this.inlines(token.tokens),
-        );
-      case "paragraph":
-        return element("p", { class: "mb-2" }, ...this.inlines(token.tokens));
-      case "code":
-        return this.code(token.text);
-      case "blockquote":
-        return element(
-          "blockquote",
-          { class: "border-start ps-3 text-body-secondary" },
-          ...this.blocks(token.tokens),
-        );
-      case "list":
-        return this.list(token);
-      case "table":
-        return this.table(token);
-      case "hr":
-        return element("hr");
-      default: // text of list items, and markup, which stays text
-        return element("span", {}, ...(token.tokens ? this.inlines(token.tokens) : [token.raw]));
-    }
-  }
+function table({ header, rows }) {
+  const row = (tag, cells) =>
+    element("tr", {}, ...cells.map((cell) => element(tag, {}, ...cell.tokens.map(shown))));
+  const body = element("tbody", {}, row("th", header), ...rows.map((cells) => row("td", cells)));
+  const inside = element("table", { class: "table table-sm w-auto" }, body);
+  return element("div", { class: "table-responsive mb-2" }, inside);
+}
 
-  code(text) {
-    const button = element(
-      "button",
-      {
-        type: "button",
-        class: "btn btn-outline-secondary btn-sm copy",
-        "data-copy": "",
-        "aria-label": this.copyLabel,
-      },
-      icon("clipboard"),
-    );
-    const body = element("pre", { tabindex: "0" }, element("code", {}, text));
-    return element("div", { class: "code-box mb-2", "data-copy-box": "" }, button, body);
-  }
+function code(text) {
+  const box = copyOf("code");
+  box.classList.add("mb-2");
+  box.querySelector("code").textContent = text;
+  return box;
+}
 
-  list(token) {
-    const items = token.items.map((item) => element("li", {}, ...this.blocks(item.tokens)));
-    const start = token.ordered && token.start !== 1 ? token.start : null;
-    return element(token.ordered ? "ol" : "ul", { start, class: "mb-2" }, ...items);
-  }
-
-  table(token) {
-    const cell = (tag, one) => element(tag, {}, ...this.inlines(one.tokens));
-    const head = element("tr", {}, ...token.header.map((one) => cell("th", one)));
-    const rows = token.rows.map((row) => element("tr", {}, ...row.map((one) => cell("td", one))));
-    return element(
-      "div",
-      { class: "table-responsive mb-2" },
-      element(
-        "table",
-        { class: "table table-sm w-auto" },
-        element("thead", {}, head),
-        element("tbody", {}, ...rows),
-      ),
-    );
-  }
-
-  inlines(tokens) {
-    return tokens.map((token) => this.inline(token));
-  }
-
-  inline(token) {
-    switch (token.type) {
-      case "strong":
-      case "em":
-      case "del":
-        return element(token.type, {}, ...this.inlines(token.tokens));
-      case "codespan":
-        return element("code", {}, token.text);
-      case "br":
-        return element("br");
-      case "checkbox":
-        return token.checked ? "☑ " : "☐ ";
-      case "link":
-        return this.link(token.href, this.inlines(token.tokens));
-      case "image": // only linked to: a page asks no other host for anything
-        return this.link(token.href, [token.text || token.href]);
-      case "escape":
-        return token.text;
-      default:
-        return token.tokens ? element("span", {}, ...this.inlines(token.tokens)) : token.raw;
-    }
-  }
-
-  link(href, children) {
-    if (!SAFE_LINK.test(href)) return element("span", {}, ...children);
-    return element("a", { href, target: "_blank", rel: "noreferrer noopener" }, ...children);
-  }
+function link(href, children) {
+  if (!SAFE_LINK.test(href)) return element("span", {}, ...children);
+  return element("a", { href, target: "_blank", rel: "noreferrer noopener" }, ...children);
 }

@@ -1,57 +1,59 @@
 // Parameters of a model: the form and the JSON beside it say the same; either edits the other.
+import { sendByKeys } from "./gateway.js";
+
 const text = document.querySelector("#override-json textarea");
 const form = document.getElementById("override-fields");
 
 const READ = {
-  number: Number,
-  integer: Number,
-  limit: Number,
-  milliseconds: Number,
-  flag: (value) => value === "true",
-  think: (value) => (value === "true" ? true : value === "false" ? false : value),
+  text: String,
   stop: (value) => value.split("\n").filter(Boolean),
-  steps: (value) => value.split(",").map((part) => Number(part)),
-  format: (value) => (value.trim() === "json" ? "json" : JSON.parse(value)),
-  duration: (value) => (/^-?\d+(\.\d+)?$/.test(value.trim()) ? Number(value) : value.trim()),
+  steps: (value) => value.split(",").map(Number),
 };
 
-function shown(field, value) {
-  if (value === undefined || value === null) return "";
-  if (field.dataset.kind === "steps") return [value].flat().join(", ");
-  if (field.dataset.kind === "stop") return Array.isArray(value) ? value.join("\n") : String(value);
+/** Return what a field says: a number, other JSON, or else its words. */
+function read({ value, dataset }) {
+  if (READ[dataset.kind]) return READ[dataset.kind](value);
+  if (!Number.isNaN(Number(value))) return Number(value);
+  try {
+    return JSON.parse(value);
+  } catch {
+    return value.trim();
+  }
+}
+
+function shown({ dataset }, value) {
+  if (Array.isArray(value)) return value.join(dataset.kind === "stop" ? "\n" : ", ");
   return typeof value === "object" ? JSON.stringify(value, null, 2) : String(value);
 }
 
+/** Return the object that the JSON says; null where it is none. */
 function current() {
   try {
     const value = JSON.parse(text.value.trim() || "{}");
-    return value && typeof value === "object" && !Array.isArray(value) ? value : null;
+    return value?.constructor === Object ? value : null;
   } catch {
     return null;
   }
+}
+
+function write(value) {
+  text.value = Object.keys(value).length ? JSON.stringify(value, null, 2) : "";
 }
 
 function toForm() {
   const value = current();
   if (!value) return;
   for (const field of form.querySelectorAll("[data-kind]"))
-    field.value = shown(field, value[field.name.slice(2)]);
+    field.value = shown(field, value[field.name.slice("p-".length)] ?? "");
 }
 
 function toJson(field) {
   const value = current();
   if (!value) return;
-  const name = field.name.slice(2);
-  if (field.value.trim() === "") delete value[name];
-  else {
-    try {
-      const read = (READ[field.dataset.kind] ?? String)(field.value);
-      value[name] = Number.isNaN(read) ? field.value : read;
-    } catch {
-      return;
-    }
-  }
-  text.value = Object.keys(value).length ? JSON.stringify(value, null, 2) : "";
+  const name = field.name.slice("p-".length);
+  if (field.value.trim()) value[name] = read(field);
+  else delete value[name];
+  write(value);
 }
 
 // What the window takes in memory, said anew when its number has not changed for a moment.
@@ -69,11 +71,8 @@ function tellNeed() {
 }
 
 text.addEventListener("input", toForm);
-form.addEventListener("input", (event) => toJson(event.target));
-if (need) {
-  text.addEventListener("input", tellNeed);
-  form.addEventListener("input", tellNeed);
-}
+form.addEventListener("input", ({ target }) => toJson(target));
+if (need) for (const one of [text, form]) one.addEventListener("input", tellNeed);
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   text.form.requestSubmit();
@@ -81,14 +80,9 @@ form.addEventListener("submit", (event) => {
 for (const button of document.querySelectorAll("[data-example]")) {
   button.addEventListener("click", () => {
     const example = JSON.parse(button.dataset.example);
-    const merged = Object.keys(example).length ? { ...current(), ...example } : {};
-    text.value = Object.keys(merged).length ? JSON.stringify(merged, null, 2) : "";
+    write(Object.keys(example).length ? { ...current(), ...example } : {});
     toForm();
     text.focus();
   });
 }
-text.addEventListener("keydown", (event) => {
-  if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
-  event.preventDefault();
-  text.form.requestSubmit();
-});
+sendByKeys(text);

@@ -1,46 +1,39 @@
 // The live tail of the requests page: new rows on top while the box is ticked, and rows that ran
 // replaced once they ended. Nothing moves while the mouse is over the list.
-import { parsed, subscribe, unsubscribe } from "./live.js";
+import { parsed } from "./gateway.js";
+import { subscribe, unsubscribe } from "./live.js";
 
 const MOST = 200;
 const box = document.getElementById("tail");
 const body = document.querySelector("[data-calls]");
 const count = document.getElementById("tail-count");
-let waiting = new Map();
-let isHeld = false;
+let waiting = {}; // the HTML of rows by their id
 
 const rowOf = (id) => body.querySelector(`tr[data-id="${id}"]`);
-const newest = () => Number(body.querySelector("tr")?.dataset.id ?? 0);
+const isNewer = (id) => Number(id) > Number(body.querySelector("tr").dataset.id);
 
 /** Show rows by their id. They are made and escaped by the server, as in the first page. */
 function show(rows) {
   if (!body) return location.reload(); // the first requests there are
-  for (const [id, html] of Object.entries(rows)) waiting.set(Number(id), html);
-  if (!isHeld) flush();
-  const fresh = [...waiting.keys()].filter((id) => !rowOf(id) && id > newest()).length;
+  Object.assign(waiting, rows);
+  if (!body.matches(":hover")) flush();
+  const fresh = Object.keys(waiting).filter(isNewer).length;
   count.hidden = !fresh;
   count.textContent = `+${fresh}`;
 }
 
 function flush() {
-  const last = newest();
-  for (const [id, html] of [...waiting].sort(([one], [other]) => one - other)) {
+  for (const [id, html] of Object.entries(waiting)) {
+    // numbers as names come in their order
     const row = parsed(html).querySelector("tr");
-    const known = rowOf(id);
-    if (known) known.replaceWith(row);
-    else if (id > last) body.prepend(row);
+    if (rowOf(id)) rowOf(id).replaceWith(row);
+    else if (isNewer(id)) body.prepend(row);
   }
-  waiting = new Map();
+  waiting = {};
   while (body.children.length > MOST) body.lastElementChild.remove();
 }
 
-body?.addEventListener("pointerenter", (event) => {
-  isHeld = event.pointerType === "mouse";
-});
-body?.addEventListener("pointerleave", () => {
-  isHeld = false;
-  show({});
-});
+body?.addEventListener("pointerleave", () => show({}));
 box?.addEventListener("change", () => {
   if (box.checked) subscribe("tail", location.search, show);
   else unsubscribe("tail");

@@ -1,68 +1,43 @@
 // The search dialog: opened by "/" or Ctrl-K, walked through by arrows, Enter opens what is chosen.
-import { element, icon } from "./gateway.js";
+import { parsed } from "./gateway.js";
 
 const WAIT_MS = 120;
 const dialog = document.getElementById("search");
 const field = document.getElementById("search-text");
 const list = document.getElementById("search-hits");
 const none = document.getElementById("search-none");
-let chosen = 0;
-let asked = "";
 let timer = null;
 
-const isTyping = (target) => target.closest?.("input, textarea, select, [contenteditable]");
-
-function choose(index) {
+/** Choose the hit that is `step` further than the chosen one, or the first. */
+function choose(step) {
   const hits = [...list.children];
-  chosen = (index + hits.length) % Math.max(hits.length, 1);
-  hits.forEach((hit, i) => {
-    hit.classList.toggle("active", i === chosen);
-    hit.setAttribute("aria-selected", String(i === chosen));
-  });
-  const hit = hits[chosen];
-  hit?.scrollIntoView({ block: "nearest" });
-  if (hit) field.setAttribute("aria-activedescendant", hit.id);
-  else field.removeAttribute("aria-activedescendant");
-}
-
-function row(hit, index) {
-  return element(
-    "a",
-    {
-      class: "list-group-item list-group-item-action d-flex gap-2 align-items-center",
-      role: "option",
-      tabindex: "-1",
-      id: `search-hit-${index}`,
-      href: hit.url,
-    },
-    icon(hit.icon),
-    element("span", { class: "text-truncate" }, hit.title),
-    element("span", { class: "small text-truncate" }, hit.hint),
-    element("span", { class: "small ms-auto" }, hit.kind),
-  );
-}
-
-function show(hits) {
-  list.replaceChildren(...hits.map(row));
-  list.hidden = !hits.length;
-  none.hidden = hits.length > 0;
-  field.setAttribute("aria-expanded", String(hits.length > 0));
-  choose(0);
+  const before = hits.findIndex((hit) => hit.matches(".active"));
+  const chosen = hits.at((before + step) % hits.length);
+  for (const hit of hits) {
+    hit.classList.toggle("active", hit === chosen);
+    hit.ariaSelected = hit === chosen;
+  }
+  chosen?.scrollIntoView({ block: "nearest" });
+  field.setAttribute("aria-activedescendant", chosen?.id ?? "");
 }
 
 async function look() {
   const text = field.value;
-  asked = text;
-  const url = `${dialog.dataset.url}?${new URLSearchParams({ q: text })}`;
-  const answer = await fetch(url, { credentials: "same-origin" }).catch(() => null);
-  // An answer that comes behind a later one is of no use.
-  if (answer?.ok && asked === text) show((await answer.json()).hits);
+  const answer = await fetch(`${dialog.dataset.url}?${new URLSearchParams({ q: text })}`).catch(() => null);
+  // An answer that comes when something else is asked is of no use.
+  if (!answer?.ok || text !== field.value) return;
+  list.replaceChildren(parsed(await answer.text()));
+  list.hidden = !list.children.length;
+  none.hidden = !list.hidden;
+  field.ariaExpanded = !list.hidden;
+  choose(1);
 }
 
 document.addEventListener("keydown", (event) => {
-  const isShortcut = (event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k";
-  const isSlash = event.key === "/" && !event.ctrlKey && !event.metaKey && !event.altKey;
-  if (!isShortcut && !(isSlash && !isTyping(event.target))) return;
+  const isTyping = event.target.closest?.("input, textarea, select, [contenteditable]");
+  const withControl = event.ctrlKey || event.metaKey;
+  const isShortcut = withControl ? event.key.toLowerCase() === "k" : event.key === "/" && !isTyping;
+  if (!isShortcut || event.altKey) return;
   event.preventDefault();
   bootstrap.Modal.getOrCreateInstance(dialog).show();
 });
@@ -80,12 +55,8 @@ field.addEventListener("input", () => {
 
 field.addEventListener("keydown", (event) => {
   const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-  if (step) {
-    event.preventDefault();
-    choose(chosen + step);
-  }
-  if (event.key === "Enter") {
-    event.preventDefault();
-    list.children[chosen]?.click();
-  }
+  if (step) choose(step);
+  else if (event.key === "Enter") list.querySelector(".active")?.click();
+  else return;
+  event.preventDefault();
 });

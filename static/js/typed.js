@@ -3,31 +3,17 @@
 
 const SLOT = "typed";
 const LONGEST = 262144;
-const LEFT_OUT = ["password", "file", "submit", "button", "image", "reset"];
+const LEFT_OUT = "[type=password], [type=file], [type=hidden]:not([name=version]), button";
 
 const here = () => location.pathname + location.search;
-
-function fieldsOf(form) {
-  return [...form.elements].filter(
-    (one) => one.name && !LEFT_OUT.includes(one.type) && (one.type !== "hidden" || one.name === "version"),
-  );
-}
-
-function typedIn(field) {
-  if (field.type === "checkbox" || field.type === "radio") return field.checked;
-  if (field.type === "select-multiple") return [...field.selectedOptions].map((option) => option.value);
-  return field.value;
-}
-
-function fill(field, value) {
-  if (field.type === "checkbox" || field.type === "radio") field.checked = value;
-  else if (field.type === "select-multiple")
-    for (const option of field.options) option.selected = value.includes(option.value);
-  else field.value = value;
-}
+const fieldsOf = (form) => [...form.elements].filter((one) => one.name && !one.matches(LEFT_OUT));
+const isTicked = (field) => ["checkbox", "radio"].includes(field.type);
 
 function keep(form, place) {
-  const values = fieldsOf(form).map((field) => [field.name, typedIn(field)]);
+  const values = fieldsOf(form).map((field) => [
+    field.name,
+    isTicked(field) ? field.checked : [...(field.selectedOptions ?? [field])].map((one) => one.value),
+  ]);
   const text = JSON.stringify({ page: here(), place, values });
   if (text.length <= LONGEST) sessionStorage.setItem(SLOT, text);
 }
@@ -35,7 +21,11 @@ function keep(form, place) {
 function restore(form, values) {
   fieldsOf(form).forEach((field, index) => {
     const [name, value] = values[index] ?? [];
-    if (name === field.name) fill(field, value);
+    if (name !== field.name) return;
+    if (isTicked(field)) field.checked = value;
+    else if (field.options)
+      for (const option of field.options) option.selected = value.includes(option.value);
+    else [field.value] = value;
   });
   form.dispatchEvent(new Event("input", { bubbles: true }));
   for (const fold of form.querySelectorAll("details")) fold.open = true;
@@ -43,17 +33,17 @@ function restore(form, values) {
 
 /** Keep each form that is sent, and fill the one that the end of a session stopped; tell whether it did. */
 export function keepTyped() {
-  const kept = JSON.parse(sessionStorage.getItem(SLOT) ?? "null");
+  const kept = JSON.parse(sessionStorage.getItem(SLOT));
   if (!document.getElementById("side")) {
     if (kept) sessionStorage.setItem(SLOT, JSON.stringify({ ...kept, ended: true }));
     return false;
   }
   sessionStorage.removeItem(SLOT);
-  const forms = [...document.querySelectorAll("main form[method='post']")];
+  const forms = document.querySelectorAll("main form[method='post']");
   forms.forEach((form, place) => {
     form.addEventListener("submit", () => keep(form, place));
   });
-  const form = kept?.ended && kept.page === here() ? forms[kept.place] : undefined;
+  const form = kept?.ended && kept.page === here() && forms[kept.place];
   if (form) restore(form, kept.values);
   return Boolean(form);
 }

@@ -108,7 +108,9 @@ _TAME = (
     "https://github.com/MotorBottle/Ollama2OpenAI",
     "otpauth://totp/",
 )
-_NEVER = frozenset({"iframe", "object", "embed", "base", "math", "marquee", "style", "template"})
+_NEVER = frozenset({"iframe", "object", "embed", "base", "math", "marquee", "style"})
+_TEMPLATES = frozenset({"question", "picture", "answer", "code", "stopped", "failed"})
+"""The ids of the playground's own."""
 
 
 def models() -> list[FakeModel]:
@@ -208,7 +210,9 @@ class Alive(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         values = dict(attrs)
         self._json = tag == "script" and values.get("type") == "application/json"
-        if tag in _NEVER or (tag == "script" and not self._json and not _is_ours(values)):
+        is_strange = tag == "template" and values.get("id") not in _TEMPLATES
+        is_script = tag == "script" and not self._json and not _is_ours(values)
+        if tag in _NEVER or is_strange or is_script:
             self.found.append(self.get_starttag_text() or tag)
         if tag == "meta" and "http-equiv" in values:
             self.found.append(self.get_starttag_text() or tag)

@@ -32,7 +32,7 @@ def _choose(tab: Visit, selector: str, value: str) -> None:
 
 
 def _told(tab: Visit) -> None:
-    expect(tab.page.locator(".toast.text-bg-success").last).to_be_visible()
+    expect(tab.page.locator(".toast.show.text-bg-success").last).to_be_visible()
 
 
 def _pull(tab: Visit) -> None:
@@ -150,7 +150,7 @@ def test_a_server_is_connected_after_a_wrong_address_was_explained(
         expect(tab.page.locator(".alert-danger")).to_contain_text("ollama serve")
         tab.type("#url", second.url)
         tab.click("button:has-text('Save server')")
-        expect(tab.page.locator(".toast.text-bg-success")).to_be_visible()
+        expect(tab.page.locator(".toast.show.text-bg-success")).to_be_visible()
         added = next(server for server in parts.catalog.servers() if server.url == second.url)
         parts.servers.delete(added.id, ACTOR)
 

@@ -33,7 +33,7 @@ def test_a_models_parameters_are_set_by_form_and_json_alike(tab: Visit, parts: S
     tab.page.locator("#override").dispatch_event("input")
     shown = tab.page.input_value("#p-num_ctx"), tab.page.input_value("#p-think")
     tab.page.click("#override-json button.btn-primary")
-    expect(tab.page.locator(".toast.text-bg-success")).to_be_visible()
+    expect(tab.page.locator(".toast.show.text-bg-success")).to_be_visible()
     parts.catalog.drop()
 
     assert first == {"temperature": 0.3}
@@ -104,7 +104,7 @@ def test_the_page_of_a_model_tells_by_itself_when_it_is_loaded(
     expect(job.locator(".badge")).to_have_text("Loaded")
     expect(tab.page.locator(".facts .badge", has_text="in memory")).to_be_visible()
     tab.page.get_by_role("button", name="Unload").click()
-    expect(tab.page.locator(".toast.text-bg-success")).to_be_visible()
+    expect(tab.page.locator(".toast.show.text-bg-success")).to_be_visible()
 
 
 def test_what_a_window_takes_is_said_while_it_is_typed(
@@ -142,7 +142,7 @@ def test_two_models_answer_side_by_side_and_stop(tab: Visit, parts: Services) ->
     tab.page.click("#stop")
     expect(tab.page.locator("#stop")).to_be_hidden(timeout=1_000)
     tab.page.click("summary:has-text('Code for this request')")
-    copied = tab.page.inner_text("#copy-text")
+    copied = tab.page.inner_text("#copy-curl code")
 
     assert "Tell me a very long story" in copied
 
@@ -169,7 +169,7 @@ def test_a_request_is_repeated_beside_its_old_answer(tab: Visit, parts: Services
     expect(cards.nth(0)).to_contain_text("Because of the sea.")
     expect(cards.nth(1).locator(".card-footer")).to_contain_text("tok/s", timeout=30_000)
     tab.page.click("summary:has-text('Code for this request')")
-    copied = tab.page.inner_text("#copy-text")
+    copied = tab.page.inner_text("#copy-curl code")
 
     assert all(message["content"] in copied for message in messages)
     assert '"temperature": 0.5' in copied

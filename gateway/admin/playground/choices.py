@@ -30,7 +30,6 @@ class Choice:
 
     name: str
     mode: Mode
-    can: tuple[str, ...]
     is_down: bool
 
 
@@ -57,9 +56,7 @@ def models_of(key: Key) -> list[Choice]:
     """Return the models that a key may use, by name; those whose servers are down come last."""
     views = services().scheduler.views()
     found = [
-        Choice(
-            model.display_name, mode, tuple(sorted(model.capabilities or ())), is_down(model, views)
-        )
+        Choice(model.display_name, mode, is_down(model, views))
         for model in access.visible(key, _callable())
         if (mode := _mode(model)) and _SCOPES[mode] in key.scopes
     ]

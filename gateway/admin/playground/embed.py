@@ -7,10 +7,10 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flask import Response, jsonify, request, url_for
+from flask import Response, request, url_for
 
 from gateway.admin import bp
-from gateway.admin.playground.run import caller_of, failure, key_of, reading
+from gateway.admin.playground.run import answer_of, caller_of, drawn, failure, key_of, reading
 from gateway.calls.active_call import ActiveCall
 from gateway.calls.whole import embed
 from gateway.core.chat import Json
@@ -25,15 +25,17 @@ _SHOWN = 8
 @bp.post("/playground/embed")
 def playground_embed() -> Response:
     """Return the length and the first values of the vectors of some texts; of two, also their
-    similarity. A refusal is an answer, with the status a client would get."""
+    similarity. It is one event, and so is a refusal, with the status a client would get."""
     request_id = "req_" + secrets.token_hex(16)
     sent = request.get_json(silent=True)
     try:
         if not isinstance(sent, dict) or not isinstance(sent.get("body"), dict):
             raise InvalidRequest("The playground sent nothing that can be read.")
-        return jsonify(_embedded(request_id, sent.get("key"), sent["body"]))
+        found = _embedded(request_id, sent.get("key"), sent["body"])
     except GatewayError as error:
-        return jsonify(failure(error, request_id))
+        return answer_of(failure(error, request_id))
+    url = url_for("admin.request_detail", request_id=request_id)
+    return answer_of({"type": "vectors", "html": drawn("vectors", found, url)})
 
 
 def _embedded(request_id: str, key_id: Json, body: Mapping[str, Json]) -> dict[str, Any]:
@@ -52,14 +54,11 @@ def _embedded(request_id: str, key_id: Json, body: Mapping[str, Json]) -> dict[s
         check_count(found, effective)
     vectors = found.vectors
     return {
-        "type": "vectors",
         "dimension": len(vectors[0]),
         "vectors": [list(vector[:_SHOWN]) for vector in vectors],
         "similarity": cosine(vectors[0], vectors[1]) if len(vectors) == 2 else None,
         "input": found.prompt_tokens,
         "total_ms": found.total_ns / 1e6,
-        "server": active.stats.server_name,
-        "url": url_for("admin.request_detail", request_id=request_id),
     }
 
 

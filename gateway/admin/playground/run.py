@@ -2,7 +2,7 @@
 
 The permissions, limits and parameters of the chosen key hold, and its budget pays. The answer is
 streamed to the browser as small events of our own: start with the same call for other programs,
-thinking, text, tool, ping, done, failed.
+thinking and text as they are, and tool, done and failed as pieces of HTML (`pieces.html`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from itertools import chain
 from typing import Any
 
 import orjson
-from flask import Response, request, stream_with_context, url_for
+from flask import Response, get_template_attribute, request, stream_with_context, url_for
 
 from gateway.admin import bp
 from gateway.admin.keys.presenters import base_url
@@ -48,7 +48,7 @@ def playground_run() -> Response:
             raise InvalidRequest("The playground sent nothing that can be read.")
         active = _begin(services(), request_id, sent.get("key"), sent["body"])
     except GatewayError as error:
-        return _refused(error, request_id)
+        return answer_of(failure(error, request_id))
     with ExitStack() as stack:
         try:
             stack.enter_context(active)
@@ -56,7 +56,7 @@ def playground_run() -> Response:
             first = active.first()
         except GatewayError as error:
             active.stats.fail(error)
-            return _refused(error, request_id)
+            return answer_of(failure(error, request_id))
         copies = client_snippets.call_snippets(sent["body"], base_url())
         response = Response(
             stream_with_context(_frames(active, copies, first)), mimetype="text/event-stream"
@@ -126,45 +126,48 @@ def _shown(event: Event, active: ActiveCall) -> dict[str, Json]:
         case ThinkingDelta(text):
             return {"type": "thinking", "text": text}
         case ToolCallDone(_id, name, arguments):
-            return {"type": "tool", "name": name, "arguments": arguments}
+            return {"type": "tool", "html": drawn("tool", name, arguments)}
         case Finish():
-            return _done(event, active)
+            end = _end(event, active)
+            url = url_for("admin.request_detail", request_id=active.caller.request_id)
+            return {"type": "done", "html": drawn("done", end, url)}
         case _ping:
             return {"type": "ping"}
 
 
-def _done(finish: Finish, active: ActiveCall) -> dict[str, Json]:
+def _end(finish: Finish, active: ActiveCall) -> dict[str, Any]:
     usage, stats = finish.usage, active.stats
     first_s = None if stats.first_token_s is None else stats.first_token_s - stats.started_s
     parameters, changes = parts_of(active.explanation())
     seconds = usage.eval_ns / 1e9
     return {
-        "type": "done",
         "reason": finish.reason,
         "input": usage.prompt_tokens,
         "output": usage.completion_tokens,
         "thinking": usage.reasoning_tokens,
         "speed": usage.completion_tokens / seconds if seconds else None,
         "first_ms": None if first_s is None else first_s * 1000,
-        "load_ms": usage.load_ns / 1e6,
-        "prompt_ms": usage.prompt_ns / 1e6,
         "server": stats.server_name,
-        "route": stats.route_reason,
         "parameters": parameters,
         "changes": changes,
-        "url": url_for("admin.request_detail", request_id=active.caller.request_id),
     }
 
 
+def drawn(piece: str, *values: object) -> str:
+    """Return a piece of the page as HTML, by its name in `pieces.html`."""
+    return str(get_template_attribute("admin/playground/pieces.html", piece)(*values))
+
+
 def failure(error: GatewayError, request_id: str) -> dict[str, Json]:
-    """Return what the browser is told of a refusal."""
-    told = {name: getattr(error, name) for name in ("status", "code", "message", "param")}
-    return {"type": "failed", **told, "url": url_for("admin.request_detail", request_id=request_id)}
+    """Return the event of a refusal, with the status a client would get."""
+    url = url_for("admin.request_detail", request_id=request_id)
+    title = f"{error.status} · {error.code}"
+    return {"type": "failed", "html": drawn("failed", title, error.message, url)}
 
 
-def _refused(error: GatewayError, request_id: str) -> Response:
-    """Return a refusal in the form of an answer; the status inside is what a client would get."""
-    return Response(_frame(failure(error, request_id)), mimetype="text/event-stream")
+def answer_of(event: Mapping[str, Json]) -> Response:
+    """Return an answer that is this event alone."""
+    return Response(_frame(event), mimetype="text/event-stream")
 
 
 def _frame(value: Mapping[str, Json]) -> bytes:

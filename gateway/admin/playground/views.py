@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import UTC, datetime
 
-from flask import Response, jsonify, render_template, request
+from flask import render_template, request
 from flask_login import current_user
 
 from gateway.admin import bp
@@ -37,17 +36,23 @@ def playground() -> str:
         models=models,
         has_models=choices.has_models(),
         chosen=next((name for name in (wanted, example(key)) if name in names), ""),
+        second="",
         chosen_key=key.id if key else 0,
         start=start,
         trouble=trouble,
     )
 
 
-@bp.get("/playground/models.json")
-def playground_models() -> Response:
-    """Return the models that a key may use."""
+@bp.get("/playground/models")
+def playground_models() -> str:
+    """Return the models that a key may use as a piece of the page, those of the address chosen."""
     key = services().keys.get(request.args.get("key", 0, int))
-    return jsonify(models=[asdict(choice) for choice in choices.models_of(key)])
+    return render_template(
+        "admin/playground/models.html",
+        models=choices.models_of(key),
+        chosen=request.args.get("model", ""),
+        second=request.args.get("second", ""),
+    )
 
 
 def _start(request_id: str) -> tuple[repeat.Start, int | None, str]:

@@ -38,6 +38,7 @@ _BUNDLED = (
     ("Bootstrap Icons", "MIT"),
     ("uPlot", "MIT"),
     ("marked", "MIT"),
+    ("idiomorph", "0BSD"),
 )
 """What pages load beside packages, with its licence."""
 

@@ -1,60 +1,43 @@
 // Images that go along with a message: chosen, pasted or dropped, shown small, and removed again.
-import { element, icon } from "../gateway.js";
-import { words } from "./words.js";
+import { copyOf } from "../gateway.js";
 
-const SIZE = "72";
+const box = document.getElementById("previews");
+const input = document.getElementById("images");
+const zone = document.getElementById("composer");
 
-const read = (file) =>
-  new Promise((resolve) => {
+/** Return the images that are shown beside the message. */
+export const images = () => [...box.querySelectorAll("img")];
+
+/** Show an image beside the message; return it. */
+export function addImage(url) {
+  const shown = copyOf("picture");
+  const image = shown.querySelector("img");
+  image.src = url;
+  shown.querySelector("button").addEventListener("click", () => shown.remove());
+  box.append(shown);
+  return image;
+}
+
+function addFiles(files) {
+  for (const file of files) {
+    if (!file.type.startsWith("image/")) continue;
+    const image = addImage("");
     const reader = new FileReader();
-    reader.onload = () => resolve(reader.result);
+    reader.addEventListener("load", () => {
+      image.src = reader.result;
+    });
     reader.readAsDataURL(file);
-  });
-
-/** Return an image as it is shown beside a message. */
-export const thumbnail = (url) =>
-  element("img", { src: url, alt: "", width: SIZE, height: SIZE, class: "rounded border object-fit-cover" });
-
-export class Images {
-  /** `input` is the field for files, `button` opens it, `box` shows the images, `zone` takes what is dropped. */
-  constructor(input, button, box, zone) {
-    this.urls = [];
-    this.box = box;
-    button.addEventListener("click", () => input.click());
-    input.addEventListener("change", async () => {
-      await this.add(input.files);
-      input.value = "";
-    });
-    zone.addEventListener("paste", (event) => this.add(event.clipboardData?.files ?? []));
-    zone.addEventListener("dragover", (event) => event.preventDefault());
-    zone.addEventListener("drop", (event) => {
-      event.preventDefault();
-      this.add(event.dataTransfer.files);
-    });
-  }
-
-  async add(files) {
-    const images = [...files].filter((file) => file.type.startsWith("image/"));
-    this.set([...this.urls, ...(await Promise.all(images.map(read)))]);
-  }
-
-  set(urls) {
-    this.urls = urls;
-    this.box.replaceChildren(...urls.map((url) => this.shown(url)));
-  }
-
-  shown(url) {
-    const button = element(
-      "button",
-      {
-        type: "button",
-        class: "btn btn-outline-secondary btn-sm",
-        title: words.remove,
-        "aria-label": words.remove,
-      },
-      icon("x-lg"),
-    );
-    button.addEventListener("click", () => this.set(this.urls.filter((other) => other !== url)));
-    return element("div", { class: "d-flex align-items-start gap-1" }, thumbnail(url), button);
   }
 }
+
+document.getElementById("attach").addEventListener("click", () => input.click());
+input.addEventListener("change", () => {
+  addFiles(input.files);
+  input.value = "";
+});
+zone.addEventListener("paste", (event) => addFiles(event.clipboardData.files));
+zone.addEventListener("dragover", (event) => event.preventDefault());
+zone.addEventListener("drop", (event) => {
+  event.preventDefault();
+  addFiles(event.dataTransfer.files);
+});

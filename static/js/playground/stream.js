@@ -1,38 +1,17 @@
 // One request to the gateway, and the events of its answer.
-import { words } from "./words.js";
+import { copyOf, parsed, post } from "../gateway.js";
 
-const token = document.querySelector('meta[name="csrf-token"]').content;
-
-/** Return the response to a JSON body. */
-export function send(url, body, signal) {
-  return fetch(url, {
-    method: "POST",
-    headers: { "Content-Type": "application/json", "X-CSRFToken": token },
-    body: JSON.stringify(body),
-    signal,
-    credentials: "same-origin",
-    redirect: "manual",
-  });
-}
-
-/** Return a response that is no answer as the event of a failure. */
-export const refusal = (response) => ({
-  type: "failed",
-  status: response.status,
-  code: response.statusText,
-  message: words.refused,
-});
-
-/** Yield the events of an answer; what goes wrong on the way is an event as well. */
-export async function* events(url, body, signal) {
+/** Yield the events of an answer, HTML as a `piece` of the page; what goes wrong on the way is an event as well. */
+export async function* events(url, fields, signal) {
   try {
-    const response = await send(url, body, signal);
+    const body = new Blob([JSON.stringify(fields)], { type: "application/json" });
+    const response = await post(url, body, signal);
     if (response.type === "opaqueredirect") {
       location.reload(); // the session ended: the page leads to the sign-in
       return;
     }
-    if (!response.ok || !response.headers.get("content-type")?.startsWith("text/event-stream")) {
-      yield refusal(response);
+    if (!response.ok) {
+      yield failed(`${response.status} ${response.statusText}`);
       return;
     }
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -42,10 +21,19 @@ export async function* events(url, body, signal) {
       if (done) return;
       const frames = (rest + value).split("\n\n");
       rest = frames.pop();
-      for (const frame of frames) if (frame.startsWith("data: ")) yield JSON.parse(frame.slice(6));
+      for (const frame of frames) {
+        const event = JSON.parse(frame.slice("data: ".length));
+        yield { ...event, piece: event.html && parsed(event.html) };
+      }
     }
   } catch (error) {
-    if (error.name === "AbortError") yield { type: "stopped" };
-    else yield { type: "failed", status: 0, code: "network", message: String(error.message) };
+    if (error.name === "AbortError") yield { piece: copyOf("stopped") };
+    else yield failed(error.message);
   }
+}
+
+function failed(title) {
+  const note = copyOf("failed");
+  note.querySelector("p").textContent = title;
+  return { piece: note };
 }
