@@ -31,6 +31,13 @@ class Figure:
     before: float | None
     hours: tuple[float | None, ...]
 
+    @property
+    def change(self) -> float | None:
+        """By what share of the day before it grew; None where that has nothing to compare with."""
+        if self.value is None or not self.before:
+            return None
+        return (self.value - self.before) / self.before
+
 
 @dataclass(frozen=True, slots=True)
 class Dashboard:

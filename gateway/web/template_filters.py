@@ -30,7 +30,7 @@ def init_app(app: Flask) -> None:
     """Add the filters and helpers to the templates of `app`."""
     named = (num, short, percent, rate, when, ago, pretty, translated, browser)
     app.jinja_env.filters.update({one.__name__: one for one in named})
-    app.jinja_env.filters.update(bytes=size, ms=duration, list_pair=lambda value: (value, value))
+    app.jinja_env.filters.update(bytes=size, ms=duration)
     in_demo = app.config["GATEWAY_DEMO"]
     helpers = {"asset": asset, "here_with": here_with, "linked": linked, "in_demo": in_demo}
     app.jinja_env.globals.update(helpers)

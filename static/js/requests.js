@@ -5,7 +5,7 @@ import { subscribe, unsubscribe } from "./live.js";
 
 const MOST = 200;
 const box = document.getElementById("tail");
-const body = document.querySelector("[data-calls]");
+const body = document.querySelector(".calls tbody");
 const count = document.getElementById("tail-count");
 let waiting = {}; // the HTML of rows by their id
 

@@ -104,9 +104,9 @@ def _most(tab: Visit) -> None:
 
 def _failed(tab: Visit) -> None:
     _go(tab, "Requests")
-    _choose(tab, "#f-status", "failed")
+    _choose(tab, "#status", "failed")
     tab.page.wait_for_url("**status=failed**")
-    tab.click("[data-calls] tr td a >> nth=0")
+    tab.click(".calls tbody tr td a >> nth=0")
     expect(tab.page.locator(".alert-danger a")).to_be_visible()
 
 

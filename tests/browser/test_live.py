@@ -91,7 +91,7 @@ def test_rows_of_the_tail_end_and_wait_while_the_mouse_is_over_them(
     tab.open("/admin/requests")
     mark(tab.page)
     tab.page.check("#tail")
-    rows = tab.page.locator("[data-calls] tr")
+    rows = tab.page.locator(".calls tbody tr")
     with ollama_with_models.hold("llama3.2", at="load") as gate, asking(busy, key):
         gate.wait_reached()
         expect(rows.first).to_contain_text("running", timeout=SOON_MS)

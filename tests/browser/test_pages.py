@@ -128,7 +128,7 @@ def test_pages_work_without_scripts(browser: Browser, busy: Gateway) -> None:
     tab.page.click("main button.btn-primary")
     secret = tab.page.inner_text("#secret")
     tab.open("/admin/usage")
-    tab.page.select_option("#f-metric", "tokens")
+    tab.page.select_option("#metric", "tokens")
     tab.page.click("main .filters form[data-auto] button")
     table = tab.page.locator("main details table").count()
     tab.page.click("header .dropdown > button >> nth=1")

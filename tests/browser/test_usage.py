@@ -10,7 +10,7 @@ from playwright.sync_api import Browser
 from tests.browser.conftest import VIOLATIONS, Visit, axe, visit
 from tests.support.process import Gateway
 
-CUT = """() => [...document.querySelectorAll("[data-calls] td")].filter(
+CUT = """() => [...document.querySelectorAll(".calls tbody td")].filter(
   (cell) => cell.offsetParent && cell.getBoundingClientRect().right > innerWidth + 1).length"""
 SMALL = """() => [...document.querySelectorAll("main :is(a, button, summary, select, input)")]
   .filter((one) => one.offsetParent && !one.closest("p, .btn-check, label"))
@@ -78,7 +78,7 @@ def test_no_column_of_the_requests_is_cut(
     for path in ("/admin/requests?status=failed", "/admin/requests"):
         tab.open(path)
         found[path] = (
-            tab.page.locator("[data-calls] tr").count() > 0,
+            tab.page.locator(".calls tbody tr").count() > 0,
             tab.page.evaluate(CUT),
             tab.page.evaluate(SMALL),
             tab.page.evaluate("document.documentElement.scrollWidth <= innerWidth"),

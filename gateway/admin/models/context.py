@@ -41,14 +41,15 @@ POLICY_WORDS: Mapping[str, str] = {
     "grow": _l("the window grows"),
     "allow": _l("cut in silence"),
 }
-_WIDTH = 1_000.0
+WIDTH = 1_000.0
 _COLOURS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A stay in memory as drawn: `x` and `width` are of the whole time, which is _WIDTH wide."""
+    """A part of a time as it is drawn: `x` and `width` are of the whole, which is WIDTH wide."""
 
+    colour: int
     x: float
     width: float
     words: str
@@ -150,7 +151,7 @@ def tracks(spans: Sequence[Span], at: datetime) -> list[Track]:
         Track(
             model,
             number % _COLOURS + 1,
-            tuple(_bar(span, since, at) for span in by_model[model]),
+            tuple(_bar(span, number % _COLOURS + 1, since, at) for span in by_model[model]),
             tuple(reversed(by_model[model])),
         )
         for number, model in enumerate(longest)
@@ -164,14 +165,14 @@ def begin(spans: Sequence[Span], at: datetime) -> datetime:
     return max(first, at - timedelta(days=reports.DAYS))
 
 
-def _bar(span: Span, since: datetime, at: datetime) -> Bar:
+def _bar(span: Span, colour: int, since: datetime, at: datetime) -> Bar:
     x, width = _share(span, since, at)
     lasted = ((span.ended_at or at) - span.started_at).total_seconds() * 1000
     words = [f"{span.model}: {duration(lasted)}"]
     if span.context_tokens:
         words.append(_("window of %(count)s", count=num(span.context_tokens)))
     words.append(ending(span))
-    return Bar(round(x, 1), round(max(width, 1.5), 1), ", ".join(words))
+    return Bar(colour, round(x, 1), round(max(width, 1.5), 1), ", ".join(words))
 
 
 def ending(span: Span) -> str:
@@ -185,7 +186,7 @@ def _share(span: Span, since: datetime, at: datetime) -> tuple[float, float]:
     whole = max((at - since).total_seconds(), 1.0)
     begun = max((span.started_at - since).total_seconds(), 0.0)
     ended = ((span.ended_at or at) - since).total_seconds()
-    return begun * _WIDTH / whole, max(ended - begun, 0.0) * _WIDTH / whole
+    return begun * WIDTH / whole, max(ended - begun, 0.0) * WIDTH / whole
 
 
 def _joined(steps: Sequence[int]) -> str:

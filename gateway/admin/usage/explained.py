@@ -9,6 +9,7 @@ from typing import Any
 
 from gateway.core.chat import Json
 from gateway.core.options import OPTIONS
+from gateway.web.template_filters import num
 from gateway.web.words import _, _l
 
 _LAYERS: Mapping[str, str] = {
@@ -84,7 +85,7 @@ class Upstream:
     path: str
     fields: Mapping[str, Json]
     messages: Sequence[tuple[str, int]] = ()
-    counts: Sequence[tuple[str, int]] = ()
+    counts: Sequence[tuple[str, str]] = ()
 
 
 def upstream_of(explain: Mapping[str, Json]) -> Upstream | None:
@@ -105,7 +106,9 @@ def upstream_of(explain: Mapping[str, Json]) -> Upstream | None:
         path=str(sent.get("path", "")),
         fields=fields_of(explain),
         messages=tuple(roles.items()) if isinstance(roles, Mapping) else (),
-        counts=[(words[name], sent[name]) for name in words if isinstance(sent.get(name), int)],
+        counts=[
+            (words[name], num(sent[name])) for name in words if isinstance(sent.get(name), int)
+        ],
     )
 
 

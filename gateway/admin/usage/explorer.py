@@ -191,7 +191,7 @@ def usage_page() -> str:
         steps=STEP_WORDS.items(),
         group_fields=GROUP_FIELDS,
         group_name=str(GROUP_WORDS[question.group]),
-        top_words=TOP_WORDS[question.group],
+        top_words=str(TOP_WORDS[question.group]),
         **choices,
     )
 

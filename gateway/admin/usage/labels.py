@@ -56,6 +56,23 @@ def error_label(call: CallRow) -> str:
 
 
 @bp.app_template_filter()
+def call_state(call: CallRow) -> tuple[str, str, str, str]:
+    """Return how a call ended as a state is drawn: kind, words, icon ("" for that of the kind),
+    title."""
+    if not call.settled:
+        return "info", _("running"), "hourglass-split", ""
+    if call.status == 499 or call.finish == "client_closed":
+        return "secondary", _("client disconnected"), "", ""
+    if call.finish == "cancelled":
+        return "secondary", _("cancelled"), "slash-circle", ""
+    if not call.failed:
+        return "success", _("OK"), "", ""
+    kind = "danger" if call.status >= 500 or call.status < 400 else "warning"
+    title = ": ".join(filter(None, (call.error_code, call.error_message)))
+    return kind, error_label(call), "", title
+
+
+@bp.app_template_filter()
 def outcome_words(call: CallRow) -> str:
     """Return a word for how a call ended, to follow its model and key."""
     if not call.settled:

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 
 from flask import render_template
 
 from gateway.admin import bp
 from gateway.admin.keys.presenters import base_url
-from gateway.admin.models.context import LOAD_WORDS
+from gateway.admin.models.context import LOAD_WORDS, WIDTH, Bar
 from gateway.admin.playground.repeat import can_repeat
 from gateway.admin.usage import commands
 from gateway.admin.usage.advice import advice
@@ -19,6 +20,7 @@ from gateway.admin.usage.filters import list_query, page_filter
 from gateway.core.requests import CallDetail, CallRow, Filter
 from gateway.store.usage import request_queries
 from gateway.web.context import services
+from gateway.web.template_filters import duration
 from gateway.web.words import _
 
 _LEAST_MS = 0.05
@@ -73,7 +75,7 @@ class Segment:
     hint: str
     ms: float
     share: float
-    colour: int
+    bar: Bar
 
 
 def timeline(call: CallDetail) -> list[Segment]:
@@ -103,11 +105,16 @@ def timeline(call: CallDetail) -> list[Segment]:
         (_("Thinking"), _("reasoning"), thinking, 4),
         (_("Answer"), _("generation"), max(0.0, total - until_first - thinking), 1),
     ]
+    parts = [part for part in parts if part[2] >= _LEAST_MS]
+    starts = accumulate((ms * WIDTH / total for _words, _hint, ms, _colour in parts), initial=0.0)
     return [
-        Segment(words, hint, ms, ms / total, colour)
-        for words, hint, ms, colour in parts
-        if ms >= _LEAST_MS
+        Segment(words, hint, ms, ms / total, _bar(colour, x, ms * WIDTH / total, words, ms))
+        for x, (words, hint, ms, colour) in zip(starts, parts, strict=False)
     ]
+
+
+def _bar(colour: int, x: float, width: float, words: str, ms: float) -> Bar:
+    return Bar(colour, round(x, 1), round(max(width, 1.5), 1), f"{words}: {duration(ms)}")
 
 
 def _advice(call: CallRow) -> tuple[str, str, str] | None:

@@ -79,8 +79,9 @@ def requests() -> str:
         ranges={name: RANGE_WORDS[name] for name in _RANGES},
         statuses=STATUS_WORDS.items(),
         features=FEATURE_WORDS.items(),
-        finishes=_FINISHES,
-        endpoints=ENDPOINTS,
+        finishes=[(name, name) for name in _FINISHES],
+        fields=_FIELDS,
+        endpoints=[(name, name) for name in ENDPOINTS],
         **choices,
     )
 
