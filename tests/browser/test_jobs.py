@@ -219,6 +219,6 @@ def test_the_newest_calls_appear_by_themselves(tab: Visit, busy: Gateway, key: s
         client.chat.completions.create(
             model="llama3.2", messages=[{"role": "user", "content": "Hi"}], max_tokens=5
         )
-    expect(tab.page.locator("[data-calls] tr").first).to_contain_text(
+    expect(tab.page.locator(".calls tbody tr").first).to_contain_text(
         "beside the browser", timeout=15_000
     )

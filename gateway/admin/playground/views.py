@@ -32,7 +32,7 @@ def playground() -> str:
         trouble = _("The key “%(key)s” may not use %(model)s.", key=key.name, model=wanted)
     return render_template(
         "admin/playground/index.html",
-        keys=keys,
+        keys=[(one.id, f"{one.name} ({one.prefix}…{one.last4})") for one in keys],
         models=models,
         has_models=choices.has_models(),
         chosen=next((name for name in (wanted, example(key)) if name in names), ""),
