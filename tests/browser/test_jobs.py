@@ -99,7 +99,7 @@ def test_the_page_of_a_model_tells_by_itself_when_it_is_loaded(
         tab.open(f"/admin/models/{model.id}")
         tab.page.get_by_role("button", name="Load").click()
         job = tab.page.locator("[data-live=jobs] li").first
-        expect(job.locator("div.small")).to_contain_text("for ")
+        expect(job.locator("div.muted")).to_contain_text("for ")
         gate.wait_reached()
     expect(job.locator(".badge")).to_have_text("Loaded")
     expect(tab.page.locator(".facts .badge", has_text="in memory")).to_be_visible()

@@ -24,7 +24,7 @@ from gateway.admin.forms.models import (
 )
 from gateway.admin.models.list import job_rows, report
 from gateway.admin.models.memory import need_words
-from gateway.admin.models.rows import CAPABILITIES
+from gateway.admin.models.rows import abilities
 from gateway.admin.models.state import ModelState, shown_state
 from gateway.admin.usage import charts
 from gateway.core.catalog import Model, OverrideVersion
@@ -54,7 +54,7 @@ def model(model_id: int) -> str:
         "overview",
         details=services().store.read(catalog.details, model_id),
         jobs=job_rows(services().pulls.current(), found.name),
-        capabilities=CAPABILITIES,
+        abilities=abilities(found),
         need=need_words(found),
         notes=services().store.read(catalog.fields, model_id).notes,
         **access_of(found),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from gateway.admin import bp
 from gateway.admin.models.state import ModelState, shown_state
 from gateway.core.catalog import Model
 from gateway.core.requests import Filter
@@ -14,18 +15,30 @@ from gateway.core.usage import Sums
 from gateway.reports.model_state import STATES, place
 from gateway.store.usage import usage_queries
 from gateway.web.context import services
+from gateway.web.words import _l
 
 DAYS = 7
-CAPABILITIES: Final = (
-    "completion", "tools", "thinking", "vision", "audio", "embedding", "decision", "insert",
-)  # fmt: skip
+CAPABILITIES: Final[Mapping[str, tuple[str, str]]] = {
+    "completion": ("chat-square-text", _l("Text")),
+    "tools": ("wrench-adjustable", _l("Tools")),
+    "thinking": ("lightbulb", _l("Thinking")),
+    "vision": ("image", _l("Vision")),
+    "audio": ("mic", _l("Audio")),
+    "embedding": ("diagram-3", _l("Embeddings")),
+    "decision": ("check-lg", _l("Decisions")),
+    "insert": ("input-cursor-text", _l("Fill-in-the-middle")),
+    "image": ("image", _l("Images")),
+}
+"""What models can do: icon and words, in the order in which they are shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One model as the list shows it: where it is, and its requests of the last days."""
+    """One model as the list shows it: what it can do beside writing, where it is, and its requests
+    of the last days."""
 
     model: Model
+    abilities: Sequence[str]
     state: ModelState
     servers: tuple[str, ...]
     requests: int
@@ -64,6 +77,18 @@ _SORTS: Final[Mapping[str, Callable[[Row], Any]]] = {
 }
 
 
+@bp.app_template_filter()
+def capability_look(name: str) -> tuple[str, str]:
+    """Return the icon and the words of a capability, known or not."""
+    return CAPABILITIES.get(name, ("tag", name))
+
+
+def abilities(model: Model) -> list[str]:
+    """Return what a model can do, in order; what nobody here has heard of comes last."""
+    able = model.capabilities or frozenset()
+    return [name for name in CAPABILITIES if name in able] + sorted(able - set(CAPABILITIES))
+
+
 def wanted(values: Mapping[str, str]) -> Wanted:
     """Return what the values of an address ask for; those that mean nothing are left out."""
     capability, state = values.get("capability", ""), values.get("state", "")
@@ -86,6 +111,7 @@ def all_rows(loading: Iterable[object]) -> list[Row]:
     return [
         Row(
             model,
+            [name for name in abilities(model) if name != "completion"] or abilities(model),
             shown_state(model, views, is_loading=model.name in loading),
             tuple(names[id_] for id_ in model.server_ids if id_ in names),
             used.get(str(model.id), Sums()).requests,
