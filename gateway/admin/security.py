@@ -17,6 +17,7 @@ from gateway.admin.edits import Edited, EditForm
 from gateway.admin.forms.fields import chosen_from, schema_field
 from gateway.admin.forms.keys import LIFETIMES
 from gateway.admin.keys.presenters import base_url
+from gateway.core.admin import Admin
 from gateway.errors import Forbidden
 from gateway.schemas.account import AccountFields, TokenFields
 from gateway.web.context import actor, services
@@ -241,8 +242,18 @@ def _page(form: PasswordForm) -> str:
         accounts=admins.accounts.all() if owner else [],
         tokens=admins.tokens.all() if owner else [],
         role_words=ROLE_NAMES,
+        account_state=_account_state,
         codes_left=admins.two_factor.codes_left(current_user.id),
     )
+
+
+def _account_state(one: Admin) -> tuple[str, str]:
+    """Return whether an account may be used: a kind of Bootstrap's and a word."""
+    if not one.enabled:
+        return "secondary", _("Disabled")
+    if one.must_change_password:
+        return "warning", _("Must choose a password")
+    return "success", _("Active")
 
 
 def _only_owners() -> None:

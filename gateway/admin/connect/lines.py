@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gateway.web.words import _
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -14,3 +16,10 @@ class Line:
     words: str
     works: bool | None
     place: tuple[str, str] | None = None
+
+    @property
+    def state(self) -> tuple[str, str]:
+        """How it went: a kind of Bootstrap's and a word."""
+        if self.works is None:
+            return "secondary", _("Not tried")
+        return ("success", _("Works")) if self.works else ("danger", _("Does not work"))

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import available_timezones
 
-from flask import abort, render_template, request
+from flask import abort, render_template, request, url_for
 from flask_wtf import FlaskForm
+from markupsafe import Markup
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.admin import bp
@@ -25,10 +26,13 @@ from gateway.admin.forms.settings import (
     unit_of,
 )
 from gateway.calls.registry import ALIVE
+from gateway.config import Settings
 from gateway.schemas.settings import DEFAULTS, RuntimeSettings
 from gateway.store.coordination import workers
+from gateway.version import REPOSITORY
 from gateway.web.context import actor, services
 from gateway.web.security import to_page
+from gateway.web.template_filters import NOTHING, ago, num, when
 from gateway.web.words import _, ngettext
 
 QUERY_LIMIT = 100
@@ -41,6 +45,13 @@ _BUNDLED = (
     ("idiomorph", "0BSD"),
 )
 """What pages load beside packages, with its licence."""
+_SCRAPE = """\
+scrape_configs:
+  - job_name: ollama2openai
+    authorization:
+      credentials: METRICS_TOKEN
+    static_configs:
+      - targets: ["{target}"]"""
 
 
 @bp.route("/settings", methods=["GET", "POST"])
@@ -89,20 +100,52 @@ def settings_reset(tab: str) -> AnyResponse:
 @bp.get("/settings/observability")
 def settings_observability() -> str:
     """Return what can be watched from outside."""
-    return render_template("admin/settings/observability.html", config=services().config)
+    config = services().config
+    return render_template(
+        "admin/settings/observability.html",
+        config=config,
+        scrape=_SCRAPE.format(target=request.host),
+        facts_here=[
+            ("/healthz", _("Liveness: 200 while the process runs")),
+            ("/readyz", _("Readiness: 200 while requests can be served")),
+            ("LOG_LEVEL", config.log_level),
+            ("LOG_FORMAT", config.log_format),
+        ],
+    )
 
 
 @bp.get("/settings/about")
 def settings_about() -> str:
     """Show versions, uptime and where help is."""
     packages = [(name, importlib.metadata.version(name)) for name in _PACKAGES]
-    versions = [("Python", platform.python_version()), *packages, *_BUNDLED]
     return render_template(
         "admin/settings/about.html",
-        versions=versions,
-        config=services().config,
-        running_since=_running_since(),
+        versions=[("Python", platform.python_version()), *packages, *_BUNDLED],
+        facts_here=_facts(services().config),
+        links=[
+            (url_for("reference.chapter"), _("API reference")),
+            (url_for("api.openapi_document"), _("OpenAPI description")),
+            (f"{REPOSITORY}/tree/main/docs", _("Documentation")),
+            (f"{REPOSITORY}/blob/main/CHANGELOG.md", _("Changelog")),
+            (REPOSITORY, _("Source code")),
+            (f"{REPOSITORY}/issues", _("Report a problem")),
+        ],
     )
+
+
+def _facts(config: Settings) -> list[tuple[str, str]]:
+    """Return what this gateway is set up with, name and words."""
+    since = _running_since()
+    began = Markup("{} ({})").format(when(since, "full"), ago(since)) if since else NOTHING
+    return [
+        (_("Running since"), began),
+        (_("Licence"), "MIT"),
+        (_("Database"), "SQLite" if config.uses_sqlite else "PostgreSQL"),
+        (_("Limits shared by Redis"), _("yes") if config.redis_url else _("no")),
+        (_("Workers"), num(config.web_concurrency)),
+        (_("Data folder"), str(config.data_dir)),
+        (_("Trusted proxies"), num(config.trusted_proxies)),
+    ]
 
 
 def _running_since() -> datetime | None:
