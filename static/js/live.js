@@ -98,7 +98,7 @@ function heard() {
 /** Show one of the header's three states, and marks of what is live only with the first. */
 function say(state) {
   for (const id of ["header-state", "unreachable", "signed-out"])
-    document.getElementById(id).classList.toggle("d-none", id !== state);
+    document.getElementById(id)?.classList.toggle("d-none", id !== state);
   for (const dot of document.querySelectorAll("[data-live-dot]")) dot.hidden = state !== "header-state";
 }
 

@@ -75,7 +75,7 @@ def test_the_first_answer_takes_few_clicks(
                 expect(box).to_be_checked(timeout=20_000)
             tab.click("main button:has-text('Continue')")
             tab.click("main button:has-text('Create key')")
-            tab.click("main [data-copy=secret]")
+            tab.click("#secret + [data-copy]")
             secret = tab.page.inner_text("#secret")
             client = openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=secret, max_retries=0)
             with client:
