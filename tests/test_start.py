@@ -81,12 +81,25 @@ def check_refusal(done: subprocess.CompletedProcess[str], expected: str) -> None
     assert "hush" not in done.stderr
 
 
-@pytest.mark.process
 @pytest.mark.parametrize(("more", "expected"), VALUES.values(), ids=VALUES)
 def test_a_wrong_value_stops_the_start_with_one_line(
-    tmp_path: Path, more: dict[str, str], expected: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    more: dict[str, str],
+    expected: str,
 ) -> None:
-    check_refusal(run_start(tmp_path, **more), expected)
+    given = environ(tmp_path, **more)
+    for name in {*os.environ} - {*given}:
+        monkeypatch.delenv(name)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delattr(os, "execv")  # it would become gunicorn
+    code = start.main([])
+    said = capsys.readouterr()
+
+    check_refusal(subprocess.CompletedProcess([], code, said.out, said.err), expected)
 
 
 @pytest.mark.parametrize(
