@@ -33,6 +33,23 @@ def test_what_is_listed_needs_no_key(open_home: Home, path: str) -> None:
 
 
 @pytest.mark.usefixtures("ollama")
+def test_vs_codes_ollama_provider_needs_no_key(open_home: Home) -> None:
+    """The calls of `extensions/copilot/src/extension/byok/vscode-node/ollamaProvider.ts`."""
+    version = open_home.send("/api/version").get_json()["version"]
+    names = [model["model"] for model in open_home.send("/api/tags").get_json()["models"]]
+    shown = open_home.send("/api/show", body={"model": "qwen3:8b"}).get_json()
+    asked = {"model": "qwen3:8b", "messages": HELLO, "stream": True}
+    answer = open_home.send("/v1/chat/completions", body=asked, Authorization="Bearer ")
+
+    assert len([int(number) for number in version.split(".")]) == 3
+    assert "qwen3:8b" in names
+    assert "tools" in shown["capabilities"]
+    assert shown["model_info"][f"{shown['model_info']['general.architecture']}.context_length"] > 0
+    assert answer.status_code == 200
+    assert answer.text.rstrip().endswith("data: [DONE]")
+
+
+@pytest.mark.usefixtures("ollama")
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("path", CALLS)
 def test_a_call_needs_no_key(open_home: Home, path: str, stream: bool) -> None:

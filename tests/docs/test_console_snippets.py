@@ -42,7 +42,7 @@ KEYS: dict[str, dict[str, Any]] = {
 }
 NODE_FOLDER = ROOT / "tests" / "integration" / "clients" / "node"
 _ADDRESS = re.compile(r"https?://[^\s\"'\\,]+")
-_NOT_CALLED = {"ollamacli"}
+_NOT_CALLED = {"ollamacli", "vscodeollama"}
 """What sends no key."""
 
 

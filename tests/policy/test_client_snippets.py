@@ -84,7 +84,7 @@ def test_a_window_that_is_not_known_leaves_no_trace(id: str) -> None:
 
     assert "$" not in known + unknown
     assert "40960" not in unknown
-    if id in {"opencode", "qwen", "pi", "vscode", "zed"}:
+    if id in {"opencode", "qwen", "pi", "vscode", "vscodeollama", "zed"}:
         json.loads(known), json.loads(unknown)
     if id in {"claude", "codex", "continue", "cline", "roo", "opencode", "qwen", "pi"}:
         assert "40960" in known

@@ -281,6 +281,15 @@ calls chat: stream tools; 32768 tokens
     ]
   }
 ]
+=== agents.vscodeollama: VS Code, Ollama | chatLanguageModels.json; needs an anonymous key
+calls chat: models show stream tools; 32768 tokens
+[
+  {
+    "name": "Ollama",
+    "vendor": "ollama",
+    "url": $base
+  }
+]
 === agents.zed: Zed | settings.json; the key goes into GATEWAY_API_KEY
 calls chat: stream tools; 32768 tokens
 {
