@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -92,6 +92,21 @@ def rates(key: Key) -> str:
         key.concurrent and _("%(count)s concurrent", count=num(key.concurrent)),
     ]
     return " · ".join(part for part in parts if part)
+
+
+def meters(
+    budgets: Iterable[BudgetUse], figure: Callable[[float], str]
+) -> list[tuple[str, str, float]]:
+    """Return for each budget what it limits, used of allowed as `figure` writes them, and the share
+    that is used."""
+    return [
+        (
+            str(BUDGET_WORDS[f"{one.budget.metric}_{one.budget.period}"]),
+            f"{figure(one.used)} / {figure(one.budget.limit)}",
+            one.used / one.budget.limit,
+        )
+        for one in budgets
+    ]
 
 
 def figures(call: CallRow) -> str:

@@ -13,7 +13,7 @@ from gateway.admin.answers import Question, asked, edited, sent
 from gateway.admin.audit.changes import rows
 from gateway.admin.edits import Edited
 from gateway.admin.forms.fields import chosen_from
-from gateway.admin.forms.keys import BUDGET_WORDS, ROLE_FIELDS, KeyForm, RotateForm, filled
+from gateway.admin.forms.keys import ROLE_FIELDS, KeyForm, RotateForm, filled
 from gateway.admin.keys import presenters
 from gateway.admin.usage import charts
 from gateway.core.catalog import Model
@@ -29,6 +29,7 @@ from gateway.store.usage import request_queries
 from gateway.web.context import actor, services
 from gateway.web.one_time_secret import given, hand_over
 from gateway.web.security import to_page
+from gateway.web.template_filters import num, short
 from gateway.web.words import _, ngettext
 
 LIMIT = 50
@@ -64,7 +65,7 @@ def keys() -> str:
             "key": key,
             "state": presenters.state(key, now, budgets[key.id]),
             "models": presenters.model_names(key, models),
-            "budgets": budgets[key.id],
+            "meters": presenters.meters(budgets[key.id], short),
             "rates": presenters.rates(key),
             "sums": used[key.id],
         }
@@ -73,7 +74,6 @@ def keys() -> str:
     return render_template(
         "admin/keys/list.html",
         rows=listed,
-        budget_words=BUDGET_WORDS,
         total=store.read(key_queries.count, now, search, works=works, tag=tag),
         search=search,
         tag=tag,
@@ -144,7 +144,7 @@ def key(key_id: int) -> str:
         role_names=[f"{role} → {name}" for role, name, _ignored in roles],
         endpoints=_("all") if set(SCOPES) <= set(found.scopes) else ", ".join(found.scopes),
         report=report,
-        budget_words=BUDGET_WORDS,
+        meters=presenters.meters(report.budgets, num),
         rates=presenters.rates(found),
         predecessor=_predecessor(found),
         is_for_everybody=access.is_for_everybody(found),
