@@ -12,7 +12,7 @@ from flask import render_template, request
 from flask_login import current_user
 from werkzeug.wrappers import Response as AnyResponse
 
-from gateway.admin import bp, memory
+from gateway.admin import bp, figures, memory
 from gateway.admin.keys.presenters import guide
 from gateway.admin.live import topics
 from gateway.admin.models.context import summary
@@ -41,9 +41,11 @@ def dashboard() -> AnyResponse | str:
     store = parts.store
     minutes = topics.minutes(store)
     newest, running = store.read(request_queries.state_of_log)
+    found = topics.figures(parts)
     return render_template(
         "admin/dashboard/index.html",
-        report=topics.figures(parts),
+        report=found,
+        tiles=figures.tiles(found),
         active=active_rows(parts.live.everywhere(), running),
         memory=memory.cards(topics.enabled_servers(parts)),
         minutes=per_minute(minutes.at, minutes.counts),

@@ -10,6 +10,7 @@ from flask import render_template
 
 from fake_ollama import FakeOllama
 from gateway.admin.dashboard import active_rows, grouped
+from gateway.admin.figures import tiles
 from gateway.calls.registry import LiveCall
 from gateway.core.requests import Filter
 from gateway.reports import dashboard
@@ -50,7 +51,8 @@ def test_six_figures_are_compared_in_one_line_and_coloured_by_meaning(
     worse = tuple(Figure(name, 0.2, 0.1, (0.1,) * 24) for name in names)
     found = dashboard.report(parts.store, parts.catalog, NOW)
     with admin.app.test_request_context("/admin/"):
-        html = render_template("admin/dashboard/tiles.html", report=replace(found, figures=worse))
+        shown = tiles(replace(found, figures=worse))
+        html = render_template("admin/dashboard/tiles.html", tiles=shown)
     kinds = re.findall(r'<span class="([a-z-]*)">▲', html)
 
     assert kinds == [

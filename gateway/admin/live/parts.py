@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from flask import render_template, request
 
-from gateway.admin import dashboard, memory, status
+from gateway.admin import dashboard, figures, memory, status
 from gateway.admin.keys import presenters
 from gateway.admin.live.topics import Minutes, RequestLog
 from gateway.admin.models import detail
@@ -48,7 +48,7 @@ def _active(calls: Sequence[LiveCall], log: RequestLog) -> str:
 
 
 def _tiles(report: Dashboard) -> str:
-    return render_template("admin/dashboard/tiles.html", report=report)
+    return render_template("admin/dashboard/tiles.html", tiles=figures.tiles(report))
 
 
 def _chart(minutes: Minutes) -> str:
