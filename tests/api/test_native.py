@@ -18,7 +18,8 @@ LISTS = ("/api/tags", "/api/ps")
 
 
 @pytest.fixture
-def app(tmp_path: Path, ollama: FakeOllama) -> Iterator[App]:
+def own(tmp_path: Path, ollama: FakeOllama) -> Iterator[App]:
+    """An application that a test may change."""
     with application(tmp_path, ollama) as made:
         yield made
 
@@ -28,21 +29,21 @@ def names(app: App, path: str) -> list[str]:
     return [model["model"] for model in app.get(path).get_json()["models"]]
 
 
-def test_the_version_is_that_of_the_oldest_server(app: App, ollama: FakeOllama) -> None:
-    assert app.get("/api/version").get_json() == {"version": "0.0.0"}  # nobody asked yet
+def test_the_version_is_that_of_the_oldest_server(own: App, ollama: FakeOllama) -> None:
+    assert own.get("/api/version").get_json() == {"version": "0.0.0"}  # nobody asked yet
 
-    first = next(iter(app.services.scheduler.servers.values()))
+    first = next(iter(own.services.scheduler.servers.values()))
     first.version = "0.12.3"
 
-    assert app.get("/api/version").get_json() == {"version": "0.12.3"}
-    assert app.send("HEAD", "/api/version").status_code == 200
+    assert own.get("/api/version").get_json() == {"version": "0.12.3"}
+    assert own.send("HEAD", "/api/version").status_code == 200
 
 
 def test_tags_are_those_of_ollama_but_for_what_the_key_may_not_use(
-    app: App, ollama: FakeOllama
+    own: App, ollama: FakeOllama
 ) -> None:
-    app.use_key(allow=["llama3.2", "qwen3*"])
-    tags = app.get("/api/tags").get_json()["models"]
+    own.use_key(allow=["llama3.2", "qwen3*"])
+    tags = own.get("/api/tags").get_json()["models"]
 
     assert sorted(tag["model"] for tag in tags) == ["llama3.2", "qwen3:8b"]
     listed = ollama_says(ollama, "/api/tags")["models"]
@@ -55,22 +56,22 @@ def test_tags_are_those_of_ollama_but_for_what_the_key_may_not_use(
 
 
 def test_a_model_in_memory_is_listed_under_the_name_clients_see(
-    app: App, ollama: FakeOllama
+    own: App, ollama: FakeOllama
 ) -> None:
-    model = next(one for one in app.services.catalog.models() if one.name == "qwen3:8b")
-    app.services.models.update(model.id, {"display_name": "house/thinker"}, SYSTEM)
-    server = next(iter(app.services.scheduler.servers.values()))
+    model = next(one for one in own.services.catalog.models() if one.name == "qwen3:8b")
+    own.services.models.update(model.id, {"display_name": "house/thinker"}, SYSTEM)
+    server = next(iter(own.services.scheduler.servers.values()))
     server.client.load("qwen3:8b", Params())
     server.loaded = {one.name: one for one in server.client.ps()}
 
-    assert names(app, "/api/ps") == ["house/thinker"]
-    assert "house/thinker" in names(app, "/api/tags")
-    app.use_key(allow=["llama3.2"])
-    assert names(app, "/api/ps") == []
+    assert names(own, "/api/ps") == ["house/thinker"]
+    assert "house/thinker" in names(own, "/api/tags")
+    own.use_key(allow=["llama3.2"])
+    assert names(own, "/api/ps") == []
 
 
-def test_a_model_is_described_as_its_server_does(app: App, ollama: FakeOllama) -> None:
-    ours = app.post("/api/show", {"name": "qwen3:8b"}).get_json()
+def test_a_model_is_described_as_its_server_does(own: App, ollama: FakeOllama) -> None:
+    ours = own.post("/api/show", {"name": "qwen3:8b"}).get_json()
     theirs = ollama_says(ollama, "/api/show", {"model": "qwen3:8b"})
 
     assert ours["model_info"] == theirs["model_info"]
@@ -81,11 +82,11 @@ def test_a_model_is_described_as_its_server_does(app: App, ollama: FakeOllama) -
 
 
 def test_a_description_is_asked_for_once_a_minute_and_counts_as_a_request(
-    app: App, ollama: FakeOllama
+    own: App, ollama: FakeOllama
 ) -> None:
     asked = len(ollama.calls("/api/show"))
-    app.use_key(requests_per_minute=2, concurrent=1)
-    *served, limited = [app.post("/api/show", {"model": "qwen3:8b"}) for _ in range(3)]
+    own.use_key(requests_per_minute=2, concurrent=1)
+    *served, limited = [own.post("/api/show", {"model": "qwen3:8b"}) for _ in range(3)]
 
     assert [answer.status_code for answer in served] == [200, 200]
     assert served[0].get_json() == served[1].get_json()
@@ -95,19 +96,19 @@ def test_a_description_is_asked_for_once_a_minute_and_counts_as_a_request(
     assert limited.headers["x-ratelimit-remaining-requests"] == "0"
 
 
-def test_a_model_the_key_may_not_use_is_not_described(app: App) -> None:
-    app.use_key(allow=["llama3.2"])
+def test_a_model_the_key_may_not_use_is_not_described(own: App) -> None:
+    own.use_key(allow=["llama3.2"])
 
-    assert app.post("/api/show", {"model": "qwen3:8b"}).status_code == 403
+    assert own.post("/api/show", {"model": "qwen3:8b"}).status_code == 403
 
 
-def test_the_lists_need_the_scope_of_models(app: App) -> None:
-    app.use_key(scopes=["chat"])
+def test_the_lists_need_the_scope_of_models(own: App) -> None:
+    own.use_key(scopes=["chat"])
 
     for path in LISTS:
-        assert app.get(path).status_code == 403
-    assert app.post("/api/show", {"model": "qwen3:8b"}).status_code == 403
-    assert app.get("/api/version").status_code == 200
+        assert own.get(path).status_code == 403
+    assert own.post("/api/show", {"model": "qwen3:8b"}).status_code == 403
+    assert own.get("/api/version").status_code == 200
 
 
 BAD = [
