@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from fake_ollama import FakeOllama
 from gateway.web.context import Services
 from tests.admin.conftest import ACTOR, Visitor
 from tests.browser.sample import fill
+from tests.support.process import ROOT
 
 NOW = datetime.now(UTC)
 PAGES = (
@@ -66,6 +68,7 @@ PAGES = (
 )
 EMPTY = tuple(path for path in PAGES[1:] if "/1" not in path and "req_" not in path)
 MOST_QUERIES = 16
+SPRITE = ROOT / "static" / "vendor" / "icons" / "icons.svg"
 
 
 @contextmanager
@@ -98,12 +101,16 @@ def test_every_page_opens_in_both_languages_and_asks_the_store_a_bounded_number_
     for language in ("zh", "en"):
         admin.post("/auth/preferences", {"language": language})
         statuses |= {(language, path): admin.get(path).status_code for path in PAGES}
-    counts = {}
+    counts, icons = {}, set()
     for path in PAGES:
         with counted(parts) as statements:
-            admin.get(path)
+            page = admin.get(path)
         counts[path] = len(statements)
+        icons |= set(re.findall(r"icons\.svg[^#\"]*#([a-z0-9-]+)", page.text))
+    sprite = set(re.findall(r'<symbol id="([^"]+)"', SPRITE.read_text()))
 
+    assert len(icons) > 50
+    assert icons <= sprite
     assert {page for page, status in statuses.items() if status != 200} == set()
     assert {path: count for path, count in counts.items() if count > MOST_QUERIES} == {}
 

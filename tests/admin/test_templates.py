@@ -180,13 +180,3 @@ def test_a_page_shows_a_refusal_in_the_language_of_its_visitor(admin: Visitor) -
     )
 
     assert "不允许链路本地地址和云元数据地址。" in page.text
-
-
-def test_every_icon_that_is_named_is_in_the_sprite() -> None:
-    sprite = (ROOT / "static" / "vendor" / "icons" / "icons.svg").read_text()
-    known = set(re.findall(r'<symbol id="([^"]+)"', sprite))
-    source = "".join(path.read_text() for path in (*TEMPLATES, *SCRIPTS))
-    named = set(re.findall(r'\bicon\("([a-z0-9-]+)"', source))
-
-    assert len(named) > 40
-    assert named - known == set()
