@@ -79,8 +79,8 @@ def test_a_test_and_the_log_say_what_came_of_it(call: Call) -> None:
         ({"place": "x"}, "place"),
     ],
 )
-def test_what_cannot_be_is_refused(call: Call, fields: dict[str, Any], param: str) -> None:
-    answer = call("POST", "/alerts", {**HOOK, **fields})
+def test_what_cannot_be_is_refused(refused: Call, fields: dict[str, Any], param: str) -> None:
+    answer = refused("POST", "/alerts", {**HOOK, **fields})
 
     assert (answer.status_code, answer.json["error"]["param"]) == (400, param)
     assert SECRET not in answer.text

@@ -84,24 +84,18 @@ def test_an_embedding_model_is_loaded_as_its_calls_want_it(app: App, ollama: Fak
     assert "shift" not in loaded
 
 
-@pytest.mark.parametrize(("api", "stream"), [("chat", True), *((api, False) for api in APIS)])
-def test_every_call_keeps_a_pinned_model(
-    app: App, ollama: FakeOllama, api: str, stream: bool
-) -> None:
+def test_every_call_keeps_a_pinned_model(app: App, ollama: FakeOllama) -> None:
     load(app, how="pin")
-
-    app.ask(api, stream=stream, keep_alive="5m")
-
-    path = "/api/generate" if api == "completions" else "/api/chat"
-    assert last(ollama, path)["keep_alive"] == -1
-
-
-def test_embeddings_keep_a_pinned_model(app: App, ollama: FakeOllama) -> None:
     load(app, "nomic-embed-text", "pin")
-
+    kept_for = {}
+    for api, stream in (("chat", True), *((api, False) for api in APIS)):
+        app.ask(api, stream=stream, keep_alive="5m")
+        path = "/api/generate" if api == "completions" else "/api/chat"
+        kept_for[api, stream] = last(ollama, path)["keep_alive"]
     app.post("/v1/embeddings", EMBEDDING)
+    kept_for["embeddings", False] = last(ollama, "/api/embed")["keep_alive"]
 
-    assert last(ollama, "/api/embed")["keep_alive"] == -1
+    assert {call: said for call, said in kept_for.items() if said != -1} == {}
 
 
 def test_a_pinned_model_survives_another_context(app: App, ollama: FakeOllama) -> None:
