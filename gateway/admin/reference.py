@@ -153,7 +153,7 @@ def _without(answers: list[Answer], operation: Operation) -> Operation:
 
 
 def _take_shared(chapters: Iterable[Chapter]) -> dict[str, tuple[str, list[Field]]]:
-    """Take from chapters the schemas that stand in more than one, and return them."""
+    """Remove from chapters the schemas that stand in more than one; return them."""
     counts = Counter(name for one in chapters for name in one.schemas)
     shared: dict[str, tuple[str, list[Field]]] = {}
     for one in chapters:
