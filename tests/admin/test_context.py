@@ -44,7 +44,7 @@ def used(parts: Services, served: FakeOllama) -> Model:
 def test_the_page_tells_who_has_models_loaded_and_what_was_cut(admin: Visitor, used: Model) -> None:
     text = admin.get("/admin/models/context").get_data(as_text=True)
 
-    assert "24 loads this week, requests waited 48 s for them." in text
+    assert "24 loads this week; requests waited 48 s for them." in text
     assert "24 of them because requests asked for different windows." in text
     assert "second app" in text
     assert "another window was asked for" in text

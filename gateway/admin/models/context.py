@@ -124,8 +124,8 @@ def sentence(found: Totals) -> str:
     if not found.loads:
         return _("No request had to wait for a model to be loaded.")
     words = ngettext(
-        "%(num)d load this week, requests waited %(time)s for it.",
-        "%(num)d loads this week, requests waited %(time)s for them.",
+        "%(num)d load this week; requests waited %(time)s for it.",
+        "%(num)d loads this week; requests waited %(time)s for them.",
         found.loads,
         time=duration(found.load_ms),
     )
