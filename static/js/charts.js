@@ -48,6 +48,7 @@ function axes(unit, stepS) {
       ...common,
       grid: { show: false },
       size: 30,
+      gap: 8,
       space: TICK_PX,
       incrs: TIME_STEPS_S.filter((seconds) => seconds >= stepS),
       values: (_plot, found) => found.map(tickWords),
@@ -123,7 +124,7 @@ function draw(box) {
   const options = {
     width: box.clientWidth,
     height: Math.max(230, Math.min(300, box.clientWidth * 0.4)),
-    padding: [12, 8, 0, 0],
+    padding: [12, 20, 0, 0],
     cursor: {
       y: false,
       points: { show: !isStack },

@@ -135,8 +135,17 @@ function forms() {
   document.querySelector(".is-invalid")?.focus();
 }
 
+/** Scroll a row of tabs that is wider than a phone until the chosen one is whole. */
+function tabs() {
+  const tab = document.querySelector(".nav-tabs > .active");
+  if (!tab) return;
+  const row = tab.parentElement;
+  row.scrollLeft = tab.offsetLeft + tab.offsetWidth - row.offsetLeft - row.clientWidth;
+}
+
 themes();
 zone();
+tabs();
 copies();
 forms();
 askBeforeLeaving();
