@@ -14,10 +14,13 @@ PAGES = {
     "dashboard": "/admin/",
     "playground": "/admin/playground",
     "models": "/admin/models",
+    "context": "/admin/models/context",
     "model": "/admin/models/1",
     "names": "/admin/models/1/names",
     "parameters": "/admin/models/1/parameters",
     "model-usage": "/admin/models/1/usage",
+    "copy-model": "/admin/models/1/copy",
+    "delete-model": "/admin/models/1/delete",
     "keys": "/admin/keys",
     "new-key": "/admin/keys/new",
     "key": "/admin/keys/1",
@@ -60,9 +63,11 @@ MAX_PAGE_BYTES = 60_000
 CUT = """() => {
   const isCut = (one) => {
     const right = one.getBoundingClientRect().right - 1;
+    const mayScroll = !one.matches(".actions *, .nav-tabs > .active");
     for (let box = one.parentElement; box; box = box.parentElement) {
       const { overflowX, textOverflow } = getComputedStyle(box);
-      if (["auto", "scroll"].includes(overflowX) || textOverflow === "ellipsis") return false;
+      if (textOverflow === "ellipsis") return false;
+      if (mayScroll && ["auto", "scroll"].includes(overflowX)) return false;
       if (overflowX !== "visible" && right > box.getBoundingClientRect().right) return true;
     }
     return right > document.documentElement.clientWidth;
@@ -71,7 +76,8 @@ CUT = """() => {
     .filter((one) => one.checkVisibility({ visibilityProperty: true }) && isCut(one))
     .map((one) => "cut: " + one.outerHTML.slice(0, 160));
 }"""
-"""Returns links and buttons that reach over the right edge where nothing scrolls to them."""
+"""Returns links and buttons that reach over the right edge where nothing scrolls to them, or that
+are too important to be scrolled to: the actions of a row, and the chosen tab."""
 
 
 def faults(tab: Visit, path: str) -> list[str]:
