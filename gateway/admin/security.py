@@ -29,9 +29,9 @@ from gateway.web.words import _, _l, translated
 
 _TOKEN = "new_token"
 ROLE_WORDS = {
-    "owner": _l("Owner: everything, also accounts"),
-    "admin": _l("Admin: everything but accounts"),
-    "viewer": _l("Viewer: may look at everything"),
+    "owner": _l("Owner: everything"),
+    "admin": _l("Admin: all but accounts"),
+    "viewer": _l("Viewer: may only look"),
 }
 ROLE_NAMES = {"owner": _l("Owner"), "admin": _l("Admin"), "viewer": _l("Viewer")}
 _TOKEN_LIFETIMES = [(days, LIFETIMES[days]) for days in ("30", "90", "365", "never")]

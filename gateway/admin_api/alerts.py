@@ -23,7 +23,7 @@ def list_alert_targets() -> Response:
 @bp.post("/alerts")
 @operation("createAlertTarget", answers.AlertTargetAnswer, body=AlertTarget, status=201)
 def add_alert_target() -> Response:
-    """Add a target of alerts; address and token are never answered."""
+    """Add an alert target; address and token are never answered."""
     return answer(_shown(services().alert_targets.create(body(), g.actor)), 201)
 
 

@@ -53,7 +53,9 @@ class AlertTarget:
     id: int
     name: str = field(..., "Name", check=types.name, max_length=120)
     kind: AlertKind = field(
-        "webhook", "Kind", "Slack is also what Mattermost, Rocket.Chat and Discord (/slack) take."
+        "webhook",
+        "Kind",
+        "Mattermost, Rocket.Chat and Discord (/slack) take the format of Slack too.",
     )
     url: str = field(
         "",
@@ -67,7 +69,7 @@ class AlertTarget:
     token: str = field(
         "",
         "Token or password",
-        "Sent as Authorization: Bearer; of e-mail the password of the mail account.",
+        "Sent as Authorization: Bearer; for e-mail, the password of the mail account.",
         check=_token,
         max_length=2_048,
         secret=True,
@@ -81,13 +83,14 @@ class AlertTarget:
         (), "To", "Mail addresses.", check=types.each(_mail_address), max_length=20
     )
     rules: tuple[AlertRule, ...] = field(
-        RULES, "Tell of", check=types.unique, max_length=len(RULES)
+        RULES, "Alert about", check=types.unique, max_length=len(RULES)
     )
     language: Literal["en", "zh"] = field("en", "Language")
     quiet_s: int = field(
         3_600,
         "Quiet time (s)",
-        "The same thing is told again after this time at the earliest, with how often it was.",
+        "The same problem is reported again after this time at the earliest, with how often it "
+        "occurred.",
         ge=60,
         le=604_800,
     )

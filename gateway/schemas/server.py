@@ -51,7 +51,7 @@ class Server:
     url: str = field(
         ...,
         "Address",
-        "As Ollama listens, such as http://192.168.1.20:11434.",
+        "Where Ollama listens, such as http://192.168.1.20:11434.",
         check=types.line,
         max_length=512,
     )

@@ -143,8 +143,8 @@ class RuntimeSettings:
     backup_every_h: int = _backups(
         0,
         "Interval of backups",
-        "Into the folder backups of the data folder, tried by restoring. 0: never. With PostgreSQL "
-        "use pg_dump.",
+        "Written to the folder backups in the data folder and tried by restoring. 0: never. "
+        "With PostgreSQL use pg_dump.",
         unit="hours",
         ge=0,
         le=8_760,
@@ -161,7 +161,7 @@ class RuntimeSettings:
     alert_disk_free_percent: int = _alerts(
         10,
         "Free disk space for an alert",
-        "Less than this is free of the disk with the data folder.",
+        "Less than this is free on the disk with the data folder.",
         unit="%",
         ge=1,
         le=90,

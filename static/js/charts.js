@@ -10,6 +10,7 @@ const TIME_STEPS_S = [
 ];
 const WHOLE_STEPS = Array.from({ length: 39 }, (_, i) => [1, 2, 5][i % 3] * 10 ** Math.floor(i / 3));
 const TICK_PX = 72;
+const LAST_TICK_PX = 24;
 const LEAST_DRAG_PX = 8;
 
 const { lang, dataset } = document.documentElement;
@@ -124,7 +125,7 @@ function draw(box) {
   const options = {
     width: box.clientWidth,
     height: Math.max(230, Math.min(300, box.clientWidth * 0.4)),
-    padding: [12, 20, 0, 0],
+    padding: [12, LAST_TICK_PX, 0, 0],
     cursor: {
       y: false,
       points: { show: !isStack },

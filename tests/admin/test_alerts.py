@@ -26,7 +26,7 @@ HOOK: dict[str, Any] = {
 
 
 def test_a_target_is_added_changed_and_removed(admin: Visitor, parts: Services) -> None:
-    assert "Nobody is told" in admin.get(PAGE).text
+    assert "No targets yet" in admin.get(PAGE).text
     added = admin.post(f"{PAGE}/new", HOOK)
     changed = admin.post(f"{PAGE}/1", {**HOOK, "url": "", "token": "", "name": "night"})
     found = parts.alert_targets.get(1)

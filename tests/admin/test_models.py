@@ -378,7 +378,9 @@ def test_the_time_left_is_told_in_whole_seconds(
 def groups_in(page: str) -> list[str]:
     """Return the groups of the form of parameters, those that are open in capitals."""
     form = page.partition("override-fields")[2].partition("</form>")[0]
-    found = re.findall(r"<details[^>]*?( open)?>\s*<summary[^>]*>\s*<span[^>]*>([^<]+?)\s*<", form)
+    found = re.findall(
+        r"<details[^>]*?( open)?>\s*<summary[^>]*>\s*(?:<span[^>]*>\s*)*([^<]+?)\s*<", form
+    )
     return [name.upper() if is_open else name for is_open, name in found]
 
 

@@ -74,7 +74,7 @@ ACTIONS: Final[Mapping[str, Action]] = {
         _l("Model unpinned"), _l("%(user)s no longer keeps the model “%(name)s” in memory")
     ),
     "model.update": Action(_l("Model changed"), _l("%(user)s changed the model “%(name)s”")),
-    "password.change": Action(_l("Password changed"), _l("%(user)s changed the own password")),
+    "password.change": Action(_l("Password changed"), _l("%(user)s changed their own password")),
     "password.set": Action(_l("Password set"), _l("%(user)s set the password of “%(name)s”")),
     "recovery_codes.create": Action(
         _l("Recovery codes made"), _l("%(user)s made new recovery codes")
@@ -103,7 +103,7 @@ ACTIONS: Final[Mapping[str, Action]] = {
         _l("%(user)s disabled the two-factor authentication of “%(name)s”"),
     ),
     "totp.enable": Action(
-        _l("Two-factor enabled"), _l("%(user)s enabled the own two-factor authentication")
+        _l("Two-factor enabled"), _l("%(user)s enabled their own two-factor authentication")
     ),
 }
 KINDS: Final[Mapping[str, str]] = {

@@ -103,7 +103,7 @@ def _text_of(one: Found) -> str:
 def _fallback_field(current: str, models: Iterable[str]) -> SelectField:
     meta = _meta("fallback_model")
     names = sorted({*models, *filter(None, [current])}, key=str.casefold)
-    none = [("", _l("None: such requests get an error"))]
+    none = [("", _l("None: the request fails"))]
     return SelectField(
         _l(str(meta.title)),
         description=_l(str(meta.description)),

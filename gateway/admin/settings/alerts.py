@@ -13,7 +13,7 @@ from wtforms import SubmitField
 
 from gateway.admin import bp
 from gateway.admin.answers import Question, asked, sent
-from gateway.admin.forms.fields import CheckList, chosen_from, schema_field
+from gateway.admin.forms.fields import CHOICES, CheckList, chosen_from, schema_field
 from gateway.management.alert_targets import NEW
 from gateway.schemas.alert import RULES, TITLES, AlertTarget
 from gateway.store import alerts as stored
@@ -29,7 +29,9 @@ _SECRETS = ("url", "token")
 class AlertForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF ships no types
     """A target of alerts, each field as the schema has it."""
 
-    rules = CheckList(_l("Tell of"), choices=chosen_from((one, _l(TITLES[one])) for one in RULES))
+    rules = CheckList(
+        _l("Alert about"), choices=chosen_from((one, _l(TITLES[one])) for one in RULES)
+    )
     forget_token = SwitchField(_l("Forget the stored token or password"))
     submit = SubmitField(_l("Save target"))
 
@@ -47,6 +49,7 @@ def settings_alerts() -> str:
         "admin/settings/alerts.html",
         targets=services().alert_targets.all(),
         titles=TITLES,
+        kinds=CHOICES,
         entries=entries[:LOG_LIMIT],
         older=entries[LOG_LIMIT - 1].id if len(entries) > LOG_LIMIT else None,
         is_first=not before,

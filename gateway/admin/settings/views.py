@@ -136,7 +136,7 @@ def settings_about() -> str:
 def _facts(config: Settings) -> list[tuple[str, str]]:
     """Return what this gateway is set up with, name and words."""
     since = _running_since()
-    began = Markup("{} ({})").format(when(since, "full"), ago(since)) if since else NOTHING
+    began = Markup("{} · {}").format(when(since, "full"), ago(since)) if since else NOTHING
     return [
         (_("Running since"), began),
         (_("Licence"), "MIT"),
