@@ -162,7 +162,7 @@ def _phase(call: LiveCall) -> tuple[str, str, str]:
         "queued": ("warning", _("Queued"), "hourglass-split"),
         "loading": ("info", _("Loading the model"), "memory"),
         "prefill": ("info", _("Reading the prompt"), "book"),
-        "thinking": ("info", _("Reasoning"), "lightbulb"),
+        "thinking": ("info", _("Thinking"), "lightbulb"),
         "answering": ("success", _("Generating"), "chat-square-text"),
     }
     kind, name, icon = words.get(call.phase, ("secondary", call.phase, "activity"))
