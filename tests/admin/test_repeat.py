@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -193,8 +194,9 @@ def test_a_button_opens_the_playground_with_the_request(
     parts.usage.start()
     parts.usage.flush(5)
     parts.usage.stop()
-    page = admin.get(done["url"]).text
-    address = f"/admin/playground?repeat={done['url'].rpartition('/')[2]}"
+    (request_id,) = re.findall(r'href="/admin/requests/([^"]+)"', done["html"])
+    page = admin.get(f"/admin/requests/{request_id}").text
+    address = f"/admin/playground?repeat={request_id}"
     opened = admin.get(address).text
 
     assert f'href="{address}"' in page
