@@ -15,7 +15,7 @@ def test_an_app_is_chosen_and_tested(tab: Visit, parts: Services) -> None:
     tab.page.get_by_role("link", name="Choose an app and test it").click()
     tab.page.select_option("#app", "opencode")
     tab.page.wait_for_url("**app=opencode**")
-    tab.page.select_option("#f-model", "gemma3:4b")
+    tab.page.select_option("#model", "gemma3:4b")
     tab.page.wait_for_url("**model=gemma3**")
     warning = tab.page.locator(".alert", has_text="has no tools, but opencode needs them")
     expect(warning).to_be_visible()

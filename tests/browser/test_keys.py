@@ -17,7 +17,7 @@ def test_snippets_change_with_the_model_and_keep_the_new_key(tab: Visit) -> None
     shown = tab.page.locator("[data-connect] .code-box")
     expect(shown).to_contain_text("ANTHROPIC_BASE_URL")
     expect(tab.page.locator("#app")).to_be_focused()
-    tab.page.select_option("#f-model", "llava:7b")
+    tab.page.select_option("#model", "llava:7b")
 
     expect(shown).to_contain_text("claude --model llava:7b")
     expect(shown).to_contain_text(secret)
