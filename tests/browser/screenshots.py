@@ -45,6 +45,7 @@ BEST = {
     "usage": ("dark", "en"),
     "request": ("light", "en"),
     "parameters": ("light", "en"),
+    "context": ("light", "en"),
     "playground": ("dark", "en"),
 }
 _CALLS = (("qwen3:8b", "high"), ("llama3.2", "none"), ("gpt-oss:20b", "medium"))
@@ -192,7 +193,9 @@ def _documents(browser: Browser, gateway: Gateway, secrets: list[str]) -> None:
 
 def _play(tab: Visit) -> None:
     """Have two models answer side by side."""
-    tab.page.select_option("#key", "1")
+    with tab.page.expect_response("**/playground/models?*"):
+        tab.page.select_option("#key", "1")
+    tab.page.wait_for_timeout(200)  # the answer is put into the page
     tab.page.select_option("#model", "qwen3:8b")
     tab.page.select_option("#second", "llama3.2")
     tab.page.fill("#prompt", "Why is the sky blue?")
