@@ -193,9 +193,9 @@ def _documents(browser: Browser, gateway: Gateway, secrets: list[str]) -> None:
 
 def _play(tab: Visit) -> None:
     """Have two models answer side by side."""
-    with tab.page.expect_response("**/playground/models?*"):
-        tab.page.select_option("#key", "1")
-    tab.page.wait_for_timeout(200)  # the answer is put into the page
+    tab.page.evaluate("document.querySelector('#model').dataset.old = ''")
+    tab.page.select_option("#key", "1")
+    tab.page.wait_for_selector("#model:not([data-old])")  # the models of this key are shown
     tab.page.select_option("#model", "qwen3:8b")
     tab.page.select_option("#second", "llama3.2")
     tab.page.fill("#prompt", "Why is the sky blue?")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
-from _pytest.mark import ParameterSet
 
 
-def pairs(rows: Iterable[str], columns: Iterable[str], step: int) -> list[ParameterSet]:
+def pairs(rows: Iterable[str], columns: Iterable[str], step: int) -> list[Any]:
     """Return every pair of a row and a column as a case. One in `step` is quick, so that each row
     and each column is met several times; the others are slow."""
     columns = list(columns)
